@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernels of andpop: one folder each, one line each in ``KERNELS``.
+
+Importing this package imports no FINN; ``register()`` does, and tells FINN about every op.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+KERNELS: tuple[str, ...] = (
+    "duplicate_streams",
+    "epilogue",
+    "global_acc_pool",
+    "int_mvu",
+    "label_select",
+    "shift_requant",
+    "shuffle_concat",
+    "stream_max_pool",
+    "streaming_fifo",
+    "streaming_split",
+    "xnor_mvu",
+)
+
+
+def register() -> None:
+    """Register every kernel's ops with FINN (idempotent; every process must call it once)."""
+    from .base import register_op
+
+    for name in KERNELS:
+        for op in import_module(f".{name}.op", __package__).OPS:
+            register_op(op)

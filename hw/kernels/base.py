@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every kernel's FINN op shares: streams, golden execution, generated skins.
+
+A kernel's ``op.py`` describes its streams, cycles and RTL parameters; everything FINN asks for
+beyond that is derived here, once.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from finn.custom_op.fpgadataflow import register_custom_op as register_abstract
+from finn.custom_op.fpgadataflow.hwcustomop import HWCustomOp
+from finn.custom_op.fpgadataflow.rtl import register_custom_op as register_rtl
+from finn.custom_op.fpgadataflow.rtlbackend import RTLBackend
+from qonnx.core.datatype import BaseDataType, DataType
+
+IntArray = npt.NDArray[np.int64]
+Golden = Callable[[Sequence[IntArray], Mapping[str, Any]], list[IntArray]]
+
+HW = Path(__file__).parent.parent
+"""The ``hw`` package: RTL sources are named relative to it."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One AXI stream: a tensor of ``shape`` (channels last), ``lanes`` elements per word.
+
+    Element i of a word sits at bits ``i*w .. i*w + w-1``; words follow the tensor in C order.
+    """
+
+    datatype: str
+    shape: tuple[int, ...]
+    lanes: int
+
+    @property
+    def dtype(self) -> BaseDataType:
+        """The QONNX datatype."""
+        return DataType[self.datatype]
+
+    @property
+    def folded(self) -> tuple[int, ...]:
+        """Shape with the last axis split into words of ``lanes`` elements."""
+        return (*self.shape[:-1], self.shape[-1] // self.lanes, self.lanes)
+
+    @property
+    def words(self) -> int:
+        """Words per frame."""
+        return math.prod(self.folded[:-1])
+
+    @property
+    def width(self) -> int:
+        """Bits of a word, unpadded."""
+        return int(self.dtype.bitwidth()) * self.lanes
+
+
+def node_attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    """Return a node's ONNX attributes as plain Python values (str, int, float, list)."""
+    out: dict[str, Any] = {}
+    for attribute in node.attribute:
+        value = onnx.helper.get_attribute_value(attribute)
+        if isinstance(value, bytes):
+            value = value.decode()
+        elif not isinstance(value, (str, int, float)):
+            value = [v.decode() if isinstance(v, bytes) else v for v in value]
+        out[attribute.name] = value
+    return out
+
+
+class Kernel(HWCustomOp):
+    """Abstract FINN op described by its streams.
+
+    Subclasses give ``attributes`` (FINN nodeattr types), ``input_streams``, ``output_streams``,
+    ``cycles`` and ``golden`` (the ``run`` of their golden.py, wrapped in ``staticmethod``).
+    """
+
+    attributes: Mapping[str, tuple[Any, ...]] = {}
+    golden: Golden
+
+    @abstractmethod
+    def input_streams(self) -> list[Stream]:
+        """Streams of the node inputs that are streamed, in node input order."""
+
+    @abstractmethod
+    def output_streams(self) -> list[Stream]:
+        """Streams of the node outputs."""
+
+    @abstractmethod
+    def cycles(self) -> int:
+        """Stated steady-state cycles per frame (initiation interval of a frame)."""
+
+    def get_nodeattr_types(self) -> dict[str, Any]:
+        return {**super().get_nodeattr_types(), **self.attributes}
+
+    def attrs(self) -> dict[str, Any]:
+        """The kernel's own attributes as plain values, as golden.run takes them."""
+        values = {name: self.get_nodeattr(name) for name in self.attributes}
+        return {k: list(v) if isinstance(v, np.ndarray) else v for k, v in values.items()}
+
+    def get_exp_cycles(self) -> int:
+        return self.cycles()
+
+    def get_input_datatype(self, ind: int = 0) -> BaseDataType:
+        return self.input_streams()[ind].dtype
+
+    def get_output_datatype(self, ind: int = 0) -> BaseDataType:
+        return self.output_streams()[ind].dtype
+
+    def get_normal_input_shape(self, ind: int = 0) -> tuple[int, ...]:
+        return self.input_streams()[ind].shape
+
+    def get_normal_output_shape(self, ind: int = 0) -> tuple[int, ...]:
+        return self.output_streams()[ind].shape
+
+    def get_folded_input_shape(self, ind: int = 0) -> tuple[int, ...]:
+        return self.input_streams()[ind].folded
+
+    def get_folded_output_shape(self, ind: int = 0) -> tuple[int, ...]:
+        return self.output_streams()[ind].folded
+
+    def get_instream_width(self, ind: int = 0) -> int:
+        streams = self.input_streams()
+        return streams[ind].width if ind < len(streams) else 0
+
+    def get_outstream_width(self, ind: int = 0) -> int:
+        return self.output_streams()[ind].width
+
+    def get_number_output_values(self) -> Any:
+        words = [s.words for s in self.output_streams()]
+        return words[0] if len(words) == 1 else {f"out{i}": n for i, n in enumerate(words)}
+
+    def make_shape_compatible_op(self, model: Any) -> onnx.NodeProto:
+        node = super().make_const_shape_op(self.get_normal_output_shape())
+        node.output[:] = self.onnx_node.output
+        return node
+
+    def infer_node_datatype(self, model: Any) -> None:
+        for name, stream in zip(self.onnx_node.output, self.output_streams(), strict=True):
+            model.set_tensor_datatype(name, stream.dtype)
+
+    def verify_node(self) -> None:
+        """Nothing beyond what the streams state."""
+
+    def execute_node(self, context: dict[str, Any], graph: Any) -> None:
+        run_golden(self, type(self).golden, self.attrs(), context)
+
+
+def run_golden(
+    op: HWCustomOp, golden: Golden, attrs: Mapping[str, Any], context: dict[str, Any]
+) -> None:
+    """Execute ``golden`` on an ONNX execution context (float32 containers of integers)."""
+    node = op.onnx_node
+    inputs = []
+    for name in node.input:
+        value = np.asarray(context[name], dtype=np.float64)
+        if not np.array_equal(value, np.rint(value)):
+            raise ValueError(f"{node.name}: input {name} holds values that are not integers")
+        inputs.append(value.astype(np.int64))
+    for name, value in zip(node.output, golden(inputs, attrs), strict=True):
+        context[name] = value.astype(np.float32)
+
+
+class RtlKernel(RTLBackend):
+    """RTL backend whose AXI-Stream skin is generated from the op's streams.
+
+    Subclasses give ``module`` (the core to instantiate), ``sources`` (files relative to ``hw``),
+    ``in_ports`` / ``out_ports`` (prefixes of the core's ports: ``acc`` means ``acc_valid_i``,
+    ``acc_ready_o``, ``acc_data_i``; when one prefix serves several streams, its ports are the
+    concatenation, stream 0 in the low bits; an unused trailing prefix is tied to 0),
+    ``rtl_parameters`` and, where the core reads memories, ``memories``.
+    """
+
+    module: str
+    sources: tuple[str, ...]
+    in_ports: tuple[str, ...] = ("in",)
+    out_ports: tuple[str, ...] = ("out",)
+
+    @abstractmethod
+    def rtl_parameters(self) -> dict[str, int | str]:
+        """Parameters of the core; strings are quoted."""
+
+    def memories(self, model: Any) -> dict[str, str]:
+        """Files the core reads with $readmemh: name -> content. Names start with the node's."""
+        return {}
+
+    def get_nodeattr_types(self) -> dict[str, Any]:
+        return super().get_nodeattr_types()
+
+    def generate_hdl(self, model: Any, fpgapart: str, clk: float) -> None:
+        folder = Path(self.get_nodeattr("code_gen_dir_ipgen"))
+        folder.mkdir(parents=True, exist_ok=True)
+        self.set_nodeattr("gen_top_module", self.onnx_node.name)
+        for name, content in self.memories(model).items():
+            (folder / name).write_text(content, encoding="ascii")
+        (folder / f"{self.onnx_node.name}.v").write_text(self.skin(), encoding="ascii")
+        self.set_nodeattr("ipgen_path", str(folder))
+        self.set_nodeattr("ip_path", str(folder))
+
+    def skin(self) -> str:
+        """Return the Verilog skin with FINN's port names around the core (Verilog-2001, as
+        Vivado's block design asks of a module reference)."""
+        interfaces = self.get_verilog_top_module_intf_names()
+        ins: list[tuple[str, int]] = interfaces["s_axis"]
+        outs: list[tuple[str, int]] = interfaces["m_axis"]
+        in_widths = [self.get_instream_width(i) for i in range(len(ins))]
+        out_widths = [self.get_outstream_width(i) for i in range(len(outs))]
+        buses = ":".join(name for name, _ in (*ins, *outs))
+        ports = [
+            '  (* X_INTERFACE_INFO = "xilinx.com:signal:clock:1.0 ap_clk CLK" *)',
+            f'  (* X_INTERFACE_PARAMETER = "ASSOCIATED_BUSIF {buses},ASSOCIATED_RESET ap_rst_n" *)',
+            "  input  wire ap_clk,",
+            '  (* X_INTERFACE_PARAMETER = "POLARITY ACTIVE_LOW" *)',
+            "  input  wire ap_rst_n,",
+        ]
+        for name, width in ins:
+            ports += [
+                f"  input  wire {name}_TVALID,",
+                f"  output wire {name}_TREADY,",
+                f"  input  wire [{width - 1}:0] {name}_TDATA,",
+            ]
+        for name, width in outs:
+            ports += [
+                f"  output wire {name}_TVALID,",
+                f"  input  wire {name}_TREADY,",
+                f"  output wire [{width - 1}:0] {name}_TDATA,",
+            ]
+        ports[-1] = ports[-1].rstrip(",")
+        body: list[str] = []
+        connect = ["    .clk_i(ap_clk)", "    .rst_ni(ap_rst_n)"]
+        for prefix, group in _assign_ports(self.in_ports, len(ins), self.onnx_node.name):
+            if not group:
+                connect += [f"    .{prefix}_valid_i(1'b0)", f"    .{prefix}_ready_o()"]
+                connect += [f"    .{prefix}_data_i('b0)"]
+                continue
+            data = [f"{ins[i][0]}_TDATA[{in_widths[i] - 1}:0]" for i in reversed(group)]
+            connect += [
+                f"    .{prefix}_valid_i({_concat([f'{ins[i][0]}_TVALID' for i in reversed(group)])})",
+                f"    .{prefix}_ready_o({_concat([f'{ins[i][0]}_TREADY' for i in reversed(group)])})",
+                f"    .{prefix}_data_i({_concat(data)})",
+            ]
+        for prefix, group in _assign_ports(self.out_ports, len(outs), self.onnx_node.name):
+            data = [f"{outs[i][0]}_TDATA[{out_widths[i] - 1}:0]" for i in reversed(group)]
+            connect += [
+                f"    .{prefix}_valid_o({_concat([f'{outs[i][0]}_TVALID' for i in reversed(group)])})",
+                f"    .{prefix}_ready_i({_concat([f'{outs[i][0]}_TREADY' for i in reversed(group)])})",
+                f"    .{prefix}_data_o({_concat(data)})",
+            ]
+        for i, (name, width) in enumerate(outs):
+            if width > out_widths[i]:
+                pad = width - out_widths[i]
+                body.append(
+                    f"  assign {name}_TDATA[{width - 1}:{out_widths[i]}] = {{{pad}{{1'b0}}}};"
+                )
+        parameters = ",\n".join(
+            f'    .{key}("{value}")' if isinstance(value, str) else f"    .{key}({value})"
+            for key, value in self.rtl_parameters().items()
+        )
+        lines = [
+            "// SPDX-License-Identifier: Apache-2.0",
+            f"// Generated by andpop: {self.module} as FINN node {self.onnx_node.name}.",
+            f"module {self.onnx_node.name} (",
+            *ports,
+            ");",
+            *body,
+            f"  {self.module} #(",
+            parameters,
+            "  ) u_core (",
+            ",\n".join(connect),
+            "  );",
+            "endmodule",
+            "",
+        ]
+        return "\n".join(lines)
+
+    def get_rtl_file_list(self, abspath: bool = False) -> list[str]:
+        wrapper = f"{self.get_nodeattr('gen_top_module')}.v"
+        if not abspath:
+            return [*(Path(s).name for s in self.sources), wrapper]
+        folder = Path(self.get_nodeattr("code_gen_dir_ipgen"))
+        return [*(str(HW / s) for s in self.sources), str(folder / wrapper)]
+
+    def code_generation_ipi(self) -> list[str]:
+        top = self.get_nodeattr("gen_top_module")
+        return [f"add_files -norecurse {f}" for f in self.get_rtl_file_list(abspath=True)] + [
+            f"create_bd_cell -type module -reference {top} {self.onnx_node.name}"
+        ]
+
+
+def _concat(signals: Sequence[str]) -> str:
+    return signals[0] if len(signals) == 1 else "{" + ", ".join(signals) + "}"
+
+
+def _assign_ports(
+    prefixes: Sequence[str], streams: int, node: str
+) -> list[tuple[str, list[int]]]:
+    """Pair port prefixes with stream indices (see RtlKernel)."""
+    if len(prefixes) == 1:
+        return [(prefixes[0], list(range(streams)))]
+    if streams > len(prefixes):
+        raise ValueError(f"{node}: found {streams} streams, expected at most {len(prefixes)}")
+    return [(p, [i] if i < streams else []) for i, p in enumerate(prefixes)]
+
+
+def hex_memory(words: Sequence[int], width: int) -> str:
+    """Return $readmemh text: one word of ``width`` bits per line."""
+    digits = -(-width // 4)
+    mask = (1 << width) - 1
+    return "\n".join(f"{int(w) & mask:0{digits}x}" for w in words) + "\n"
+
+
+def pack_lanes(values: npt.ArrayLike, bits: int) -> list[int]:
+    """Pack (words, lanes) integers into one Python int per word, lane 0 in the low bits."""
+    mask = (1 << bits) - 1
+    return [
+        sum((int(v) & mask) << (i * bits) for i, v in enumerate(row)) for row in np.asarray(values)
+    ]
+
+
+def register_op(op: type[HWCustomOp]) -> None:
+    """Register one op class with FINN, as abstract op or as RTL backend."""
+    if issubclass(op, RTLBackend):
+        register_rtl(op)
+    else:
+        register_abstract(op)

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The integer rules of andpop, written once: rounding, saturation, snapping, the epilogue.
+
+NumPy only. PyTorch's eval path, the golden models and the C++ engine all follow this file; the
+tests hold them to it with exact equality. Every function takes and returns ``int64`` arrays
+unless it says otherwise, and works element by element on arrays of any shape.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+IntArray = npt.NDArray[np.int64]
+
+FLOAT32_EXACT_BITS = 24
+"""A float32 holds every integer of magnitude up to 2**24 exactly."""
+
+
+def round_half_up(x: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return floor(x + 1/2) in float64: the only rounding andpop knows."""
+    return np.floor(np.asarray(x, dtype=np.float64) + 0.5)
+
+
+def shift_round(v: npt.ArrayLike, shift: int) -> IntArray:
+    """Return floor(v / 2**shift + 1/2) for integers: ``(v + (1 << (shift-1))) >> shift``.
+
+    Raises:
+        ValueError: ``shift`` is negative.
+    """
+    if shift < 0:
+        raise ValueError(f"shift_round: found shift {shift}, expected 0 or more")
+    a = np.asarray(v, dtype=np.int64)
+    return a if shift == 0 else (a + (1 << (shift - 1))) >> shift
+
+
+def limits(bits: int, signed: bool = True) -> tuple[int, int]:
+    """Return the smallest and largest integer of a two's complement or unsigned type."""
+    return (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if signed else (0, (1 << bits) - 1)
+
+
+def saturate(v: npt.ArrayLike, bits: int, signed: bool = True) -> IntArray:
+    """Clamp integers into ``bits`` bits."""
+    low, high = limits(bits, signed)
+    return np.clip(np.asarray(v, dtype=np.int64), low, high)
+
+
+def requantise(v: npt.ArrayLike, shift: int, bits: int = 8, signed: bool = True) -> IntArray:
+    """Round away ``shift`` fraction bits (half up) and saturate to ``bits`` bits."""
+    return saturate(shift_round(v, shift), bits, signed)
+
+
+def snap(x: npt.ArrayLike, frac_bits: int, bits: int, signed: bool = True) -> IntArray:
+    """Return the integers of real ``x`` on the grid 2**-frac_bits, saturated to ``bits`` bits.
+
+    ``frac_bits`` may be negative. NaN is refused.
+
+    Raises:
+        ValueError: ``x`` holds a NaN.
+    """
+    a = np.asarray(x, dtype=np.float64)
+    if np.isnan(a).any():
+        raise ValueError("snap: found NaN among the values, expected real numbers")
+    low, high = limits(bits, signed)
+    return np.clip(round_half_up(np.ldexp(a, frac_bits)), low, high).astype(np.int64)
+
+
+def sign_bit(a: npt.ArrayLike, threshold: npt.ArrayLike = 0) -> IntArray:
+    """RSign as a bit: 1 (meaning +1) where ``a >= threshold``, else 0 (meaning -1)."""
+    return (np.asarray(a) >= np.asarray(threshold)).astype(np.int64)
+
+
+def signed_bits(limit: int) -> int:
+    """Return the width of the two's complement type that holds ``-limit..limit``."""
+    return max(1, int(limit).bit_length() + 1)
+
+
+@dataclass(frozen=True)
+class EpilogueFormat:
+    """The shifts and widths of one epilogue (BN, shortcut, RPReLU, 8-bit output).
+
+    With ``stream`` = fraction bits of the 8-bit residual streams (4), ``guard`` = extra fraction
+    bits of the pre-activation (4) and ``w`` = fraction bits of ``acc*m``:
+    ``shortcut_shift = w - stream`` and ``pre_shift = w - stream - guard``.
+    """
+
+    acc_shift: int
+    """Rounding shift of the accumulator to ``acc_bits`` before BN; 0 leaves it alone."""
+    shortcut_shift: int
+    """Left shift k of the shortcut, aligning it with acc*m."""
+    pre_shift: int
+    """Rounding shift g from acc*m to the pre-activation."""
+    slope_shift: int = 6
+    """Fraction bits s of the slope; this shift is a floor, not a rounding."""
+    out_shift: int = 4
+    """Rounding shift r from the pre-activation to the output (= guard)."""
+    acc_bits: int = 16
+    pre_bits: int = 14
+    out_bits: int = 8
+
+
+def epilogue(
+    acc: npt.ArrayLike,
+    params: npt.ArrayLike,
+    fmt: EpilogueFormat,
+    shortcut: npt.ArrayLike | None = None,
+) -> IntArray:
+    """Apply BN -> + shortcut -> RPReLU -> 8-bit to an accumulator, channels last.
+
+    Args:
+        acc: (..., C) accumulators.
+        params: (5, C) rows m, b, zeta, slope, eta (m at most 10 bits signed, slope 8 bits).
+        fmt: shifts and widths.
+        shortcut: (..., C) codes of the 8-bit residual stream, or None.
+
+    Returns:
+        (..., C) codes of ``fmt.out_bits`` bits, signed.
+    """
+    m, b, zeta, slope, eta = np.asarray(params, dtype=np.int64)
+    a = np.asarray(acc, dtype=np.int64)
+    if fmt.acc_shift:
+        a = requantise(a, fmt.acc_shift, fmt.acc_bits)
+    y = a * m + b
+    if shortcut is not None:
+        y = y + (np.asarray(shortcut, dtype=np.int64) << fmt.shortcut_shift)
+    t = requantise(y, fmt.pre_shift, fmt.pre_bits)
+    u = t - zeta
+    v = np.where(u >= 0, u, (u * slope) >> fmt.slope_shift) + eta
+    return requantise(v, fmt.out_shift, fmt.out_bits)
+
+
+def accumulator_bounds(
+    weights: npt.ArrayLike, low: int, high: int, bias: npt.ArrayLike = 0
+) -> tuple[IntArray, IntArray]:
+    """Return the exact worst-case (min, max) of ``x @ weights + bias`` per output channel.
+
+    Args:
+        weights: (MW, MH) integers.
+        low: smallest input code.
+        high: largest input code.
+        bias: (MH,) or scalar integers.
+
+    Returns:
+        Two (MH,) arrays. With 0 in the input range they also bound every partial sum.
+    """
+    w = np.asarray(weights, dtype=np.int64)
+    positive = np.maximum(w, 0).sum(axis=0)
+    negative = np.minimum(w, 0).sum(axis=0)
+    c = np.asarray(bias, dtype=np.int64)
+    return positive * low + negative * high + c, positive * high + negative * low + c

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Build of andpop: the repository root is the package, the CPU engine its one extension."""
+
+import re
+from pathlib import Path
+
+from pybind11.setup_helpers import Pybind11Extension, build_ext
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+ROOMS = ("models", "quant", "hw", "flows", "sim")
+INIT = (ROOT / "__init__.py").read_text(encoding="utf-8")
+VERSION = re.search(r'__version__ = "([^"]+)"', INIT)
+assert VERSION is not None
+
+packages = ["andpop"]
+for room in ROOMS:
+    packages.append(f"andpop.{room}")
+    packages += [f"andpop.{room}.{name}" for name in find_packages(str(ROOT / room))]
+
+SOURCES = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "hw/cpu/src").glob("*.cpp"))
+
+setup(
+    version=VERSION.group(1),
+    packages=packages,
+    package_dir={"andpop": "."},
+    package_data={
+        "andpop": ["models/zoo/*.safetensors", "models/zoo/*.andpop"],
+        "andpop.hw": ["**/*.sv", "**/*.svh", "**/*.vlt", "**/*.jinja", "**/*.md"],
+        "andpop.sim": ["**/*.cpp", "**/*.hpp", "**/*.sv", "**/*.vlt", "**/*.jinja"],
+        "andpop.flows": ["**/*.jinja"],
+    },
+    ext_modules=[
+        Pybind11Extension(
+            "andpop.hw.cpu._engine",
+            SOURCES,
+            cxx_std=17,
+            extra_compile_args=["-O3", "-Wall", "-Wextra"],
+        )
+    ]
+    if SOURCES
+    else [],
+    cmdclass={"build_ext": build_ext},
+    zip_safe=False,
+)
