@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+# make demo and make test each set up what they need and run; make help lists the rest.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+FINN := finn-plus==1.6.1
+JOBS ?= 2
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+export FINN_BUILD_DIR ?= $(CURDIR)/.cache/finn
+export PYTHONUNBUFFERED := 1
+
+.PHONY: help setup demo test test-full lint clean
+help:
+	@echo "make demo       shipped network on every backend, compared bit by bit (writes demo/report.html)"
+	@echo "make test       linters, types, import contracts, tests that fit in 25 minutes on 2 cores"
+	@echo "make test-full  the long tests as well (whole networks in Verilator, all kernel cases)"
+	@echo "make lint       ruff, mypy and import-linter alone"
+	@echo "make setup      the .venv that the others use; done by each of them on its own"
+	@echo "make clean      removes .venv and all caches"
+
+setup: $(VENV)/.ready $(VENV)/.installed
+	@mkdir -p $(FINN_BUILD_DIR)
+
+$(VENV)/.ready: requirements.lock
+	@for tool in g++ make perl; do command -v $$tool >/dev/null || { \
+	  echo "setup: $$tool is missing; install it (Debian: apt-get install g++ make perl) and run make again"; exit 3; }; done
+	@$(if $(PYTHON),:,echo "setup: python3.11 is missing; install Python 3.11 and run make again"; exit 3)
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v == (3, 11) else f"setup: found Python {v[0]}.{v[1]}, expected 3.11; run make PYTHON=/path/to/python3.11")'
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "setup: Python's venv module is missing; install it (Debian: apt-get install python3.11-venv)"; exit 3; }
+	@rm -rf $(VENV)
+	@echo "setup: creating $(VENV) and installing the pinned packages (a minute or two, 2.5 GB)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install -r requirements.lock
+	@$(PIP) install --no-deps $(FINN)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.ready setup.py pyproject.toml __init__.py $(wildcard hw/cpu/src/*)
+	@echo "setup: building the CPU engine and installing andpop into $(VENV)"
+	@$(PIP) install --no-build-isolation --no-deps -e .
+	@touch $@
+
+demo: setup
+	@$(BIN)/andpop demo
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+test: lint
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not full"
+
+test-full: lint
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+clean:
+	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache build *.egg-info
