@@ -71,7 +71,9 @@ def _engine() -> Tool:
         version, found = engine.isa(), True
     except ImportError:
         version, found = "", False
-    return Tool("cpu engine", "extension", found, version, "infer, eval, compare", "pip install andpop")
+    return Tool(
+        "cpu engine", "extension", found, version, "infer, eval, compare", "pip install andpop"
+    )
 
 
 def doctor() -> list[Tool]:

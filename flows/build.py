@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds: a list of steps over one folder, resumable, skipped when unchanged, swapped in whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from .errors import UsageError
+
+ROOT = Path(__file__).parent.parent
+STATE = "build.json"
+Progress = Callable[[str, int, int], None]
+
+
+def parse_size(text: str) -> tuple[int, int, int]:
+    """Parse HxWxC.
+
+    Raises:
+        UsageError: anything else than three positive integers joined by x.
+    """
+    parts = text.lower().split("x")
+    if len(parts) != 3 or not all(p.isdecimal() and int(p) > 0 for p in parts):
+        raise UsageError(f"--input: found '{text}', expected HxWxC such as 64x64x1")
+    height, width, channels = (int(p) for p in parts)
+    if channels not in (1, 3):
+        raise UsageError(f"--input: found {channels} channels in '{text}', expected 1 or 3")
+    return height, width, channels
+
+
+class BuildConfig(BaseModel):
+    """Options of a build: the command line's, or build.yaml's; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    input: str | None = None
+    target_cycles: int | None = Field(default=None, ge=1)
+    target_fps: float | None = Field(default=None, gt=0)
+    clock_mhz: float = Field(default=100.0, gt=0)
+    folding: str | None = None
+    board: str = "pynq-z2"
+    until: str | None = None
+
+    @model_validator(mode="after")
+    def _one_target(self) -> BuildConfig:
+        given = [n for n in ("target_cycles", "target_fps", "folding") if getattr(self, n)]
+        if len(given) > 1:
+            raise ValueError(f"found {' and '.join(given)}, expected at most one of them")
+        return self
+
+    @property
+    def size(self) -> tuple[int, int, int] | None:
+        """Input size (height, width, channels), None for the card's."""
+        return parse_size(self.input) if self.input else None
+
+    def cycles(self, height: int, width: int) -> int:
+        """Target cycles per frame; 8 per input pixel unless told."""
+        if self.target_cycles:
+            return self.target_cycles
+        if self.target_fps:
+            return max(1, int(self.clock_mhz * 1e6 / self.target_fps))
+        return 8 * height * width
+
+
+def read_config(file: Path | None, options: dict[str, Any]) -> BuildConfig:
+    """Merge build.yaml and command-line options (these win).
+
+    Raises:
+        UsageError: the file is no YAML mapping, or an option is unknown or out of range.
+    """
+    values: dict[str, Any] = {}
+    where = "build options"
+    if file is not None:
+        where = str(file)
+        try:
+            loaded = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise UsageError(f"{file}: not readable as YAML: {error}") from error
+        if not isinstance(loaded, dict):
+            raise UsageError(f"{file}: found {type(loaded).__name__}, expected keys and values")
+        values.update(loaded)
+    values.update({k: v for k, v in options.items() if v is not None})
+    try:
+        return BuildConfig(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "options"
+        raise UsageError(f"{where}: {key}: {first['msg']}") from error
+
+
+@dataclass
+class Context:
+    """What a step works with: the folder it writes, the options, and where it reports progress."""
+
+    folder: Path
+    source: Path
+    config: BuildConfig
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: reads ``inputs`` and configuration ``keys``, writes ``outputs`` in the folder."""
+
+    name: str
+    run: Callable[[Context], None]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    keys: tuple[str, ...] = ()
+
+
+def digest(path: Path) -> str:
+    """SHA-256 over a file, or over names and contents of a folder's files."""
+    state = hashlib.sha256()
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    for file in files:
+        state.update(str(file.relative_to(path)).encode())
+        with file.open("rb") as stream:
+            state.update(hashlib.file_digest(stream, "sha256").digest())
+    return state.hexdigest()
+
+
+def code_digest() -> str:
+    """Digest of andpop's own sources, so that a newer andpop redoes what an older one built."""
+    state = hashlib.sha256()
+    for room in ("quant", "models", "hw", "sim", "flows"):
+        for file in sorted((ROOT / room).rglob("*")):
+            if file.suffix in {".py", ".sv", ".svh", ".cpp", ".hpp", ".jinja", ".vlt"}:
+                state.update(file.read_bytes())
+    return state.hexdigest()
+
+
+def run_build(
+    steps: Sequence[Step], source: Path, out: Path, config: BuildConfig, progress: Progress
+) -> list[dict[str, Any]]:
+    """Run ``steps`` into ``out``; returns one row per step (step, seconds, skipped).
+
+    Work happens in a hidden folder beside ``out`` that takes its place when every step is done:
+    a failed build leaves the last good one intact and is resumed by the next call.
+
+    Raises:
+        UsageError: ``out`` exists and is no build, or ``config.until`` names no step.
+    """
+    names = [step.name for step in steps]
+    if config.until is not None and config.until not in names:
+        raise UsageError(f"--until: found '{config.until}', expected one of {', '.join(names)}")
+    is_build = (out / STATE).is_file()
+    if out.exists() and not is_build and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out}: exists and is not a build of andpop; choose another folder")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    staging = out.with_name(f".{out.name}.partial")
+    if not staging.exists() and is_build:
+        shutil.copytree(out, staging)
+    staging.mkdir(exist_ok=True)
+    rows = _run_steps(steps, Context(staging, source, config, progress))
+    _swap(staging, out)
+    return rows
+
+
+def _run_steps(steps: Sequence[Step], context: Context) -> list[dict[str, Any]]:
+    state_file = context.folder / STATE
+    state = json.loads(state_file.read_text()) if state_file.is_file() else {}
+    code = code_digest()
+    rows: list[dict[str, Any]] = []
+    for number, step in enumerate(steps):
+        context.progress(f"build: {step.name}", number, len(steps))
+        began = time.perf_counter()
+        key = _fingerprint(step, context, code)
+        done = state.get(step.name)
+        skipped = done is not None and done["key"] == key and _intact(context, done["outputs"])
+        if not skipped:
+            state.pop(step.name, None)
+            step.run(context)
+            outputs = {
+                name: digest(context.folder / name)
+                for name in step.outputs
+                if (context.folder / name).exists()
+            }
+            state[step.name] = {"key": key, "outputs": outputs}
+            write_json(state_file, state)
+        rows.append({"step": step.name, "seconds": time.perf_counter() - began, "skipped": skipped})
+        context.progress(f"build: {step.name}", len(steps), len(steps))
+        if step.name == context.config.until:
+            break
+    return rows
+
+
+def _fingerprint(step: Step, context: Context, code: str) -> str:
+    values = context.config.model_dump()
+    parts: dict[str, Any] = {"code": code, "keys": {k: values[k] for k in step.keys}}
+    if "folding" in step.keys and values["folding"]:
+        parts["folding"] = digest(Path(values["folding"]))
+    for name in step.inputs:
+        path = context.source if name == "SOURCE" else context.folder / name
+        if path.exists():
+            parts[name] = digest(path)
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _intact(context: Context, outputs: dict[str, str]) -> bool:
+    paths = {context.folder / name: value for name, value in outputs.items()}
+    return all(p.exists() and digest(p) == value for p, value in paths.items())
+
+
+def _swap(staging: Path, out: Path) -> None:
+    old = out.with_name(f".{out.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if out.exists():
+        out.replace(old)
+    staging.replace(out)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)

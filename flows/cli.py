@@ -1,0 +1,454 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ``andpop`` program: every command is a thin call of ``flows.api``."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from . import api
+from .errors import BAD_INPUT, CHECK_FAILED, OK, UsageError, explain
+
+app = typer.Typer(
+    name="andpop",
+    help="Binary neural networks on edge hardware: one trained network, one integer dataflow "
+    "graph, four ways to run it, no differing bit between them.\n\n"
+    "Start with: andpop demo",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Images = Annotated[Path, typer.Option("--images", help="A picture or a folder of pictures.")]
+Count = Annotated[int | None, typer.Option("--count", min=1, help="Use the first N pictures only.")]
+InputSize = Annotated[str | None, typer.Option("--input", metavar="HxWxC", help="Input size.")]
+
+out = Console()
+err = Console(stderr=True)
+
+
+class Bars:
+    """Progress bars on standard error; silent when the output is for machines."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=err,
+            disable=quiet,
+        )
+        self._tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> Callable[[str, int, int], None]:
+        self._progress.start()
+        return self._update
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def _update(self, stage: str, done: int, total: int) -> None:
+        if stage not in self._tasks:
+            self._tasks[stage] = self._progress.add_task(stage, total=total)
+        self._progress.update(self._tasks[stage], completed=done, total=total)
+
+
+def _emit(result: dict[str, Any], as_json: bool, show: Callable[[dict[str, Any]], None]) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(result, indent=2) + "\n")
+    else:
+        show(result)
+
+
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    table = Table(title=title, title_justify="left")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i == 0 else "right")
+    for row in rows:
+        table.add_row(*(f"{v:,}" if isinstance(v, int) else str(v) for v in row))
+    out.print(table)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Show which tools are installed and what each missing one would unlock.
+
+    Example: `andpop doctor`
+    """
+
+    def show(result: dict[str, Any]) -> None:
+        rows = [
+            (t["name"], t["version"] or "missing", t["unlocks"], "" if t["found"] else t["install"])
+            for t in result["tools"]
+        ]
+        _table("andpop doctor", ("tool", "version", "needed for", "to get it"), rows)
+
+    _emit(api.doctor(), as_json, show)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option("--out", help="Folder of the build.")] = Path("demo"),
+    size: Annotated[int, typer.Option(help="Side of the pictures.", min=32)] = 64,
+    images: Annotated[
+        Path | None, typer.Option("--images", help="Your own pictures instead of synthetic ones.")
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="Number of pictures.")] = 4,
+    as_json: Json = False,
+) -> None:
+    """Take the shipped Bi-ShuffleNet from checkpoint to RTL and compare every backend bit by bit.
+
+    Pictures are synthetic steel surfaces unless `--images` names some. Ends with a table and
+    `report.html` in the output folder.
+
+    Example: `andpop demo --out demo`
+    """
+    with Bars(as_json) as progress:
+        result = api.demo(folder, size=size, images=images, count=count, progress=progress)
+    _emit(result, as_json, lambda r: _show_demo(r, folder))
+    raise typer.Exit(CHECK_FAILED if result["values_differing"] else OK)
+
+
+def _show_demo(result: dict[str, Any], folder: Path) -> None:
+    rows = [
+        (
+            b["backend"],
+            b["pictures"],
+            b["values_compared"],
+            b["values_differing"],
+            f"{b['seconds']:.2f} s",
+        )
+        for b in result["backends"]
+    ]
+    columns = ("backend", "pictures", "values compared", "differing", "time")
+    _table("Every backend against the golden model", columns, rows)
+    for p in result["predictions"]:
+        out.print(f"{p['picture']}: [bold]{p['class']}[/bold]", highlight=False)
+    sim = result["simulation"]
+    out.print(
+        f"RTL: {sim['cycles_per_frame']:,} cycles per frame, interval {sim['interval']:,}, "
+        f"simulated at {sim['sim_cycles_per_second']:,.0f} cycles/s"
+    )
+    out.print(f"Report: {folder / 'report.html'}", soft_wrap=True)
+
+
+@app.command()
+def count(
+    model: Annotated[str, typer.Argument(help="Network, e.g. bi-shufflenet.")],
+    size: Annotated[str, typer.Option("--input", metavar="HxWxC", help="Input size.")],
+    classes: Annotated[int, typer.Option(min=2)] = 6,
+    width: Annotated[float, typer.Option(help="Width multiplier.")] = 1.0,
+    conv1_kernel: Annotated[int, typer.Option(help="Kernel of the first convolution.")] = 9,
+    left: Annotated[str, typer.Option(help="Kernels of the left branch, e.g. 5 or 3,3.")] = "5",
+    right: Annotated[str, typer.Option(help="Kernels of the right branch.")] = "3,3",
+    shortcut_down: Annotated[bool, typer.Option(help="Shortcut of down-sampling units.")] = True,
+    shortcut_basic: Annotated[bool, typer.Option(help="Shortcuts of basic units.")] = True,
+    pool: Annotated[str, typer.Option(help="Pool of that shortcut: max or average.")] = "max",
+    as_json: Json = False,
+) -> None:
+    """Count parameters, operations and memory by the paper's conventions.
+
+    Example: `andpop count bi-shufflenet --input 224x224x3`
+    """
+    switches = {
+        "width": width,
+        "conv1_kernel": conv1_kernel,
+        "left": _integers("--left", left),
+        "right": _integers("--right", right),
+        "shortcut_down": shortcut_down,
+        "shortcut_basic": shortcut_basic,
+        "pool": pool,
+    }
+    result = api.count(model, api.parse_size(size), classes, switches)
+
+    def show(r: dict[str, Any]) -> None:
+        rows = [(key.replace("_", " "), value) for key, value in r.items() if key != "layers"]
+        _table(f"{model} at {size}, {classes} classes", ("figure", "value"), rows)
+
+    _emit(result, as_json, show)
+
+
+def _integers(option: str, text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(
+            f"{option}: found '{text}', expected kernel sizes separated by commas such as 3,3"
+        ) from error
+
+
+@app.command()
+def train(
+    model: Annotated[str, typer.Argument(help="Network, e.g. bi-shufflenet.")],
+    data: Annotated[Path, typer.Option("--data", help="Folder of labelled pictures.")],
+    checkpoint: Annotated[Path, typer.Option("--out", help="Checkpoint (.safetensors).")],
+    size: Annotated[str, typer.Option("--input", metavar="HxWxC")] = "128x128x1",
+    epochs: Annotated[int, typer.Option(min=1)] = 60,
+    finetune_epochs: Annotated[int, typer.Option(min=0, help="With BN frozen and snapped.")] = 6,
+    two_stage: Annotated[bool, typer.Option(help="First real, then binary weights.")] = False,
+    learning_rate: Annotated[float, typer.Option("--lr")] = 2e-3,
+    batch: Annotated[int, typer.Option(min=2)] = 32,
+    width: Annotated[float, typer.Option(help="Width multiplier.")] = 1.0,
+    validation: Annotated[float, typer.Option(help="Fraction kept for validation.")] = 0.2,
+    seed: Annotated[int, typer.Option()] = 0,
+    threads: Annotated[int | None, typer.Option(min=1)] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Train a network on a picture folder; interrupt and run again to resume.
+
+    Writes the frozen checkpoint, its card (.json), metrics and a curve picture.
+
+    Example: `andpop train bi-shufflenet --data steel/ --out steel.safetensors`
+    """
+    with Bars(as_json) as progress:
+        result = api.train(
+            model,
+            data,
+            checkpoint,
+            size=api.parse_size(size),
+            epochs=epochs,
+            finetune_epochs=finetune_epochs,
+            two_stage=two_stage,
+            learning_rate=learning_rate,
+            batch=batch,
+            width=width,
+            validation=validation,
+            seed=seed,
+            threads=threads,
+            device=device,
+            command=" ".join(["andpop", *sys.argv[1:]]),
+            progress=progress,
+        )
+    _emit(result, as_json, lambda r: out.print_json(data=r))
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint (.safetensors).")],
+    file: Annotated[Path, typer.Option("--out", help="QONNX file to write.")],
+    size: InputSize = None,
+    as_json: Json = False,
+) -> None:
+    """Write a checkpoint as QONNX that qonnx and ONNX Runtime execute.
+
+    Example: `andpop export models/zoo/bi-shufflenet-neu.safetensors --out bi.qonnx.onnx`
+    """
+    result = api.export(checkpoint, file, size=api.parse_size(size) if size else None)
+    _emit(result, as_json, lambda r: out.print(f"{r['file']}: {r['nodes']} nodes", soft_wrap=True))
+
+
+@app.command()
+def build(
+    source: Annotated[Path, typer.Argument(help="Checkpoint (.safetensors) or QONNX (.onnx).")],
+    folder: Annotated[Path, typer.Option("--out", help="Folder of the build.")],
+    size: InputSize = None,
+    target_cycles: Annotated[int | None, typer.Option(min=1, help="Cycles per frame.")] = None,
+    target_fps: Annotated[float | None, typer.Option(help="Frames per second.")] = None,
+    clock_mhz: Annotated[float | None, typer.Option(help="Clock for --target-fps.")] = None,
+    folding: Annotated[Path | None, typer.Option(help="FINN folding JSON.")] = None,
+    board: Annotated[str | None, typer.Option(help="Board the RTL is meant for.")] = None,
+    config: Annotated[Path | None, typer.Option(help="build.yaml with these options.")] = None,
+    until: Annotated[
+        str | None, typer.Option(help="Stop after this step: " + ", ".join(api.BUILD_STEPS))
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Compile a network: dataflow graph, folding, CPU model, RTL, FIFO depths, report.
+
+    Steps whose inputs did not change are skipped; a failed build leaves the last good one alone.
+
+    Example: `andpop build model.safetensors --out build/steel --target-cycles 20000`
+    """
+    options = {
+        "input": size,
+        "target_cycles": target_cycles,
+        "target_fps": target_fps,
+        "clock_mhz": clock_mhz,
+        "folding": str(folding) if folding else None,
+        "board": board,
+        "until": until,
+    }
+    with Bars(as_json) as progress:
+        result = api.build(source, folder, config=config, progress=progress, **options)
+    _emit(result, as_json, lambda r: _show_build(r, folder))
+
+
+def _show_build(result: dict[str, Any], folder: Path) -> None:
+    rows = [
+        (s["step"], "unchanged" if s["skipped"] else f"{s['seconds']:.1f} s")
+        for s in result["steps"]
+    ]
+    _table(f"Build {folder}", ("step", "time"), rows)
+    if result.get("slowest"):
+        slowest = result["slowest"]
+        out.print(f"Slowest node: {slowest['name']}, {slowest['cycles']:,} cycles per frame")
+
+
+@app.command()
+def simulate(
+    folder: Annotated[Path, typer.Argument(metavar="BUILD", help="Folder of a build.")],
+    images: Images,
+    count: Count = None,
+    capture: Annotated[
+        bool, typer.Option(help="Also compare every layer boundary (a second, slower run).")
+    ] = True,
+    as_json: Json = False,
+) -> None:
+    """Run the whole network in Verilator against the golden model.
+
+    On a mismatch: the first divergent layer, index, both bit patterns and a waveform.
+
+    Example: `andpop simulate build/steel --images pictures/ --count 4`
+    """
+    with Bars(as_json) as progress:
+        result = api.simulate(folder, images, count=count, capture=capture, progress=progress)
+
+    def show(r: dict[str, Any]) -> None:
+        _table(
+            str(folder),
+            ("figure", "value"),
+            [(k, v) for k, v in r.items() if k != "first_divergence"],
+        )
+        _show_divergence(r)
+
+    _emit(result, as_json, show)
+    raise typer.Exit(CHECK_FAILED if result["values_differing"] else OK)
+
+
+def _show_divergence(result: dict[str, Any]) -> None:
+    first = result["first_divergence"]
+    if first is None:
+        return
+    err.print("[bold red]First divergence[/bold red]")
+    for key, value in first.items():
+        err.print(f"  {key}: {value}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def infer(
+    model: Annotated[Path, typer.Argument(help="Build folder, checkpoint or packed model.")],
+    images: Images,
+    threads: Annotated[int, typer.Option(min=1)] = 1,
+    as_json: Json = False,
+) -> None:
+    """Classify pictures on the CPU.
+
+    Example: `andpop infer models/zoo/bi-shufflenet-neu.andpop --images pictures/`
+    """
+    with Bars(as_json) as progress:
+        result = api.infer(model, images, threads=threads, progress=progress)
+
+    def show(r: dict[str, Any]) -> None:
+        for p in r["predictions"]:
+            out.print(f"{p['picture']}\t{p['class']}", highlight=False, soft_wrap=True)
+        for note in r["notes"]:
+            err.print(f"note: {note}", soft_wrap=True)
+
+    _emit(result, as_json, show)
+
+
+@app.command()
+def compare(
+    folder: Annotated[Path, typer.Argument(metavar="BUILD", help="Folder of a build.")],
+    images: Images,
+    backends: Annotated[
+        str, typer.Option(help="Any of torch,qonnx,golden,cpu,rtl.")
+    ] = "torch,golden,cpu,rtl",
+    count: Count = None,
+    as_json: Json = False,
+) -> None:
+    """Compare backends with the golden model, layer by layer, bit by bit.
+
+    Example: `andpop compare build/steel --images pictures/ --backends torch,golden,cpu,rtl`
+    """
+    with Bars(as_json) as progress:
+        result = api.compare(folder, images, backends.split(","), count=count, progress=progress)
+
+    def show(r: dict[str, Any]) -> None:
+        rows = [
+            (
+                b["backend"],
+                b["pictures"],
+                b["layers"],
+                b["values_compared"],
+                b["values_differing"],
+                f"{b['seconds']:.2f} s",
+            )
+            for b in r["backends"]
+        ]
+        columns = ("backend", "pictures", "layers", "values compared", "differing", "time")
+        _table("Against the golden model", columns, rows)
+        _show_divergence(r)
+
+    _emit(result, as_json, show)
+    raise typer.Exit(CHECK_FAILED if result["values_differing"] else OK)
+
+
+@app.command(name="eval")
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="Build folder, checkpoint or packed model.")],
+    data: Annotated[Path, typer.Option("--data", help="Labelled pictures.")],
+    backend: Annotated[str, typer.Option(help="cpu, golden or torch.")] = "cpu",
+    threads: Annotated[int, typer.Option(min=1)] = 1,
+    as_json: Json = False,
+) -> None:
+    """Measure accuracy on a labelled folder.
+
+    Example: `andpop eval models/zoo/bi-shufflenet-neu.safetensors --data steel/`
+    """
+    with Bars(as_json) as progress:
+        result = api.evaluate(model, data, backend=backend, threads=threads, progress=progress)
+
+    def show(r: dict[str, Any]) -> None:
+        out.print(f"{r['correct']} of {r['n']} pictures right: accuracy {r['accuracy']:.4f}")
+        names = list(r["per_class"])
+        rows = [(c, r["per_class"][c]["n"], f"{r['per_class'][c]['accuracy']:.4f}") for c in names]
+        _table("Per class", ("class", "pictures", "accuracy"), rows)
+
+    _emit(result, as_json, show)
+
+
+def main() -> None:
+    """Run the program; turns errors a user can act on into one line and the right exit code."""
+    logging.basicConfig(level=os.environ.get("ANDPOP_LOG", "ERROR").upper())
+    try:
+        code = app(standalone_mode=False)
+    except typer.Exit as stop:
+        code = stop.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        err.print("andpop: interrupted; run the same command again to resume")
+        code = 130
+    except Exception as error:
+        code = _report(error)
+    sys.exit(code if isinstance(code, int) else OK)
+
+
+def _report(error: Exception) -> int:
+    import click
+
+    if isinstance(error, click.ClickException):
+        error.show()
+        return BAD_INPUT
+    known = explain(error)
+    if known is None:
+        raise error
+    err.print(f"andpop: {known[1]}", highlight=False, markup=False, soft_wrap=True)
+    return known[0]
+
+
+if __name__ == "__main__":
+    main()

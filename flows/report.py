@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""report.html: one self-contained page, written from report.json and nothing else."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+INK, ACCENT, QUIET = "#1f2933", "#c2410c", "#7b8794"
+
+
+def picture_uri(picture: npt.NDArray[np.uint8], side: int = 160) -> str:
+    """Return a (H, W, C) picture as a data URI, enlarged without smoothing."""
+    image = Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
+    scale = max(1, side // max(image.size))
+    image = image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def cycles_chart(nodes: list[dict[str, Any]], most: int = 40) -> str:
+    """Return an SVG bar chart of stated cycles per frame, the slowest node named and coloured.
+
+    With more than ``most`` nodes the slowest ``most`` are drawn, in graph order.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib.figure import Figure
+
+    slowest = max(nodes, key=lambda n: n["cycles"])
+    limit = sorted((n["cycles"] for n in nodes), reverse=True)[min(most, len(nodes)) - 1]
+    shown = [n for n in nodes if n["cycles"] >= limit][:most]
+    with matplotlib.rc_context({"svg.hashsalt": "andpop", "svg.fonttype": "none"}):
+        figure = Figure(figsize=(9, 0.22 * len(shown) + 0.8), layout="constrained")
+        axes = figure.subplots()
+        colours = [ACCENT if n is slowest else QUIET for n in shown]
+        positions = range(len(shown))
+        axes.barh(positions, [n["cycles"] for n in shown], color=colours, height=0.75)
+        axes.set_yticks(positions, [n["name"] for n in shown], fontsize=7)
+        axes.invert_yaxis()
+        axes.margins(y=0.01)
+        axes.set_xlabel("cycles per frame, as stated by each node", fontsize=8)
+        axes.tick_params(axis="x", labelsize=8)
+        axes.spines[["top", "right"]].set_visible(False)
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    svg = buffer.getvalue()
+    return svg[svg.index("<svg") :]
+
+
+def write_report(path: Path, report: dict[str, Any]) -> None:
+    """Write the page for ``report`` (the content of report.json) to ``path``, atomically."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["thousands"] = lambda v: f"{v:,}" if isinstance(v, int) else v
+    chart = cycles_chart(report["cycles"]["nodes"])
+    page = environment.get_template("report.html.jinja").render(report=report, chart=chart)
+    partial = path.with_suffix(".partial")
+    partial.write_text(page, encoding="utf-8")
+    partial.replace(path)
