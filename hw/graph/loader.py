@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The only door for ONNX files from outside.
+
+FINN and qonnx evaluate text found in a file (layout annotations, metadata) and import Python
+modules named by node domains, so nothing may reach them before this loader has let it through:
+one self-contained file, known operators only, plain names, no metadata.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import AttributeProto, TensorProto
+from qonnx.core.datatype import DataType
+
+MAX_BYTES = 256 << 20
+"""Largest file read."""
+MAX_NODES = 20_000
+"""Most nodes in a graph."""
+MAX_ELEMENTS = 1 << 28
+"""Most elements of any tensor, stored or computed (folding constants would allocate them)."""
+
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+"""What a node or tensor may be called: the name becomes a module, a file and a Tcl word."""
+
+STANDARD_DOMAINS = ("", "ai.onnx")
+QONNX_DOMAINS = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
+QONNX_OPS = ("Quant", "IntQuant", "BipolarQuant")
+DATATYPE = re.compile(r"(U?INT[1-9][0-9]?|BINARY|BIPOLAR|TERNARY|FLOAT32)")
+
+
+class ModelError(ValueError):
+    """A model file that is refused, in one line."""
+
+
+@dataclass
+class LoadedModel:
+    """A model that passed the door."""
+
+    model: onnx.ModelProto
+    renamed: dict[str, str] = field(default_factory=dict)
+    """New name -> name found in the file, for every node and tensor that was renamed."""
+    notes: list[str] = field(default_factory=list)
+    """What was renamed or dropped, one line each."""
+
+
+def load(path: Path | str) -> LoadedModel:
+    """Read an ONNX file from outside.
+
+    Names that are not plain words are replaced deterministically, metadata and unknown
+    annotations are dropped; both are told in ``notes``.
+
+    Raises:
+        ModelError: no such file, not ONNX, too large, external data, an unknown operator or
+            domain, a subgraph, or a graph that is not well formed.
+    """
+    path = Path(path)
+    model = _parse(path)
+    where = path.name
+    if not model.graph.node:
+        raise ModelError(f"{where}: found no nodes, expected an ONNX graph; export it again")
+    if len(model.graph.node) > MAX_NODES:
+        raise ModelError(
+            f"{where}: found {len(model.graph.node)} nodes, expected at most {MAX_NODES}"
+        )
+    loaded = LoadedModel(model)
+    _check_tensors(model, where)
+    _check_nodes(model.graph, where)
+    _drop_functions(loaded)
+    _drop_metadata(loaded)
+    _rename(loaded)
+    _check_graph(model, where)
+    return loaded
+
+
+def _parse(path: Path) -> onnx.ModelProto:
+    try:
+        size = path.stat().st_size
+        if not path.is_file():
+            raise ModelError(f"{path}: found no regular file, expected an ONNX file")
+        if size > MAX_BYTES:
+            raise ModelError(
+                f"{path.name}: found {size} bytes, expected at most {MAX_BYTES}; "
+                "is this a network for an FPGA?"
+            )
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot read the ONNX file: {error.strerror}") from error
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except DecodeError as error:
+        raise ModelError(f"{path.name}: found no ONNX model in the file, expected one") from error
+    return model
+
+
+def _check_tensors(model: onnx.ModelProto, where: str) -> None:
+    graph = model.graph
+    if graph.sparse_initializer or model.training_info:
+        raise ModelError(
+            f"{where}: found sparse initializers or training information, expected neither; "
+            "export the network for inference with dense weights"
+        )
+    for tensor in _tensors(model):
+        if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
+            raise ModelError(
+                f"{where}: tensor {_show(tensor.name)} holds external data, expected all data "
+                "inside the file; save it with onnx.save(model, path)"
+            )
+        elements = 1
+        for dim in tensor.dims:
+            elements *= dim
+            if dim < 0 or elements > MAX_ELEMENTS:
+                raise ModelError(
+                    f"{where}: tensor {_show(tensor.name)} has shape {list(tensor.dims)}, "
+                    f"expected at most {MAX_ELEMENTS} elements"
+                )
+        try:
+            onnx.numpy_helper.to_array(tensor)
+        except (ValueError, TypeError, KeyError) as error:
+            raise ModelError(
+                f"{where}: tensor {_show(tensor.name)} holds no data of its type and shape "
+                f"{list(tensor.dims)}; export it again"
+            ) from error
+
+
+def _tensors(model: onnx.ModelProto) -> Iterator[TensorProto]:
+    """Every stored tensor: initializers and node attributes, of the graph and of functions."""
+    yield from model.graph.initializer
+    nodes = [*model.graph.node, *(n for f in model.functions for n in f.node)]
+    for node in nodes:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+
+
+def _check_nodes(graph: onnx.GraphProto, where: str) -> None:
+    for node in graph.node:
+        standard = node.domain in STANDARD_DOMAINS and onnx.defs.has(node.op_type, "")
+        qonnx = node.domain in QONNX_DOMAINS and node.op_type in QONNX_OPS
+        if not (standard or qonnx):
+            raise ModelError(
+                f"{where}: node {_show(node.name)} has op {_show(node.op_type)} of domain "
+                f"{_show(node.domain)}, expected an ONNX operator or QONNX's "
+                f"{', '.join(QONNX_OPS)}"
+            )
+        for attribute in node.attribute:
+            if attribute.type in (
+                AttributeProto.GRAPH,
+                AttributeProto.GRAPHS,
+                AttributeProto.SPARSE_TENSOR,
+                AttributeProto.SPARSE_TENSORS,
+                AttributeProto.TYPE_PROTO,
+                AttributeProto.TYPE_PROTOS,
+            ):
+                raise ModelError(
+                    f"{where}: node {_show(node.name)} ({node.op_type}) holds a subgraph, sparse "
+                    "tensor or type, expected a plain feed-forward graph"
+                )
+
+
+def _drop_functions(loaded: LoadedModel) -> None:
+    """Keep the bodies of QONNX's ops (ONNX Runtime needs them) if they use standard ops only."""
+    model = loaded.model
+    kept = [
+        f
+        for f in model.functions
+        if f.domain in QONNX_DOMAINS
+        and f.name in QONNX_OPS
+        and all(
+            n.domain in STANDARD_DOMAINS
+            and onnx.defs.has(n.op_type, "")
+            and not any(a.HasField("g") or a.graphs for a in n.attribute)
+            for n in f.node
+        )
+    ]
+    dropped = len(model.functions) - len(kept)
+    if dropped:
+        loaded.notes.append(f"dropped {dropped} model-local functions that nothing needs")
+        del model.functions[:]
+        model.functions.extend(kept)
+
+
+def _drop_metadata(loaded: LoadedModel) -> None:
+    model, graph = loaded.model, loaded.model.graph
+    values = [*graph.input, *graph.output, *graph.value_info]
+    parts = [model, graph, *graph.node, *graph.initializer, *values, *model.functions]
+    dropped = 0
+    for part in parts:
+        dropped += len(part.metadata_props)
+        del part.metadata_props[:]
+        part.ClearField("doc_string")
+    annotations = []
+    for annotation in graph.quantization_annotation:
+        for entry in annotation.quant_parameter_tensor_names:
+            if entry.key == "finn_datatype" and DATATYPE.fullmatch(entry.value):
+                kept = onnx.TensorAnnotation(tensor_name=annotation.tensor_name)
+                kept.quant_parameter_tensor_names.add(
+                    key=entry.key, value=DataType[entry.value].name
+                )
+                annotations.append(kept)
+            else:
+                dropped += 1
+    del graph.quantization_annotation[:]
+    graph.quantization_annotation.extend(annotations)
+    if dropped:
+        loaded.notes.append(f"dropped {dropped} metadata entries and annotations")
+
+
+def _rename(loaded: LoadedModel) -> None:
+    """Give every node and tensor a plain, unique name."""
+    graph = loaded.model.graph
+    loaded.model.graph.name = _plain(graph.name or "graph")
+    node_names = _Names("node", loaded)
+    for i, node in enumerate(graph.node):
+        node.name = node_names.fresh(node.name or f"{node.op_type}_{i}")
+    tensor_names = _Names("tensor", loaded)
+    values = [*graph.input, *graph.output, *graph.value_info]
+    for named in (*graph.input, *graph.initializer):
+        named.name = tensor_names.of(named.name)
+    for node in graph.node:
+        node.input[:] = [tensor_names.of(name) for name in node.input]
+        node.output[:] = [tensor_names.of(name) for name in node.output]
+    for value in (*graph.output, *graph.value_info):
+        value.name = tensor_names.of(value.name)
+    for annotation in graph.quantization_annotation:
+        annotation.tensor_name = tensor_names.of(annotation.tensor_name)
+    for value in values:
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.HasField("dim_param"):
+                dim.dim_param = _plain(dim.dim_param)
+
+
+class _Names:
+    """Plain names handed out in order of appearance."""
+
+    def __init__(self, kind: str, loaded: LoadedModel) -> None:
+        self._kind = kind
+        self._loaded = loaded
+        self._given: dict[str, str] = {}
+        self._taken: Counter[str] = Counter()
+
+    def of(self, name: str) -> str:
+        """The plain name of ``name``: the same one each time; an empty name (absent) stays."""
+        if not name:
+            return ""
+        if name not in self._given:
+            self._given[name] = self.fresh(name)
+        return self._given[name]
+
+    def fresh(self, name: str) -> str:
+        """A plain name nobody has yet."""
+        stem = _plain(name)
+        plain = stem
+        while self._taken[plain]:
+            self._taken[stem] += 1
+            suffix = f"_{self._taken[stem] - 1}"
+            plain = stem[: 64 - len(suffix)] + suffix
+        self._taken[plain] += 1
+        if plain != name:
+            self._loaded.renamed[plain] = name
+            self._loaded.notes.append(f"renamed {self._kind} {_show(name)} to {plain}")
+        return plain
+
+
+def _plain(name: str) -> str:
+    """Replace every character that a plain name may not hold and cut it to 64."""
+    word = re.sub(r"[^A-Za-z0-9_]", "_", name)
+    return (word if re.match(r"[A-Za-z_]", word) else "_" + word)[:64]
+
+
+def _check_graph(model: onnx.ModelProto, where: str) -> None:
+    try:
+        onnx.checker.check_model(model)
+        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ModelError(
+            f"{where}: the graph is not well formed: {str(error).splitlines()[0][:200]}"
+        ) from error
+    for value in inferred.graph.value_info:
+        elements = 1
+        for dim in value.type.tensor_type.shape.dim:
+            elements *= max(1, dim.dim_value)
+        if elements > MAX_ELEMENTS:
+            raise ModelError(
+                f"{where}: tensor {value.name} would have {elements} elements, expected at most "
+                f"{MAX_ELEMENTS}"
+            )
+
+
+def _show(name: str) -> str:
+    """A name from outside, safe to print: quoted, escaped, at most 80 characters."""
+    text = ascii(name)
+    return text if len(text) <= 80 else text[:77] + "..."
