@@ -122,19 +122,25 @@ def demo(
     raise typer.Exit(CHECK_FAILED if result["values_differing"] else OK)
 
 
-def _show_demo(result: dict[str, Any], folder: Path) -> None:
+def _show_backends(result: dict[str, Any]) -> None:
     rows = [
         (
             b["backend"],
             b["pictures"],
+            b["layers"],
             b["values_compared"],
             b["values_differing"],
             f"{b['seconds']:.2f} s",
         )
         for b in result["backends"]
     ]
-    columns = ("backend", "pictures", "values compared", "differing", "time")
+    columns = ("backend", "pictures", "layers", "values compared", "differing", "time")
     _table("Every backend against the golden model", columns, rows)
+    _show_divergence(result)
+
+
+def _show_demo(result: dict[str, Any], folder: Path) -> None:
+    _show_backends(result)
     for p in result["predictions"]:
         out.print(f"{p['picture']}: [bold]{p['class']}[/bold]", highlight=False)
     sim = result["simulation"]
@@ -378,23 +384,7 @@ def compare(
     with Bars(as_json) as progress:
         result = api.compare(folder, images, backends.split(","), count=count, progress=progress)
 
-    def show(r: dict[str, Any]) -> None:
-        rows = [
-            (
-                b["backend"],
-                b["pictures"],
-                b["layers"],
-                b["values_compared"],
-                b["values_differing"],
-                f"{b['seconds']:.2f} s",
-            )
-            for b in r["backends"]
-        ]
-        columns = ("backend", "pictures", "layers", "values compared", "differing", "time")
-        _table("Against the golden model", columns, rows)
-        _show_divergence(r)
-
-    _emit(result, as_json, show)
+    _emit(result, as_json, _show_backends)
     raise typer.Exit(CHECK_FAILED if result["values_differing"] else OK)
 
 
