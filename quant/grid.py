@@ -8,6 +8,7 @@ unless it says otherwise, and works element by element on arrays of any shape.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +40,20 @@ def shift_round(v: npt.ArrayLike, shift: int) -> IntArray:
 def limits(bits: int, signed: bool = True) -> tuple[int, int]:
     """Return the smallest and largest integer of a two's complement or unsigned type."""
     return (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if signed else (0, (1 << bits) - 1)
+
+
+def type_format(datatype: str) -> tuple[int, bool]:
+    """Return (bits, signed) of an integer datatype's name: ``INTn``, ``UINTn`` or ``BINARY``.
+
+    Raises:
+        ValueError: another name.
+    """
+    if datatype == "BINARY":
+        return 1, False
+    match = re.fullmatch(r"(U?)INT([1-9][0-9]?)", datatype)
+    if match is None:
+        raise ValueError(f"found datatype {datatype}, expected INTn, UINTn or BINARY")
+    return int(match[2]), not match[1]
 
 
 def saturate(v: npt.ArrayLike, bits: int, signed: bool = True) -> IntArray:

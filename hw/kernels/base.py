@@ -175,9 +175,11 @@ class RtlKernel(RTLBackend):
     ``in_ports`` / ``out_ports`` (prefixes of the core's ports: ``acc`` means ``acc_valid_i``,
     ``acc_ready_o``, ``acc_data_i``; when one prefix serves several streams, its ports are the
     concatenation, stream 0 in the low bits; an unused trailing prefix is tied to 0),
-    ``rtl_parameters`` and, where the core reads memories, ``memories``.
+    ``rtl_parameters`` and, where the core reads memories, ``memories``. Under one of FINN's own
+    abstract ops they also give ``golden``, which replaces FINN's execution.
     """
 
+    golden: Golden
     module: str
     sources: tuple[str, ...]
     in_ports: tuple[str, ...] = ("in",)
@@ -193,6 +195,19 @@ class RtlKernel(RTLBackend):
 
     def get_nodeattr_types(self) -> dict[str, Any]:
         return super().get_nodeattr_types()
+
+    def execute_node(self, context: dict[str, Any], graph: Any) -> None:
+        """Run the golden, or the Verilog with the streamed inputs if ``exec_mode`` is rtlsim."""
+        if self.get_nodeattr("exec_mode") != "rtlsim":
+            run_golden(self, type(self).golden, node_attributes(self.onnx_node), context)
+            return
+        names = self.onnx_node.input
+        initializers = [name for i, name in enumerate(names) if self.get_instream_width(i) == 0]
+        del names[len(names) - len(initializers) :]
+        try:
+            super().execute_node(context, graph)
+        finally:
+            names.extend(initializers)
 
     def generate_hdl(self, model: Any, fpgapart: str, clk: float) -> None:
         folder = Path(self.get_nodeattr("code_gen_dir_ipgen"))
@@ -236,23 +251,20 @@ class RtlKernel(RTLBackend):
         body: list[str] = []
         connect = ["    .clk_i(ap_clk)", "    .rst_ni(ap_rst_n)"]
         for prefix, group in _assign_ports(self.in_ports, len(ins), self.onnx_node.name):
-            if not group:
-                connect += [f"    .{prefix}_valid_i(1'b0)", f"    .{prefix}_ready_o()"]
+            if group:
+                names = [(ins[i][0], in_widths[i]) for i in group]
+                connect += _connect(prefix, names, ("valid_i", "ready_o", "data_i"))
+            else:
+                body.append(f"  wire unused_{prefix}_ready;")
+                connect += [f"    .{prefix}_valid_i(1'b0)"]
+                connect += [f"    .{prefix}_ready_o(unused_{prefix}_ready)"]
                 connect += [f"    .{prefix}_data_i('b0)"]
-                continue
-            data = [f"{ins[i][0]}_TDATA[{in_widths[i] - 1}:0]" for i in reversed(group)]
-            connect += [
-                f"    .{prefix}_valid_i({_concat([f'{ins[i][0]}_TVALID' for i in reversed(group)])})",
-                f"    .{prefix}_ready_o({_concat([f'{ins[i][0]}_TREADY' for i in reversed(group)])})",
-                f"    .{prefix}_data_i({_concat(data)})",
-            ]
         for prefix, group in _assign_ports(self.out_ports, len(outs), self.onnx_node.name):
-            data = [f"{outs[i][0]}_TDATA[{out_widths[i] - 1}:0]" for i in reversed(group)]
-            connect += [
-                f"    .{prefix}_valid_o({_concat([f'{outs[i][0]}_TVALID' for i in reversed(group)])})",
-                f"    .{prefix}_ready_i({_concat([f'{outs[i][0]}_TREADY' for i in reversed(group)])})",
-                f"    .{prefix}_data_o({_concat(data)})",
-            ]
+            names = [(outs[i][0], out_widths[i]) for i in group]
+            connect += _connect(prefix, names, ("valid_o", "ready_i", "data_o"))
+        for i, (name, width) in enumerate(ins):
+            if width > in_widths[i]:
+                body.append(f"  wire unused_{name} = &{name}_TDATA[{width - 1}:{in_widths[i]}];")
         for i, (name, width) in enumerate(outs):
             if width > out_widths[i]:
                 pad = width - out_widths[i]
@@ -260,8 +272,7 @@ class RtlKernel(RTLBackend):
                     f"  assign {name}_TDATA[{width - 1}:{out_widths[i]}] = {{{pad}{{1'b0}}}};"
                 )
         parameters = ",\n".join(
-            f'    .{key}("{value}")' if isinstance(value, str) else f"    .{key}({value})"
-            for key, value in self.rtl_parameters().items()
+            f"    .{key}({_literal(value)})" for key, value in self.rtl_parameters().items()
         )
         lines = [
             "// SPDX-License-Identifier: Apache-2.0",
@@ -294,13 +305,33 @@ class RtlKernel(RTLBackend):
         ]
 
 
+def _literal(value: int | str) -> str:
+    """Verilog text of a parameter value; integers beyond 31 bits become whole 32-bit chunks."""
+    if isinstance(value, str):
+        return f'"{value}"'
+    if -(1 << 31) <= value < 1 << 31:
+        return str(value)
+    return f"{-(-value.bit_length() // 32) * 32}'h{value:x}"
+
+
 def _concat(signals: Sequence[str]) -> str:
     return signals[0] if len(signals) == 1 else "{" + ", ".join(signals) + "}"
 
 
-def _assign_ports(
-    prefixes: Sequence[str], streams: int, node: str
-) -> list[tuple[str, list[int]]]:
+def _connect(
+    prefix: str, streams: Sequence[tuple[str, int]], suffixes: tuple[str, str, str]
+) -> list[str]:
+    """Port connections of a core's prefix to (name, width) streams, stream 0 in the low bits."""
+    valid, ready, data = suffixes
+    high_first = list(reversed(streams))
+    return [
+        f"    .{prefix}_{valid}({_concat([f'{name}_TVALID' for name, _ in high_first])})",
+        f"    .{prefix}_{ready}({_concat([f'{name}_TREADY' for name, _ in high_first])})",
+        f"    .{prefix}_{data}({_concat([f'{n}_TDATA[{w - 1}:0]' for n, w in high_first])})",
+    ]
+
+
+def _assign_ports(prefixes: Sequence[str], streams: int, node: str) -> list[tuple[str, list[int]]]:
     """Pair port prefixes with stream indices (see RtlKernel)."""
     if len(prefixes) == 1:
         return [(prefixes[0], list(range(streams)))]
