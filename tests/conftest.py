@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every test shares: FINN's build folder, real pictures, one cache of Verilator builds."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+# FINN reads this while it is imported, before any fixture could run.
+os.environ.setdefault("FINN_BUILD_DIR", tempfile.mkdtemp(prefix="andpop-finn-"))
+Path(os.environ["FINN_BUILD_DIR"]).mkdir(parents=True, exist_ok=True)
+
+
+@pytest.fixture(scope="session")
+def andpop_data() -> Path:
+    """The folder of real pictures named by ANDPOP_DATA; tests that ask for it skip without."""
+    value = os.environ.get("ANDPOP_DATA")
+    if not value:
+        pytest.skip("ANDPOP_DATA is not set: no real pictures")
+    folder = Path(value)
+    if not folder.is_dir():
+        pytest.fail(f"ANDPOP_DATA: found {value}, expected a folder of pictures")
+    return folder
+
+
+@pytest.fixture
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A Verilator cache of the test's own."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("ANDPOP_CACHE", str(folder))
+    return folder
