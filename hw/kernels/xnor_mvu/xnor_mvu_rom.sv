@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// Binary matrix-vector unit with its weights in an embedded memory.
+
+/// `xnor_mvu` fed from a ROM: word nf * (Mw / Simd) + sf of `WeightFile` holds bit p * Simd + s =
+/// weight of input sf * Simd + s for output nf * Pe + p.
+module xnor_mvu_rom #(
+  parameter int unsigned Mw         = 8, // input elements per vector
+  parameter int unsigned Mh         = 4, // outputs per vector
+  parameter int unsigned Simd       = 4, // input elements per cycle
+  parameter int unsigned Pe         = 2, // outputs computed in parallel
+  parameter int unsigned AccWidth   = 5, // bits of an output, two's complement
+  parameter              WeightFile = "" // $readmemh image
+) (
+  input  logic                   clk_i,
+  input  logic                   rst_ni,
+
+  input  logic                   in_valid_i,
+  output logic                   in_ready_o,
+  input  logic [Simd-1:0]        in_data_i,
+
+  output logic                   out_valid_o,
+  input  logic                   out_ready_i,
+  output logic [Pe*AccWidth-1:0] out_data_o
+);
+
+  logic               weight_valid, weight_ready;
+  logic [Pe*Simd-1:0] weight_data;
+
+  rom_stream #(
+    .Width(Pe * Simd),
+    .Depth((Mw / Simd) * (Mh / Pe)),
+    .InitFile(WeightFile)
+  ) u_weights (
+    .clk_i,
+    .rst_ni,
+    .out_valid_o(weight_valid),
+    .out_ready_i(weight_ready),
+    .out_data_o(weight_data)
+  );
+
+  xnor_mvu #(
+    .Mw(Mw),
+    .Mh(Mh),
+    .Simd(Simd),
+    .Pe(Pe),
+    .AccWidth(AccWidth)
+  ) u_core (
+    .clk_i,
+    .rst_ni,
+    .in_valid_i,
+    .in_ready_o,
+    .in_data_i,
+    .weight_valid_i(weight_valid),
+    .weight_ready_o(weight_ready),
+    .weight_data_i(weight_data),
+    .out_valid_o,
+    .out_ready_i,
+    .out_data_o
+  );
+
+endmodule

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pipelined adder tree: sums of Count operands per lane, four operands per level and cycle.
+
+/// Adds Count operands in each lane, modulo 2**OutWidth; the tag travels beside the sums and is
+/// cleared by reset. Takes ceil(log4(Count)) enabled cycles (0 for one operand). Operand i of lane l
+/// sits at index l * Count + i of `data_i`. Each level is only as wide as its sums.
+module adder_tree #(
+  parameter int unsigned Lanes    = 1, // independent sums
+  parameter int unsigned Count    = 8, // operands of a sum
+  parameter int unsigned InWidth  = 8, // bits of an operand
+  parameter int unsigned OutWidth = 8, // bits of a sum, at least InWidth
+  parameter bit          Signed   = 1, // operands are two's complement
+  parameter int unsigned TagWidth = 1  // bits of the tag
+) (
+  input  logic                           clk_i,
+  input  logic                           rst_ni,
+  input  logic                           enable_i,
+
+  input  logic [TagWidth-1:0]            tag_i,
+  input  logic [Lanes*Count*InWidth-1:0] data_i,
+
+  output logic [TagWidth-1:0]            tag_o,
+  output logic [Lanes*OutWidth-1:0]      sum_o
+);
+
+  localparam int unsigned Levels = ($clog2(Count) + 1) / 2;
+
+  if (OutWidth < InWidth) begin : gen_check
+    $error("adder_tree: OutWidth %0d is below InWidth %0d", OutWidth, InWidth);
+  end
+
+  for (genvar k = 0; k <= Levels; k++) begin : gen_level
+    localparam int unsigned Terms = (Count + 4 ** k - 1) / 4 ** k;
+    localparam int unsigned Width = (InWidth + 2 * k < OutWidth) ? InWidth + 2 * k : OutWidth;
+
+    logic [Lanes*Terms*Width-1:0] data;
+    logic [TagWidth-1:0]          tag;
+
+    if (k == 0) begin : gen_input
+      assign data = data_i;
+      assign tag  = tag_i;
+    end else begin : gen_add
+      localparam int unsigned LowTerms = (Count + 4 ** (k - 1) - 1) / 4 ** (k - 1);
+      localparam int unsigned LowWidth =
+          (InWidth + 2 * (k - 1) < OutWidth) ? InWidth + 2 * (k - 1) : OutWidth;
+
+      logic [Lanes*Terms*Width-1:0] sum_d, sum_q;
+      logic [TagWidth-1:0]          tag_q;
+
+      for (genvar g = 0; g < Lanes * Terms; g++) begin : gen_group
+        localparam int unsigned First = 4 * (g % Terms);
+        logic [3:0][Width-1:0] operand;
+
+        for (genvar i = 0; i < 4; i++) begin : gen_operand
+          localparam int unsigned Index = (g / Terms) * LowTerms + First + i;
+          if (First + i >= LowTerms) begin : gen_none
+            assign operand[i] = '0;
+          end else if (Signed) begin : gen_signed
+            assign operand[i] = Width'($signed(gen_level[k-1].data[Index*LowWidth+:LowWidth]));
+          end else begin : gen_unsigned
+            assign operand[i] = Width'(gen_level[k-1].data[Index*LowWidth+:LowWidth]);
+          end
+        end
+        assign sum_d[g*Width+:Width] = (operand[0] + operand[1]) + (operand[2] + operand[3]);
+      end
+
+      always_ff @(posedge clk_i) begin
+        if (!rst_ni) tag_q <= '0;
+        else if (enable_i) tag_q <= gen_level[k-1].tag;
+      end
+
+      always_ff @(posedge clk_i) begin
+        if (enable_i) sum_q <= sum_d;
+      end
+
+      assign data = sum_q;
+      assign tag  = tag_q;
+    end
+  end
+
+  localparam int unsigned LastWidth =
+      (InWidth + 2 * Levels < OutWidth) ? InWidth + 2 * Levels : OutWidth;
+
+  assign tag_o = gen_level[Levels].tag;
+  for (genvar l = 0; l < Lanes; l++) begin : gen_lane
+    if (Signed) begin : gen_signed
+      assign sum_o[l*OutWidth+:OutWidth] =
+          OutWidth'($signed(gen_level[Levels].data[l*LastWidth+:LastWidth]));
+    end else begin : gen_unsigned
+      assign sum_o[l*OutWidth+:OutWidth] =
+          OutWidth'(gen_level[Levels].data[l*LastWidth+:LastWidth]);
+    end
+  end
+
+  if (Levels == 0) begin : gen_no_clock
+    logic unused;
+    assign unused = &{clk_i, rst_ni, enable_i};
+  end
+
+endmodule

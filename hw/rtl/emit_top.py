@@ -1,0 +1,355 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Write a stitched graph as a folder of SystemVerilog with one plain top, ready to simulate.
+
+The folder can be moved: every path in it is relative to it, so simulations run with it as
+working directory. Identical graphs give identical bytes.
+
+    andpop_top.sv         the top: ap_clk, ap_rst_n, s_axis_0_*, m_axis_0_*
+    fifo_depths_pkg.sv    depth of every FIFO, for synthesis
+    sim_depths_pkg.sv     the same package with the storage used in simulation (capacity is set
+                          at run time, so sizing and the final run share one build)
+    lib/                  sources shared by nodes
+    <node>/               wrapper, generated sources and memories of a node
+    top.json              what a test bench needs to know (TopInfo)
+    stitched.onnx         the graph itself
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from finn.custom_op.fpgadataflow.hwcustomop import HWCustomOp
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.custom_op.registry import getCustomOp
+
+from ..graph.insert_streams import input_endpoint, output_endpoint, sizing_depth
+
+HERE = Path(__file__).parent
+FIFO_SOURCE = HERE.parent / "kernels" / "streaming_fifo" / "streaming_fifo.sv"
+TOP = "andpop_top"
+PART = "xc7z020clg400-1"
+CLOCK_NS = 10.0
+IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+MEMORY_SUFFIXES = (".dat", ".mem", ".hex")
+BUILD_ATTRIBUTES = ("code_gen_dir_ipgen", "ipgen_path", "ip_path")
+
+
+class EmitError(ValueError):
+    """The graph cannot be written as RTL."""
+
+
+@dataclass(frozen=True)
+class FifoInfo:
+    """One FIFO of the top, which is also one observable edge of the graph."""
+
+    id: int
+    name: str
+    tensor: str
+    shape: tuple[int, ...]
+    datatype: str
+    lanes: int
+    words: int
+    """Words per frame."""
+    width: int
+    """Bits per word."""
+    storage: int
+    """Words the FIFO can hold in simulation."""
+    producer: str
+    """Node that writes the edge; empty for the graph input."""
+
+
+@dataclass(frozen=True)
+class NodeInfo:
+    """One node of the dataflow graph: its stated cycles per frame."""
+
+    name: str
+    op_type: str
+    cycles: int
+
+
+@dataclass(frozen=True)
+class TopInfo:
+    """What a test bench needs to know about an emitted top; ``top.json`` in the folder."""
+
+    top: str
+    sources: tuple[str, ...]
+    """Files for synthesis in compile order, relative to the folder."""
+    sim_sources: tuple[str, ...]
+    """The same for simulation."""
+    fifos: tuple[FifoInfo, ...]
+    """In topological order; the first is the graph input, the last the graph output."""
+    nodes: tuple[NodeInfo, ...]
+
+    @property
+    def slowest(self) -> NodeInfo:
+        """The node with the most stated cycles per frame."""
+        return max(self.nodes, key=lambda n: n.cycles)
+
+    @staticmethod
+    def load(folder: Path) -> TopInfo:
+        """Read ``top.json`` of an emitted folder.
+
+        Raises:
+            EmitError: the folder holds no readable top.json.
+        """
+        path = folder / "top.json"
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+            return TopInfo(
+                raw["top"],
+                tuple(raw["sources"]),
+                tuple(raw["sim_sources"]),
+                tuple(FifoInfo(**{**f, "shape": tuple(f["shape"])}) for f in raw["fifos"]),
+                tuple(NodeInfo(**n) for n in raw["nodes"]),
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise EmitError(f"{path}: cannot be read ({error}); emit the RTL again") from error
+
+
+def emit_top(model: ModelWrapper, folder: Path) -> TopInfo:
+    """Generate every node's RTL and the top into ``folder`` (created; an old one is replaced).
+
+    Args:
+        model: stitched graph from ``insert_streams``; its nodes' build folders are left empty.
+        folder: where the RTL goes.
+
+    Raises:
+        EmitError: a node is not an RTL op, its name is no identifier, a source is missing, or
+            two sources of one name differ.
+    """
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    folder = folder.resolve()
+    library = _Library(folder)
+    library.add(FIFO_SOURCE)
+    instances: list[dict[str, Any]] = []
+    fifos: list[FifoInfo] = []
+    depths: dict[str, int] = {}
+    nodes: list[NodeInfo] = []
+    wires: dict[str, dict[str, Any]] = {}
+    graph = model.model.graph
+    constants = {t.name for t in graph.initializer}
+    names: dict[str, str] = {graph.input[0].name: "s_axis_0"}
+
+    for node in graph.node:
+        if not IDENTIFIER.fullmatch(node.name):
+            raise EmitError(
+                f"node {node.name!r}: not a Verilog identifier; expected letters, digits and _"
+            )
+        op = getCustomOp(node)
+        if node.op_type == "StreamingFIFO_rtl":
+            info = _fifo_info(op, len(fifos))
+            fifos.append(info)
+            depths[info.name] = int(op.get_nodeattr("depth"))
+            names[node.output[0]] = info.name
+            wires[info.name] = {"width": info.width, "padded": info.width}
+            instances.append({"fifo": info, "input": names[node.input[0]], "output": info.name})
+            continue
+        if not node.op_type.endswith("_rtl"):
+            raise EmitError(
+                f"{node.name}: op {node.op_type} has no RTL backend; specialise the graph first"
+            )
+        build = folder / node.name
+        build.mkdir()
+        op.set_nodeattr("code_gen_dir_ipgen", str(build))
+        op.generate_hdl(model, PART, CLOCK_NS)
+        module = op.get_nodeattr("gen_top_module")
+        sources = [Path(f) for f in op.get_rtl_file_list(abspath=True)]
+        library.add_all(sources, build)
+        _make_relative(build, folder)
+        instances.append(_instance(op, module, sources, constants, names, wires))
+        for attribute in BUILD_ATTRIBUTES:
+            op.set_nodeattr(attribute, "")
+        if not node.op_type.startswith("StreamingDataWidthConverter"):
+            nodes.append(NodeInfo(node.name, node.op_type, int(op.get_exp_cycles())))
+
+    environment = Environment(
+        loader=FileSystemLoader(HERE), undefined=StrictUndefined, keep_trailing_newline=True,
+        trim_blocks=True, lstrip_blocks=True, autoescape=False,
+    )  # fmt: skip
+    text = environment.get_template("andpop_top.sv.j2").render(
+        top=TOP, instances=instances, wires=wires, first=fifos[0], last=fifos[-1],
+        result=names[graph.output[0].name],
+    )  # fmt: skip
+    (folder / f"{TOP}.sv").write_text(text, encoding="ascii")
+    storage = {f.name: f.storage for f in fifos}
+    (folder / "sim_depths_pkg.sv").write_text(depths_package(storage), encoding="ascii")
+    clash = library.defined & {i["module"] for i in instances if i["fifo"] is None}
+    if clash:
+        raise EmitError(f"node {min(clash)} has the name of a library module; rename the node")
+    files = library.files
+    info = TopInfo(
+        TOP,
+        ("fifo_depths_pkg.sv", *files, f"{TOP}.sv"),
+        ("sim_depths_pkg.sv", *files, f"{TOP}.sv"),
+        tuple(fifos),
+        tuple(nodes),
+    )
+    (folder / "top.json").write_text(json.dumps(asdict(info), indent=1) + "\n", encoding="utf-8")
+    model.save(str(folder / "stitched.onnx"))
+    (folder / "fifo_depths_pkg.sv").write_text(depths_package(depths), encoding="ascii")
+    return info
+
+
+def set_depths(folder: Path, depths: dict[str, int]) -> None:
+    """Put new FIFO depths into an emitted folder: its depth package and its graph.
+
+    The simulation's storage, and with it the simulation's build, stays as it is.
+    """
+    model = ModelWrapper(str(folder / "stitched.onnx"))
+    for node in model.graph.node:
+        if node.op_type == "StreamingFIFO_rtl":
+            getCustomOp(node).set_nodeattr("depth", depths[node.name])
+    model.save(str(folder / "stitched.onnx"))
+    (folder / "fifo_depths_pkg.sv").write_text(depths_package(depths), encoding="ascii")
+
+
+def depths_package(depths: dict[str, int]) -> str:
+    """Return the package that holds the depth of every FIFO."""
+    lines = [
+        "// SPDX-License-Identifier: Apache-2.0",
+        "// Generated by andpop: words of every FIFO of the top.",
+        "package fifo_depths_pkg;",
+        *(f"  parameter int unsigned {name} = {depth};" for name, depth in depths.items()),
+        "endpackage",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+class _Library:
+    """The sources of a folder in compile order: packages first, shared files once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._packages: list[str] = []
+        self._others: list[str] = []
+        self._origin: dict[str, Path] = {}
+        self.defined: set[str] = set()
+        (folder / "lib").mkdir()
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return (*self._packages, *self._others)
+
+    def add_all(self, sources: Iterable[Path], build: Path) -> None:
+        """Register a node's sources; those outside its build folder are copied to lib/."""
+        for source in sources:
+            if not source.is_file():
+                raise EmitError(f"{build.name}: RTL source {source} does not exist")
+            if source.parent == build:
+                self._others.append(f"{build.name}/{source.name}")
+            else:
+                self.add(source)
+
+    def add(self, source: Path) -> None:
+        """Copy a shared source to lib/ unless it is there."""
+        known = self._origin.get(source.name)
+        if known is not None:
+            if known != source and known.read_bytes() != source.read_bytes():
+                raise EmitError(
+                    f"found two different sources named {source.name}: {known}, {source}"
+                )
+            return
+        self._origin[source.name] = source
+        shutil.copyfile(source, self._folder / "lib" / source.name)
+        text = source.read_text(encoding="utf-8")
+        self.defined |= set(re.findall(r"^\s*(?:module|package)\s+(\w+)", text, re.M))
+        is_package = re.search(r"^\s*package\s+\w+", text, re.M) and "endmodule" not in text
+        (self._packages if is_package else self._others).append(f"lib/{source.name}")
+
+
+def _fifo_info(op: HWCustomOp, number: int) -> FifoInfo:
+    node = op.onnx_node
+    end = output_endpoint(op, 0)
+    producer = "" if node.name == "input_fifo" else node.name.rpartition("_fifo")[0]
+    return FifoInfo(
+        number, node.name, node.input[0] if not node.input[0].endswith("_word") else node.output[0],
+        end.shape, end.datatype, end.lanes, end.words, end.width, sizing_depth(end.words), producer,
+    )  # fmt: skip
+
+
+def _make_relative(build: Path, folder: Path) -> None:
+    """Rewrite the strings that name memories so that they are relative to ``folder``.
+
+    FINN's wrappers hold "./prefix" or absolute paths, and a prefix may stand for several files.
+    """
+    memories = [f.name for f in build.iterdir() if f.suffix in MEMORY_SUFFIXES]
+
+    def replace(match: re.Match[str]) -> str:
+        path = match.group(1)
+        name = path.removeprefix(f"{build}/").removeprefix("./")
+        if name and any(m.startswith(name) for m in memories):
+            return f'"{build.name}/{name}"'
+        return match.group(0)
+
+    for source in build.iterdir():
+        if source.suffix not in (".v", ".sv"):
+            continue
+        text = source.read_text(encoding="utf-8")
+        changed = re.sub(r'"([^"\n]+)"', replace, text)
+        if str(folder) in changed:
+            raise EmitError(f"{source}: holds an absolute path; the RTL folder could not be moved")
+        source.write_text(changed, encoding="utf-8")
+
+
+def _instance(
+    op: HWCustomOp,
+    module: str,
+    sources: list[Path],
+    constants: set[str],
+    names: dict[str, str],
+    wires: dict[str, dict[str, Any]],
+) -> dict[str, Any]:
+    """Connections of one node: streams to their wires, every other input to 0."""
+    node = op.onnx_node
+    interfaces = op.get_verilog_top_module_intf_names()
+    padded = {**dict(interfaces["s_axis"]), **dict(interfaces["m_axis"])}
+    ports: list[tuple[str, str]] = [("ap_clk", "ap_clk"), ("ap_rst_n", "ap_rst_n")]
+    for i, tensor in enumerate(node.input):
+        if not tensor or tensor in constants:
+            continue
+        name, end = f"in{i}_V", input_endpoint(op, i)
+        wire = names[tensor]
+        pad = padded[name] - end.width
+        data = f"{wire}_data[{end.width - 1}:0]"
+        ports += [
+            (f"{name}_TVALID", f"{wire}_valid"),
+            (f"{name}_TREADY", f"{wire}_ready"),
+            (f"{name}_TDATA", f"{{{pad}'b0, {data}}}" if pad else data),
+        ]
+    for i, tensor in enumerate(node.output):
+        name, end = f"out{i}_V", output_endpoint(op, i)
+        wire = f"{node.name}_out{i}"
+        names[tensor] = wire
+        wires[wire] = {"width": end.width, "padded": padded[name]}
+        ports += [
+            (f"{name}_TVALID", f"{wire}_valid"),
+            (f"{name}_TREADY", f"{wire}_ready"),
+            (f"{name}_TDATA", f"{wire}_data"),
+        ]
+    connected = {port for port, _ in ports}
+    inputs = _input_ports(module, sources)
+    missing = sorted({p for p in connected if "out" not in p and "TREADY" not in p} - inputs)
+    if missing:
+        raise EmitError(f"{node.name}: module {module} has no input {missing[0]}")
+    ports += [(port, "'0") for port in sorted(inputs - connected)]
+    return {"fifo": None, "module": module, "name": f"u_{node.name}", "ports": ports}
+
+
+def _input_ports(module: str, sources: list[Path]) -> set[str]:
+    """Names of the input ports of ``module``, found in the one source that defines it."""
+    for source in sources:
+        text = source.read_text(encoding="utf-8")
+        found = re.search(rf"\bmodule\s+{module}\b(.*?)\bendmodule", text, re.S)
+        if found:
+            body = re.sub(r"//[^\n]*|/\*.*?\*/|\(\*.*?\*\)", "", found.group(1), flags=re.S)
+            return set(re.findall(r"\binput\s+(?:wire\s+|logic\s+)?(?:\[[^\n]*\]\s*)?(\w+)", body))
+    raise EmitError(f"module {module} is not defined in any of its sources")

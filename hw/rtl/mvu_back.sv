@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// Back of a matrix-vector unit: accumulates partial dot products and sends the sums out.
+
+/// Adds the partial sums of a pass to an initial value, one accumulator per lane, modulo
+/// 2**AccWidth, and sends the Pe accumulators after the last one. `enable_o` is the clock enable of
+/// the whole pipeline in front: low while the output is stalled or an initial word is missing.
+module mvu_back #(
+  parameter int unsigned Pe       = 1, // lanes
+  parameter int unsigned AccWidth = 8  // bits of an accumulator
+) (
+  input  logic                   clk_i,
+  input  logic                   rst_ni,
+  output logic                   enable_o,
+
+  input  logic                   dot_valid_i,
+  input  logic                   dot_first_i, // first partial sum of a pass
+  input  logic                   dot_last_i,  // last partial sum of a pass
+  input  logic [Pe*AccWidth-1:0] dot_data_i,
+
+  input  logic                   init_valid_i, // one word per pass
+  output logic                   init_ready_o,
+  input  logic [Pe*AccWidth-1:0] init_data_i,
+
+  output logic                   out_valid_o,
+  input  logic                   out_ready_i,
+  output logic [Pe*AccWidth-1:0] out_data_o
+);
+
+  logic                   start, init_ok, out_free, done_q;
+  logic [Pe*AccWidth-1:0] acc_d, acc_q;
+
+  assign start        = dot_valid_i && dot_first_i;
+  assign init_ok      = init_valid_i || !start;
+  assign init_ready_o = start && out_free;
+  assign enable_o     = out_free && init_ok;
+
+  for (genvar p = 0; p < Pe; p++) begin : gen_lane
+    assign acc_d[p*AccWidth+:AccWidth] = dot_data_i[p*AccWidth+:AccWidth] +
+        (dot_first_i ? init_data_i[p*AccWidth+:AccWidth] : acc_q[p*AccWidth+:AccWidth]);
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) done_q <= 1'b0;
+    else if (enable_o) done_q <= dot_valid_i && dot_last_i;
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (enable_o && dot_valid_i) acc_q <= acc_d;
+  end
+
+  stream_register #(
+    .Width(Pe * AccWidth)
+  ) u_out (
+    .clk_i,
+    .rst_ni,
+    .in_valid_i(done_q && init_ok),
+    .in_ready_o(out_free),
+    .in_data_i(acc_q),
+    .out_valid_o,
+    .out_ready_i,
+    .out_data_o
+  );
+
+endmodule

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// Front of a matrix-vector unit: replays each input vector once per output fold.
+
+/// Takes vectors of Sf words and offers each of them Nf times in a row, with marks on the first and
+/// last word of every pass. The first pass streams through while it is stored; a word is freed in
+/// the last pass, so the next vector is taken in meanwhile and one word per cycle leaves for ever.
+/// Memory: 2 * Sf words, none when Nf = 1 (then the input is wired through).
+module mvu_front #(
+  parameter int unsigned Width = 8, // bits of a word
+  parameter int unsigned Sf    = 2, // words per vector (synapse fold, MW / SIMD)
+  parameter int unsigned Nf    = 2  // passes per vector (neuron fold, MH / PE)
+) (
+  input  logic             clk_i,
+  input  logic             rst_ni,
+
+  input  logic             in_valid_i,
+  output logic             in_ready_o,
+  input  logic [Width-1:0] in_data_i,
+
+  output logic             out_valid_o,
+  input  logic             out_ready_i,
+  output logic [Width-1:0] out_data_o,
+  output logic             out_first_o, // first word of a pass
+  output logic             out_last_o   // last word of a pass
+);
+
+  localparam int unsigned SfWidth = (Sf > 1) ? $clog2(Sf) : 1;
+  logic [SfWidth-1:0] sf_q;
+  logic               sf_first, sf_last, fetch;
+
+  assign sf_first = sf_q == '0;
+  assign sf_last  = sf_q == SfWidth'(Sf - 1);
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) sf_q <= '0;
+    else if (fetch) sf_q <= sf_last ? '0 : sf_q + 1'b1;
+  end
+
+  if (Nf == 1) begin : gen_wire
+    assign fetch       = in_valid_i && out_ready_i;
+    assign in_ready_o  = out_ready_i;
+    assign out_valid_o = in_valid_i;
+    assign out_data_o  = in_data_i;
+    assign out_first_o = sf_first;
+    assign out_last_o  = sf_last;
+  end else begin : gen_replay
+    localparam int unsigned Depth     = 2 * Sf;
+    localparam int unsigned AddrWidth = $clog2(Depth);
+    localparam int unsigned FillWidth = $clog2(Depth + 1);
+    localparam int unsigned NfWidth   = $clog2(Nf);
+
+    logic [Width-1:0]     mem [Depth];
+    logic [Width-1:0]     data_q;
+    logic                 valid_q, first_q, last_q;
+    logic [AddrWidth-1:0] write_addr_q, read_addr_q, read_addr_d;
+    logic [NfWidth-1:0]   nf_q;
+    logic                 upper_q;           // the vector being read lies in the upper half
+    logic [FillWidth-1:0] fresh_q;           // words written and not read for the first time
+    logic [FillWidth-1:0] used_q;            // words written and not read for the last time
+    logic                 nf_first, nf_last, write;
+
+    assign nf_first = nf_q == '0;
+    assign nf_last  = nf_q == NfWidth'(Nf - 1);
+
+    assign in_ready_o = used_q != FillWidth'(Depth);
+    assign write      = in_valid_i && in_ready_o;
+    assign fetch      = (out_ready_i || !valid_q) && (!nf_first || fresh_q != '0);
+
+    always_ff @(posedge clk_i) begin
+      if (write) mem[write_addr_q] <= in_data_i;
+    end
+
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) write_addr_q <= '0;
+      else if (write) begin
+        write_addr_q <= (write_addr_q == AddrWidth'(Depth - 1)) ? '0 : write_addr_q + 1'b1;
+      end
+    end
+
+    always_comb begin
+      read_addr_d = read_addr_q + 1'b1;
+      if (sf_last) begin
+        if (nf_last == upper_q) read_addr_d = '0;
+        else                    read_addr_d = AddrWidth'(Sf);
+      end
+    end
+
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) begin
+        read_addr_q <= '0;
+        nf_q        <= '0;
+        upper_q     <= 1'b0;
+      end else if (fetch) begin
+        read_addr_q <= read_addr_d;
+        if (sf_last) begin
+          nf_q <= nf_last ? '0 : nf_q + 1'b1;
+          if (nf_last) upper_q <= !upper_q;
+        end
+      end
+    end
+
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) begin
+        fresh_q <= '0;
+        used_q  <= '0;
+      end else begin
+        fresh_q <= fresh_q + FillWidth'(write) - FillWidth'(fetch && nf_first);
+        used_q  <= used_q + FillWidth'(write) - FillWidth'(fetch && nf_last);
+      end
+    end
+
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) valid_q <= 1'b0;
+      else if (out_ready_i || !valid_q) valid_q <= fetch;
+    end
+
+    always_ff @(posedge clk_i) begin
+      if (fetch) begin
+        data_q  <= mem[read_addr_q];
+        first_q <= sf_first;
+        last_q  <= sf_last;
+      end
+    end
+
+    assign out_valid_o = valid_q;
+    assign out_data_o  = data_q;
+    assign out_first_o = first_q;
+    assign out_last_o  = last_q;
+  end
+
+endmodule

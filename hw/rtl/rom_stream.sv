@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// Embedded memory as an endless stream: words 0 .. Depth-1, then again from 0.
+
+/// Streams the words of `InitFile` ($readmemh, one word per line) in order, for ever, one per cycle.
+/// The output is the memory's own register, so block RAM and LUT RAM both fit; the tool chooses.
+module rom_stream #(
+  parameter int unsigned Width    = 8,  // bits of a word
+  parameter int unsigned Depth    = 2,  // words
+  parameter              InitFile = ""  // memory image
+) (
+  input  logic             clk_i,
+  input  logic             rst_ni,
+
+  output logic             out_valid_o,
+  input  logic             out_ready_i,
+  output logic [Width-1:0] out_data_o
+);
+
+  logic [Width-1:0] mem [Depth];
+  logic [Width-1:0] data_q;
+  logic             valid_q;
+
+  initial $readmemh(InitFile, mem);
+
+  assign out_valid_o = valid_q;
+  assign out_data_o  = data_q;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) valid_q <= 1'b0;
+    else         valid_q <= 1'b1;
+  end
+
+  if (Depth == 1) begin : gen_constant
+    always_ff @(posedge clk_i) begin
+      if (!valid_q) data_q <= mem[0];
+    end
+
+    logic unused_ready;
+    assign unused_ready = out_ready_i;
+  end else begin : gen_memory
+    localparam int unsigned AddrWidth = $clog2(Depth);
+    logic [AddrWidth-1:0] addr_q;
+    logic                 advance;
+
+    assign advance = !valid_q || out_ready_i;
+
+    always_ff @(posedge clk_i) begin
+      if (advance) data_q <= mem[addr_q];
+    end
+
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) addr_q <= '0;
+      else if (advance) addr_q <= (addr_q == AddrWidth'(Depth - 1)) ? '0 : addr_q + 1'b1;
+    end
+  end
+
+endmodule
