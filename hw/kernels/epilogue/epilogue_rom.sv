@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// Epilogue with its parameters in an embedded memory.
+
+/// `epilogue` fed from a ROM: word c of `ParamFile` holds the parameters of channels
+/// c * Pe .. c * Pe + Pe - 1.
+module epilogue_rom #(
+  parameter int unsigned Channels      = 2,  // channels, a multiple of Pe
+  parameter int unsigned Pe            = 1,  // lanes
+  parameter int unsigned AccWidth      = 12, // bits of the accumulator
+  parameter int unsigned AccShift      = 0,  // rounding shift before the multiplication
+  parameter int unsigned AccBits       = 16, // bits after that shift
+  parameter bit          HasShortcut   = 0,  // add a shortcut
+  parameter int unsigned ShortcutWidth = 8,  // bits of the shortcut
+  parameter int unsigned ShortcutShift = 0,  // left shift of the shortcut
+  parameter int unsigned PreShift      = 0,  // rounding shift to the pre-activation
+  parameter int unsigned PreBits       = 14, // bits of the pre-activation, zeta and eta
+  parameter int unsigned SlopeShift    = 6,  // fraction bits of the slope
+  parameter int unsigned OutShift      = 4,  // rounding shift to the output
+  parameter int unsigned OutWidth      = 8,  // bits of the output
+  parameter int unsigned MulWidth      = 10, // bits of m
+  parameter int unsigned BiasWidth     = 24, // bits of b
+  parameter int unsigned SlopeWidth    = 8,  // bits of the slope
+  parameter              ParamFile     = ""  // $readmemh image
+) (
+  input  logic                        clk_i,
+  input  logic                        rst_ni,
+
+  input  logic                        acc_valid_i,
+  output logic                        acc_ready_o,
+  input  logic [Pe*AccWidth-1:0]      acc_data_i,
+
+  input  logic                        shortcut_valid_i,
+  output logic                        shortcut_ready_o,
+  input  logic [Pe*ShortcutWidth-1:0] shortcut_data_i,
+
+  output logic                        out_valid_o,
+  input  logic                        out_ready_i,
+  output logic [Pe*OutWidth-1:0]      out_data_o
+);
+
+  localparam int unsigned ParamWidth = MulWidth + BiasWidth + 2 * PreBits + SlopeWidth;
+
+  if (Channels % Pe != 0) begin : gen_check
+    $error("epilogue_rom: %0d channels cannot be split over Pe %0d", Channels, Pe);
+  end
+
+  logic                     param_valid, param_ready;
+  logic [Pe*ParamWidth-1:0] param_data;
+
+  rom_stream #(
+    .Width(Pe * ParamWidth),
+    .Depth(Channels / Pe),
+    .InitFile(ParamFile)
+  ) u_params (
+    .clk_i,
+    .rst_ni,
+    .out_valid_o(param_valid),
+    .out_ready_i(param_ready),
+    .out_data_o(param_data)
+  );
+
+  epilogue #(
+    .Pe(Pe),
+    .AccWidth(AccWidth),
+    .AccShift(AccShift),
+    .AccBits(AccBits),
+    .HasShortcut(HasShortcut),
+    .ShortcutWidth(ShortcutWidth),
+    .ShortcutShift(ShortcutShift),
+    .PreShift(PreShift),
+    .PreBits(PreBits),
+    .SlopeShift(SlopeShift),
+    .OutShift(OutShift),
+    .OutWidth(OutWidth),
+    .MulWidth(MulWidth),
+    .BiasWidth(BiasWidth),
+    .SlopeWidth(SlopeWidth)
+  ) u_core (
+    .clk_i,
+    .rst_ni,
+    .acc_valid_i,
+    .acc_ready_o,
+    .acc_data_i,
+    .shortcut_valid_i,
+    .shortcut_ready_o,
+    .shortcut_data_i,
+    .param_valid_i(param_valid),
+    .param_ready_o(param_ready),
+    .param_data_i(param_data),
+    .out_valid_o,
+    .out_ready_i,
+    .out_data_o
+  );
+
+endmodule
