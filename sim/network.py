@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A whole network in Verilator: built as one executable, fed with words, its edges captured.
+
+The executable is ``network_harness.cpp`` around the top; it runs with the RTL folder as working
+directory (memories are relative to it) and a crash in it cannot take the caller along.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from .verilator import SimulationError, build
+
+HARNESS = Path(__file__).parent / "network_harness.cpp"
+DEFINES = ("ANDPOP_SIM",)
+FLAGS = ("-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert")
+OPTIMISATION = "-O2"
+
+Words = npt.NDArray[np.uint8]
+Progress = Callable[[dict[str, int]], None]
+
+
+@dataclass(frozen=True)
+class NetworkRun:
+    """What one run of a network did."""
+
+    status: str
+    """``done``, ``deadlock`` (nothing moved for the watchdog's time) or ``stopped``."""
+    cycles: int
+    seconds: float
+    """Wall time of the simulation proper."""
+    started: tuple[int, ...]
+    """Cycle in which each frame's first word went in."""
+    finished: tuple[int, ...]
+    """Cycle in which each frame's last word came out."""
+    fill: tuple[int, ...]
+    """Words left in each FIFO at the end, by FIFO id."""
+    peak: tuple[int, ...]
+    """Most words each FIFO ever held, by FIFO id."""
+    outputs: Words
+    """(frames finished or begun, words, bytes) as they left the top, low byte first."""
+
+
+def build_network(
+    folder: Path, sources: Sequence[str], top: str, *, trace: bool = False, jobs: int = 2
+) -> tuple[Path, float]:
+    """Compile an emitted top; return the executable and the seconds it took (0 if cached).
+
+    Args:
+        folder: the RTL folder.
+        sources: files relative to it, packages first.
+        top: name of the top module.
+        trace: compile waveforms of the top's own wires in: every stream of the network.
+        jobs: compilers at a time.
+
+    Raises:
+        ToolMissing: no Verilator or no C++ compiler.
+        BuildError: a source is missing or refused.
+    """
+    begin = time.perf_counter()
+    flags = (*FLAGS, "--trace-depth", "1") if trace else FLAGS
+    executable = build(
+        [folder / s for s in sources],
+        top,
+        defines=DEFINES,
+        trace=trace,
+        extra_cpp=[HARNESS],
+        opt=OPTIMISATION,
+        kind="executable",
+        verilator_flags=flags,
+        jobs=jobs,
+    )
+    return executable, time.perf_counter() - begin
+
+
+def run_network(
+    executable: Path,
+    folder: Path,
+    words: Words,
+    *,
+    words_out: int,
+    bytes_out: int,
+    watchdog: int,
+    capacities: Sequence[int] = (),
+    throttle: int = 0,
+    capture: Path | None = None,
+    vcd: Path | None = None,
+    vcd_from: int = 0,
+    last_cycle: int | None = None,
+    progress: Progress | None = None,
+) -> NetworkRun:
+    """Run frames through a network until all results are out.
+
+    Args:
+        executable: from ``build_network``.
+        folder: the RTL folder.
+        words: (frames, words, bytes per word) input, low byte first.
+        words_out: output words per frame.
+        bytes_out: bytes per output word.
+        watchdog: cycles without a word in or out after which the network counts as stuck.
+        capacities: words each FIFO may hold, by id; empty leaves each its storage.
+        throttle: cycles over which the words of a frame are spread; 0 feeds at full rate.
+        capture: folder that receives every FIFO's stream (see ``read_capture``).
+        vcd: waveform file; the executable must have been built with ``trace``.
+        vcd_from: first cycle of the waveform.
+        last_cycle: stop there.
+        progress: called about once a second with cycle, frames_in, frames_out.
+
+    Raises:
+        SimulationError: the executable failed; the message quotes its last words.
+    """
+    frames, words_in, bytes_in = words.shape
+    with tempfile.TemporaryDirectory(prefix="andpop_network_") as name:
+        scratch = Path(name)
+        (scratch / "input").write_bytes(np.ascontiguousarray(words, dtype=np.uint8).tobytes())
+        (scratch / "capacities").write_text("\n".join(map(str, capacities)))
+        arguments: dict[str, object] = {
+            "input": scratch / "input",
+            "capacities": scratch / "capacities",
+            "output": scratch / "output",
+            "report": scratch / "report",
+            "frames": frames,
+            "words_in": words_in,
+            "bytes_in": bytes_in,
+            "words_out": words_out,
+            "bytes_out": bytes_out,
+            "throttle": throttle,
+            "watchdog": watchdog,
+        }
+        if capture is not None:
+            capture.mkdir(parents=True, exist_ok=True)
+            arguments["capture"] = capture.resolve()
+        if vcd is not None:
+            arguments |= {"vcd": vcd.resolve(), "vcd_from": vcd_from}
+        if last_cycle is not None:
+            arguments["last_cycle"] = last_cycle
+        command = [str(executable), *(f"{key}={value}" for key, value in arguments.items())]
+        with (scratch / "errors").open("w+") as errors:
+            with subprocess.Popen(
+                command, cwd=folder, stdout=subprocess.PIPE, stderr=errors, text=True
+            ) as process:
+                lines = []
+                try:
+                    for line in process.stdout or ():
+                        if not line.startswith("{"):
+                            lines.append(line.strip())
+                        elif progress is not None:
+                            progress(json.loads(line))
+                except BaseException:
+                    process.kill()
+                    raise
+            errors.seek(0)
+            lines += errors.read().splitlines()
+        if process.returncode != 0:
+            said = " | ".join(lines[-5:]) or "nothing"
+            raise SimulationError(
+                f"network simulation: exit code {process.returncode}, its last words: {said}"
+            )
+        report = json.loads((scratch / "report").read_text())
+        raw = np.frombuffer((scratch / "output").read_bytes(), dtype=np.uint8)
+    whole = raw.size // (words_out * bytes_out)
+    return NetworkRun(
+        report["status"],
+        report["cycles"],
+        report["seconds"],
+        tuple(report["started"]),
+        tuple(report["finished"]),
+        tuple(report["fill"]),
+        tuple(report["peak"]),
+        raw[: whole * words_out * bytes_out].reshape(whole, words_out, bytes_out),
+    )
+
+
+def read_capture(folder: Path, fifo: int, width: int) -> tuple[Words, npt.NDArray[np.uint32]]:
+    """Return the words that left a FIFO: (words, bytes) low byte first, and their cycles."""
+    chunks = -(-width // 32)
+    path = folder / f"{fifo}.data"
+    if not path.is_file():
+        return np.zeros((0, 4 * chunks), np.uint8), np.zeros(0, np.uint32)
+    data = np.fromfile(path, dtype=np.uint8)
+    return data.reshape(-1, 4 * chunks), np.fromfile(folder / f"{fifo}.cycle", dtype=np.uint32)
+
+
+def pack_words(values: npt.NDArray[np.int64], bits: int, lanes: int) -> Words:
+    """Pack integers into words of ``lanes`` elements, element i at bits i*bits.
+
+    Args:
+        values: (frames, n) integers in stream order, n divisible by ``lanes``.
+        bits: width of an element.
+        lanes: elements per word.
+
+    Returns:
+        (frames, n / lanes, bytes) with the low byte first.
+    """
+    frames, count = values.shape
+    shifts = np.arange(bits, dtype=np.int64)
+    spread = ((values[..., None] >> shifts) & 1).astype(np.uint8)
+    return np.packbits(
+        spread.reshape(frames, count // lanes, lanes * bits), axis=-1, bitorder="little"
+    )
+
+
+def unpack_words(words: Words, bits: int, lanes: int, signed: bool) -> npt.NDArray[np.int64]:
+    """Return (words, lanes) integers of packed words; the inverse of ``pack_words``."""
+    spread = np.unpackbits(words, axis=-1, bitorder="little")[:, : bits * lanes]
+    spread = spread.reshape(len(words), lanes, bits)
+    values = np.zeros((len(words), lanes), dtype=np.int64)
+    for bit in range(bits):
+        weight = -1 if signed and bit == bits - 1 else 1
+        values += spread[..., bit].astype(np.int64) * (weight << bit)
+    return values
