@@ -8,7 +8,6 @@ import os
 from pathlib import Path
 
 import pytest
-
 from andpop.sim import verilator
 from andpop.sim.verilator import BuildError, Model, SimulationError, ToolMissing
 
