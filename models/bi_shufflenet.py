@@ -9,13 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..quant.integer import IntegerClassifier
 from ..quant.layers import (
     PIXEL_MAX,
+    AveragePool,
     BinaryBlock,
     Classifier,
     Epilogue,
     FixedPointBlock,
-    average_pool,
+    freeze,
     shuffle_concat,
 )
 
@@ -81,7 +83,11 @@ class DownUnit(nn.Module):
     def __init__(self, channels_in: int, channels_out: int, config: BiShuffleNetConfig) -> None:
         super().__init__()
         half = channels_out // 2
-        self.pool = config.pool if config.shortcut_down else None
+        self.pool: nn.Module | None = None
+        if config.shortcut_down:
+            # An odd map gives ceil(H/2), as the strided convolutions do.
+            max_pool = nn.MaxPool2d(2, 2, ceil_mode=True)
+            self.pool = max_pool if config.pool == "max" else AveragePool()
         self.left = nn.ModuleList(
             BinaryBlock(channels_in, channels_in, k, 2 if last else 1)
             for k, last in _mark_last(config.left)
@@ -95,11 +101,7 @@ class DownUnit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C_in, H, W) -> (N, C_out, ceil(H/2), ceil(W/2))."""
-        shortcut = None
-        if self.pool == "max":
-            shortcut = F.max_pool2d(x, 2, 2, ceil_mode=True)
-        elif self.pool == "average":
-            shortcut = average_pool(x)
+        shortcut = None if self.pool is None else self.pool(x)
         left = x
         for block in self.left[:-1]:
             left = block(left)
@@ -169,8 +171,12 @@ class BiShuffleNet(nn.Module):
             x: (N, C, H, W) float, raw pixel values 0..255.
 
         Returns:
-            (N, classes) logits: integers times a power of two.
+            (N, classes) logits; frozen, they are ``integer_logits`` times ``logit_step``.
         """
+        logits = self._classify(x)
+        return logits * self.logit_step if self.frozen else logits
+
+    def _classify(self, x: Tensor) -> Tensor:
         x = self.conv1(x)
         x = F.max_pool2d(x, 3, 2, 1)
         for name in UNITS:
@@ -183,6 +189,30 @@ class BiShuffleNet(nn.Module):
         for module in self.modules():
             if isinstance(module, BinaryBlock):
                 module.binary = on
+
+    @property
+    def frozen(self) -> bool:
+        """True once ``freeze`` has left nothing but integers."""
+        return isinstance(self.classifier, IntegerClassifier)
+
+    @property
+    def logit_step(self) -> float:
+        """Power of two that turns integer logits into logits."""
+        if not isinstance(self.classifier, IntegerClassifier):
+            raise ValueError("logit_step: found a network that is not frozen; call freeze() first")
+        return 2.0**-self.classifier.logit_frac
+
+    def integer_logits(self, x: Tensor) -> Tensor:
+        """Return the integer logits (N, classes) of a frozen network, in a float container."""
+        if not self.frozen:
+            raise ValueError("integer_logits: the network is not frozen; call freeze() first")
+        return self._classify(x)
+
+    def freeze(self) -> None:
+        """Turn every constant into integers; the network reads nothing else from then on."""
+        if not self.frozen:
+            freeze(self)
+            self.eval()
 
     def freeze_bn(self) -> None:
         """From now on BN uses its running statistics, in training mode too."""

@@ -22,6 +22,8 @@ GUARD = 4
 """Extra fraction bits of the pre-activation."""
 PRE_FRAC = STREAM_FRAC + GUARD
 PRE_BITS = 14
+ACC_BITS = 16
+"""Accumulators of layers with fixed-point weights are rounded to this width before BN."""
 SLOPE_FRAC = 6
 SLOPE_MAX = 127
 STREAM_MIN, STREAM_MAX = -128, 127

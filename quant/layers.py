@@ -2,9 +2,8 @@
 """Quantised building blocks: RSign, binary convolution block, real-valued layers, epilogue.
 
 Every block runs in one of two states. While training (and in evaluation before ``freeze()``) values
-are real numbers on fixed-point grids, computed by the fused functions. After ``freeze()`` a block
-holds only integers, all tensors are integer codes, and the forward pass is written in plain
-operations and Brevitas quantisers that export to QONNX node by node. Both states give the same bits.
+are real numbers on fixed-point grids, computed by the fused functions. ``freeze``
+replaces each block by its counterpart of ``integer.py``; both states give the same bits.
 """
 
 from __future__ import annotations
@@ -18,10 +17,15 @@ from torch.nn import functional as F
 
 from . import functions as fn
 from .grid import signed_bits
+from .integer import (
+    IntegerBinaryBlock,
+    IntegerClassifier,
+    IntegerEpilogue,
+    IntegerFixedPointBlock,
+    pool_shift,
+)
 from .quantizers import BinaryWeight, FixedPointWeight
 
-ACC_BITS = 16
-"""Accumulators of layers with fixed-point weights are rounded to this width before BN."""
 PIXEL_MAX = 255
 BN_MOMENTUM = 0.1
 EPS_FRACTION = 0.01
@@ -85,6 +89,22 @@ class Epilogue(nn.Module):
             from_batch,
         )
 
+    def frozen_into(self, target: IntegerEpilogue, acc_frac: int, acc_shift: int) -> None:
+        """Write the integers of running statistics and parameters into ``target``."""
+        rstd = (self.running_var + self.eps).rsqrt()
+        k = fn.snap_epilogue(
+            self.gamma * rstd,
+            self.beta,
+            self.running_mean,
+            self.zeta,
+            self.slope,
+            self.eta,
+            self.spec(acc_frac),
+        )
+        product_frac = acc_frac + k.m_frac
+        shifts = [acc_shift, product_frac - fn.STREAM_FRAC, product_frac - fn.PRE_FRAC]
+        target.set_integers(shifts, m=k.m, b=k.b, zeta=k.zeta, slope=k.slope, eta=k.eta)
+
 
 class BinaryBlock(nn.Module):
     """RSign -> 1-bit convolution bordered with -1 -> epilogue with an optional shortcut.
@@ -133,6 +153,24 @@ class BinaryBlock(nn.Module):
         out: Tensor = self.epilogue(acc, shortcut, 0)
         return out
 
+    def to_integer(self) -> IntegerBinaryBlock:
+        """Return the frozen block.
+
+        Raises:
+            ValueError: the block still runs on real weights.
+        """
+        if not self.binary:
+            raise ValueError("freeze: found real weights, expected binary_weights(True) before")
+        conv = self.conv
+        block = IntegerBinaryBlock(
+            conv.in_channels, conv.out_channels, conv.kernel_size[0], self.stride
+        )
+        codes = fn.snap_threshold(self.threshold.detach()) * 2.0**fn.STREAM_FRAC
+        block.threshold.copy_(codes)
+        block.weight.copy_(conv.quant_weight().value.detach())
+        self.epilogue.frozen_into(block.epilogue, 0, 0)
+        return block
+
 
 def _weight_frac(scale: Tensor) -> int:
     """Return the fraction bits of a power-of-two scale."""
@@ -167,7 +205,7 @@ class FixedPointBlock(nn.Module):
         super().__init__()
         taps = in_channels * kernel * kernel
         worst = taps * ((1 << (weight_bits - 1)) - 1) * in_limit
-        self.acc_shift = max(0, signed_bits(worst) - ACC_BITS)
+        self.acc_shift = max(0, signed_bits(worst) - fn.ACC_BITS)
         self.in_frac = in_frac
         self.conv = QuantConv2d(
             in_channels,
@@ -189,10 +227,23 @@ class FixedPointBlock(nn.Module):
         acc = F.conv2d(x, weight.value, stride=self.conv.stride, padding=self.conv.padding)
         acc_frac = self.in_frac + _weight_frac(weight.scale) - self.acc_shift
         if self.acc_shift:
-            limit = float(1 << (ACC_BITS - 1))
+            limit = float(1 << (fn.ACC_BITS - 1))
             acc = fn.round_to_grid(acc, acc_frac, -limit, limit - 1)
         out: Tensor = self.epilogue(acc, None, acc_frac)
         return out
+
+    def to_integer(self) -> IntegerFixedPointBlock:
+        """Return the frozen block."""
+        conv = self.conv
+        weight = conv.quant_weight()
+        frac = _weight_frac(weight.scale)
+        block = IntegerFixedPointBlock(
+            conv.in_channels, conv.out_channels, conv.kernel_size[0], conv.stride[0]
+        )
+        block.weight.copy_(weight.value.detach() * 2.0**frac)
+        acc_frac = self.in_frac + frac - self.acc_shift
+        self.epilogue.frozen_into(block.epilogue, acc_frac, self.acc_shift)
+        return block
 
 
 class Classifier(nn.Module):
@@ -230,20 +281,59 @@ class Classifier(nn.Module):
         bias = fn.round_to_grid(self.linear.bias, frac, -self.BIAS_LIMIT, self.BIAS_LIMIT)
         return F.linear(pooled, weight.value, bias)
 
+    def to_integer(self) -> IntegerClassifier:
+        """Return the frozen classifier."""
+        weight = self.linear.quant_weight()
+        weight_frac = _weight_frac(weight.scale)
+        frac = fn.STREAM_FRAC + weight_frac
+        bias = fn.round_to_grid(self.linear.bias, frac, -self.BIAS_LIMIT, self.BIAS_LIMIT)
+        classifier = IntegerClassifier(self.linear.in_features, self.linear.out_features)
+        classifier.set_integers(
+            [frac], weight=weight.value * 2.0**weight_frac, bias=bias * 2.0**frac
+        )
+        return classifier
 
-def pool_shift(height: int, width: int) -> int:
-    """Return the rounding shift that follows the sum over a map: ceil(log2(height * width))."""
-    return (height * width - 1).bit_length()
 
+class AveragePool(nn.Module):
+    """Average 2x2 with stride 2 (odd borders over what is there), rounded back on the stream."""
 
-def average_pool(x: Tensor) -> Tensor:
-    """Average 2x2 with stride 2 (odd borders averaged over what is there), back on the stream."""
-    mean = F.avg_pool2d(x, 2, 2, ceil_mode=True, count_include_pad=False)
-    return fn.round_to_grid(mean, fn.STREAM_FRAC, fn.STREAM_MIN, fn.STREAM_MAX)
+    def __init__(self) -> None:
+        super().__init__()
+        self.frac = fn.STREAM_FRAC
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, ceil(H/2), ceil(W/2))."""
+        mean = F.avg_pool2d(x, 2, 2, ceil_mode=True, count_include_pad=False)
+        return fn.round_to_grid(mean, self.frac, fn.STREAM_MIN, fn.STREAM_MAX)
+
+    def to_integer(self) -> AveragePool:
+        """Return the same pooling on integer codes."""
+        self.frac = 0
+        return self
 
 
 def shuffle_concat(left: Tensor, right: Tensor) -> Tensor:
     """Interleave two streams: out channel 2j = left j, 2j+1 = right j (concat, then shuffle)."""
+    if torch.compiler.is_exporting():
+        n, c, h, w = left.shape
+        both = torch.cat((left, right), dim=1).reshape(n, 2, c, h, w)
+        return both.transpose(1, 2).reshape(n, 2 * c, h, w)
     # Channels last throughout: the interleaving is then one copy in memory order.
     pair = torch.stack((left.permute(0, 2, 3, 1), right.permute(0, 2, 3, 1)), dim=-1)
     return pair.flatten(3).permute(0, 3, 1, 2)
+
+
+@torch.no_grad()
+def freeze(net: nn.Module) -> None:
+    """Replace every trainable block inside ``net`` by its integer counterpart, in place.
+
+    Raises:
+        ValueError: a parameter or statistic is not finite, or a block runs on real weights.
+    """
+    for name, value in net.state_dict().items():
+        if not torch.isfinite(value).all():
+            raise ValueError(f"freeze: {name} holds NaN or infinity; train again from before it")
+    for name, module in list(net.named_modules()):
+        if isinstance(module, (BinaryBlock, FixedPointBlock, Classifier, AveragePool)):
+            parent, _, child = name.rpartition(".")
+            setattr(net.get_submodule(parent), child, module.to_integer())

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from brevitas.core.function_wrapper import TensorClampSte
+from brevitas.core.function_wrapper import TensorClamp, TensorClampSte
 from brevitas.inject.enum import FloatToIntImplType, ScalingImplType
 from brevitas.nn import QuantIdentity
 from brevitas.quant.base import IntQuant, PerTensorPoTScaling8bit, SignedBinaryClampedConst
@@ -18,6 +18,14 @@ class BinaryWeight(SignedBinaryClampedConst, WeightQuantSolver):
 
     tensor_clamp_impl = TensorClampSte
     scaling_const = 1.0
+
+
+class BinaryAct(SignedBinaryClampedConst, ActQuantSolver):
+    """Sign with +1 at 0, scale 1."""
+
+    tensor_clamp_impl = TensorClamp
+    min_val = -1.0
+    max_val = 1.0
 
 
 class FixedPointWeight(Int8WeightPerTensorFixedPoint):
