@@ -340,6 +340,20 @@ def _assign_ports(prefixes: Sequence[str], streams: int, node: str) -> list[tupl
     return [(p, [i] if i < streams else []) for i, p in enumerate(prefixes)]
 
 
+def require_divisor(node: str, total: int, what: str, attribute: str, value: int) -> None:
+    """Refuse a folding that does not divide its axis.
+
+    Raises:
+        ValueError: ``value`` is not a positive divisor of ``total``.
+    """
+    if value < 1 or total % value:
+        divisors = ",".join(str(d) for d in range(1, total + 1) if total % d == 0)
+        raise ValueError(
+            f"{node}: {total} {what} cannot be split over {attribute}={value}; "
+            f"use one of {divisors} (folding: {node}.{attribute})"
+        )
+
+
 def hex_memory(words: Sequence[int], width: int) -> str:
     """Return $readmemh text: one word of ``width`` bits per line."""
     digits = -(-width // 4)
