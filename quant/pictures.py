@@ -98,8 +98,16 @@ def decode(path: str | Path, channels: int) -> Picture:
         raise PictureError(f"{path}: the picture is too large ({_one_line(e)})") from e
 
 
-def resize(picture: Picture, height: int, width: int, filter: str = "bilinear") -> Picture:
+def resize(
+    picture: Picture,
+    height: int,
+    width: int,
+    filter: str = "bilinear",
+    box: tuple[float, float, float, float] | None = None,
+) -> Picture:
     """Resample a (H, W, 1 or 3) uint8 picture; the right size comes back as it is.
+
+    ``box`` (left, top, right, bottom; in pixels, fractions allowed) selects a part.
 
     Raises:
         ValueError: the size or the filter is not possible.
@@ -110,10 +118,10 @@ def resize(picture: Picture, height: int, width: int, filter: str = "bilinear") 
         raise ValueError(
             f"found resize filter '{filter}', expected one of {', '.join(RESIZE_FILTERS)}"
         )
-    if picture.shape[:2] == (height, width):
+    if picture.shape[:2] == (height, width) and box is None:
         return picture
     flat = picture[:, :, 0] if picture.shape[2] == 1 else picture
-    resized = Image.fromarray(flat).resize((width, height), RESIZE_FILTERS[filter])
+    resized = Image.fromarray(flat).resize((width, height), RESIZE_FILTERS[filter], box)
     return np.asarray(resized).reshape(height, width, picture.shape[2])
 
 

@@ -1,0 +1,524 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trains a quantised network on a picture folder: resumable, repeatable, frozen at the end.
+
+The network comes as an ``nn.Module`` with ``binary_weights(on)``, ``freeze_bn()``, ``freeze()`` and
+``frozen``; this file knows no network by name. One run is up to three phases: real weights (only
+in the two-stage recipe), binary weights with batch statistics, fine-tune with frozen statistics.
+Then ``freeze()``; the accuracy reported is the frozen integer network's on pictures that no
+phase trained on, and the last epoch is what is kept: nothing is selected by validation.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from matplotlib.figure import Figure
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .datasets import Dataset, augment, balanced_order, load, split
+from .pictures import Picture, read_picture
+
+EVALUATION_BATCH = 32
+REAL_WEIGHT_DECAY = 1e-5
+"""Weight decay while weights are real; 1-bit weights have no magnitude to decay."""
+
+
+class Trainable(Protocol):
+    """What training asks of a network beyond ``nn.Module``."""
+
+    @property
+    def frozen(self) -> bool:
+        """Whether nothing but integers is left."""
+
+    def binary_weights(self, on: bool) -> None:
+        """Choose 1-bit or real weights."""
+
+    def freeze_bn(self) -> None:
+        """Fix the batch-norm statistics."""
+
+    def freeze(self) -> None:
+        """Turn every constant into integers."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The recipe.
+
+    Attributes:
+        epochs: epochs with batch statistics; in the two-stage recipe the first half of them runs
+            on real weights.
+        finetune_epochs: epochs with frozen statistics that follow.
+        two_stage: binary activations first, binary weights from half-way on.
+        learning_rate: Adam's, after the warm-up; each phase decays it to 0 along a cosine.
+        finetune_learning_rate: the same for the fine-tune.
+        warmup_epochs: linear rise at the start of a phase with batch statistics.
+        batch: pictures per step.
+        label_smoothing: share of the target spread over all classes.
+        jitter: strength of the gain and offset augmentation.
+        seed: decides split, order, augmentation and initial weights.
+        threads: CPU threads of PyTorch; None leaves PyTorch's choice.
+        device: "cpu" or "cuda".
+    """
+
+    epochs: int = 60
+    finetune_epochs: int = 6
+    two_stage: bool = False
+    learning_rate: float = 2e-3
+    finetune_learning_rate: float = 3e-4
+    warmup_epochs: int = 2
+    batch: int = 32
+    label_smoothing: float = 0.0
+    jitter: float = 0.1
+    seed: int = 0
+    threads: int | None = None
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Pictures in memory: training ones at their own size, validation ones as the network sees."""
+
+    classes: tuple[str, ...]
+    height: int
+    width: int
+    filter: str
+    train_pictures: list[Picture]
+    train_labels: list[int]
+    val_pictures: npt.NDArray[np.uint8]
+    val_labels: list[int]
+    val_names: list[str]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """State after an epoch, as the progress callback gets it."""
+
+    phase: str
+    epoch: int
+    epochs: int
+    loss: float
+    accuracy: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """Outcome of a run; ``accuracy`` = ``correct`` / ``n`` of the frozen network on validation."""
+
+    accuracy: float
+    correct: int
+    n: int
+    confusion: list[list[int]]
+    history: list[Progress]
+    wrong: list[str] = field(default_factory=list)
+
+
+class TrainingError(RuntimeError):
+    """A run that cannot start, resume or go on; the message is one line."""
+
+
+def prepare(
+    dataset: Dataset,
+    height: int,
+    width: int,
+    channels: int,
+    *,
+    validation: float = 0.2,
+    seed: int = 0,
+    filter: str = "bilinear",
+) -> TrainingData:
+    """Split a data set and read its pictures.
+
+    Args:
+        dataset: what ``find_samples`` found.
+        height: rows of the network's input.
+        width: columns of the network's input.
+        channels: 1 or 3.
+        validation: share of every class that is never trained on.
+        seed: seed of the split.
+        filter: resize filter.
+
+    Raises:
+        DatasetError: the set cannot be divided.
+        PictureError: a picture cannot be used.
+    """
+    labels = [sample.label for sample in dataset.samples]
+    train_index, val_index = split(labels, validation, seed)
+    chosen = [dataset.samples[i] for i in val_index]
+    val = [read_picture(s.path, height, width, channels, filter) for s in chosen]
+    return TrainingData(
+        classes=dataset.classes,
+        height=height,
+        width=width,
+        filter=filter,
+        train_pictures=load(
+            (dataset.samples[i] for i in train_index), height, width, channels, filter
+        ),
+        train_labels=[labels[i] for i in train_index],
+        val_pictures=np.stack(val),
+        val_labels=[labels[i] for i in val_index],
+        val_names=[s.path.relative_to(dataset.root).as_posix() for s in chosen],
+    )
+
+
+def train(
+    net: nn.Module,
+    data: TrainingData,
+    options: Options,
+    checkpoint: Path,
+    progress: Callable[[Progress], None] | None = None,
+) -> Result:
+    """Train a network and freeze it, in place.
+
+    Beside ``checkpoint`` (which the caller writes) appear ``<stem>.metrics.json`` and
+    ``<stem>.curve.png``, and while the run lasts ``<stem>.state.safetensors``, from which the
+    same call goes on after an interruption. On a CPU with the same number of threads the result is
+    the same bit by bit, interrupted or not.
+
+    Args:
+        net: network with the methods of ``Trainable``, as built; its initial weights matter.
+        data: pictures.
+        options: recipe.
+        checkpoint: path the checkpoint will have.
+        progress: called after every epoch.
+
+    Raises:
+        TrainingError: the state file does not belong to this run, or the loss became NaN.
+    """
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise TrainingError("found no CUDA device, expected one; use --device cpu")
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    state_file = checkpoint.with_suffix(".state.safetensors")
+    with _cpu_settings(options.threads):
+        run = _Run(net, data, options, state_file)
+        run.resume()
+        run.go(progress)
+        net.freeze()
+        result = evaluate(net, data, run.history, options.device)
+    net.to("cpu")
+    _write_atomically(
+        checkpoint.with_suffix(".metrics.json"),
+        json.dumps(_metrics(result, data, options), indent=1).encode(),
+    )
+    _plot(result, checkpoint.with_suffix(".curve.png"))
+    state_file.unlink(missing_ok=True)
+    return result
+
+
+def predict(
+    net: nn.Module, pictures: npt.NDArray[np.uint8], device: str = "cpu"
+) -> npt.NDArray[np.int64]:
+    """Return the class index of (N, H, W, C) uint8 pictures; ties go to the lowest index."""
+    net.eval()
+    out = []
+    with torch.inference_mode():
+        for start in range(0, len(pictures), EVALUATION_BATCH):
+            logits = net(_to_input(pictures[start : start + EVALUATION_BATCH], device))
+            out.append(logits.cpu().numpy().argmax(axis=1))
+    return np.concatenate(out).astype(np.int64)
+
+
+def evaluate(
+    net: nn.Module, data: TrainingData, history: Sequence[Progress], device: str = "cpu"
+) -> Result:
+    """Return the figures of a network on the validation pictures."""
+    found = predict(net, data.val_pictures, device)
+    truth = np.asarray(data.val_labels)
+    confusion = np.zeros((len(data.classes),) * 2, dtype=np.int64)
+    np.add.at(confusion, (truth, found), 1)
+    correct = int((found == truth).sum())
+    return Result(
+        accuracy=correct / len(truth),
+        correct=correct,
+        n=len(truth),
+        confusion=confusion.tolist(),
+        history=list(history),
+        wrong=[
+            f"{name}: {data.classes[got]}"
+            for name, want, got in zip(data.val_names, truth, found, strict=True)
+            if want != got
+        ],
+    )
+
+
+@dataclass(frozen=True)
+class _Phase:
+    name: str
+    epochs: int
+    learning_rate: float
+    warmup_epochs: int
+    weight_decay: float
+    binary: bool
+    fixed_statistics: bool
+
+    def rate(self, step: int, steps_per_epoch: int) -> float:
+        """Learning rate of a step: linear warm-up, then a cosine to 0."""
+        warmup = self.warmup_epochs * steps_per_epoch
+        if step < warmup:
+            return self.learning_rate * (step + 1) / warmup
+        rest = max(self.epochs * steps_per_epoch - warmup, 1)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / rest))
+
+
+def _phases(options: Options) -> list[_Phase]:
+    real = options.epochs // 2 if options.two_stage else 0
+    rate, warmup = options.learning_rate, options.warmup_epochs
+    plan = [
+        _Phase("real weights", real, rate, warmup, REAL_WEIGHT_DECAY, False, False),
+        _Phase("binary weights", options.epochs - real, rate, warmup, 0.0, True, False),
+        _Phase(
+            "fixed statistics",
+            options.finetune_epochs,
+            options.finetune_learning_rate,
+            0,
+            0.0,
+            True,
+            True,
+        ),
+    ]
+    return [phase for phase in plan if phase.epochs]
+
+
+class _Run:
+    """The position of a run: network, optimiser, phase and epoch, history."""
+
+    def __init__(
+        self, net: nn.Module, data: TrainingData, options: Options, state_file: Path
+    ) -> None:
+        self.net = net.to(device=options.device, memory_format=torch.channels_last)
+        self.data = data
+        self.options = options
+        self.state_file = state_file
+        self.phases = _phases(options)
+        self.phase = 0
+        self.epoch = 0
+        self.history: list[Progress] = []
+        self._begin_phase()
+
+    def go(self, progress: Callable[[Progress], None] | None) -> None:
+        """Run every epoch that is left, saving the state after each."""
+        while self.phase < len(self.phases):
+            phase = self.phases[self.phase]
+            began = time.perf_counter()
+            loss = self._train_epoch(phase)
+            correct = predict(self.net, self.data.val_pictures, self.options.device)
+            accuracy = float((correct == np.asarray(self.data.val_labels)).mean())
+            self.epoch += 1
+            self.history.append(
+                Progress(
+                    phase=phase.name,
+                    epoch=len(self.history) + 1,
+                    epochs=sum(p.epochs for p in self.phases),
+                    loss=loss,
+                    accuracy=accuracy,
+                    seconds=time.perf_counter() - began,
+                )
+            )
+            if self.epoch == phase.epochs:
+                self.phase, self.epoch = self.phase + 1, 0
+                self._begin_phase()
+            self._save()
+            if progress is not None:
+                progress(self.history[-1])
+
+    def _begin_phase(self) -> None:
+        # After the last phase its settings stay, so that a resumed run freezes the same network.
+        phase = self.phases[min(self.phase, len(self.phases) - 1)]
+        self.net.binary_weights(phase.binary)
+        if phase.fixed_statistics:
+            self.net.freeze_bn()
+        self.optimizer = torch.optim.Adam(
+            self.net.parameters(), lr=phase.learning_rate, weight_decay=phase.weight_decay
+        )
+
+    def _train_epoch(self, phase: _Phase) -> float:
+        """Run one epoch of the current phase and return its mean loss."""
+        options, data = self.options, self.data
+        number = len(self.history)
+        order = balanced_order(data.train_labels, options.seed, number)
+        # The last batch is dropped when short: batch statistics of a few pictures mislead BN.
+        steps = max(len(order) // options.batch, 1)
+        self.net.train()
+        total = 0.0
+        for step in range(steps):
+            chosen = order[step * options.batch : (step + 1) * options.batch]
+            views = np.stack(
+                [
+                    augment(
+                        data.train_pictures[i],
+                        data.height,
+                        data.width,
+                        np.random.default_rng([options.seed, number, step, j]),
+                        options.jitter,
+                        data.filter,
+                    )
+                    for j, i in enumerate(chosen)
+                ]
+            )
+            target = torch.tensor([data.train_labels[i] for i in chosen], device=options.device)
+            for group in self.optimizer.param_groups:
+                group["lr"] = phase.rate(self.epoch * steps + step, steps)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss = F.cross_entropy(
+                self.net(_to_input(views, options.device)),
+                target,
+                label_smoothing=options.label_smoothing,
+            )
+            loss.backward()
+            self.optimizer.step()
+            total += float(loss.detach())
+        if not math.isfinite(total):
+            raise TrainingError(
+                f"epoch {number + 1}: the loss became {total}, expected a number; "
+                "lower the learning rate"
+            )
+        return total / steps
+
+    def _identity(self) -> dict[str, Any]:
+        """What must agree between the run that wrote a state and the one that reads it."""
+        shapes = {k: list(v.shape) for k, v in self.net.state_dict().items()}
+        return json.loads(
+            json.dumps(
+                {
+                    "options": asdict(self.options),
+                    "classes": self.data.classes,
+                    "size": [self.data.height, self.data.width],
+                    "labels": [self.data.train_labels, self.data.val_labels],
+                    "validation": self.data.val_names,
+                    "shapes": shapes,
+                }
+            )
+        )
+
+    def _save(self) -> None:
+        tensors = {f"net.{k}": v for k, v in self.net.state_dict().items()}
+        for index, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{k}": v for k, v in state.items()}
+        position = {
+            "identity": self._identity(),
+            "phase": self.phase,
+            "epoch": self.epoch,
+            "history": [asdict(p) for p in self.history],
+        }
+        contiguous = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+        _write_atomically(
+            self.state_file, save(contiguous, metadata={"position": json.dumps(position)})
+        )
+
+    def resume(self) -> None:
+        """Go to where the state file stopped, if there is one.
+
+        Raises:
+            TrainingError: the file is damaged or of another run.
+        """
+        if not self.state_file.exists():
+            return
+        remedy = "delete it to start anew"
+        try:
+            with safe_open(self.state_file, framework="pt") as file:
+                position = json.loads(file.metadata()["position"])
+                tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as e:
+            raise TrainingError(f"{self.state_file}: cannot be read ({e}); {remedy}") from e
+        mine = self._identity()
+        differing = [k for k in mine if position["identity"].get(k) != mine[k]]
+        if differing:
+            raise TrainingError(
+                f"{self.state_file}: belongs to a run with other {', '.join(differing)}; {remedy}"
+            )
+        self.phase, self.epoch = position["phase"], position["epoch"]
+        self.history = [Progress(**p) for p in position["history"]]
+        self._begin_phase()
+        self.net.load_state_dict(
+            {k.removeprefix("net."): v for k, v in tensors.items() if k.startswith("net.")}
+        )
+        moments: dict[int, dict[str, Tensor]] = {}
+        for key, value in tensors.items():
+            if key.startswith("optimizer."):
+                _, index, name = key.split(".")
+                moments.setdefault(int(index), {})[name] = value
+        whole = self.optimizer.state_dict()
+        whole["state"] = moments
+        self.optimizer.load_state_dict(whole)
+
+
+def _to_input(pictures: npt.NDArray[np.uint8], device: str) -> Tensor:
+    """Turn (N, H, W, C) uint8 into the (N, C, H, W) floats a network takes, channels last."""
+    return torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float()
+
+
+@contextmanager
+def _cpu_settings(threads: int | None) -> Iterator[None]:
+    """Set threads and flush denormals (13 % of a step otherwise), and put both back."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+        torch.set_num_threads(before)
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    """Write a file that is either the old or the whole new one."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _metrics(result: Result, data: TrainingData, options: Options) -> dict[str, Any]:
+    return {
+        "accuracy": result.accuracy,
+        "correct": result.correct,
+        "n": result.n,
+        "training_pictures": len(data.train_pictures),
+        "classes": list(data.classes),
+        "confusion": result.confusion,
+        "wrong": result.wrong,
+        "options": asdict(options),
+        "seconds": sum(p.seconds for p in result.history),
+        "torch": str(torch.__version__),
+        "history": [asdict(p) for p in result.history],
+    }
+
+
+def _plot(result: Result, path: Path) -> None:
+    """Draw loss and validation accuracy over the epochs."""
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    left = figure.subplots()
+    epochs = [p.epoch for p in result.history]
+    left.plot(epochs, [p.loss for p in result.history], color="tab:orange", label="training loss")
+    left.set_xlabel("epoch")
+    left.set_ylabel("training loss")
+    right = left.twinx()
+    right.plot(
+        epochs,
+        [100 * p.accuracy for p in result.history],
+        color="tab:blue",
+        label="validation accuracy, before freezing",
+    )
+    right.axhline(100 * result.accuracy, color="tab:blue", linestyle=":", label="frozen")
+    right.set_ylabel("validation accuracy, %")
+    figure.legend(loc="outside upper center", ncols=3, fontsize="small")
+    figure.savefig(path, dpi=100)
