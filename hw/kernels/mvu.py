@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the matrix-vector ops share: folding, streams, cycles, the order of their weights."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from qonnx.core.datatype import BaseDataType
+
+from .base import Kernel, Stream, hex_memory, pack_lanes, require_divisor
+
+IntArray = npt.NDArray[np.int64]
+
+RTL_PARTS: tuple[str, ...] = (
+    "rtl/stream_register.sv",
+    "rtl/rom_stream.sv",
+    "rtl/adder_tree.sv",
+    "rtl/mvu_front.sv",
+    "rtl/mvu_back.sv",
+)
+"""Shared SystemVerilog of every matrix-vector unit."""
+
+
+def weight_words(weights: npt.ArrayLike, pe: int, simd: int, bits: int) -> list[int]:
+    """Pack a weight matrix in the order a matrix-vector unit consumes it.
+
+    Args:
+        weights: (MW, MH) integers.
+        pe: outputs computed in parallel, a divisor of MH.
+        simd: input elements per cycle, a divisor of MW.
+        bits: width of a weight.
+
+    Returns:
+        MH/pe * MW/simd words; word nf*(MW/simd)+sf holds ``weights[sf*simd+s, nf*pe+p]`` at bit
+        (p*simd+s)*bits.
+    """
+    w = np.asarray(weights, dtype=np.int64)
+    mw, mh = w.shape
+    folded = w.T.reshape(mh // pe, pe, mw // simd, simd).transpose(0, 2, 1, 3)
+    return pack_lanes(folded.reshape(-1, pe * simd), bits)
+
+
+class Mvu(Kernel):
+    """A matrix-vector op: x (.., MW) times a stationary matrix (MW, MH)."""
+
+    attributes = {
+        "MW": ("i", True, 0),
+        "MH": ("i", True, 0),
+        "SIMD": ("i", True, 0),
+        "PE": ("i", True, 0),
+        "numInputVectors": ("ints", True, [1]),
+        "outputDataType": ("s", True, ""),
+    }
+
+    @abstractmethod
+    def input_type(self) -> str:
+        """QONNX name of the input's datatype."""
+
+    def input_streams(self) -> list[Stream]:
+        mw, simd = self.get_nodeattr("MW"), self.get_nodeattr("SIMD")
+        require_divisor(self.onnx_node.name, mw, "input elements", "SIMD", simd)
+        return [Stream(self.input_type(), (*self.vectors(), mw), simd)]
+
+    def output_streams(self) -> list[Stream]:
+        mh, pe = self.get_nodeattr("MH"), self.get_nodeattr("PE")
+        require_divisor(self.onnx_node.name, mh, "outputs", "PE", pe)
+        return [Stream(self.get_nodeattr("outputDataType"), (*self.vectors(), mh), pe)]
+
+    def vectors(self) -> tuple[int, ...]:
+        """Leading axes of input and output."""
+        return tuple(int(n) for n in self.get_nodeattr("numInputVectors"))
+
+    def cycles(self) -> int:
+        return math.prod(self.vectors()) * self.weight_depth()
+
+    def weight_depth(self) -> int:
+        """Weight words: steps of one input vector."""
+        synapse_fold = self.get_nodeattr("MW") // self.get_nodeattr("SIMD")
+        return synapse_fold * (self.get_nodeattr("MH") // self.get_nodeattr("PE"))
+
+    def initializer(self, model: Any, index: int) -> IntArray:
+        """Return the integers of input ``index``, a tensor that must be constant.
+
+        Raises:
+            ValueError: the tensor has no initializer, or it does not hold integers.
+        """
+        node = self.onnx_node
+        value = model.get_initializer(node.input[index])
+        if value is None:
+            raise ValueError(
+                f"{node.name}: input {index} ({node.input[index]}) has no initializer; "
+                f"{node.op_type} keeps it in a memory, so it must be constant"
+            )
+        rounded = np.rint(value)
+        if not np.array_equal(rounded, value):
+            raise ValueError(f"{node.name}: {node.input[index]} holds values that are not integers")
+        return rounded.astype(np.int64)
+
+    def weight_memory(self, model: Any, datatype: BaseDataType) -> str:
+        """Return the $readmemh text of the weights.
+
+        Raises:
+            ValueError: a weight lies outside ``datatype``.
+        """
+        weights = self.initializer(model, 1)
+        if not datatype.min() <= weights.min() <= weights.max() <= datatype.max():
+            raise ValueError(
+                f"{self.onnx_node.name}: found weights {weights.min()}..{weights.max()}, expected "
+                f"{int(datatype.min())}..{int(datatype.max())} as declared by {datatype.name}"
+            )
+        simd, pe, bits = self.get_nodeattr("SIMD"), self.get_nodeattr("PE"), datatype.bitwidth()
+        return hex_memory(weight_words(weights, pe, simd, bits), pe * simd * bits)
+
+    def buffer_luts(self, bits: int) -> int:
+        """LUTs of the replay buffer: 2 * MW/SIMD words in LUT RAM (RAM32M: 6 bits in 4 LUTs)."""
+        if self.get_nodeattr("MH") == self.get_nodeattr("PE"):
+            return 0
+        depth = 2 * self.get_nodeattr("MW") // self.get_nodeattr("SIMD")
+        return 4 * -(-bits * self.get_nodeattr("SIMD") // 6) * -(-depth // 32)
+
+
+def rom_cost(width: int, depth: int) -> tuple[int, int]:
+    """Estimate a ROM of ``depth`` words of ``width`` bits.
+
+    Returns:
+        (LUTs, BRAM18): a table of up to 64 words costs one LUT per bit and 64 words; deeper ones
+        go to block RAM, 36 bits by 512 words (or 18 by 1024, .. 1 by 16384) per BRAM18.
+    """
+    if depth == 1:
+        return 0, 0
+    if depth <= 64:
+        return width, 0
+    shape = next(
+        (
+            w
+            for w, words in ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192))
+            if depth <= words
+        ),
+        1,
+    )
+    return 0, -(-width // shape) * -(-depth // 16384)

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""FINN op XnorMvu and its RTL backend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qonnx.core.datatype import BaseDataType, DataType
+
+from ....quant.grid import signed_bits
+from ..base import RtlKernel
+from ..mvu import RTL_PARTS, Mvu, rom_cost
+from . import golden
+
+
+class XnorMvu(Mvu):
+    """2*popcount(xnor(x, W)) - MW: inputs x BINARY (.., MW), W BINARY (MW, MH)."""
+
+    golden = staticmethod(golden.run)
+
+    def input_type(self) -> str:
+        return "BINARY"
+
+    def minimize_accumulator_width(self, model: Any, datatype_only: bool = False) -> BaseDataType:
+        """Set outputDataType to the smallest type that holds -MW..MW."""
+        datatype = DataType[f"INT{signed_bits(self.get_nodeattr('MW'))}"]
+        self.set_nodeattr("outputDataType", datatype.name)
+        return datatype
+
+    def lut_estimation(self, fpgapart: str) -> int:
+        """2.1 LUTs per XNOR and count, one per accumulator bit, memories; see README."""
+        pe, simd = self.get_nodeattr("PE"), self.get_nodeattr("SIMD")
+        width = self.get_output_datatype().bitwidth()
+        rom_luts, _ = rom_cost(pe * simd, self.weight_depth())
+        return -(-21 * pe * simd // 10) + pe * width + rom_luts + self.buffer_luts(1) + 60
+
+    def bram_estimation(self, fpgapart: str) -> int:
+        return rom_cost(self.get_nodeattr("PE") * self.get_nodeattr("SIMD"), self.weight_depth())[1]
+
+
+class XnorMvu_rtl(RtlKernel, XnorMvu):
+    """XnorMvu with its weights in an embedded memory."""
+
+    module = "xnor_mvu_rom"
+    sources = (*RTL_PARTS, "kernels/xnor_mvu/xnor_mvu.sv", "kernels/xnor_mvu/xnor_mvu_rom.sv")
+
+    def rtl_parameters(self) -> dict[str, int | str]:
+        return {
+            "Mw": self.get_nodeattr("MW"),
+            "Mh": self.get_nodeattr("MH"),
+            "Simd": self.get_nodeattr("SIMD"),
+            "Pe": self.get_nodeattr("PE"),
+            "AccWidth": self.get_output_datatype().bitwidth(),
+            "WeightFile": f"{self.onnx_node.name}_weights.mem",
+        }
+
+    def memories(self, model: Any) -> dict[str, str]:
+        return {f"{self.onnx_node.name}_weights.mem": self.weight_memory(model, DataType["BINARY"])}
+
+
+OPS = (XnorMvu, XnorMvu_rtl)
