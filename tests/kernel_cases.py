@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cases of all kernels as pytest parameters and as FINN ops; shared by bench, lint and rtlsim."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import pytest
+from andpop.hw.kernels import KERNELS, register
+from andpop.sim.bench import StreamPort
+from andpop.sim.cases import Case
+from onnx import TensorProto, helper
+
+FPGA_PART = "xc7z020clg400-1"
+IntArray = npt.NDArray[np.int64]
+
+
+def kernel_cases() -> list[Any]:
+    """(kernel, case) parameters: SMOKE of every kernel, FULL under the marker ``full``.
+
+    A kernel that is listed but has no cases becomes a parameter whose test fails.
+    """
+    parameters = []
+    for kernel in KERNELS:
+        name = f"andpop.hw.kernels.{kernel}.cases"
+        if find_spec(name) is None:
+            parameters.append(pytest.param(kernel, None, id=f"{kernel}-without-cases"))
+            continue
+        cases = import_module(name)
+        for case in cases.SMOKE:
+            parameters.append(pytest.param(kernel, case, id=f"{kernel}-{case.name}"))
+        for case in cases.FULL:
+            parameters.append(
+                pytest.param(kernel, case, id=f"{kernel}-{case.name}", marks=pytest.mark.full)
+            )
+    return parameters
+
+
+@dataclass
+class Built:
+    """A case as a one-node FINN model."""
+
+    case: Case
+    model: Any
+    op: Any
+
+    def execute(self, streamed: list[IntArray]) -> list[IntArray]:
+        """Run FINN's execution of the model (Python, or rtlsim where the node says so)."""
+        from finn.core.onnx_exec import execute_onnx
+
+        names = [i.name for i in self.model.graph.input]
+        context = {n: v.astype(np.float32) for n, v in zip(names, streamed, strict=True)}
+        result = execute_onnx(self.model, context)
+        return [result[o.name].astype(np.int64) for o in self.model.graph.output]
+
+    def generate(self, folder: Path) -> list[Path]:
+        """Generate the RTL into ``folder``; return its source files."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.op.set_nodeattr("code_gen_dir_ipgen", str(folder))
+        self.op.generate_hdl(self.model, FPGA_PART, 10.0)
+        return [Path(f) for f in self.op.get_rtl_file_list(abspath=True)]
+
+
+def build_op(case: Case | None) -> Built:
+    """Make the one-node model of a case, specialised to RTL."""
+    if case is None:
+        pytest.fail("the kernel is listed in KERNELS but has no cases.py; add it or the line goes")
+    register()
+    from qonnx.core.datatype import DataType
+    from qonnx.core.modelwrapper import ModelWrapper
+    from qonnx.custom_op.registry import getCustomOp
+
+    outputs = [f"y{i}" for i in range(len(case.output_types))]
+    node = helper.make_node(
+        f"{case.op_type}_rtl",
+        [o.name for o in case.operands],
+        outputs,
+        name=f"{case.op_type}_0",
+        domain="finn.custom_op.fpgadataflow.rtl",
+        backend="fpgadataflow",
+        **case.attrs,
+    )
+    graph = helper.make_graph(
+        [node],
+        "case",
+        [
+            helper.make_tensor_value_info(o.name, TensorProto.FLOAT, o.shape)
+            for o in case.operands
+            if o.streamed
+        ],
+        [helper.make_tensor_value_info(o, TensorProto.FLOAT, None) for o in outputs],
+    )
+    model = ModelWrapper(helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)]))
+    initializers = iter(case.make_initializers())
+    for operand in case.operands:
+        if not operand.streamed:
+            model.set_initializer(operand.name, next(initializers).astype(np.float32))
+        model.set_tensor_datatype(operand.name, DataType[operand.datatype])
+    op = getCustomOp(model.graph.node[0])
+    for index, (name, datatype) in enumerate(zip(outputs, case.output_types, strict=True)):
+        model.set_tensor_shape(name, list(op.get_normal_output_shape(index)))
+        model.set_tensor_datatype(name, DataType[datatype])
+    return Built(case, model, op)
+
+
+def pack(values: IntArray, folded: tuple[int, ...], datatype: Any) -> list[int]:
+    """Fold a tensor into stream words, element 0 in the low bits.
+
+    Raises:
+        ValueError: a value does not fit the datatype.
+    """
+    bits = int(datatype.bitwidth())
+    flat = np.asarray(values, dtype=np.int64)
+    if flat.min() < datatype.min() or flat.max() > datatype.max():
+        raise ValueError(f"found values {flat.min()}..{flat.max()}, expected {datatype.name}")
+    mask = (1 << bits) - 1
+    return [
+        sum((v & mask) << (i * bits) for i, v in enumerate(row))
+        for row in flat.reshape(-1, folded[-1]).tolist()
+    ]
+
+
+def port_list(op: Any, streamed: list[int]) -> tuple[list[StreamPort], list[StreamPort]]:
+    """The streams of an op; ``streamed`` are the node inputs that are streams."""
+    names = op.get_verilog_top_module_intf_names()
+    return (
+        [
+            StreamPort(name, op.get_instream_width(i), op.get_folded_input_shape(i)[-1])
+            for i, (name, _) in zip(streamed, names["s_axis"], strict=True)
+        ],
+        [
+            StreamPort(name, op.get_outstream_width(i), op.get_folded_output_shape(i)[-1])
+            for i, (name, _) in enumerate(names["m_axis"])
+        ],
+    )

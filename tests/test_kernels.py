@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every kernel, every case: golden = op execution = RTL, under back-pressure and reset."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from andpop.sim import bench
+from andpop.sim.bench import Frame, Plan
+from andpop.sim.cases import Case
+from kernel_cases import Built, build_op, kernel_cases, pack, port_list
+
+RANDOM_FRAMES = 2 * len(bench.SEEDS)
+
+
+def golden_of(kernel: str) -> ModuleType:
+    """The golden model of a kernel."""
+    return import_module(f"andpop.hw.kernels.{kernel}.golden")
+
+
+def golden(kernel: str, case: Case, streamed: list[Any]) -> list[Any]:
+    """Outputs of the golden model for one frame of streamed inputs."""
+    values, initializers = iter(streamed), iter(case.make_initializers())
+    inputs = [next(values if o.streamed else initializers) for o in case.operands]
+    return list(golden_of(kernel).run(inputs, case.attrs))
+
+
+def frames_of(case: Case) -> list[list[Any]]:
+    """Random frames (two for each seed of the bench), then the worst-case frames."""
+    frames = []
+    for seed in bench.SEEDS:
+        rng = np.random.default_rng(seed)
+        frames += [case.random_frame(rng) for _ in range(2)]
+    return frames + case.worst_frames()
+
+
+def compare(case: Case, what: str, expected: list[Any], got: list[Any]) -> int:
+    """Compare tensors exactly; return how many values were compared."""
+    assert len(expected) == len(got), f"{case.name}: {what} has {len(got)} outputs"
+    for index, (e, g) in enumerate(zip(expected, got, strict=True)):
+        assert e.shape == g.shape, f"{case.name}: {what} output {index} has shape {g.shape}"
+        wrong = np.argwhere(e != g)
+        assert not len(wrong), (
+            f"{case.name}: {what} output {index} differs from golden in {len(wrong)} of {e.size} "
+            f"values, first at {tuple(wrong[0])}: expected {e[tuple(wrong[0])]}, "
+            f"got {g[tuple(wrong[0])]}"
+        )
+    return sum(e.size for e in expected)
+
+
+@pytest.mark.parametrize(("kernel", "case"), kernel_cases())
+def test_op_execution_equals_golden(kernel: str, case: Case) -> None:
+    built = build_op(case)
+    values = 0
+    for frame in frames_of(case):
+        values += compare(case, "op execution", golden(kernel, case, frame), built.execute(frame))
+    assert values > 0
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize(("kernel", "case"), kernel_cases())
+def test_rtl_equals_golden(kernel: str, case: Case, tmp_path: Path, record_property: Any) -> None:
+    built = build_op(case)
+    folder = tmp_path / "rtl"
+    sources = built.generate(folder)
+    plan = make_plan(kernel, case, built)
+    bench_module = f"andpop.hw.kernels.{kernel}.tb"
+    modules = [bench_module] if find_spec(bench_module) else []
+    top = built.op.get_nodeattr("gen_top_module")
+    result = bench.run_plan(plan, sources, top, tmp_path / "run", data=folder, modules=modules)
+    for name in ("values", "interval", "latency"):
+        record_property(name, getattr(result, name))
+
+
+def make_plan(kernel: str, case: Case, built: Built) -> Plan:
+    """Turn the frames of a case into words; outputs come from golden."""
+    op = built.op
+    streamed = [i for i, o in enumerate(case.operands) if o.streamed]
+    inputs, outputs = port_list(op, streamed)
+    frames = []
+    for values in frames_of(case):
+        expected = golden(kernel, case, values)
+        frames.append(
+            Frame(
+                [
+                    pack(v, op.get_folded_input_shape(i), op.get_input_datatype(i))
+                    for i, v in zip(streamed, values, strict=True)
+                ],
+                [
+                    pack(v, op.get_folded_output_shape(i), op.get_output_datatype(i))
+                    for i, v in enumerate(expected)
+                ],
+            )
+        )
+    words = len(frames[0].inputs[0])
+    phases = bench.phases_of(RANDOM_FRAMES, len(frames) - RANDOM_FRAMES, words)
+    return Plan(case.name, op.get_exp_cycles(), inputs, outputs, frames, phases)
