@@ -20,7 +20,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
 from ..graph.insert_streams import input_endpoint, output_endpoint, sizing_depth
+from .top_info import EmitError, FifoInfo, NodeInfo, TopInfo
 
 HERE = Path(__file__).parent
 FIFO_SOURCE = HERE.parent / "kernels" / "streaming_fifo" / "streaming_fifo.sv"
@@ -39,78 +40,6 @@ CLOCK_NS = 10.0
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 MEMORY_SUFFIXES = (".dat", ".mem", ".hex")
 BUILD_ATTRIBUTES = ("code_gen_dir_ipgen", "ipgen_path", "ip_path")
-
-
-class EmitError(ValueError):
-    """The graph cannot be written as RTL."""
-
-
-@dataclass(frozen=True)
-class FifoInfo:
-    """One FIFO of the top, which is also one observable edge of the graph."""
-
-    id: int
-    name: str
-    tensor: str
-    shape: tuple[int, ...]
-    datatype: str
-    lanes: int
-    words: int
-    """Words per frame."""
-    width: int
-    """Bits per word."""
-    storage: int
-    """Words the FIFO can hold in simulation."""
-    producer: str
-    """Node that writes the edge; empty for the graph input."""
-
-
-@dataclass(frozen=True)
-class NodeInfo:
-    """One node of the dataflow graph: its stated cycles per frame."""
-
-    name: str
-    op_type: str
-    cycles: int
-
-
-@dataclass(frozen=True)
-class TopInfo:
-    """What a test bench needs to know about an emitted top; ``top.json`` in the folder."""
-
-    top: str
-    sources: tuple[str, ...]
-    """Files for synthesis in compile order, relative to the folder."""
-    sim_sources: tuple[str, ...]
-    """The same for simulation."""
-    fifos: tuple[FifoInfo, ...]
-    """In topological order; the first is the graph input, the last the graph output."""
-    nodes: tuple[NodeInfo, ...]
-
-    @property
-    def slowest(self) -> NodeInfo:
-        """The node with the most stated cycles per frame."""
-        return max(self.nodes, key=lambda n: n.cycles)
-
-    @staticmethod
-    def load(folder: Path) -> TopInfo:
-        """Read ``top.json`` of an emitted folder.
-
-        Raises:
-            EmitError: the folder holds no readable top.json.
-        """
-        path = folder / "top.json"
-        try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
-            return TopInfo(
-                raw["top"],
-                tuple(raw["sources"]),
-                tuple(raw["sim_sources"]),
-                tuple(FifoInfo(**{**f, "shape": tuple(f["shape"])}) for f in raw["fifos"]),
-                tuple(NodeInfo(**n) for n in raw["nodes"]),
-            )
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise EmitError(f"{path}: cannot be read ({error}); emit the RTL again") from error
 
 
 def emit_top(model: ModelWrapper, folder: Path) -> TopInfo:
@@ -192,6 +121,13 @@ def emit_top(model: ModelWrapper, folder: Path) -> TopInfo:
         ("sim_depths_pkg.sv", *files, f"{TOP}.sv"),
         tuple(fifos),
         tuple(nodes),
+        tuple(
+            sorted(
+                f.relative_to(folder).as_posix()
+                for f in folder.glob("*/*")
+                if f.suffix in MEMORY_SUFFIXES
+            )
+        ),
     )
     (folder / "top.json").write_text(json.dumps(asdict(info), indent=1) + "\n", encoding="utf-8")
     model.save(str(folder / "stitched.onnx"))

@@ -1,0 +1,387 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a folded dataflow graph to a simulated whole network: emit, size FIFOs, run, explain.
+
+An emitted folder is all a simulation needs. FIFO sizing and every later run share one Verilator
+build: the storage of the FIFOs stays, their capacity is set at run time from fifo.json.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from qonnx.core.datatype import DataType
+from qonnx.core.modelwrapper import ModelWrapper
+
+from ...sim.network import (
+    NetworkRun,
+    Words,
+    build_network,
+    pack_words,
+    read_capture,
+    run_network,
+    unpack_words,
+)
+from ..graph.fifo_sizing import (
+    FifoDepth,
+    SizingError,
+    choose_depths,
+    load_depths,
+    save_depths,
+)
+from ..graph.insert_streams import insert_streams
+from .emit_top import emit_top, set_depths
+from .top_info import EmitError, FifoInfo, TopInfo
+
+IntArray = npt.NDArray[np.int64]
+Pictures = npt.NDArray[np.uint8]
+Progress = Callable[[dict[str, int]], None]
+
+FIFO_FILE = "fifo.json"
+SIZING_FRAMES = 4
+INTERVAL_TOLERANCE = 0.05
+"""How far the steady interval may lie above the slowest node's stated cycles."""
+PATIENCE = 16
+"""Intervals of the slowest node without a word in or out after which a network is stuck."""
+WAVE_CYCLES = 200
+"""Cycles of waveform before the value in question."""
+
+
+class NetworkStuck(RuntimeError):
+    """The network stopped moving; the message names the FIFOs around the standstill."""
+
+
+@dataclass(frozen=True)
+class SimResult:
+    """What a simulation of pictures gave."""
+
+    images: int
+    outputs: IntArray
+    """(images, ...) the graph's output tensor, batch in front."""
+    cycles_per_frame: int
+    """Latency of the first picture: its first word in to its last word out."""
+    interval: int
+    """Cycles between the last two results; the latency if there is one picture."""
+    cycles: int
+    sim_cycles_per_second: float
+    build_seconds: float
+    tensors: dict[str, IntArray]
+    """Every edge of the graph by tensor name, (images, ...); empty without capture."""
+    cycle_of: dict[str, npt.NDArray[np.uint32]]
+    """By tensor name: the cycle in which each word left its FIFO; empty without capture."""
+
+
+@dataclass(frozen=True)
+class Sizing:
+    """Result of FIFO sizing."""
+
+    fifos: tuple[FifoDepth, ...]
+    interval: int
+    """Steady interval with these depths and input at full rate."""
+    stated: int
+    """Stated cycles of the slowest node."""
+    slowest: str
+    build_seconds: float
+    sim_cycles_per_second: float
+
+    @property
+    def bits(self) -> int:
+        """Bits of all FIFOs together."""
+        return sum(f.bits for f in self.fifos)
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """The first value of the first edge, in topological order, that differs from the golden."""
+
+    tensor: str
+    layer: str
+    """Node that wrote the value; empty for the graph input."""
+    index: tuple[int, ...]
+    """Picture first, then the tensor's axes."""
+    expected: int
+    got: int
+    expected_bits: str
+    got_bits: str
+    cycle: int
+    """Cycle in which the word with the value left the FIFO behind the layer."""
+
+    def __str__(self) -> str:
+        return (
+            f"layer {self.layer or 'input'}, tensor {self.tensor}, index {list(self.index)}: "
+            f"expected {self.expected} ({self.expected_bits}), got {self.got} ({self.got_bits}), "
+            f"cycle {self.cycle}"
+        )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Captured streams against golden tensors."""
+
+    compared: dict[str, int]
+    """Values compared, by tensor, in topological order."""
+    differing: dict[str, int]
+    first: Divergence | None
+
+
+def emit(model: ModelWrapper, folder: Path) -> TopInfo:
+    """Stitch a folded dataflow graph of ``_rtl`` ops and write its RTL folder, FIFOs unsized.
+
+    Raises:
+        StreamError: the graph cannot be stitched.
+        EmitError: a node cannot be written.
+    """
+    return emit_top(insert_streams(model), folder)
+
+
+def size_fifos(folder: Path, *, progress: Progress | None = None, jobs: int = 2) -> Sizing:
+    """Find FIFO depths by simulation and store them: fifo.json, depth package, stitched graph.
+
+    Run 1 spreads each frame over the slowest node's stated cycles and lets FIFOs grow; their
+    peaks, rounded up, are the depths. Run 2 checks these at full input rate.
+
+    Raises:
+        SizingError: a FIFO would outgrow its storage, or the interval is missed.
+        NetworkStuck: a run came to a standstill.
+    """
+    info = TopInfo.load(folder)
+    slowest = info.slowest
+    executable, build_seconds = _build(folder, info, jobs=jobs)
+    pictures = np.random.default_rng(0).integers(
+        0, 256, (SIZING_FRAMES, *info.fifos[0].shape[1:]), dtype=np.uint8
+    )
+    words = _input_words(info, pictures)
+    free = _run(executable, folder, info, words, throttle=slowest.cycles, progress=progress)
+    for fifo, peak in zip(info.fifos, free.peak, strict=True):
+        if peak >= fifo.storage:
+            raise SizingError(
+                f"{fifo.name}: found {peak} words waiting, expected less than its storage of "
+                f"{fifo.storage}; a node behind it is slower than {slowest.name}'s "
+                f"{slowest.cycles} stated cycles"
+            )
+    fifos = choose_depths([f.name for f in info.fifos], [f.width for f in info.fifos], free.peak)
+    capacities = [f.depth for f in fifos]
+    full = _run(executable, folder, info, words, capacities=capacities, progress=progress)
+    interval = _interval(full)
+    if interval > slowest.cycles * (1 + INTERVAL_TOLERANCE):
+        raise SizingError(
+            f"found a steady interval of {interval} cycles, expected {slowest.cycles} "
+            f"({slowest.name}) within {INTERVAL_TOLERANCE:.0%}; a node is slower than it states"
+        )
+    save_depths(fifos, folder / FIFO_FILE)
+    set_depths(folder, {f.name: f.depth for f in fifos})
+    return Sizing(
+        tuple(fifos),
+        interval,
+        slowest.cycles,
+        slowest.name,
+        build_seconds,
+        (free.cycles + full.cycles) / max(free.seconds + full.seconds, 1e-9),
+    )
+
+
+def simulate(
+    folder: Path,
+    pictures: Pictures,
+    *,
+    capture: bool = False,
+    progress: Progress | None = None,
+    jobs: int = 2,
+) -> SimResult:
+    """Run pictures through the whole network in Verilator.
+
+    Args:
+        folder: emitted RTL folder with a fifo.json.
+        pictures: (N, H, W, C) uint8.
+        capture: return every edge's tensor as well (slower).
+        progress: called about once a second with cycle, frames_in, frames_out.
+        jobs: compilers at a time, if the model must be built.
+
+    Raises:
+        ValueError: the pictures do not fit the network.
+        NetworkStuck: the network came to a standstill.
+    """
+    info = TopInfo.load(folder)
+    words = _input_words(info, pictures)
+    capacities = _capacities(folder, info)
+    executable, build_seconds = _build(folder, info, jobs=jobs)
+    with tempfile.TemporaryDirectory(prefix="andpop_capture_") as name:
+        captured = Path(name) if capture else None
+        run = _run(
+            executable, folder, info, words,
+            capacities=capacities, capture=captured, progress=progress,
+        )  # fmt: skip
+        tensors: dict[str, IntArray] = {}
+        cycle_of: dict[str, npt.NDArray[np.uint32]] = {}
+        if captured is not None:
+            for fifo in info.fifos:
+                words_got, cycles = read_capture(captured, fifo.id, fifo.width)
+                count = fifo.words * len(pictures)
+                tensors[fifo.tensor] = _tensor(fifo, words_got[:count], len(pictures))
+                cycle_of[fifo.tensor] = cycles[:count]
+    last = info.fifos[-1]
+    return SimResult(
+        len(pictures),
+        _tensor(last, run.outputs.reshape(-1, run.outputs.shape[-1]), len(pictures)),
+        run.finished[0] - run.started[0] + 1,
+        _interval(run),
+        run.cycles,
+        run.cycles / max(run.seconds, 1e-9),
+        build_seconds,
+        tensors,
+        cycle_of,
+    )
+
+
+def compare(folder: Path, result: SimResult, golden: Mapping[str, IntArray]) -> Comparison:
+    """Compare captured edges with golden tensors, exactly, in topological order.
+
+    Args:
+        folder: emitted RTL folder.
+        result: a simulation with capture.
+        golden: (images, ...) tensors by name; every edge must be there.
+    """
+    info = TopInfo.load(folder)
+    compared: dict[str, int] = {}
+    differing: dict[str, int] = {}
+    first: Divergence | None = None
+    for fifo in info.fifos:
+        got = result.tensors[fifo.tensor]
+        want = np.asarray(golden[fifo.tensor], dtype=np.int64).reshape(got.shape)
+        wrong = got != want
+        compared[fifo.tensor] = got.size
+        differing[fifo.tensor] = int(wrong.sum())
+        if first is None and differing[fifo.tensor]:
+            flat = int(np.flatnonzero(wrong)[0])
+            bits = int(DataType[fifo.datatype].bitwidth())
+            first = Divergence(
+                fifo.tensor,
+                fifo.producer,
+                tuple(int(i) for i in np.unravel_index(flat, got.shape)),
+                int(want.flat[flat]),
+                int(got.flat[flat]),
+                _pattern(int(want.flat[flat]), bits),
+                _pattern(int(got.flat[flat]), bits),
+                int(result.cycle_of[fifo.tensor][flat // fifo.lanes]),
+            )
+    return Comparison(compared, differing, first)
+
+
+def waveform(folder: Path, pictures: Pictures, cycle: int, path: Path, *, jobs: int = 2) -> None:
+    """Write a VCD of every stream of the network for the last cycles before ``cycle``.
+
+    Args:
+        folder: emitted RTL folder with a fifo.json.
+        pictures: the pictures of the run in question.
+        cycle: such as ``Divergence.cycle``.
+        path: VCD file to write.
+        jobs: compilers at a time; tracing is a build of its own.
+    """
+    info = TopInfo.load(folder)
+    executable, _ = _build(folder, info, trace=True, jobs=jobs)
+    last, words = info.fifos[-1], _input_words(info, pictures)
+    run_network(
+        executable, folder, words,
+        words_out=last.words, bytes_out=_bytes(last), watchdog=_watchdog(info),
+        capacities=_capacities(folder, info), vcd=path, vcd_from=max(0, cycle - WAVE_CYCLES),
+        last_cycle=cycle + 4,
+    )  # fmt: skip
+
+
+def _build(
+    folder: Path, info: TopInfo, *, trace: bool = False, jobs: int = 2
+) -> tuple[Path, float]:
+    for memory in info.memories:
+        if not (folder / memory).is_file():
+            raise EmitError(f"{folder / memory}: memory file not found; emit the RTL again")
+    return build_network(folder, info.sim_sources, info.top, trace=trace, jobs=jobs)
+
+
+def _run(
+    executable: Path,
+    folder: Path,
+    info: TopInfo,
+    words: Words,
+    *,
+    capacities: list[int] | None = None,
+    throttle: int = 0,
+    capture: Path | None = None,
+    progress: Progress | None = None,
+) -> NetworkRun:
+    last = info.fifos[-1]
+    run = run_network(
+        executable, folder, words,
+        words_out=last.words, bytes_out=_bytes(last), watchdog=_watchdog(info),
+        capacities=capacities or [], throttle=throttle, capture=capture, progress=progress,
+    )  # fmt: skip
+    if run.status != "done":
+        raise NetworkStuck(_standstill(info, run, capacities))
+    return run
+
+
+def _standstill(info: TopInfo, run: NetworkRun, capacities: list[int] | None) -> str:
+    """Say where a network stopped: the full FIFOs nearest to the output, the first empty one."""
+    limits = capacities or [f.storage for f in info.fifos]
+    full = [f.name for f, n, c in zip(info.fifos, run.fill, limits, strict=True) if n >= c]
+    empty = [f.name for f, n in zip(info.fifos, run.fill, strict=True) if n == 0]
+    return (
+        f"network {run.status} in cycle {run.cycles} after {len(run.finished)} results: "
+        f"{len(full)} FIFOs full (last: {', '.join(full[-3:]) or 'none'}), "
+        f"{len(empty)} empty (first: {', '.join(empty[:3]) or 'none'}); "
+        "give the full ones more depth in fifo.json or size the FIFOs again"
+    )
+
+
+def _interval(run: NetworkRun) -> int:
+    """Cycles between the last two results."""
+    if len(run.finished) < 2:
+        return run.finished[0] - run.started[0] + 1
+    return run.finished[-1] - run.finished[-2]
+
+
+def _watchdog(info: TopInfo) -> int:
+    return PATIENCE * info.slowest.cycles + 10_000
+
+
+def _bytes(fifo: FifoInfo) -> int:
+    return -(-fifo.width // 8)
+
+
+def _capacities(folder: Path, info: TopInfo) -> list[int]:
+    """Depths from fifo.json, in the order of the FIFOs' ids."""
+    path = folder / FIFO_FILE
+    depths = {f.name: f.depth for f in load_depths(path)}
+    for fifo in info.fifos:
+        if not 2 <= depths.get(fifo.name, 0) <= fifo.storage:
+            raise SizingError(
+                f"{path}: {fifo.name}: found depth {depths.get(fifo.name)}, expected "
+                f"2..{fifo.storage}; size the FIFOs again"
+            )
+    return [depths[f.name] for f in info.fifos]
+
+
+def _input_words(info: TopInfo, pictures: Pictures) -> Words:
+    first = info.fifos[0]
+    if pictures.dtype != np.uint8 or pictures.shape[1:] != tuple(first.shape[1:]):
+        raise ValueError(
+            f"pictures: found {pictures.dtype} {pictures.shape}, expected uint8 "
+            f"(N, {', '.join(map(str, first.shape[1:]))}); resize them as the card says"
+        )
+    if not len(pictures):
+        raise ValueError("pictures: found none, expected at least one")
+    flat = pictures.reshape(len(pictures), -1).astype(np.int64)
+    return pack_words(flat, int(DataType[first.datatype].bitwidth()), first.lanes)
+
+
+def _tensor(fifo: FifoInfo, words: Words, images: int) -> IntArray:
+    datatype = DataType[fifo.datatype]
+    values = unpack_words(words, int(datatype.bitwidth()), fifo.lanes, bool(datatype.signed()))
+    return values.reshape(images, *fifo.shape[1:])
+
+
+def _pattern(value: int, bits: int) -> str:
+    return format(value & ((1 << bits) - 1), f"0{bits}b")

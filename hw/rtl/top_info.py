@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a test bench must know about an emitted top: its files, edges and stated cycles."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class EmitError(ValueError):
+    """The graph cannot be written as RTL."""
+
+
+@dataclass(frozen=True)
+class FifoInfo:
+    """One FIFO of the top, which is also one observable edge of the graph."""
+
+    id: int
+    name: str
+    tensor: str
+    shape: tuple[int, ...]
+    datatype: str
+    lanes: int
+    words: int
+    """Words per frame."""
+    width: int
+    """Bits per word."""
+    storage: int
+    """Words the FIFO can hold in simulation."""
+    producer: str
+    """Node that writes the edge; empty for the graph input."""
+
+
+@dataclass(frozen=True)
+class NodeInfo:
+    """One node of the dataflow graph: its stated cycles per frame."""
+
+    name: str
+    op_type: str
+    cycles: int
+
+
+@dataclass(frozen=True)
+class TopInfo:
+    """What a test bench needs to know about an emitted top; ``top.json`` in the folder."""
+
+    top: str
+    sources: tuple[str, ...]
+    """Files for synthesis in compile order, relative to the folder."""
+    sim_sources: tuple[str, ...]
+    """The same for simulation."""
+    fifos: tuple[FifoInfo, ...]
+    """In topological order; the first is the graph input, the last the graph output."""
+    nodes: tuple[NodeInfo, ...]
+    memories: tuple[str, ...]
+    """Files the design reads at start, relative to the folder."""
+
+    @property
+    def slowest(self) -> NodeInfo:
+        """The node with the most stated cycles per frame."""
+        return max(self.nodes, key=lambda n: n.cycles)
+
+    @staticmethod
+    def load(folder: Path) -> TopInfo:
+        """Read ``top.json`` of an emitted folder.
+
+        Raises:
+            EmitError: the folder holds no readable top.json.
+        """
+        path = folder / "top.json"
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+            return TopInfo(
+                raw["top"],
+                tuple(raw["sources"]),
+                tuple(raw["sim_sources"]),
+                tuple(FifoInfo(**{**f, "shape": tuple(f["shape"])}) for f in raw["fifos"]),
+                tuple(NodeInfo(**n) for n in raw["nodes"]),
+                tuple(raw["memories"]),
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise EmitError(f"{path}: cannot be read ({error}); emit the RTL again") from error
