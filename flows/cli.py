@@ -160,9 +160,6 @@ def count(
     conv1_kernel: Annotated[int, typer.Option(help="Kernel of the first convolution.")] = 9,
     left: Annotated[str, typer.Option(help="Kernels of the left branch, e.g. 5 or 3,3.")] = "5",
     right: Annotated[str, typer.Option(help="Kernels of the right branch.")] = "3,3",
-    shortcut_down: Annotated[bool, typer.Option(help="Shortcut of down-sampling units.")] = True,
-    shortcut_basic: Annotated[bool, typer.Option(help="Shortcuts of basic units.")] = True,
-    pool: Annotated[str, typer.Option(help="Pool of that shortcut: max or average.")] = "max",
     as_json: Json = False,
 ) -> None:
     """Count parameters, operations and memory by the paper's conventions.
@@ -170,13 +167,10 @@ def count(
     Example: `andpop count bi-shufflenet --input 224x224x3`
     """
     switches = {
-        "width": width,
         "conv1_kernel": conv1_kernel,
         "left": _integers("--left", left),
         "right": _integers("--right", right),
-        "shortcut_down": shortcut_down,
-        "shortcut_basic": shortcut_basic,
-        "pool": pool,
+        "width_multiplier": width,
     }
     result = api.count(model, api.parse_size(size), classes, switches)
 
@@ -208,6 +202,13 @@ def train(
     learning_rate: Annotated[float, typer.Option("--lr")] = 2e-3,
     batch: Annotated[int, typer.Option(min=2)] = 32,
     width: Annotated[float, typer.Option(help="Width multiplier.")] = 1.0,
+    conv1_kernel: Annotated[int, typer.Option(help="Kernel of the first convolution.")] = 9,
+    left: Annotated[str, typer.Option(help="Kernels of the left branch, e.g. 5 or 3,3.")] = "5",
+    right: Annotated[str, typer.Option(help="Kernels of the right branch.")] = "3,3",
+    shortcut_down: Annotated[bool, typer.Option(help="Shortcut of down-sampling units.")] = True,
+    shortcut_basic: Annotated[bool, typer.Option(help="Shortcuts of basic units.")] = True,
+    pool: Annotated[str, typer.Option(help="Pool of that shortcut: max or average.")] = "max",
+    weight_bits: Annotated[int, typer.Option(help="Weights of the first and last layers.")] = 8,
     validation: Annotated[float, typer.Option(help="Fraction kept for validation.")] = 0.2,
     seed: Annotated[int, typer.Option()] = 0,
     threads: Annotated[int | None, typer.Option(min=1)] = None,
@@ -226,16 +227,27 @@ def train(
             data,
             checkpoint,
             size=api.parse_size(size),
-            epochs=epochs,
-            finetune_epochs=finetune_epochs,
-            two_stage=two_stage,
-            learning_rate=learning_rate,
-            batch=batch,
-            width=width,
+            config={
+                "width": width,
+                "conv1_kernel": conv1_kernel,
+                "left": _integers("--left", left),
+                "right": _integers("--right", right),
+                "shortcut_down": shortcut_down,
+                "shortcut_basic": shortcut_basic,
+                "pool": pool,
+                "weight_bits": weight_bits,
+            },
+            recipe={
+                "epochs": epochs,
+                "finetune_epochs": finetune_epochs,
+                "two_stage": two_stage,
+                "learning_rate": learning_rate,
+                "batch": batch,
+                "seed": seed,
+                "threads": threads,
+                "device": device,
+            },
             validation=validation,
-            seed=seed,
-            threads=threads,
-            device=device,
             command=" ".join(["andpop", *sys.argv[1:]]),
             progress=progress,
         )

@@ -1,0 +1,445 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Python API: one function per command of ``andpop``. Heavy parts are imported when needed.
+
+Every function returns plain values, the same that ``--json`` prints. ``progress`` is called with
+(stage, done, total).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import doctor as _doctor
+from .build import Progress, parse_size, read_config, run_build
+from .compare import Tally, combine
+from .errors import CheckFailed, UsageError, require
+from .models import (
+    CHECKPOINT,
+    BuildFiles,
+    load_engine,
+    open_build,
+    packed_model,
+)
+
+if TYPE_CHECKING:
+
+    pass
+
+__all__ = [
+    "BUILD_STEPS",
+    "build",
+    "compare",
+    "count",
+    "demo",
+    "doctor",
+    "evaluate",
+    "export",
+    "infer",
+    "parse_size",
+    "simulate",
+    "train",
+]
+
+BUILD_STEPS = ("source", "export", "lower", "fold", "pack", "emit", "size", "report")
+BACKENDS = ("torch", "qonnx", "golden", "cpu", "rtl")
+ZOO = Path(__file__).parent.parent / "models" / "zoo"
+DEMO_CHECKPOINT = ZOO / f"bi-shufflenet-neu{CHECKPOINT}"
+CHUNK = 16
+"""Pictures compared at a time with all their tensors in memory."""
+
+Pictures = npt.NDArray[np.uint8]
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """Report nothing."""
+
+
+def doctor() -> dict[str, Any]:
+    """Return ``{"tools": [...]}``: what is installed, what is missing and what it would unlock."""
+    return _doctor.as_json(_doctor.doctor())
+
+
+def count(
+    model: str, size: tuple[int, int, int], classes: int = 6, switches: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Count parameters, operations and memory of a network.
+
+    Args:
+        model: network name, e.g. "bi-shufflenet".
+        size: input height, width, channels.
+        classes: outputs of the classifier.
+        switches: conv1_kernel, left, right, width_multiplier.
+
+    Raises:
+        UsageError: unknown network or impossible figures.
+    """
+    from ..models.count import count as counter
+
+    height, width, channels = size
+    try:
+        return counter(model, height, width, channels, classes, **(switches or {})).as_dict()
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def train(
+    model: str,
+    data: Path,
+    checkpoint: Path,
+    *,
+    size: tuple[int, int, int],
+    config: dict[str, Any] | None = None,
+    recipe: dict[str, Any] | None = None,
+    validation: float = 0.2,
+    command: str = "",
+    progress: Progress = _silent,
+) -> dict[str, Any]:
+    """Train a network on a labelled folder and write the frozen checkpoint with its card.
+
+    Args:
+        model: network name.
+        data: labelled pictures in any layout of ``quant.datasets.find_samples``.
+        checkpoint: file to write, ending in .safetensors.
+        size: input height, width, channels.
+        config: switches of the network.
+        recipe: fields of ``quant.training.Options``.
+        validation: share of each class never trained on.
+        command: what the card records as the command.
+        progress: called after every epoch.
+    """
+    require("train", "torch", "brevitas")
+    from . import training
+
+    return training.train(
+        model,
+        data,
+        checkpoint,
+        size=size,
+        config=config or {},
+        recipe=recipe or {},
+        validation=validation,
+        command=command,
+        progress=progress,
+    )
+
+
+def export(
+    checkpoint: Path, file: Path, *, size: tuple[int, int, int] | None = None
+) -> dict[str, Any]:
+    """Write a checkpoint as QONNX; returns ``{"file", "nodes"}``."""
+    require("export", "torch", "brevitas", "onnx", "qonnx")
+    import onnx
+
+    from . import steps
+
+    steps.export_checkpoint(checkpoint, file, size)
+    return {"file": str(file), "nodes": len(onnx.load(file).graph.node)}
+
+
+def build(
+    source: Path,
+    folder: Path,
+    *,
+    config: Path | None = None,
+    progress: Progress = _silent,
+    **options: Any,
+) -> dict[str, Any]:
+    """Compile a checkpoint or a QONNX file into a build folder.
+
+    Args:
+        source: checkpoint (.safetensors) or QONNX (.onnx).
+        folder: build folder; replaced only when every step succeeded.
+        config: build.yaml; ``options`` win over it.
+        progress: called before and after every step.
+        options: fields of ``flows.build.BuildConfig``.
+
+    Returns:
+        ``{"folder", "steps": [{step, seconds, skipped}], "slowest": {name, cycles} | None}``.
+
+    Raises:
+        UsageError: bad options or source; other rooms raise their own one-line errors.
+    """
+    chosen = read_config(config, options)
+    require("build", "torch", "brevitas", "onnx", "qonnx", "finn")
+    from . import steps
+
+    rows = run_build(steps.plan(source), source, folder, chosen, progress)
+    return {"folder": str(folder), "steps": rows, "slowest": steps.slowest(BuildFiles(folder))}
+
+
+def infer(
+    model: Path, images: Path, *, threads: int = 1, progress: Progress = _silent
+) -> dict[str, Any]:
+    """Classify pictures on the CPU.
+
+    Returns:
+        ``{"predictions": [{picture, class, index, logits}], "notes": [...], "seconds"}``.
+    """
+    engine = load_engine(packed_model(model))
+    from ..quant.pictures import list_pictures
+
+    paths = list_pictures(images)
+    pictures = _read_all(paths, engine.card, engine.input_shape, progress)
+    classes = engine.classes
+    began = time.perf_counter()
+    found, logits = engine.run(pictures, threads=threads)
+    seconds = time.perf_counter() - began
+    predictions = [
+        {
+            "picture": str(path),
+            "class": classes[int(index)],
+            "index": int(index),
+            "logits": [int(v) for v in row],
+        }
+        for path, index, row in zip(paths, found, logits, strict=True)
+    ]
+    return {"predictions": predictions, "notes": [], "seconds": seconds}
+
+
+def evaluate(
+    model: Path,
+    data: Path,
+    *,
+    backend: str = "cpu",
+    threads: int = 1,
+    progress: Progress = _silent,
+) -> dict[str, Any]:
+    """Measure accuracy on a labelled folder.
+
+    Args:
+        model: build folder, checkpoint or packed model.
+        data: labelled pictures; every class must be one of the model's.
+        backend: "cpu", "golden" or "torch" (the latter two need a build folder).
+        threads: CPU threads.
+        progress: called per picture read.
+
+    Returns:
+        ``{"n", "correct", "accuracy", "per_class", "confusion", "seconds"}``.
+    """
+    if backend not in ("cpu", "golden", "torch"):
+        raise UsageError(f"--backend: found '{backend}', expected cpu, golden or torch")
+    engine = load_engine(packed_model(model))
+    from ..quant.datasets import find_samples
+
+    dataset = find_samples(data)
+    classes = engine.classes
+    unknown = [name for name in dataset.classes if name not in classes]
+    if unknown:
+        raise UsageError(
+            f"{data}: found class {unknown[0]}, expected some of {', '.join(classes)}; "
+            "the folder's classes must be those the model was trained on"
+        )
+    labels = np.array([classes.index(dataset.classes[s.label]) for s in dataset.samples])
+    paths = [s.path for s in dataset.samples]
+    pictures = _read_all(paths, engine.card, engine.input_shape, progress)
+    began = time.perf_counter()
+    if backend == "cpu":
+        found, _ = engine.run(pictures, threads=threads)
+    else:
+        found = _classify(model, backend, pictures)
+    seconds = time.perf_counter() - began
+    right = found == labels
+    per_class = {
+        name: {"n": int((labels == i).sum()), "accuracy": float(right[labels == i].mean())}
+        for i, name in enumerate(classes)
+        if (labels == i).any()
+    }
+    confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
+    np.add.at(confusion, (labels, found), 1)
+    return {
+        "n": len(labels),
+        "correct": int(right.sum()),
+        "accuracy": float(right.mean()),
+        "per_class": per_class,
+        "confusion": confusion.tolist(),
+        "seconds": seconds,
+    }
+
+
+def _classify(model: Path, backend: str, pictures: Pictures) -> npt.NDArray[np.int64]:
+    from . import backends
+
+    if backend == "torch" and model.suffix == CHECKPOINT:
+        return backends.torch_classes(model, pictures)
+    if not model.is_dir():
+        raise UsageError(f"{model}: --backend {backend} needs a build folder; run andpop build")
+    files = open_build(model)
+    if backend == "torch":
+        return backends.torch_classes(files.checkpoint, pictures)
+    return backends.golden_classes(files, pictures)
+
+
+def compare(
+    folder: Path,
+    images: Path,
+    backends: Sequence[str],
+    *,
+    count: int | None = None,
+    progress: Progress = _silent,
+) -> dict[str, Any]:
+    """Compare backends with the golden model at every layer boundary.
+
+    Args:
+        folder: build folder.
+        images: a picture or a folder of pictures.
+        backends: any of "torch", "qonnx", "golden", "cpu", "rtl"; golden always runs.
+        count: use the first ``count`` pictures.
+        progress: called per chunk of pictures.
+
+    Returns:
+        ``{"values_compared", "values_differing", "first_divergence", "backends", "layers"}``.
+
+    Raises:
+        UsageError: unknown backend or a build that lacks what one needs.
+        CheckFailed: nothing was compared.
+    """
+    files = open_build(folder)
+    pictures, names = _pictures(files, images, count, progress)
+    return combine(_compare(files, pictures, names, backends, progress))
+
+
+def _compare(
+    files: BuildFiles,
+    pictures: Pictures,
+    names: Sequence[str],
+    wanted: Sequence[str],
+    progress: Progress,
+) -> list[Tally]:
+    from . import backends
+
+    wanted = [name.strip() for name in wanted]
+    unknown = [name for name in wanted if name not in BACKENDS]
+    if unknown:
+        raise UsageError(f"--backends: found '{unknown[0]}', expected any of {','.join(BACKENDS)}")
+    golden = backends.Golden(files)
+    runners = [backends.open_backend(name, files, progress) for name in wanted if name != "golden"]
+    tallies = [Tally(runner.name, golden.order, golden.bits) for runner in runners]
+    if not tallies:
+        raise CheckFailed("nothing to compare: name at least one backend besides golden")
+    for start in range(0, len(pictures), CHUNK):
+        part = slice(start, start + CHUNK)
+        expected = golden.run(pictures[part])
+        for runner, tally in zip(runners, tallies, strict=True):
+            began = time.perf_counter()
+            got = runner.run(pictures[part])
+            tally.add(expected, got, names[part], time.perf_counter() - began)
+        progress("compare", min(start + CHUNK, len(pictures)), len(pictures))
+    return tallies
+
+
+def simulate(
+    folder: Path,
+    images: Path,
+    *,
+    count: int | None = None,
+    capture: bool = True,
+    progress: Progress = _silent,
+) -> dict[str, Any]:
+    """Run the whole network in Verilator against the golden model.
+
+    Args:
+        folder: build folder.
+        images: a picture or a folder of pictures.
+        count: use the first ``count`` pictures.
+        capture: compare every layer boundary too (a second run; speed is measured without).
+        progress: called about once a second.
+
+    Returns:
+        ``{"images", "values_compared", "values_differing", "cycles_per_frame", "interval",
+        "sim_cycles_per_second", "build_seconds", "first_divergence", ...}``.
+    """
+    files = open_build(folder)
+    pictures, names = _pictures(files, images, count, progress)
+    from . import backends
+
+    return backends.simulate(files, pictures, names, capture, progress)
+
+
+def demo(
+    folder: Path,
+    *,
+    size: int = 64,
+    images: Path | None = None,
+    count: int = 4,
+    progress: Progress = _silent,
+) -> dict[str, Any]:
+    """Shipped checkpoint to RTL, every backend compared bit by bit, with a report.
+
+    Args:
+        folder: build folder.
+        size: side of the square input.
+        images: pictures to use; synthetic steel surfaces if None.
+        count: number of pictures.
+        progress: called as the parts go on.
+
+    Returns:
+        The comparison of `compare` plus ``predictions``, ``simulation`` and ``report``.
+    """
+    from . import backends, steps
+
+    require("demo", "torch", "brevitas", "onnx", "qonnx", "finn")
+    built = build(DEMO_CHECKPOINT, folder, input=f"{size}x{size}x1", progress=progress)
+    files = open_build(folder)
+    if images is None:
+        pictures, names = _synthetic(size, count)
+    else:
+        pictures, names = _pictures(files, images, count, progress)
+    simulation = backends.simulate(files, pictures, names, False, progress)
+    tallies = _compare(files, pictures, names, ("torch", "qonnx", "cpu", "rtl"), progress)
+    result = combine(tallies)
+    engine = load_engine(files.packed)
+    found, _ = engine.run(pictures)
+    predictions = [
+        {"picture": name, "class": engine.classes[int(index)]}
+        for name, index in zip(names, found, strict=True)
+    ]
+    steps.finish_report(files, pictures, predictions, result, simulation)
+    return {
+        **result,
+        "predictions": predictions,
+        "simulation": simulation,
+        "build": built,
+        "report": str(folder / "report.html"),
+    }
+
+
+def _synthetic(size: int, count: int) -> tuple[Pictures, list[str]]:
+    from ..quant import synthetic
+
+    names = [synthetic.CLASSES[i % len(synthetic.CLASSES)] for i in range(count)]
+    pictures = [
+        synthetic.picture(name, np.random.default_rng(i), size) for i, name in enumerate(names)
+    ]
+    return np.stack(pictures), [f"synthetic {name} {i}" for i, name in enumerate(names)]
+
+
+def _pictures(
+    files: BuildFiles, images: Path, count: int | None, progress: Progress
+) -> tuple[Pictures, list[str]]:
+    from ..quant.pictures import list_pictures
+
+    engine = load_engine(files.packed)
+    paths = list_pictures(images)[:count]
+    return _read_all(paths, engine.card, engine.input_shape, progress), [p.name for p in paths]
+
+
+def _read_all(
+    paths: Sequence[Path], card: dict[str, Any], shape: tuple[int, int, int], progress: Progress
+) -> Pictures:
+    """Read pictures at the model's input size with the card's resize filter."""
+    from ..quant.pictures import read_picture
+
+    height, width, channels = shape
+    resize = card.get("resize_filter", "bilinear")
+    out = np.empty((len(paths), height, width, channels), dtype=np.uint8)
+    for i, path in enumerate(paths):
+        out[i] = read_picture(path, height, width, channels, resize)
+        if i % 32 == 31 or i + 1 == len(paths):
+            progress("reading pictures", i + 1, len(paths))
+    return out
