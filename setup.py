@@ -18,7 +18,11 @@ for room in ROOMS:
     packages.append(f"andpop.{room}")
     packages += [f"andpop.{room}.{name}" for name in find_packages(str(ROOT / room))]
 
-SOURCES = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "hw/cpu/src").glob("*.cpp"))
+
+def engine_files(pattern: str) -> list[str]:
+    """Return the CPU engine's sources that match ``pattern``, relative to the root."""
+    return sorted(str(p.relative_to(ROOT)) for p in (ROOT / "hw/cpu/src").glob(pattern))
+
 
 setup(
     version=VERSION.group(1),
@@ -30,16 +34,17 @@ setup(
         "andpop.sim": ["**/*.cpp", "**/*.hpp", "**/*.sv", "**/*.vlt", "**/*.jinja"],
         "andpop.flows": ["**/*.jinja"],
     },
+    # Baseline flags: each instruction set has its own file and turns it on there.
     ext_modules=[
         Pybind11Extension(
             "andpop.hw.cpu._engine",
-            SOURCES,
+            engine_files("*.cpp"),
+            depends=engine_files("*.hpp"),
             cxx_std=17,
-            extra_compile_args=["-O3", "-Wall", "-Wextra"],
+            extra_compile_args=["-O3", "-g0", "-Wall", "-Wextra", "-pthread"],
+            extra_link_args=["-pthread"],
         )
-    ]
-    if SOURCES
-    else [],
+    ],
     cmdclass={"build_ext": build_ext},
     zip_safe=False,
 )

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run a packed model on the CPU: exact to the bit, threads over pictures, no Python in the loop.
+
+Needs NumPy and safetensors only.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _engine
+from .plan import DataType, ModelError, Plan, Tensor, read
+
+IntArray = npt.NDArray[np.int64]
+Bytes = npt.NDArray[np.uint8]
+
+ISA_VARIABLE = "ANDPOP_ISA"
+"""Environment variable that forces an instruction set: scalar, avx2 or avx512."""
+
+MAX_THREADS = 1024
+
+_DTYPES = {"u8": np.dtype(np.uint8), "i8": np.dtype(np.int8), "i32": np.dtype(np.int32)}
+
+
+def instruction_sets() -> list[str]:
+    """Return the instruction sets this machine can run, slowest first."""
+    return list(_engine.instruction_sets())
+
+
+class Engine:
+    """A packed network, ready to run. May be shared by threads.
+
+    Example:
+        >>> engine = Engine.load("bi-shufflenet-neu.andpop")
+        >>> classes, logits = engine.run(pictures, threads=2)
+    """
+
+    def __init__(self, plan: Plan, constants: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Prepare a plan; it is checked again, for the C++ side trusts it.
+
+        Raises:
+            ModelError: the plan is inconsistent, or ``ANDPOP_ISA`` names an instruction set that
+                this machine lacks.
+        """
+        plan.check(constants)
+        isa = os.environ.get(ISA_VARIABLE, "")
+        available = instruction_sets()
+        if isa and isa not in available:
+            raise ModelError(
+                f"{ISA_VARIABLE}: found {isa!r}, expected one of {', '.join(available)} "
+                "(all that this machine can run)"
+            )
+        self.isa = isa or available[-1]
+        self.plan = plan
+        steps = [
+            (s.op, s.inputs, s.outputs, s.attributes, [constants[c] for c in s.constants])
+            for s in plan.steps
+        ]
+        tensors = [(t.storage, t.pixels, t.channels) for t in plan.tensors]
+        self._network = _engine.Network(tensors, steps, plan.inputs, self.isa)
+        self._argmax = next((s for s in reversed(plan.steps) if s.op == "argmax"), None)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Engine:
+        """Load a packed model.
+
+        Raises:
+            ModelError: the file is missing, damaged, of another kind or version.
+        """
+        return cls(*read(Path(path)))
+
+    @property
+    def card(self) -> dict[str, Any] | None:
+        """The card of the checkpoint the model was packed from, if it had one."""
+        return self.plan.card
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one picture: (height, width, channels)."""
+        return tuple(self.plan.tensors[self.plan.inputs[0]].shape)
+
+    def run(self, pictures: npt.ArrayLike, threads: int = 1) -> tuple[IntArray, IntArray]:
+        """Classify pictures.
+
+        Args:
+            pictures: (N, H, W, C) uint8, N may be 0.
+            threads: worker threads, each takes whole pictures.
+
+        Returns:
+            Class indices (N,) int64 and logits (N, L) int32 as int64: the integers that
+            LabelSelect compares.
+
+        Raises:
+            ModelError: the pictures have another type or shape, or the model is no classifier.
+        """
+        if self._argmax is None or len(self.plan.inputs) != 1:
+            raise ModelError(
+                f"{self.plan.name}: found {len(self.plan.inputs)} inputs and no class index, "
+                "expected a classifier of pictures; use intermediates"
+            )
+        wanted = [self._argmax.outputs[0], self._argmax.inputs[0]]
+        array = np.asarray(pictures)
+        if array.dtype != np.uint8:
+            raise ModelError(f"pictures: found {array.dtype}, expected uint8 (raw pixels 0..255)")
+        encoded, count = self._encode({self._input_name(0): array})
+        classes, logits = self._run(encoded, count, wanted, threads)
+        return (
+            self._decode(wanted[0], classes).reshape(count),
+            self._decode(wanted[1], logits).reshape(count, -1),
+        )
+
+    def intermediates(
+        self, inputs: npt.ArrayLike | Mapping[str, npt.ArrayLike], threads: int = 1
+    ) -> dict[str, IntArray]:
+        """Run and return every tensor by its name in the dataflow graph.
+
+        Padded pictures and sliding windows that a convolution took in do not exist here: they
+        hold copies of other tensors and no arithmetic.
+
+        Args:
+            inputs: pictures (N, H, W, C), or one array per graph input by name; integers within
+                the declared datatypes.
+            threads: worker threads.
+
+        Returns:
+            Tensor name -> (N, ...) int64; BINARY tensors as 0 and 1.
+
+        Raises:
+            ModelError: an input is missing, has another shape or values outside its datatype.
+        """
+        if not isinstance(inputs, Mapping):
+            inputs = {self._input_name(0): inputs}
+        encoded, count = self._encode({n: np.asarray(a) for n, a in inputs.items()})
+        wanted = [i for i, t in enumerate(self.plan.tensors) if t.names]
+        raw = self._run(encoded, count, wanted, threads)
+        return {
+            name: values
+            for i, data in zip(wanted, raw, strict=True)
+            for values in [self._decode(i, data)]
+            for name in self.plan.tensors[i].names
+        }
+
+    def _run(self, inputs: list[Bytes], count: int, wanted: list[int], threads: int) -> list[Bytes]:
+        if not 1 <= threads <= MAX_THREADS:
+            raise ModelError(f"threads: found {threads}, expected 1..{MAX_THREADS}")
+        raw: list[Bytes] = self._network.run(inputs, count, wanted, threads)
+        return raw
+
+    def _input_name(self, position: int) -> str:
+        return self.plan.tensors[self.plan.inputs[position]].names[0]
+
+    def _encode(self, arrays: Mapping[str, npt.NDArray[Any]]) -> tuple[list[Bytes], int]:
+        """Bring inputs into the engine's storage; returns them with the number of pictures."""
+        names = [self._input_name(i) for i in range(len(self.plan.inputs))]
+        if set(arrays) != set(names):
+            raise ModelError(f"inputs: found {sorted(arrays)}, expected {sorted(names)}")
+        count = len(arrays[names[0]]) if arrays[names[0]].ndim else 0
+        encoded = []
+        for name, index in zip(names, self.plan.inputs, strict=True):
+            tensor = self.plan.tensors[index]
+            array = arrays[name]
+            if array.shape != (count, *tensor.shape):
+                raise ModelError(
+                    f"{name}: found shape {array.shape}, "
+                    f"expected ({', '.join(['N', *map(str, tensor.shape)])})"
+                )
+            encoded.append(_encode(name, array, tensor).reshape(count, tensor.bytes))
+        return encoded, count
+
+    def _decode(self, index: int, data: Bytes) -> IntArray:
+        tensor = self.plan.tensors[index]
+        if tensor.storage == "bits":
+            pixels = data.reshape(-1, tensor.pixel_bytes)
+            values = np.unpackbits(pixels, axis=-1, count=tensor.channels, bitorder="little")
+        else:
+            values = data.view(_DTYPES[tensor.storage])
+        return values.reshape(-1, *tensor.shape).astype(np.int64)
+
+
+def _encode(name: str, array: npt.NDArray[Any], tensor: Tensor) -> Bytes:
+    if array.dtype == np.uint8 and tensor.datatype == "UINT8":
+        return np.ascontiguousarray(array)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise ModelError(f"{name}: found {array.dtype}, expected integers ({tensor.datatype})")
+    datatype = DataType.of(tensor.datatype, name)
+    low, high = datatype.low, datatype.high
+    if array.size and (int(array.min()) < low or int(array.max()) > high):
+        raise ModelError(
+            f"{name}: found values {int(array.min())}..{int(array.max())}, "
+            f"expected {tensor.datatype} ({low}..{high})"
+        )
+    if tensor.storage == "bits":
+        pixels = array.astype(np.uint8).reshape(-1, tensor.channels)
+        return np.packbits(pixels, axis=-1, bitorder="little")
+    return np.ascontiguousarray(array.astype(_DTYPES[tensor.storage])).view(np.uint8)

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// The Python face of the engine: one object per network, one call per batch.
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <stdexcept>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "network.hpp"
+
+namespace py = pybind11;
+
+namespace andpop {
+namespace {
+
+using Bytes = py::array_t<std::uint8_t, py::array::c_style>;
+// (storage, pixels, channels)
+using TensorTuple = std::tuple<std::string, std::int64_t, std::int64_t>;
+// (op, inputs, outputs, attributes, constants)
+using StepTuple = std::tuple<std::string, std::vector<int>, std::vector<int>,
+                             std::map<std::string, std::int64_t>, std::vector<py::array>>;
+
+Storage storage_of(const std::string& name) {
+  if (name == "bits") return Storage::kBits;
+  if (name == "u8") return Storage::kU8;
+  if (name == "i8") return Storage::kI8;
+  if (name == "i32") return Storage::kI32;
+  throw std::invalid_argument("tensor storage " + name + " does not exist");
+}
+
+std::unique_ptr<Network> make_network(const std::vector<TensorTuple>& tensors,
+                                      const std::vector<StepTuple>& steps,
+                                      const std::vector<int>& inputs, const std::string& isa) {
+  std::vector<Tensor> all;
+  for (const auto& [storage, pixels, channels] : tensors)
+    all.push_back({storage_of(storage), pixels, channels});
+  std::vector<StepSpec> specs;
+  for (const auto& [op, ins, outs, attributes, constants] : steps) {
+    StepSpec spec{op, ins, outs, attributes, {}};
+    for (const py::array& c : constants) {
+      if ((c.flags() & py::array::c_style) == 0)
+        throw std::invalid_argument("step " + op + ": a constant is not contiguous");
+      spec.constants.push_back({c.data(), static_cast<std::size_t>(c.nbytes())});
+    }
+    specs.push_back(std::move(spec));
+  }
+  return std::make_unique<Network>(std::move(all), specs, inputs, select_kernels(isa));
+}
+
+// Returns one (count, bytes) array per wanted tensor.
+std::vector<Bytes> run(Network& network, const std::vector<Bytes>& inputs, std::int64_t count,
+                       const std::vector<int>& wanted, int threads) {
+  std::vector<const std::uint8_t*> in;
+  for (const Bytes& array : inputs) in.push_back(array.data());
+  std::vector<Bytes> out;
+  std::vector<Capture> captures;
+  for (int t : wanted) {
+    const std::int64_t bytes = network.tensors().at(static_cast<std::size_t>(t)).bytes();
+    out.emplace_back(std::vector<py::ssize_t>{count, bytes});
+    captures.push_back({t, out.back().mutable_data()});
+  }
+  {
+    const py::gil_scoped_release release;
+    network.run(in, count, captures, threads);
+  }
+  return out;
+}
+
+}  // namespace
+}  // namespace andpop
+
+PYBIND11_MODULE(_engine, m) {
+  m.doc() = "Binary networks on bit-packed tensors; use andpop.hw.cpu.engine, which checks input.";
+  py::class_<andpop::Network>(m, "Network")
+      .def(py::init(&andpop::make_network), py::arg("tensors"), py::arg("steps"),
+           py::arg("inputs"), py::arg("isa"))
+      .def("run", &andpop::run, py::arg("inputs"), py::arg("count"), py::arg("wanted"),
+           py::arg("threads"))
+      .def_property_readonly("arena_bytes", &andpop::Network::arena_bytes);
+  m.def("instruction_sets", &andpop::available_kernels);
+}

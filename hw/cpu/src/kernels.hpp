@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// The compute kernels of the CPU engine: one table of function pointers per instruction set.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace andpop {
+
+// Bytes behind every buffer that a kernel may read, and behind every output that it may overwrite:
+// kernels work in whole vectors and leave the tail to be overwritten or ignored.
+constexpr std::int64_t kSlack = 128;
+
+// Layouts that packer, plan checks and kernels share.
+constexpr std::int64_t kBitLanes = 8;        // output channels per block of 1-bit weights
+constexpr std::int64_t kIntLanes = 16;       // output channels per block of 8-bit weights
+constexpr std::int64_t kIntDepth = 4;        // inputs per group of 8-bit weights
+constexpr std::int64_t kParamLanes = 16;     // epilogue parameters are padded to this
+constexpr std::int64_t kThresholdLanes = 64; // thresholds are padded to this
+
+// out[p][o] = inputs - 2 * popcount(windows[p] ^ weights[o])
+struct BitGemm {
+  const std::uint64_t* windows;  // [pixels][words]; bits behind the inputs are 0
+  const std::uint64_t* weights;  // [blocks of kBitLanes][words][kBitLanes]
+  std::int32_t* out;             // [pixels][channels]
+  std::int64_t pixels, words, channels, inputs;
+};
+
+// out[p][o] = bias[o] + sum windows[p][k] * weights[o][k], exact in 32 bits
+struct IntGemm {
+  const std::uint8_t* windows;  // [pixels][groups * kIntDepth]
+  const std::int8_t* weights;   // [blocks of kIntLanes][groups][kIntLanes][kIntDepth]
+  const std::int32_t* bias;     // [blocks * kIntLanes]
+  std::int32_t* out;            // [pixels][channels]
+  std::int64_t pixels, groups, channels;
+};
+
+// BN -> + shortcut -> RPReLU -> 8 bits, as quant/grid.py `epilogue`; every intermediate fits 32 bits
+struct Epilogue {
+  const std::int32_t* acc;       // [pixels][channels]
+  const std::int8_t* shortcut;   // [pixels][channels] or null
+  const std::int32_t* params;    // rows m, b, zeta, slope, eta of `stride` values each
+  std::int8_t* out;              // [pixels][channels]
+  std::int64_t pixels, channels, stride;
+  int acc_shift, shortcut_shift, pre_shift, slope_shift, out_shift;
+  std::int32_t acc_low, acc_high, pre_low, pre_high;
+};
+
+// One bit per channel: x > bound, or always
+struct SignBits {
+  const std::int8_t* in;        // [pixels][channels]
+  const std::int8_t* bound;     // [channels padded to kThresholdLanes], 127 in the padding
+  const std::uint8_t* always;   // the same as bits
+  std::uint8_t* out;            // [pixels][bytes]
+  std::int64_t pixels, channels, bytes;
+};
+
+// Maximum over windows that are clipped to the picture
+struct MaxPool {
+  const void* in;   // [height][width][channels]
+  void* row;        // scratch [width][channels]
+  void* out;        // [out_height][out_width][channels]
+  std::int64_t height, width, channels, out_height, out_width;
+  std::int64_t kernel_y, kernel_x, stride_y, stride_x, pad_top, pad_left;
+};
+
+// out[p][2j] = left[p][j], out[p][2j+1] = right[p][j]; count = pixels * channels
+struct Shuffle {
+  const void* left;
+  const void* right;
+  void* out;
+  std::int64_t count;
+};
+
+// out[c] = sum over pixels
+struct SumPool {
+  const void* in;
+  std::int32_t* out;
+  std::int64_t pixels, channels;
+};
+
+struct Kernels {
+  const char* name;
+  void (*bit_gemm)(const BitGemm&) noexcept;
+  void (*int_gemm)(const IntGemm&) noexcept;
+  void (*epilogue)(const Epilogue&) noexcept;
+  void (*sign_bits)(const SignBits&) noexcept;
+  void (*max_pool_bits)(const MaxPool&) noexcept;
+  void (*max_pool_u8)(const MaxPool&) noexcept;
+  void (*max_pool_i8)(const MaxPool&) noexcept;
+  void (*max_pool_i32)(const MaxPool&) noexcept;
+  void (*shuffle_8)(const Shuffle&) noexcept;
+  void (*shuffle_32)(const Shuffle&) noexcept;
+  void (*sum_pool_u8)(const SumPool&) noexcept;
+  void (*sum_pool_i8)(const SumPool&) noexcept;
+  void (*sum_pool_i32)(const SumPool&) noexcept;
+};
+
+// The reference: plain loops, any machine.
+const Kernels& scalar_kernels() noexcept;
+
+#if defined(__x86_64__)
+const Kernels& avx2_kernels() noexcept;
+// AVX-512 F, BW, VL, VNNI and VPOPCNTDQ (Ice Lake, Zen 4 and later).
+const Kernels& avx512_kernels() noexcept;
+#endif
+
+}  // namespace andpop

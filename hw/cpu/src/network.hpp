@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// A packed network in memory: tensors, steps, and the run over a batch of pictures.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "kernels.hpp"
+
+namespace andpop {
+
+// Element storage of a tensor; bits are packed per pixel, channel c at bit c % 8 of byte c / 8.
+enum class Storage { kBits, kU8, kI8, kI32 };
+
+// A tensor of one picture, channels last.
+struct Tensor {
+  Storage storage;
+  std::int64_t pixels;
+  std::int64_t channels;
+
+  std::int64_t pixel_bytes() const noexcept;
+  std::int64_t bytes() const noexcept { return pixels * pixel_bytes(); }
+};
+
+// A constant of the network as it stands in the packed file.
+struct Constant {
+  const void* data;
+  std::size_t bytes;
+};
+
+// One step as the plan states it. The plan was checked before (plan.py): shapes, attributes and
+// constants agree with the kernels.
+struct StepSpec {
+  std::string op;
+  std::vector<int> inputs;
+  std::vector<int> outputs;
+  std::map<std::string, std::int64_t> attributes;
+  std::vector<Constant> constants;
+};
+
+// Memory of one worker: every tensor at its offset in the arena, and scratch shared by the steps.
+class Workspace {
+ public:
+  Workspace(std::size_t arena_bytes, std::size_t scratch_bytes);
+
+  std::uint8_t* arena() const noexcept { return arena_.get(); }
+  std::uint8_t* scratch() const noexcept { return scratch_.get(); }
+
+ private:
+  struct Free {
+    void operator()(std::uint8_t* p) const noexcept;
+  };
+  using Memory = std::unique_ptr<std::uint8_t, Free>;
+  static Memory allocate(std::size_t bytes);
+
+  Memory arena_;
+  Memory scratch_;
+};
+
+// A step ready to run: constants copied, tensors resolved to arena offsets.
+class Step {
+ public:
+  virtual ~Step() = default;
+  virtual void run(const Workspace& w) const noexcept = 0;
+  virtual std::size_t scratch_bytes() const noexcept { return 0; }
+};
+
+// A tensor to be copied out of a run: picture n goes to data + n * bytes of the tensor.
+struct Capture {
+  int tensor;
+  std::uint8_t* data;
+};
+
+class Network {
+ public:
+  // Raises std::invalid_argument for an op that does not exist or a missing attribute.
+  Network(std::vector<Tensor> tensors, const std::vector<StepSpec>& steps, std::vector<int> inputs,
+          const Kernels& kernels);
+
+  // Runs `count` pictures on up to `threads` threads. `inputs[i]` holds the packed bytes of graph
+  // input i for all pictures. Allocates workspaces on first use only. Thread-safe.
+  void run(const std::vector<const std::uint8_t*>& inputs, std::int64_t count,
+           const std::vector<Capture>& captures, int threads);
+
+  const std::vector<Tensor>& tensors() const noexcept { return tensors_; }
+  std::size_t arena_bytes() const noexcept { return arena_bytes_; }
+
+ private:
+  std::unique_ptr<Workspace> take_workspace();
+  void return_workspace(std::unique_ptr<Workspace> w);
+
+  std::vector<Tensor> tensors_;
+  std::vector<int> inputs_;
+  std::vector<std::size_t> offsets_;
+  std::vector<int> producers_;  // step that writes a tensor; -1 for graph inputs
+  std::vector<std::unique_ptr<Step>> steps_;
+  std::size_t arena_bytes_ = 0;
+  std::size_t scratch_bytes_ = 0;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Workspace>> idle_;
+};
+
+// The kernels of `isa` ("scalar", "avx2", "avx512"), or of the best this machine has if empty.
+// Raises std::invalid_argument when the machine lacks them.
+const Kernels& select_kernels(const std::string& isa);
+
+// Names of the instruction sets that this machine can run, slowest first.
+std::vector<std::string> available_kernels();
+
+}  // namespace andpop

@@ -1,0 +1,719 @@
+// SPDX-License-Identifier: Apache-2.0
+// The steps of a plan: addressing and copying here, arithmetic in the kernel tables.
+
+#include "steps.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <stdexcept>
+#include <utility>
+
+namespace andpop {
+namespace {
+
+// Constants in own, aligned memory with readable slack behind them.
+template <typename T>
+class Values {
+ public:
+  explicit Values(const Constant& c) : data_(c.bytes / sizeof(T) + kSlack / sizeof(T)) {
+    if (c.bytes != 0) std::memcpy(data_.data(), c.data, c.bytes);
+  }
+  const T* data() const noexcept { return data_.data(); }
+  const T& operator[](std::int64_t i) const noexcept {
+    return data_[static_cast<std::size_t>(i)];
+  }
+
+ private:
+  std::vector<T> data_;
+};
+
+std::int64_t attribute(const StepSpec& spec, const char* name) {
+  const auto found = spec.attributes.find(name);
+  if (found == spec.attributes.end())
+    throw std::invalid_argument("step " + spec.op + ": attribute " + name + " is missing");
+  return found->second;
+}
+
+// A tensor's place in the arena.
+struct Slot {
+  Tensor tensor;
+  std::size_t offset;
+
+  template <typename T = std::uint8_t>
+  T* in(const Workspace& w) const noexcept {
+    return reinterpret_cast<T*>(w.arena() + offset);
+  }
+};
+
+// Everything a step is made from.
+struct Site {
+  const StepSpec& spec;
+  const std::vector<Tensor>& tensors;
+  const std::vector<std::size_t>& offsets;
+  const Kernels& kernels;
+
+  Slot slot(int tensor) const {
+    const auto i = static_cast<std::size_t>(tensor);
+    return {tensors.at(i), offsets.at(i)};
+  }
+  Slot input(std::size_t i = 0) const { return slot(spec.inputs.at(i)); }
+  Slot output(std::size_t i = 0) const { return slot(spec.outputs.at(i)); }
+  std::int64_t operator()(const char* name) const { return attribute(spec, name); }
+  template <typename T>
+  Values<T> constant(std::size_t i) const {
+    return Values<T>(spec.constants.at(i));
+  }
+};
+
+// Kernel, stride and border of a convolution or pool over a picture.
+struct Geometry {
+  explicit Geometry(const Site& s)
+      : height(s("height")),
+        width(s("width")),
+        out_height(s("out_height")),
+        out_width(s("out_width")),
+        kernel_y(s("kernel_y")),
+        kernel_x(s("kernel_x")),
+        stride_y(s("stride_y")),
+        stride_x(s("stride_x")),
+        dilation_y(s("dilation_y")),
+        dilation_x(s("dilation_x")),
+        pad_top(s("pad_top")),
+        pad_left(s("pad_left")),
+        pad_bottom(s("pad_bottom")),
+        pad_right(s("pad_right")) {}
+
+  std::int64_t padded_height() const noexcept { return height + pad_top + pad_bottom; }
+  std::int64_t padded_width() const noexcept { return width + pad_left + pad_right; }
+  bool padded() const noexcept { return (pad_top | pad_left | pad_bottom | pad_right) != 0; }
+
+  std::int64_t height, width, out_height, out_width;
+  std::int64_t kernel_y, kernel_x, stride_y, stride_x, dilation_y, dilation_x;
+  std::int64_t pad_top, pad_left, pad_bottom, pad_right;
+};
+
+// Copies a picture into one with a border of `fill` bytes.
+void pad(const Geometry& g, const std::uint8_t* in, std::int64_t pixel_bytes, std::uint8_t fill,
+         std::uint8_t* out) noexcept {
+  const auto row = static_cast<std::size_t>(g.width * pixel_bytes);
+  const auto padded_row = static_cast<std::size_t>(g.padded_width() * pixel_bytes);
+  const auto left = static_cast<std::size_t>(g.pad_left * pixel_bytes);
+  const auto right = static_cast<std::size_t>(g.pad_right * pixel_bytes);
+  const auto top = static_cast<std::size_t>(g.pad_top) * padded_row;
+  const auto bottom = static_cast<std::size_t>(g.pad_bottom) * padded_row;
+  std::memset(out, fill, top);
+  out += top;
+  for (std::int64_t y = 0; y < g.height; ++y) {
+    std::memset(out, fill, left);
+    std::memcpy(out + left, in, row);
+    std::memset(out + left + row, fill, right);
+    in += row;
+    out += padded_row;
+  }
+  std::memset(out, fill, bottom);
+}
+
+// Cuts windows (ky, kx, channels) out of a padded picture. A window is a few runs of bytes.
+class Windows {
+ public:
+  Windows(const Geometry& g, std::int64_t pixel_bytes) : g_(g), pixel_bytes_(pixel_bytes) {
+    const bool joined = g.dilation_x == 1;
+    run_bytes_ = (joined ? g.kernel_x : 1) * pixel_bytes;
+    for (std::int64_t ky = 0; ky < g.kernel_y; ++ky)
+      for (std::int64_t kx = 0; kx < (joined ? 1 : g.kernel_x); ++kx)
+        runs_.push_back((ky * g.dilation_y * g.padded_width() + kx * g.dilation_x) * pixel_bytes);
+    bytes_ = g.kernel_y * g.kernel_x * pixel_bytes;
+  }
+
+  std::int64_t bytes() const noexcept { return bytes_; }
+
+  // Writes windows first..last-1 (in raster order), `stride` bytes apart, a multiple of `kWord`;
+  // the bytes between a window and the next are 0. Copies 8 bytes at a time: reads and writes run
+  // over their ends, what was written too far is written again by the next run or cleared.
+  template <std::int64_t kWord>
+  void cut(const std::uint8_t* picture, std::int64_t first, std::int64_t last,
+           std::int64_t stride, std::uint8_t* out) const noexcept {
+    std::int64_t oy = first / g_.out_width;
+    std::int64_t ox = first % g_.out_width;
+    for (std::int64_t p = first; p < last; ++p) {
+      const std::uint8_t* corner =
+          picture + (oy * g_.stride_y * g_.padded_width() + ox * g_.stride_x) * pixel_bytes_;
+      std::uint8_t* to = out;
+      for (const std::int64_t run : runs_) {
+        for (std::int64_t i = 0; i < run_bytes_; i += 8) std::memcpy(to + i, corner + run + i, 8);
+        to += run_bytes_;
+      }
+      if constexpr (kWord > 1) std::memset(to, 0, kWord - 1);
+      out += stride;
+      if (++ox == g_.out_width) {
+        ox = 0;
+        ++oy;
+      }
+    }
+  }
+
+ private:
+  Geometry g_;
+  std::int64_t pixel_bytes_;
+  std::int64_t run_bytes_ = 0;
+  std::int64_t bytes_ = 0;
+  std::vector<std::int64_t> runs_;
+};
+
+std::int64_t round_up(std::int64_t v, std::int64_t unit) noexcept {
+  return (v + unit - 1) / unit * unit;
+}
+
+// What 1-bit and 8-bit convolutions share: border, windows of a tile of pixels, then the product.
+class Convolution : public Step {
+ public:
+  // Windows of a tile stay in the first-level cache.
+  static constexpr std::int64_t kTile = 64;
+
+  Convolution(const Site& s, std::int64_t word, std::uint8_t flip)
+      : geometry_(s),
+        windows_(geometry_, s.input().tensor.pixel_bytes()),
+        in_(s.input()),
+        out_(s.output()),
+        stride_(round_up(windows_.bytes(), word)),
+        flip_(flip) {
+    const bool pointwise = geometry_.kernel_y * geometry_.kernel_x == 1 &&
+                           geometry_.stride_y * geometry_.stride_x == 1;
+    copied_ = geometry_.padded() || flip_ != 0;
+    direct_ = pointwise && windows_.bytes() == stride_;
+    picture_bytes_ = round_up(copied_ ? geometry_.padded_height() * geometry_.padded_width() *
+                                            in_.tensor.pixel_bytes()
+                                      : 0,
+                              kSlack) +
+                     kSlack;
+  }
+
+  std::size_t scratch_bytes() const noexcept override {
+    return static_cast<std::size_t>(picture_bytes_ + kTile * stride_ + kSlack);
+  }
+
+ protected:
+  template <std::int64_t kWord, typename Product>
+  void tiles(const Workspace& w, Product product) const noexcept {
+    const std::uint8_t* picture = in_.in(w);
+    if (copied_) {
+      // Flipping the top bit turns signed codes into unsigned ones, 128 higher; code 0 in the
+      // border becomes 128 the same way. The bias takes 128 * sum(weights) back.
+      pad(geometry_, picture, in_.tensor.pixel_bytes(), 0, w.scratch());
+      const std::int64_t size =
+          geometry_.padded_height() * geometry_.padded_width() * in_.tensor.pixel_bytes();
+      if (flip_ != 0)
+        for (std::int64_t i = 0; i < size; ++i)
+          w.scratch()[i] = static_cast<std::uint8_t>(w.scratch()[i] ^ flip_);
+      picture = w.scratch();
+    }
+    auto* out = out_.in<std::int32_t>(w);
+    const std::int64_t pixels = out_.tensor.pixels;
+    if (direct_) {
+      product(picture, pixels, out);
+      return;
+    }
+    std::uint8_t* tile = w.scratch() + picture_bytes_;
+    for (std::int64_t first = 0; first < pixels; first += kTile) {
+      const std::int64_t last = std::min(first + kTile, pixels);
+      windows_.cut<kWord>(picture, first, last, stride_, tile);
+      product(tile, last - first, out + first * out_.tensor.channels);
+    }
+  }
+
+  std::int64_t channels() const noexcept { return out_.tensor.channels; }
+  std::int64_t stride() const noexcept { return stride_; }
+
+ private:
+  Geometry geometry_;
+  Windows windows_;
+  Slot in_;
+  Slot out_;
+  std::int64_t stride_;
+  std::uint8_t flip_;
+  bool copied_ = false;
+  bool direct_ = false;
+  std::int64_t picture_bytes_ = 0;
+};
+
+class BitConvolution final : public Convolution {
+ public:
+  explicit BitConvolution(const Site& s)
+      : Convolution(s, sizeof(std::uint64_t), 0),
+        kernel_(s.kernels.bit_gemm),
+        weights_(s.constant<std::uint64_t>(0)),
+        inputs_(s("kernel_y") * s("kernel_x") * s.input().tensor.channels) {}
+
+  void run(const Workspace& w) const noexcept override {
+    tiles<8>(w, [&](const std::uint8_t* windows, std::int64_t pixels, std::int32_t* out) {
+      kernel_({reinterpret_cast<const std::uint64_t*>(windows), weights_.data(), out, pixels,
+               stride() / 8, channels(), inputs_});
+    });
+  }
+
+ private:
+  void (*kernel_)(const BitGemm&) noexcept;
+  Values<std::uint64_t> weights_;
+  std::int64_t inputs_;
+};
+
+class IntConvolution final : public Convolution {
+ public:
+  explicit IntConvolution(const Site& s)
+      : Convolution(s, kIntDepth, s.input().tensor.storage == Storage::kI8 ? 0x80 : 0),
+        kernel_(s.kernels.int_gemm),
+        weights_(s.constant<std::int8_t>(0)),
+        bias_(s.constant<std::int32_t>(1)) {}
+
+  void run(const Workspace& w) const noexcept override {
+    tiles<kIntDepth>(w, [&](const std::uint8_t* windows, std::int64_t pixels, std::int32_t* out) {
+      kernel_({windows, weights_.data(), bias_.data(), out, pixels, stride() / kIntDepth,
+               channels()});
+    });
+  }
+
+ private:
+  void (*kernel_)(const IntGemm&) noexcept;
+  Values<std::int8_t> weights_;
+  Values<std::int32_t> bias_;
+};
+
+// Products of any width, where 8 bits are not enough.
+class WideProduct final : public Step {
+ public:
+  explicit WideProduct(const Site& s)
+      : in_(s.input()), out_(s.output()), weights_(s.constant<std::int32_t>(0)),
+        bias_(s.constant<std::int32_t>(1)) {}
+
+  void run(const Workspace& w) const noexcept override {
+    const auto* x = in_.in<std::int32_t>(w);
+    auto* out = out_.in<std::int32_t>(w);
+    const std::int64_t depth = in_.tensor.channels;
+    const std::int64_t channels = out_.tensor.channels;
+    for (std::int64_t p = 0; p < out_.tensor.pixels; ++p) {
+      for (std::int64_t o = 0; o < channels; ++o) {
+        std::int64_t sum = bias_[o];
+        for (std::int64_t k = 0; k < depth; ++k)
+          sum += std::int64_t{x[p * depth + k]} * weights_[k * channels + o];
+        out[p * channels + o] = static_cast<std::int32_t>(sum);
+      }
+    }
+  }
+
+ private:
+  Slot in_, out_;
+  Values<std::int32_t> weights_, bias_;
+};
+
+class EpilogueStep final : public Step {
+ public:
+  explicit EpilogueStep(const Site& s)
+      : kernel_(s.kernels.epilogue),
+        acc_(s.input(0)),
+        shortcut_(s.spec.inputs.size() > 1 ? s.input(1) : Slot{}),
+        has_shortcut_(s.spec.inputs.size() > 1),
+        out_(s.output()),
+        params_(s.constant<std::int32_t>(0)) {
+    args_.pixels = acc_.tensor.pixels;
+    args_.channels = acc_.tensor.channels;
+    args_.stride = round_up(acc_.tensor.channels, kParamLanes);
+    args_.params = params_.data();
+    args_.acc_shift = static_cast<int>(s("acc_shift"));
+    args_.shortcut_shift = static_cast<int>(s("shortcut_shift"));
+    args_.pre_shift = static_cast<int>(s("pre_shift"));
+    args_.slope_shift = static_cast<int>(s("slope_shift"));
+    args_.out_shift = static_cast<int>(s("out_shift"));
+    args_.acc_low = static_cast<std::int32_t>(s("acc_low"));
+    args_.acc_high = static_cast<std::int32_t>(s("acc_high"));
+    args_.pre_low = static_cast<std::int32_t>(s("pre_low"));
+    args_.pre_high = static_cast<std::int32_t>(s("pre_high"));
+  }
+
+  void run(const Workspace& w) const noexcept override {
+    Epilogue args = args_;
+    args.acc = acc_.in<std::int32_t>(w);
+    args.shortcut = has_shortcut_ ? shortcut_.in<std::int8_t>(w) : nullptr;
+    args.out = out_.in<std::int8_t>(w);
+    kernel_(args);
+  }
+
+ private:
+  void (*kernel_)(const Epilogue&) noexcept;
+  Slot acc_, shortcut_;
+  bool has_shortcut_;
+  Slot out_;
+  Values<std::int32_t> params_;
+  Epilogue args_{};
+};
+
+std::int64_t shift_round(std::int64_t v, std::int64_t shift) noexcept {
+  return shift == 0 ? v : (v + (std::int64_t{1} << (shift - 1))) >> shift;
+}
+
+// The epilogue in 64 bits, for formats that the fast one does not cover.
+class WideEpilogue final : public Step {
+ public:
+  explicit WideEpilogue(const Site& s)
+      : acc_(s.input(0)),
+        shortcut_(s.spec.inputs.size() > 1 ? s.input(1) : Slot{}),
+        has_shortcut_(s.spec.inputs.size() > 1),
+        out_(s.output()),
+        params_(s.constant<std::int64_t>(0)),
+        acc_shift_(s("acc_shift")),
+        shortcut_shift_(s("shortcut_shift")),
+        pre_shift_(s("pre_shift")),
+        slope_shift_(s("slope_shift")),
+        out_shift_(s("out_shift")),
+        acc_low_(s("acc_low")),
+        acc_high_(s("acc_high")),
+        pre_low_(s("pre_low")),
+        pre_high_(s("pre_high")),
+        out_low_(s("out_low")),
+        out_high_(s("out_high")) {}
+
+  void run(const Workspace& w) const noexcept override {
+    const auto* acc = acc_.in<std::int32_t>(w);
+    const auto* shortcut = has_shortcut_ ? shortcut_.in<std::int32_t>(w) : nullptr;
+    auto* out = out_.in<std::int32_t>(w);
+    const std::int64_t channels = acc_.tensor.channels;
+    for (std::int64_t p = 0; p < acc_.tensor.pixels; ++p) {
+      for (std::int64_t c = 0; c < channels; ++c) {
+        const std::int64_t i = p * channels + c;
+        std::int64_t a = acc[i];
+        if (acc_shift_ != 0) a = std::clamp(shift_round(a, acc_shift_), acc_low_, acc_high_);
+        std::int64_t y = a * params_[c] + params_[channels + c];
+        if (shortcut != nullptr) y += shortcut[i] * (std::int64_t{1} << shortcut_shift_);
+        const std::int64_t t = std::clamp(shift_round(y, pre_shift_), pre_low_, pre_high_);
+        const std::int64_t u = t - params_[2 * channels + c];
+        const std::int64_t v =
+            (u >= 0 ? u : (u * params_[3 * channels + c]) >> slope_shift_) +
+            params_[4 * channels + c];
+        out[i] =
+            static_cast<std::int32_t>(std::clamp(shift_round(v, out_shift_), out_low_, out_high_));
+      }
+    }
+  }
+
+ private:
+  Slot acc_, shortcut_;
+  bool has_shortcut_;
+  Slot out_;
+  Values<std::int64_t> params_;
+  std::int64_t acc_shift_, shortcut_shift_, pre_shift_, slope_shift_, out_shift_;
+  std::int64_t acc_low_, acc_high_, pre_low_, pre_high_, out_low_, out_high_;
+};
+
+class SignStep final : public Step {
+ public:
+  explicit SignStep(const Site& s)
+      : kernel_(s.kernels.sign_bits), in_(s.input()), out_(s.output()),
+        bound_(s.constant<std::int8_t>(0)), always_(s.constant<std::uint8_t>(1)) {}
+
+  void run(const Workspace& w) const noexcept override {
+    kernel_({in_.in<std::int8_t>(w), bound_.data(), always_.data(), out_.in(w),
+             in_.tensor.pixels, in_.tensor.channels, out_.tensor.pixel_bytes()});
+  }
+
+ private:
+  void (*kernel_)(const SignBits&) noexcept;
+  Slot in_, out_;
+  Values<std::int8_t> bound_;
+  Values<std::uint8_t> always_;
+};
+
+// base + number of thresholds not above x
+class Thresholds final : public Step {
+ public:
+  explicit Thresholds(const Site& s)
+      : in_(s.input()), out_(s.output()), thresholds_(s.constant<std::int32_t>(0)),
+        steps_(s("steps")), base_(s("base")) {}
+
+  void run(const Workspace& w) const noexcept override {
+    const auto* in = in_.in<std::int32_t>(w);
+    auto* out = out_.in<std::int32_t>(w);
+    for (std::int64_t p = 0; p < in_.tensor.pixels; ++p) {
+      for (std::int64_t c = 0; c < in_.tensor.channels; ++c) {
+        std::int64_t level = base_;
+        for (std::int64_t n = 0; n < steps_; ++n) level += *in >= thresholds_[c * steps_ + n];
+        ++in;
+        *out++ = static_cast<std::int32_t>(level);
+      }
+    }
+  }
+
+ private:
+  Slot in_, out_;
+  Values<std::int32_t> thresholds_;
+  std::int64_t steps_, base_;
+};
+
+// The same integers in another storage; the plan states that they fit.
+class Cast final : public Step {
+ public:
+  explicit Cast(const Site& s) : in_(s.input()), out_(s.output()) {}
+
+  void run(const Workspace& w) const noexcept override {
+    const std::int64_t channels = in_.tensor.channels;
+    const std::int64_t in_bytes = in_.tensor.pixel_bytes();
+    const std::int64_t out_bytes = out_.tensor.pixel_bytes();
+    for (std::int64_t p = 0; p < in_.tensor.pixels; ++p) {
+      const std::uint8_t* from = in_.in(w) + p * in_bytes;
+      std::uint8_t* to = out_.in(w) + p * out_bytes;
+      if (out_.tensor.storage == Storage::kBits)
+        std::memset(to, 0, static_cast<std::size_t>(out_bytes));
+      for (std::int64_t c = 0; c < channels; ++c) put(to, c, get(from, c));
+    }
+  }
+
+ private:
+  std::int32_t get(const std::uint8_t* pixel, std::int64_t c) const noexcept {
+    switch (in_.tensor.storage) {
+      case Storage::kBits:
+        return (pixel[c / 8] >> (c % 8)) & 1;
+      case Storage::kU8:
+        return pixel[c];
+      case Storage::kI8:
+        return static_cast<std::int8_t>(pixel[c]);
+      default: {
+        std::int32_t v;
+        std::memcpy(&v, pixel + c * 4, sizeof v);
+        return v;
+      }
+    }
+  }
+
+  void put(std::uint8_t* pixel, std::int64_t c, std::int32_t v) const noexcept {
+    switch (out_.tensor.storage) {
+      case Storage::kBits:
+        pixel[c / 8] = static_cast<std::uint8_t>(pixel[c / 8] | ((v & 1) << (c % 8)));
+        break;
+      case Storage::kU8:
+      case Storage::kI8:
+        pixel[c] = static_cast<std::uint8_t>(v);
+        break;
+      default:
+        std::memcpy(pixel + c * 4, &v, sizeof v);
+        break;
+    }
+  }
+
+  Slot in_, out_;
+};
+
+class PoolStep final : public Step {
+ public:
+  explicit PoolStep(const Site& s) : geometry_(s), in_(s.input()), out_(s.output()) {
+    args_.channels = in_.tensor.channels;
+    switch (in_.tensor.storage) {
+      case Storage::kBits:
+        kernel_ = s.kernels.max_pool_bits;
+        args_.channels = in_.tensor.pixel_bytes();
+        break;
+      case Storage::kU8:
+        kernel_ = s.kernels.max_pool_u8;
+        break;
+      case Storage::kI8:
+        kernel_ = s.kernels.max_pool_i8;
+        break;
+      default:
+        kernel_ = s.kernels.max_pool_i32;
+        break;
+    }
+    args_.height = geometry_.height;
+    args_.width = geometry_.width;
+    args_.out_height = geometry_.out_height;
+    args_.out_width = geometry_.out_width;
+    args_.kernel_y = geometry_.kernel_y;
+    args_.kernel_x = geometry_.kernel_x;
+    args_.stride_y = geometry_.stride_y;
+    args_.stride_x = geometry_.stride_x;
+    args_.pad_top = geometry_.pad_top;
+    args_.pad_left = geometry_.pad_left;
+  }
+
+  std::size_t scratch_bytes() const noexcept override {
+    return static_cast<std::size_t>(geometry_.width * in_.tensor.pixel_bytes() + kSlack);
+  }
+
+  void run(const Workspace& w) const noexcept override {
+    MaxPool args = args_;
+    args.in = in_.in(w);
+    args.row = w.scratch();
+    args.out = out_.in(w);
+    kernel_(args);
+  }
+
+ private:
+  void (*kernel_)(const MaxPool&) noexcept = nullptr;
+  Geometry geometry_;
+  Slot in_, out_;
+  MaxPool args_{};
+};
+
+// A border of code 0, where no convolution takes it in.
+class PadStep final : public Step {
+ public:
+  explicit PadStep(const Site& s) : geometry_(s), in_(s.input()), out_(s.output()) {}
+
+  void run(const Workspace& w) const noexcept override {
+    pad(geometry_, in_.in(w), in_.tensor.pixel_bytes(), 0, out_.in(w));
+  }
+
+ private:
+  Geometry geometry_;
+  Slot in_, out_;
+};
+
+// The sliding window as a tensor, where no convolution takes it in.
+class WindowStep final : public Step {
+ public:
+  explicit WindowStep(const Site& s)
+      : windows_(Geometry(s), s.input().tensor.pixel_bytes()), in_(s.input()), out_(s.output()) {}
+
+  void run(const Workspace& w) const noexcept override {
+    windows_.cut<1>(in_.in(w), 0, out_.tensor.pixels, windows_.bytes(), out_.in(w));
+  }
+
+ private:
+  Windows windows_;
+  Slot in_, out_;
+};
+
+class SplitStep final : public Step {
+ public:
+  explicit SplitStep(const Site& s) : in_(s.input()) {
+    for (std::size_t i = 0; i < s.spec.outputs.size(); ++i) outs_.push_back(s.output(i));
+  }
+
+  void run(const Workspace& w) const noexcept override {
+    const std::uint8_t* from = in_.in(w);
+    const std::int64_t pixel = in_.tensor.pixel_bytes();
+    for (const Slot& out : outs_) {
+      const std::int64_t bytes = out.tensor.pixel_bytes();
+      std::uint8_t* to = out.in(w);
+      for (std::int64_t p = 0; p < in_.tensor.pixels; ++p)
+        std::memcpy(to + p * bytes, from + p * pixel, static_cast<std::size_t>(bytes));
+      from += bytes;
+    }
+  }
+
+ private:
+  Slot in_;
+  std::vector<Slot> outs_;
+};
+
+class ShuffleStep final : public Step {
+ public:
+  explicit ShuffleStep(const Site& s)
+      : kernel_(s.input().tensor.storage == Storage::kI32 ? s.kernels.shuffle_32
+                                                          : s.kernels.shuffle_8),
+        left_(s.input(0)),
+        right_(s.input(1)),
+        out_(s.output()) {}
+
+  void run(const Workspace& w) const noexcept override {
+    kernel_({left_.in(w), right_.in(w), out_.in(w), left_.tensor.pixels * left_.tensor.channels});
+  }
+
+ private:
+  void (*kernel_)(const Shuffle&) noexcept;
+  Slot left_, right_, out_;
+};
+
+class SumStep final : public Step {
+ public:
+  explicit SumStep(const Site& s) : in_(s.input()), out_(s.output()) {
+    switch (in_.tensor.storage) {
+      case Storage::kU8:
+        kernel_ = s.kernels.sum_pool_u8;
+        break;
+      case Storage::kI8:
+        kernel_ = s.kernels.sum_pool_i8;
+        break;
+      default:
+        kernel_ = s.kernels.sum_pool_i32;
+        break;
+    }
+  }
+
+  void run(const Workspace& w) const noexcept override {
+    kernel_({in_.in(w), out_.in<std::int32_t>(w), in_.tensor.pixels, in_.tensor.channels});
+  }
+
+ private:
+  void (*kernel_)(const SumPool&) noexcept = nullptr;
+  Slot in_, out_;
+};
+
+class ShiftStep final : public Step {
+ public:
+  explicit ShiftStep(const Site& s)
+      : in_(s.input()), out_(s.output()), shift_(s("shift")), low_(s("low")), high_(s("high")) {}
+
+  void run(const Workspace& w) const noexcept override {
+    const auto* in = in_.in<std::int32_t>(w);
+    auto* out = out_.in<std::int32_t>(w);
+    const std::int64_t count = in_.tensor.pixels * in_.tensor.channels;
+    for (std::int64_t i = 0; i < count; ++i)
+      out[i] = static_cast<std::int32_t>(std::clamp(shift_round(in[i], shift_), low_, high_));
+  }
+
+ private:
+  Slot in_, out_;
+  std::int64_t shift_, low_, high_;
+};
+
+// Index of the largest value, the lowest of equals.
+class ArgmaxStep final : public Step {
+ public:
+  explicit ArgmaxStep(const Site& s) : in_(s.input()), out_(s.output()) {}
+
+  void run(const Workspace& w) const noexcept override {
+    const auto* in = in_.in<std::int32_t>(w);
+    *out_.in<std::int32_t>(w) =
+        static_cast<std::int32_t>(std::max_element(in, in + in_.tensor.channels) - in);
+  }
+
+ private:
+  Slot in_, out_;
+};
+
+template <typename T>
+std::unique_ptr<Step> make(const Site& s) {
+  return std::make_unique<T>(s);
+}
+
+using Maker = std::unique_ptr<Step> (*)(const Site&);
+
+// The ops of a plan; plan.py holds the same list with its checks.
+constexpr std::array<std::pair<const char*, Maker>, 16> kMakers{{
+    {"bit_convolution", make<BitConvolution>},
+    {"int_convolution", make<IntConvolution>},
+    {"wide_product", make<WideProduct>},
+    {"epilogue", make<EpilogueStep>},
+    {"wide_epilogue", make<WideEpilogue>},
+    {"sign", make<SignStep>},
+    {"thresholds", make<Thresholds>},
+    {"cast", make<Cast>},
+    {"max_pool", make<PoolStep>},
+    {"pad", make<PadStep>},
+    {"windows", make<WindowStep>},
+    {"split", make<SplitStep>},
+    {"shuffle", make<ShuffleStep>},
+    {"sum_pool", make<SumStep>},
+    {"shift", make<ShiftStep>},
+    {"argmax", make<ArgmaxStep>},
+}};
+
+}  // namespace
+
+std::unique_ptr<Step> make_step(const StepSpec& spec, const std::vector<Tensor>& tensors,
+                                const std::vector<std::size_t>& offsets, const Kernels& kernels) {
+  const Site site{spec, tensors, offsets, kernels};
+  for (const auto& [name, maker] : kMakers)
+    if (spec.op == name) return maker(site);
+  throw std::invalid_argument("step op " + spec.op + " does not exist");
+}
+
+}  // namespace andpop
