@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""FINN op of duplicate_streams: the RTL backend of FINN's DuplicateStreams."""
+
+from __future__ import annotations
+
+from finn.custom_op.fpgadataflow.duplicatestreams import DuplicateStreams
+
+from ..base import RtlKernel
+from .golden import run
+
+
+class DuplicateStreams_rtl(RtlKernel, DuplicateStreams):
+    """Copies of a stream, each consumed at its own pace."""
+
+    golden = staticmethod(run)
+    module = "duplicate_streams"
+    sources = ("kernels/duplicate_streams/duplicate_streams.sv",)
+
+    def rtl_parameters(self) -> dict[str, int | str]:
+        return {
+            "Width": self.get_instream_width(),
+            "Outputs": self.get_nodeattr("NumOutputStreams"),
+        }
+
+    def lut_estimation(self, fpgapart: str) -> int:
+        """Two LUTs per output for its pending bit and the ready tree; the data are flip-flops."""
+        return 2 * int(self.get_nodeattr("NumOutputStreams"))
+
+
+OPS = (DuplicateStreams_rtl,)

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""FINN op of label_select: the RTL backend of FINN's LabelSelect."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from finn.custom_op.fpgadataflow.labelselect import LabelSelect
+
+from ..base import RtlKernel
+from .golden import run
+
+
+class LabelSelect_rtl(RtlKernel, LabelSelect):
+    """Index of the largest score; equal scores give the lowest index (K = 1)."""
+
+    golden = staticmethod(run)
+    module = "label_select"
+    sources = ("kernels/label_select/label_select.sv",)
+
+    def verify_node(self) -> None:
+        """Raise ValueError unless one index is asked for."""
+        if self.get_nodeattr("K") != 1:
+            raise ValueError(
+                f"{self.onnx_node.name}: found K={self.get_nodeattr('K')}, expected 1 (top-1 only)"
+            )
+
+    def infer_node_datatype(self, model: Any) -> None:
+        self.verify_node()
+        super().infer_node_datatype(model)
+
+    def get_exp_cycles(self) -> int:
+        """One input word per cycle."""
+        return math.prod(int(n) for n in self.get_folded_input_shape()[:-1])
+
+    def rtl_parameters(self) -> dict[str, int | str]:
+        datatype = self.get_input_datatype()
+        return {
+            "Lanes": self.get_nodeattr("PE"),
+            "InBits": datatype.bitwidth(),
+            "InSigned": int(datatype.signed()),
+            "Folds": self.get_nodeattr("Labels") // self.get_nodeattr("PE"),
+            "OutBits": self.get_output_datatype().bitwidth(),
+        }
+
+    def lut_estimation(self, fpgapart: str) -> int:
+        """A comparison (half a LUT per bit) and a choice of score and index per lane."""
+        score = int(self.get_input_datatype().bitwidth())
+        index = int(self.get_output_datatype().bitwidth())
+        return int(self.get_nodeattr("PE")) * (score // 2 + score + index) + 3 * index
+
+
+OPS = (LabelSelect_rtl,)

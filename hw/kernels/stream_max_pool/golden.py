@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Golden of StreamMaxPool: largest value under a sliding window."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ....quant.grid import IntArray, limits, type_format
+
+
+def max_pool(
+    x: IntArray,
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    border: int,
+) -> IntArray:
+    """Pool x (N, H, W, C) to (N, Ho, Wo, C).
+
+    Args:
+        x: the picture.
+        kernel: window height and width.
+        stride: steps down and right.
+        padding: border rows and columns [top, left, bottom, right].
+        border: the value they hold.
+    """
+    top, left, bottom, right = padding
+    padded = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=border)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, kernel, axis=(1, 2))
+    return windows[:, :: stride[0], :: stride[1]].max(axis=(-2, -1))
+
+
+def run(inputs: Sequence[IntArray], attrs: Mapping[str, Any]) -> list[IntArray]:
+    """StreamMaxPool: the borders hold the datatype's minimum."""
+    border, _ = limits(*type_format(attrs["inputDataType"]))
+    return [max_pool(inputs[0], attrs["KernelDim"], attrs["Stride"], attrs["Padding"], border)]

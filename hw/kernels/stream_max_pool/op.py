@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""FINN ops of stream_max_pool: max pooling with borders of the datatype's minimum."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ..base import Kernel, RtlKernel, Stream, lutram_luts
+from .golden import run
+
+
+class Axis(NamedTuple):
+    """Pooling along one axis of the picture."""
+
+    length: int
+    kernel: int
+    stride: int
+    low: int
+    high: int
+    out: int
+
+    @property
+    def drains(self) -> int:
+        """Output steps that need no input: windows beyond the first that end in the border."""
+        early = max(0, -(-(self.length + self.low - self.kernel) // self.stride))
+        return max(0, self.out - early - 1)
+
+    @property
+    def head(self) -> int:
+        """Input steps at the start of a line during which no window ends."""
+        return min(self.kernel - 1 - self.low, self.length - 1)
+
+    @property
+    def slots(self) -> int:
+        """Windows that stay open from one step to the next, at most."""
+        return max(1, -(-(self.kernel - 1) // self.stride))
+
+
+class StreamMaxPool(Kernel):
+    """Max pooling (1, H, W, C) -> (1, Ho, Wo, C)."""
+
+    attributes = {
+        "NumChannels": ("i", True, 0),
+        "PE": ("i", True, 0),
+        "ImgDim": ("ints", True, []),
+        "KernelDim": ("ints", True, []),
+        "Stride": ("ints", True, []),
+        "Padding": ("ints", True, []),
+        "OutDim": ("ints", True, []),
+        "inputDataType": ("s", True, ""),
+    }
+    golden = staticmethod(run)
+
+    def axes(self) -> tuple[Axis, Axis]:
+        """The pooling along the columns and along the rows.
+
+        Raises:
+            ValueError: a border as wide as the kernel, or an ``OutDim`` that does not follow.
+        """
+        height, width, kernel_y, kernel_x, stride_y, stride_x, *padding, out_y, out_x = (
+            int(v)
+            for name in ("ImgDim", "KernelDim", "Stride", "Padding", "OutDim")
+            for v in self.get_nodeattr(name)
+        )
+        top, left, bottom, right = padding
+        axes = (
+            Axis(height, kernel_y, stride_y, top, bottom, out_y),
+            Axis(width, kernel_x, stride_x, left, right, out_x),
+        )
+        for axis in axes:
+            expected = (axis.length + axis.low + axis.high - axis.kernel) // axis.stride + 1
+            if axis.out != expected or expected < 1 or max(axis.low, axis.high) >= axis.kernel:
+                raise ValueError(
+                    f"{self.onnx_node.name}: found {axis}, expected out={expected} of at least 1 "
+                    "and borders narrower than the kernel"
+                )
+        return axes
+
+    def verify_node(self) -> None:
+        """Raise ValueError for a geometry the op does not have (see ``axes``)."""
+        self.axes()
+
+    def infer_node_datatype(self, model: Any) -> None:
+        self.verify_node()
+        super().infer_node_datatype(model)
+
+    def input_streams(self) -> list[Stream]:
+        return [self._stream("ImgDim")]
+
+    def output_streams(self) -> list[Stream]:
+        return [self._stream("OutDim")]
+
+    def _stream(self, dim: str) -> Stream:
+        shape = (1, *(int(n) for n in self.get_nodeattr(dim)), self.get_nodeattr("NumChannels"))
+        return Stream(self.get_nodeattr("inputDataType"), shape, self.get_nodeattr("PE"))
+
+    def folds(self) -> int:
+        """Words of a pixel."""
+        return int(self.get_nodeattr("NumChannels")) // int(self.get_nodeattr("PE"))
+
+    def cycles(self) -> int:
+        """One input word per cycle, and the drained windows of every row and of the picture.
+
+        While the last rows drain, the next frame enters until its first window ends.
+        """
+        rows, columns = self.axes()
+        drained = rows.drains * columns.out
+        hidden = min(drained, columns.head)
+        words = rows.length * (columns.length + columns.drains) + drained - hidden
+        return words * self.folds()
+
+
+class StreamMaxPool_rtl(RtlKernel, StreamMaxPool):
+    """RTL backend of StreamMaxPool."""
+
+    module = "stream_max_pool"
+    sources = (
+        "rtl/stream_register.sv",
+        "kernels/stream_max_pool/window_max.sv",
+        "kernels/stream_max_pool/stream_max_pool.sv",
+    )
+
+    def rtl_parameters(self) -> dict[str, int | str]:
+        rows, columns = self.axes()
+        stream = self.input_streams()[0]
+        return {
+            "Lanes": stream.lanes,
+            "Bits": stream.dtype.bitwidth(),
+            "Signed": int(stream.dtype.signed()),
+            "Folds": self.folds(),
+            "Height": rows.length,
+            "Width": columns.length,
+            "KernelY": rows.kernel,
+            "KernelX": columns.kernel,
+            "StrideY": rows.stride,
+            "StrideX": columns.stride,
+            "PadTop": rows.low,
+            "PadLeft": columns.low,
+            "OutHeight": rows.out,
+            "OutWidth": columns.out,
+        }
+
+    def lut_estimation(self, fpgapart: str) -> int:
+        """Per axis and open window: a comparison (half a LUT per bit), a choice and a restart per
+        data bit, and the running maxima in LUT RAM; 40 LUTs per axis for the counters."""
+        rows, columns = self.axes()
+        width = self.input_streams()[0].width
+        luts = 80
+        for axis, inner in ((columns, self.folds()), (rows, self.folds() * columns.out)):
+            luts += axis.slots * (5 * width // 2) + width
+            luts += lutram_luts(inner, axis.slots * width) if inner > 1 else 0
+        return luts
+
+
+OPS = (StreamMaxPool, StreamMaxPool_rtl)

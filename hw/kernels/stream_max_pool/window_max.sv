@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// Maximum over a sliding window along one axis of a stream.
+
+/// A line is `Length` steps of `Inner` words. Output line: `OutLength` steps of `Inner` words, step
+/// w the maximum over the input steps `w*Stride - PadLow .. w*Stride - PadLow + Kernel-1` that
+/// exist. Only the running maxima of the open windows are stored: `Slots` per inner word.
+///
+/// One input word per cycle. A window leaves in the cycle after its last step; windows that reach
+/// beyond the line leave with the line's last step, the further ones of them in `Drains` extra
+/// steps without input. `in_ready_o` follows `out_ready_i` in the same cycle.
+module window_max #(
+  parameter int unsigned Lanes     = 1, // elements of a word
+  parameter int unsigned Bits      = 8, // bits of an element
+  parameter bit          Signed    = 1,
+  parameter int unsigned Length    = 4, // input steps of a line
+  parameter int unsigned Inner     = 1, // words of a step
+  parameter int unsigned Kernel    = 2,
+  parameter int unsigned Stride    = 2,
+  parameter int unsigned PadLow    = 0, // border steps in front of the line
+  parameter int unsigned OutLength = 2  // output steps of a line
+) (
+  input  logic                  clk_i,
+  input  logic                  rst_ni,
+
+  input  logic                  in_valid_i,
+  output logic                  in_ready_o,
+  input  logic [Lanes*Bits-1:0] in_data_i,
+
+  output logic                  out_valid_o,
+  input  logic                  out_ready_i,
+  output logic [Lanes*Bits-1:0] out_data_o
+);
+
+  // Windows that stay open from one step to the next, at most.
+  localparam int unsigned Slots = Kernel > 1 ? (Kernel - 2 + Stride) / Stride : 1;
+  // Windows that end before the last step; one more may leave in it, the others are drained.
+  localparam int unsigned Early = Length + PadLow <= Kernel ? 0 :
+                                  (Length + PadLow - Kernel + Stride - 1) / Stride;
+  localparam bit          EndsAtLast = OutLength > Early;
+  localparam int unsigned Drains     = EndsAtLast ? OutLength - Early - 1 : 0;
+  // The window that leaves in the last step has only this one step inside the line.
+  localparam bit          LastAlone = Drains == 0 && (OutLength - 1) * Stride == Length - 1 + PadLow;
+  // The first window that starts behind step 0, and where.
+  localparam int unsigned LateWindow = PadLow / Stride + 1;
+  localparam int unsigned LateStart  = LateWindow * Stride - PadLow;
+
+  if (PadLow >= Kernel) begin : gen_check_pad
+    $error("window_max: found PadLow=%0d, expected less than Kernel=%0d", PadLow, Kernel);
+  end
+  if ((OutLength - 1) * Stride > Length - 1 + PadLow) begin : gen_check_out
+    $error("window_max: found OutLength=%0d, but window %0d starts behind Length=%0d",
+           OutLength, OutLength - 1, Length);
+  end
+  if (OutLength < Early) begin : gen_check_early
+    $error("window_max: found OutLength=%0d, but Length=%0d holds %0d windows",
+           OutLength, Length, Early);
+  end
+
+  localparam int unsigned WordBits  = Lanes * Bits;
+  localparam int unsigned Span      = Length + Kernel + Stride;
+  localparam int unsigned StepBits  = $clog2(Span + 1);
+  localparam int unsigned InnerBits = Inner > 1 ? $clog2(Inner) : 1;
+  localparam int unsigned SlotBits  = Slots > 1 ? $clog2(Slots) : 1;
+
+  logic [InnerBits-1:0] inner_q, inner_next;
+  logic [StepBits-1:0]  step_q;     // step of the line, or of the drain
+  logic [StepBits-1:0]  to_close_q; // steps until the next window ends
+  logic [StepBits-1:0]  to_open_q;  // steps until the next window starts
+  logic [SlotBits-1:0]  close_slot_q, open_slot_q;
+  logic                 drain_q, first_q;
+  logic                 last_inner, last_step, opens, closes, alone, emits, free, fire, line_done;
+  logic                 out_valid_q;
+  logic [WordBits-1:0]  out_q;
+
+  assign last_inner = inner_q == InnerBits'(Inner - 1);
+  assign inner_next = last_inner ? '0 : inner_q + 1'b1;
+  assign last_step  = !drain_q && step_q == StepBits'(Length - 1);
+  assign opens      = first_q || to_open_q == '0;
+  assign closes     = last_step ? EndsAtLast : to_close_q == '0;
+  assign alone      = first_q || Kernel == 1 || (last_step && LastAlone);
+  assign emits      = drain_q || closes;
+
+  assign free       = !out_valid_q || out_ready_i;
+  assign fire       = (drain_q || in_valid_i) && (free || !emits);
+  assign in_ready_o = !drain_q && (free || !emits);
+  assign line_done  = Drains == 0 ? last_step : drain_q && step_q == StepBits'(Drains - 1);
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      inner_q      <= '0;
+      step_q       <= '0;
+      first_q      <= 1'b1;
+      drain_q      <= 1'b0;
+      to_close_q   <= StepBits'(Kernel - 1 - PadLow);
+      to_open_q    <= StepBits'(LateStart);
+      close_slot_q <= '0;
+      open_slot_q  <= SlotBits'(LateWindow % Slots);
+    end else if (fire) begin
+      inner_q <= inner_next;
+      if (last_inner) begin
+        first_q <= line_done;
+        step_q  <= line_done || last_step ? '0 : step_q + 1'b1;
+        drain_q <= !line_done && (drain_q || last_step);
+        if (line_done) begin
+          to_close_q   <= StepBits'(Kernel - 1 - PadLow);
+          to_open_q    <= StepBits'(LateStart);
+          close_slot_q <= '0;
+          open_slot_q  <= SlotBits'(LateWindow % Slots);
+        end else begin
+          to_close_q <= to_close_q == '0 ? StepBits'(Stride - 1) : to_close_q - 1'b1;
+          to_open_q  <= to_open_q == '0 ? StepBits'(Stride - 1) : to_open_q - 1'b1;
+          if (emits) begin
+            close_slot_q <= close_slot_q == SlotBits'(Slots - 1) ? '0 : close_slot_q + 1'b1;
+          end
+          if (to_open_q == '0) begin
+            open_slot_q <= open_slot_q == SlotBits'(Slots - 1) ? '0 : open_slot_q + 1'b1;
+          end
+        end
+      end
+    end
+  end
+
+  // old: running maxima of this inner word; met: they and the new word; kept: with new windows.
+  logic [Slots*WordBits-1:0] old_q, met, kept;
+  logic [WordBits-1:0]       result;
+
+  for (genvar s = 0; s < Slots; s++) begin : gen_slot
+    for (genvar i = 0; i < Lanes; i++) begin : gen_lane
+      logic [Bits-1:0] a, b;
+      logic            greater;
+      assign a = in_data_i[i*Bits +: Bits];
+      assign b = old_q[s*WordBits + i*Bits +: Bits];
+      if (Signed) begin : gen_signed
+        assign greater = $signed(a) > $signed(b);
+      end else begin : gen_unsigned
+        assign greater = a > b;
+      end
+      assign met[s*WordBits + i*Bits +: Bits] = greater ? a : b;
+    end
+    // In step 0 all slots start anew: the ones without a window are started again in time.
+    assign kept[s*WordBits +: WordBits] =
+        first_q || (opens && open_slot_q == SlotBits'(s)) ? in_data_i : met[s*WordBits +: WordBits];
+  end
+
+  if (Slots == 1) begin : gen_one_result
+    assign result = alone ? in_data_i : drain_q ? old_q : met;
+  end else begin : gen_result
+    assign result = alone   ? in_data_i :
+                    drain_q ? old_q[close_slot_q*WordBits +: WordBits] :
+                              met[close_slot_q*WordBits +: WordBits];
+  end
+
+  // The maxima of the next inner word are read while this one's are written.
+  if (Inner == 1) begin : gen_register
+    always_ff @(posedge clk_i) begin
+      if (fire && !drain_q) old_q <= kept;
+    end
+  end else begin : gen_memory
+    logic [Slots*WordBits-1:0] memory [Inner];
+    always_ff @(posedge clk_i) begin
+      if (fire && !drain_q) memory[inner_q] <= kept;
+      if (fire) old_q <= memory[inner_next];
+    end
+  end
+
+  assign out_valid_o = out_valid_q;
+  assign out_data_o  = out_q;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) out_valid_q <= 1'b0;
+    else if (free) out_valid_q <= fire && emits;
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (fire && emits) out_q <= result;
+  end
+
+endmodule

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""FINN op of streaming_fifo: takes the place of FINN's StreamingFIFO_rtl."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from finn.custom_op.fpgadataflow.streamingfifo import StreamingFIFO
+
+from ..base import RtlKernel, bram18_blocks, lutram_luts
+from .golden import run
+
+
+class StreamingFIFO_rtl(RtlKernel, StreamingFIFO):
+    """First-word-fall-through FIFO with a capacity limit and a peak fill in simulation."""
+
+    golden = staticmethod(run)
+    module = "streaming_fifo"
+    sources = ("kernels/streaming_fifo/streaming_fifo.sv",)
+
+    def get_nodeattr_types(self) -> dict[str, Any]:
+        return {
+            **super().get_nodeattr_types(),
+            # number under which the simulation harness knows this FIFO
+            "fifo_id": ("i", False, 0),
+            # FINN's build steps write it; there is no virtual FIFO here
+            "impl_style": ("s", False, "rtl", {"rtl"}),
+        }
+
+    def verify_node(self) -> None:
+        """Raise ValueError for a depth or a memory the RTL does not have."""
+        if self.get_nodeattr("depth") < 2:
+            raise ValueError(
+                f"{self.onnx_node.name}: found depth {self.get_nodeattr('depth')}, "
+                "expected 2 or more"
+            )
+        self.block_ram()
+
+    def get_exp_cycles(self) -> int:
+        """One word per cycle."""
+        return int(self.get_number_output_values())
+
+    def block_ram(self) -> bool:
+        """Whether the words lie in block RAM: ``ram_style``, or for ``auto`` the default of the
+        parameter ``BlockRam`` in streaming_fifo.sv.
+
+        Raises:
+            ValueError: ``ram_style`` is ``ultra``.
+        """
+        style = self.get_nodeattr("ram_style")
+        if style == "ultra":
+            raise ValueError(
+                f"{self.onnx_node.name}: found ram_style ultra, expected auto, block or distributed"
+            )
+        depth = self.get_nodeattr("depth")
+        if style == "auto":
+            return bool(depth > 64 and depth * self.get_instream_width() > 8192)
+        return bool(style == "block")
+
+    def rtl_parameters(self) -> dict[str, int | str]:
+        return {
+            "Width": self.get_instream_width(),
+            "Depth": self.get_nodeattr("depth"),
+            "BlockRam": int(self.block_ram()),
+            "Id": self.get_nodeattr("fifo_id"),
+        }
+
+    def lut_estimation(self, fpgapart: str) -> int:
+        """The memory unless in block RAM, a LUT per data bit, two per bit of the three counters."""
+        depth, width = int(self.get_nodeattr("depth")), int(self.get_instream_width())
+        memory = 0 if self.block_ram() else lutram_luts(depth, width)
+        return memory + width + 6 * depth.bit_length()
+
+    def bram_estimation(self, fpgapart: str) -> int:
+        """18 Kbit blocks."""
+        if not self.block_ram():
+            return 0
+        return bram18_blocks(int(self.get_nodeattr("depth")), int(self.get_instream_width()))
+
+    def uram_estimation(self, fpgapart: str) -> int:
+        """None."""
+        return 0
+
+
+OPS = (StreamingFIFO_rtl,)

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// First-word-fall-through FIFO of any depth, with a capacity limit and a peak fill in simulation.
+
+/// Holds at most `Depth` words, the output register included. One cycle of latency, one word per
+/// cycle at every depth from 2 on; valid, data and ready are registers (with `BlockRam` the data
+/// passes one multiplexer, which keeps the memory's own output register usable).
+///
+/// In simulation (`SYNTHESIS` undefined) `capacity_q` limits the fill below `Depth` and `peak_q`
+/// is the largest fill since reset; both may be read, and `capacity_q` (2 or more) deposited, while
+/// the clock runs. With `ANDPOP_SIM` defined the harness is asked for the capacity and told the
+/// fill and peak of the run before while reset is low; if it asked for it then, it later gets every
+/// word that leaves, in chunks of 32 bits, low bits first. Otherwise a run calls nothing.
+module streaming_fifo #(
+  parameter int unsigned Width    = 8, // bits of a word
+  parameter int unsigned Depth    = 2, // words, 2 or more
+  // Memory in block RAM, otherwise in LUTs: at 8192 bits LUT RAM takes about 170 LUTs.
+  parameter bit          BlockRam = Depth > 64 && Depth * Width > 8192,
+  parameter int unsigned Id       = 0  // number under which the simulation harness knows it
+) (
+  input  logic             clk_i,
+  input  logic             rst_ni,
+
+  input  logic             in_valid_i,
+  output logic             in_ready_o,
+  input  logic [Width-1:0] in_data_i,
+
+  output logic             out_valid_o,
+  input  logic             out_ready_i,
+  output logic [Width-1:0] out_data_o
+);
+
+  if (Depth < 2) begin : gen_check
+    $error("streaming_fifo %0d: found Depth=%0d, expected 2 or more", Id, Depth);
+  end
+
+  localparam int unsigned FillBits    = $clog2(Depth + 1);
+  localparam int unsigned AddressBits = $clog2(Depth);
+
+  logic [FillBits-1:0]    fill_q, fill_d, capacity;
+  logic [AddressBits-1:0] write_q, read_q;
+  logic                   in_ready_q, out_valid_q;
+  logic                   push, pop, direct, store, fetch;
+
+  assign push = in_valid_i && in_ready_q;
+  assign pop  = out_valid_q && out_ready_i;
+
+  // The oldest word always stands in the output register, so a word passes the memory by when
+  // nothing is left there: the FIFO is empty, or its only word leaves in this cycle.
+  assign direct = push && (fill_q == '0 || (pop && fill_q == FillBits'(1)));
+  assign store  = push && !direct;
+  assign fetch  = pop && fill_q > FillBits'(1);
+
+  assign fill_d = push ? fill_q + 1'b1 : fill_q - 1'b1; // of use only when push and pop differ
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      fill_q      <= '0;
+      in_ready_q  <= 1'b1;
+      out_valid_q <= 1'b0;
+      write_q     <= '0;
+      read_q      <= '0;
+    end else begin
+      if (push != pop) begin
+        fill_q      <= fill_d;
+        in_ready_q  <= fill_d < capacity;
+        out_valid_q <= fill_d != '0;
+      end
+      if (store) write_q <= write_q == AddressBits'(Depth - 1) ? '0 : write_q + 1'b1;
+      if (fetch) read_q <= read_q == AddressBits'(Depth - 1) ? '0 : read_q + 1'b1;
+    end
+  end
+
+  assign in_ready_o  = in_ready_q;
+  assign out_valid_o = out_valid_q;
+
+  if (BlockRam) begin : gen_block
+    (* ram_style = "block" *) logic [Width-1:0] memory [Depth];
+    logic [Width-1:0] memory_q, direct_q;
+    logic             from_memory_q;
+    always_ff @(posedge clk_i) begin
+      if (store) memory[write_q] <= in_data_i;
+      if (fetch) memory_q <= memory[read_q];
+    end
+    always_ff @(posedge clk_i) begin
+      if (direct) direct_q <= in_data_i;
+      if (direct || fetch) from_memory_q <= fetch;
+    end
+    assign out_data_o = from_memory_q ? memory_q : direct_q;
+  end else begin : gen_distributed
+    (* ram_style = "distributed" *) logic [Width-1:0] memory [Depth];
+    logic [Width-1:0] data_q;
+    always_ff @(posedge clk_i) begin
+      if (store) memory[write_q] <= in_data_i;
+    end
+    always_ff @(posedge clk_i) begin
+      if (fetch) data_q <= memory[read_q];
+      else if (direct) data_q <= in_data_i;
+    end
+    assign out_data_o = data_q;
+  end
+
+`ifdef SYNTHESIS
+  assign capacity = FillBits'(Depth);
+`else
+  logic [FillBits-1:0] capacity_q, peak_q;
+  assign capacity = capacity_q;
+
+`ifdef ANDPOP_SIM
+  localparam int unsigned Chunks = (Width + 31) / 32;
+
+  import "DPI-C" function int unsigned andpop_fifo_capacity(input int unsigned id);
+  import "DPI-C" function int unsigned andpop_capture_enabled();
+  import "DPI-C" function void andpop_fifo_report(
+    input int unsigned id, input int unsigned fill, input int unsigned peak
+  );
+  import "DPI-C" function void andpop_capture(
+    input int unsigned id, input int unsigned chunk, input int unsigned data32
+  );
+
+  logic capture_q;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      // 0, or more than the storage: the storage is the limit.
+      capacity_q <= andpop_fifo_capacity(Id) - 1 < Depth ? FillBits'(andpop_fifo_capacity(Id))
+                                                         : FillBits'(Depth);
+      capture_q  <= andpop_capture_enabled() != 0;
+      andpop_fifo_report(Id, 32'(fill_q), 32'(peak_q));
+    end else if (capture_q && pop) begin
+      for (int unsigned i = 0; i < Chunks; i++) begin
+        andpop_capture(Id, i, 32'((Chunks * 32)'(out_data_o) >> (32 * i)));
+      end
+    end
+  end
+`else
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) capacity_q <= FillBits'(Depth);
+  end
+`endif
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      peak_q <= '0;
+    end else if (push && !pop && fill_d > peak_q) begin
+      peak_q <= fill_d;
+    end
+  end
+`endif
+
+endmodule
