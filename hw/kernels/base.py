@@ -196,6 +196,10 @@ class RtlKernel(RTLBackend):
     def get_nodeattr_types(self) -> dict[str, Any]:
         return super().get_nodeattr_types()
 
+    def get_exp_cycles(self) -> int:
+        """Stated cycles as a plain int, which some of FINN's ops do not give."""
+        return int(super().get_exp_cycles())
+
     def execute_node(self, context: dict[str, Any], graph: Any) -> None:
         """Run the golden, or the Verilog with the streamed inputs if ``exec_mode`` is rtlsim."""
         if self.get_nodeattr("exec_mode") != "rtlsim":
