@@ -103,7 +103,7 @@ class DownUnit(nn.Module):
         """(N, C_in, H, W) -> (N, C_out, ceil(H/2), ceil(W/2))."""
         shortcut = None if self.pool is None else self.pool(x)
         left = x
-        for block in self.left[:-1]:
+        for block in list(self.left)[:-1]:
             left = block(left)
         left = self.left[-1](left, shortcut)
         right = x
