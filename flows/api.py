@@ -22,13 +22,13 @@ from .errors import CheckFailed, UsageError, require
 from .models import (
     CHECKPOINT,
     BuildFiles,
-    load_engine,
+    CpuModel,
+    load,
+    load_cpu_model,
     open_build,
-    packed_model,
 )
 
 if TYPE_CHECKING:
-
     pass
 
 __all__ = [
@@ -181,14 +181,14 @@ def infer(
     Returns:
         ``{"predictions": [{picture, class, index, logits}], "notes": [...], "seconds"}``.
     """
-    engine = load_engine(packed_model(model))
     from ..quant.pictures import list_pictures
 
+    cpu = load(model)
     paths = list_pictures(images)
-    pictures = _read_all(paths, engine.card, engine.input_shape, progress)
-    classes = engine.classes
+    pictures = _read_all(paths, cpu, progress)
+    classes = cpu.classes
     began = time.perf_counter()
-    found, logits = engine.run(pictures, threads=threads)
+    found, logits = cpu.run(pictures, threads=threads)
     seconds = time.perf_counter() - began
     predictions = [
         {
@@ -224,11 +224,11 @@ def evaluate(
     """
     if backend not in ("cpu", "golden", "torch"):
         raise UsageError(f"--backend: found '{backend}', expected cpu, golden or torch")
-    engine = load_engine(packed_model(model))
     from ..quant.datasets import find_samples
 
+    cpu = load(model)
     dataset = find_samples(data)
-    classes = engine.classes
+    classes = cpu.classes
     unknown = [name for name in dataset.classes if name not in classes]
     if unknown:
         raise UsageError(
@@ -237,10 +237,10 @@ def evaluate(
         )
     labels = np.array([classes.index(dataset.classes[s.label]) for s in dataset.samples])
     paths = [s.path for s in dataset.samples]
-    pictures = _read_all(paths, engine.card, engine.input_shape, progress)
+    pictures = _read_all(paths, cpu, progress)
     began = time.perf_counter()
     if backend == "cpu":
-        found, _ = engine.run(pictures, threads=threads)
+        found, _ = cpu.run(pictures, threads=threads)
     else:
         found = _classify(model, backend, pictures)
     seconds = time.perf_counter() - began
@@ -393,10 +393,10 @@ def demo(
     simulation = backends.simulate(files, pictures, names, False, progress)
     tallies = _compare(files, pictures, names, ("torch", "qonnx", "cpu", "rtl"), progress)
     result = combine(tallies)
-    engine = load_engine(files.packed)
-    found, _ = engine.run(pictures)
+    cpu = load_cpu_model(files.packed)
+    found, _ = cpu.run(pictures)
     predictions = [
-        {"picture": name, "class": engine.classes[int(index)]}
+        {"picture": name, "class": cpu.classes[int(index)]}
         for name, index in zip(names, found, strict=True)
     ]
     steps.finish_report(files, pictures, predictions, result, simulation)
@@ -424,22 +424,19 @@ def _pictures(
 ) -> tuple[Pictures, list[str]]:
     from ..quant.pictures import list_pictures
 
-    engine = load_engine(files.packed)
     paths = list_pictures(images)[:count]
-    return _read_all(paths, engine.card, engine.input_shape, progress), [p.name for p in paths]
+    pictures = _read_all(paths, load_cpu_model(files.packed), progress)
+    return pictures, [p.name for p in paths]
 
 
-def _read_all(
-    paths: Sequence[Path], card: dict[str, Any], shape: tuple[int, int, int], progress: Progress
-) -> Pictures:
+def _read_all(paths: Sequence[Path], model: CpuModel, progress: Progress) -> Pictures:
     """Read pictures at the model's input size with the card's resize filter."""
     from ..quant.pictures import read_picture
 
-    height, width, channels = shape
-    resize = card.get("resize_filter", "bilinear")
+    height, width, channels = model.shape
     out = np.empty((len(paths), height, width, channels), dtype=np.uint8)
     for i, path in enumerate(paths):
-        out[i] = read_picture(path, height, width, channels, resize)
+        out[i] = read_picture(path, height, width, channels, model.resize_filter)
         if i % 32 == 31 or i + 1 == len(paths):
             progress("reading pictures", i + 1, len(paths))
     return out

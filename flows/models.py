@@ -7,7 +7,10 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
 
 from .errors import UsageError, require
 
@@ -97,9 +100,16 @@ def packed_model(path: Path) -> Path:
             f"a checkpoint ({CHECKPOINT}) or a packed model ({PACKED})"
         )
     beside = path.with_suffix(PACKED)
-    if beside.is_file() and load_engine(beside).card.get("checkpoint_sha256") == sha256(path):
+    if beside.is_file() and _packed_from(beside) == sha256(path):
         return beside
     return _compile(path)
+
+
+def _packed_from(packed: Path) -> str | None:
+    """SHA-256 of the checkpoint a packed model was made from."""
+    card = load_cpu_model(packed).engine.card or {}
+    value: str | None = card.get("checkpoint_sha256")
+    return value
 
 
 def _compile(checkpoint: Path) -> Path:
@@ -116,19 +126,47 @@ def _compile(checkpoint: Path) -> Path:
     return target
 
 
-def load_engine(packed: Path) -> Engine:
+@dataclass(frozen=True)
+class CpuModel:
+    """A packed model in the CPU engine, with what its card says about pictures and classes."""
+
+    engine: Engine
+    shape: tuple[int, int, int]
+    """Input height, width, channels."""
+    classes: tuple[str, ...]
+    """Class names; numbers where the model came without a card."""
+    resize_filter: str
+
+    def run(
+        self, pictures: npt.NDArray[np.uint8], threads: int = 1
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return class indices (N,) and integer logits (N, L) of (N, H, W, C) pictures."""
+        return self.engine.run(pictures, threads=threads)
+
+
+def load_cpu_model(packed: Path) -> CpuModel:
     """Load a packed model into the CPU engine."""
     from ..hw.cpu.engine import Engine
 
-    return Engine.load(packed)
+    engine = Engine.load(packed)
+    card = engine.card or {}
+    height, width, channels = engine.input_shape
+    classes = tuple(card.get("classes") or map(str, range(engine.labels)))
+    filter = card.get("resize_filter", "bilinear")
+    return CpuModel(engine, (height, width, channels), classes, filter)
+
+
+def load(path: Path | str) -> CpuModel:
+    """Load a build folder, a checkpoint or a packed model for the CPU.
+
+    Example:
+        >>> model = andpop.load("bi-shufflenet-neu.andpop")
+        >>> classes, logits = model.run(pictures)
+    """
+    return load_cpu_model(packed_model(Path(path)))
 
 
 def sha256(path: Path) -> str:
     """SHA-256 of a file, in hex."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def card_of(engine: Engine) -> dict[str, Any]:
-    """The card packed with a model."""
-    return dict(engine.card)
