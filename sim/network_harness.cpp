@@ -3,8 +3,8 @@
 //
 // Arguments are key=value pairs (see Arguments). The model reads its memories relative to the
 // working directory. Progress goes to stdout as JSON lines, the result to the file `report`.
-// FIFOs talk to the andpop_* functions below while reset is low and when their peak grows; only a
-// run with capture calls one for every word.
+// FIFOs talk to the andpop_* functions below while reset is low; only a run with capture calls one
+// in its normal cycles.
 
 #include <chrono>
 #include <cinttypes>
@@ -227,7 +227,7 @@ int run(const Arguments& arguments) {
   const double wall = seconds(begin);
   top->s_axis_0_tvalid = 0;
   top->ap_rst_n = 0;
-  pulse();  // FIFOs report their fill now
+  pulse();  // FIFOs report fill and peak now
   top->final();
 #if VM_TRACE
   if (trace) trace->close();
@@ -270,23 +270,20 @@ unsigned int andpop_fifo_capacity(unsigned int id) {
 
 unsigned int andpop_capture_enabled() { return watch.capture ? 1 : 0; }
 
-// FIFO `id` holds more words than ever before.
-void andpop_fifo_peak(unsigned int id, unsigned int peak) {
+// Called while reset is low with the values from before it: at the end of a run, what was left and
+// the most there ever was.
+void andpop_fifo_report(unsigned int id, unsigned int fill, unsigned int peak) {
+  grow(watch.fill, id);
   grow(watch.peak, id);
+  watch.fill[id] = fill;
   watch.peak[id] = peak;
 }
 
-// Called while reset is low with the words held until then: at the end of a run, what was left.
-void andpop_fifo_fill(unsigned int id, unsigned int fill) {
-  grow(watch.fill, id);
-  watch.fill[id] = fill;
-}
-
-// One 32-bit chunk of word number `word` that left FIFO `id`, low chunk first.
-void andpop_capture(unsigned int id, unsigned int word, unsigned int data) {
+// One 32-bit chunk of a word that left FIFO `id`, low chunk first.
+void andpop_capture(unsigned int id, unsigned int chunk, unsigned int data) {
   grow(watch.captured, id);
   Captured& stream = watch.captured[id];
-  if (word == stream.cycles.size()) stream.cycles.push_back(static_cast<uint32_t>(watch.cycle));
+  if (chunk == 0) stream.cycles.push_back(static_cast<uint32_t>(watch.cycle));
   stream.data.push_back(data);
 }
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Choose FIFO depths from measured peaks, and keep them in fifo.json.
 
-A depth is the smallest a memory primitive gives: two registers, a 32-deep LUT memory, 64 and up
-in LUT memories by powers of two, multiples of 512 in block RAM.
+A depth is what the memory primitives give anyway: two registers, LUT memories of 32 and of
+multiples of 64 words up to 8192 bits (as streaming_fifo.sv decides), block RAM beyond.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-SMALL_DEPTHS = (2, 32, 64, 128, 256, 512)
-BLOCK = 512
+LUT_BITS = 8192
+"""Bits up to which streaming_fifo.sv keeps its words in LUT memories."""
+BLOCK_WORDS = {1: 16384, 2: 8192, 4: 4096, 9: 2048, 18: 1024}
+"""Words of one 18 Kbit block by width; 512 for wider words."""
 
 
 class SizingError(RuntimeError):
@@ -33,12 +35,16 @@ class FifoDepth:
     """depth * width."""
 
 
-def round_depth(peak: int) -> int:
-    """Return the smallest depth of a memory primitive that holds ``peak`` words."""
-    for depth in SMALL_DEPTHS:
+def round_depth(peak: int, width: int) -> int:
+    """Return the least depth of a memory primitive that holds ``peak`` words of ``width`` bits."""
+    for depth in (2, 32, 64):
         if peak <= depth:
             return depth
-    return -(-peak // BLOCK) * BLOCK
+    depth = -(-peak // 64) * 64
+    if depth * width <= LUT_BITS:
+        return depth
+    block = next((words for bits, words in BLOCK_WORDS.items() if width <= bits), 512)
+    return -(-peak // block) * block
 
 
 def choose_depths(
@@ -48,7 +54,7 @@ def choose_depths(
     return [
         FifoDepth(name, depth, peak, width, depth * width)
         for name, width, peak in zip(names, widths, peaks, strict=True)
-        for depth in [round_depth(peak)]
+        for depth in [round_depth(peak, width)]
     ]
 
 

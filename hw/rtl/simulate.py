@@ -164,7 +164,7 @@ def size_fifos(folder: Path, *, progress: Progress | None = None, jobs: int = 2)
                 f"{slowest.cycles} stated cycles"
             )
     fifos = choose_depths([f.name for f in info.fifos], [f.width for f in info.fifos], free.peak)
-    capacities = [f.depth for f in fifos]
+    capacities = [min(f.depth, i.storage) for f, i in zip(fifos, info.fifos, strict=True)]
     full = _run(executable, folder, info, words, capacities=capacities, progress=progress)
     interval = _interval(full)
     if interval > slowest.cycles * (1 + INTERVAL_TOLERANCE):
@@ -352,16 +352,20 @@ def _bytes(fifo: FifoInfo) -> int:
 
 
 def _capacities(folder: Path, info: TopInfo) -> list[int]:
-    """Depths from fifo.json, in the order of the FIFOs' ids."""
+    """Depths from fifo.json, in the order of the FIFOs' ids.
+
+    A depth rounded up for a block RAM may lie above the storage of the simulation, which four
+    frames of words never filled: the storage is the limit then.
+    """
     path = folder / FIFO_FILE
     depths = {f.name: f.depth for f in load_depths(path)}
     for fifo in info.fifos:
-        if not 2 <= depths.get(fifo.name, 0) <= fifo.storage:
+        if depths.get(fifo.name, 0) < 2:
             raise SizingError(
-                f"{path}: {fifo.name}: found depth {depths.get(fifo.name)}, expected "
-                f"2..{fifo.storage}; size the FIFOs again"
+                f"{path}: {fifo.name}: found depth {depths.get(fifo.name)}, expected 2 or more; "
+                "size the FIFOs again"
             )
-    return [depths[f.name] for f in info.fifos]
+    return [min(depths[f.name], f.storage) for f in info.fifos]
 
 
 def _input_words(info: TopInfo, pictures: Pictures) -> Words:
