@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds a dataflow graph node by node, in the form docs/03_reference/dataflow.md asks for.
+
+The builder keeps what the contract wants everywhere: a shape and a datatype for every tensor,
+integers only, unique readable names, one reader per stream (forks become DuplicateStreams), and a
+list of layer boundaries that pairs tensors of this graph with tensors of the network it came from.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper
+from qonnx.core.datatype import DataType
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.util.basic import qonnx_make_model
+
+from ..kernels.base import IntArray
+
+DOMAIN = "finn.custom_op.fpgadataflow"
+BOUNDARIES = "andpop.boundaries"
+"""Model metadata key of the boundary list, JSON."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A tensor that streams between nodes.
+
+    ``scale`` gives the value it stands for in the network it was lowered from: ``scale * code``,
+    or ``scale * (2 * code - 1)`` for BINARY.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    datatype: str
+    scale: float = 1.0
+
+    @property
+    def channels(self) -> int:
+        """Size of the last axis."""
+        return self.shape[-1]
+
+    @property
+    def vectors(self) -> list[int]:
+        """All axes but the last: ``numInputVectors``."""
+        return list(self.shape[:-1])
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """One tensor of the dataflow graph and the same tensor in the network it came from."""
+
+    tensor: str
+    """Name in the dataflow graph, NHWC integer codes."""
+    reference: str
+    """Name in the network, NCHW (or NC) values."""
+    scale: float
+    bipolar: bool
+
+    def codes(self, values: npt.NDArray[Any]) -> IntArray:
+        """Turn values of the network (N, C, H, W) or (N, C) into codes (N, H, W, C).
+
+        Raises:
+            ValueError: a value is no code times the scale.
+        """
+        grid = np.asarray(values, dtype=np.float64) / self.scale
+        if self.bipolar:
+            grid = (grid + 1) / 2
+        codes = np.rint(grid)
+        # A product with a scale that is no power of two carries float32 noise; a wrong code is
+        # off by a whole step.
+        wrong = np.abs(codes - grid) > 1e-3
+        if wrong.any():
+            where = tuple(int(i) for i in np.argwhere(wrong)[0])
+            raise ValueError(
+                f"{self.reference}: value {values[where]} at {where} is no integer times "
+                f"{self.scale}, expected the codes of {self.tensor}"
+            )
+        if codes.ndim == 2:
+            codes = codes[:, :, None, None]
+        return codes.transpose(0, 2, 3, 1).astype(np.int64)
+
+
+def boundaries(model: onnx.ModelProto | ModelWrapper) -> list[Boundary]:
+    """Return the layer boundaries a dataflow graph carries, in topological order."""
+    proto = model.model if isinstance(model, ModelWrapper) else model
+    for entry in proto.metadata_props:
+        if entry.key == BOUNDARIES:
+            return [Boundary(**fields) for fields in json.loads(entry.value)]
+    return []
+
+
+def smallest_signed(low: int, high: int) -> str:
+    """Return the narrowest INT datatype, two bits at least, that holds ``low..high``."""
+    return f"INT{max(2, (-low - 1).bit_length() + 1 if low < 0 else 2, high.bit_length() + 1)}"
+
+
+class DataflowBuilder:
+    """Collects nodes and tensors; `finish` returns the graph."""
+
+    def __init__(self, name: str, picture: str, shape: tuple[int, int, int, int]) -> None:
+        self.name = name
+        self.picture = Stream(picture, shape, "UINT8")
+        self._nodes: list[onnx.NodeProto] = []
+        self._names: set[str] = {picture}
+        self._shapes: dict[str, tuple[int, ...]] = {picture: shape}
+        self._types: dict[str, str] = {picture: "UINT8"}
+        self._initializers: list[TensorProto] = []
+        self._boundaries: list[Boundary] = []
+
+    def add(
+        self,
+        op: str,
+        where: str,
+        inputs: Sequence[Stream],
+        outputs: Sequence[tuple[tuple[int, ...], str]],
+        attrs: Mapping[str, Any],
+        constants: Mapping[str, tuple[IntArray, str]] | None = None,
+        scale: float = 1.0,
+    ) -> list[Stream]:
+        """Append a node.
+
+        Args:
+            op: op type of the contract.
+            where: layer name; the node is called ``<where>_<op>``.
+            inputs: streamed inputs.
+            outputs: shape and datatype of every output.
+            attrs: the op's attributes.
+            constants: name suffix -> (integers, datatype), appended to the inputs in order.
+            scale: what one step of the outputs stands for.
+
+        Raises:
+            ValueError: a constant is outside its datatype or no exact float32.
+        """
+        node, streams = self._make(op, where, inputs, outputs, attrs, constants or {}, scale)
+        self._nodes.append(node)
+        return streams
+
+    def _make(
+        self,
+        op: str,
+        where: str,
+        inputs: Sequence[Stream],
+        outputs: Sequence[tuple[tuple[int, ...], str]],
+        attrs: Mapping[str, Any],
+        constants: Mapping[str, tuple[IntArray, str]],
+        scale: float,
+    ) -> tuple[onnx.NodeProto, list[Stream]]:
+        name = self._unique(f"{where}_{op}")
+        names = [s.name for s in inputs]
+        for suffix, (value, datatype) in constants.items():
+            names.append(self._constant(f"{name}_{suffix}", value, datatype))
+        streams = []
+        for i, (shape, datatype) in enumerate(outputs):
+            tensor = self._unique(f"{name}_out{i}" if len(outputs) > 1 else f"{name}_out")
+            self._shapes[tensor] = shape
+            self._types[tensor] = datatype
+            streams.append(Stream(tensor, shape, datatype, scale))
+        node = helper.make_node(
+            op,
+            names,
+            [s.name for s in streams],
+            name=name,
+            domain=DOMAIN,
+            backend="fpgadataflow",
+            **attrs,
+        )
+        return node, streams
+
+    def boundary(self, stream: Stream, reference: str) -> None:
+        """Note that ``stream`` holds the codes of the network's tensor ``reference``."""
+        bipolar = stream.datatype == "BINARY"
+        self._boundaries.append(Boundary(stream.name, reference, stream.scale, bipolar))
+
+    def finish(self, output: Stream) -> ModelWrapper:
+        """Insert DuplicateStreams at forks and return the graph with its boundaries."""
+        nodes = self._without_forks(output.name)
+        info = {
+            name: helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
+            for name, shape in self._shapes.items()
+        }
+        ends = {self.picture.name, output.name}
+        graph = helper.make_graph(
+            nodes,
+            self.name,
+            [info[self.picture.name]],
+            [info[output.name]],
+            initializer=self._initializers,
+            value_info=[v for n, v in info.items() if n not in ends],
+        )
+        for name, datatype in self._types.items():
+            annotation = graph.quantization_annotation.add(tensor_name=name)
+            annotation.quant_parameter_tensor_names.add(key="finn_datatype", value=datatype)
+        proto = qonnx_make_model(graph, producer_name="andpop")
+        text = json.dumps([asdict(b) for b in self._boundaries])
+        helper.set_model_props(proto, {BOUNDARIES: text})
+        return ModelWrapper(proto)
+
+    def _without_forks(self, output: str) -> list[onnx.NodeProto]:
+        """Return the nodes with every stream that has several readers duplicated."""
+        constants = {t.name for t in self._initializers}
+        readers: dict[str, list[tuple[onnx.NodeProto, int]]] = {}
+        for node in self._nodes:
+            for i, name in enumerate(node.input):
+                if name not in constants:
+                    readers.setdefault(name, []).append((node, i))
+        nodes: list[onnx.NodeProto] = []
+        nodes.extend(self._fork(self.picture.name, self.picture.name, readers))
+        for node in self._nodes:
+            nodes.append(node)
+            for name in node.output:
+                if name == output:
+                    continue
+                if name not in readers:
+                    raise ValueError(f"{node.name}: nobody reads its output {name}")
+                nodes.extend(self._fork(name, node.name, readers))
+        return nodes
+
+    def _fork(
+        self, name: str, where: str, readers: Mapping[str, list[tuple[onnx.NodeProto, int]]]
+    ) -> list[onnx.NodeProto]:
+        ends = readers[name]
+        if len(ends) == 1:
+            return []
+        shape, datatype = self._shapes[name], self._types[name]
+        node, copies = self._make(
+            "DuplicateStreams",
+            where,
+            [Stream(name, shape, datatype)],
+            [(shape, datatype)] * len(ends),
+            {
+                "NumChannels": shape[-1],
+                "PE": 1,
+                "NumOutputStreams": len(ends),
+                "inputDataType": datatype,
+                "numInputVectors": list(shape[:-1]),
+            },
+            {},
+            1.0,
+        )
+        for (reader, port), copy in zip(ends, copies, strict=True):
+            reader.input[port] = copy.name
+        return [node]
+
+    def _constant(self, name: str, value: IntArray, datatype: str) -> str:
+        exact = value.astype(np.float32)
+        if not np.array_equal(exact.astype(np.int64), value):
+            raise ValueError(f"{name}: found integers beyond 2**24 that float32 does not hold")
+        dt = DataType[datatype]
+        if value.size and not dt.min() <= value.min() <= value.max() <= dt.max():
+            raise ValueError(f"{name}: found {value.min()}..{value.max()}, expected {datatype}")
+        name = self._unique(name)
+        self._initializers.append(onnx.numpy_helper.from_array(exact, name))
+        self._types[name] = datatype
+        return name
+
+    def _unique(self, name: str) -> str:
+        fresh, count = name, 0
+        while fresh in self._names:
+            count += 1
+            fresh = f"{name}_{count}"
+        self._names.add(fresh)
+        return fresh

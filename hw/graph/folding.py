@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Folding: how many lanes every node gets, from its own stated cycles.
+
+One pass for FINN's ops and ours. An op's folding attributes are found by name: ``SIMD`` counts
+elements of its input words, ``PE`` of its output words (or of both, where there is no ``SIMD``),
+and ``parallel_window`` lets a sliding window with all channels per word emit whole windows.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from finn.custom_op.fpgadataflow.hwcustomop import HWCustomOp
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.custom_op.registry import getCustomOp
+
+Folding: TypeAlias = dict[str, dict[str, Any]]
+"""Node name -> attributes, as in FINN's folding_config."""
+
+LANES = ("SIMD", "PE")
+PART = "xc7z020clg400-1"
+"""Part for which the ops estimate their LUTs, to compare foldings of equal speed."""
+STYLES = ("ram_style", "depth_trigger_bram", "depth_trigger_uram", "deep_pipeline")
+"""Attributes a folding file may set beside the folding itself: where memories go."""
+
+
+class FoldingError(ValueError):
+    """A folding that cannot be, or a target no folding of some node reaches."""
+
+
+@dataclass(frozen=True)
+class _Foldable:
+    """A node and the upper limits of its lanes; every divisor of a limit is a choice."""
+
+    op: HWCustomOp
+    limits: Mapping[str, int]
+    windows: bool
+    """Has ``parallel_window``."""
+
+    @property
+    def name(self) -> str:
+        name: str = self.op.onnx_node.name
+        return name
+
+    def cycles(self) -> int:
+        return int(self.op.get_exp_cycles())
+
+    def apply(self, values: Mapping[str, int]) -> None:
+        for attribute, value in values.items():
+            self.op.set_nodeattr(attribute, value)
+
+    def values(self) -> dict[str, int]:
+        attributes = [*self.limits, *(("parallel_window",) if self.windows else ())]
+        return {a: int(self.op.get_nodeattr(a)) for a in attributes}
+
+    def choices(self) -> Iterator[list[dict[str, int]]]:
+        """Groups of foldings; inside a group from cheap and slow to dear and fast."""
+        if "SIMD" in self.limits and "PE" in self.limits:
+            for simd in divisors(self.limits["SIMD"]):
+                yield [{"SIMD": simd, "PE": pe} for pe in divisors(self.limits["PE"])]
+            return
+        ((attribute, limit),) = self.limits.items()
+        window = {"parallel_window": 0} if self.windows else {}
+        group = [{attribute: lanes, **window} for lanes in divisors(limit)]
+        if self.windows:
+            group.append({attribute: limit, "parallel_window": 1})
+        yield group
+
+
+def divisors(n: int) -> list[int]:
+    """Return the divisors of ``n``, ascending."""
+    return [d for d in range(1, n + 1) if n % d == 0]
+
+
+def cycles(model: ModelWrapper) -> dict[str, int]:
+    """Return the stated cycles per frame of every node of a specialised graph."""
+    return {n.name: int(getCustomOp(n).get_exp_cycles()) for n in model.graph.node}
+
+
+def fold(model: ModelWrapper, target: int | Mapping[str, Mapping[str, Any]]) -> ModelWrapper:
+    """Fold every node of a specialised dataflow graph, in place.
+
+    Args:
+        model: specialised dataflow graph.
+        target: cycles per frame that no node may exceed, or a folding (see `read_folding`).
+
+    Returns:
+        ``model``.
+
+    Raises:
+        FoldingError: the target is out of a node's reach, or the folding cannot be.
+    """
+    if isinstance(target, int):
+        _fold_to_target(model, target)
+    else:
+        _apply_folding(model, target)
+    return model
+
+
+def folding_of(model: ModelWrapper) -> Folding:
+    """Return the folding of a specialised graph, as `fold` takes it."""
+    return {f.name: f.values() for f in _foldables(model)}
+
+
+def write_folding(model: ModelWrapper, path: Path) -> None:
+    """Write the graph's folding as FINN's folding JSON."""
+    text = json.dumps({"Defaults": {}, **folding_of(model)}, indent=2)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def read_folding(path: Path) -> Folding:
+    """Read FINN's folding JSON: node name -> attributes, with an optional "Defaults".
+
+    Raises:
+        FoldingError: no such file, or not a folding.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FoldingError(f"{path}: cannot read the folding: {error.strerror}") from error
+    except ValueError as error:
+        raise FoldingError(f"{path}: found no JSON ({error}), expected FINN's folding") from error
+    if not isinstance(data, dict) or not all(isinstance(v, dict) for v in data.values()):
+        raise FoldingError(
+            f"{path}: found no map of node names to attributes, expected e.g. "
+            '{"conv1_IntMvu": {"PE": 8, "SIMD": 27}}'
+        )
+    return data
+
+
+def _foldables(model: ModelWrapper) -> list[_Foldable]:
+    constants = {t.name for t in model.graph.initializer}
+    return [_foldable(getCustomOp(node), constants) for node in model.graph.node]
+
+
+def _foldable(op: HWCustomOp, constants: set[str]) -> _Foldable:
+    node = op.onnx_node
+    known = op.get_nodeattr_types()
+    attributes = [a for a in LANES if a in known]
+    streamed = [i for i, name in enumerate(node.input) if name not in constants]
+    ins = [int(op.get_normal_input_shape(i)[-1]) for i in streamed]
+    outs = [int(op.get_normal_output_shape(i)[-1]) for i in range(len(node.output))]
+    limits: dict[str, int]
+    if attributes == list(LANES):
+        limits = {"SIMD": ins[0], "PE": outs[0]}
+    elif attributes == ["SIMD"]:
+        limits = {"SIMD": math.gcd(ins[0], *outs)}
+    elif attributes == ["PE"]:
+        limits = {"PE": math.gcd(*ins)}
+    else:
+        raise FoldingError(
+            f"{node.name}: op {node.op_type} has no attribute SIMD or PE, expected an op of "
+            "docs/03_reference/dataflow.md"
+        )
+    return _Foldable(op, limits, "parallel_window" in known)
+
+
+def _fold_to_target(model: ModelWrapper, target: int) -> None:
+    if target < 1:
+        raise FoldingError(f"found a target of {target} cycles per frame, expected 1 or more")
+    foldables = _foldables(model)
+    missed = []
+    for foldable in foldables:
+        best = _cheapest(foldable, target)
+        if best > target:
+            missed.append((best, foldable))
+    if missed:
+        best, foldable = max(missed, key=lambda m: m[0])
+        others = f" ({len(missed) - 1} other nodes miss it too)" if len(missed) > 1 else ""
+        raise FoldingError(
+            f"{foldable.name}: cannot reach {target} cycles per frame; its best is {best} with "
+            f"{_show(foldable.values())}{others}; set the target to {best} or more"
+        )
+    _align(model, {f.name: f for f in foldables})
+
+
+def _cheapest(foldable: _Foldable, target: int) -> int:
+    """Apply the cheapest folding that reaches ``target`` (or the fastest); return its cycles."""
+    best: tuple[tuple[int, int, int], dict[str, int], int] | None = None
+    for group in foldable.choices():
+        for values in group:
+            foldable.apply(values)
+            cycles = foldable.cycles()
+            if cycles <= target or values is group[-1]:
+                cost = int(foldable.op.lut_estimation(PART)) if len(foldable.limits) > 1 else 0
+                key = (max(cycles, target), cost, math.prod(values.values()))
+                if best is None or key < best[0]:
+                    best = (key, values, cycles)
+                break
+    if best is None:
+        raise FoldingError(f"{foldable.name}: found no folding, expected at least one")
+    foldable.apply(best[1])
+    return best[2]
+
+
+def _align(model: ModelWrapper, foldables: Mapping[str, _Foldable]) -> None:
+    """Raise lanes until those of the two ends of every edge divide one another.
+
+    A width converter between e.g. 4 and 6 lanes needs a barrel of multiplexers; between 4 and 8
+    only a shift register. More lanes never make a node slower, so the target still holds.
+    """
+    edges = _edges(model)
+    changed = True
+    while changed:
+        changed = False
+        for (writer, out), (reader, into) in edges:
+            a, b = foldables[writer], foldables[reader]
+            lanes_a = int(a.op.get_folded_output_shape(out)[-1])
+            lanes_b = int(b.op.get_folded_input_shape(into)[-1])
+            low, high = sorted((lanes_a, lanes_b))
+            if high % low == 0:
+                continue
+            writes = lanes_a < lanes_b
+            for end, attribute in ((a, "PE"), (b, "SIMD")) if writes else ((b, "SIMD"), (a, "PE")):
+                if _raise_lanes(end, attribute):
+                    changed = True
+                    break
+
+
+def _raise_lanes(foldable: _Foldable, preferred: str) -> bool:
+    """Give a node the next larger divisor of lanes at one of its ends; False at the limit."""
+    attribute = preferred if preferred in foldable.limits else next(iter(foldable.limits))
+    limit = foldable.limits[attribute]
+    lanes = foldable.values()[attribute]
+    if lanes == limit:
+        return False
+    foldable.apply({attribute: next(d for d in divisors(limit) if d > lanes)})
+    return True
+
+
+def _edges(model: ModelWrapper) -> list[tuple[tuple[str, int], tuple[str, int]]]:
+    """Return ((writer, output), (reader, input)) of every tensor between two nodes."""
+    writers = {
+        name: (node.name, i) for node in model.graph.node for i, name in enumerate(node.output)
+    }
+    return [
+        (writers[name], (node.name, i))
+        for node in model.graph.node
+        for i, name in enumerate(node.input)
+        if name in writers
+    ]
+
+
+def _apply_folding(model: ModelWrapper, folding: Mapping[str, Mapping[str, Any]]) -> None:
+    foldables = {f.name: f for f in _foldables(model)}
+    for name in folding:
+        if name != "Defaults" and name not in foldables:
+            raise FoldingError(
+                f"{name}: found no such node in the graph, expected one of its "
+                f"{len(foldables)} nodes, e.g. {next(iter(foldables))} (folding: {name})"
+            )
+    for name, foldable in foldables.items():
+        values = {**_defaults(folding.get("Defaults", {}), foldable), **folding.get(name, {})}
+        for attribute, value in values.items():
+            _check_value(foldable, attribute, value)
+        for attribute, value in values.items():
+            foldable.op.set_nodeattr(attribute, value)
+        set_now = foldable.values()
+        if set_now.get("parallel_window") and set_now["SIMD"] != foldable.limits["SIMD"]:
+            raise FoldingError(
+                f"{name}: parallel_window=1 with SIMD={set_now['SIMD']}, expected "
+                f"SIMD={foldable.limits['SIMD']} (all channels) (folding: {name}.SIMD)"
+            )
+
+
+def _defaults(defaults: Mapping[str, Any], foldable: _Foldable) -> dict[str, Any]:
+    """Return FINN's "Defaults" for one node: attribute -> [value, ["all"] or op types, ...]."""
+    chosen = {}
+    known = foldable.op.get_nodeattr_types()
+    for attribute, entry in defaults.items():
+        if not isinstance(entry, Sequence) or isinstance(entry, str) or len(entry) % 2:
+            raise FoldingError(
+                f'Defaults.{attribute}: found {entry!r}, expected [value, [op types or "all"]]'
+            )
+        for value, ops in zip(entry[::2], entry[1::2], strict=True):
+            everybody = ops == "all" or "all" in ops
+            if foldable.op.onnx_node.op_type in ops or (everybody and attribute in known):
+                chosen[attribute] = value
+    return chosen
+
+
+def _check_value(foldable: _Foldable, attribute: str, value: Any) -> None:
+    where = f"(folding: {foldable.name}.{attribute})"
+    if attribute in foldable.limits:
+        limit = foldable.limits[attribute]
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1 or limit % value:
+            choices = divisors(limit)
+            shown = ",".join(map(str, choices if len(choices) <= 12 else choices[:5]))
+            shown += "" if len(choices) <= 12 else f",...,{choices[-1]}"
+            raise FoldingError(
+                f"{foldable.name}: {limit} channels cannot be split over {attribute}={value!r}; "
+                f"use one of {shown} {where}"
+            )
+    elif attribute == "parallel_window" and foldable.windows:
+        if value not in (0, 1):
+            raise FoldingError(
+                f"{foldable.name}: found parallel_window={value!r}, expected 0 or 1 {where}"
+            )
+    elif attribute not in STYLES or attribute not in foldable.op.get_nodeattr_types():
+        allowed = list(foldable.values())
+        raise FoldingError(
+            f"{foldable.name}: found attribute {attribute}, expected {' or '.join(allowed)}; "
+            f"FIFO depths belong into fifo.json {where}"
+        )
+
+
+def _show(values: Mapping[str, int]) -> str:
+    return ", ".join(f"{k}={v}" for k, v in values.items())

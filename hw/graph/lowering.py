@@ -1,0 +1,680 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lowers a cleaned QONNX graph to the integer dataflow graph, by patterns and exactly.
+
+The nodes are visited in topological order. Nodes that begin or end a pattern (convolutions, pools,
+quantisers, ...) become nodes of the dataflow graph; the arithmetic between them is claimed by the
+pattern that contains it. What no pattern claims is an error that names the node. All integers are
+read from the graph's constants; nothing is computed anew or rounded here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import onnx
+from qonnx.core.datatype import DataType
+from qonnx.core.modelwrapper import ModelWrapper
+
+from ...quant.grid import accumulator_bounds, signed_bits
+from ..kernels.base import IntArray
+from .builder import DataflowBuilder, Stream, smallest_signed
+from .epilogue_pattern import match_epilogue, match_rounding
+from .qonnx_graph import FloatArray, LoweringError, QonnxGraph, per_channel
+
+ARITHMETIC = ("Add", "Sub", "Mul", "Floor", "GreaterOrEqual", "Where")
+"""Ops that only patterns claim."""
+
+
+def lower(model: onnx.ModelProto | ModelWrapper | Path | str, name: str = "andpop") -> ModelWrapper:
+    """Lower a QONNX network to a dataflow graph of abstract ops.
+
+    Args:
+        model: cleaned QONNX (shapes inferred, constants folded), NCHW, batch 1, as
+            quant/export_qonnx.py writes it.
+        name: name of the graph.
+
+    Returns:
+        The dataflow graph of docs/03_reference/dataflow.md, unfolded, with its layer boundaries
+        (see `builder.boundaries`).
+
+    Raises:
+        LoweringError: a node cannot be lowered; names it, its op, why, and what is supported.
+    """
+    if isinstance(model, (str, Path)):
+        model = onnx.load(model, load_external_data=False)
+    proto = model.model if isinstance(model, ModelWrapper) else model
+    return _Lowering(QonnxGraph(proto), name).run()
+
+
+class _Lowering:
+    """State of one run: streams found so far, nodes claimed, why others were passed over."""
+
+    def __init__(self, graph: QonnxGraph, name: str) -> None:
+        self.graph = graph
+        if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+            raise LoweringError(
+                graph.nodes[0],
+                f"the graph has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs, "
+                "expected one picture and one row of logits",
+            )
+        picture = graph.inputs[0].name
+        shape = graph.shape(picture)
+        if len(shape) != 4 or shape[0] != 1 or min(shape) < 1:
+            raise LoweringError(
+                graph.nodes[0],
+                f"the graph input {picture} has shape {shape}, expected (1, C, H, W)",
+            )
+        _, c, h, w = shape
+        self.builder = DataflowBuilder(name, picture, (1, h, w, c))
+        self.streams: dict[str, Stream] = {}
+        self.claimed: set[str] = set()
+        self.passed: dict[str, LoweringError] = {}
+        self._publish(self.builder.picture, picture)
+
+    def run(self) -> ModelWrapper:
+        for node in self.graph.nodes:
+            if node.name in self.claimed or node.op_type in ARITHMETIC:
+                continue
+            handler = self.HANDLERS.get(node.op_type)
+            if handler is None:
+                supported = ", ".join([*self.HANDLERS, *ARITHMETIC])
+                raise LoweringError(node, f"this op cannot be lowered; supported: {supported}")
+            handler(self, node)
+        output = self._label_select()
+        for node in self.graph.nodes:
+            if node.name not in self.claimed:
+                raise self.passed.get(
+                    node.name,
+                    LoweringError(
+                        node,
+                        "belongs to no supported pattern (BN + RPReLU epilogue, "
+                        "RSign, rounding shift)",
+                    ),
+                )
+        return self.builder.finish(output)
+
+    # Bookkeeping
+
+    def _publish(self, stream: Stream, reference: str) -> None:
+        """``stream`` holds the network's tensor ``reference``."""
+        self.streams[reference] = stream
+        self.builder.boundary(stream, reference)
+
+    def _stream(self, node: onnx.NodeProto, index: int = 0) -> Stream:
+        """Return the stream of a node's input.
+
+        Raises:
+            LoweringError: that tensor is no stream; names the node that makes it, if there is
+                a reason on record for it.
+        """
+        name = node.input[index]
+        if name in self.streams:
+            return self.streams[name]
+        producer = self.graph.producer.get(name)
+        if producer is None:
+            raise LoweringError(node, f"input {name} is a constant, expected a computed tensor")
+        if producer.name in self.passed:
+            raise self.passed[producer.name]
+        raise LoweringError(
+            producer,
+            f"its result is wanted as integers by {node.name} ({node.op_type}), expected a "
+            "quantised tensor there",
+        )
+
+    def _claim(self, *nodes: onnx.NodeProto) -> None:
+        self.claimed.update(n.name for n in nodes)
+
+    # Patterns
+
+    def _bipolar_quant(self, node: onnx.NodeProto) -> None:
+        """RSign: Sub(threshold) -> BipolarQuant(1) becomes one threshold per channel."""
+        if self.graph.scalar(node.input[1]) != 1.0:
+            raise LoweringError(node, "found a scale other than 1, expected 1 (BN absorbs it)")
+        before = self.graph.producer.get(node.input[0])
+        operands = None
+        if before is not None and before.op_type in ("Sub", "Add"):
+            operands = self.graph.operands(before)
+        if before is not None and operands is not None and operands[0] in self.streams:
+            x = self.streams[operands[0]]
+            row = per_channel(operands[1], x.channels, len(self.graph.shape(operands[0])))
+            if row is None:
+                raise LoweringError(
+                    before,
+                    f"found a constant of shape {operands[1].shape}, expected one "
+                    f"threshold per channel ({x.channels}, 1, 1)",
+                )
+            thresholds = row if before.op_type == "Sub" else -row
+            self._claim(before)
+        else:
+            x = self._stream(node)
+            thresholds = np.zeros(x.channels)
+        # x >= t on integers is x >= ceil(t).
+        codes = np.ceil(thresholds).astype(np.int64)
+        self._claim(node)
+        self._publish(self._thresholding(node, x, codes[:, None], "BINARY", 0), node.output[0])
+
+    def _thresholding(
+        self, node: onnx.NodeProto, x: Stream, table: IntArray, datatype: str, first: int
+    ) -> Stream:
+        low, high = int(table.min()), int(table.max())
+        fits = smallest_signed(low, high)
+        weight_type = x.datatype if x.datatype == _wider(x.datatype, fits) else fits
+        (y,) = self.builder.add(
+            "Thresholding",
+            layer_of(node),
+            [x],
+            [(x.shape, datatype)],
+            {
+                "NumChannels": x.channels,
+                "PE": 1,
+                "numSteps": table.shape[1],
+                "inputDataType": x.datatype,
+                "weightDataType": weight_type,
+                "outputDataType": datatype,
+                "ActVal": first,
+                "numInputVectors": x.vectors,
+            },
+            {"thresholds": (table, weight_type)},
+        )
+        return y
+
+    def _pad(self, node: onnx.NodeProto) -> None:
+        """Border of -1 around a 1-bit tensor: code 0."""
+        x = self._stream(node)
+        attributes = self.graph.attributes(node)
+        value = self.graph.scalar(node.input[2]) if len(node.input) > 2 else 0.0
+        pads = self.graph.constant(node.input[1])
+        wanted = -x.scale if x.datatype == "BINARY" else 0.0
+        if attributes.get("mode", "constant") != "constant" or value != wanted:
+            raise LoweringError(
+                node,
+                f"pads {x.datatype} with {value} ({attributes.get('mode', 'constant')}), "
+                f"expected the constant {wanted}: the only border whose code is 0",
+            )
+        if pads is None or pads.size != 8 or pads[[0, 1, 4, 5]].any() or pads.min() < 0:
+            raise LoweringError(node, "expected constant pads of the two image axes, 0 or more")
+        top, left, bottom, right = (int(pads[i]) for i in (2, 3, 6, 7))
+        self._claim(node)
+        y = self._padding(layer_of(node), x, [top, left, bottom, right])
+        self._publish(y, node.output[0])
+
+    def _padding(self, where: str, x: Stream, pads: list[int]) -> Stream:
+        top, left, bottom, right = pads
+        _, h, w, c = x.shape
+        (y,) = self.builder.add(
+            "FMPadding",
+            where,
+            [x],
+            [((1, h + top + bottom, w + left + right, c), x.datatype)],
+            {
+                "ImgDim": [h, w],
+                "Padding": pads,
+                "NumChannels": c,
+                "SIMD": 1,
+                "inputDataType": x.datatype,
+                "numInputVectors": 1,
+            },
+            scale=x.scale,
+        )
+        return y
+
+    def _conv(self, node: onnx.NodeProto) -> None:
+        """Convolution: [padding] -> [sliding window] -> matrix-vector unit."""
+        x = self._stream(node)
+        weight = self._weights(node)
+        attributes = self.graph.attributes(node)
+        if attributes.get("group", 1) != 1 or attributes.get("auto_pad", "NOTSET") != "NOTSET":
+            raise LoweringError(
+                node,
+                f"found group {attributes.get('group', 1)}, auto_pad "
+                f"{attributes.get('auto_pad', 'NOTSET')}, expected a dense convolution with "
+                "explicit pads",
+            )
+        if len(node.input) > 2:
+            raise LoweringError(node, "found a bias, expected it in the BN that follows")
+        kernel = list(weight.shape[2:])
+        stride = list(attributes.get("strides", [1, 1]))
+        dilation = list(attributes.get("dilations", [1, 1]))
+        pads = [int(p) for p in attributes.get("pads", [0, 0, 0, 0])]
+        where = layer_of(node)
+        if any(pads):
+            if x.datatype == "BINARY":
+                raise LoweringError(
+                    node,
+                    f"pads {pads} put 0 around a +-1 tensor, expected a Pad(-1) node in "
+                    "front: 1-bit tensors have no 0",
+                )
+            x = self._padding(where, x, pads)
+        if kernel != [1, 1] or stride != [1, 1]:
+            x = self._windows(node, x, kernel, stride, dilation)
+        matrix = weight.transpose(2, 3, 1, 0).reshape(-1, weight.shape[0])
+        self._claim(node)
+        self._publish(self._mvu(node, where, x, matrix, None), node.output[0])
+
+    def _windows(
+        self,
+        node: onnx.NodeProto,
+        x: Stream,
+        kernel: list[int],
+        stride: list[int],
+        dilation: list[int],
+    ) -> Stream:
+        _, h, w, c = x.shape
+        out = []
+        for size, k, s, d in zip((h, w), kernel, stride, dilation, strict=True):
+            extent = (k - 1) * d + 1
+            if extent > size or s > size:
+                raise LoweringError(
+                    node,
+                    f"kernel {kernel} with stride {stride} does not fit the padded map "
+                    f"{h}x{w}; use a larger picture",
+                )
+            out.append((size - extent) // s + 1)
+        (y,) = self.builder.add(
+            "ConvolutionInputGenerator",
+            layer_of(node),
+            [x],
+            [((1, *out, kernel[0] * kernel[1] * c), x.datatype)],
+            {
+                "ConvKernelDim": kernel,
+                "Stride": stride,
+                "Dilation": dilation,
+                "IFMChannels": c,
+                "IFMDim": [h, w],
+                "OFMDim": out,
+                "SIMD": 1,
+                "parallel_window": 0,
+                "depthwise": 0,
+                "inputDataType": x.datatype,
+                "outputDataType": x.datatype,
+            },
+            scale=x.scale,
+        )
+        return y
+
+    def _weights(self, node: onnx.NodeProto) -> FloatArray:
+        weight = self.graph.constant(node.input[1])
+        if weight is None:
+            raise LoweringError(node, "found computed weights, expected constants; fold them")
+        return weight
+
+    def _mvu(
+        self,
+        node: onnx.NodeProto,
+        where: str,
+        x: Stream,
+        matrix: FloatArray,
+        bias: FloatArray | None,
+    ) -> Stream:
+        """A matrix (MW, MH) times the stream: XnorMvu on 1-bit tensors, IntMvu on integers."""
+        mw, mh = matrix.shape
+        if mw != x.channels:
+            raise LoweringError(
+                node, f"found weights for {mw} inputs, expected {x.channels} of {x.name}"
+            )
+        common = {"MW": mw, "MH": mh, "SIMD": 1, "PE": 1, "numInputVectors": x.vectors}
+        shape = (*x.shape[:-1], mh)
+        if x.datatype == "BINARY":
+            if bias is not None or not np.all(np.abs(matrix) == 1):
+                raise LoweringError(
+                    node,
+                    "found a bias or weights other than -1 and +1 on a 1-bit tensor, "
+                    "expected 1-bit weights without bias",
+                )
+            acc = f"INT{signed_bits(mw)}"
+            (y,) = self.builder.add(
+                "XnorMvu",
+                where,
+                [x],
+                [(shape, acc)],
+                {**common, "outputDataType": acc},
+                {"weights": ((matrix > 0).astype(np.int64), "BINARY")},
+            )
+            return y
+        weights = self._integers(node, "weights", matrix)
+        weight_type = smallest_signed(int(weights.min()), int(weights.max()))
+        constants = {"weights": (weights, weight_type)}
+        offset = np.zeros(mh, dtype=np.int64)
+        if bias is not None:
+            offset = self._integers(node, "bias", bias)
+            constants["bias"] = (offset, smallest_signed(int(offset.min()), int(offset.max())))
+        low, high = _limits(x.datatype)
+        least, most = accumulator_bounds(weights, low, high, offset)
+        acc = smallest_signed(int(least.min()), int(most.max()))
+        attrs = {
+            **common,
+            "inputDataType": x.datatype,
+            "weightDataType": weight_type,
+            "outputDataType": acc,
+        }
+        (y,) = self.builder.add("IntMvu", where, [x], [(shape, acc)], attrs, constants)
+        return y
+
+    def _integers(self, node: onnx.NodeProto, what: str, value: FloatArray) -> IntArray:
+        if not np.array_equal(value, np.rint(value)):
+            raise LoweringError(
+                node, f"found {what} that are not integers, expected integer codes (scale 1)"
+            )
+        return value.astype(np.int64)
+
+    def _quant(self, node: onnx.NodeProto) -> None:
+        """The end of an epilogue or of a rounding shift; other Quants lie inside a pattern."""
+        try:
+            rounding = match_rounding(self.graph, node)
+        except LoweringError as error:
+            self.passed[node.name] = error
+            return
+        producer = self.graph.producer.get(rounding.x)
+        x = self.streams.get(rounding.x)
+        if x is not None and producer is not None and producer.op_type == "ReduceSum":
+            self._claim(*rounding.nodes)
+            datatype = f"INT{rounding.bits}"
+            (y,) = self.builder.add(
+                "ShiftRequant",
+                layer_of(node),
+                [x],
+                [(x.shape, datatype)],
+                {
+                    "NumChannels": x.channels,
+                    "PE": 1,
+                    "numInputVectors": x.vectors,
+                    "inputDataType": x.datatype,
+                    "outputDataType": datatype,
+                    "shift": rounding.shift,
+                },
+            )
+            self._publish(y, node.output[0])
+        elif producer is not None and producer.op_type in ("Where", "Add"):
+            self._epilogue(node)
+        else:
+            self.passed[node.name] = LoweringError(
+                node, "rounds a tensor outside of every supported pattern (epilogue, sum pool)"
+            )
+
+    def _epilogue(self, node: onnx.NodeProto) -> None:
+        channels = self.graph.shape(node.output[0])[1]
+        try:
+            found = match_epilogue(self.graph, node, channels)
+        except LoweringError as error:
+            self.passed[node.name] = error
+            return
+        conv = self.graph.producer[found.acc]
+        acc = self.streams.get(found.acc)
+        if acc is None:
+            self.passed[node.name] = LoweringError(conv, "was not lowered, so neither its epilogue")
+            return
+        inputs = [acc]
+        if found.shortcut is not None:
+            if found.shortcut not in self.streams:
+                raise LoweringError(
+                    node, f"the shortcut {found.shortcut} is no stream, expected a quantised tensor"
+                )
+            inputs.append(self.streams[found.shortcut])
+        out_type = f"INT{found.out_bits}"
+        for x in inputs[1:]:
+            if x.datatype != out_type or x.shape != acc.shape:
+                raise LoweringError(
+                    node,
+                    f"the shortcut {found.shortcut} is {x.datatype} {x.shape}, expected "
+                    f"{out_type} {acc.shape}",
+                )
+        self._claim(*found.nodes)
+        params = smallest_signed(int(found.params.min()), int(found.params.max()))
+        (y,) = self.builder.add(
+            "Epilogue",
+            layer_of(conv),
+            inputs,
+            [(acc.shape, out_type)],
+            {
+                "NumChannels": acc.channels,
+                "PE": 1,
+                "numInputVectors": acc.vectors,
+                "accDataType": acc.datatype,
+                "hasShortcut": len(inputs) - 1,
+                "accShift": found.acc_shift,
+                "shortcutShift": found.shortcut_shift,
+                "preShift": found.pre_shift,
+                "slopeShift": found.slope_shift,
+                "outShift": found.out_shift,
+                "accBits": found.acc_bits,
+                "preBits": found.pre_bits,
+                "outputDataType": out_type,
+            },
+            {"params": (found.params, params)},
+        )
+        self._publish(y, node.output[0])
+
+    def _max_pool(self, node: onnx.NodeProto) -> None:
+        x = self._stream(node)
+        attributes = self.graph.attributes(node)
+        kernel = list(attributes["kernel_shape"])
+        stride = list(attributes.get("strides", [1, 1]))
+        pads = list(attributes.get("pads", [0, 0, 0, 0]))
+        plain = attributes.get("auto_pad", "NOTSET") == "NOTSET"
+        if not plain or len(node.output) > 1 or list(attributes.get("dilations", [1, 1])) != [1, 1]:
+            raise LoweringError(
+                node, "found auto_pad, dilation or indices, expected a plain max pool"
+            )
+        _, h, w, c = x.shape
+        out, ends = [], []
+        for axis, size in enumerate((h, w)):
+            k, s, begin, end = kernel[axis], stride[axis], pads[axis], pads[axis + 2]
+            room = size + begin + end - k
+            n = room // s + 1
+            # In ceil mode one more window starts, if it starts inside the map or its first border.
+            if attributes.get("ceil_mode", 0) and room % s and n * s < size + begin:
+                n += 1
+            out.append(n)
+            ends.append(max(0, (n - 1) * s + k - size - begin))
+        (y,) = self.builder.add(
+            "StreamMaxPool",
+            layer_of(node),
+            [x],
+            [((1, *out, c), x.datatype)],
+            {
+                "NumChannels": c,
+                "PE": 1,
+                "ImgDim": [h, w],
+                "KernelDim": kernel,
+                "Stride": stride,
+                "Padding": [pads[0], pads[1], *ends],
+                "OutDim": out,
+                "inputDataType": x.datatype,
+            },
+            scale=x.scale,
+        )
+        self._claim(node)
+        self._publish(y, node.output[0])
+
+    def _refuse_average(self, node: onnx.NodeProto) -> None:
+        raise LoweringError(
+            node,
+            "average pooling has no exact integer form here; supported: MaxPool, and "
+            "ReduceSum over the map with a rounding shift",
+        )
+
+    def _concat(self, node: onnx.NodeProto) -> None:
+        """Concat of two halves -> channel shuffle with two groups."""
+        why = (
+            "expected Concat of two equal halves on axis 1 -> Reshape(n,2,c,h,w) -> "
+            "Transpose(0,2,1,3,4) -> Reshape(n,2c,h,w): concatenation with channel shuffle"
+        )
+        if len(node.input) != 2 or self.graph.attributes(node)["axis"] not in (1, -3):
+            raise LoweringError(node, why)
+        left, right = self._stream(node, 0), self._stream(node, 1)
+        if (left.shape, left.datatype, left.scale) != (right.shape, right.datatype, right.scale):
+            raise LoweringError(
+                node,
+                f"found halves {left.datatype} {left.shape} and {right.datatype} "
+                f"{right.shape}, expected equal ones",
+            )
+        _, h, w, c = left.shape
+        chain = [node]
+        shapes = [(1, 2, c, h, w), (1, c, 2, h, w), (1, 2 * c, h, w)]
+        for op, shape in zip(("Reshape", "Transpose", "Reshape"), shapes, strict=True):
+            readers = self.graph.consumers[chain[-1].output[0]]
+            if len(readers) != 1 or readers[0].op_type != op:
+                raise LoweringError(node, why)
+            (reader,) = readers
+            if self.graph.shape(reader.output[0]) != shape:
+                raise LoweringError(node, why)
+            chain.append(reader)
+        if self.graph.attributes(chain[2])["perm"] != [0, 2, 1, 3, 4]:
+            raise LoweringError(node, why)
+        (y,) = self.builder.add(
+            "ShuffleConcat",
+            layer_of(node),
+            [left, right],
+            [((1, h, w, 2 * c), left.datatype)],
+            {
+                "NumChannels": c,
+                "PE": 1,
+                "inputDataType": left.datatype,
+                "numInputVectors": left.vectors,
+            },
+            scale=left.scale,
+        )
+        self._claim(*chain)
+        self._publish(y, chain[-1].output[0])
+
+    def _split(self, node: onnx.NodeProto) -> None:
+        x = self._stream(node)
+        if self.graph.attributes(node).get("axis", 0) not in (1, -3):
+            raise LoweringError(node, "splits another axis, expected axis 1 (channels)")
+        sizes = [self.graph.shape(name)[1] for name in node.output]
+        if sum(sizes) != x.channels:
+            raise LoweringError(node, f"found parts of {sizes} channels, expected {x.channels}")
+        parts = self.builder.add(
+            "StreamingSplit",
+            layer_of(node),
+            [x],
+            [((*x.shape[:-1], n), x.datatype) for n in sizes],
+            {
+                "SIMD": 1,
+                "ChannelsPerStream": sizes,
+                "inputDataType": x.datatype,
+                "numInputVectors": x.vectors,
+            },
+            scale=x.scale,
+        )
+        self._claim(node)
+        for part, name in zip(parts, node.output, strict=True):
+            self._publish(part, name)
+
+    def _reduce_sum(self, node: onnx.NodeProto) -> None:
+        x = self._stream(node)
+        axes = self.graph.constant(node.input[1]) if len(node.input) > 1 else None
+        if axes is None or sorted(int(a) % 4 for a in axes.reshape(-1)) != [2, 3]:
+            raise LoweringError(node, "sums over other axes, expected the constant axes 2 and 3")
+        _, h, w, c = x.shape
+        low, high = _limits(x.datatype)
+        datatype = smallest_signed(low * h * w, high * h * w)
+        (y,) = self.builder.add(
+            "GlobalAccPool",
+            layer_of(node),
+            [x],
+            [((1, 1, 1, c), datatype)],
+            {
+                "NumChannels": c,
+                "PE": 1,
+                "inputDataType": x.datatype,
+                "numInputVectors": x.vectors,
+            },
+            scale=x.scale,
+        )
+        self._claim(node)
+        self._publish(y, node.output[0])
+
+    def _gemm(self, node: onnx.NodeProto) -> None:
+        x = self._stream(node)
+        attributes = self.graph.attributes(node)
+        if attributes.get("transA", 0) or {attributes.get(k, 1.0) for k in ("alpha", "beta")} != {
+            1.0
+        }:
+            raise LoweringError(node, "found transA, alpha or beta, expected x @ W + bias")
+        weight = self._weights(node)
+        matrix = weight.T if attributes.get("transB", 0) else weight
+        bias = None
+        if len(node.input) > 2:
+            value = self.graph.constant(node.input[2])
+            bias = None if value is None else per_channel(value, matrix.shape[1], 2)
+            if bias is None:
+                raise LoweringError(node, "expected a constant bias, one value per output")
+        self._claim(node)
+        self._publish(self._mvu(node, layer_of(node), x, matrix, bias), node.output[0])
+
+    def _label_select(self) -> Stream:
+        """Argmax of the logits; a positive factor behind them changes nothing and is dropped."""
+        name = self.graph.outputs[0].name
+        last = self.graph.producer[name]
+        if name not in self.streams and last.op_type == "Mul":
+            operands = self.graph.operands(last)
+            if operands is not None and operands[1].size == 1 and operands[1].reshape(()) > 0:
+                name = operands[0]
+                self._claim(last)
+        if name not in self.streams:
+            raise self.passed.get(
+                last.name,
+                LoweringError(last, "ends the graph, expected the logits of a Gemm or Conv"),
+            )
+        x = self.streams[name]
+        if x.shape[:-1] != (1, 1, 1):
+            raise LoweringError(last, f"the output has shape {x.shape}, expected one row of logits")
+        bits = 8 * -(-(x.channels - 1).bit_length() // 8)
+        datatype = f"UINT{max(8, bits)}"
+        (y,) = self.builder.add(
+            "LabelSelect",
+            "argmax",
+            [x],
+            [((1, 1, 1, 1), datatype)],
+            {
+                "Labels": x.channels,
+                "PE": 1,
+                "K": 1,
+                "inputDataType": x.datatype,
+                "outputDataType": datatype,
+                "numInputVectors": x.vectors,
+            },
+        )
+        return y
+
+    HANDLERS: ClassVar[dict[str, Callable[[Any, onnx.NodeProto], None]]] = {
+        "BipolarQuant": _bipolar_quant,
+        "Pad": _pad,
+        "Conv": _conv,
+        "Quant": _quant,
+        "MaxPool": _max_pool,
+        "AveragePool": _refuse_average,
+        "GlobalAveragePool": _refuse_average,
+        "ReduceMean": _refuse_average,
+        "Concat": _concat,
+        "Split": _split,
+        "ReduceSum": _reduce_sum,
+        "Gemm": _gemm,
+    }
+
+
+def layer_of(node: onnx.NodeProto) -> str:
+    """Return the layer a QONNX node belongs to, as a plain word.
+
+    That is its name without ``_<OpType>[_<n>]`` and without Brevitas' inner modules.
+    """
+    stem, found, rest = node.name.rpartition(f"_{node.op_type}")
+    layer = stem if found and stem and (not rest or rest[1:].isdigit()) else node.name
+    layer = re.sub(r"(_quant)?_act_quant(_export_handler)?$", "", layer)
+    return re.sub(r"\W", "_", layer)
+
+
+def _limits(datatype: str) -> tuple[int, int]:
+    dt = DataType[datatype]
+    return int(dt.min()), int(dt.max())
+
+
+def _wider(a: str, b: str) -> str:
+    """Return whichever of two datatypes holds the other's range, ``b`` if neither does."""
+    (low_a, high_a), (low_b, high_b) = _limits(a), _limits(b)
+    return a if low_a <= low_b and high_a >= high_b else b

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read access to a cleaned QONNX graph: producers, consumers, constants, attributes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from ..kernels.base import node_attributes
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class LoweringError(ValueError):
+    """A node that cannot be lowered: its name, its op, why, and what is supported."""
+
+    def __init__(self, node: onnx.NodeProto, why: str) -> None:
+        super().__init__(f"{node.name} ({node.op_type}): {why}")
+
+
+class QonnxGraph:
+    """An index over a QONNX graph whose shapes are inferred and whose constants are folded."""
+
+    def __init__(self, proto: onnx.ModelProto) -> None:
+        graph = proto.graph
+        self.nodes = list(graph.node)
+        self.constants: dict[str, npt.NDArray[Any]] = {
+            t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer
+        }
+        self.inputs = [i for i in graph.input if i.name not in self.constants]
+        self.outputs = list(graph.output)
+        self.producer = {name: node for node in self.nodes for name in node.output}
+        self.consumers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
+        for node in self.nodes:
+            for name in node.input:
+                self.consumers[name].append(node)
+        self._shapes = {
+            v.name: tuple(d.dim_value for d in v.type.tensor_type.shape.dim)
+            for v in (*graph.input, *graph.value_info, *graph.output)
+        }
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return a tensor's shape; empty if the file does not tell it."""
+        return self._shapes.get(name, ())
+
+    def attributes(self, node: onnx.NodeProto) -> dict[str, Any]:
+        """Return a node's attributes as plain values."""
+        return node_attributes(node)
+
+    def constant(self, name: str) -> FloatArray | None:
+        """Return a constant in float64, or None if the tensor is computed."""
+        value = self.constants.get(name)
+        return None if value is None else value.astype(np.float64)
+
+    def scalar(self, name: str) -> float | None:
+        """Return a constant of one element, or None."""
+        value = self.constants.get(name)
+        return float(value.reshape(())) if value is not None and value.size == 1 else None
+
+    def operands(self, node: onnx.NodeProto) -> tuple[str, FloatArray] | None:
+        """Return (tensor, constant) of a binary node with one constant; None otherwise.
+
+        For Sub and Div the constant must come second.
+        """
+        first, second = node.input
+        value = self.constant(second)
+        if value is not None:
+            return first, value
+        value = self.constant(first)
+        if value is not None and node.op_type in ("Add", "Mul"):
+            return second, value
+        return None
+
+
+def per_channel(value: FloatArray, channels: int, ndim: int) -> FloatArray | None:
+    """Return a constant that broadcasts along the channels of (N, C, ..) as (C,), or None.
+
+    Args:
+        value: the constant.
+        channels: C.
+        ndim: axes of the tensor it meets, 4 (NCHW) or 2 (NC).
+    """
+    if value.size == 1:
+        return np.full(channels, value.reshape(()))
+    if [n for n in value.shape if n != 1] != [channels]:
+        return None
+    axes_behind = value.ndim - 1 - value.shape.index(channels)
+    return value.reshape(-1) if axes_behind == ndim - 2 else None
