@@ -33,8 +33,8 @@ OLDEST = (5, 36)
 """cocotb 2 asks for Verilator 5.036 or newer."""
 
 HEADERS = (".vh", ".svh")
-RUNTIME = ("verilated", "verilated_threads", "verilated_dpi", "verilated_random",
-           "verilated_probdist", "verilated_cov")  # fmt: skip
+RUNTIME = ("verilated", "verilated_threads", "verilated_dpi", "verilated_vcd_c")
+RUNTIME_VPI = ("verilated_vpi",)
 WARNINGS = ("-Wno-fatal", "-Wno-lint", "-Wno-style", "-Werror-USERERROR", "-Werror-USERFATAL")
 """Lint is a test of its own; a source that refuses its parameters ($error) still fails."""
 CHUNK = 300_000
@@ -209,18 +209,17 @@ def _compile(commands: Sequence[list[str]], cwd: Path, what: str, jobs: int) -> 
             pass
 
 
-def _runtime(tool: Tool, *, library: bool, trace: bool, vpi: bool, jobs: int) -> Path:
-    """Return the archive of Verilator's run-time library for one flag set."""
+def _runtime(tool: Tool, names: Sequence[str], *, library: bool, jobs: int) -> Path:
+    """Return an archive of files of Verilator's run-time library; waveforms do not change it."""
     gxx, gxx_version = find_compiler()
-    flags = _flags(tool, library=library, trace=trace)
-    names = [*RUNTIME, *(["verilated_vcd_c"] if trace else []), *(["verilated_vpi"] if vpi else [])]
+    flags = _flags(tool, library=library, trace=False)
     with building(content_key("runtime", tool, gxx_version, flags, names)) as (final, work):
         if work is not None:
             # VL_PRINTF is redirected before verilated.h is read, so it needs a declaration.
             (work / "print.h").write_text("int andpop_printf(const char*, ...);\n")
             include = ["-include", "print.h"] if library else []
             sources = [str(tool.root / "include" / f"{n}.cpp") for n in names]
-            commands = [[gxx, *flags, *include, "-O2", "-c", s] for s in sources]
+            commands = [[gxx, *flags, *include, "-O1", "-c", s] for s in sources]
             _compile(commands, work, "verilator run-time library", jobs)
             objects = sorted(str(o.name) for o in work.glob("*.o"))
             _run(["ar", "rcs", "libverilated.a", *objects], work, "verilator run-time library")
@@ -366,7 +365,6 @@ def build(
         if not file.is_file():
             raise BuildError(f"{top}: source {file} not found; generate the RTL first")
     library = kind == "library"
-    vpi = "--vpi" in verilator_flags
     values = dict(parameters or {})
     key = content_key(
         kind, tool.version, gxx_version, *files, *extra, top, sorted(values.items()),
@@ -408,10 +406,11 @@ def build(
                     + ["-o", objects[-1]]
                 )
             _compile(commands, scratch, top, jobs)
-            archive = _runtime(tool, library=library, trace=trace, vpi=vpi, jobs=jobs)
+            parts = [RUNTIME_VPI, RUNTIME] if "--vpi" in verilator_flags else [RUNTIME]
+            archives = [_runtime(tool, p, library=library, jobs=jobs) for p in parts]
             shared = ["-shared", "-Wl,-Bsymbolic"] if library else []
             _run(
-                [gxx, *shared, *objects, archive, "-pthread", *link_flags, "-o", work / name],
+                [gxx, *shared, *objects, *archives, "-pthread", *link_flags, "-o", work / name],
                 scratch, top,
             )  # fmt: skip
         finally:

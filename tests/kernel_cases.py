@@ -132,11 +132,11 @@ def port_list(op: Any, streamed: list[int]) -> tuple[list[StreamPort], list[Stre
     names = op.get_verilog_top_module_intf_names()
     return (
         [
-            StreamPort(name, op.get_instream_width(i), op.get_folded_input_shape(i)[-1])
+            StreamPort(name, int(op.get_instream_width(i)), int(op.get_folded_input_shape(i)[-1]))
             for i, (name, _) in zip(streamed, names["s_axis"], strict=True)
         ],
         [
-            StreamPort(name, op.get_outstream_width(i), op.get_folded_output_shape(i)[-1])
+            StreamPort(name, int(op.get_outstream_width(i)), int(op.get_folded_output_shape(i)[-1]))
             for i, (name, _) in enumerate(names["m_axis"])
         ],
     )
