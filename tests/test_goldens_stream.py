@@ -1,0 +1,325 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Goldens and ops of the stream kernels against plain loops, by-hand values and FINN's own ops."""
+
+from __future__ import annotations
+
+import math
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from andpop.hw.kernels import register
+from andpop.hw.kernels.base import Stream, bram18_blocks, lutram_luts
+from andpop.quant.grid import limits, type_format
+from andpop.sim.cases import Case
+from onnx import helper
+from qonnx.custom_op.registry import getCustomOp
+
+IntArray = npt.NDArray[np.int64]
+STREAM_KERNELS = (
+    "duplicate_streams",
+    "global_acc_pool",
+    "label_select",
+    "shift_requant",
+    "shuffle_concat",
+    "stream_max_pool",
+    "streaming_fifo",
+    "streaming_split",
+)
+
+
+def golden(kernel: str, inputs: list[Any], **attrs: Any) -> list[IntArray]:
+    """Run a kernel's golden."""
+    arrays = [np.asarray(x, dtype=np.int64) for x in inputs]
+    return list(import_module(f"andpop.hw.kernels.{kernel}.golden").run(arrays, attrs))
+
+
+def all_cases() -> list[Any]:
+    """Every case of the stream kernels as pytest parameters."""
+    modules = {
+        kernel: import_module(f"andpop.hw.kernels.{kernel}.cases") for kernel in STREAM_KERNELS
+    }
+    return [
+        pytest.param(case, id=f"{kernel}-{case.name}")
+        for kernel, module in modules.items()
+        for case in (*module.SMOKE, *module.FULL)
+    ]
+
+
+def rtl_op(op_type: str, inputs: int = 1, outputs: int = 1, **attrs: Any) -> Any:
+    """Return the RTL backend of an op as FINN finds it."""
+    register()
+    node = helper.make_node(
+        f"{op_type}_rtl",
+        [f"x{i}" for i in range(inputs)],
+        [f"y{i}" for i in range(outputs)],
+        name="dut",
+        domain="finn.custom_op.fpgadataflow.rtl",
+        backend="fpgadataflow",
+        **attrs,
+    )
+    return getCustomOp(node)
+
+
+def case_op(case: Case) -> Any:
+    """The RTL backend of a case."""
+    return rtl_op(case.op_type, len(case.operands), len(case.output_types), **case.attrs)
+
+
+def pool_attrs(
+    image: tuple[int, int],
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    padding: tuple[int, int, int, int],
+    out: tuple[int, int],
+    datatype: str = "INT8",
+) -> dict[str, Any]:
+    """Attributes of a StreamMaxPool with one channel."""
+    return {
+        "NumChannels": 1, "PE": 1, "ImgDim": list(image), "KernelDim": list(kernel),
+        "Stride": list(stride), "Padding": list(padding), "OutDim": list(out),
+        "inputDataType": datatype,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("case", all_cases())
+def test_case_declares_what_golden_gives(case: Case) -> None:
+    """Shapes and datatypes of the op are those of the golden's outputs, for extremes too."""
+    op = case_op(case)
+    op.verify_node()
+    kernel = import_module(f"andpop.hw.kernels.{op.module}.golden")
+    frames = [case.random_frame(np.random.default_rng(5)), *case.worst_frames()]
+    for frame in frames:
+        outputs = kernel.run(frame, case.attrs)
+        assert len(outputs) == len(case.output_types)
+        for i, (value, datatype) in enumerate(zip(outputs, case.output_types, strict=True)):
+            low, high = limits(*type_format(datatype))
+            assert value.dtype == np.int64
+            assert value.min() >= low and value.max() <= high
+            assert op.get_output_datatype(i).name == datatype
+            assert tuple(op.get_normal_output_shape(i)) == value.shape
+            folded = op.get_folded_output_shape(i)
+            assert math.prod(folded) == value.size
+            assert folded[-1] * op.get_output_datatype(i).bitwidth() == op.get_outstream_width(i)
+    for i, operand in enumerate(case.operands):
+        assert tuple(op.get_normal_input_shape(i)) == operand.shape
+        assert math.prod(op.get_folded_input_shape(i)) == math.prod(operand.shape)
+
+
+@pytest.mark.parametrize("case", all_cases())
+def test_sources_exist_and_top_is_named(case: Case, tmp_path: Path) -> None:
+    op = case_op(case)
+    op.set_nodeattr("code_gen_dir_ipgen", str(tmp_path))
+    op.code_generation_ipgen(None, "xc7z020clg400-1", 10.0)
+    files = [Path(f) for f in op.get_rtl_file_list(abspath=True)]
+    assert all(f.is_file() for f in files)
+    assert [f.name for f in files] == op.get_rtl_file_list()
+    assert "module dut (" in files[-1].read_text(encoding="ascii")
+    commands = op.code_generation_ipi()
+    assert commands[-1] == "create_bd_cell -type module -reference dut dut"
+    assert len(commands) == len(files) + 1
+    estimate = op.node_res_estimation("xc7z020clg400-1")
+    assert estimate["LUT"] > 0 and estimate["DSP"] == 0
+
+
+@pytest.mark.parametrize("case", import_module("andpop.hw.kernels.stream_max_pool.cases").FULL)
+def test_max_pool_equals_plain_loops(case: Case) -> None:
+    """The windows clipped at the picture's edge, without any border value."""
+    x = case.random_frame(np.random.default_rng(9))[0]
+    (got,) = golden("stream_max_pool", [x], **case.attrs)
+    top, left, _, _ = case.attrs["Padding"]
+    (ky, kx), (sy, sx) = case.attrs["KernelDim"], case.attrs["Stride"]
+    height, width = case.attrs["ImgDim"]
+    for oy, ox in np.ndindex(*case.attrs["OutDim"]):
+        rows = range(max(0, oy * sy - top), min(height, oy * sy - top + ky))
+        columns = range(max(0, ox * sx - left), min(width, ox * sx - left + kx))
+        window = [x[0, y, z] for y in rows for z in columns]
+        assert np.array_equal(got[0, oy, ox], np.max(window, axis=0)), (oy, ox)
+
+
+def test_max_pool_border_never_wins() -> None:
+    x = np.full((1, 2, 2, 1), -128)
+    attrs = pool_attrs((2, 2), (3, 3), (2, 2), (1, 1, 1, 1), (1, 1))
+    assert golden("stream_max_pool", [x], **attrs)[0].tolist() == [[[[-128]]]]
+    attrs["inputDataType"] = "BINARY"
+    assert golden("stream_max_pool", [x * 0], **attrs)[0].tolist() == [[[[0]]]]
+
+
+def test_max_pool_takes_any_batch() -> None:
+    x = np.arange(2 * 4 * 4).reshape(2, 4, 4, 1)
+    attrs = pool_attrs((4, 4), (2, 2), (2, 2), (0, 0, 0, 0), (2, 2))
+    (y,) = golden("stream_max_pool", [x], **attrs)
+    assert y[..., 0].tolist() == [[[5, 7], [13, 15]], [[21, 23], [29, 31]]]
+
+
+@pytest.mark.parametrize(
+    "attrs",
+    [
+        pool_attrs((4, 4), (2, 2), (2, 2), (0, 0, 0, 0), (2, 3)),
+        pool_attrs((4, 4), (2, 2), (2, 2), (2, 0, 0, 0), (3, 2)),
+        pool_attrs((4, 4), (5, 5), (1, 1), (0, 0, 0, 0), (0, 0)),
+    ],
+)
+def test_max_pool_refuses_impossible_geometry(attrs: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="dut: found Axis.*expected out="):
+        rtl_op("StreamMaxPool", **attrs).verify_node()
+
+
+def test_max_pool_cycles_at_stride_two_are_the_input_words() -> None:
+    attrs = pool_attrs((112, 112), (3, 3), (2, 2), (1, 1, 1, 1), (56, 56))
+    assert rtl_op("StreamMaxPool", **attrs).get_exp_cycles() == 112 * 112
+
+
+def test_shuffle_concat_interleaves_channels() -> None:
+    left, right = [[[[1, 2, 3]]]], [[[[10, 20, 30]]]]
+    attrs = {"NumChannels": 3, "PE": 1, "inputDataType": "INT8", "numInputVectors": [1, 1, 1]}
+    (y,) = golden("shuffle_concat", [left, right], **attrs)
+    assert y.tolist() == [[[[1, 10, 2, 20, 3, 30]]]]
+
+
+def test_shuffle_concat_is_concat_then_shuffle_of_two_groups() -> None:
+    rng = np.random.default_rng(1)
+    left, right = rng.integers(-128, 128, (2, 3, 4, 5, 6))
+    joined = np.concatenate([left, right], axis=-1)
+    shuffled = joined.reshape(3, 4, 5, 2, 6).swapaxes(-1, -2).reshape(3, 4, 5, 12)
+    assert np.array_equal(golden("shuffle_concat", [left, right])[0], shuffled)
+
+
+def test_split_undoes_concat() -> None:
+    x = np.arange(2 * 3 * 10).reshape(2, 3, 10)
+    parts = golden("streaming_split", [x], ChannelsPerStream=[2, 5, 3])
+    assert [p.shape[-1] for p in parts] == [2, 5, 3]
+    assert np.array_equal(np.concatenate(parts, axis=-1), x)
+
+
+@pytest.mark.parametrize("channels", [[3, 4], [6], [0, 6]])
+def test_split_refuses_channels_that_fill_no_words(channels: list[int]) -> None:
+    attrs = {"SIMD": 2, "ChannelsPerStream": channels, "inputDataType": "INT8"}
+    op = rtl_op("StreamingSplit", outputs=len(channels), numInputVectors=[1, 2, 2], **attrs)
+    with pytest.raises(ValueError, match="dut: found ChannelsPerStream.*SIMD=2"):
+        op.verify_node()
+
+
+def test_duplicates_do_not_share_memory() -> None:
+    first, second = golden("duplicate_streams", [[[1, 2]]], NumOutputStreams=2)
+    first[:] = 0
+    assert second.tolist() == [[1, 2]]
+
+
+def test_global_sum_by_hand() -> None:
+    x = np.array([[[[1, -128], [2, -128]], [[3, -128], [-7, -128]]]])
+    assert golden("global_acc_pool", [x])[0].tolist() == [[[[-1, -512]]]]
+
+
+@pytest.mark.parametrize(
+    ("target", "shift", "x", "y"),
+    [
+        ("INT8", 1, [-3, -2, -1, 0, 1, 2, 3], [-1, -1, 0, 0, 1, 1, 2]),
+        ("INT8", 6, [8191, -8192, 31, 32, -32, -33], [127, -128, 0, 1, 0, -1]),
+        ("INT8", 0, [127, 128, -128, -129], [127, 127, -128, -128]),
+        ("UINT4", 2, [-1, -3, 57, 58, 61, 62], [0, 0, 14, 15, 15, 15]),
+    ],
+)
+def test_requant_rounds_half_up_and_saturates(
+    target: str, shift: int, x: list[int], y: list[int]
+) -> None:
+    assert golden("shift_requant", [x], outputDataType=target, shift=shift)[0].tolist() == y
+
+
+def test_argmax_ties_give_the_lowest_index() -> None:
+    scores = [[[[3, 5, 5, 1]]], [[[-9, -9, -9, -9]]], [[[0, 0, 0, 1]]]]
+    (y,) = golden("label_select", [scores], K=1)
+    assert y[:, 0, 0, 0].tolist() == [1, 0, 3]
+
+
+def test_label_select_refuses_top_k() -> None:
+    with pytest.raises(ValueError, match="found K=2"):
+        golden("label_select", [[[1, 2]]], K=2)
+    op = rtl_op(
+        "LabelSelect", Labels=4, PE=1, K=2, inputDataType="INT8", outputDataType="UINT8",
+        numInputVectors=[1, 1, 1],
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="dut: found K=2"):
+        op.verify_node()
+
+
+@pytest.mark.parametrize(
+    "kernel", ["duplicate_streams", "global_acc_pool", "label_select", "streaming_split"]
+)
+def test_golden_equals_finns_own_op(kernel: str) -> None:
+    """Where FINN has the abstract op, its own execution gives the same numbers."""
+    register()
+    for case in import_module(f"andpop.hw.kernels.{kernel}.cases").FULL:
+        frame = case.random_frame(np.random.default_rng(3))
+        outputs = [f"y{i}" for i in range(len(case.output_types))]
+        node = helper.make_node(
+            case.op_type,
+            ["x0"],
+            outputs,
+            domain="finn.custom_op.fpgadataflow",
+            backend="fpgadataflow",
+            **case.attrs,
+        )
+        op = getCustomOp(node)
+        context = {"x0": frame[0].astype(np.float32)}
+        for i, name in enumerate(outputs):
+            context[name] = np.zeros(op.get_normal_output_shape(i), dtype=np.float32)
+        op.execute_node(context, None)
+        for name, expected in zip(outputs, golden(kernel, frame, **case.attrs), strict=True):
+            assert np.array_equal(context[name], expected), case.name
+
+
+def test_ops_refuse_values_that_are_not_integers() -> None:
+    op = rtl_op(
+        "ShiftRequant", NumChannels=2, PE=1, numInputVectors=[1], inputDataType="INT8",
+        outputDataType="INT8", shift=1,
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="dut: input x0 holds values that are not integers"):
+        op.execute_node({"x0": np.array([[0.5, 1.0]])}, None)
+
+
+@pytest.mark.parametrize(
+    ("style", "depth", "lanes", "block"),
+    [
+        ("auto", 64, 100, False),
+        ("auto", 256, 4, False),
+        ("auto", 257, 4, True),
+        ("block", 2, 1, True),
+        ("distributed", 9000, 4, False),
+    ],
+)
+def test_fifo_memory_follows_style_and_size(
+    style: str, depth: int, lanes: int, block: bool
+) -> None:
+    op = rtl_op(
+        "StreamingFIFO", depth=depth, folded_shape=[1, 4, 1, lanes], normal_shape=[1, 4, lanes],
+        dataType="INT8", ram_style=style,
+    )  # fmt: skip
+    assert op.rtl_parameters()["BlockRam"] == int(block)
+    assert (op.bram_estimation("") > 0) is block
+
+
+@pytest.mark.parametrize(("key", "value"), [("depth", 1), ("ram_style", "ultra")])
+def test_fifo_refuses_what_the_rtl_lacks(key: str, value: int | str) -> None:
+    attrs = {"depth": 8, "folded_shape": [1, 1, 1], "normal_shape": [1, 1], "dataType": "INT8"}
+    with pytest.raises(ValueError, match=f"dut: found {key} {value}"):
+        rtl_op("StreamingFIFO", **{**attrs, key: value}).verify_node()
+
+
+def test_memory_costs_by_hand() -> None:
+    assert lutram_luts(32, 6) == 4
+    assert lutram_luts(64, 3) == 4
+    assert lutram_luts(33, 4) == 8
+    assert lutram_luts(128, 3) == 8 + 3
+    assert bram18_blocks(512, 36) == 1
+    assert bram18_blocks(513, 36) == 2
+    assert bram18_blocks(4096, 4) == 1
+    assert bram18_blocks(10000, 8) == 5
+
+
+def test_stream_words() -> None:
+    stream = Stream("INT4", (1, 2, 3, 6), 2)
+    assert (stream.folded, stream.words, stream.width) == ((1, 2, 3, 3, 2), 18, 8)
