@@ -454,7 +454,9 @@ class Model:
         self._set, self._get = self._lib.andpop_set, self._lib.andpop_get
         self._set.argtypes = self._get.argtypes = [ctypes.c_void_p, ctypes.c_int, words]
         self._set.restype = self._get.restype = None
-        self._lib.andpop_eval.argtypes = [ctypes.c_void_p, ctypes.c_uint64]
+        for name in ("andpop_eval", "andpop_wait"):
+            getattr(self._lib, name).argtypes = [ctypes.c_void_p, ctypes.c_uint64]
+            getattr(self._lib, name).restype = None
         self._lib.andpop_destroy.argtypes = [ctypes.c_void_p]
         self.ports = {p["name"]: Port(**p) for p in json.loads(self._lib.andpop_ports())}
         self._buffers = {p: (ctypes.c_uint32 * -(-q.width // 32))() for p, q in self.ports.items()}
@@ -491,6 +493,10 @@ class Model:
         self._lib.andpop_eval(self._sim, picoseconds)
         self._check()
 
+    def wait(self, picoseconds: int) -> None:
+        """Let time pass without evaluating anything: no input has changed."""
+        self._lib.andpop_wait(self._sim, picoseconds)
+
     def step(self, cycles: int = 1) -> None:
         """Run clock cycles of 10 ns on ``ap_clk`` (or ``clk_i``): rise, fall."""
         function = self._lib.andpop_step
@@ -499,7 +505,13 @@ class Model:
         self._check()
 
     def open_vcd(self, path: str | Path) -> None:
-        """Write waveforms from now on; the build must have been made with ``trace``."""
+        """Write waveforms from now on.
+
+        Raises:
+            SimulationError: the model was built without ``trace``.
+        """
+        if not hasattr(self._lib, "andpop_vcd_open"):
+            raise SimulationError(f"{path}: the model has no waveforms; build it with trace=True")
         self._lib.andpop_vcd_open.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
         self._lib.andpop_vcd_open(self._sim, os.fsencode(path))
 
