@@ -19,10 +19,6 @@ from .grid import EpilogueFormat
 from .quantizers import BinaryAct, Requant
 
 
-def _column(v: Tensor) -> Tensor:
-    return v.view(-1, 1, 1)
-
-
 def _shift_right(v: Tensor, shift: int) -> Tensor:
     """Multiply by 2**-shift; no operation at all for 0."""
     return v * 2.0**-shift if shift else v
@@ -46,14 +42,15 @@ class _Frozen(nn.Module):
         """Fill the buffers, same names and shapes as at construction."""
         self.shifts.copy_(torch.tensor(shifts))
         for name, value in buffers.items():
-            self.get_buffer(name).copy_(value.detach())
+            buffer = self.get_buffer(name)
+            buffer.copy_(value.detach().view(buffer.shape))
         self.refresh()
 
 
 class IntegerEpilogue(_Frozen):
     """``grid.epilogue`` in exportable operations.
 
-    Buffers ``m, b, zeta, slope, eta`` (C,) and ``shifts`` = accumulator, shortcut, pre.
+    Buffers ``m, b, zeta, slope, eta`` (C, 1, 1) and ``shifts`` = accumulator, shortcut, pre.
     """
 
     m: Tensor
@@ -65,7 +62,7 @@ class IntegerEpilogue(_Frozen):
     def __init__(self, channels: int) -> None:
         super().__init__(3)
         for name in ("m", "b", "zeta", "slope", "eta"):
-            self.register_buffer(name, torch.zeros(channels))
+            self.register_buffer(name, torch.zeros(channels, 1, 1))
         self.round_acc = Requant(0, ACC_BITS)
         self.round_pre = Requant(0, PRE_BITS)
         self.round_out = Requant(0, 8)
@@ -85,19 +82,20 @@ class IntegerEpilogue(_Frozen):
 
     def params(self) -> Tensor:
         """Return the (5, C) rows m, b, zeta, slope, eta."""
-        return torch.stack((self.m, self.b, self.zeta, self.slope, self.eta))
+        rows = (self.m, self.b, self.zeta, self.slope, self.eta)
+        return torch.stack([row.flatten() for row in rows])
 
     def forward(self, acc: Tensor, shortcut: Tensor | None) -> Tensor:
         """Return INT8 codes (N, C, H, W) of integer accumulators and INT8 shortcut codes."""
         fmt = self.format
         if fmt.acc_shift:
             acc = self.round_acc(_shift_right(acc, fmt.acc_shift))
-        y = acc * _column(self.m) + _column(self.b)
+        y = acc * self.m + self.b
         if shortcut is not None:
             y = y + shortcut * 2.0**fmt.shortcut_shift
-        u = self.round_pre(_shift_right(y, fmt.pre_shift)) - _column(self.zeta)
-        negative = torch.floor(u * _column(self.slope) * 2.0**-fmt.slope_shift)
-        v = torch.where(u >= 0, u, negative) + _column(self.eta)
+        u = self.round_pre(_shift_right(y, fmt.pre_shift)) - self.zeta
+        negative = torch.floor(u * self.slope * 2.0**-fmt.slope_shift)
+        v = torch.where(u >= 0, u, negative) + self.eta
         out: Tensor = self.round_out(_shift_right(v, fmt.out_shift))
         return out
 
@@ -105,7 +103,7 @@ class IntegerEpilogue(_Frozen):
 class IntegerBinaryBlock(nn.Module):
     """RSign by comparison, border of -1, +-1 convolution, epilogue.
 
-    Buffers ``threshold`` (C_in,) INT8 codes and ``weight`` (C_out, C_in, k, k) of +-1.
+    Buffers ``threshold`` (C_in, 1, 1) INT8 codes and ``weight`` (C_out, C_in, k, k) of +-1.
     """
 
     threshold: Tensor
@@ -115,14 +113,14 @@ class IntegerBinaryBlock(nn.Module):
         super().__init__()
         self.stride = stride
         self.border = kernel // 2
-        self.register_buffer("threshold", torch.zeros(in_channels))
+        self.register_buffer("threshold", torch.zeros(in_channels, 1, 1))
         self.register_buffer("weight", torch.ones(out_channels, in_channels, kernel, kernel))
         self.sign = QuantIdentity(act_quant=BinaryAct, return_quant_tensor=False)
         self.epilogue = IntegerEpilogue(out_channels)
 
     def forward(self, x: Tensor, shortcut: Tensor | None = None) -> Tensor:
         """INT8 codes (N, C_in, H, W) -> INT8 codes (N, C_out, H', W')."""
-        s = self.sign(x - _column(self.threshold))
+        s = self.sign(x - self.threshold)
         if self.border:
             s = F.pad(s, (self.border,) * 4, value=-1.0)
         acc = F.conv2d(s, self.weight, stride=self.stride)

@@ -166,7 +166,7 @@ class BinaryBlock(nn.Module):
             conv.in_channels, conv.out_channels, conv.kernel_size[0], self.stride
         )
         codes = fn.snap_threshold(self.threshold.detach()) * 2.0**fn.STREAM_FRAC
-        block.threshold.copy_(codes)
+        block.threshold.copy_(codes.view(-1, 1, 1))
         block.weight.copy_(conv.quant_weight().value.detach())
         self.epilogue.frozen_into(block.epilogue, 0, 0)
         return block

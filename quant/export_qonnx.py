@@ -1,0 +1,320 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The only door to ONNX: a frozen network in, one self-contained QONNX file out.
+
+All tensors of the file are integer codes in float32 containers: pixels (UINT8), stream codes
+(INT8), accumulators. Constants are the integers of the checkpoint; only the factors 2**-shift are
+not whole. One 1-bit block, nodes in order (``Sub`` etc. have the constant second)::
+
+    x -> Sub(threshold) -> BipolarQuant(scale 1) [-> Pad(-1)] -> Conv(weight +-1, pads 0) -> acc
+    acc -> Mul(m) -> Add(b) [-> Add(Mul(shortcut, 2**k))] [-> Mul(2**-g)] -> Add(1/2)
+        -> Quant(FLOOR, scale 1, 14 bits) = t -> Sub(zeta) = u
+    u -> Mul(slope) -> Mul(2**-6) -> Floor = n;  GreaterOrEqual(u, 0) -> Where(_, u, n)
+      -> Add(eta) -> Mul(2**-4) -> Add(1/2) -> Quant(FLOOR, scale 1, 8 bits)
+
+with k = shortcutShift, g = preShift (no Mul where g = 0). conv1 and conv5 are
+``Conv(integer weight) [-> Mul(2**-accShift) -> Add(1/2) -> Quant(FLOOR, scale 1, 16 bits)]`` and
+then the same from ``Mul(m)``. The tail is ``ReduceSum -> Mul(2**-r) -> Add(1/2) -> Quant(8 bits)
+-> Gemm(weight, bias) -> Mul(logit step)``; everything before the last ``Mul`` is an integer.
+Concat with shuffle is ``Concat -> Reshape(n,2,c,h,w) -> Transpose(0,2,1,3,4) -> Reshape``; split is
+``Split`` on axis 1.
+
+Nodes and tensors are named after the module that made them. The file carries ONNX function bodies
+for Quant and BipolarQuant, so that ONNX Runtime executes it too.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import io
+import logging
+import os
+import re
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from brevitas.export import export_qonnx
+from onnx import helper, numpy_helper
+from torch import nn
+
+from .exact import exact_eval
+from .grid import FLOAT32_EXACT_BITS, accumulator_bounds, limits, shift_round
+from .integer import (
+    IntegerBinaryBlock,
+    IntegerClassifier,
+    IntegerEpilogue,
+    IntegerFixedPointBlock,
+)
+
+QONNX_DOMAIN = "qonnx.custom_op.general"
+INPUT_NAME = "picture"
+OUTPUT_NAME = "logits"
+MOVES = ("MaxPool", "Pad", "Split", "Concat", "Reshape", "Transpose")
+"""Ops that pass integers on without changing their datatype."""
+EXACT_LIMIT = 1 << FLOAT32_EXACT_BITS
+
+
+class ExportError(ValueError):
+    """A network that cannot be exported exactly."""
+
+
+def export(net: nn.Module, height: int, width: int, channels: int, path: Path) -> None:
+    """Write a frozen network as QONNX.
+
+    Args:
+        net: frozen network (``net.frozen`` is True).
+        height: rows of the input picture.
+        width: columns of the input picture.
+        channels: channels of the input picture.
+        path: file to write; replaced only when the new file is complete.
+
+    Raises:
+        ExportError: the network is not frozen, holds an average pool, or a sum could exceed
+            2**24.
+    """
+    if not getattr(net, "frozen", False):
+        raise ExportError("export: found a network that is not frozen; call freeze() before")
+    for name, module in net.named_modules():
+        if type(module).__name__ == "AveragePool":
+            raise ExportError(
+                f"{name}: found an average pool, supported is pool='max' only (it has no exact "
+                "hardware counterpart); train and export the network with pool='max'"
+            )
+    check_bounds(net, height, width)
+    proto = _trace(net, torch.zeros(1, channels, height, width))
+    _finish(proto)
+    _rename(proto.graph)
+    _annotate(proto.graph)
+    onnx.checker.check_model(proto)
+    _write(proto, path)
+
+
+def check_bounds(net: nn.Module, height: int, width: int) -> None:
+    """Refuse a frozen network one of whose sums could leave the integers float32 holds exactly.
+
+    Args:
+        net: frozen network.
+        height: rows of the input picture.
+        width: columns of the input picture.
+
+    Raises:
+        ExportError: names the layer, the quantity and the bound.
+    """
+    for name, module in net.named_modules():
+        if isinstance(module, IntegerBinaryBlock):
+            _check_block(name, module.weight, -1, 1, module.epilogue)
+        elif isinstance(module, IntegerFixedPointBlock):
+            low, high = (0, 255) if name == "conv1" else limits(8)
+            _check_block(name, module.weight, low, high, module.epilogue)
+        elif isinstance(module, IntegerClassifier):
+            low, high = limits(8)
+            # The last map is never larger than the picture.
+            _check(name, "pool sum", -low * height * width // 32**2)
+            weight = module.weight.numpy().astype(np.int64)
+            bias = module.bias.numpy().astype(np.int64)
+            worst = accumulator_bounds(weight.T, low, high, bias)
+            _check(name, "logit", int(np.abs(worst).max()))
+
+
+def _check_block(
+    name: str, weight: torch.Tensor, low: int, high: int, epilogue: IntegerEpilogue
+) -> None:
+    """Bound every intermediate of one block from its actual weights."""
+    matrix = weight.numpy().astype(np.int64).reshape(weight.shape[0], -1).T
+    ends = np.stack(accumulator_bounds(matrix, low, high))
+    _check(name, "accumulator", int(np.abs(ends).max()))
+    fmt = epilogue.format
+    if fmt.acc_shift:
+        ends = np.clip(shift_round(ends, fmt.acc_shift), *limits(fmt.acc_bits))
+    m, b = (row.astype(np.int64) for row in epilogue.params().numpy()[:2])
+    worst = np.abs(ends).max(axis=0) * np.abs(m) + np.abs(b)
+    total = int(worst.max()) + (128 << fmt.shortcut_shift)
+    _check(name, "BN with shortcut", total + (1 << fmt.pre_shift))
+
+
+def _check(name: str, what: str, worst: int) -> None:
+    if worst > EXACT_LIMIT:
+        raise ExportError(
+            f"{name}: {what} can reach {worst}, expected at most 2**{FLOAT32_EXACT_BITS}; "
+            "lower weight_bits or the width of the network"
+        )
+
+
+def _trace(net: nn.Module, example: torch.Tensor) -> onnx.ModelProto:
+    """Run the exporter, quietly."""
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), exact_eval():
+        warnings.simplefilter("ignore")
+        level = logging.root.manager.disable
+        logging.disable(logging.WARNING)
+        try:
+            file = Path(folder) / "raw.onnx"
+            with contextlib.redirect_stdout(io.StringIO()):
+                export_qonnx(
+                    net,
+                    args=(example,),
+                    export_path=str(file),
+                    dynamo=True,
+                    optimize=True,
+                    external_data=False,
+                    input_names=[INPUT_NAME],
+                    output_names=[OUTPUT_NAME],
+                )
+            return onnx.load(str(file))
+        finally:
+            logging.disable(level)
+
+
+def _scope(node: onnx.NodeProto) -> str:
+    """Return the module path a node came from, as an identifier."""
+    for entry in node.metadata_props:
+        if entry.key == "pkg.torch.onnx.name_scopes":
+            scopes = [s for s in ast.literal_eval(entry.value)[:-1] if s]
+            path = re.sub(
+                r"(\.quant)?\.act_quant\.export_handler$", "", scopes[-1] if scopes else ""
+            )
+            return path.replace(".", "_") or "net"
+    return "net"
+
+
+def _rename(graph: onnx.GraphProto) -> None:
+    """Name nodes, their outputs and their constants after the module; keep input and output.
+
+    Nodes become ``<module>_<OpType>[_<n>]``, outputs ``<node>_out``, constants ``<node>_in<i>``. A
+    constant that several nodes share is copied, so that each can be read where it is used.
+    """
+    used: dict[str, int] = {}
+    tensors: dict[str, str] = {}
+    for node in graph.node:
+        base = f"{_scope(node)}_{node.op_type}"
+        count = used.get(base, 0)
+        used[base] = count + 1
+        node.name = f"{base}_{count}" if count else base
+        del node.metadata_props[:]
+        for i, output in enumerate(node.output):
+            if output != OUTPUT_NAME:
+                tensors[output] = f"{node.name}_out{i}" if i else f"{node.name}_out"
+    constants = {c.name: c for c in graph.initializer}
+    del graph.initializer[:]
+    for node in graph.node:
+        for i, name in enumerate(node.input):
+            constant = constants.get(name)
+            if constant is None:
+                node.input[i] = tensors.get(name, name)
+                continue
+            copy = graph.initializer.add()
+            copy.CopyFrom(constant)
+            copy.name = f"{node.name}_in{i}"
+            node.input[i] = copy.name
+        node.output[:] = [tensors.get(t, t) for t in node.output]
+    for value in graph.value_info:
+        value.name = tensors.get(value.name, value.name)
+
+
+def _annotate(graph: onnx.GraphProto) -> None:
+    """Declare the QONNX datatypes: picture, weights, accumulators, quantised tensors."""
+    values = {c.name: numpy_helper.to_array(c) for c in graph.initializer}
+    types = {INPUT_NAME: "UINT8"}
+    for node in graph.node:
+        if node.op_type in ("Conv", "Gemm"):
+            weight = values[node.input[1]]
+            bipolar = bool((np.abs(weight) == 1).all())
+            types[node.input[1]] = "BIPOLAR" if bipolar else "INT8"
+            types[node.output[0]] = "INT32"
+        elif node.op_type == "Quant":
+            types[node.output[0]] = f"INT{int(values[node.input[3]])}"
+        elif node.op_type == "BipolarQuant":
+            types[node.output[0]] = "BIPOLAR"
+        elif node.op_type in MOVES:
+            for output in node.output:
+                types[output] = types[node.input[0]]
+    for name, datatype in types.items():
+        annotation = graph.quantization_annotation.add()
+        annotation.tensor_name = name
+        entry = annotation.quant_parameter_tensor_names.add()
+        entry.key, entry.value = "finn_datatype", datatype
+
+
+def _quant_function() -> onnx.FunctionProto:
+    """Signed, non-narrow Quant that rounds by FLOOR."""
+    nodes = [
+        helper.make_node("Div", ["x", "scale"], ["scaled"]),
+        helper.make_node("Add", ["scaled", "zero_point"], ["shifted"]),
+        helper.make_node("Floor", ["shifted"], ["floored"]),
+        helper.make_node("Constant", [], ["one"], value_float=1.0),
+        helper.make_node("Constant", [], ["two"], value_float=2.0),
+        helper.make_node("Sub", ["bits", "one"], ["magnitude_bits"]),
+        helper.make_node("Pow", ["two", "magnitude_bits"], ["half_range"]),
+        helper.make_node("Neg", ["half_range"], ["low"]),
+        helper.make_node("Sub", ["half_range", "one"], ["high"]),
+        helper.make_node("Max", ["floored", "low"], ["raised"]),
+        helper.make_node("Min", ["raised", "high"], ["clipped"]),
+        helper.make_node("Sub", ["clipped", "zero_point"], ["centred"]),
+        helper.make_node("Mul", ["centred", "scale"], ["y"]),
+    ]
+    return helper.make_function(
+        QONNX_DOMAIN,
+        "Quant",
+        ["x", "scale", "zero_point", "bits"],
+        ["y"],
+        nodes,
+        [helper.make_opsetid("", 20)],
+        ["signed", "narrow", "rounding_mode"],
+    )
+
+
+def _bipolar_function() -> onnx.FunctionProto:
+    """Sign with +1 at 0, times scale."""
+    nodes = [
+        helper.make_node("Constant", [], ["zero"], value_float=0.0),
+        helper.make_node("GreaterOrEqual", ["x", "zero"], ["positive"]),
+        helper.make_node("Neg", ["scale"], ["negative"]),
+        helper.make_node("Where", ["positive", "scale", "negative"], ["y"]),
+    ]
+    return helper.make_function(
+        QONNX_DOMAIN, "BipolarQuant", ["x", "scale"], ["y"], nodes, [helper.make_opsetid("", 20)]
+    )
+
+
+def _finish(proto: onnx.ModelProto) -> None:
+    """Check what the exporter produced, drop its notes and add the function bodies."""
+    graph = proto.graph
+    constants = {c.name for c in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Quant":
+            found = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+            expected = {"signed": 1, "narrow": 0, "rounding_mode": b"FLOOR"}
+            if found != expected:
+                raise ExportError(f"{node.name}: found Quant {found}, expected {expected}")
+        if constants.issuperset(node.input):
+            raise ExportError(f"{node.name}: found a constant {node.op_type}, expected it folded")
+        node.doc_string = ""
+    kept = [i for i in graph.input if i.name not in constants]
+    values = [v for v in graph.value_info if v.name not in constants]
+    for field, items in ((graph.input, kept), (graph.value_info, values)):
+        del field[:]
+        field.extend(items)
+    for item in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        del item.metadata_props[:]
+    del graph.metadata_props[:]
+    del proto.metadata_props[:]
+    graph.name = "andpop"
+    proto.producer_name = "andpop"
+    proto.producer_version = ""
+    del proto.functions[:]
+    proto.functions.extend([_quant_function(), _bipolar_function()])
+
+
+def _write(proto: onnx.ModelProto, path: Path) -> None:
+    """Write one file atomically."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(proto.SerializeToString())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
