@@ -25,7 +25,7 @@ ISA_VARIABLE = "ANDPOP_ISA"
 
 MAX_THREADS = 1024
 
-_DTYPES = {"u8": np.dtype(np.uint8), "i8": np.dtype(np.int8), "i32": np.dtype(np.int32)}
+_DTYPES: dict[str, npt.DTypeLike] = {"u8": np.uint8, "i8": np.int8, "i32": np.int32}
 
 
 def instruction_sets() -> list[str]:
@@ -112,7 +112,7 @@ class Engine:
         classes, logits = self._run(encoded, count, wanted, threads)
         return (
             self._decode(wanted[0], classes).reshape(count),
-            self._decode(wanted[1], logits).reshape(count, -1),
+            self._decode(wanted[1], logits).reshape(count, self.plan.tensors[wanted[1]].channels),
         )
 
     def intermediates(

@@ -113,6 +113,11 @@ class Geometry:
         room = self.width + self.pad_left + self.pad_right
         return (room - self.dilation_x * (self.kernel_x - 1) - 1) // self.stride_x + 1
 
+    def padded(self, padding: list[int]) -> Geometry:
+        """Set the border [top, left, bottom, right]; returns itself."""
+        self.pad_top, self.pad_left, self.pad_bottom, self.pad_right = padding
+        return self
+
     def attributes(self) -> dict[str, int]:
         """The attributes of a plan step."""
         return {name: int(getattr(self, name)) for name in packed.GEOMETRY}
@@ -331,8 +336,7 @@ def _identity(p: _Packer, node: Node) -> None:
 def _padding_geometry(p: _Packer, node: Node, index: int) -> Geometry:
     size = node.ints("ImgDim", 2)
     _picture(p, node, index, size)
-    top, left, bottom, right = node.ints("Padding", 4)
-    return Geometry(*size, pad_top=top, pad_left=left, pad_bottom=bottom, pad_right=right)
+    return Geometry(*size).padded(node.ints("Padding", 4))
 
 
 def _set_window(node: Node, geometry: Geometry) -> None:
@@ -500,8 +504,8 @@ def _int_mvu(p: _Packer, node: Node) -> None:
         raise ModelError(f"{node.where}: its partial sums do not fit 32 bits")
     padded = np.zeros(round_up(outputs, packed.INT_LANES), dtype=np.int32)
     padded[:outputs] = bias
-    constants = {"weights": pack_bytes(weights), "bias": padded}
-    p.step("int_convolution", node.name, [index], [out], geometry.attributes(), constants)
+    packed_weights: dict[str, npt.NDArray[Any]] = {"weights": pack_bytes(weights), "bias": padded}
+    p.step("int_convolution", node.name, [index], [out], geometry.attributes(), packed_weights)
     p.finish(node, out)
 
 
@@ -645,14 +649,11 @@ def _stream_max_pool(p: _Packer, node: Node) -> None:
     source = p.at(index)
     size = node.ints("ImgDim", 2)
     _picture(p, node, index, size)
-    top, left, bottom, right = node.ints("Padding", 4)
     kernel = node.ints("KernelDim", 2)
     stride = node.ints("Stride", 2)
     if min(stride) < 1:
         raise ModelError(f"{node.where}: found Stride {stride}, expected 1 or more")
-    geometry = Geometry(
-        *size, *kernel, *stride, pad_top=top, pad_left=left, pad_bottom=bottom, pad_right=right
-    )
+    geometry = Geometry(*size, *kernel, *stride).padded(node.ints("Padding", 4))
     out_size = [geometry.out_height, geometry.out_width]
     if node.ints("OutDim", 2) != out_size:
         raise ModelError(f"{node.where}: found OutDim {node.get('OutDim')}, expected {out_size}")

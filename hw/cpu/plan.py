@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The packed model file: its layout, and the checks that make a plan safe to run.
 
-A ``.andpop`` file is a safetensors container. Its metadata hold ``format``, ``version`` and one
-JSON document ``plan``: tensors, steps, inputs, outputs and the card. Its tensors are the
-constants of the steps, already in the order in which the kernels of ``src/kernels.hpp`` read
-them. The C++ engine trusts a plan that passed ``Plan.check``; nothing else may reach it.
+A ``.andpop`` file is a safetensors container. Its metadata hold one entry, ``andpop``: a JSON
+object of ``format``, ``version`` and ``plan`` (tensors, steps, inputs, outputs, card). Its tensors
+are the constants of the steps, already in the order in which the kernels of ``src/kernels.hpp``
+read them. The same graph and card give the same bytes. The C++ engine trusts a plan that passed
+``Plan.check``; nothing else may reach it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from safetensors.numpy import save
 
 from ...quant import grid
 
+METADATA = "andpop"
 FORMAT = "andpop-packed"
 VERSION = 1
 SUFFIX = ".andpop"
@@ -533,8 +535,8 @@ def write(path: Path, plan: Plan, constants: Mapping[str, npt.NDArray[Any]]) -> 
         OSError: the folder cannot be written.
     """
     plan.check(constants)
-    metadata = {"format": FORMAT, "version": str(VERSION), "plan": json.dumps(asdict(plan))}
-    data = save({name: np.ascontiguousarray(a) for name, a in constants.items()}, metadata)
+    header = json.dumps({"format": FORMAT, "version": VERSION, "plan": asdict(plan)})
+    data = save({n: np.ascontiguousarray(a) for n, a in constants.items()}, {METADATA: header})
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -564,8 +566,7 @@ def read(path: Path) -> tuple[Plan, dict[str, npt.NDArray[Any]]]:
         raise ModelError(f"{path}: found {size} bytes, expected at most {MAX_FILE_BYTES}")
     try:
         with safe_open(str(path), framework="np") as file:
-            metadata = file.metadata() or {}
-            _check_metadata(path, metadata)
+            document = _header(path, file.metadata() or {})
             constants = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except ModelError:
         raise
@@ -576,7 +577,7 @@ def read(path: Path) -> tuple[Plan, dict[str, npt.NDArray[Any]]]:
             "written by andpop build"
         ) from error
     try:
-        plan = _parse(json.loads(metadata["plan"]))
+        plan = _parse(document)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ModelError(f"{path}: its plan cannot be read ({error}); pack it again") from error
     try:
@@ -586,19 +587,25 @@ def read(path: Path) -> tuple[Plan, dict[str, npt.NDArray[Any]]]:
     return plan, constants
 
 
-def _check_metadata(path: Path, metadata: Mapping[str, str]) -> None:
-    if metadata.get("format") != FORMAT:
+def _header(path: Path, metadata: Mapping[str, str]) -> Any:
+    """Return the plan's JSON after checking format and version."""
+    try:
+        header = json.loads(metadata.get(METADATA, "{}"))
+    except (ValueError, RecursionError) as error:
         raise ModelError(
-            f"{path}: found format {metadata.get('format')!r}, expected {FORMAT!r}; "
+            f"{path}: its header is no JSON ({error}); pack the model again"
+        ) from error
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise ModelError(
+            f"{path}: no packed model, expected format {FORMAT!r} in its header; "
             "checkpoints and graphs are packed by andpop build"
         )
-    if metadata.get("version") != str(VERSION):
+    if header.get("version") != VERSION:
         raise ModelError(
-            f"{path}: found packed version {metadata.get('version')!r}, expected '{VERSION}'; "
+            f"{path}: found packed version {header.get('version')!r:.40}, expected {VERSION}; "
             "pack the model again with this version of andpop"
         )
-    if "plan" not in metadata:
-        raise ModelError(f"{path}: its metadata hold no plan; pack the model again")
+    return header.get("plan")
 
 
 def _parse(document: Any) -> Plan:

@@ -1,0 +1,346 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Dataflow graphs built by hand with random integers: single blocks, units, whole networks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from andpop.quant.grid import accumulator_bounds, signed_bits
+from onnx import TensorProto, helper
+
+IntArray = npt.NDArray[np.int64]
+DOMAIN = "finn.custom_op.fpgadataflow"
+
+
+class GraphBuilder:
+    """Adds the nodes of docs/03_reference/dataflow.md one by one, tensors named t0, t1, ..."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.nodes: list[onnx.NodeProto] = []
+        self.inputs: list[str] = []
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.types: dict[str, str] = {}
+        self.initializers: dict[str, IntArray] = {}
+
+    def tensor(self, shape: Sequence[int], datatype: str) -> str:
+        """Declare a tensor."""
+        name = f"t{len(self.shapes)}"
+        self.shapes[name], self.types[name] = tuple(shape), datatype
+        return name
+
+    def input(self, shape: Sequence[int], datatype: str) -> str:
+        """Declare a graph input."""
+        name = self.tensor(shape, datatype)
+        self.inputs.append(name)
+        return name
+
+    def constant(self, values: IntArray) -> str:
+        """Add an initializer."""
+        name = f"w{len(self.initializers)}"
+        self.initializers[name] = values
+        return name
+
+    def node(
+        self,
+        op: str,
+        inputs: Sequence[str],
+        outputs: Sequence[tuple[Sequence[int], str]],
+        **attrs: Any,
+    ) -> list[str]:
+        """Add a node; ``outputs`` are (shape, datatype)."""
+        names = [self.tensor(*o) for o in outputs]
+        self.nodes.append(
+            helper.make_node(op, inputs, names, f"{op}_{len(self.nodes)}", domain=DOMAIN, **attrs)
+        )
+        return names
+
+    def vectors(self, x: str) -> list[int]:
+        """numInputVectors of a tensor."""
+        return list(self.shapes[x][:-1])
+
+    def pad(self, x: str, padding: Sequence[int]) -> str:
+        """FMPadding."""
+        _, h, w, c = self.shapes[x]
+        top, left, bottom, right = padding
+        shape = (1, h + top + bottom, w + left + right, c)
+        return self.node(
+            "FMPadding", [x], [(shape, self.types[x])], ImgDim=[h, w], Padding=list(padding),
+            NumChannels=c, SIMD=1, inputDataType=self.types[x],
+        )[0]  # fmt: skip
+
+    def windows(
+        self, x: str, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int] = (1, 1)
+    ) -> str:
+        """ConvolutionInputGenerator."""
+        _, h, w, c = self.shapes[x]
+        out = [
+            (n - d * (k - 1) - 1) // s + 1
+            for n, k, s, d in zip((h, w), kernel, stride, dilation, strict=True)
+        ]
+        shape = (1, *out, kernel[0] * kernel[1] * c)
+        return self.node(
+            "ConvolutionInputGenerator", [x], [(shape, self.types[x])],
+            ConvKernelDim=list(kernel), Stride=list(stride), Dilation=list(dilation),
+            IFMChannels=c, IFMDim=[h, w], OFMDim=out, SIMD=1, parallel_window=0, depthwise=0,
+            inputDataType=self.types[x], outputDataType=self.types[x],
+        )[0]  # fmt: skip
+
+    def xnor(self, x: str, outputs: int, weights: IntArray | None = None) -> str:
+        """XnorMvu, random weights unless given."""
+        inputs = self.shapes[x][-1]
+        if weights is None:
+            weights = self.rng.integers(0, 2, (inputs, outputs))
+        datatype = f"INT{signed_bits(inputs)}"
+        return self.node(
+            "XnorMvu", [x, self.constant(weights)],
+            [((*self.shapes[x][:-1], outputs), datatype)],
+            MW=inputs, MH=outputs, SIMD=1, PE=1, numInputVectors=self.vectors(x),
+            outputDataType=datatype,
+        )[0]  # fmt: skip
+
+    def int_mvu(
+        self,
+        x: str,
+        outputs: int,
+        weights: IntArray | None = None,
+        bias: IntArray | None = None,
+        low: int = -127,
+        high: int = 127,
+    ) -> str:
+        """IntMvu, random weights in ``low..high`` unless given."""
+        inputs = self.shapes[x][-1]
+        if weights is None:
+            weights = self.rng.integers(low, high, (inputs, outputs), endpoint=True)
+        names = [x, self.constant(weights)]
+        if bias is not None:
+            names.append(self.constant(bias))
+        x_low, x_high = _limits(self.types[x])
+        least, most = accumulator_bounds(weights, x_low, x_high, 0 if bias is None else bias)
+        datatype = f"INT{signed_bits(max(abs(int(least.min())), abs(int(most.max()))))}"
+        return self.node(
+            "IntMvu", names, [((*self.shapes[x][:-1], outputs), datatype)],
+            MW=inputs, MH=outputs, SIMD=1, PE=1, numInputVectors=self.vectors(x),
+            inputDataType=self.types[x],
+            weightDataType=f"INT{signed_bits(int(np.abs(weights).max()))}",
+            outputDataType=datatype,
+        )[0]  # fmt: skip
+
+    def epilogue(
+        self,
+        acc: str,
+        shortcut: str | None = None,
+        params: IntArray | None = None,
+        **attrs: Any,
+    ) -> str:
+        """Epilogue; shifts and random parameters that keep the stream alive unless given."""
+        shape = self.shapes[acc]
+        channels = shape[-1]
+        bits = int(self.types[acc].removeprefix("INT"))
+        acc_shift = max(0, bits - 16)
+        values = {
+            "accShift": acc_shift, "shortcutShift": 7, "preShift": 3, "slopeShift": 6,
+            "outShift": 4, "accBits": 16, "preBits": 14, "outputDataType": "INT8", **attrs,
+        }  # fmt: skip
+        if params is None:
+            typical = 2 ** (min(bits, 16) - 3)
+            gain = max(1, min(511, (4096 << values["preShift"]) // typical))
+            params = np.stack(
+                [
+                    self.rng.integers(-gain, gain, channels, endpoint=True),
+                    self.rng.integers(-(1 << 12), 1 << 12, channels),
+                    self.rng.integers(-600, 600, channels),
+                    self.rng.integers(0, 127, channels),
+                    self.rng.integers(-600, 600, channels),
+                ]
+            )
+        inputs = [acc] if shortcut is None else [acc, shortcut]
+        return self.node(
+            "Epilogue", [*inputs, self.constant(params)], [(shape, values["outputDataType"])],
+            NumChannels=channels, PE=1, numInputVectors=self.vectors(acc),
+            accDataType=self.types[acc], hasShortcut=int(shortcut is not None), **values,
+        )[0]  # fmt: skip
+
+    def sign(self, x: str, thresholds: IntArray | None = None) -> str:
+        """Thresholding to one bit; random thresholds in the middle of an INT8 unless given."""
+        channels = self.shapes[x][-1]
+        if thresholds is None:
+            thresholds = self.rng.integers(-30, 30, (channels, 1))
+        return self.thresholds(x, thresholds, "BINARY", 0)
+
+    def thresholds(self, x: str, thresholds: IntArray, datatype: str, base: int) -> str:
+        """Thresholding."""
+        return self.node(
+            "Thresholding", [x, self.constant(thresholds)], [(self.shapes[x], datatype)],
+            NumChannels=self.shapes[x][-1], PE=1, numSteps=thresholds.shape[1],
+            inputDataType=self.types[x], weightDataType="INT9", outputDataType=datatype,
+            ActVal=base, numInputVectors=self.vectors(x),
+        )[0]  # fmt: skip
+
+    def max_pool(
+        self, x: str, kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int]
+    ) -> str:
+        """StreamMaxPool."""
+        _, h, w, c = self.shapes[x]
+        top, left, bottom, right = padding
+        out = [
+            (h + top + bottom - kernel[0]) // stride[0] + 1,
+            (w + left + right - kernel[1]) // stride[1] + 1,
+        ]
+        return self.node(
+            "StreamMaxPool", [x], [((1, *out, c), self.types[x])], NumChannels=c, PE=1,
+            ImgDim=[h, w], KernelDim=list(kernel), Stride=list(stride), Padding=list(padding),
+            OutDim=out, inputDataType=self.types[x],
+        )[0]  # fmt: skip
+
+    def duplicate(self, x: str, copies: int = 2) -> list[str]:
+        """DuplicateStreams."""
+        return self.node(
+            "DuplicateStreams", [x], [(self.shapes[x], self.types[x])] * copies,
+            NumChannels=self.shapes[x][-1], PE=1, NumOutputStreams=copies,
+            inputDataType=self.types[x], numInputVectors=self.vectors(x),
+        )  # fmt: skip
+
+    def split(self, x: str, channels: Sequence[int]) -> list[str]:
+        """StreamingSplit."""
+        leading = self.shapes[x][:-1]
+        return self.node(
+            "StreamingSplit", [x], [((*leading, c), self.types[x]) for c in channels], SIMD=1,
+            ChannelsPerStream=list(channels), inputDataType=self.types[x],
+            numInputVectors=self.vectors(x),
+        )  # fmt: skip
+
+    def shuffle(self, left: str, right: str) -> str:
+        """ShuffleConcat."""
+        *leading, c = self.shapes[left]
+        return self.node(
+            "ShuffleConcat", [left, right], [((*leading, 2 * c), self.types[left])],
+            NumChannels=c, PE=1, inputDataType=self.types[left],
+            numInputVectors=self.vectors(left),
+        )[0]  # fmt: skip
+
+    def global_pool(self, x: str) -> str:
+        """GlobalAccPool."""
+        _, h, w, c = self.shapes[x]
+        low, high = _limits(self.types[x])
+        bits = signed_bits(h * w * max(-low, high))
+        return self.node(
+            "GlobalAccPool", [x], [((1, 1, 1, c), f"INT{bits}")], NumChannels=c, PE=1,
+            inputDataType=self.types[x], numInputVectors=self.vectors(x),
+        )[0]  # fmt: skip
+
+    def requant(self, x: str, shift: int, datatype: str = "INT8") -> str:
+        """ShiftRequant."""
+        return self.node(
+            "ShiftRequant", [x], [(self.shapes[x], datatype)], NumChannels=self.shapes[x][-1],
+            PE=1, numInputVectors=self.vectors(x), inputDataType=self.types[x],
+            outputDataType=datatype, shift=shift,
+        )[0]  # fmt: skip
+
+    def label(self, x: str) -> str:
+        """LabelSelect."""
+        labels = self.shapes[x][-1]
+        return self.node(
+            "LabelSelect", [x], [((1, 1, 1, 1), "UINT16")], Labels=labels, PE=1, K=1,
+            inputDataType=self.types[x], outputDataType="UINT16", numInputVectors=[1, 1, 1],
+        )[0]  # fmt: skip
+
+    def block(
+        self, x: str, outputs: int, kernel: int = 1, stride: int = 1, shortcut: str | None = None
+    ) -> str:
+        """A 1-bit convolution block with 'same' padding."""
+        y = self.sign(x)
+        if kernel > 1:
+            y = self.pad(y, [kernel // 2] * 4)
+        if kernel > 1 or stride > 1:
+            y = self.windows(y, [kernel] * 2, [stride] * 2)
+        return self.epilogue(self.xnor(y, outputs), shortcut)
+
+    def identity_block(self, x: str, kernel: int) -> str:
+        """A 1-bit block with an identity shortcut."""
+        main, shortcut = self.duplicate(x)
+        return self.block(main, self.shapes[x][-1], kernel, 1, shortcut)
+
+    def basic_unit(self, x: str) -> str:
+        """Bi-ShuffleNet's basic unit."""
+        half = self.shapes[x][-1] // 2
+        left, right = self.split(x, [half, half])
+        for kernel in (1, 3, 3, 1):
+            right = self.identity_block(right, kernel)
+        return self.shuffle(left, right)
+
+    def down_unit(self, x: str, outputs: int) -> str:
+        """Bi-ShuffleNet's down-sampling unit."""
+        _, h, w, c = self.shapes[x]
+        half = outputs // 2
+        left, right, shortcut = self.duplicate(x, 3)
+        left = self.block(left, c, 5, 2)
+        pooled = self.max_pool(shortcut, [2, 2], [2, 2], [0, 0, h % 2, w % 2])
+        left = self.block(left, half, 1, 1, pooled if half == c else None)
+        right = self.block(right, half)
+        right = self.block(right, half, 3)
+        right = self.block(right, half, 3, 2)
+        right = self.block(right, half)
+        return self.shuffle(left, right)
+
+    def model(self, outputs: Sequence[str]) -> onnx.ModelProto:
+        """The graph as an ONNX model."""
+
+        def info(name: str) -> onnx.ValueInfoProto:
+            return helper.make_tensor_value_info(name, TensorProto.FLOAT, self.shapes[name])
+
+        graph = helper.make_graph(
+            self.nodes,
+            "dataflow",
+            [info(n) for n in self.inputs],
+            [info(n) for n in outputs],
+            [
+                onnx.numpy_helper.from_array(v.astype(np.float32), n)
+                for n, v in self.initializers.items()
+            ],
+            value_info=[info(n) for n in self.shapes if n not in (*self.inputs, *outputs)],
+        )
+        for name, datatype in self.types.items():
+            annotation = onnx.TensorAnnotation(tensor_name=name)
+            entry = annotation.quant_parameter_tensor_names.add()
+            entry.key, entry.value = "finn_datatype", datatype
+            graph.quantization_annotation.append(annotation)
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+
+
+def _limits(datatype: str) -> tuple[int, int]:
+    if datatype == "BINARY":
+        return 0, 1
+    bits = int(datatype.removeprefix("U").removeprefix("INT"))
+    return (
+        (0, 2**bits - 1) if datatype.startswith("U") else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    )
+
+
+def bi_shufflenet(
+    size: Sequence[int],
+    channels: int = 1,
+    plan: Sequence[int] = (24, 48, 96, 192, 1024),
+    repeats: Sequence[int] = (3, 7, 3),
+    classes: int = 6,
+    seed: int = 0,
+) -> onnx.ModelProto:
+    """Bi-ShuffleNet with random integers; the published one by default."""
+    g = GraphBuilder(seed)
+    picture = g.input((1, *size, channels), "UINT8")
+    x = g.windows(g.pad(picture, [4] * 4), [9, 9], [2, 2])
+    x = g.epilogue(g.int_mvu(x, plan[0]))
+    x = g.max_pool(x, [3, 3], [2, 2], [1, 1, 1, 1])
+    for outputs, basic in zip(plan[1:4], repeats, strict=True):
+        x = g.down_unit(x, outputs)
+        for _ in range(basic):
+            x = g.basic_unit(x)
+    x = g.epilogue(g.int_mvu(x, plan[4]))
+    pixels = g.shapes[x][1] * g.shapes[x][2]
+    x = g.requant(g.global_pool(x), (pixels - 1).bit_length())
+    x = g.int_mvu(x, classes, bias=g.rng.integers(-1000, 1000, classes))
+    return g.model([g.label(x)])

@@ -1,0 +1,735 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The CPU engine equals the goldens bit for bit on every instruction set, and refuses bad files."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import pytest
+from andpop.hw.cpu.engine import Engine, instruction_sets
+from andpop.hw.cpu.pack import compile_graph, pack
+from andpop.hw.cpu.plan import MAX_AXIS, ModelError, Plan, read
+from andpop.hw.graph import executor
+from andpop.quant.grid import EpilogueFormat, epilogue
+from andpop.sim.bench import SEEDS
+from andpop.sim.cases import Case
+from dataflow_graphs import GraphBuilder, bi_shufflenet
+from kernel_cases import kernel_cases
+from safetensors.numpy import load_file, save_file
+
+IntArray = npt.NDArray[np.int64]
+Pictures = npt.NDArray[np.uint8]
+
+SMALL = {"size": (33, 47), "channels": 3, "plan": (6, 12, 24, 48, 40), "repeats": (1, 2, 1)}
+"""A Bi-ShuffleNet of odd map sizes and channel counts that fill no word."""
+
+
+@pytest.fixture(params=instruction_sets())
+def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every instruction set of this machine, one after the other."""
+    monkeypatch.setenv("ANDPOP_ISA", request.param)
+    return str(request.param)
+
+
+def engine_of(model: onnx.ModelProto, isa: str | None = None) -> Engine:
+    """Compile a graph; check that the instruction set asked for is the one that runs."""
+    engine = Engine(*compile_graph(model, "test", None))
+    assert isa is None or engine.isa == isa
+    return engine
+
+
+def assert_equal(expected: dict[str, IntArray], got: dict[str, IntArray]) -> int:
+    """Compare all tensors both sides have; return how many values were compared."""
+    values = 0
+    for name, e in expected.items():
+        if name in got:
+            g = got[name]
+            assert e.shape == g.shape, name
+            wrong = np.argwhere(e != g)
+            assert not len(wrong), (
+                f"{name}: {len(wrong)} of {e.size} differ, first at {tuple(wrong[0])}: "
+                f"expected {e[tuple(wrong[0])]}, got {g[tuple(wrong[0])]}"
+            )
+            values += e.size
+    return values
+
+
+def assert_golden(model: onnx.ModelProto, pictures: Pictures, isa: str, gone: int = 0) -> None:
+    """Compare every tensor of a network with the golden executor; ``gone`` tensors are fused."""
+    golden = executor.run(model, pictures, "all")
+    got = engine_of(model, isa).intermediates(pictures)
+    assert len(golden.keys() - got.keys()) == gone
+    assert assert_equal(golden, got) > 0
+
+
+def random_pictures(model: onnx.ModelProto, count: int, seed: int = 0) -> Pictures:
+    """Random pixels of the size the graph wants."""
+    dims = model.graph.input[0].type.tensor_type.shape.dim
+    shape = [count, *(d.dim_value for d in dims[1:])]
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def extreme_pictures(model: onnx.ModelProto) -> Pictures:
+    """All black, all white, checkerboard, half and half."""
+    x = np.zeros_like(random_pictures(model, 4))
+    x[1] = 255
+    rows, columns = np.indices(x.shape[1:3])
+    x[2][(rows + columns) % 2 == 0] = 255
+    x[3, :, : x.shape[2] // 2] = 255
+    return x
+
+
+# Kernels and blocks
+
+
+def one_picture(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape with a batch axis: cases may start at the rows."""
+    return shape if shape[0] == 1 else (1, *shape)
+
+
+def case_graph(case: Case) -> tuple[onnx.ModelProto, list[str], list[str]]:
+    """A kernel's case as a graph of one node; returns it with its input and output names."""
+    g = GraphBuilder()
+    initializers = iter(case.make_initializers())
+    names = [
+        g.input(one_picture(o.shape), o.datatype) if o.streamed else g.constant(next(initializers))
+        for o in case.operands
+    ]
+    # Output shapes are the engine's own business: the comparison checks them.
+    outputs = g.node(case.op_type, names, [((1,), t) for t in case.output_types], **case.attrs)
+    return g.model(outputs), g.inputs, outputs
+
+
+@pytest.mark.parametrize(("kernel", "case"), kernel_cases())
+def test_every_kernel_case_equals_its_golden(kernel: str, case: Case, isa: str) -> None:
+    model, names, outputs = case_graph(case)
+    engine = engine_of(model, isa)
+    frames = [case.random_frame(np.random.default_rng(s)) for s in SEEDS] + case.worst_frames()
+    batch = [
+        np.concatenate([v.reshape(one_picture(v.shape)) for v in values])
+        for values in zip(*frames, strict=True)
+    ]
+    got = engine.intermediates(dict(zip(names, batch, strict=True)))
+    golden = executor.find_golden(case.op_type)
+    assert golden is not None
+    for index, frame in enumerate(frames):
+        streamed, initializers = iter(frame), iter(case.make_initializers())
+        inputs = [next(streamed if o.streamed else initializers) for o in case.operands]
+        expected = dict(zip(outputs, golden(inputs, case.attrs), strict=True))
+        shapes = {n: expected[n].shape for n in outputs}
+        one = {n: got[n][index].reshape(shapes[n]) for n in outputs}
+        assert assert_equal(expected, one) > 0
+
+
+BLOCKS = [
+    # channels, outputs, size, kernel, stride, padding [t, l, b, r], dilation
+    (1, 1, (1, 1), (1, 1), (1, 1), (0, 0, 0, 0), (1, 1)),
+    (3, 5, (7, 9), (3, 3), (1, 1), (1, 1, 1, 1), (1, 1)),
+    (6, 6, (5, 5), (5, 5), (2, 2), (2, 2, 2, 2), (1, 1)),
+    (12, 12, (13, 6), (3, 3), (2, 2), (1, 1, 1, 1), (1, 1)),
+    (24, 24, (25, 25), (5, 5), (2, 2), (2, 2, 2, 2), (1, 1)),
+    (24, 48, (8, 11), (1, 1), (1, 1), (0, 0, 0, 0), (1, 1)),
+    (48, 24, (9, 9), (1, 1), (2, 2), (0, 0, 0, 0), (1, 1)),
+    (48, 96, (7, 7), (3, 3), (1, 1), (1, 1, 1, 1), (1, 1)),
+    (96, 33, (4, 3), (5, 5), (1, 1), (2, 2, 2, 2), (1, 1)),
+    (64, 64, (6, 6), (3, 3), (1, 1), (0, 0, 0, 0), (1, 1)),
+    (65, 17, (6, 7), (3, 2), (2, 1), (1, 0, 0, 1), (1, 1)),
+    (8, 9, (9, 10), (3, 3), (1, 2), (2, 2, 2, 2), (2, 2)),
+    (512, 7, (3, 3), (3, 3), (1, 1), (1, 1, 1, 1), (1, 1)),
+]
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=str)
+def test_binary_convolution_block_equals_golden(block: Any, isa: str) -> None:
+    channels, outputs, size, kernel, stride, padding, dilation = block
+    g = GraphBuilder(channels)
+    # A UINT8 picture made into a full INT8 stream by the general requantiser.
+    picture = g.input((1, *size, channels), "UINT8")
+    stream = g.requant(g.epilogue(g.int_mvu(picture, channels, low=-7, high=7)), 0)
+    main, shortcut = g.duplicate(stream)
+    same = outputs == channels and stride == (1, 1) and sum(padding) == 2 * (kernel[0] - 1)
+    windows = g.windows(g.pad(g.sign(main), padding), kernel, stride, dilation)
+    y = g.epilogue(g.xnor(windows, outputs), shortcut if same else None)
+    model = g.model([y] if same else [y, shortcut])
+    pictures = np.concatenate([random_pictures(model, 5), extreme_pictures(model)])
+    assert_golden(model, pictures, isa, gone=2)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("outputs", [1, 15, 24])
+def test_first_convolution_equals_golden(channels: int, outputs: int, isa: str) -> None:
+    g = GraphBuilder(outputs)
+    x = g.windows(g.pad(g.input((1, 19, 22, channels), "UINT8"), [4] * 4), [9, 9], [2, 2])
+    weights = g.rng.integers(-128, 127, (81 * channels, outputs), endpoint=True)
+    weights[:, 0] = 127  # with a white picture the largest sum there is
+    bias = g.rng.integers(-(1 << 20), 1 << 20, outputs)
+    model = g.model([g.epilogue(g.int_mvu(x, outputs, weights, bias))])
+    pictures = np.concatenate([random_pictures(model, 3), extreme_pictures(model)])
+    assert_golden(model, pictures, isa, gone=2)
+
+
+@pytest.mark.parametrize("stream", ["UINT8", "INT8", "UINT4", "INT4", "INT9", "INT17", "BINARY"])
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_integer_products_equal_golden_at_the_extremes(stream: str, kernel: int, isa: str) -> None:
+    g = GraphBuilder(kernel)
+    x = g.input((1, 5, 6, 10), stream)
+    y = g.windows(g.pad(x, [kernel // 2] * 4), [kernel] * 2, [1, 1])
+    inputs = g.shapes[y][-1]
+    weights = g.rng.integers(-128, 127, (inputs, 6), endpoint=True)
+    weights[:, :3] = [-128, 127, 0]
+    model = g.model([g.int_mvu(y, 6, weights)])
+    bits = 1 if stream == "BINARY" else int(stream.removeprefix("U").removeprefix("INT"))
+    low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if stream[0] == "I" else (0, 2**bits - 1)
+    frames = np.random.default_rng(0).integers(low, high, (6, 5, 6, 10), endpoint=True)
+    frames[0], frames[1] = low, high
+    got = engine_of(model, isa).intermediates(frames)[model.graph.output[0].name]
+    padded = np.pad(frames, ((0, 0), *[(kernel // 2,) * 2] * 2, (0, 0)))
+    expected = np.zeros((6, 5, 6, 6), dtype=np.int64)
+    for tap in range(kernel * kernel):
+        ky, kx = divmod(tap, kernel)
+        expected += padded[:, ky : ky + 5, kx : kx + 6] @ weights[tap * 10 : tap * 10 + 10]
+    assert np.array_equal(got, expected)
+
+
+def test_wide_weights_equal_golden(isa: str) -> None:
+    g = GraphBuilder()
+    y = g.windows(g.pad(g.input((1, 5, 6, 3), "UINT8"), [1] * 4), [3, 3], [2, 1])
+    weights = g.rng.integers(-2000, 2000, (27, 5))
+    model = g.model([g.int_mvu(y, 5, weights)])
+    # Not fused: the window is a tensor of its own, and so is the padded picture.
+    assert_golden(model, random_pictures(model, 3), isa, gone=0)
+
+
+@pytest.mark.parametrize("agree", [False, True])
+@pytest.mark.parametrize(("inputs", "outputs"), [(2400, 24), (9 * 512, 16), (1, 1), (63, 8)])
+def test_binary_products_where_all_bits_agree_or_differ(
+    inputs: int, outputs: int, agree: bool, isa: str
+) -> None:
+    g = GraphBuilder()
+    x = g.input((1, 3, 1, inputs), "BINARY")
+    weights = g.rng.integers(0, 2, (inputs, outputs))
+    weights[:, 0] = 1
+    model = g.model([g.xnor(x, outputs, weights)])
+    columns = [0, outputs - 1, outputs // 2]
+    bits = weights[:, columns].T.reshape(1, 3, 1, inputs)
+    got = engine_of(model, isa).intermediates(bits if agree else 1 - bits)
+    acc = got[model.graph.output[0].name].reshape(3, outputs)
+    assert all(acc[p, o] == (inputs if agree else -inputs) for p, o in enumerate(columns))
+    signs = 2 * (bits if agree else 1 - bits).reshape(3, inputs) - 1
+    assert np.array_equal(acc, signs @ (2 * weights - 1))
+
+
+@pytest.mark.parametrize("channels", [1, 3, 8, 24, 33, 64, 65, 130])
+def test_thresholds_at_and_beyond_the_ends_of_the_range(channels: int, isa: str) -> None:
+    g = GraphBuilder(channels)
+    x = g.input((1, 16, 16, channels), "INT8")
+    thresholds = g.rng.choice([-300, -129, -128, -127, 0, 126, 127, 128, 300], (channels, 1))
+    model = g.model([g.sign(x, thresholds)])
+    values = np.arange(-128, 128).reshape(1, 16, 16, 1)
+    frames = np.broadcast_to(values, (1, 16, 16, channels))
+    got = engine_of(model, isa).intermediates(frames)[model.graph.output[0].name]
+    assert np.array_equal(got, frames >= thresholds[:, 0])
+
+
+def test_several_thresholds_equal_golden(isa: str) -> None:
+    g = GraphBuilder()
+    x = g.epilogue(g.int_mvu(g.input((1, 5, 6, 10), "UINT8"), 7, low=-7, high=7))
+    one, two, three = g.duplicate(x, 3)
+    levels = np.sort(g.rng.integers(-100, 100, (7, 15)), axis=1)
+    model = g.model(
+        [
+            g.thresholds(one, levels, "UINT4", 0),
+            g.thresholds(two, levels, "INT5", -8),
+            g.thresholds(g.xnor(g.sign(three), 7), np.full((1, 1), 1), "BINARY", 0),
+        ]
+    )
+    # One row of thresholds for all channels is FINN's; the golden wants one row per channel.
+    broadcast = {i.name: onnx.numpy_helper.to_array(i) for i in model.graph.initializer}
+    wide = onnx.ModelProto()
+    wide.CopyFrom(model)
+    for proto in wide.graph.initializer:
+        if broadcast[proto.name].shape == (1, 1):
+            full = np.full((7, 1), 1, dtype=np.float32)
+            proto.CopyFrom(onnx.numpy_helper.from_array(full, proto.name))
+    pictures = random_pictures(model, 3)
+    golden = executor.run(wide, pictures, "all")
+    assert assert_equal(golden, engine_of(model, isa).intermediates(pictures)) > 0
+
+
+@pytest.mark.parametrize("shortcut", [False, True])
+@pytest.mark.parametrize(
+    "attrs",
+    [
+        {},
+        {"accShift": 3, "accBits": 9},
+        {"shortcutShift": 0, "preShift": 0, "slopeShift": 0, "outShift": 0},
+        {"preBits": 8, "outShift": 1},
+        {"outputDataType": "INT5"},
+        {"outputDataType": "INT12", "outShift": 0},
+        {"shortcutShift": 33, "preShift": 28},  # needs 64 bits
+    ],
+    ids=str,
+)
+def test_epilogue_equals_the_rule(attrs: dict[str, Any], shortcut: bool, isa: str) -> None:
+    channels = 37
+    g = GraphBuilder()
+    acc = g.input((1, 4, 5, channels), "INT13")
+    x = g.input((1, 4, 5, channels), "INT8") if shortcut else None
+    rows = [(-511, 511), (-(1 << 20), 1 << 20), (-8192, 8191), (-128, 127), (-8192, 8191)]
+    params = np.stack([g.rng.integers(a, b, channels, endpoint=True) for a, b in rows])
+    model = g.model([g.epilogue(acc, x, params, **attrs)])
+    node = {a.name: onnx.helper.get_attribute_value(a) for a in model.graph.node[0].attribute}
+    inputs = {acc: g.rng.integers(-4096, 4095, (6, 4, 5, channels), endpoint=True)}
+    inputs[acc][0], inputs[acc][1] = -4096, 4095
+    if x is not None:
+        inputs[x] = g.rng.integers(-128, 127, (6, 4, 5, channels), endpoint=True)
+        inputs[x][0], inputs[x][1] = -128, 127
+    fmt = EpilogueFormat(
+        node["accShift"], node["shortcutShift"], node["preShift"], node["slopeShift"],
+        node["outShift"], node["accBits"], node["preBits"],
+        int(node["outputDataType"].decode().removeprefix("INT")),
+    )  # fmt: skip
+    expected = epilogue(inputs[acc], params, fmt, inputs[x] if x is not None else None)
+    got = engine_of(model, isa).intermediates(inputs)[model.graph.output[0].name]
+    assert np.array_equal(got, expected)
+
+
+@pytest.mark.parametrize("datatype", ["BINARY", "UINT4", "INT8", "INT13"])
+@pytest.mark.parametrize("channels", [6, 8, 24])
+def test_moving_channels_and_pooling_in_every_storage(
+    datatype: str, channels: int, isa: str
+) -> None:
+    g = GraphBuilder()
+    x = g.input((1, 5, 7, channels), datatype)
+    left, right, rest = g.split(x, [channels // 3, channels // 3, channels - 2 * (channels // 3)])
+    y = g.max_pool(g.shuffle(left, right), [3, 2], [2, 1], [1, 1, 0, 1])
+    model = g.model([y, g.global_pool(rest)])
+    low, high = {"BINARY": (0, 1), "UINT4": (0, 15), "INT8": (-128, 127), "INT13": (-4096, 4095)}[
+        datatype
+    ]
+    frames = g.rng.integers(low, high, (4, 5, 7, channels), endpoint=True)
+    frames[0], frames[1] = low, high
+    tensors: dict[str, IntArray] = {x: frames, **constants_of(model)}
+    for node in model.graph.node:
+        golden = executor.find_golden(node.op_type)
+        assert golden is not None
+        attrs = executor.node_attributes(node)
+        results = [golden([tensors[n][i : i + 1] for n in node.input], attrs) for i in range(4)]
+        for name, values in zip(node.output, zip(*results, strict=True), strict=True):
+            tensors[name] = np.concatenate(values)
+    assert assert_equal(tensors, engine_of(model, isa).intermediates(frames)) > 0
+
+
+def constants_of(model: onnx.ModelProto) -> dict[str, IntArray]:
+    """The initializers of a graph."""
+    return {i.name: onnx.numpy_helper.to_array(i).astype(np.int64) for i in model.graph.initializer}
+
+
+def test_a_window_that_others_read_stays_a_tensor(isa: str) -> None:
+    g = GraphBuilder()
+    x = g.epilogue(g.int_mvu(g.input((1, 6, 6, 3), "UINT8"), 12, low=-7, high=7))
+    padded, also = g.duplicate(g.pad(g.sign(x), [1] * 4))
+    windows, again = g.duplicate(g.windows(padded, [3, 3], [1, 1]))
+    model = g.model([g.xnor(windows, 5), again, also])
+    assert_golden(model, random_pictures(model, 3), isa, gone=0)
+
+
+# Whole networks
+
+
+def test_whole_network_equals_golden_in_every_tensor(isa: str) -> None:
+    model = bi_shufflenet(**SMALL)
+    pictures = np.concatenate([random_pictures(model, 4), extreme_pictures(model)])
+    windows = sum(n.op_type == "ConvolutionInputGenerator" for n in model.graph.node)
+    assert_golden(model, pictures, isa, gone=2 * windows)
+    alive = executor.run(model, pictures, [n.output[0] for n in model.graph.node][-4:-1])
+    assert all(len(np.unique(v)) > 8 for v in alive.values()), "the network says nothing"
+
+
+def test_one_flipped_weight_bit_is_seen_at_its_layer(isa: str) -> None:
+    model = bi_shufflenet(**SMALL)
+    pictures = random_pictures(model, 4)
+    plan, constants = compile_graph(model, "test", None)
+    good = Engine(plan, constants).intermediates(pictures)
+    step = [s for s in plan.steps if s.op == "bit_convolution"][3]
+    flipped = constants[step.constants[0]].copy()
+    flipped[0, 0, 0] ^= np.uint64(1)
+    bad = Engine(plan, {**constants, step.constants[0]: flipped}).intermediates(pictures)
+    different = [n for n in good if not np.array_equal(good[n], bad[n])]
+    assert different[0] == plan.tensors[step.outputs[0]].names[0]
+
+
+def test_run_returns_class_and_logits_of_every_picture_with_any_number_of_threads() -> None:
+    model = bi_shufflenet(**SMALL)
+    pictures = random_pictures(model, 23)
+    engine = engine_of(model)
+    logits_name, label_name = model.graph.node[-1].input[0], model.graph.node[-1].output[0]
+    golden = executor.run(model, pictures, [logits_name, label_name])
+    for threads in (1, 2, 5, 64):
+        classes, logits = engine.run(pictures, threads=threads)
+        assert classes.dtype == logits.dtype == np.int64
+        assert np.array_equal(classes, golden[label_name].reshape(-1))
+        assert np.array_equal(logits, golden[logits_name].reshape(23, -1))
+    classes, logits = engine.run(pictures[:0])
+    assert classes.shape == (0,)
+    assert logits.shape == (0, 6)
+
+
+def test_one_engine_serves_several_threads_at_once() -> None:
+    model = bi_shufflenet(**SMALL)
+    engine = engine_of(model)
+    batches = [random_pictures(model, 9, seed) for seed in range(4)]
+    expected = [engine.run(b)[1] for b in batches]
+    results: list[list[IntArray]] = [[] for _ in batches]
+
+    def work(i: int) -> None:
+        for _ in range(10):
+            results[i].append(engine.run(batches[i], threads=2)[1])
+
+    workers = [threading.Thread(target=work, args=(i,)) for i in range(len(batches))]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    for e, got in zip(expected, results, strict=True):
+        assert len(got) == 10
+        assert all(np.array_equal(e, g) for g in got)
+
+
+def test_pictures_in_any_memory_order_give_the_same_result() -> None:
+    model = bi_shufflenet(**SMALL)
+    engine = engine_of(model)
+    pictures = random_pictures(model, 4)
+    expected = engine.run(pictures)[1]
+    assert np.array_equal(engine.run(np.asfortranarray(pictures))[1], expected)
+    assert np.array_equal(engine.run(pictures[::-1])[1], expected[::-1])
+
+
+@pytest.mark.full
+def test_published_network_equals_golden(isa: str) -> None:
+    model = bi_shufflenet((128, 128))
+    pictures = np.concatenate([random_pictures(model, 2), extreme_pictures(model)])
+    windows = sum(n.op_type == "ConvolutionInputGenerator" for n in model.graph.node)
+    assert_golden(model, pictures, isa, gone=2 * windows)
+
+
+# Files and bad input
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A packed network with a card."""
+    path = tmp_path_factory.mktemp("packed") / "small.andpop"
+    return pack(bi_shufflenet(**SMALL), {"classes": ["a", "b"]}, path)
+
+
+def test_packed_file_gives_the_same_network_back(packed: Path) -> None:
+    model = bi_shufflenet(**SMALL)
+    pictures = random_pictures(model, 3)
+    engine = Engine.load(packed)
+    assert engine.card == {"classes": ["a", "b"]}
+    assert engine.input_shape == (33, 47, 3)
+    assert engine.plan.name == "small"
+    assert np.array_equal(engine.run(pictures)[1], engine_of(model).run(pictures)[1])
+
+
+def test_packing_reads_a_file_and_writes_the_same_bytes_again(packed: Path, tmp_path: Path) -> None:
+    source = tmp_path / "dataflow.onnx"
+    onnx.save(bi_shufflenet(**SMALL), source)
+    again = pack(source, {"classes": ["a", "b"]}, tmp_path / "small.andpop")
+    assert again.read_bytes() == packed.read_bytes()
+
+
+def test_a_failed_write_leaves_the_last_file(
+    packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "net.andpop"
+    target.write_bytes(b"the last good one")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        pack(bi_shufflenet(**SMALL), None, target)
+    assert target.read_bytes() == b"the last good one"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_engine_needs_neither_torch_nor_onnx(packed: Path) -> None:
+    code = (
+        "import sys; from andpop.hw.cpu.engine import Engine; "
+        f"e = Engine.load({str(packed)!r}); "
+        "import numpy as np; e.run(np.zeros((1, *e.input_shape), np.uint8)); "
+        "sys.exit(bool({'torch', 'brevitas', 'onnx', 'qonnx', 'finn'} & set(sys.modules)))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "ANDPOP_ISA": ""})
+
+
+@pytest.mark.parametrize("size", [0, 7, 8, 100, 3000, -1])
+def test_truncated_files_are_refused(packed: Path, tmp_path: Path, size: int) -> None:
+    path = tmp_path / "cut.andpop"
+    path.write_bytes(packed.read_bytes()[:size])
+    with pytest.raises(ModelError, match="not a packed model") as error:
+        Engine.load(path)
+    assert "\n" not in str(error.value)
+
+
+def test_files_of_another_kind_are_refused(packed: Path, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    save_file({"w": np.zeros(3, np.float32)}, path)
+    with pytest.raises(ModelError, match="expected format 'andpop-packed'"):
+        Engine.load(path)
+    with pytest.raises(ModelError, match="cannot be read"):
+        Engine.load(tmp_path / "absent.andpop")
+    with pytest.raises(ModelError):
+        Engine.load(tmp_path)
+    path.write_bytes(b"PK\x03\x04" + bytes(1000))
+    with pytest.raises(ModelError, match="not a packed model"):
+        Engine.load(path)
+
+
+def rewrite(
+    packed: Path, out: Path, change: Callable[[dict[str, Any]], None], **header: Any
+) -> Path:
+    """Copy a packed file with its plan changed by hand."""
+    plan, _ = read(packed)
+    document = dataclasses.asdict(plan)
+    change(document)
+    header = {"format": "andpop-packed", "version": 1, "plan": document, **header}
+    save_file(load_file(packed), out, {"andpop": json.dumps(header)})
+    return out
+
+
+def set_step(op: str, /, **values: Any) -> Callable[[dict[str, Any]], None]:
+    """A change of the first step of an op."""
+
+    def change(document: dict[str, Any]) -> None:
+        step = next(s for s in document["steps"] if s["op"] == op)
+        for key, value in values.items():
+            if key in step:
+                step[key] = value
+            else:
+                step["attributes"][key] = value
+
+    return change
+
+
+def set_tensor(index: int, **values: Any) -> Callable[[dict[str, Any]], None]:
+    """A change of a tensor."""
+
+    def change(document: dict[str, Any]) -> None:
+        document["tensors"][index].update(values)
+
+    return change
+
+
+HOSTILE: list[Callable[[dict[str, Any]], None]] = [
+    set_tensor(0, shape=[MAX_AXIS, MAX_AXIS, 3]),
+    set_tensor(0, shape=[-1, 47, 3]),
+    set_tensor(0, shape=[33, 47, 4]),
+    set_tensor(0, shape=[]),
+    set_tensor(0, shape="33"),
+    set_tensor(0, shape=[33.0, 47, 3]),
+    set_tensor(0, storage="f64"),
+    set_tensor(0, datatype="FLOAT32"),
+    set_tensor(1, shape=[17, 24, 8]),
+    set_tensor(2, storage="bits"),
+    set_step("int_convolution", kernel_y=1 << 40),
+    set_step("int_convolution", kernel_y=0),
+    set_step("int_convolution", stride_x=1),
+    set_step("int_convolution", pad_left=-1),
+    set_step("int_convolution", height=99999),
+    set_step("int_convolution", inputs=[10**6]),
+    set_step("int_convolution", inputs=[-1]),
+    set_step("int_convolution", inputs=[5]),
+    set_step("int_convolution", outputs=[0]),
+    set_step("int_convolution", constants=[]),
+    set_step("int_convolution", constants=["0.bias", "0.weights"]),
+    set_step("int_convolution", constants=["x", "y"]),
+    set_step("bit_convolution", constants=["0.weights"]),
+    set_step("bit_convolution", pad_top=1 << 23),
+    set_step("epilogue", acc_shift=31),
+    set_step("epilogue", acc_low=1 << 70),
+    set_step("epilogue", surprise=1),
+    set_step("epilogue", op="system"),
+    set_step("sign", constants=["0.bias", "0.bias"]),
+    set_step("max_pool", dilation_y=2),
+    set_step("split", outputs=[]),
+    set_step("shift", low=5, high=4),
+    lambda d: d.update(tensors=d["tensors"] * 3000),
+    lambda d: d.update(outputs=[10**9]),
+    lambda d: d.update(inputs=[0, 0]),
+    lambda d: d.update(card="none"),
+    lambda d: d.pop("steps"),
+    lambda d: d.update(steps=[None]),
+    lambda d: d.update(name=7),
+]
+
+
+@pytest.mark.parametrize("change", HOSTILE, ids=range(len(HOSTILE)))
+def test_plans_that_contradict_themselves_are_refused(
+    packed: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None]
+) -> None:
+    path = rewrite(packed, tmp_path / "bad.andpop", change)
+    with pytest.raises(ModelError) as error:
+        Engine.load(path)
+    assert str(error.value).startswith(str(path))
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 600
+
+
+def test_other_versions_are_refused(packed: Path, tmp_path: Path) -> None:
+    path = rewrite(packed, tmp_path / "old.andpop", lambda _: None, version=7)
+    with pytest.raises(ModelError, match="found packed version 7, expected 1"):
+        Engine.load(path)
+    path = rewrite(packed, tmp_path / "broken.andpop", lambda _: None, plan="{")
+    with pytest.raises(ModelError, match="its plan cannot be read"):
+        Engine.load(path)
+    save_file(load_file(packed), path, {"andpop": "{"})
+    with pytest.raises(ModelError, match="its header is no JSON"):
+        Engine.load(path)
+
+
+@pytest.mark.parametrize(
+    ("pictures", "message"),
+    [
+        (np.zeros((1, 33, 47, 3), np.float32), "found float32, expected uint8"),
+        (np.zeros((1, 33, 47, 1), np.uint8), r"found shape \(1, 33, 47, 1\), expected \(N, 33"),
+        (np.zeros((33, 47, 3), np.uint8), "found shape"),
+        (np.uint8(3), "found shape"),
+    ],
+)
+def test_wrong_pictures_are_refused(packed: Path, pictures: Any, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        Engine.load(packed).run(pictures)
+
+
+def test_wrong_arguments_are_refused(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine.load(packed)
+    pictures = np.zeros((1, 33, 47, 3), np.uint8)
+    with pytest.raises(ModelError, match="threads: found 0, expected 1"):
+        engine.run(pictures, threads=0)
+    with pytest.raises(ModelError, match=r"found \['x'\], expected \['t0'\]"):
+        engine.intermediates({"x": pictures})
+    with pytest.raises(ModelError, match=r"found values 0..256, expected UINT8 \(0..255\)"):
+        engine.intermediates(np.arange(33 * 47 * 3).reshape(1, 33, 47, 3) % 257)
+    monkeypatch.setenv("ANDPOP_ISA", "avx1024")
+    with pytest.raises(ModelError, match="ANDPOP_ISA: found 'avx1024', expected one of scalar"):
+        Engine.load(packed)
+
+
+def test_a_model_that_is_no_classifier_says_so() -> None:
+    g = GraphBuilder()
+    model = g.model([g.int_mvu(g.input((1, 2, 2, 3), "UINT8"), 4)])
+    with pytest.raises(ModelError, match="expected a classifier"):
+        engine_of(model).run(random_pictures(model, 1))
+
+
+def broken(change: Callable[[GraphBuilder, str], str], inputs: str = "UINT8") -> onnx.ModelProto:
+    """A graph whose last node is wrong."""
+    g = GraphBuilder()
+    return g.model([change(g, g.input((1, 4, 4, 6), inputs))])
+
+
+def edited(model: onnx.ModelProto, **attrs: Any) -> onnx.ModelProto:
+    """A graph with attributes of its last node replaced, or removed where None."""
+    node = model.graph.node[-1]
+    kept = [a for a in node.attribute if a.name not in attrs]
+    added = [onnx.helper.make_attribute(k, v) for k, v in attrs.items() if v is not None]
+    del node.attribute[:]
+    node.attribute.extend([*kept, *added])
+    return model
+
+
+def unknown_op(g: GraphBuilder, x: str) -> str:
+    return g.node("MysteryOp", [x], [((1, 4, 4, 6), "UINT8")])[0]
+
+
+def weights_of(values: Sequence[float]) -> Callable[[GraphBuilder, str], str]:
+    return lambda g, x: g.xnor(x, 1, np.asarray(values).reshape(-1, 1))
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (lambda: broken(unknown_op), r"MysteryOp_0 \(MysteryOp\): the CPU engine has no such op"),
+        (lambda: broken(lambda g, x: g.xnor(x, 3)), "found UINT8 input, expected BINARY"),
+        (lambda: broken(weights_of([0, 1, 2, 0, 1, 1]), "BINARY"), "weights other than 0 and 1"),
+        (lambda: broken(weights_of([0, 1, 0.5, 0, 1, 1]), "BINARY"), "not integers"),
+        (lambda: broken(weights_of([0, 1]), "BINARY"), "found 6 inputs and weights"),
+        (lambda: broken(lambda g, x: x, "FLOAT32"), "found datatype 'FLOAT32'"),
+        (lambda: broken(lambda g, x: x, "INT33"), "found datatype 'INT33'"),
+        (
+            lambda: edited(broken(lambda g, x: g.windows(x, [2, 2], [1, 1])), depthwise=1),
+            "found depthwise 1, expected 0",
+        ),
+        (
+            lambda: edited(broken(lambda g, x: g.windows(x, [2, 2], [1, 1])), Stride=None),
+            "attribute Stride is missing",
+        ),
+        (
+            lambda: edited(broken(lambda g, x: g.windows(x, [5, 5], [1, 1])), Stride=[0, 1]),
+            "found Stride",
+        ),
+        (
+            lambda: edited(
+                broken(lambda g, x: g.max_pool(x, [2, 2], [2, 2], [0] * 4)), OutDim=[9, 9]
+            ),
+            r"found OutDim \[9, 9\], expected \[2, 2\]",
+        ),
+        (
+            lambda: broken(lambda g, x: g.max_pool(x, [2, 2], [2, 2], [0, 0, 4, 4])),
+            "a window lies wholly in the border",
+        ),
+        (
+            lambda: edited(
+                broken(lambda g, x: g.thresholds(x, np.zeros((6, 3), int), "UINT2", 0)), ActVal=1
+            ),
+            "UINT2 does not hold 1..4",
+        ),
+        (
+            lambda: edited(
+                broken(lambda g, x: g.int_mvu(x, 1, np.full((6, 1), 1 << 21))),
+                outputDataType="INT32",
+            ),
+            "worst-case sums do not fit 32 bits",
+        ),
+        (lambda: broken(lambda g, x: g.label(x)), "expected one pixel"),
+    ],
+)
+def test_graphs_outside_the_contract_name_the_node(
+    model: Callable[[], onnx.ModelProto], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match=message) as error:
+        pack(model(), None, tmp_path / "x.andpop")
+    assert "\n" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_no_onnx_is_refused(tmp_path: Path) -> None:
+    source = tmp_path / "dataflow.onnx"
+    source.write_bytes(b"\xff" * 100)
+    with pytest.raises(ModelError, match="not a readable ONNX file"):
+        pack(source, None, tmp_path / "x.andpop")
+    with pytest.raises(ModelError, match="not a readable ONNX file"):
+        pack(tmp_path / "absent.onnx", None, tmp_path / "x.andpop")
+
+
+def test_a_plan_is_checked_even_when_it_comes_from_memory() -> None:
+    plan, constants = compile_graph(bi_shufflenet(**SMALL), "test", None)
+    assert isinstance(plan, Plan)
+    plan.steps[0].attributes["pad_top"] = 1 << 20
+    with pytest.raises(ModelError, match="expected"):
+        Engine(plan, constants)
