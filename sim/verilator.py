@@ -418,6 +418,36 @@ def build(
     return final / name
 
 
+def lint(sources: Sequence[str | Path], top: str, *, cwd: Path, waiver: Path | None = None) -> str:
+    """Return what ``verilator --lint-only -Wall`` says of a design: "" when it is silent.
+
+    Args:
+        sources: as for ``build``.
+        top: top module.
+        cwd: working directory, where relative paths of memories start.
+        waiver: a .vlt file that silences warnings in files that are not ours.
+
+    Raises:
+        ToolMissing: no Verilator.
+    """
+    tool = find_tool()
+    files = [f for f in map(Path, sources) if f.suffix not in HEADERS]
+    folders = sorted({str(Path(s).parent) for s in sources if Path(s).suffix in HEADERS})
+    done = subprocess.run(
+        [
+            str(tool.binary), "--lint-only", "-Wall", "--no-timing", "--timescale", "1ns/1ps",
+            "--top-module", top, *(f"-I{f}" for f in folders),
+            *([str(waiver)] if waiver else []), *map(str, files),
+        ],
+        cwd=cwd, env={**os.environ, "VERILATOR_ROOT": str(tool.root)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    output = done.stderr + done.stdout
+    return "\n".join(line for line in output.splitlines() if not line.startswith("- ")).strip() or (
+        "" if done.returncode == 0 else f"{top}: lint ended with {done.returncode}"
+    )
+
+
 def missing_memories(folder: str | Path) -> list[str]:
     """Name the memory files that generated RTL in ``folder`` (and below) reads but that are absent.
 
