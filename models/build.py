@@ -1,19 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The list of networks: a name and a configuration in, a PyTorch module out."""
+"""The list of networks: a name and a configuration, or a checkpoint, in; a PyTorch module out."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import ValidationError
 from torch import nn
 
+from ..quant import checkpoint
+from ..quant.checkpoint import Card, CheckpointError
 from .bi_shufflenet import BiShuffleNet, BiShuffleNetConfig
 
 
-def build(network: str, config: Mapping[str, Any]) -> nn.Module:
-    """Return a new network with its seeded initial weights.
+def build(network: str, config: Mapping[str, Any]) -> BiShuffleNet:
+    """Return a new network with initial weights from torch's current seed.
 
     Args:
         network: ``"bi-shufflenet"``.
@@ -30,3 +34,57 @@ def build(network: str, config: Mapping[str, Any]) -> nn.Module:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ValueError(f"{network}: config.{where}: {first['msg']}") from error
+
+
+def save_network(net: nn.Module, path: Path, card: Card) -> None:
+    """Write a network and its card (see ``quant.checkpoint.write``).
+
+    Raises:
+        CheckpointError: the card contradicts the network, or see ``quant.checkpoint.write``.
+    """
+    if bool(getattr(net, "frozen", False)) != card.frozen:
+        raise CheckpointError(f"{path}: card says frozen={card.frozen}, the network is not so")
+    tensors = {name: value.detach().cpu().numpy() for name, value in net.state_dict().items()}
+    checkpoint.write(path, tensors, card)
+
+
+def load_network(path: Path) -> tuple[BiShuffleNet, Card]:
+    """Read a checkpoint into a network in evaluation mode.
+
+    Raises:
+        CheckpointError: see ``quant.checkpoint.read``; or card and tensors disagree.
+    """
+    tensors, card = checkpoint.read(path)
+    where = checkpoint.card_path(path)
+    try:
+        net = build(card.network, card.config)
+    except ValueError as error:
+        raise CheckpointError(f"{where}: {error}") from error
+    for what, found, expected in (
+        ("classes", len(card.classes), net.config.classes),
+        ("input.channels", card.input.channels, net.config.channels),
+    ):
+        if found != expected:
+            raise CheckpointError(f"{where}: {what}: found {found}, config says {expected}")
+    if card.frozen:
+        net.freeze()
+    _fill(net, {name: torch.from_numpy(value) for name, value in tensors.items()}, path)
+    return net.eval(), card
+
+
+def _fill(net: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Copy tensors into a network whose names and shapes must be exactly theirs."""
+    expected = net.state_dict()
+    for name in (*expected, *tensors):
+        if name not in tensors or name not in expected:
+            there, missing = ("card", "file") if name not in tensors else ("file", "card")
+            raise CheckpointError(
+                f"{path}: tensor {name} is in the {there}'s network, not in the {missing}'s; "
+                "use the card written with this file"
+            )
+        if tensors[name].shape != expected[name].shape:
+            raise CheckpointError(
+                f"{path}: tensor {name} has shape {tuple(tensors[name].shape)}, the card's network "
+                f"needs {tuple(expected[name].shape)}; use the card written with this file"
+            )
+    net.load_state_dict(dict(tensors))

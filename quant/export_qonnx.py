@@ -28,7 +28,6 @@ import ast
 import contextlib
 import io
 import logging
-import os
 import re
 import tempfile
 import warnings
@@ -41,6 +40,7 @@ from brevitas.export import export_qonnx
 from onnx import helper, numpy_helper
 from torch import nn
 
+from .checkpoint import replace_file
 from .exact import exact_eval
 from .grid import FLOAT32_EXACT_BITS, accumulator_bounds, limits, shift_round
 from .integer import (
@@ -90,7 +90,7 @@ def export(net: nn.Module, height: int, width: int, channels: int, path: Path) -
     _rename(proto.graph)
     _annotate(proto.graph)
     onnx.checker.check_model(proto)
-    _write(proto, path)
+    replace_file(path, proto.SerializeToString())
 
 
 def check_bounds(net: nn.Module, height: int, width: int) -> None:
@@ -306,15 +306,3 @@ def _finish(proto: onnx.ModelProto) -> None:
     proto.producer_version = ""
     del proto.functions[:]
     proto.functions.extend([_quant_function(), _bipolar_function()])
-
-
-def _write(proto: onnx.ModelProto, path: Path) -> None:
-    """Write one file atomically."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(proto.SerializeToString())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoints: tensors in safetensors, everything else in a JSON card of the same name beside them.
+
+NumPy only, so that the torch-free paths can read them. A frozen network's tensors are integers,
+stored in the smallest type that holds them.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from .. import __version__
+
+SUFFIX = ".safetensors"
+PICKLES = (".pth", ".pt", ".pkl", ".ckpt", ".bin")
+Array = npt.NDArray[Any]
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be read or does not fit its card."""
+
+
+class InputSize(BaseModel):
+    """Size of the picture a network was trained on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    height: int = Field(ge=1, le=4096)
+    width: int = Field(ge=1, le=4096)
+    channels: Literal[1, 3]
+
+
+class Quantisation(BaseModel):
+    """Formats of the integers, as the network's shapes and quantisers fix them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    stream_bits: int = 8
+    stream_fraction_bits: int = 4
+    pre_activation_bits: int = 14
+    pre_activation_fraction_bits: int = 8
+    slope_fraction_bits: int = 6
+    multiplier_bits: int = 10
+    accumulator_bits: int = 16
+
+
+class Card(BaseModel):
+    """What a checkpoint is: network, input, classes, and where it came from.
+
+    Attributes:
+        network: name known to ``models.build``.
+        config: the network's configuration.
+        quantisation: integer formats.
+        input: picture size.
+        resize: resampling filter that brings a picture to that size.
+        grey: how a colour picture becomes one channel.
+        classes: class names in label order.
+        data: the training data, in words.
+        seed: seed of split, initial weights and order.
+        accuracy: fraction of the validation pictures the frozen network gets right.
+        validation_pictures: how many those were.
+        command: the command that trained it.
+        frozen: True when the tensors are the integers.
+        andpop: version that wrote it.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    network: str
+    config: dict[str, Any] = Field(default_factory=dict)
+    quantisation: Quantisation = Quantisation()
+    input: InputSize
+    resize: Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"] = "bilinear"
+    grey: str = "ITU-R 601-2 luma"
+    classes: list[str] = Field(min_length=2)
+    data: str = ""
+    seed: int = 0
+    accuracy: float | None = Field(default=None, ge=0.0, le=1.0)
+    validation_pictures: int | None = Field(default=None, ge=1)
+    command: str = ""
+    frozen: bool
+    andpop: str = __version__
+
+
+def card_path(path: Path) -> Path:
+    """Return where the card of a checkpoint lies."""
+    return path.with_suffix(".json")
+
+
+def smallest_integers(value: Array) -> Array:
+    """Return integer-valued ``value`` in the smallest signed type that holds it.
+
+    Raises:
+        CheckpointError: a value is not an integer of at most 32 bits.
+    """
+    whole = np.rint(value)
+    if not np.array_equal(whole, value):
+        raise CheckpointError("found values that are not integers in a frozen network")
+    largest = float(np.abs(whole).max(initial=0))
+    for kind in (np.int8, np.int16, np.int32):
+        if largest <= np.iinfo(kind).max:
+            return whole.astype(kind)
+    raise CheckpointError(f"found an integer of magnitude {largest:g}, expected at most 32 bits")
+
+
+def write(path: Path, tensors: Mapping[str, Array], card: Card) -> None:
+    """Write tensors and card; each file is replaced only when its successor is complete.
+
+    Args:
+        path: file to write, ending in .safetensors.
+        tensors: name -> array; stored as they are, or as the smallest integers if frozen.
+        card: stored beside it as <stem>.json.
+
+    Raises:
+        CheckpointError: wrong suffix, NaN or infinity, or fractions in a frozen network.
+    """
+    _check_suffix(path)
+    stored: dict[str, Array] = {}
+    for name, value in tensors.items():
+        if not np.isfinite(value).all():
+            raise CheckpointError(f"{path}: {name} holds NaN or infinity; nothing was written")
+        try:
+            stored[name] = smallest_integers(value) if card.frozen else value
+        except CheckpointError as error:
+            raise CheckpointError(f"{path}: {name}: {error}") from error
+    text = card.model_dump_json(indent=2) + "\n"
+    replace_file(path, save({k: np.ascontiguousarray(v) for k, v in stored.items()}))
+    replace_file(card_path(path), text.encode())
+
+
+def read(path: Path) -> tuple[dict[str, Array], Card]:
+    """Read a checkpoint.
+
+    Returns:
+        The tensors as stored, and the card.
+
+    Raises:
+        CheckpointError: a pickle, a missing or damaged file, a card that does not validate, NaN,
+            or fractions in a network the card calls frozen.
+    """
+    _check_suffix(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file, expected a checkpoint ending in {SUFFIX}")
+    card = _read_card(card_path(path))
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(
+            f"{path}: not a whole safetensors file ({reason}); copy or train it again"
+        ) from error
+    for name, value in tensors.items():
+        if card.frozen and value.dtype.kind != "i":
+            raise CheckpointError(
+                f"{path}: {name} is {value.dtype}, expected integers as the card says frozen"
+            )
+        if not np.isfinite(value).all():
+            raise CheckpointError(f"{path}: {name} holds NaN or infinity; train it again")
+    return tensors, card
+
+
+def _read_card(path: Path) -> Card:
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path}: no such file, expected the card of the checkpoint; copy both files"
+        )
+    try:
+        return Card.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "file"
+        raise CheckpointError(f"{path}: {where}: {first['msg']}") from error
+
+
+def _check_suffix(path: Path) -> None:
+    if path.suffix in PICKLES:
+        raise CheckpointError(
+            f"{path}: pickles can run code and are refused, expected {SUFFIX}; "
+            "convert it with safetensors.torch.save_file"
+        )
+    if path.suffix != SUFFIX:
+        raise CheckpointError(f"{path}: found suffix {path.suffix!r}, expected {SUFFIX}")
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write ``content`` to a temporary file beside ``path`` and rename it over ``path``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        # mkstemp makes private files; give the one that stays the usual permissions.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
