@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Embedded memory as an endless stream: words 0 .. Depth-1, then again from 0.
 
-/// Streams the words of `InitFile` ($readmemh, one word per line) in order, for ever, one per cycle.
-/// The output is the memory's own register, so block RAM and LUT RAM both fit; the tool chooses.
+/// Streams the words of `InitFile` ($readmemh, one word per line) in order, for ever, one per
+/// cycle. The output is the memory's own register, so block RAM and LUT RAM both fit; the tool
+/// chooses.
 module rom_stream #(
   parameter int unsigned Width    = 8,  // bits of a word
   parameter int unsigned Depth    = 2,  // words

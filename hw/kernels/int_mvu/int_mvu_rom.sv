@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Integer matrix-vector unit with its weights and bias in embedded memories.
 
-/// `int_mvu` fed from ROMs: word nf * (Mw / Simd) + sf of `WeightFile` holds in element p * Simd + s
-/// the weight of input sf * Simd + s for output nf * Pe + p; word nf of `BiasFile` holds the bias of
-/// outputs nf * Pe .. nf * Pe + Pe - 1. Without bias no second memory is made.
+/// `int_mvu` fed from ROMs: word nf * (Mw / Simd) + sf of `WeightFile` holds in element
+/// p * Simd + s the weight of input sf * Simd + s for output nf * Pe + p; word nf of `BiasFile`
+/// holds the bias of outputs nf * Pe .. nf * Pe + Pe - 1. Without bias no second memory is made.
 module int_mvu_rom #(
   parameter int unsigned Mw          = 8,  // input elements per vector
   parameter int unsigned Mh          = 4,  // outputs per vector

@@ -2,8 +2,8 @@
 // Index of the largest score of a vector; equal scores give the lowest index.
 
 /// Each word passes a pipelined tree of comparators (one register per level), its winner meets the
-/// best one of the words before. One word per cycle; the index leaves $clog2(Lanes) + 1 cycles after
-/// the last word of the vector. `in_ready_o` follows `out_ready_i` in the same cycle.
+/// best one of the words before. One word per cycle; the index leaves $clog2(Lanes) + 1 cycles
+/// after the last word of the vector. `in_ready_o` follows `out_ready_i` in the same cycle.
 module label_select #(
   parameter int unsigned Lanes    = 1,  // scores of a word
   parameter int unsigned InBits   = 16, // bits of a score

@@ -32,7 +32,8 @@ module shuffle_concat #(
   logic [2*Lanes*Bits-1:0] data_q, shuffled;
 
   for (genvar i = 0; i < Lanes; i++) begin : gen_lane
-    assign shuffled[2*i*Bits +: 2*Bits] = {right_data_i[i*Bits +: Bits], left_data_i[i*Bits +: Bits]};
+    assign shuffled[2*i*Bits +: 2*Bits] =
+        {right_data_i[i*Bits +: Bits], left_data_i[i*Bits +: Bits]};
   end
 
   assign free          = !valid_q || out_ready_i;

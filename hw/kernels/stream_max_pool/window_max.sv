@@ -39,7 +39,8 @@ module window_max #(
   localparam bit          EndsAtLast = OutLength > Early;
   localparam int unsigned Drains     = EndsAtLast ? OutLength - Early - 1 : 0;
   // The window that leaves in the last step has only this one step inside the line.
-  localparam bit          LastAlone = Drains == 0 && (OutLength - 1) * Stride == Length - 1 + PadLow;
+  localparam bit          LastAlone  =
+      Drains == 0 && (OutLength - 1) * Stride == Length - 1 + PadLow;
   // The first window that starts behind step 0, and where.
   localparam int unsigned LateWindow = PadLow / Stride + 1;
   localparam int unsigned LateStart  = LateWindow * Stride - PadLow;
