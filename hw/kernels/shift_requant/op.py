@@ -53,10 +53,12 @@ class ShiftRequant_rtl(RtlKernel, ShiftRequant):
         }
 
     def lut_estimation(self, fpgapart: str) -> int:
-        """Per lane an adder over the input, two range checks of the excess bits, the output mux."""
+        """Per lane an adder over the bits that stay, two range checks of the excess bits, the
+        output mux."""
         source, target = self.input_streams()[0], self.output_streams()[0]
         wide, narrow = int(source.dtype.bitwidth()), int(target.dtype.bitwidth())
-        return source.lanes * (wide + 2 * max(1, (wide - narrow + 5) // 6) + narrow) + 4
+        stay = max(1, wide - self.get_nodeattr("shift") + 1)
+        return int(source.lanes * (stay + 2 * max(1, (stay - narrow + 5) // 6) + narrow) + 4)
 
 
 OPS = (ShiftRequant, ShiftRequant_rtl)

@@ -30,20 +30,28 @@ module streaming_split #(
     end
   end
 
-  logic [Streams-1:0] select_q, valid_q;
-  logic [Width-1:0]   data_q;
-  logic [31:0]        count_q; // synthesis trims what the largest share does not need
-  logic [31:0]        words;   // share of the addressed output
-  logic               last;
+  function automatic int unsigned largest_share();
+    largest_share = 0;
+    for (int unsigned s = 0; s < Streams; s++) begin
+      if (WordsPerStream[32*s +: 32] > largest_share) largest_share = WordsPerStream[32*s +: 32];
+    end
+  endfunction
+
+  localparam int unsigned CountBits = $clog2(largest_share() + 1);
+
+  logic [Streams-1:0]   select_q, valid_q;
+  logic [Width-1:0]     data_q;
+  logic [CountBits-1:0] count_q, words; // words: share of the addressed output
+  logic                 last;
 
   always_comb begin
     words = '0;
     for (int unsigned s = 0; s < Streams; s++) begin
-      if (select_q[s]) words = WordsPerStream[32*s +: 32];
+      if (select_q[s]) words = WordsPerStream[32*s +: CountBits];
     end
   end
 
-  assign last        = count_q == words - 1;
+  assign last        = count_q == words - 1'b1;
   assign in_ready_o  = (valid_q & ~out_ready_i) == '0;
   assign out_valid_o = valid_q;
   assign out_data_o  = {Streams{data_q}};
@@ -56,7 +64,7 @@ module streaming_split #(
     end else if (in_ready_o) begin
       valid_q <= in_valid_i ? select_q : '0;
       if (in_valid_i) begin
-        count_q <= last ? '0 : count_q + 1;
+        count_q <= last ? '0 : count_q + 1'b1;
         if (last) select_q <= {select_q[Streams-2:0], select_q[Streams-1]};
       end
     end
