@@ -1,24 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pipelined adder tree: sums of Count operands per lane, four operands per level and cycle.
 
-/// Adds Count operands in each lane, modulo 2**OutWidth; the tag travels beside the sums and is
-/// cleared by reset. Takes ceil(log4(Count)) enabled cycles (0 for one operand). Operand i of lane l
-/// sits at index l * Count + i of `data_i`. Each level is only as wide as its sums.
+/// Adds Count operands in each lane, modulo 2**OutWidth; the tag travels beside the sums. Takes
+/// ceil(log4(Count)) enabled cycles (0 for one operand). Operand i of lane l sits at index
+/// l * Count + i of `data_i`. Each level is only as wide as its sums.
 module adder_tree #(
   parameter int unsigned Lanes    = 1, // independent sums
   parameter int unsigned Count    = 8, // operands of a sum
   parameter int unsigned InWidth  = 8, // bits of an operand
   parameter int unsigned OutWidth = 8, // bits of a sum, at least InWidth
   parameter bit          Signed   = 1, // operands are two's complement
-  parameter int unsigned TagWidth = 1  // bits of the tag
+  parameter int unsigned TagWidth = 2  // bits of the tag
 ) (
   input  logic                           clk_i,
   input  logic                           rst_ni,
   input  logic                           enable_i,
 
+  input  logic                           valid_i,
   input  logic [TagWidth-1:0]            tag_i,
   input  logic [Lanes*Count*InWidth-1:0] data_i,
 
+  output logic                           valid_o,
   output logic [TagWidth-1:0]            tag_o,
   output logic [Lanes*OutWidth-1:0]      sum_o
 );
@@ -33,23 +35,26 @@ module adder_tree #(
     localparam int unsigned Terms = (Count + 4 ** k - 1) / 4 ** k;
     localparam int unsigned Width = (InWidth + 2 * k < OutWidth) ? InWidth + 2 * k : OutWidth;
 
-    logic [Lanes*Terms*Width-1:0] data;
+    logic                         valid;
     logic [TagWidth-1:0]          tag;
+    logic [Lanes*Terms*Width-1:0] data;
 
     if (k == 0) begin : gen_input
-      assign data = data_i;
-      assign tag  = tag_i;
+      assign valid = valid_i;
+      assign tag   = tag_i;
+      assign data  = data_i;
     end else begin : gen_add
       localparam int unsigned LowTerms = (Count + 4 ** (k - 1) - 1) / 4 ** (k - 1);
       localparam int unsigned LowWidth =
           (InWidth + 2 * (k - 1) < OutWidth) ? InWidth + 2 * (k - 1) : OutWidth;
 
-      logic [Lanes*Terms*Width-1:0] sum_d, sum_q;
-      logic [TagWidth-1:0]          tag_q;
+      logic                valid_q;
+      logic [TagWidth-1:0] tag_q;
 
       for (genvar g = 0; g < Lanes * Terms; g++) begin : gen_group
         localparam int unsigned First = 4 * (g % Terms);
         logic [3:0][Width-1:0] operand;
+        logic [Width-1:0]      sum_q;
 
         for (genvar i = 0; i < 4; i++) begin : gen_operand
           localparam int unsigned Index = (g / Terms) * LowTerms + First + i;
@@ -61,27 +66,34 @@ module adder_tree #(
             assign operand[i] = Width'(gen_level[k-1].data[Index*LowWidth+:LowWidth]);
           end
         end
-        assign sum_d[g*Width+:Width] = (operand[0] + operand[1]) + (operand[2] + operand[3]);
+
+        always_ff @(posedge clk_i) begin
+          if (enable_i && gen_level[k-1].valid) begin
+            sum_q <= (operand[0] + operand[1]) + (operand[2] + operand[3]);
+          end
+        end
+        assign data[g*Width+:Width] = sum_q;
       end
 
       always_ff @(posedge clk_i) begin
-        if (!rst_ni) tag_q <= '0;
-        else if (enable_i) tag_q <= gen_level[k-1].tag;
+        if (!rst_ni) valid_q <= 1'b0;
+        else if (enable_i) valid_q <= gen_level[k-1].valid;
       end
 
       always_ff @(posedge clk_i) begin
-        if (enable_i) sum_q <= sum_d;
+        if (enable_i) tag_q <= gen_level[k-1].tag;
       end
 
-      assign data = sum_q;
-      assign tag  = tag_q;
+      assign valid = valid_q;
+      assign tag   = tag_q;
     end
   end
 
   localparam int unsigned LastWidth =
       (InWidth + 2 * Levels < OutWidth) ? InWidth + 2 * Levels : OutWidth;
 
-  assign tag_o = gen_level[Levels].tag;
+  assign valid_o = gen_level[Levels].valid;
+  assign tag_o   = gen_level[Levels].tag;
   for (genvar l = 0; l < Lanes; l++) begin : gen_lane
     if (Signed) begin : gen_signed
       assign sum_o[l*OutWidth+:OutWidth] =

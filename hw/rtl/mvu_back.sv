@@ -27,7 +27,7 @@ module mvu_back #(
 );
 
   logic                   start, init_ok, out_free, done_q;
-  logic [Pe*AccWidth-1:0] acc_d, acc_q;
+  logic [Pe*AccWidth-1:0] acc;
 
   assign start        = dot_valid_i && dot_first_i;
   assign init_ok      = init_valid_i || !start;
@@ -35,17 +35,20 @@ module mvu_back #(
   assign enable_o     = out_free && init_ok;
 
   for (genvar p = 0; p < Pe; p++) begin : gen_lane
-    assign acc_d[p*AccWidth+:AccWidth] = dot_data_i[p*AccWidth+:AccWidth] +
-        (dot_first_i ? init_data_i[p*AccWidth+:AccWidth] : acc_q[p*AccWidth+:AccWidth]);
+    logic [AccWidth-1:0] acc_q;
+
+    always_ff @(posedge clk_i) begin
+      if (enable_o && dot_valid_i) begin
+        acc_q <= (dot_first_i ? init_data_i[p*AccWidth+:AccWidth] : acc_q) +
+                 dot_data_i[p*AccWidth+:AccWidth];
+      end
+    end
+    assign acc[p*AccWidth+:AccWidth] = acc_q;
   end
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) done_q <= 1'b0;
     else if (enable_o) done_q <= dot_valid_i && dot_last_i;
-  end
-
-  always_ff @(posedge clk_i) begin
-    if (enable_o && dot_valid_i) acc_q <= acc_d;
   end
 
   stream_register #(
@@ -55,7 +58,7 @@ module mvu_back #(
     .rst_ni,
     .in_valid_i(done_q && init_ok),
     .in_ready_o(out_free),
-    .in_data_i(acc_q),
+    .in_data_i(acc),
     .out_valid_o,
     .out_ready_i,
     .out_data_o

@@ -47,11 +47,12 @@ module epilogue #(
   localparam int unsigned SlopeOffset = ZetaOffset + PreBits;
   localparam int unsigned EtaOffset   = SlopeOffset + SlopeWidth;
 
-  logic                   enable, step, shortcut_ok;
+  logic                   enable, step, shortcut_ok, busy;
   logic [Latency-1:0]     valid_q;
   logic [Pe*OutWidth-1:0] result;
 
   assign shortcut_ok      = shortcut_valid_i || !HasShortcut;
+  assign busy             = step || valid_q != '0; // lanes hold still while empty
   assign step             = acc_valid_i && shortcut_ok && param_valid_i;
   assign acc_ready_o      = enable && shortcut_ok && param_valid_i;
   assign shortcut_ready_o = enable && acc_valid_i && param_valid_i && HasShortcut;
@@ -85,7 +86,7 @@ module epilogue #(
       .SlopeWidth(SlopeWidth)
     ) u_lane (
       .clk_i,
-      .enable_i(enable),
+      .enable_i(enable && busy),
       .acc_i(acc_data_i[p*AccWidth+:AccWidth]),
       .shortcut_i(shortcut),
       .mul_i(param[0+:MulWidth]),

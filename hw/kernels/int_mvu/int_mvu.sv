@@ -35,8 +35,7 @@ module int_mvu #(
   output logic [Pe*AccWidth-1:0]         out_data_o
 );
 
-  localparam int unsigned OperandWidth = InSigned ? InWidth : InWidth + 1;
-  localparam int unsigned FullWidth    = OperandWidth + WeightWidth;
+  localparam int unsigned FullWidth    = InWidth + WeightWidth; // enough for signed and unsigned
   localparam int unsigned ProductWidth = (FullWidth < AccWidth) ? FullWidth : AccWidth;
 
   if (Mw % Simd != 0) begin : gen_check_simd
@@ -70,12 +69,14 @@ module int_mvu #(
     .out_last_o(front_last)
   );
 
-  logic [2:0]                      tag_q; // valid, first, last
-  logic [Pe*Simd*ProductWidth-1:0] product_d, product_q;
+  logic                            product_valid_q;
+  logic [1:0]                      tag_q; // first, last
+  logic [Pe*Simd*ProductWidth-1:0] product;
 
   for (genvar p = 0; p < Pe; p++) begin : gen_pe
     for (genvar s = 0; s < Simd; s++) begin : gen_simd
-      logic signed [ProductWidth-1:0] operand, weight;
+      logic signed [ProductWidth-1:0] operand, weight, product_q;
+
       assign weight = ProductWidth'(
           $signed(weight_data_i[(p*Simd+s)*WeightWidth+:WeightWidth]));
       if (InSigned) begin : gen_signed
@@ -83,17 +84,21 @@ module int_mvu #(
       end else begin : gen_unsigned
         assign operand = ProductWidth'(front_data[s*InWidth+:InWidth]);
       end
-      assign product_d[(p*Simd+s)*ProductWidth+:ProductWidth] = operand * weight;
+
+      always_ff @(posedge clk_i) begin
+        if (enable && step) product_q <= operand * weight;
+      end
+      assign product[(p*Simd+s)*ProductWidth+:ProductWidth] = product_q;
     end
   end
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) tag_q <= '0;
-    else if (enable) tag_q <= {step, front_first, front_last};
+    if (!rst_ni) product_valid_q <= 1'b0;
+    else if (enable) product_valid_q <= step;
   end
 
   always_ff @(posedge clk_i) begin
-    if (enable) product_q <= product_d;
+    if (enable) tag_q <= {front_first, front_last};
   end
 
   logic                   dot_valid, dot_first, dot_last;
@@ -105,14 +110,16 @@ module int_mvu #(
     .InWidth(ProductWidth),
     .OutWidth(AccWidth),
     .Signed(1),
-    .TagWidth(3)
+    .TagWidth(2)
   ) u_tree (
     .clk_i,
     .rst_ni,
     .enable_i(enable),
+    .valid_i(product_valid_q),
     .tag_i(tag_q),
-    .data_i(product_q),
-    .tag_o({dot_valid, dot_first, dot_last}),
+    .data_i(product),
+    .valid_o(dot_valid),
+    .tag_o({dot_first, dot_last}),
     .sum_o(dot)
   );
 

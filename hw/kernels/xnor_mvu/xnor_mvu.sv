@@ -68,27 +68,33 @@ module xnor_mvu #(
     .out_last_o(front_last)
   );
 
-  logic [2:0]                      tag_q; // valid, first, last
-  logic [Pe*Chunks*ChunkWidth-1:0] count_d, count_q;
+  logic                            count_valid_q;
+  logic [1:0]                      tag_q; // first, last
+  logic [Pe*Chunks*ChunkWidth-1:0] chunk_count;
 
   for (genvar p = 0; p < Pe; p++) begin : gen_pe
     logic [Simd-1:0]         agree;
     logic [Chunks*Chunk-1:0] padded;
+
     assign agree  = ~(front_data ^ weight_data_i[p*Simd+:Simd]);
     assign padded = (Chunks*Chunk)'(agree);
     for (genvar c = 0; c < Chunks; c++) begin : gen_chunk
-      assign count_d[(p*Chunks+c)*ChunkWidth+:ChunkWidth] =
-          ChunkWidth'($countones(padded[c*Chunk+:Chunk]));
+      logic [ChunkWidth-1:0] count_q;
+
+      always_ff @(posedge clk_i) begin
+        if (enable && step) count_q <= ChunkWidth'($countones(padded[c*Chunk+:Chunk]));
+      end
+      assign chunk_count[(p*Chunks+c)*ChunkWidth+:ChunkWidth] = count_q;
     end
   end
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) tag_q <= '0;
-    else if (enable) tag_q <= {step, front_first, front_last};
+    if (!rst_ni) count_valid_q <= 1'b0;
+    else if (enable) count_valid_q <= step;
   end
 
   always_ff @(posedge clk_i) begin
-    if (enable) count_q <= count_d;
+    if (enable) tag_q <= {front_first, front_last};
   end
 
   logic                     dot_valid, dot_first, dot_last;
@@ -101,14 +107,16 @@ module xnor_mvu #(
     .InWidth(ChunkWidth),
     .OutWidth(CountWidth),
     .Signed(0),
-    .TagWidth(3)
+    .TagWidth(2)
   ) u_tree (
     .clk_i,
     .rst_ni,
     .enable_i(enable),
+    .valid_i(count_valid_q),
     .tag_i(tag_q),
-    .data_i(count_q),
-    .tag_o({dot_valid, dot_first, dot_last}),
+    .data_i(chunk_count),
+    .valid_o(dot_valid),
+    .tag_o({dot_first, dot_last}),
     .sum_o(count)
   );
 
