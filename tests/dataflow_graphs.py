@@ -227,7 +227,7 @@ class GraphBuilder:
         """GlobalAccPool."""
         _, h, w, c = self.shapes[x]
         low, high = _limits(self.types[x])
-        bits = signed_bits(h * w * max(-low, high))
+        bits = max((-low * h * w - 1).bit_length(), (high * h * w).bit_length()) + 1
         return self.node(
             "GlobalAccPool", [x], [((1, 1, 1, c), f"INT{bits}")], NumChannels=c, PE=1,
             inputDataType=self.types[x], numInputVectors=self.vectors(x),

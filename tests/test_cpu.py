@@ -336,6 +336,19 @@ def constants_of(model: onnx.ModelProto) -> dict[str, IntArray]:
     return {i.name: onnx.numpy_helper.to_array(i).astype(np.int64) for i in model.graph.initializer}
 
 
+def test_a_pool_of_one_pixel_feeds_an_8_bit_product(isa: str) -> None:
+    g = GraphBuilder()
+    x = g.input((1, 1, 1, 24), "INT8")
+    pooled = g.global_pool(x)
+    assert g.types[pooled] == "INT8"
+    model = g.model([g.int_mvu(pooled, 6, bias=g.rng.integers(-900, 900, 6))])
+    frames = g.rng.integers(-128, 127, (5, 1, 1, 24), endpoint=True)
+    frames[0], frames[1] = -128, 127
+    weights, bias = list(constants_of(model).values())
+    got = engine_of(model, isa).intermediates(frames)[model.graph.output[0].name]
+    assert np.array_equal(got, frames @ weights + bias)
+
+
 def test_a_window_that_others_read_stays_a_tensor(isa: str) -> None:
     g = GraphBuilder()
     x = g.epilogue(g.int_mvu(g.input((1, 6, 6, 3), "UINT8"), 12, low=-7, high=7))

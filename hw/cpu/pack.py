@@ -488,13 +488,13 @@ def _int_mvu(p: _Packer, node: Node) -> None:
         p.step("wide_product", node.name, [index], [out], {}, constants)
         p.finish(node, out)
         return
-    if p.at(index).storage == "bits":
-        index = p.stored(index, "u8")
-    if p.at(index).storage == "i32":
+    storage = "u8" if source.storage == "bits" else source.storage
+    if storage == "i32":
         raise ModelError(
-            f"{node.where}: found a {p.at(index).datatype} input, "
+            f"{node.where}: found {source.name} input, "
             f"expected inputDataType {node.get('inputDataType')}"
         )
+    index = p.stored(index, storage)
     if p.at(index).storage == "i8":
         # The kernel multiplies unsigned codes: signed ones are read 128 higher.
         bias = bias - 128 * weights.sum(axis=0)
@@ -710,8 +710,9 @@ def _global_acc_pool(p: _Packer, node: Node) -> None:
     low, high = datatype.low * source.pixels, datatype.high * source.pixels
     if low < INT32[0] or high > INT32[1]:
         raise ModelError(f"{node.where}: sums of {source.pixels} pixels do not fit 32 bits")
-    total = grid.signed_bits(max(-low, high)) if low < 0 else max(1, high.bit_length())
-    name = f"{'INT' if low < 0 else 'UINT'}{total}"
+    signed = low < 0
+    bits = 1 + max((-low - 1).bit_length(), high.bit_length()) if signed else high.bit_length()
+    name = f"{'INT' if signed else 'UINT'}{max(1, bits)}"
     if source.storage == "bits":
         index = p.stored(index, "u8")
     shape = [1] * (len(source.shape) - 1) + [source.channels]
