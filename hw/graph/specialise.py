@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Picks the RTL backend of every node: FINN's SpecializeLayers with our names kept."""
+
+from __future__ import annotations
+
+from finn.transformation.fpgadataflow.specialize_layers import SpecializeLayers
+from onnx import helper
+from qonnx.core.modelwrapper import ModelWrapper
+
+from ..kernels import register
+from .qonnx_graph import LoweringError
+
+PART = "xc7z020clg400-1"
+"""Part whose capabilities decide between backends; all ops of the contract are RTL on any part."""
+
+
+def specialise(model: ModelWrapper, part: str = PART) -> ModelWrapper:
+    """Turn the abstract ops of a dataflow graph into RTL ops (``<Op>_rtl``).
+
+    Python execution (``exec_mode`` cppsim) is switched on, so that FINN's ``execute_onnx`` runs
+    the graph as it is.
+
+    Args:
+        model: dataflow graph as `lowering.lower` returns it; it is left as it is.
+        part: FPGA part.
+
+    Raises:
+        LoweringError: an op has no RTL backend.
+    """
+    register()
+    names = [node.name for node in model.graph.node]
+    model = model.transform(SpecializeLayers(part), make_deepcopy=True)
+    for node, name in zip(model.graph.node, names, strict=True):
+        # SpecializeLayers numbers all nodes anew; the order is the same.
+        node.name = name
+        if not node.op_type.endswith("_rtl"):
+            raise LoweringError(node, "found no RTL backend, expected one in hw/kernels or FINN")
+        node.attribute.append(helper.make_attribute("exec_mode", "cppsim"))
+    return model

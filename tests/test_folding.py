@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Folding: every node reaches the target at the least cost, files round-trip, nonsense is named."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from andpop.hw.graph.executor import run
+from andpop.hw.graph.folding import (
+    FoldingError,
+    cycles,
+    divisors,
+    fold,
+    folding_of,
+    read_folding,
+    write_folding,
+)
+from andpop.hw.graph.lowering import lower
+from andpop.hw.graph.specialise import specialise
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.custom_op.registry import getCustomOp
+from qonnx_block import block
+
+
+@pytest.fixture
+def model() -> ModelWrapper:
+    return specialise(lower(block()))
+
+
+def lanes_of_edges(model: ModelWrapper) -> list[tuple[str, int, int]]:
+    """(tensor, lanes of its writer, lanes of its reader) for every inner edge."""
+    writers = {o: (n, i) for n in model.graph.node for i, o in enumerate(n.output)}
+    return [
+        (
+            name,
+            getCustomOp(writers[name][0]).get_folded_output_shape(writers[name][1])[-1],
+            getCustomOp(node).get_folded_input_shape(i)[-1],
+        )
+        for node in model.graph.node
+        for i, name in enumerate(node.input)
+        if name in writers
+    ]
+
+
+@pytest.mark.parametrize("target", [38, 60, 100, 300, 1000, 100_000])
+def test_every_node_reaches_the_target(model: ModelWrapper, target: int) -> None:
+    fold(model, target)
+    stated = cycles(model)
+    assert set(stated) == {n.name for n in model.graph.node}
+    assert max(stated.values()) <= target
+    for name, writer, reader in lanes_of_edges(model):
+        assert max(writer, reader) % min(writer, reader) == 0, name
+
+
+def test_unhurried_network_gets_one_lane(model: ModelWrapper) -> None:
+    fold(model, 1_000_000)
+    values = {v for attributes in folding_of(model).values() for v in attributes.values()}
+    assert values == {0, 1}
+
+
+def test_matrix_units_get_the_cheapest_lanes(model: ModelWrapper) -> None:
+    target = 200
+    fold(model, target)
+    op = next(getCustomOp(n) for n in model.graph.node if n.op_type == "XnorMvu_rtl")
+    chosen = op.get_nodeattr("SIMD"), op.get_nodeattr("PE")
+    part = "xc7z020clg400-1"
+    costs = {}
+    for simd, pe in itertools.product(divisors(18), divisors(4)):
+        op.set_nodeattr("SIMD", simd)
+        op.set_nodeattr("PE", pe)
+        if op.get_exp_cycles() <= target:
+            costs[simd, pe] = op.lut_estimation(part)
+    assert costs[chosen] == min(costs.values())
+
+
+def test_window_unrolls_when_channels_are_not_enough(model: ModelWrapper) -> None:
+    fold(model, 60)
+    (window,) = (v for v in folding_of(model).values() if "parallel_window" in v)
+    assert window == {"SIMD": 2, "parallel_window": 1}
+    fold(model, 1000)
+    (window,) = (v for v in folding_of(model).values() if "parallel_window" in v)
+    assert window["parallel_window"] == 0
+
+
+def test_folding_changes_no_value(model: ModelWrapper) -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (4, 4, 4, 2), dtype=np.uint8)
+    expected = run(model, pictures, "all")
+    folded = run(fold(model, 40), pictures, "all")
+    for name, value in expected.items():
+        np.testing.assert_array_equal(value, folded[name])
+
+
+def test_names_the_node_that_misses_the_target(model: ModelWrapper) -> None:
+    with pytest.raises(FoldingError, match=r"cannot reach 10 cycles per frame; its best is (\d+)"):
+        fold(model, 10)
+    with pytest.raises(FoldingError, match="expected 1 or more"):
+        fold(model, 0)
+
+
+def test_best_of_the_missing_node_is_reachable(model: ModelWrapper) -> None:
+    with pytest.raises(FoldingError) as caught:
+        fold(model, 1)
+    best = int(str(caught.value).rsplit("set the target to ", 1)[1].split()[0])
+    assert max(cycles(fold(model, best)).values()) == best
+    with pytest.raises(FoldingError, match=f"its best is {best}"):
+        fold(model, best - 1)
+
+
+def test_folding_round_trips_through_its_file(model: ModelWrapper, tmp_path: Path) -> None:
+    path = tmp_path / "folding.json"
+    write_folding(fold(model, 60), path)
+    wanted, stated = folding_of(model), cycles(model)
+    fold(model, 1_000_000)
+    fold(model, read_folding(path))
+    assert folding_of(model) == wanted
+    assert cycles(model) == stated
+
+
+def test_defaults_reach_the_ops_they_name(model: ModelWrapper) -> None:
+    epilogue = next(n.name for n in model.graph.node if n.op_type == "Epilogue_rtl")
+    fold(
+        model,
+        {
+            "Defaults": {
+                "PE": [2, ["Epilogue_rtl", "XnorMvu_rtl"]],
+                "SIMD": [2, ["FMPadding_rtl"]],
+            },
+            epilogue: {"PE": 4},
+        },
+    )
+    found = {n.op_type: folding_of(model)[n.name] for n in model.graph.node}
+    assert found["Epilogue_rtl"]["PE"] == 4
+    assert found["XnorMvu_rtl"] == {"SIMD": 1, "PE": 2}
+    assert found["FMPadding_rtl"] == {"SIMD": 2}
+    assert found["LabelSelect_rtl"] == {"PE": 1}
+
+
+@pytest.mark.parametrize(
+    ("op", "attributes", "message"),
+    [
+        (
+            "XnorMvu_rtl",
+            {"SIMD": 4},
+            "18 channels cannot be split over SIMD=4; use one of 1,2,3,6,9,18",
+        ),
+        ("Epilogue_rtl", {"PE": 0}, "4 channels cannot be split over PE=0"),
+        ("Epilogue_rtl", {"PE": "2"}, "cannot be split over PE='2'"),
+        ("Epilogue_rtl", {"SIMD": 2}, "found attribute SIMD, expected PE"),
+        ("FMPadding_rtl", {"inFIFODepths": [3]}, "FIFO depths belong into fifo.json"),
+        (
+            "ConvolutionInputGenerator_rtl",
+            {"SIMD": 1, "parallel_window": 1},
+            "parallel_window=1 with SIMD=1, expected SIMD=2",
+        ),
+        ("ConvolutionInputGenerator_rtl", {"parallel_window": 3}, "found parallel_window=3"),
+    ],
+)
+def test_names_an_impossible_folding(
+    model: ModelWrapper, op: str, attributes: dict[str, object], message: str
+) -> None:
+    name = next(n.name for n in model.graph.node if n.op_type == op)
+    with pytest.raises(FoldingError) as caught:
+        fold(model, {name: attributes})
+    text = str(caught.value)
+    assert text.startswith(f"{name}: ")
+    assert message in text
+    assert f"(folding: {name}." in text
+    assert "\n" not in text
+
+
+def test_names_an_unknown_node(model: ModelWrapper) -> None:
+    with pytest.raises(FoldingError, match="conv99: found no such node"):
+        fold(model, {"conv99": {"PE": 1}})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("{", "found no JSON"), ("[1]", "found no map"), (json.dumps({"a": 3}), "found no map")],
+)
+def test_names_a_broken_file(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "folding.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(FoldingError, match=message):
+        read_folding(path)
+    with pytest.raises(FoldingError, match="No such file"):
+        read_folding(tmp_path / "absent.json")
