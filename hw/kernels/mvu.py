@@ -11,9 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from qonnx.core.datatype import BaseDataType
 
+from ...quant.grid import IntArray
 from .base import Kernel, Stream, hex_memory, pack_lanes, require_divisor
-
-IntArray = npt.NDArray[np.int64]
 
 RTL_PARTS: tuple[str, ...] = (
     "rtl/stream_register.sv",

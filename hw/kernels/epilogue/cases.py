@@ -6,12 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from ....quant.grid import limits
+from ....quant.grid import IntArray, limits
 from ....sim.cases import Case, Operand
-
-IntArray = npt.NDArray[np.int64]
 
 
 def _case(

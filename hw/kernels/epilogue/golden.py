@@ -6,12 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from ....quant.grid import EpilogueFormat, epilogue
-
-IntArray = npt.NDArray[np.int64]
+from ....quant.grid import EpilogueFormat, IntArray, epilogue
 
 
 def run(inputs: Sequence[IntArray], attrs: Mapping[str, Any]) -> list[IntArray]:

@@ -7,12 +7,9 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from ....quant.grid import limits
+from ....quant.grid import IntArray, limits
 from ....sim.cases import Case, Operand
-
-IntArray = npt.NDArray[np.int64]
 
 
 def _case(

@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-IntArray = npt.NDArray[np.int64]
+from ....quant.grid import IntArray
 
 
 def int_mvu(x: IntArray, w: IntArray, bias: IntArray | int = 0) -> IntArray:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from qonnx.core.datatype import BaseDataType, DataType
 
-from ....quant.grid import accumulator_bounds
+from ....quant.grid import IntArray, accumulator_bounds
 from ..base import RtlKernel, hex_memory, pack_lanes
-from ..mvu import RTL_PARTS, IntArray, Mvu, rom_cost
+from ..mvu import RTL_PARTS, Mvu, rom_cost
 from . import golden
 
 

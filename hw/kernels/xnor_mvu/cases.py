@@ -7,12 +7,9 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from ....quant.grid import signed_bits
+from ....quant.grid import IntArray, signed_bits
 from ....sim.cases import Case, Operand
-
-IntArray = npt.NDArray[np.int64]
 
 
 def _case(mw: int, mh: int, simd: int, pe: int, vectors: tuple[int, ...]) -> Case:
