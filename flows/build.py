@@ -161,7 +161,12 @@ def run_build(
     if not staging.exists() and is_build:
         shutil.copytree(out, staging)
     staging.mkdir(exist_ok=True)
-    rows = _run_steps(steps, Context(staging, source, config, progress))
+    try:
+        rows = _run_steps(steps, Context(staging, source, config, progress))
+    except BaseException:
+        if not (staging / STATE).is_file():
+            shutil.rmtree(staging, ignore_errors=True)
+        raise
     _swap(staging, out)
     return rows
 
@@ -200,10 +205,16 @@ def _fingerprint(step: Step, context: Context, code: str) -> str:
     if "folding" in step.keys and values["folding"]:
         parts["folding"] = digest(Path(values["folding"]))
     for name in step.inputs:
-        path = context.source if name == "SOURCE" else context.folder / name
+        path = _input_path(context, name)
         if path.exists():
             parts[name] = digest(path)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _input_path(context: Context, name: str) -> Path:
+    """Where an input of a step lies: SOURCE and CARD outside, everything else in the folder."""
+    outside = {"SOURCE": context.source, "CARD": context.source.with_suffix(".json")}
+    return outside.get(name, context.folder / name)
 
 
 def _intact(context: Context, outputs: dict[str, str]) -> bool:

@@ -152,7 +152,7 @@ def load_cpu_model(packed: Path) -> CpuModel:
     card = engine.card or {}
     height, width, channels = engine.input_shape
     classes = tuple(card.get("classes") or map(str, range(engine.labels)))
-    filter = card.get("resize_filter", "bilinear")
+    filter = card.get("resize", "bilinear")
     return CpuModel(engine, (height, width, channels), classes, filter)
 
 

