@@ -44,7 +44,8 @@ STORAGE = {"bits": (0, 1), "u8": (0, 255), "i8": (-128, 127), "i32": (-(1 << 31)
 MAX_TENSOR_BYTES = 1 << 30
 MAX_WINDOW_BYTES = 1 << 22
 MAX_FILE_BYTES = 1 << 31
-MAX_TENSORS = 100_000
+MAX_HEADER_CHARS = 1 << 22
+MAX_TENSORS = 10_000
 MAX_AXIS = 1 << 24
 """Limits of a file that is still taken for a network."""
 
@@ -78,17 +79,16 @@ class DataType:
     @classmethod
     def of(cls, name: str, where: str) -> DataType:
         """Parse a QONNX datatype name: BINARY, INTn or UINTn, within 32 bits."""
-        if name == "BINARY":
-            return cls(name, 0, 1)
-        for prefix, signed in (("UINT", False), ("INT", True)):
-            digits = name.removeprefix(prefix)
-            if digits != name and digits.isdecimal() and 1 <= int(digits[:4]) <= 32:
-                low, high = grid.limits(int(digits), signed)
-                if high <= STORAGE["i32"][1]:
-                    return cls(name, low, high)
-        raise ModelError(
-            f"{where}: found datatype {name!r}, expected BINARY, INT1..INT32 or UINT1..UINT31"
-        )
+        try:
+            low, high = grid.limits(*grid.type_format(name))
+        except ValueError:
+            low, high = 0, 0
+        if low == high or low < STORAGE["i32"][0] or high > STORAGE["i32"][1]:
+            raise ModelError(
+                f"{where}: found datatype {name!r:.40}, "
+                "expected BINARY, INT1..INT32 or UINT1..UINT31"
+            )
+        return cls(name, low, high)
 
     @property
     def storage(self) -> str:
@@ -177,9 +177,13 @@ class Plan:
             raise ModelError(f"plan: its tensors need more than {MAX_TENSOR_BYTES} bytes a picture")
         written: set[int] = set()
         for i in self.inputs:
-            self._write(i, written, "the inputs")
+            self._write(i, written, "plan inputs")
+            if not self.tensors[i].names:
+                raise ModelError(f"plan inputs: tensor {i} has no name")
+        if not self.inputs:
+            raise ModelError("plan inputs: found none, expected at least 1")
         for step in self.steps:
-            where = f"plan step {step.node!r} ({step.op})"
+            where = f"plan step {step.node!r:.80} ({step.op:.40})"
             if step.op not in CHECKS:
                 raise ModelError(
                     f"{where}: unknown op, expected one of {', '.join(sorted(CHECKS))}; "
@@ -192,7 +196,7 @@ class Plan:
                 self._write(i, written, where)
             missing = [name for name in step.constants if name not in constants]
             if missing:
-                raise ModelError(f"{where}: constant {missing[0]!r} is not in the file")
+                raise ModelError(f"{where}: constant {missing[0]!r:.80} is not in the file")
             site = Site(
                 where,
                 step,
@@ -216,17 +220,18 @@ class Plan:
 def _check_tensor(index: int, tensor: Tensor) -> None:
     if tensor.storage not in STORAGE:
         raise ModelError(
-            f"plan tensor {index}: found storage {tensor.storage!r}, "
+            f"plan tensor {index}: found storage {tensor.storage!r:.40}, "
             f"expected one of {', '.join(STORAGE)}"
         )
     DataType.of(tensor.datatype, f"plan tensor {index}")
     if not tensor.shape or not all(1 <= n <= MAX_AXIS for n in tensor.shape):
         raise ModelError(
-            f"plan tensor {index}: found shape {tensor.shape}, expected sizes of 1..{MAX_AXIS}"
+            f"plan tensor {index}: found shape {tensor.shape!s:.80}, "
+            f"expected sizes of 1..{MAX_AXIS}"
         )
     if tensor.bytes > MAX_TENSOR_BYTES:
         raise ModelError(
-            f"plan tensor {index}: shape {tensor.shape} needs {tensor.bytes} bytes, "
+            f"plan tensor {index}: shape {tensor.shape!s:.80} needs {tensor.bytes} bytes, "
             f"expected at most {MAX_TENSOR_BYTES}"
         )
 
@@ -254,7 +259,7 @@ class Site:
         """Return the attributes in order; they must be exactly these."""
         if set(self.step.attributes) != set(names):
             raise ModelError(
-                f"{self.where}: found attributes {sorted(self.step.attributes)}, "
+                f"{self.where}: found attributes {sorted(self.step.attributes)!s:.300}, "
                 f"expected {sorted(names)}"
             )
         return [self.step.attributes[n] for n in names]
@@ -291,7 +296,7 @@ class Site:
         array = self.constants[index]
         if array.shape != shape or array.dtype != np.dtype(dtype):
             raise ModelError(
-                f"{self.where}: constant {self.step.constants[index]!r} is {array.dtype} "
+                f"{self.where}: constant {self.step.constants[index]!r:.80} is {array.dtype} "
                 f"{array.shape}, expected {np.dtype(dtype)} {shape}"
             )
 
@@ -589,8 +594,13 @@ def read(path: Path) -> tuple[Plan, dict[str, npt.NDArray[Any]]]:
 
 def _header(path: Path, metadata: Mapping[str, str]) -> Any:
     """Return the plan's JSON after checking format and version."""
+    text = metadata.get(METADATA, "{}")
+    if len(text) > MAX_HEADER_CHARS:
+        raise ModelError(
+            f"{path}: found a header of {len(text)} characters, expected at most {MAX_HEADER_CHARS}"
+        )
     try:
-        header = json.loads(metadata.get(METADATA, "{}"))
+        header = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ModelError(
             f"{path}: its header is no JSON ({error}); pack the model again"
