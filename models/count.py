@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-STAGES = ((48, 4), (96, 8), (192, 4))
-"""Bi-ShuffleNet: (channels at width 1, units) of the stages; the first unit halves the map."""
+UNITS = (4, 8, 4)
+"""Units of Bi-ShuffleNet's stages 2, 3, 4; the first of each halves the map."""
 
 BITS_PER_REAL = 32
 
@@ -99,7 +99,7 @@ def count(
         conv1_kernel: kernel of the first convolution.
         left: kernels of the down-sampling units' left branch, the last of stride 2.
         right: kernels between the two 1x1 convolutions of every right branch.
-        width_multiplier: factor on all channel numbers but input and classes.
+        width_multiplier: factor on the plan 24-48-96-192-1024, rounded to whole and even halves.
 
     Returns:
         Totals and layers.
@@ -120,6 +120,10 @@ def count(
     for name, kernels in (("conv1_kernel", (conv1_kernel,)), ("left", left), ("right", right)):
         if not kernels or any(k < 1 or k % 2 == 0 for k in kernels):
             raise ValueError(f"count: found {name} {list(kernels)}, expected odd kernels")
+    if not width_multiplier > 0:
+        raise ValueError(
+            f"count: found width multiplier {width_multiplier:g}, expected a number above 0"
+        )
     layers = tuple(
         _bi_shufflenet(
             height,
@@ -147,21 +151,6 @@ def count(
         memory_bits=binary + BITS_PER_REAL * (real + 2 * bn),
         layers=layers,
     )
-
-
-def scaled_channels(channels: int, multiplier: float) -> int:
-    """Return ``channels * multiplier``, which must be an even whole number.
-
-    Raises:
-        ValueError: it is not, so a unit could not be split into halves.
-    """
-    value = channels * multiplier
-    if value < 2 or value % 2:
-        raise ValueError(
-            f"count: width multiplier {multiplier} turns {channels} channels into {value:g}, "
-            "expected an even whole number; use a multiple of 1/12"
-        )
-    return int(value)
 
 
 def _conv(
@@ -211,14 +200,14 @@ def _bi_shufflenet(
     right: tuple[int, ...],
     multiplier: float,
 ) -> Iterator[Layer]:
-    stem = scaled_channels(24, multiplier)
+    stem = max(2, 2 * round(12 * multiplier))
     conv1 = _conv("conv1", channels, stem, conv1_kernel, 2, (height, width), binary=False)
     yield conv1
     # The 3x3 stride-2 max-pool with padding 1 halves the map like a convolution does.
     size = (-(-conv1.height // 2), -(-conv1.width // 2))
     inner = stem
-    for stage, (base, units) in enumerate(STAGES, start=2):
-        outer = scaled_channels(base, multiplier)
+    for stage, units in enumerate(UNITS, start=2):
+        outer = 2 * inner
         half = outer // 2
         strides = [1] * (len(left) - 1) + [2]
         yield from _branch(
@@ -241,7 +230,7 @@ def _bi_shufflenet(
                 f"stage{stage}.{unit}.right", [(half, half, k, 1) for k in (1, *right, 1)], size
             )
         inner = outer
-    last = scaled_channels(1024, multiplier)
+    last = max(8, round(1024 * multiplier))
     yield _conv("conv5", inner, last, 1, 1, size, binary=False)
     yield Layer(
         name="fc",

@@ -4,7 +4,8 @@
 NumPy and Pillow only. What is read: BMP, JPEG, PGM/PPM, PNG, TIFF and WebP of 8 bits per channel.
 Palette, 1-bit, CMYK and YCbCr pictures are converted, an alpha channel that hides nothing is
 dropped. Refused, because no conversion is the obvious one: 16-bit and floating-point pictures,
-transparency, several frames in a file. EXIF orientation is not applied.
+transparency, several frames in a file. EXIF orientation is not applied. Grey is ITU-R 601-2 luma,
+(19595 R + 38470 G + 7471 B + 32768) >> 16.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from PIL import Image
 Picture = npt.NDArray[np.uint8]
 """(H, W, C) pixel values 0..255."""
 
-GREY_CONVERSION = "itu-r-601"
-"""The only grey conversion: (19595 R + 38470 G + 7471 B + 32768) >> 16, as Pillow computes it."""
-
 RESIZE_FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
-    "nearest": Image.Resampling.NEAREST,
+    "lanczos": Image.Resampling.LANCZOS,
+    "box": Image.Resampling.BOX,
+    "hamming": Image.Resampling.HAMMING,
 }
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +28,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .checkpoint import replace_file
 from .datasets import Dataset, augment, balanced_order, load, split
 from .pictures import Picture, read_picture
 
@@ -211,9 +210,9 @@ def train(
         net.freeze()
         result = evaluate(net, data, run.history, options.device)
     net.to("cpu")
-    _write_atomically(
+    replace_file(
         checkpoint.with_suffix(".metrics.json"),
-        json.dumps(_metrics(result, data, options), indent=1).encode(),
+        (json.dumps(_metrics(result, data, options), indent=1) + "\n").encode(),
     )
     _plot(result, checkpoint.with_suffix(".curve.png"))
     state_file.unlink(missing_ok=True)
@@ -416,9 +415,7 @@ class _Run:
             "history": [asdict(p) for p in self.history],
         }
         contiguous = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-        _write_atomically(
-            self.state_file, save(contiguous, metadata={"position": json.dumps(position)})
-        )
+        replace_file(self.state_file, save(contiguous, metadata={"position": json.dumps(position)}))
 
     def resume(self) -> None:
         """Go to where the state file stopped, if there is one.
@@ -473,18 +470,6 @@ def _cpu_settings(threads: int | None) -> Iterator[None]:
     finally:
         torch.set_flush_denormal(False)
         torch.set_num_threads(before)
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    """Write a file that is either the old or the whole new one."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _metrics(result: Result, data: TrainingData, options: Options) -> dict[str, Any]:

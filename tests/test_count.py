@@ -6,7 +6,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from andpop.models.build import build
 from andpop.models.count import count
+from andpop.quant.layers import BinaryBlock, Epilogue
 
 # (data set, row, left, right, conv1 kernel, OPs in 1e7 by the counting convention of the paper).
 ABLATION: list[tuple[str, str, tuple[int, ...], tuple[int, ...], int, float]] = [
@@ -111,13 +113,47 @@ def test_width_multiplier_scales_every_inner_layer() -> None:
 
 
 @pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"channels": 3, "classes": 10},
+        {"left": (3, 3), "right": (5,), "conv1_kernel": 3},
+        {"width": 0.25},
+        {"width": 0.3, "right": (3,)},
+        {"width": 1.5},
+    ],
+)
+def test_weights_are_those_of_the_trainable_network(config: dict[str, Any]) -> None:
+    switches = dict(config)
+    net = build("bi-shufflenet", config)
+    counted = count(
+        "bi-shufflenet",
+        64,
+        64,
+        switches.pop("channels", 1),
+        switches.pop("classes", 6),
+        width_multiplier=switches.pop("width", 1.0),
+        **switches,
+    )
+    blocks = [m for m in net.modules() if isinstance(m, BinaryBlock)]
+    epilogues = [m for m in net.modules() if isinstance(m, Epilogue)]
+    real = [net.conv1.conv.weight, net.conv5.conv.weight, *net.classifier.linear.parameters()]
+    assert counted.binary_weights == sum(b.conv.weight.numel() for b in blocks)
+    assert counted.real_weights == sum(p.numel() for p in real)
+    assert counted.bn_channels == sum(e.channels for e in epilogues)
+    shapes = [tuple(b.conv.weight.shape) for b in blocks]
+    binary = [layer for layer in counted.layers if layer.binary]
+    assert [(b.channels_out, b.channels_in, b.kernel, b.kernel) for b in binary] == shapes
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"network": "resnet"}, "found network 'resnet', expected 'bi-shufflenet'"),
         ({"height": 0}, "found height 0, expected 1 or more"),
         ({"right": (4,)}, r"found right \[4\], expected odd kernels"),
         ({"left": ()}, r"found left \[\], expected odd kernels"),
-        ({"width_multiplier": 0.3}, "turns 24 channels into 7.2"),
+        ({"width_multiplier": 0.0}, "found width multiplier 0, expected a number above 0"),
     ],
 )
 def test_refuses(arguments: dict[str, Any], message: str) -> None:
