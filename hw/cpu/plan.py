@@ -541,6 +541,11 @@ def write(path: Path, plan: Plan, constants: Mapping[str, npt.NDArray[Any]]) -> 
     """
     plan.check(constants)
     header = json.dumps({"format": FORMAT, "version": VERSION, "plan": asdict(plan)})
+    if len(header) > MAX_HEADER_CHARS:
+        raise ModelError(
+            f"{path}: its plan and card need {len(header)} characters, "
+            f"expected at most {MAX_HEADER_CHARS}"
+        )
     data = save({n: np.ascontiguousarray(a) for n, a in constants.items()}, {METADATA: header})
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
