@@ -53,23 +53,26 @@ module adder_tree #(
 
       for (genvar g = 0; g < Lanes * Terms; g++) begin : gen_group
         localparam int unsigned First = 4 * (g % Terms);
-        logic [3:0][Width-1:0] operand;
-        logic [Width-1:0]      sum_q;
+        logic [4*Width-1:0] operand;
+        logic [Width-1:0]   sum_q;
 
         for (genvar i = 0; i < 4; i++) begin : gen_operand
           localparam int unsigned Index = (g / Terms) * LowTerms + First + i;
           if (First + i >= LowTerms) begin : gen_none
-            assign operand[i] = '0;
+            assign operand[i*Width+:Width] = '0;
           end else if (Signed) begin : gen_signed
-            assign operand[i] = Width'($signed(gen_level[k-1].data[Index*LowWidth+:LowWidth]));
+            assign operand[i*Width+:Width] =
+                Width'($signed(gen_level[k-1].data[Index*LowWidth+:LowWidth]));
           end else begin : gen_unsigned
-            assign operand[i] = Width'(gen_level[k-1].data[Index*LowWidth+:LowWidth]);
+            assign operand[i*Width+:Width] =
+                Width'(gen_level[k-1].data[Index*LowWidth+:LowWidth]);
           end
         end
 
         always_ff @(posedge clk_i) begin
           if (enable_i && gen_level[k-1].valid) begin
-            sum_q <= (operand[0] + operand[1]) + (operand[2] + operand[3]);
+            sum_q <= (operand[0+:Width] + operand[Width+:Width]) +
+                     (operand[2*Width+:Width] + operand[3*Width+:Width]);
           end
         end
         assign data[g*Width+:Width] = sum_q;
