@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import json
-import math
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +15,9 @@ import pytest
 from andpop.hw.graph.executor import run
 from andpop.hw.graph.fifo_sizing import SizingError, load_depths, round_depth, save_depths
 from andpop.hw.graph.folding import fold
-from andpop.hw.kernels import register
+from andpop.hw.graph.specialise import specialise
 from andpop.hw.rtl.simulate import (
     NetworkStuck,
-    SimResult,
     Sizing,
     compare,
     emit,
@@ -25,236 +25,255 @@ from andpop.hw.rtl.simulate import (
     size_fifos,
     waveform,
 )
-from andpop.hw.rtl.top_info import TopInfo
-from andpop.quant.grid import accumulator_bounds, signed_bits
-from onnx import TensorProto, helper
-from qonnx.core.datatype import DataType
+from andpop.hw.rtl.top_info import EmitError, TopInfo
+from andpop.sim.bench import run_cocotb
+from andpop.sim.network import pack_words, unpack_words
+from dataflow_graphs import GraphBuilder, bi_shufflenet
 from qonnx.core.modelwrapper import ModelWrapper
 
 IntArray = npt.NDArray[np.int64]
-DOMAIN = "finn.custom_op.fpgadataflow.rtl"
-STREAM_BITS, GUARD_BITS, BN_BITS = 4, 4, 9
-"""Fraction bits: of the residual streams, added in front of RPReLU, of acc * m."""
+PICTURES = 4
 
 
-class Net:
-    """Builds a dataflow graph with random integers, one layer per call; tensors are names."""
+def small_network() -> ModelWrapper:
+    """Every kind of edge in few nodes: fork and join, split and concat, pools, 1 and 8 bits."""
+    g = GraphBuilder(3)
+    picture = g.input((1, 10, 10, 1), "UINT8")
+    x = g.windows(g.pad(picture, [1] * 4), [3, 3], [1, 1])
+    x = g.epilogue(g.int_mvu(x, 4))
+    x = g.max_pool(x, [3, 3], [2, 2], [1, 1, 1, 1])
+    x = g.identity_block(x, 3)
+    left, right = g.split(x, [2, 2])
+    x = g.shuffle(left, g.identity_block(right, 1))
+    x = g.requant(g.global_pool(x), 5)
+    x = g.int_mvu(x, 5, bias=g.rng.integers(-1000, 1000, 5))
+    return fold(specialise(ModelWrapper(g.model([g.label(x)]))), 1000)
 
-    def __init__(self, height: int, width: int, channels: int, seed: int = 0) -> None:
-        self.rng = np.random.default_rng(seed)
-        self.nodes: list[Any] = []
-        self.shapes: dict[str, tuple[int, ...]] = {"picture": (1, height, width, channels)}
-        self.types: dict[str, str] = {"picture": "UINT8"}
-        self.constants: dict[str, tuple[IntArray, str]] = {}
 
-    def add(
-        self, op: str, name: str, inputs: list[str], shapes: list[tuple[int, ...]], dtype: str,
-        constants: dict[str, tuple[IntArray, str]] | None = None, **attributes: Any,
-    ) -> list[str]:  # fmt: skip
-        """Append one node; return its output tensors."""
-        outputs = [f"{name}_out{i}" for i in range(len(shapes))]
-        for output, shape in zip(outputs, shapes, strict=True):
-            self.shapes[output], self.types[output] = shape, dtype
-        for key, value in (constants or {}).items():
-            self.constants[f"{name}_{key}"] = value
-        names = [*inputs, *(f"{name}_{key}" for key in constants or {})]
-        self.nodes.append(
-            helper.make_node(
-                f"{op}_rtl", names, outputs, name=f"{name}_{op}", domain=DOMAIN,
-                backend="fpgadataflow", **attributes,
-            )
-        )  # fmt: skip
-        return outputs
+@dataclass(frozen=True)
+class Network:
+    """An emitted, sized network with its pictures and goldens."""
 
-    def windows(self, x: str, name: str, kernel: int, stride: int, pad: int) -> str:
-        """Padding with code 0 and im2col; nothing for a 1x1 kernel of stride 1."""
-        if kernel == 1 and stride == 1:
-            return x
-        _, h, w, c = self.shapes[x]
-        dtype = self.types[x]
-        if pad:
-            (x,) = self.add(
-                "FMPadding", f"{name}_pad", [x], [(1, h + 2 * pad, w + 2 * pad, c)], dtype,
-                ImgDim=[h, w], Padding=[pad] * 4, NumChannels=c, SIMD=1, inputDataType=dtype,
-            )  # fmt: skip
-            _, h, w, c = self.shapes[x]
-        oh, ow = (h - kernel) // stride + 1, (w - kernel) // stride + 1
-        (x,) = self.add(
-            "ConvolutionInputGenerator", f"{name}_win", [x],
-            [(1, oh, ow, kernel * kernel * c)], dtype,
-            ConvKernelDim=[kernel] * 2, Stride=[stride] * 2, Dilation=[1, 1], IFMChannels=c,
-            IFMDim=[h, w], OFMDim=[oh, ow], SIMD=1, parallel_window=0, depthwise=0,
-            inputDataType=dtype, outputDataType=dtype,
-        )  # fmt: skip
-        return x
+    folder: Path
+    model: ModelWrapper
+    sizing: Sizing
+    pictures: npt.NDArray[np.uint8]
+    golden: dict[str, IntArray]
 
-    def int_mvu(self, x: str, name: str, out: int, bias: bool = False) -> str:
-        """8-bit weights."""
-        *lead, mw = self.shapes[x]
-        weights = self.rng.integers(-127, 128, (mw, out))
-        constants: dict[str, tuple[IntArray, str]] = {"weights": (weights, "INT8")}
-        b = self.rng.integers(-1000, 1001, out) if bias else np.zeros(out, dtype=np.int64)
-        if bias:
-            constants["bias"] = (b, "INT11")
-        dtype = DataType[self.types[x]]
-        low, high = accumulator_bounds(weights, int(dtype.min()), int(dtype.max()), b)
-        bits = signed_bits(int(max(-low.min(), high.max())))
-        return self.add(
-            "IntMvu", name, [x], [(*lead, out)], f"INT{bits}", constants, MW=mw, MH=out, SIMD=1,
-            PE=1, numInputVectors=list(lead), inputDataType=self.types[x], weightDataType="INT8",
-            outputDataType=f"INT{bits}",
-        )[0]  # fmt: skip
 
-    def epilogue(self, acc: str, name: str, shortcut: str | None = None) -> str:
-        """BN, shortcut, RPReLU; the multiplier is scaled so that outputs use their range."""
-        *lead, c = self.shapes[acc]
-        bits = int(DataType[self.types[acc]].bitwidth())
-        shift = max(0, bits - 14) if shortcut is None else 0
-        scale = max(1, 1 << max(0, STREAM_BITS + BN_BITS + 2 - min(bits, 14)))
-        rows = [
-            self.rng.integers(max(1, min(scale // 2, 255)), min(scale, 511) + 1, c)
-            * self.rng.choice([-1, 1], c),
-            self.rng.integers(-20000, 20001, c),
-            self.rng.integers(-300, 301, c),
-            self.rng.integers(-128, 128, c),
-            self.rng.integers(-300, 301, c),
-        ]
-        width = STREAM_BITS + BN_BITS
-        inputs = [acc] if shortcut is None else [acc, shortcut]
-        return self.add(
-            "Epilogue", name, inputs, [(*lead, c)], "INT8",
-            {"params": (np.stack(rows), "INT32")},
-            NumChannels=c, PE=1, numInputVectors=list(lead), accDataType=self.types[acc],
-            hasShortcut=int(shortcut is not None), accShift=shift, shortcutShift=BN_BITS,
-            preShift=width - STREAM_BITS - GUARD_BITS, slopeShift=6, outShift=GUARD_BITS,
-            accBits=14, preBits=14, outputDataType="INT8",
-        )[0]  # fmt: skip
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Network:
+    folder = tmp_path_factory.mktemp("network") / "rtl"
+    model = small_network()
+    emit(model, folder)
+    sizing = size_fifos(folder)
+    pictures = np.random.default_rng(5).integers(0, 256, (PICTURES, 10, 10, 1), dtype=np.uint8)
+    return Network(folder, model, sizing, pictures, dict(run(model, pictures, keep="all")))
 
-    def pool(self, x: str, name: str, kernel: int, pad: list[int]) -> str:
-        """Max pool of stride 2."""
-        _, h, w, c = self.shapes[x]
-        oh = (h + pad[0] + pad[2] - kernel) // 2 + 1
-        ow = (w + pad[1] + pad[3] - kernel) // 2 + 1
-        return self.add(
-            "StreamMaxPool", name, [x], [(1, oh, ow, c)], self.types[x], NumChannels=c, PE=1,
-            ImgDim=[h, w], KernelDim=[kernel] * 2, Stride=[2, 2], Padding=pad, OutDim=[oh, ow],
-            inputDataType=self.types[x],
-        )[0]  # fmt: skip
 
-    def fork(self, x: str, name: str, count: int = 2) -> list[str]:
-        *lead, c = self.shapes[x]
-        return self.add(
-            "DuplicateStreams", name, [x], [self.shapes[x]] * count, self.types[x], NumChannels=c,
-            PE=1, NumOutputStreams=count, inputDataType=self.types[x], numInputVectors=list(lead),
-        )  # fmt: skip
+@pytest.fixture
+def moved(network: Network, tmp_path: Path) -> Network:
+    """A copy of the network's folder elsewhere, to be damaged."""
+    folder = shutil.copytree(network.folder, tmp_path / "moved")
+    return Network(folder, network.model, network.sizing, network.pictures, network.golden)
 
-    def block(
-        self, x: str, name: str, out: int, kernel: int, stride: int, shortcut: str | None
-    ) -> str:
-        """One 1-bit block; ``shortcut="same"`` forks the input."""
-        if shortcut == "same":
-            x, shortcut = self.fork(x, f"{name}_fork")
-        *lead, c = self.shapes[x]
-        thresholds = self.rng.integers(-40, 41, (c, 1))
-        (bits,) = self.add(
-            "Thresholding", f"{name}_sign", [x], [self.shapes[x]], "BINARY",
-            {"thresholds": (thresholds, "INT8")}, NumChannels=c, PE=1, numSteps=1,
-            inputDataType="INT8", weightDataType="INT8", outputDataType="BINARY", ActVal=0,
-            numInputVectors=list(lead),
-        )  # fmt: skip
-        bits = self.windows(bits, name, kernel, stride, kernel // 2)
-        *lead, mw = self.shapes[bits]
-        accumulator = f"INT{signed_bits(mw)}"
-        (acc,) = self.add(
-            "XnorMvu", f"{name}_mvu", [bits], [(*lead, out)], accumulator,
-            {"weights": (self.rng.integers(0, 2, (mw, out)), "BINARY")}, MW=mw, MH=out, SIMD=1,
-            PE=1, numInputVectors=list(lead), outputDataType=accumulator,
-        )  # fmt: skip
-        return self.epilogue(acc, f"{name}_epi", shortcut)
 
-    def join(self, left: str, right: str, name: str) -> str:
-        *lead, c = self.shapes[left]
-        return self.add(
-            "ShuffleConcat", name, [left, right], [(*lead, 2 * c)], "INT8", NumChannels=c, PE=1,
-            inputDataType="INT8", numInputVectors=list(lead),
-        )[0]  # fmt: skip
+def node_of(network: Network, op: str) -> str:
+    """Name of the first node of an op type."""
+    return next(n.name for n in TopInfo.load(network.folder).nodes if n.op_type == f"{op}_rtl")
 
-    def down(self, x: str, name: str, out: int) -> str:
-        """Down-sampling unit of Bi-ShuffleNet."""
-        ci, h = self.shapes[x][-1], out // 2
-        left, right, skip = self.fork(x, f"{name}_fork", 3)
-        left = self.block(left, f"{name}_l1", ci, 5, 2, None)
-        _, height, width, _ = self.shapes[x]
-        skip = self.pool(skip, f"{name}_skip", 2, [0, 0, height % 2, width % 2])
-        left = self.block(left, f"{name}_l2", h, 1, 1, skip)
-        right = self.block(right, f"{name}_r1", h, 1, 1, None)
-        right = self.block(right, f"{name}_r2", h, 3, 1, None)
-        right = self.block(right, f"{name}_r3", h, 3, 2, None)
-        right = self.block(right, f"{name}_r4", h, 1, 1, None)
-        return self.join(left, right, f"{name}_join")
 
-    def basic(self, x: str, name: str) -> str:
-        """Basic unit of Bi-ShuffleNet."""
-        *lead, c = self.shapes[x]
-        left, right = self.add(
-            "StreamingSplit", f"{name}_split", [x], [(*lead, c // 2)] * 2, "INT8", SIMD=1,
-            ChannelsPerStream=[c // 2] * 2, inputDataType="INT8", numInputVectors=list(lead),
-        )  # fmt: skip
-        for i, kernel in enumerate((1, 3, 3, 1)):
-            right = self.block(right, f"{name}_r{i + 1}", c // 2, kernel, 1, "same")
-        return self.join(left, right, f"{name}_join")
+@pytest.mark.sim
+def test_every_edge_equals_the_golden(network: Network) -> None:
+    result = simulate(network.folder, network.pictures, capture=True)
+    comparison = compare(network.folder, result, network.golden)
+    info = TopInfo.load(network.folder)
+    assert list(comparison.compared) == [f.tensor for f in info.fifos]
+    for name, count in comparison.compared.items():
+        assert count == network.golden[name].size > 0
+    assert comparison.differing == dict.fromkeys(comparison.compared, 0)
+    assert comparison.first is None
+    assert np.array_equal(result.outputs, network.golden[info.fifos[-1].tensor])
+    assert len(np.unique(result.tensors[info.fifos[-2].tensor])) > 5
 
-    def head(self, x: str, out: int, classes: int) -> str:
-        """conv5, global pool, classifier, class index."""
-        x = self.epilogue(self.int_mvu(x, "conv5", out), "conv5_epi")
-        _, h, w, c = self.shapes[x]
-        total = DataType.get_smallest_possible(-128 * h * w).name
-        (x,) = self.add(
-            "GlobalAccPool", "pool", [x], [(1, 1, 1, c)], total, NumChannels=c, PE=1,
-            inputDataType="INT8", numInputVectors=[1, h, w],
-        )  # fmt: skip
-        (x,) = self.add(
-            "ShiftRequant", "mean", [x], [(1, 1, 1, c)], "INT8", NumChannels=c, PE=1,
-            numInputVectors=[1, 1, 1], inputDataType=total, outputDataType="INT8",
-            shift=max(0, math.ceil(math.log2(h * w))),
-        )  # fmt: skip
-        x = self.int_mvu(x, "fc", classes, bias=True)
-        return self.add(
-            "LabelSelect", "class", [x], [(1, 1, 1, 1)], "UINT8", Labels=classes, PE=1, K=1,
-            inputDataType=self.types[x], outputDataType="UINT8", numInputVectors=[1, 1, 1],
-        )[0]  # fmt: skip
 
-    def model(self, output: str) -> ModelWrapper:
-        """The graph, batch 1."""
-        info = {
-            name: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-            for name, shape in self.shapes.items()
-        }
-        inner = [v for name, v in info.items() if name not in ("picture", output)]
-        graph = helper.make_graph(
-            self.nodes, "dataflow", [info["picture"]], [info[output]], value_info=inner
+@pytest.mark.sim
+def test_interval_is_the_slowest_nodes_and_depths_are_the_peaks(network: Network) -> None:
+    sizing = network.sizing
+    assert sizing.stated <= sizing.interval <= 1.05 * sizing.stated
+    result = simulate(network.folder, network.pictures)
+    assert result.interval == sizing.interval
+    assert result.tensors == {}
+    for fifo in load_depths(network.folder / "fifo.json"):
+        assert fifo.depth == round_depth(fifo.peak, fifo.width)
+        assert (
+            f" {fifo.name} = {fifo.depth};" in (network.folder / "fifo_depths_pkg.sv").read_text()
         )
-        opsets = [helper.make_opsetid("", 13), helper.make_opsetid(DOMAIN, 1)]
-        model = ModelWrapper(helper.make_model(graph, opset_imports=opsets))
-        for name, (value, dtype) in self.constants.items():
-            model.set_initializer(name, value.astype(np.float32))
-            model.set_tensor_datatype(name, DataType[dtype])
-        for name, dtype in self.types.items():
-            model.set_tensor_datatype(name, DataType[dtype])
-        return model
 
 
-def shuffle_net(
-    size: int, first: int, repeats: tuple[int, ...], last: int, target: int
-) -> ModelWrapper:
-    """A folded network of Bi-ShuffleNet's shape with random integers."""
-    register()
-    net = Net(size, size, 1)
-    x = net.windows("picture", "conv1", 9, 2, 4)
-    x = net.epilogue(net.int_mvu(x, "conv1", first), "conv1_epi")
-    x = net.pool(x, "pool1", 3, [1, 1, 1, 1])
-    for stage, units in enumerate(repeats):
-        x = net.down(x, f"s{stage + 2}_0", net.shapes[x][-1] * 2)
-        for unit in range(units):
-            x = net.basic(x, f"s{stage + 2}_{unit + 1}")
-    return fold(net.model(net.head(x, last, 6)), target)
+@pytest.mark.sim
+def test_starved_shortcut_is_reported_as_deadlock(moved: Network) -> None:
+    shortcut = f"{node_of(moved, 'DuplicateStreams')}_fifo1"
+    path = moved.folder / "fifo.json"
+    table = json.loads(path.read_text())
+    assert table[shortcut]["depth"] > 2
+    table[shortcut]["depth"] = 2
+    path.write_text(json.dumps(table))
+    with pytest.raises(NetworkStuck, match=shortcut):
+        simulate(moved.folder, moved.pictures)
+
+
+def flip_weight(folder: Path, node: str) -> None:
+    """Flip the lowest weight bit of the first word."""
+    path = folder / node / f"{node}_weights.mem"
+    lines = path.read_text().split()
+    lines[0] = f"{int(lines[0], 16) ^ 1:0{len(lines[0])}x}"
+    path.write_text("\n".join(lines) + "\n")
+
+
+def wrong_threshold(folder: Path, node: str) -> None:
+    """Put the first threshold of lane 0 out of reach."""
+    path = next((folder / node).glob("*_threshs_0_0.dat"))
+    lines = path.read_text().split()
+    lines[0] = "7f" if lines[0] != "7f" else "80"
+    path.write_text("\n".join(lines) + "\n")
+
+
+def swap_channels(folder: Path, node: str) -> None:
+    """Exchange the parameters of the first two channels."""
+    path = folder / node / f"{node}_params.mem"
+    lines = path.read_text().split()
+    lines[:2] = reversed(lines[:2])
+    path.write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize(
+    ("op", "plant"),
+    [("XnorMvu", flip_weight), ("Thresholding", wrong_threshold), ("Epilogue", swap_channels)],
+)
+def test_planted_fault_is_reported_at_its_layer(
+    moved: Network, op: str, plant: Callable[[Path, str], None]
+) -> None:
+    node = node_of(moved, op)
+    plant(moved.folder, node)
+    result = simulate(moved.folder, moved.pictures, capture=True)
+    first = compare(moved.folder, result, moved.golden).first
+    assert first is not None
+    assert first.layer == node
+    assert first.got != first.expected
+    assert first.expected == moved.golden[first.tensor][first.index]
+    assert int(first.got_bits, 2) != int(first.expected_bits, 2)
+    assert node in str(first)
+
+
+@pytest.mark.sim
+def test_waveform_shows_the_cycles_before_a_divergence(moved: Network, tmp_path: Path) -> None:
+    node = node_of(moved, "XnorMvu")
+    flip_weight(moved.folder, node)
+    result = simulate(moved.folder, moved.pictures, capture=True)
+    first = compare(moved.folder, result, moved.golden).first
+    assert first is not None
+    path = tmp_path / "last.vcd"
+    waveform(moved.folder, moved.pictures, first.cycle, path)
+    text = path.read_text()
+    assert f"{first.layer}_out0_valid" in text
+    times = [int(line[1:]) for line in text.splitlines() if line.startswith("#")]
+    assert times[0] <= first.cycle * 10 <= times[-1]
+
+
+@pytest.mark.sim
+def test_missing_memory_is_refused(moved: Network) -> None:
+    path = moved.folder / TopInfo.load(moved.folder).memories[0]
+    path.unlink()
+    with pytest.raises(EmitError, match=path.name):
+        simulate(moved.folder, moved.pictures)
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [((1, 9, 10, 1), "uint8"), ((1, 10, 10, 1), "float64"), ((0, 10, 10, 1), "uint8")],
+)
+def test_pictures_that_do_not_fit_are_refused(
+    network: Network, shape: tuple[int, ...], dtype: str
+) -> None:
+    with pytest.raises(ValueError, match="pictures: found"):
+        simulate(network.folder, np.zeros(shape, dtype))
+
+
+def test_emitted_bytes_do_not_depend_on_the_folder(tmp_path: Path) -> None:
+    folders = [tmp_path / "a", tmp_path / "deeper" / "b"]
+    for folder in folders:
+        emit(small_network(), folder)
+    first, second = ({p.relative_to(f): p for p in f.rglob("*") if p.is_file()} for f in folders)
+    assert first.keys() == second.keys()
+    for name, path in first.items():
+        assert path.read_bytes() == second[name].read_bytes(), name
+        assert str(tmp_path).encode() not in path.read_bytes(), name
+
+
+@pytest.mark.sim
+def test_same_top_under_cocotb(network: Network, tmp_path: Path) -> None:
+    info = TopInfo.load(network.folder)
+    want = network.golden[info.fifos[-1].tensor].reshape(-1)
+    plan = tmp_path / "plan.json"
+    plan.write_text(
+        json.dumps({"inputs": network.pictures.ravel().tolist(), "outputs": want.tolist()})
+    )
+    tests = run_cocotb(
+        [network.folder / s for s in info.sources], info.top, ["andpop.sim.tb_network"],
+        tmp_path, data=network.folder, environment={"ANDPOP_PLAN": str(plan)},
+    )  # fmt: skip
+    assert tests == 2
+
+
+@pytest.mark.full
+@pytest.mark.sim
+def test_published_network_equals_the_golden(tmp_path: Path) -> None:
+    """Bi-ShuffleNet at 64x64x1, four pictures, every edge."""
+    model = fold(specialise(ModelWrapper(bi_shufflenet((64, 64)))), 20_000)
+    emit(model, tmp_path / "rtl")
+    sizing = size_fifos(tmp_path / "rtl")
+    assert sizing.interval <= 1.05 * sizing.stated
+    pictures = np.random.default_rng(1).integers(0, 256, (4, 64, 64, 1), dtype=np.uint8)
+    result = simulate(tmp_path / "rtl", pictures, capture=True)
+    comparison = compare(tmp_path / "rtl", result, run(model, pictures, keep="all"))
+    assert sum(comparison.compared.values()) > 1_000_000
+    assert comparison.first is None
+
+
+@pytest.mark.parametrize(
+    ("peak", "width", "depth"),
+    [
+        (0, 8, 2), (2, 8, 2), (3, 8, 32), (33, 8, 64), (65, 8, 128), (129, 63, 512),
+        (128, 64, 128), (129, 64, 512), (513, 64, 1024), (1030, 16, 2048), (16385, 1, 32768),
+    ],
+)  # fmt: skip
+def test_depths_are_those_of_memory_primitives(peak: int, width: int, depth: int) -> None:
+    assert round_depth(peak, width) == depth >= peak
+
+
+def test_depth_file_survives_and_damage_is_refused(tmp_path: Path, network: Network) -> None:
+    path = tmp_path / "fifo.json"
+    save_depths(network.sizing.fifos, path)
+    assert load_depths(path) == list(network.sizing.fifos)
+    path.write_text("[1, 2]")
+    with pytest.raises(SizingError, match=r"fifo\.json"):
+        load_depths(path)
+
+
+@pytest.mark.parametrize(("bits", "lanes", "signed"), [(1, 9, False), (8, 3, True), (14, 5, True)])
+def test_words_pack_and_unpack(bits: int, lanes: int, signed: bool) -> None:
+    rng = np.random.default_rng(bits)
+    low = -(1 << (bits - 1)) if signed else 0
+    values = rng.integers(low, low + (1 << bits), (2, 4 * lanes))
+    words = pack_words(values, bits, lanes)
+    assert words.shape == (2, 4, -(-bits * lanes // 8))
+    word = int.from_bytes(words[0, 1].tobytes(), "little")
+    mask = (1 << bits) - 1
+    assert [(word >> (bits * i)) & mask for i in range(lanes)] == [
+        int(v) & mask for v in values[0, lanes : 2 * lanes]
+    ]
+    again = unpack_words(words.reshape(8, -1), bits, lanes, signed)
+    assert np.array_equal(again.reshape(2, -1), values)

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cocotb bench of a whole network: pictures in, results out, with and without back-pressure.
+
+Runs inside the simulator. The plan (environment variable ANDPOP_PLAN, JSON) holds the words of
+all pictures and of all results.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import cocotb
+from cocotb.clock import Clock
+from cocotb.triggers import RisingEdge
+
+PLAN: dict[str, list[int]] = json.loads(Path(os.environ["ANDPOP_PLAN"]).read_text())
+PATIENCE = 100_000
+"""Cycles without a result after which the network counts as stuck."""
+
+
+async def feed(dut: Any, rng: random.Random, rate: float) -> None:
+    """Offer every input word; once offered, a word stays until it is taken."""
+    for word in PLAN["inputs"]:
+        while rng.random() >= rate:
+            await RisingEdge(dut.ap_clk)
+        dut.s_axis_0_tdata.value = word
+        dut.s_axis_0_tvalid.value = 1
+        await RisingEdge(dut.ap_clk)
+        while not dut.s_axis_0_tready.value:
+            await RisingEdge(dut.ap_clk)
+        dut.s_axis_0_tvalid.value = 0
+
+
+@cocotb.test()
+@cocotb.parametrize(rate=[1.0, 0.3])
+async def pictures(dut: Any, rate: float) -> None:
+    """All results in order, at the given rate of input and output."""
+    rng = random.Random(7)
+    Clock(dut.ap_clk, 10, "ns").start()
+    dut.s_axis_0_tvalid.value = 0
+    dut.m_axis_0_tready.value = 0
+    dut.ap_rst_n.value = 0
+    for _ in range(4):
+        await RisingEdge(dut.ap_clk)
+    dut.ap_rst_n.value = 1
+    cocotb.start_soon(feed(dut, random.Random(8), rate))
+    quiet, ready = 0, False
+    for number, expected in enumerate(PLAN["outputs"]):
+        while True:
+            ready = rng.random() < rate
+            dut.m_axis_0_tready.value = int(ready)
+            await RisingEdge(dut.ap_clk)
+            quiet += 1
+            if ready and dut.m_axis_0_tvalid.value:
+                break
+            if quiet > PATIENCE:
+                raise AssertionError(f"no result {number} after {PATIENCE} cycles")
+        got = dut.m_axis_0_tdata.value.to_unsigned()
+        if got != expected:
+            raise AssertionError(f"result {number}: expected {expected}, got {got}")
+        quiet = 0
