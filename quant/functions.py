@@ -186,7 +186,7 @@ def snap_epilogue(
     Returns:
         Integers; one exponent per layer, the finest that keeps every |m| within its limit.
     """
-    largest = float(multiplier.abs().max())
+    largest = float(multiplier.detach().abs().max())
     low, high = W_MIN - spec.acc_frac, W_MAX - spec.acc_frac
     m_frac = high
     if largest > 0.0 and math.isfinite(largest):

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from brevitas.core.function_wrapper import TensorClamp, TensorClampSte
+from brevitas.core.function_wrapper import TensorClamp
 from brevitas.inject.enum import FloatToIntImplType, ScalingImplType
 from brevitas.nn import QuantIdentity
 from brevitas.quant.base import IntQuant, PerTensorPoTScaling8bit, SignedBinaryClampedConst
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 class BinaryWeight(SignedBinaryClampedConst, WeightQuantSolver):
     """+-1 weights without a scale (BN absorbs it); +1 at 0, gradient clipped to |w| <= 1."""
 
-    tensor_clamp_impl = TensorClampSte
+    tensor_clamp_impl = TensorClamp
     scaling_const = 1.0
 
 
