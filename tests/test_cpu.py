@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import pytest
-from andpop.hw.cpu.engine import Engine, instruction_sets
+from andpop.hw.cpu.engine import Engine, instruction_sets, isa
 from andpop.hw.cpu.pack import compile_graph, pack
 from andpop.hw.cpu.plan import MAX_AXIS, ModelError, Plan, read
 from andpop.hw.graph import executor
@@ -35,8 +35,8 @@ SMALL = {"size": (33, 47), "channels": 3, "plan": (6, 12, 24, 48, 40), "repeats"
 """A Bi-ShuffleNet of odd map sizes and channel counts that fill no word."""
 
 
-@pytest.fixture(params=instruction_sets())
-def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+@pytest.fixture(name="isa", params=instruction_sets())
+def isa_fixture(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Every instruction set of this machine, one after the other."""
     monkeypatch.setenv("ANDPOP_ISA", request.param)
     return str(request.param)
@@ -447,12 +447,17 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pack(bi_shufflenet(**SMALL), {"classes": ["a", "b"]}, path)
 
 
-def test_packed_file_gives_the_same_network_back(packed: Path) -> None:
+def test_packed_file_gives_the_same_network_back(
+    packed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ANDPOP_ISA", raising=False)
     model = bi_shufflenet(**SMALL)
     pictures = random_pictures(model, 3)
     engine = Engine.load(packed)
     assert engine.card == {"classes": ["a", "b"]}
     assert engine.input_shape == (33, 47, 3)
+    assert engine.labels == 6
+    assert engine.isa == isa() == instruction_sets()[-1]
     assert engine.plan.name == "small"
     assert np.array_equal(engine.run(pictures)[1], engine_of(model).run(pictures)[1])
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _engine
-from .plan import DataType, ModelError, Plan, Tensor, read
+from .plan import DataType, ModelError, Plan, Step, Tensor, read
 
 IntArray = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
@@ -31,6 +31,22 @@ _DTYPES: dict[str, npt.DTypeLike] = {"u8": np.uint8, "i8": np.int8, "i32": np.in
 def instruction_sets() -> list[str]:
     """Return the instruction sets this machine can run, slowest first."""
     return list(_engine.instruction_sets())
+
+
+def isa() -> str:
+    """Return the instruction set that engines use: the best there is, or what ANDPOP_ISA says.
+
+    Raises:
+        ModelError: ``ANDPOP_ISA`` names one that this machine lacks.
+    """
+    available = instruction_sets()
+    wanted = os.environ.get(ISA_VARIABLE, "")
+    if wanted and wanted not in available:
+        raise ModelError(
+            f"{ISA_VARIABLE}: found {wanted!r:.40}, expected one of {', '.join(available)} "
+            "(all that this machine can run)"
+        )
+    return wanted or available[-1]
 
 
 class Engine:
@@ -49,14 +65,7 @@ class Engine:
                 this machine lacks.
         """
         plan.check(constants)
-        isa = os.environ.get(ISA_VARIABLE, "")
-        available = instruction_sets()
-        if isa and isa not in available:
-            raise ModelError(
-                f"{ISA_VARIABLE}: found {isa!r}, expected one of {', '.join(available)} "
-                "(all that this machine can run)"
-            )
-        self.isa = isa or available[-1]
+        self.isa = isa()
         self.plan = plan
         steps = [
             (s.op, s.inputs, s.outputs, s.attributes, [constants[c] for c in s.constants])
@@ -85,6 +94,15 @@ class Engine:
         """Shape of one picture: (height, width, channels)."""
         return tuple(self.plan.tensors[self.plan.inputs[0]].shape)
 
+    @property
+    def labels(self) -> int:
+        """Number of classes.
+
+        Raises:
+            ModelError: the model is no classifier.
+        """
+        return self.plan.tensors[self._classifier().inputs[0]].channels
+
     def run(self, pictures: npt.ArrayLike, threads: int = 1) -> tuple[IntArray, IntArray]:
         """Classify pictures.
 
@@ -99,12 +117,8 @@ class Engine:
         Raises:
             ModelError: the pictures have another type or shape, or the model is no classifier.
         """
-        if self._argmax is None or len(self.plan.inputs) != 1:
-            raise ModelError(
-                f"{self.plan.name}: found {len(self.plan.inputs)} inputs and no class index, "
-                "expected a classifier of pictures; use intermediates"
-            )
-        wanted = [self._argmax.outputs[0], self._argmax.inputs[0]]
+        argmax = self._classifier()
+        wanted = [argmax.outputs[0], argmax.inputs[0]]
         array = np.asarray(pictures)
         if array.dtype != np.uint8:
             raise ModelError(f"pictures: found {array.dtype}, expected uint8 (raw pixels 0..255)")
@@ -112,7 +126,7 @@ class Engine:
         classes, logits = self._run(encoded, count, wanted, threads)
         return (
             self._decode(wanted[0], classes).reshape(count),
-            self._decode(wanted[1], logits).reshape(count, self.plan.tensors[wanted[1]].channels),
+            self._decode(wanted[1], logits).reshape(count, self.labels),
         )
 
     def intermediates(
@@ -145,6 +159,16 @@ class Engine:
             for values in [self._decode(i, data)]
             for name in self.plan.tensors[i].names
         }
+
+    def _classifier(self) -> Step:
+        """The step that picks the class."""
+        if self._argmax is None or len(self.plan.inputs) != 1:
+            raise ModelError(
+                f"{self.plan.name}: found {len(self.plan.inputs)} inputs and "
+                f"{'no' if self._argmax is None else 'a'} class index, "
+                "expected a classifier of pictures; use intermediates"
+            )
+        return self._argmax
 
     def _run(self, inputs: list[Bytes], count: int, wanted: list[int], threads: int) -> list[Bytes]:
         if not 1 <= threads <= MAX_THREADS:
