@@ -18,7 +18,11 @@ from andpop.hw.kernels.xnor_mvu import cases as xnor_cases
 from andpop.hw.kernels.xnor_mvu import golden as xnor_golden
 from andpop.quant.grid import EpilogueFormat, epilogue
 from andpop.sim.cases import Case
+from finn.transformation.fpgadataflow.minimize_accumulator_width import MinimizeAccumulatorWidth
 from kernel_cases import build_op
+from onnx import helper
+from qonnx.core.datatype import DataType
+from qonnx.custom_op.registry import getCustomOp
 
 
 def as_word(bits: Sequence[int]) -> int:
@@ -150,6 +154,38 @@ def test_accumulator_is_as_narrow_as_the_weights_allow() -> None:
 def test_xnor_accumulator_holds_all_agreeing() -> None:
     built = build_op(xnor_cases.SMOKE[0])
     assert built.op.minimize_accumulator_width(built.model).name == "INT9"  # -216..216
+
+
+def test_finns_minimising_pass_narrows_the_epilogue_too() -> None:
+    mvu = int_cases.SMOKE[0]
+    tail = next(c for c in epilogue_cases.FULL if c.attrs["accShift"] and "shortcut" not in c.name)
+    mh, vectors = mvu.attrs["MH"], mvu.attrs["numInputVectors"]
+    built = build_op(mvu)
+    model = built.model
+    attrs = {**tail.attrs, "NumChannels": mh, "PE": 1, "numInputVectors": vectors}
+    attrs["accDataType"] = mvu.attrs["outputDataType"]
+    model.graph.node.append(
+        helper.make_node(
+            "Epilogue_rtl",
+            ["y0", "params"],
+            ["z"],
+            name="Epilogue_0",
+            domain="finn.custom_op.fpgadataflow.rtl",
+            backend="fpgadataflow",
+            **attrs,
+        )
+    )
+    model.graph.output[0].name = "z"
+    model.set_initializer("w", np.floor(model.get_initializer("w") / 16))
+    model.set_initializer("params", np.ones((5, mh), dtype=np.float32))
+    model.set_tensor_shape("y0", [*vectors, mh])
+    model = model.transform(MinimizeAccumulatorWidth())
+    head, epilogue_op = (getCustomOp(n) for n in model.graph.node)
+    narrow = head.get_nodeattr("outputDataType")
+    assert DataType[narrow].bitwidth() < DataType[mvu.attrs["outputDataType"]].bitwidth()
+    assert epilogue_op.get_nodeattr("accDataType") == narrow
+    assert model.get_tensor_datatype("y0").name == narrow
+    assert model.get_tensor_datatype("z").name == tail.output_types[0]
 
 
 @pytest.mark.parametrize("case", epilogue_cases.SMOKE, ids=lambda c: c.name)

@@ -61,6 +61,12 @@ class Epilogue(Kernel):
         vectors = (int(n) for n in self.get_nodeattr("numInputVectors"))
         return Stream(name, (*vectors, channels), pe)
 
+    def infer_node_datatype(self, model: Any) -> None:
+        """Follow the accumulator's datatype, then state the output's."""
+        datatype = model.get_tensor_datatype(self.onnx_node.input[0])
+        self.set_nodeattr("accDataType", datatype.name)
+        super().infer_node_datatype(model)
+
     def cycles(self) -> int:
         return self.output_streams()[0].words
 

@@ -51,6 +51,12 @@ class IntMvu(Mvu):
         pairs = [accumulator_bounds(w, low, high, bias) for w in extremes]
         return min(int(p[0].min()) for p in pairs), max(int(p[1].max()) for p in pairs)
 
+    def infer_node_datatype(self, model: Any) -> None:
+        """Follow the input's datatype, then state the output's."""
+        datatype = model.get_tensor_datatype(self.onnx_node.input[0])
+        self.set_nodeattr("inputDataType", datatype.name)
+        super().infer_node_datatype(model)
+
     def minimize_accumulator_width(self, model: Any, datatype_only: bool = False) -> BaseDataType:
         """Set outputDataType to the smallest signed type that holds every possible output."""
         low, high = self.bounds(model, datatype_only)
