@@ -17,6 +17,7 @@ KERNELS: tuple[str, ...] = (
     "shift_requant",
     "shuffle_concat",
     "stream_max_pool",
+    "streaming_data_width_converter",
     "streaming_fifo",
     "streaming_split",
     "xnor_mvu",

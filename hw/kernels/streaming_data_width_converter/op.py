@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""FINN op of streaming_data_width_converter: takes the place of FINN's own backend."""
+
+from __future__ import annotations
+
+import math
+
+from finn.custom_op.fpgadataflow.streamingdatawidthconverter import StreamingDataWidthConverter
+
+from ..base import RtlKernel
+from .golden import run
+
+
+class StreamingDataWidthConverter_rtl(RtlKernel, StreamingDataWidthConverter):
+    """Width converter at full rate for any pair of widths."""
+
+    golden = staticmethod(run)
+    module = "streaming_data_width_converter"
+    sources = (
+        "rtl/width_up.sv",
+        "rtl/width_down.sv",
+        "kernels/streaming_data_width_converter/streaming_data_width_converter.sv",
+    )
+
+    def get_exp_cycles(self) -> int:
+        """One word per cycle on the narrower side."""
+        return max(
+            math.prod(self.get_folded_input_shape()[:-1]),
+            math.prod(self.get_folded_output_shape()[:-1]),
+        )
+
+    def rtl_parameters(self) -> dict[str, int | str]:
+        width_in, width_out = self.get_instream_width(), self.get_outstream_width()
+        return {
+            "InWidth": width_in,
+            "MidWidth": math.lcm(width_in, width_out),
+            "OutWidth": width_out,
+        }
+
+    def lut_estimation(self, fpgapart: str) -> int:
+        """One LUT per bit of a word being cut (load or shift), four per counter bit and stage."""
+        width_in, width_out = self.get_instream_width(), self.get_outstream_width()
+        middle = math.lcm(width_in, width_out)
+        up, down = middle // width_in, middle // width_out
+        cut = middle if down > 1 else 0
+        return cut + 4 * (up.bit_length() + down.bit_length())
+
+
+OPS = (StreamingDataWidthConverter_rtl,)
