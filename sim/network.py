@@ -23,7 +23,7 @@ from .verilator import SimulationError, build
 HARNESS = Path(__file__).parent / "network_harness.cpp"
 DEFINES = ("ANDPOP_SIM",)
 FLAGS = ("-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert")
-OPTIMISATION = "-O2"
+OPTIMISATION = "-O1"
 
 Words = npt.NDArray[np.uint8]
 Progress = Callable[[dict[str, int]], None]
