@@ -1,6 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // First-word-fall-through FIFO of any depth, with a capacity limit and a peak fill in simulation.
 
+`ifdef ANDPOP_SIM
+// Outside the module: the generated C++ has one wrapper of each, not one per FIFO.
+import "DPI-C" function int unsigned andpop_fifo_capacity(input int unsigned id);
+import "DPI-C" function int unsigned andpop_capture_enabled();
+import "DPI-C" function void andpop_fifo_report(
+  input int unsigned id, input int unsigned fill, input int unsigned peak
+);
+import "DPI-C" function void andpop_capture(
+  input int unsigned id, input int unsigned chunk, input int unsigned data32
+);
+`endif
+
 /// Holds at most `Depth` words, the output register included. One cycle of latency, one word per
 /// cycle at every depth from 2 on; valid, data and ready are registers (with `BlockRam` the data
 /// passes one multiplexer, which keeps the memory's own output register usable).
@@ -33,68 +45,86 @@ module streaming_fifo #(
     $error("streaming_fifo %0d: found Depth=%0d, expected 2 or more", Id, Depth);
   end
 
+`ifdef ANDPOP_SIM
+  localparam bit OneMemory = 1'b1; // the same cycles with less to simulate
+`else
+  localparam bit OneMemory = 1'b0;
+`endif
+  localparam bit          UseBlock    = BlockRam && !OneMemory;
   localparam int unsigned FillBits    = $clog2(Depth + 1);
   localparam int unsigned AddressBits = $clog2(Depth);
 
   logic [FillBits-1:0]    fill_q, fill_d, capacity;
   logic [AddressBits-1:0] write_q, read_q;
   logic                   in_ready_q, out_valid_q;
-  logic                   push, pop, direct, store, fetch;
+  logic                   push, pop, passes;
 
   assign push = in_valid_i && in_ready_q;
   assign pop  = out_valid_q && out_ready_i;
 
   // The oldest word always stands in the output register, so a word passes the memory by when
-  // nothing is left there: the FIFO is empty, or its only word leaves in this cycle.
-  assign direct = push && (fill_q == '0 || (pop && fill_q == FillBits'(1)));
-  assign store  = push && !direct;
-  assign fetch  = pop && fill_q > FillBits'(1);
-
+  // nothing stays there: the FIFO is empty, or its only word leaves in this cycle.
+  assign passes = fill_q == FillBits'(pop);
   assign fill_d = push ? fill_q + 1'b1 : fill_q - 1'b1; // of use only when push and pop differ
 
+  // Everything below hangs on push or pop: in a simulation an idle FIFO costs two branches.
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       fill_q      <= '0;
       in_ready_q  <= 1'b1;
       out_valid_q <= 1'b0;
-      write_q     <= '0;
-      read_q      <= '0;
-    end else begin
-      if (push != pop) begin
-        fill_q      <= fill_d;
-        in_ready_q  <= fill_d < capacity;
-        out_valid_q <= fill_d != '0;
-      end
-      if (store) write_q <= write_q == AddressBits'(Depth - 1) ? '0 : write_q + 1'b1;
-      if (fetch) read_q <= read_q == AddressBits'(Depth - 1) ? '0 : read_q + 1'b1;
+    end else if (push != pop) begin
+      fill_q      <= fill_d;
+      in_ready_q  <= fill_d < capacity;
+      out_valid_q <= fill_d != '0;
+    end
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      write_q <= '0;
+    end else if (push) begin
+      if (!passes) write_q <= write_q == AddressBits'(Depth - 1) ? '0 : write_q + 1'b1;
+    end
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      read_q <= '0;
+    end else if (pop) begin
+      if (!passes) read_q <= read_q == AddressBits'(Depth - 1) ? '0 : read_q + 1'b1;
     end
   end
 
   assign in_ready_o  = in_ready_q;
   assign out_valid_o = out_valid_q;
 
-  if (BlockRam) begin : gen_block
+  if (UseBlock) begin : gen_block
     (* ram_style = "block" *) logic [Width-1:0] memory [Depth];
     logic [Width-1:0] memory_q, direct_q;
     logic             from_memory_q;
+    logic             fetch;
+    assign fetch = pop && !passes;
     always_ff @(posedge clk_i) begin
-      if (store) memory[write_q] <= in_data_i;
+      if (push && !passes) memory[write_q] <= in_data_i;
       if (fetch) memory_q <= memory[read_q];
     end
     always_ff @(posedge clk_i) begin
-      if (direct) direct_q <= in_data_i;
-      if (direct || fetch) from_memory_q <= fetch;
+      if (push && passes) direct_q <= in_data_i;
+      if (fetch || (push && passes)) from_memory_q <= fetch;
     end
     assign out_data_o = from_memory_q ? memory_q : direct_q;
   end else begin : gen_distributed
     (* ram_style = "distributed" *) logic [Width-1:0] memory [Depth];
     logic [Width-1:0] data_q;
     always_ff @(posedge clk_i) begin
-      if (store) memory[write_q] <= in_data_i;
+      if (push) begin
+        if (!passes) memory[write_q] <= in_data_i;
+      end
     end
     always_ff @(posedge clk_i) begin
-      if (fetch) data_q <= memory[read_q];
-      else if (direct) data_q <= in_data_i;
+      if (pop && !passes) data_q <= memory[read_q];
+      else if (push && passes) data_q <= in_data_i;
     end
     assign out_data_o = data_q;
   end
@@ -107,15 +137,6 @@ module streaming_fifo #(
 
 `ifdef ANDPOP_SIM
   localparam int unsigned Chunks = (Width + 31) / 32;
-
-  import "DPI-C" function int unsigned andpop_fifo_capacity(input int unsigned id);
-  import "DPI-C" function int unsigned andpop_capture_enabled();
-  import "DPI-C" function void andpop_fifo_report(
-    input int unsigned id, input int unsigned fill, input int unsigned peak
-  );
-  import "DPI-C" function void andpop_capture(
-    input int unsigned id, input int unsigned chunk, input int unsigned data32
-  );
 
   logic capture_q;
 
@@ -141,8 +162,8 @@ module streaming_fifo #(
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       peak_q <= '0;
-    end else if (push && !pop && fill_d > peak_q) begin
-      peak_q <= fill_d;
+    end else if (push && !pop) begin
+      if (fill_d > peak_q) peak_q <= fill_d;
     end
   end
 `endif
