@@ -77,8 +77,8 @@ std::vector<Bytes> run(Network& network, const std::vector<Bytes>& inputs, std::
 PYBIND11_MODULE(_engine, m) {
   m.doc() = "Binary networks on bit-packed tensors; use andpop.hw.cpu.engine, which checks input.";
   py::class_<andpop::Network>(m, "Network")
-      .def(py::init(&andpop::make_network), py::arg("tensors"), py::arg("steps"),
-           py::arg("inputs"), py::arg("isa"))
+      .def(py::init(&andpop::make_network), py::arg("tensors"), py::arg("steps"), py::arg("inputs"),
+           py::arg("isa"))
       .def("run", &andpop::run, py::arg("inputs"), py::arg("count"), py::arg("wanted"),
            py::arg("threads"))
       .def_property_readonly("arena_bytes", &andpop::Network::arena_bytes);

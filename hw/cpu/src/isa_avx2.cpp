@@ -107,8 +107,8 @@ inline void int_tile(const IntGemm& a, std::int64_t pixel, std::int64_t block) n
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
       const std::int8_t* four_channels = weights + (g * kIntLanes + v * 4) * kIntDepth;
-      const __m256i w = _mm256_cvtepi8_epi16(
-          _mm_loadu_si128(reinterpret_cast<const __m128i*>(four_channels)));
+      const __m256i w =
+          _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(four_channels)));
 #pragma GCC unroll 4
       for (int p = 0; p < P; ++p)
         sum[p][v] = _mm256_add_epi32(sum[p][v], _mm256_madd_epi16(x[p], w));
@@ -168,8 +168,8 @@ void epilogue(const Epilogue& a) noexcept {
       }
       __m256i y = _mm256_add_epi32(_mm256_mullo_epi32(acc, load(row)), load(row + a.stride));
       if (a.shortcut != nullptr) {
-        const __m256i x = _mm256_cvtepi8_epi32(
-            _mm_loadl_epi64(reinterpret_cast<const __m128i*>(a.shortcut + i)));
+        const __m256i x =
+            _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(a.shortcut + i)));
         y = _mm256_add_epi32(y, _mm256_sll_epi32(x, shortcut_shift));
       }
       __m256i t = _mm256_sra_epi32(_mm256_add_epi32(y, pre_half), pre_shift);

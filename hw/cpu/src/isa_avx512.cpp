@@ -29,15 +29,13 @@ inline void bit_tile(const BitGemm& a, std::int64_t pixel, std::int64_t block) n
     for (int q = 0; q < Q; ++q) sum[p][q] = _mm512_setzero_si512();
   for (std::int64_t k = 0; k < a.words; ++k) {
     __m512i w[Q];
-    for (int q = 0; q < Q; ++q)
-      w[q] = _mm512_loadu_si512(weights + (q * a.words + k) * kBitLanes);
+    for (int q = 0; q < Q; ++q) w[q] = _mm512_loadu_si512(weights + (q * a.words + k) * kBitLanes);
 #pragma GCC unroll 8
     for (int p = 0; p < P; ++p) {
       const __m512i x = _mm512_set1_epi64(static_cast<long long>(window[p * a.words + k]));
 #pragma GCC unroll 8
       for (int q = 0; q < Q; ++q)
-        sum[p][q] =
-            _mm512_add_epi64(sum[p][q], _mm512_popcnt_epi64(_mm512_xor_si512(x, w[q])));
+        sum[p][q] = _mm512_add_epi64(sum[p][q], _mm512_popcnt_epi64(_mm512_xor_si512(x, w[q])));
     }
   }
   const __m256i inputs = _mm256_set1_epi32(static_cast<int>(a.inputs));
@@ -157,8 +155,8 @@ void epilogue_as(const Epilogue& a) noexcept {
       }
       __m512i y = _mm512_add_epi32(_mm512_mullo_epi32(acc, param(0)), param(1));
       if constexpr (kShortcut) {
-        const __m512i x = _mm512_cvtepi8_epi32(
-            _mm_loadu_si128(reinterpret_cast<const __m128i*>(a.shortcut + i)));
+        const __m512i x =
+            _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(a.shortcut + i)));
         y = _mm512_add_epi32(y, _mm512_sll_epi32(x, shortcut_shift));
       }
       __m512i t = _mm512_sra_epi32(_mm512_add_epi32(y, pre_half), pre_shift);
@@ -166,8 +164,8 @@ void epilogue_as(const Epilogue& a) noexcept {
       const __m512i u = _mm512_sub_epi32(t, param(2));
       const __m512i sloped = _mm512_sra_epi32(_mm512_mullo_epi32(u, param(3)), slope_shift);
       const __m512i v = _mm512_mask_mov_epi32(u, _mm512_movepi32_mask(u), sloped);
-      const __m512i out = _mm512_sra_epi32(
-          _mm512_add_epi32(_mm512_add_epi32(v, param(4)), out_half), out_shift);
+      const __m512i out =
+          _mm512_sra_epi32(_mm512_add_epi32(_mm512_add_epi32(v, param(4)), out_half), out_shift);
       _mm_storeu_si128(reinterpret_cast<__m128i*>(a.out + i), _mm512_cvtsepi32_epi8(out));
     }
   }

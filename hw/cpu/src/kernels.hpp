@@ -13,11 +13,11 @@ namespace andpop {
 constexpr std::int64_t kSlack = 128;
 
 // Layouts that packer, plan checks and kernels share.
-constexpr std::int64_t kBitLanes = 8;        // output channels per block of 1-bit weights
-constexpr std::int64_t kIntLanes = 16;       // output channels per block of 8-bit weights
-constexpr std::int64_t kIntDepth = 4;        // inputs per group of 8-bit weights
-constexpr std::int64_t kParamLanes = 16;     // epilogue parameters are padded to this
-constexpr std::int64_t kThresholdLanes = 64; // thresholds are padded to this
+constexpr std::int64_t kBitLanes = 8;         // output channels per block of 1-bit weights
+constexpr std::int64_t kIntLanes = 16;        // output channels per block of 8-bit weights
+constexpr std::int64_t kIntDepth = 4;         // inputs per group of 8-bit weights
+constexpr std::int64_t kParamLanes = 16;      // epilogue parameters are padded to this
+constexpr std::int64_t kThresholdLanes = 64;  // thresholds are padded to this
 
 // out[p][o] = inputs - 2 * popcount(windows[p] ^ weights[o])
 struct BitGemm {
@@ -36,12 +36,13 @@ struct IntGemm {
   std::int64_t pixels, groups, channels;
 };
 
-// BN -> + shortcut -> RPReLU -> 8 bits, as quant/grid.py `epilogue`; every intermediate fits 32 bits
+// BN -> + shortcut -> RPReLU -> 8 bits, as quant/grid.py `epilogue`; every intermediate fits 32
+// bits
 struct Epilogue {
-  const std::int32_t* acc;       // [pixels][channels]
-  const std::int8_t* shortcut;   // [pixels][channels] or null
-  const std::int32_t* params;    // rows m, b, zeta, slope, eta of `stride` values each
-  std::int8_t* out;              // [pixels][channels]
+  const std::int32_t* acc;      // [pixels][channels]
+  const std::int8_t* shortcut;  // [pixels][channels] or null
+  const std::int32_t* params;   // rows m, b, zeta, slope, eta of `stride` values each
+  std::int8_t* out;             // [pixels][channels]
   std::int64_t pixels, channels, stride;
   int acc_shift, shortcut_shift, pre_shift, slope_shift, out_shift;
   std::int32_t acc_low, acc_high, pre_low, pre_high;
@@ -49,18 +50,18 @@ struct Epilogue {
 
 // One bit per channel: x > bound, or always
 struct SignBits {
-  const std::int8_t* in;        // [pixels][channels]
-  const std::int8_t* bound;     // [channels padded to kThresholdLanes], 127 in the padding
-  const std::uint8_t* always;   // the same as bits
-  std::uint8_t* out;            // [pixels][bytes]
+  const std::int8_t* in;       // [pixels][channels]
+  const std::int8_t* bound;    // [channels padded to kThresholdLanes], 127 in the padding
+  const std::uint8_t* always;  // the same as bits
+  std::uint8_t* out;           // [pixels][bytes]
   std::int64_t pixels, channels, bytes;
 };
 
 // Maximum over windows that are clipped to the picture
 struct MaxPool {
-  const void* in;   // [height][width][channels]
-  void* row;        // scratch [width][channels]
-  void* out;        // [out_height][out_width][channels]
+  const void* in;  // [height][width][channels]
+  void* row;       // scratch [width][channels]
+  void* out;       // [out_height][out_width][channels]
   std::int64_t height, width, channels, out_height, out_width;
   std::int64_t kernel_y, kernel_x, stride_y, stride_x, pad_top, pad_left;
 };

@@ -183,9 +183,8 @@ void Network::run(const std::vector<const std::uint8_t*>& inputs, std::int64_t c
       }
     }
   };
-  const auto workers =
-      static_cast<std::size_t>(std::clamp<std::int64_t>(std::min<std::int64_t>(threads, count), 1,
-                                                        1024));
+  const auto workers = static_cast<std::size_t>(
+      std::clamp<std::int64_t>(std::min<std::int64_t>(threads, count), 1, 1024));
   std::vector<std::unique_ptr<Workspace>> spaces;
   for (std::size_t i = 0; i < workers; ++i) spaces.push_back(take_workspace());
   {

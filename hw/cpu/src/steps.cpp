@@ -20,9 +20,7 @@ class Values {
     if (c.bytes != 0) std::memcpy(data_.data(), c.data, c.bytes);
   }
   const T* data() const noexcept { return data_.data(); }
-  const T& operator[](std::int64_t i) const noexcept {
-    return data_[static_cast<std::size_t>(i)];
-  }
+  const T& operator[](std::int64_t i) const noexcept { return data_[static_cast<std::size_t>(i)]; }
 
  private:
   std::vector<T> data_;
@@ -132,8 +130,8 @@ class Windows {
   // the bytes between a window and the next are 0. Copies 8 bytes at a time: reads and writes run
   // over their ends, what was written too far is written again by the next run or cleared.
   template <std::int64_t kWord>
-  void cut(const std::uint8_t* picture, std::int64_t first, std::int64_t last,
-           std::int64_t stride, std::uint8_t* out) const noexcept {
+  void cut(const std::uint8_t* picture, std::int64_t first, std::int64_t last, std::int64_t stride,
+           std::uint8_t* out) const noexcept {
     std::int64_t oy = first / g_.out_width;
     std::int64_t ox = first % g_.out_width;
     for (std::int64_t p = first; p < last; ++p) {
@@ -268,8 +266,8 @@ class IntConvolution final : public Convolution {
 
   void run(const Workspace& w) const noexcept override {
     tiles<kIntDepth>(w, [&](const std::uint8_t* windows, std::int64_t pixels, std::int32_t* out) {
-      kernel_({windows, weights_.data(), bias_.data(), out, pixels, stride() / kIntDepth,
-               channels()});
+      kernel_(
+          {windows, weights_.data(), bias_.data(), out, pixels, stride() / kIntDepth, channels()});
     });
   }
 
@@ -283,7 +281,9 @@ class IntConvolution final : public Convolution {
 class WideProduct final : public Step {
  public:
   explicit WideProduct(const Site& s)
-      : in_(s.input()), out_(s.output()), weights_(s.constant<std::int32_t>(0)),
+      : in_(s.input()),
+        out_(s.output()),
+        weights_(s.constant<std::int32_t>(0)),
         bias_(s.constant<std::int32_t>(1)) {}
 
   void run(const Workspace& w) const noexcept override {
@@ -386,9 +386,8 @@ class WideEpilogue final : public Step {
         if (shortcut != nullptr) y += shortcut[i] * (std::int64_t{1} << shortcut_shift_);
         const std::int64_t t = std::clamp(shift_round(y, pre_shift_), pre_low_, pre_high_);
         const std::int64_t u = t - params_[2 * channels + c];
-        const std::int64_t v =
-            (u >= 0 ? u : (u * params_[3 * channels + c]) >> slope_shift_) +
-            params_[4 * channels + c];
+        const std::int64_t v = (u >= 0 ? u : (u * params_[3 * channels + c]) >> slope_shift_) +
+                               params_[4 * channels + c];
         out[i] =
             static_cast<std::int32_t>(std::clamp(shift_round(v, out_shift_), out_low_, out_high_));
       }
@@ -407,12 +406,15 @@ class WideEpilogue final : public Step {
 class SignStep final : public Step {
  public:
   explicit SignStep(const Site& s)
-      : kernel_(s.kernels.sign_bits), in_(s.input()), out_(s.output()),
-        bound_(s.constant<std::int8_t>(0)), always_(s.constant<std::uint8_t>(1)) {}
+      : kernel_(s.kernels.sign_bits),
+        in_(s.input()),
+        out_(s.output()),
+        bound_(s.constant<std::int8_t>(0)),
+        always_(s.constant<std::uint8_t>(1)) {}
 
   void run(const Workspace& w) const noexcept override {
-    kernel_({in_.in<std::int8_t>(w), bound_.data(), always_.data(), out_.in(w),
-             in_.tensor.pixels, in_.tensor.channels, out_.tensor.pixel_bytes()});
+    kernel_({in_.in<std::int8_t>(w), bound_.data(), always_.data(), out_.in(w), in_.tensor.pixels,
+             in_.tensor.channels, out_.tensor.pixel_bytes()});
   }
 
  private:
@@ -426,8 +428,11 @@ class SignStep final : public Step {
 class Thresholds final : public Step {
  public:
   explicit Thresholds(const Site& s)
-      : in_(s.input()), out_(s.output()), thresholds_(s.constant<std::int32_t>(0)),
-        steps_(s("steps")), base_(s("base")) {}
+      : in_(s.input()),
+        out_(s.output()),
+        thresholds_(s.constant<std::int32_t>(0)),
+        steps_(s("steps")),
+        base_(s("base")) {}
 
   void run(const Workspace& w) const noexcept override {
     const auto* in = in_.in<std::int32_t>(w);
