@@ -90,6 +90,8 @@ def block() -> onnx.ModelProto:
     for name, channels in shapes.items():
         info = helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, channels, 4, 4])
         graph.value_info.append(info)
+    declared = graph.quantization_annotation.add(tensor_name="x")
+    declared.quant_parameter_tensor_names.add(key="finn_datatype", value="UINT8")
     opsets = [helper.make_opsetid("", 20), helper.make_opsetid(QONNX, 1)]
     return helper.make_model(graph, ir_version=10, opset_imports=opsets)
 

@@ -104,9 +104,11 @@ def smallest_signed(low: int, high: int) -> str:
 class DataflowBuilder:
     """Collects nodes and tensors; `finish` returns the graph."""
 
-    def __init__(self, name: str, picture: str, shape: tuple[int, int, int, int]) -> None:
+    def __init__(
+        self, name: str, picture: str, shape: tuple[int, int, int, int], scale: float = 1.0
+    ) -> None:
         self.name = name
-        self.picture = Stream(picture, shape, "UINT8")
+        self.picture = Stream(picture, shape, "UINT8", scale)
         self._nodes: list[onnx.NodeProto] = []
         self._names: set[str] = {picture}
         self._shapes: dict[str, tuple[int, ...]] = {picture: shape}

@@ -271,9 +271,14 @@ class _Names:
 
 
 def _plain(name: str) -> str:
-    """Replace every character that a plain name may not hold and cut it to 64."""
-    word = re.sub(r"[^A-Za-z0-9_]", "_", name)
-    return (word if re.match(r"[A-Za-z_]", word) else "_" + word)[:64]
+    """Replace every character that a plain name may not hold and cut it to 64.
+
+    Separators around the name go: ``/conv1/Conv`` becomes ``conv1_Conv``.
+    """
+    if NAME.fullmatch(name):
+        return name
+    word = re.sub(r"[^A-Za-z0-9_]", "_", name).strip("_")
+    return (word if re.match(r"[A-Za-z]", word) else "_" + word)[:64]
 
 
 def _check_graph(model: onnx.ModelProto, where: str) -> None:

@@ -11,21 +11,46 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import onnx
+from onnx import helper
 from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.transformation.change_batchsize import ChangeBatchSize
+from qonnx.transformation.fold_constants import FoldConstants
+from qonnx.transformation.general import (
+    GiveUniqueParameterTensors,
+    RemoveStaticGraphInputs,
+    RemoveUnusedTensors,
+)
+from qonnx.transformation.infer_shapes import InferShapes
+from qonnx.transformation.quant_constant_folding import FoldTransposeIntoQuantInit
 
 from ...quant.grid import accumulator_bounds, signed_bits
 from ..kernels.base import IntArray
 from .builder import DataflowBuilder, Stream, smallest_signed
 from .epilogue_pattern import match_epilogue, match_rounding
 from .qonnx_graph import FloatArray, LoweringError, QonnxGraph, per_channel
+from .threshold_pattern import (
+    ELEMENTWISE,
+    MAX_BITS,
+    Table,
+    evaluate,
+    falling_channels,
+    find_chain,
+    find_quantiser,
+    tabulate,
+    thresholds,
+)
 
-ARITHMETIC = ("Add", "Sub", "Mul", "Floor", "GreaterOrEqual", "Where")
+PIXEL_MAX = 255
+"""A network whose input is not declared UINT8 sees pixel / 255, as torchvision's ToTensor says."""
+QONNX_DOMAIN = "qonnx.custom_op.general"
+ARITHMETIC = (*ELEMENTWISE, "Floor", "GreaterOrEqual", "Where")
 """Ops that only patterns claim."""
 
 
@@ -50,6 +75,31 @@ def lower(model: onnx.ModelProto | ModelWrapper | Path | str, name: str = "andpo
     return _Lowering(QonnxGraph(proto), name).run()
 
 
+def clean(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Prepare somebody else's QONNX for `lower`: batch 1, shapes inferred, constants folded.
+
+    Names stay. The file must have come through `loader.load`: qonnx evaluates what files say.
+    """
+    model = ModelWrapper(proto, make_deepcopy=True)
+    for node in model.graph.node:
+        if node.op_type in ("Quant", "BipolarQuant"):
+            node.domain = QONNX_DOMAIN
+    if all(o.domain != QONNX_DOMAIN for o in model.model.opset_import):
+        model.model.opset_import.append(helper.make_opsetid(QONNX_DOMAIN, 1))
+    for step in (
+        ChangeBatchSize(1),
+        InferShapes(),
+        GiveUniqueParameterTensors(),
+        FoldConstants(exclude_op_types=["Quant", "BipolarQuant"]),
+        FoldTransposeIntoQuantInit(),
+        RemoveUnusedTensors(),
+        RemoveStaticGraphInputs(),
+        InferShapes(),
+    ):
+        model = model.transform(step)
+    return model.model
+
+
 class _Lowering:
     """State of one run: streams found so far, nodes claimed, why others were passed over."""
 
@@ -69,7 +119,8 @@ class _Lowering:
                 f"the graph input {picture} has shape {shape}, expected (1, C, H, W)",
             )
         _, c, h, w = shape
-        self.builder = DataflowBuilder(name, picture, (1, h, w, c))
+        scale = 1.0 if graph.datatype(picture) == "UINT8" else 1 / PIXEL_MAX
+        self.builder = DataflowBuilder(name, picture, (1, h, w, c), scale)
         self.streams: dict[str, Stream] = {}
         self.claimed: set[str] = set()
         self.passed: dict[str, LoweringError] = {}
@@ -131,38 +182,76 @@ class _Lowering:
     # Patterns
 
     def _bipolar_quant(self, node: onnx.NodeProto) -> None:
-        """RSign: Sub(threshold) -> BipolarQuant(1) becomes one threshold per channel."""
-        if self.graph.scalar(node.input[1]) != 1.0:
-            raise LoweringError(node, "found a scale other than 1, expected 1 (BN absorbs it)")
+        """RSign becomes one threshold per channel, and so does any other chain to a sign."""
+        if self.graph.constant(node.input[0]) is not None:
+            return  # 1-bit weights: the convolution claims them.
         before = self.graph.producer.get(node.input[0])
-        operands = None
-        if before is not None and before.op_type in ("Sub", "Add"):
-            operands = self.graph.operands(before)
-        if before is not None and operands is not None and operands[0] in self.streams:
-            x = self.streams[operands[0]]
+        operands = self.graph.operands(before) if before is not None else None
+        if before is None or operands is None or before.op_type != "Sub":
+            self._quantise(node)
+            return
+        x = self.streams.get(operands[0])
+        row = None
+        if x is not None:
             row = per_channel(operands[1], x.channels, len(self.graph.shape(operands[0])))
-            if row is None:
-                raise LoweringError(
-                    before,
-                    f"found a constant of shape {operands[1].shape}, expected one "
-                    f"threshold per channel ({x.channels}, 1, 1)",
-                )
-            thresholds = row if before.op_type == "Sub" else -row
-            self._claim(before)
+        whole = row is not None and np.array_equal(row, np.rint(row))
+        if x is None or row is None or not whole or x.scale != 1.0 or x.datatype == "BINARY":
+            self._quantise(node)
+            return
+        scale = self.graph.scalar(node.input[1])
+        if scale != 1.0:
+            raise LoweringError(node, f"found scale {scale}, expected 1 (BN absorbs it)")
+        self._claim(before, node)
+        table = row.astype(np.int64)[:, None]
+        self._publish(self._thresholding(node, x, table, "BINARY", 0, 1.0), node.output[0])
+
+    def _quantise(self, node: onnx.NodeProto) -> None:
+        """A chain of elementwise nodes from a stream to this quantiser: thresholds."""
+        found = find_chain(self.graph, node, self.streams)
+        if found is None:
+            self._stream(node)
+            raise LoweringError(node, "quantises no known stream")
+        source, nodes = found
+        x = self.streams[source]
+        low, high = _limits(x.datatype)
+        codes = np.arange(low, high + 1, dtype=np.float32)
+        if x.name == self.builder.picture.name and x.scale != 1.0:
+            values = codes / np.float32(PIXEL_MAX)
+        elif x.datatype == "BINARY":
+            raise LoweringError(node, "quantises a 1-bit tensor again, expected an integer")
         else:
-            x = self._stream(node)
-            thresholds = np.zeros(x.channels)
-        # x >= t on integers is x >= ceil(t).
-        codes = np.ceil(thresholds).astype(np.int64)
-        self._claim(node)
-        self._publish(self._thresholding(node, x, codes[:, None], "BINARY", 0), node.output[0])
+            values = codes * np.float32(x.scale)
+        table = tabulate(self.graph, nodes, x.channels, low, values)
+        falls = falling_channels(table)
+        if falls is None or falls.any():
+            raise LoweringError(
+                node,
+                f"its output falls as {source} rises, expected a rising function; a negative "
+                "factor is supported behind a convolution only",
+            )
+        self._claim(*nodes)
+        self._publish(self._from_table(node, x, table), node.output[0])
+
+    def _from_table(self, node: onnx.NodeProto, x: Stream, table: Table) -> Stream:
+        levels, first = thresholds(table)
+        return self._thresholding(node, x, levels, table.datatype, first, table.scale)
 
     def _thresholding(
-        self, node: onnx.NodeProto, x: Stream, table: IntArray, datatype: str, first: int
+        self,
+        node: onnx.NodeProto,
+        x: Stream,
+        table: IntArray,
+        datatype: str,
+        first: int,
+        scale: float,
     ) -> Stream:
-        low, high = int(table.min()), int(table.max())
-        fits = smallest_signed(low, high)
-        weight_type = x.datatype if x.datatype == _wider(x.datatype, fits) else fits
+        # FINN compares saturated inputs where thresholds are narrower: never narrower.
+        least, most = _limits(x.datatype)
+        weight_type = x.datatype
+        if table.min() < least or table.max() > most:
+            bits = int(table.max()).bit_length()
+            signed = smallest_signed(int(table.min()), int(table.max()))
+            weight_type = signed if least < 0 else f"UINT{bits}"
         (y,) = self.builder.add(
             "Thresholding",
             layer_of(node),
@@ -179,6 +268,7 @@ class _Lowering:
                 "numInputVectors": x.vectors,
             },
             {"thresholds": (table, weight_type)},
+            scale,
         )
         return y
 
@@ -225,7 +315,7 @@ class _Lowering:
     def _conv(self, node: onnx.NodeProto) -> None:
         """Convolution: [padding] -> [sliding window] -> matrix-vector unit."""
         x = self._stream(node)
-        weight = self._weights(node)
+        weight, scale = self._weights(node)
         attributes = self.graph.attributes(node)
         if attributes.get("group", 1) != 1 or attributes.get("auto_pad", "NOTSET") != "NOTSET":
             raise LoweringError(
@@ -252,8 +342,7 @@ class _Lowering:
         if kernel != [1, 1] or stride != [1, 1]:
             x = self._windows(node, x, kernel, stride, dilation)
         matrix = weight.transpose(2, 3, 1, 0).reshape(-1, weight.shape[0])
-        self._claim(node)
-        self._publish(self._mvu(node, where, x, matrix, None), node.output[0])
+        self._accumulate(node, x, matrix, scale)
 
     def _windows(
         self,
@@ -296,11 +385,68 @@ class _Lowering:
         )
         return y
 
-    def _weights(self, node: onnx.NodeProto) -> FloatArray:
+    def _weights(self, node: onnx.NodeProto) -> tuple[FloatArray, float]:
+        """Return (integer weights, what one step stands for) of a convolution or product.
+
+        The weights are an initializer of integers, or a quantiser of an initializer.
+        """
         weight = self.graph.constant(node.input[1])
-        if weight is None:
+        if weight is not None:
+            return weight, 1.0
+        quantiser = self.graph.producer[node.input[1]]
+        if (
+            quantiser.op_type not in ("BipolarQuant", "Quant")
+            or self.graph.constant(quantiser.input[0]) is None
+        ):
             raise LoweringError(node, "found computed weights, expected constants; fold them")
-        return weight
+        scale = self.graph.scalar(quantiser.input[1])
+        if scale is None or scale <= 0:
+            raise LoweringError(quantiser, "found no single scale, expected one for all weights")
+        self._claim(quantiser)
+        value = evaluate(self.graph, [quantiser], {})[quantiser.output[0]]
+        return np.rint(value.astype(np.float64) / scale), scale
+
+    def _accumulate(
+        self,
+        node: onnx.NodeProto,
+        x: Stream,
+        matrix: FloatArray,
+        scale: float,
+        bias: FloatArray | None = None,
+    ) -> None:
+        """Lower a product, together with the quantiser behind it where thresholds do.
+
+        Thresholds only count upwards: where a negative gamma turns the function around, the
+        channel's weights change their sign, and so does its accumulator.
+        """
+        self._claim(node)
+        where, (accumulator,) = layer_of(node), node.output
+        chain = find_quantiser(self.graph, accumulator)
+        if chain is None:
+            self._publish(self._mvu(node, where, x, matrix, scale, bias), accumulator)
+            return
+        low, high = _limits(x.datatype) if x.datatype != "BINARY" else (-1, 1)
+        ends = accumulator_bounds(matrix, low, high, 0 if bias is None else bias)
+        limit = int(np.abs(ends).max())
+        step = np.float32(x.scale * scale)
+        values = np.arange(-limit, limit + 1, dtype=np.float32) * step
+        table = tabulate(self.graph, chain, matrix.shape[1], -limit, values)
+        falls = falling_channels(table)
+        if falls is None:
+            raise LoweringError(
+                chain[-1],
+                "rises and falls with its accumulator, expected one direction per channel",
+            )
+        signs = np.where(falls, -1, 1)
+        codes = np.where(falls[:, None], table.codes[:, ::-1], table.codes)
+        acc = self._mvu(
+            node, where, x, matrix * signs, scale, None if bias is None else bias * signs
+        )
+        self._claim(*chain)
+        if not falls.any():
+            self._publish(acc, accumulator)
+        y = self._from_table(chain[-1], acc, replace(table, codes=codes))
+        self._publish(y, chain[-1].output[0])
 
     def _mvu(
         self,
@@ -308,6 +454,7 @@ class _Lowering:
         where: str,
         x: Stream,
         matrix: FloatArray,
+        scale: float,
         bias: FloatArray | None,
     ) -> Stream:
         """A matrix (MW, MH) times the stream: XnorMvu on 1-bit tensors, IntMvu on integers."""
@@ -333,6 +480,7 @@ class _Lowering:
                 [(shape, acc)],
                 {**common, "outputDataType": acc},
                 {"weights": ((matrix > 0).astype(np.int64), "BINARY")},
+                x.scale * scale,
             )
             return y
         weights = self._integers(node, "weights", matrix)
@@ -351,7 +499,9 @@ class _Lowering:
             "weightDataType": weight_type,
             "outputDataType": acc,
         }
-        (y,) = self.builder.add("IntMvu", where, [x], [(shape, acc)], attrs, constants)
+        (y,) = self.builder.add(
+            "IntMvu", where, [x], [(shape, acc)], attrs, constants, x.scale * scale
+        )
         return y
 
     def _integers(self, node: onnx.NodeProto, what: str, value: FloatArray) -> IntArray:
@@ -363,14 +513,24 @@ class _Lowering:
 
     def _quant(self, node: onnx.NodeProto) -> None:
         """The end of an epilogue or of a rounding shift; other Quants lie inside a pattern."""
+        if self.graph.constant(node.input[0]) is not None:
+            return  # Weights: the convolution claims them.
         try:
             rounding = match_rounding(self.graph, node)
         except LoweringError as error:
             self.passed[node.name] = error
+            bits = self.graph.scalar(node.input[3])
+            narrow = bits is not None and bits <= MAX_BITS
+            if narrow and find_chain(self.graph, node, self.streams) is not None:
+                self._quantise(node)
             return
         producer = self.graph.producer.get(rounding.x)
         x = self.streams.get(rounding.x)
         if x is not None and producer is not None and producer.op_type == "ReduceSum":
+            if x.scale != 1.0:
+                raise LoweringError(
+                    node, f"rounds sums of the scale {x.scale}, expected integer codes"
+                )
             self._claim(*rounding.nodes)
             datatype = f"INT{rounding.bits}"
             (y,) = self.builder.add(
@@ -415,6 +575,11 @@ class _Lowering:
                 )
             inputs.append(self.streams[found.shortcut])
         out_type = f"INT{found.out_bits}"
+        for x in inputs:
+            if x.scale != 1.0:
+                raise LoweringError(
+                    node, f"its input {x.name} has the scale {x.scale}, expected integer codes"
+                )
         for x in inputs[1:]:
             if x.datatype != out_type or x.shape != acc.shape:
                 raise LoweringError(
@@ -596,7 +761,7 @@ class _Lowering:
             1.0
         }:
             raise LoweringError(node, "found transA, alpha or beta, expected x @ W + bias")
-        weight = self._weights(node)
+        weight, scale = self._weights(node)
         matrix = weight.T if attributes.get("transB", 0) else weight
         bias = None
         if len(node.input) > 2:
@@ -604,18 +769,43 @@ class _Lowering:
             bias = None if value is None else per_channel(value, matrix.shape[1], 2)
             if bias is None:
                 raise LoweringError(node, "expected a constant bias, one value per output")
+        if bias is not None:
+            bias = bias / (x.scale * scale)
+        self._accumulate(node, x, matrix, scale, bias)
+
+    def _mat_mul(self, node: onnx.NodeProto) -> None:
+        x = self._stream(node)
+        weight, scale = self._weights(node)
+        if weight.ndim != 2:
+            raise LoweringError(node, f"found weights of shape {weight.shape}, expected a matrix")
+        self._accumulate(node, x, weight, scale)
+
+    def _flatten(self, node: onnx.NodeProto) -> None:
+        """(1, C, 1, 1) -> (1, C): the same stream."""
+        x = self._stream(node)
+        shape = self.graph.shape(node.output[0])
+        if x.shape[:-1] != (1, 1, 1) or shape != (1, x.channels):
+            raise LoweringError(
+                node,
+                f"turns a map {x.shape} (NHWC) into {shape}, expected the flattening of one "
+                "pixel, or a channel shuffle behind a Concat",
+            )
         self._claim(node)
-        self._publish(self._mvu(node, layer_of(node), x, matrix, bias), node.output[0])
+        self.streams[node.output[0]] = x
 
     def _label_select(self) -> Stream:
-        """Argmax of the logits; a positive factor behind them changes nothing and is dropped."""
+        """Argmax of the logits; positive factors and offsets behind them are dropped."""
         name = self.graph.outputs[0].name
         last = self.graph.producer[name]
-        if name not in self.streams and last.op_type == "Mul":
+        while name not in self.streams and last.op_type in ("Mul", "Add", "Sub", "Div"):
             operands = self.graph.operands(last)
-            if operands is not None and operands[1].size == 1 and operands[1].reshape(()) > 0:
-                name = operands[0]
-                self._claim(last)
+            if operands is None or operands[1].size != 1:
+                break
+            if last.op_type in ("Mul", "Div") and operands[1].reshape(()) <= 0:
+                break
+            self._claim(last)
+            name = operands[0]
+            last = self.graph.producer.get(name, last)
         if name not in self.streams:
             raise self.passed.get(
                 last.name,
@@ -655,6 +845,9 @@ class _Lowering:
         "Split": _split,
         "ReduceSum": _reduce_sum,
         "Gemm": _gemm,
+        "MatMul": _mat_mul,
+        "Reshape": _flatten,
+        "Flatten": _flatten,
     }
 
 
@@ -672,9 +865,3 @@ def layer_of(node: onnx.NodeProto) -> str:
 def _limits(datatype: str) -> tuple[int, int]:
     dt = DataType[datatype]
     return int(dt.min()), int(dt.max())
-
-
-def _wider(a: str, b: str) -> str:
-    """Return whichever of two datatypes holds the other's range, ``b`` if neither does."""
-    (low_a, high_a), (low_b, high_b) = _limits(a), _limits(b)
-    return a if low_a <= low_b and high_a >= high_b else b

@@ -28,8 +28,10 @@ class QonnxGraph:
     def __init__(self, proto: onnx.ModelProto) -> None:
         graph = proto.graph
         self.nodes = list(graph.node)
+        self.initializers = list(graph.initializer)
+        self.opsets = list(proto.opset_import)
         self.constants: dict[str, npt.NDArray[Any]] = {
-            t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer
+            t.name: onnx.numpy_helper.to_array(t) for t in self.initializers
         }
         self.inputs = [i for i in graph.input if i.name not in self.constants]
         self.outputs = list(graph.output)
@@ -38,14 +40,28 @@ class QonnxGraph:
         for node in self.nodes:
             for name in node.input:
                 self.consumers[name].append(node)
+        self._datatypes = {
+            annotation.tensor_name: entry.value
+            for annotation in graph.quantization_annotation
+            for entry in annotation.quant_parameter_tensor_names
+            if entry.key == "finn_datatype"
+        }
         self._shapes = {
             v.name: tuple(d.dim_value for d in v.type.tensor_type.shape.dim)
             for v in (*graph.input, *graph.value_info, *graph.output)
         }
 
+    def is_output(self, name: str) -> bool:
+        """Whether a tensor leaves the graph."""
+        return any(o.name == name for o in self.outputs)
+
     def shape(self, name: str) -> tuple[int, ...]:
         """Return a tensor's shape; empty if the file does not tell it."""
         return self._shapes.get(name, ())
+
+    def datatype(self, name: str) -> str | None:
+        """Return a tensor's declared QONNX datatype, or None."""
+        return self._datatypes.get(name)
 
     def attributes(self, node: onnx.NodeProto) -> dict[str, Any]:
         """Return a node's attributes as plain values."""

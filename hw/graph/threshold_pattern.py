@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turns a chain of elementwise nodes that ends in a quantiser into integer thresholds.
+
+BN + Quant of somebody else's network is a function of one integer (an accumulator, a pixel) per
+channel. It is evaluated on every value that integer can take, by qonnx itself, in the network's
+own float32: the thresholds are then exact by construction, whatever the sign of gamma and wherever
+float32 rounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper
+from qonnx.core.datatype import DataType
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.core.onnx_exec import execute_onnx
+from qonnx.transformation.infer_shapes import InferShapes
+
+from ..kernels.base import IntArray
+from .qonnx_graph import LoweringError, QonnxGraph
+
+ELEMENTWISE = ("Add", "Sub", "Mul", "Div", "BatchNormalization", "Relu", "Clip", "Neg")
+"""Ops allowed between the integer and its quantiser."""
+MAX_VALUES = 1 << 17
+"""Most values an integer may take to be tabulated."""
+MAX_BITS = 8
+"""Widest output that thresholds serve."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A quantiser's output codes over all values ``low..high`` of an integer, per channel."""
+
+    low: int
+    codes: IntArray
+    """(C, high - low + 1)."""
+    datatype: str
+    scale: float
+
+
+def find_chain(
+    graph: QonnxGraph, quantiser: onnx.NodeProto, known: Collection[str]
+) -> tuple[str, list[onnx.NodeProto]] | None:
+    """Walk back from a quantiser to a known tensor through elementwise nodes.
+
+    Returns:
+        (that tensor, nodes in order, the quantiser last), or None if there is no such chain.
+    """
+    nodes = [quantiser]
+    while True:
+        computed = [n for n in nodes[0].input if n and graph.constant(n) is None]
+        if len(computed) != 1:
+            return None
+        if computed[0] in known:
+            return computed[0], nodes
+        producer = graph.producer.get(computed[0])
+        if producer is None or producer.op_type not in ELEMENTWISE:
+            return None
+        nodes.insert(0, producer)
+
+
+def find_quantiser(graph: QonnxGraph, tensor: str) -> list[onnx.NodeProto] | None:
+    """Walk forward from an accumulator through elementwise nodes to a quantiser.
+
+    Returns:
+        The nodes in order, the quantiser (BipolarQuant, or Quant of at most 8 bits) last; None if
+        the tensor goes elsewhere too, or to another kind of pattern.
+    """
+    nodes: list[onnx.NodeProto] = []
+    while True:
+        readers = graph.consumers[tensor]
+        if len(readers) != 1 or graph.is_output(tensor):
+            return None
+        (reader,) = readers
+        if sum(graph.constant(n) is None for n in reader.input if n) != 1:
+            return None
+        nodes.append(reader)
+        if reader.op_type == "BipolarQuant":
+            return nodes
+        if reader.op_type == "Quant":
+            bits = graph.scalar(reader.input[3])
+            return nodes if bits is not None and bits <= MAX_BITS else None
+        if reader.op_type not in ELEMENTWISE:
+            return None
+        tensor = reader.output[0]
+
+
+def tabulate(
+    graph: QonnxGraph,
+    nodes: list[onnx.NodeProto],
+    channels: int,
+    low: int,
+    values: npt.NDArray[np.float32],
+) -> Table:
+    """Evaluate a chain on all values of its source.
+
+    Args:
+        graph: the network.
+        nodes: the chain, as `find_chain` or `find_quantiser` returns it.
+        channels: channels of the source.
+        low: the integer that ``values[0]`` stands for; the next ones follow.
+        values: what the network sees for these integers.
+
+    Raises:
+        LoweringError: too many values, or the quantiser is not one of the supported kinds.
+    """
+    quantiser = nodes[-1]
+    if values.size > MAX_VALUES:
+        raise LoweringError(
+            quantiser,
+            f"quantises an integer of {values.size} values, expected at most {MAX_VALUES}",
+        )
+    source = next(n for n in nodes[0].input if n and graph.constant(n) is None)
+    ndim = len(graph.shape(source))
+    if ndim == 4:
+        feed = np.broadcast_to(values[None, None, :, None], (1, channels, values.size, 1))
+    else:
+        feed = np.broadcast_to(values[:, None], (values.size, channels))
+    out = evaluate(graph, nodes, {source: feed})[quantiser.output[0]]
+    table = out.reshape(channels, -1) if ndim == 4 else out.T
+    step = graph.scalar(quantiser.input[1])
+    if step is None or step <= 0:
+        raise LoweringError(quantiser, "found no single scale above 0, expected a per-tensor scale")
+    if quantiser.op_type == "BipolarQuant":
+        return Table(low, (table > 0).astype(np.int64), "BINARY", step)
+    zero, bits = graph.scalar(quantiser.input[2]), graph.scalar(quantiser.input[3])
+    if zero != 0.0 or bits is None or not 2 <= bits <= MAX_BITS:
+        raise LoweringError(
+            quantiser,
+            f"found {bits} bits and zero point {zero}, expected 2 to {MAX_BITS} bits "
+            "and zero point 0",
+        )
+    signed = graph.attributes(quantiser).get("signed", 1)
+    codes = np.rint(table.astype(np.float64) / step).astype(np.int64)
+    return Table(low, codes, f"{'INT' if signed else 'UINT'}{int(bits)}", step)
+
+
+def falling_channels(table: Table) -> npt.NDArray[np.bool_] | None:
+    """Return which channels fall (and never rise); None if one does both."""
+    steps = np.diff(table.codes, axis=1)
+    falls, rises = (steps < 0).any(axis=1), (steps > 0).any(axis=1)
+    return None if (falls & rises).any() else falls
+
+
+def thresholds(table: Table) -> tuple[IntArray, int]:
+    """Return (thresholds (C, 2**bits - 1), first code) of a table without falling channels.
+
+    A code that is always reached has the smallest value as its threshold, one that is never
+    reached the value behind the largest.
+    """
+    dt = DataType[table.datatype]
+    first = int(dt.min())
+    levels = np.arange(first + 1, int(dt.max()) + 1)
+    # Codes rise along the values: the first value that reaches a level is found by bisection.
+    reached = [np.searchsorted(row, levels, side="left") for row in table.codes]
+    return table.low + np.stack(reached).astype(np.int64), first
+
+
+def evaluate(
+    graph: QonnxGraph, nodes: list[onnx.NodeProto], feeds: dict[str, npt.NDArray[np.float32]]
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Execute some nodes of the network with qonnx and return every tensor."""
+    used = {name for node in nodes for name in node.input}
+    constants = [t for t in graph.initializers if t.name in used]
+    made = nodes[-1].output[0]
+    sub = helper.make_graph(
+        nodes,
+        "part",
+        [helper.make_tensor_value_info(n, TensorProto.FLOAT, v.shape) for n, v in feeds.items()],
+        [helper.make_tensor_value_info(made, TensorProto.FLOAT, None)],
+        initializer=constants,
+    )
+    model = ModelWrapper(helper.make_model(sub, opset_imports=graph.opsets, ir_version=10))
+    result: dict[str, npt.NDArray[np.float32]] = execute_onnx(
+        model.transform(InferShapes()), {n: np.ascontiguousarray(v) for n, v in feeds.items()}, True
+    )
+    return result

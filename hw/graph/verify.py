@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Accepts a lowered graph only if it computes what qonnx computes, tensor by tensor."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.core.onnx_exec import execute_onnx
+
+from .builder import boundaries
+from .executor import GoldenExecutor
+from .qonnx_graph import LoweringError, QonnxGraph
+
+
+def extreme_pictures(
+    height: int, width: int, channels: int, noise: int, seed: int = 0
+) -> npt.NDArray[np.uint8]:
+    """Return all-0, all-255, a checkerboard and ``noise`` random pictures, (N, H, W, C)."""
+    shape = (height, width, channels)
+    board = np.indices((height, width)).sum(axis=0)[:, :, None] % 2 * 255
+    fixed = [np.zeros(shape), np.full(shape, 255), np.broadcast_to(board, shape)]
+    rng = np.random.default_rng(seed)
+    random = rng.integers(0, 256, (noise, *shape), dtype=np.uint8)
+    return np.concatenate([np.stack(fixed).astype(np.uint8), random])
+
+
+def verify(network: onnx.ModelProto | ModelWrapper, graph: ModelWrapper, noise: int = 3) -> int:
+    """Compare a dataflow graph with qonnx's execution of the network it was lowered from.
+
+    Every layer boundary and the class are compared on extreme and random pictures.
+
+    Args:
+        network: the QONNX network `lowering.lower` was given.
+        graph: what it returned.
+        noise: number of random pictures.
+
+    Returns:
+        Number of values compared, none of them differing.
+
+    Raises:
+        LoweringError: names the first node of the network whose result differs, with the index,
+            the expected and the found code.
+    """
+    proto = network.model if isinstance(network, ModelWrapper) else network
+    index = QonnxGraph(proto)
+    golden = GoldenExecutor(graph)
+    _, height, width, channels = golden.shapes[golden.input]
+    pairs = boundaries(graph)
+    picture = next(b for b in pairs if b.tensor == golden.input)
+    logits, label = index.outputs[0].name, golden.outputs[0]
+    model = ModelWrapper(proto)
+    compared = 0
+    for pixels in extreme_pictures(height, width, channels, noise):
+        plane = pixels[None].transpose(0, 3, 1, 2).astype(np.float32)
+        if picture.scale != 1.0:
+            plane /= np.float32(round(1 / picture.scale))
+        theirs = execute_onnx(model, {index.inputs[0].name: plane}, True)
+        for _, ours in golden.chunks(pixels[None], "all"):
+            for pair in pairs:
+                node = index.producer.get(pair.reference, index.nodes[0])
+                try:
+                    expected = pair.codes(theirs[pair.reference])
+                except ValueError as error:
+                    raise LoweringError(node, str(error)) from error
+                wrong = expected != ours[pair.tensor]
+                if wrong.any():
+                    at = tuple(int(i) for i in np.argwhere(wrong)[0])
+                    raise LoweringError(
+                        node,
+                        f"lowered to {pair.tensor}, {int(wrong.sum())} of {wrong.size} values "
+                        f"differ, the first at {at[1:]}: expected {expected[at]}, found "
+                        f"{ours[pair.tensor][at]}",
+                    )
+                compared += expected.size
+            found, wanted = int(ours[label].item()), int(np.argmax(theirs[logits]))
+            if found != wanted:
+                raise LoweringError(
+                    index.nodes[-1], f"found class {found}, expected {wanted} as the logits say"
+                )
+            compared += 1
+    return compared

@@ -1,0 +1,390 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lowering: the dataflow graph computes the QONNX network's integers, tensor by tensor."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from andpop.hw.graph.builder import boundaries
+from andpop.hw.graph.executor import GoldenExecutor, run
+from andpop.hw.graph.folding import fold
+from andpop.hw.graph.loader import load
+from andpop.hw.graph.lowering import LoweringError, clean, lower
+from andpop.hw.graph.specialise import specialise
+from andpop.hw.graph.verify import verify
+from andpop.models.build import build
+from andpop.quant.export_qonnx import export
+from andpop.quant.integer import IntegerBinaryBlock, IntegerClassifier, IntegerEpilogue
+from finn.core.onnx_exec import execute_onnx
+from onnx import TensorProto, helper, numpy_helper
+from qonnx.core.datatype import DataType
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx_block import block, by_output, set_constant
+from torch import nn
+
+VARIANTS = {
+    "published": ({}, (32, 32)),
+    "odd-maps": (
+        {
+            "channels": 3,
+            "classes": 11,
+            "conv1_kernel": 5,
+            "left": (3, 3),
+            "right": (5,),
+            "shortcut_down": False,
+            "shortcut_basic": False,
+            "weight_bits": 6,
+        },
+        (36, 44),
+    ),
+}
+
+
+@dataclass
+class Exported:
+    """A frozen network with lively statistics, its QONNX file and the lowered graph."""
+
+    net: nn.Module
+    proto: onnx.ModelProto
+    graph: ModelWrapper
+
+
+@pytest.fixture(scope="module", params=VARIANTS)
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    config, (height, width) = VARIANTS[request.param]
+    torch.manual_seed(7)
+    net = build("bi-shufflenet", {"width": 0.25, **config})
+    channels = config.get("channels", 1)
+    net.train()
+    with torch.no_grad():
+        for _ in range(3):
+            net(torch.randint(0, 256, (8, channels, height, width)).float())
+        for name, parameter in net.named_parameters():
+            if name.endswith("gamma"):
+                parameter[::5] *= -1
+            if name.endswith(("zeta", "eta", "threshold", "beta")):
+                parameter.add_(0.4 * torch.randn_like(parameter))
+    net.eval()
+    net.freeze()
+    path = tmp_path_factory.mktemp("export") / "net.qonnx.onnx"
+    export(net, height, width, channels, path)
+    proto = onnx.load(path)
+    return Exported(net, proto, lower(proto))
+
+
+def pictures_for(graph: ModelWrapper, noise: int) -> np.ndarray:
+    """All-0, all-255, checkerboard, stripes and noise, (N, H, W, C) uint8."""
+    shape = tuple(graph.get_tensor_shape(graph.graph.input[0].name))[1:]
+    rows, columns = np.indices(shape[:2])
+    board = np.broadcast_to(((rows + columns) % 2 * 255)[..., None], shape)
+    stripes = np.broadcast_to((rows % 2 * 255)[..., None], shape)
+    rng = np.random.default_rng(5)
+    extremes = [np.zeros(shape), np.full(shape, 255), board, stripes]
+    return np.concatenate(
+        [np.stack(extremes).astype(np.uint8), rng.integers(0, 256, (noise, *shape), np.uint8)]
+    )
+
+
+def reference(proto: onnx.ModelProto, names: list[str], pictures: np.ndarray) -> list[np.ndarray]:
+    """Run the QONNX file in ONNX Runtime and return the named tensors, NCHW."""
+    proto = onnx.ModelProto.FromString(proto.SerializeToString())
+    known = {o.name for o in proto.graph.output} | {proto.graph.input[0].name}
+    for name in names:
+        if name not in known:
+            proto.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), options)
+    feeds = [p[None].transpose(0, 3, 1, 2).astype(np.float32) for p in pictures]
+    picture = proto.graph.input[0].name
+    wanted = [n for n in names if n != picture]
+    results = [dict(zip(wanted, session.run(wanted, {picture: f}), strict=True)) for f in feeds]
+    for result, feed in zip(results, feeds, strict=True):
+        result[picture] = feed
+    return [np.concatenate([r[n] for r in results]) for n in names]
+
+
+def test_every_boundary_equals_onnx_runtime(
+    exported: Exported, record_property: Callable[[str, object], None]
+) -> None:
+    pictures = pictures_for(exported.graph, noise=6)
+    pairs = boundaries(exported.graph)
+    golden = run(exported.graph, pictures, "all")
+    values = reference(exported.proto, [b.reference for b in pairs] + ["logits"], pictures)
+    compared = 0
+    for boundary, value in zip(pairs, values, strict=False):
+        np.testing.assert_array_equal(
+            golden[boundary.tensor], boundary.codes(value), boundary.reference
+        )
+        compared += value.size
+    label = golden[exported.graph.graph.output[0].name]
+    np.testing.assert_array_equal(label.reshape(-1), np.argmax(values[-1], axis=1))
+    kinds = {n.op_type for n in exported.graph.graph.node}
+    lowered = [n for n in exported.graph.graph.node if n.op_type == "Epilogue"]
+    assert {"XnorMvu", "IntMvu", "Epilogue", "Thresholding", "LabelSelect"} < kinds
+    assert {f"{n.name}_out" for n in lowered} < {b.tensor for b in pairs}
+    assert compared > 100_000
+    record_property("values_compared", compared)
+
+
+def test_logits_equal_torch_and_qonnx(exported: Exported) -> None:
+    from qonnx.core.onnx_exec import execute_onnx as execute_qonnx
+
+    pictures = pictures_for(exported.graph, noise=1)[-1:]
+    logits = next(n.input[0] for n in exported.graph.graph.node if n.op_type == "LabelSelect")
+    golden = run(exported.graph, pictures, [logits])[logits].reshape(len(pictures), -1)
+    planes = torch.from_numpy(pictures.transpose(0, 3, 1, 2)).float()
+    with torch.no_grad():
+        np.testing.assert_array_equal(golden, exported.net.integer_logits(planes).numpy())
+        real = exported.net(planes).numpy()
+    model = ModelWrapper(exported.proto)
+    for plane, row in zip(planes.numpy(), real, strict=True):
+        theirs = execute_qonnx(model, {"picture": plane[None]})["logits"]
+        np.testing.assert_array_equal(theirs[0], row)
+
+
+def test_frozen_integers_arrive_unchanged(exported: Exported) -> None:
+    constants = {t.name: numpy_helper.to_array(t) for t in exported.graph.graph.initializer}
+    nodes = {n.name: n for n in exported.graph.graph.node}
+    checked = 0
+    for name, module in exported.net.named_modules():
+        layer = name.replace(".", "_")
+        if isinstance(module, IntegerEpilogue):
+            node = nodes[f"{layer.removesuffix('_epilogue')}_Epilogue"]
+            attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+            np.testing.assert_array_equal(constants[f"{node.name}_params"], module.params())
+            fmt = module.format
+            found = [attrs[k] for k in ("accShift", "preShift", "slopeShift", "outShift")]
+            assert found == [fmt.acc_shift, fmt.pre_shift, fmt.slope_shift, fmt.out_shift]
+            assert [attrs["accBits"], attrs["preBits"]] == [fmt.acc_bits, fmt.pre_bits]
+            if attrs["hasShortcut"]:
+                assert attrs["shortcutShift"] == fmt.shortcut_shift
+        elif isinstance(module, IntegerBinaryBlock):
+            threshold = constants[f"{layer}_sign_Thresholding_thresholds"]
+            np.testing.assert_array_equal(threshold[:, 0], module.threshold)
+            bits = constants[f"{layer}_XnorMvu_weights"]
+            rows = module.weight.permute(2, 3, 1, 0).reshape(bits.shape).numpy()
+            np.testing.assert_array_equal(2 * bits - 1, rows)
+        elif isinstance(module, IntegerClassifier):
+            np.testing.assert_array_equal(constants[f"{layer}_IntMvu_weights"], module.weight.T)
+            np.testing.assert_array_equal(constants[f"{layer}_IntMvu_bias"], module.bias)
+        else:
+            continue
+        checked += 1
+    assert checked > 100
+
+
+def test_graph_keeps_the_contract(exported: Exported) -> None:
+    graph = exported.graph.graph
+    constants = {t.name for t in graph.initializer}
+    readers: dict[str, int] = {}
+    for node in graph.node:
+        assert node.domain == "finn.custom_op.fpgadataflow"
+        assert re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", node.name)
+        for name in node.input:
+            readers[name] = readers.get(name, 0) + 1
+        for name in (*node.input, *node.output):
+            assert exported.graph.get_tensor_datatype(name).is_integer(), name
+            assert exported.graph.get_tensor_shape(name) is not None, name
+    assert len({n.name for n in graph.node}) == len(graph.node)
+    streams = set(readers) - constants
+    assert {readers[name] for name in streams} == {1}
+    for tensor in graph.initializer:
+        value = numpy_helper.to_array(tensor)
+        assert np.array_equal(value, np.rint(value))
+        datatype = exported.graph.get_tensor_datatype(tensor.name)
+        assert datatype.min() <= value.min() <= value.max() <= datatype.max()
+    assert exported.graph.get_tensor_datatype("picture") == DataType["UINT8"]
+    assert list(exported.graph.get_tensor_shape(graph.output[0].name)) == [1, 1, 1, 1]
+
+
+def test_specialised_graph_runs_in_finn(exported: Exported) -> None:
+    model = specialise(exported.graph)
+    assert [n.name for n in model.graph.node] == [n.name for n in exported.graph.graph.node]
+    assert all(n.op_type.endswith("_rtl") for n in model.graph.node)
+    picture = pictures_for(exported.graph, noise=1)[-1:]
+    golden = run(model, picture, "all")
+    theirs = execute_onnx(model, {"picture": picture.astype(np.float32)}, True)
+    compared = 0
+    for name in GoldenExecutor(model).tensors:
+        np.testing.assert_array_equal(golden[name], theirs[name], name)
+        compared += golden[name].size
+    assert compared > 10_000
+
+
+def test_small_block_lowers() -> None:
+    graph = lower(block())
+    assert [n.op_type for n in graph.graph.node] == [
+        "Thresholding",
+        "FMPadding",
+        "ConvolutionInputGenerator",
+        "XnorMvu",
+        "Epilogue",
+        "GlobalAccPool",
+        "ShiftRequant",
+        "IntMvu",
+        "LabelSelect",
+    ]
+
+
+def average(proto: onnx.ModelProto) -> None:
+    by_output(proto, "total").CopyFrom(
+        helper.make_node("GlobalAveragePool", ["out"], ["total"], name="pool_GlobalAveragePool")
+    )
+
+
+def sigmoid(proto: onnx.ModelProto) -> None:
+    by_output(proto, "d").CopyFrom(helper.make_node("Sigmoid", ["x"], ["d"], name="act"))
+
+
+def round_to_even(proto: onnx.ModelProto) -> None:
+    attribute = next(a for a in by_output(proto, "t").attribute if a.name == "rounding_mode")
+    attribute.s = b"ROUND"
+
+
+def pad_with_zero(proto: onnx.ModelProto) -> None:
+    set_constant(proto, "minus", np.float32(0))
+
+
+def conv_pads(proto: onnx.ModelProto) -> None:
+    by_output(proto, "acc").attribute.append(helper.make_attribute("pads", [1, 1, 1, 1]))
+
+
+def grouped(proto: onnx.ModelProto) -> None:
+    by_output(proto, "acc").attribute.append(helper.make_attribute("group", 2))
+
+
+def half_weights(proto: onnx.ModelProto) -> None:
+    set_constant(proto, "w", np.full((4, 2, 3, 3), 0.5, dtype=np.float32))
+
+
+def real_multiplier(proto: onnx.ModelProto) -> None:
+    set_constant(proto, "m", np.full((4, 1, 1), 1.5, dtype=np.float32))
+
+
+def odd_slope_shift(proto: onnx.ModelProto) -> None:
+    set_constant(proto, "s", np.float32(0.3))
+
+
+def no_half(proto: onnx.ModelProto) -> None:
+    set_constant(proto, "half", np.float32(0.25))
+
+
+def scaled_quant(proto: onnx.ModelProto) -> None:
+    by_output(proto, "out").input[1] = "half"
+
+
+def real_classifier(proto: onnx.ModelProto) -> None:
+    set_constant(proto, "fc", np.full((5, 4), 0.1, dtype=np.float32))
+
+
+def sum_over_channels(proto: onnx.ModelProto) -> None:
+    set_constant(proto, "axes", np.int64([1, 2]))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (average, r"pool_GlobalAveragePool \(GlobalAveragePool\): average pooling has no exact"),
+        (sigmoid, r"act \(Sigmoid\): this op cannot be lowered; supported: BipolarQuant, "),
+        (round_to_even, r"l_Quant_t \(Quant\): found .*'ROUND'"),
+        (pad_with_zero, r"l_Pad_padded \(Pad\): pads BINARY with 0\.0"),
+        (conv_pads, r"l_Conv_acc \(Conv\): pads \[1, 1, 1, 1\] put 0 around a \+-1 tensor"),
+        (grouped, r"l_Conv_acc \(Conv\): found group 2"),
+        (half_weights, r"l_Conv_acc \(Conv\): found a bias or weights other than -1 and \+1"),
+        (real_multiplier, r"l_Quant_out \(Quant\): m of channel 0 is 1\.5, expected an integer"),
+        (odd_slope_shift, r"l_Mul_n2 \(Mul\): found the factor 0\.3.*, expected a power of two"),
+        (no_half, r"\(Quant\): found no Add\(0\.5\) in front"),
+        (scaled_quant, r"l_Quant_out \(Quant\): found scale 0\.5"),
+        (real_classifier, r"fc_Gemm \(Gemm\): found weights that are not integers"),
+        (sum_over_channels, r"l_ReduceSum_total \(ReduceSum\): sums over other axes"),
+    ],
+)
+def test_names_what_cannot_be_lowered(
+    change: Callable[[onnx.ModelProto], None], message: str
+) -> None:
+    proto = block()
+    change(proto)
+    with pytest.raises(LoweringError, match=message) as caught:
+        lower(proto)
+    assert "\n" not in str(caught.value)
+
+
+# Somebody else's network: BN and quantisers instead of integer codes.
+
+
+@pytest.fixture(scope="module")
+def cnv(tmp_path_factory: pytest.TempPathFactory) -> onnx.ModelProto:
+    """brevitas_examples' CNV_1W1A with random weights and lively BN, half of it negative."""
+    from brevitas.export import export_qonnx
+    from brevitas_examples.bnn_pynq.models import model_with_cfg
+
+    torch.manual_seed(3)
+    net, _ = model_with_cfg("cnv_1w1a", pretrained=False)
+    net.train()
+    with torch.no_grad():
+        net(torch.rand(16, 3, 32, 32))
+        for module in net.modules():
+            if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+                module.weight.copy_(torch.randn_like(module.weight))
+                module.bias.copy_(0.3 * torch.randn_like(module.bias))
+    net.eval()
+    path = tmp_path_factory.mktemp("cnv") / "cnv.onnx"
+    example = torch.rand(1, 3, 32, 32)
+    export_qonnx(net, example, export_path=str(path), opset_version=13, dynamo=False)
+    return clean(load(path).model)
+
+
+def test_cnv_equals_qonnx(
+    cnv: onnx.ModelProto, record_property: Callable[[str, object], None]
+) -> None:
+    graph = lower(cnv)
+    assert {n.op_type for n in graph.graph.node} == {
+        "Thresholding",
+        "ConvolutionInputGenerator",
+        "IntMvu",
+        "XnorMvu",
+        "StreamMaxPool",
+        "LabelSelect",
+    }
+    compared = verify(cnv, graph, noise=2)
+    # The accumulators of layers with a negative gamma are turned around and not compared.
+    assert compared > 5 * 60_000
+    record_property("values_compared", compared)
+    fold(specialise(graph), 50_000)
+
+
+def test_verification_names_the_first_wrong_node(cnv: onnx.ModelProto) -> None:
+    graph = lower(cnv)
+    table = next(t for t in graph.graph.initializer if "features_7_" in t.name or "_6_Th" in t.name)
+    value = numpy_helper.to_array(table).copy()
+    value[3] += 40
+    table.CopyFrom(numpy_helper.from_array(value, table.name))
+    with pytest.raises(
+        LoweringError, match=r"lowered to .*values differ, the first at \("
+    ) as caught:
+        verify(cnv, graph, noise=1)
+    layer = table.name.rpartition("_Thresholding")[0]
+    assert layer in str(caught.value)
+
+
+def test_rising_and_falling_functions_are_refused() -> None:
+    proto = block()
+    sub = by_output(proto, "d")
+    sub.CopyFrom(helper.make_node("Sub", ["gamma", "x"], ["d"], name="turned"))
+    with pytest.raises(LoweringError, match="falls as x rises"):
+        lower(proto)
+
+
+def test_reads_from_a_path(tmp_path: Path) -> None:
+    path = tmp_path / "block.onnx"
+    onnx.save(block(), path)
+    assert lower(path).model == lower(block()).model
