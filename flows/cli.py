@@ -33,6 +33,13 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Images = Annotated[Path, typer.Option("--images", help="A picture or a folder of pictures.")]
 Count = Annotated[int | None, typer.Option("--count", min=1, help="Use the first N pictures only.")]
+Width = Annotated[float, typer.Option(help="Width multiplier.")]
+Conv1 = Annotated[int, typer.Option(help="Kernel of the first convolution.")]
+Left = Annotated[str, typer.Option(help="Kernels of the left branch, e.g. 5 or 3,3.")]
+Right = Annotated[str, typer.Option(help="Kernels of the right branch.")]
+ShortcutDown = Annotated[bool, typer.Option(help="Shortcut of down-sampling units.")]
+ShortcutBasic = Annotated[bool, typer.Option(help="Shortcuts of basic units.")]
+Pool = Annotated[str, typer.Option(help="Pool of that shortcut: max or average.")]
 InputSize = Annotated[str | None, typer.Option("--input", metavar="HxWxC", help="Input size.")]
 
 out = Console()
@@ -156,16 +163,23 @@ def count(
     model: Annotated[str, typer.Argument(help="Network, e.g. bi-shufflenet.")],
     size: Annotated[str, typer.Option("--input", metavar="HxWxC", help="Input size.")],
     classes: Annotated[int, typer.Option(min=2)] = 6,
-    width: Annotated[float, typer.Option(help="Width multiplier.")] = 1.0,
-    conv1_kernel: Annotated[int, typer.Option(help="Kernel of the first convolution.")] = 9,
-    left: Annotated[str, typer.Option(help="Kernels of the left branch, e.g. 5 or 3,3.")] = "5",
-    right: Annotated[str, typer.Option(help="Kernels of the right branch.")] = "3,3",
+    width: Width = 1.0,
+    conv1_kernel: Conv1 = 9,
+    left: Left = "5",
+    right: Right = "3,3",
+    shortcut_down: ShortcutDown = True,
+    shortcut_basic: ShortcutBasic = True,
+    pool: Pool = "max",
     as_json: Json = False,
 ) -> None:
     """Count parameters, operations and memory by the paper's conventions.
 
+    The switches are those of `andpop train`; shortcuts and their pool change no figure.
+
     Example: `andpop count bi-shufflenet --input 224x224x3`
     """
+    if pool not in ("max", "average"):
+        raise UsageError(f"--pool: found '{pool}', expected max or average")
     switches = {
         "conv1_kernel": conv1_kernel,
         "left": _integers("--left", left),
@@ -196,18 +210,20 @@ def train(
     data: Annotated[Path, typer.Option("--data", help="Folder of labelled pictures.")],
     checkpoint: Annotated[Path, typer.Option("--out", help="Checkpoint (.safetensors).")],
     size: Annotated[str, typer.Option("--input", metavar="HxWxC")] = "128x128x1",
-    epochs: Annotated[int, typer.Option(min=1)] = 60,
-    finetune_epochs: Annotated[int, typer.Option(min=0, help="With BN frozen and snapped.")] = 6,
+    epochs: Annotated[int, typer.Option(min=1)] = 80,
+    finetune_epochs: Annotated[int, typer.Option(min=0, help="With BN frozen and snapped.")] = 8,
     two_stage: Annotated[bool, typer.Option(help="First real, then binary weights.")] = False,
     learning_rate: Annotated[float, typer.Option("--lr")] = 2e-3,
     batch: Annotated[int, typer.Option(min=2)] = 32,
-    width: Annotated[float, typer.Option(help="Width multiplier.")] = 1.0,
-    conv1_kernel: Annotated[int, typer.Option(help="Kernel of the first convolution.")] = 9,
-    left: Annotated[str, typer.Option(help="Kernels of the left branch, e.g. 5 or 3,3.")] = "5",
-    right: Annotated[str, typer.Option(help="Kernels of the right branch.")] = "3,3",
-    shortcut_down: Annotated[bool, typer.Option(help="Shortcut of down-sampling units.")] = True,
-    shortcut_basic: Annotated[bool, typer.Option(help="Shortcuts of basic units.")] = True,
-    pool: Annotated[str, typer.Option(help="Pool of that shortcut: max or average.")] = "max",
+    label_smoothing: Annotated[float, typer.Option(min=0.0, max=0.5)] = 0.1,
+    jitter: Annotated[float, typer.Option(min=0.0, max=1.0, help="Gain and offset.")] = 0.2,
+    width: Width = 1.0,
+    conv1_kernel: Conv1 = 9,
+    left: Left = "5",
+    right: Right = "3,3",
+    shortcut_down: ShortcutDown = True,
+    shortcut_basic: ShortcutBasic = True,
+    pool: Pool = "max",
     weight_bits: Annotated[int, typer.Option(help="Weights of the first and last layers.")] = 8,
     validation: Annotated[float, typer.Option(help="Fraction kept for validation.")] = 0.2,
     seed: Annotated[int, typer.Option()] = 0,
@@ -243,6 +259,8 @@ def train(
                 "two_stage": two_stage,
                 "learning_rate": learning_rate,
                 "batch": batch,
+                "label_smoothing": label_smoothing,
+                "jitter": jitter,
                 "seed": seed,
                 "threads": threads,
                 "device": device,

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``andpop train``: data set, network and recipe put together, checkpoint and card written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..models.build import build, save_network
+from ..quant.checkpoint import Card, InputSize
+from ..quant.datasets import find_samples
+from ..quant.training import Options, prepare
+from ..quant.training import Progress as Epoch
+from ..quant.training import train as run
+from .build import Progress
+from .errors import UsageError
+from .models import CHECKPOINT
+
+
+def train(
+    model: str,
+    data: Path,
+    checkpoint: Path,
+    *,
+    size: tuple[int, int, int],
+    config: dict[str, Any],
+    recipe: dict[str, Any],
+    validation: float,
+    command: str,
+    progress: Progress,
+) -> dict[str, Any]:
+    """See ``flows.api.train``."""
+    if checkpoint.suffix != CHECKPOINT:
+        raise UsageError(f"--out: found {checkpoint.name}, expected a name ending in {CHECKPOINT}")
+    height, width, channels = size
+    options = Options(**recipe)
+    dataset = find_samples(data)
+    torch.manual_seed(options.seed)
+    try:
+        network = {**config, "channels": channels, "classes": len(dataset.classes)}
+        net = build(model, network)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    pictures = prepare(dataset, height, width, channels, validation=validation, seed=options.seed)
+
+    def report(epoch: Epoch) -> None:
+        stage = f"epochs (loss {epoch.loss:.3f}, validation {epoch.accuracy:.4f})"
+        progress(f"train: {stage}", epoch.epoch, epoch.epochs)
+
+    result = run(net, pictures, options, checkpoint, report)
+    card = Card(
+        network=model,
+        config=net.config.model_dump(mode="json"),
+        input=InputSize(height=height, width=width, channels=channels),
+        classes=list(dataset.classes),
+        data=(
+            f"{data.name} ({dataset.layout}), {len(pictures.train_labels)} pictures to train, "
+            f"{result.n} to validate, split by seed"
+        ),
+        seed=options.seed,
+        accuracy=result.accuracy,
+        validation_pictures=result.n,
+        command=command,
+        frozen=True,
+    )
+    save_network(net, checkpoint, card)
+    return {
+        "accuracy": result.accuracy,
+        "correct": result.correct,
+        "n": result.n,
+        "checkpoint": str(checkpoint),
+        "card": card.model_dump(mode="json"),
+    }
