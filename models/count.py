@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Counts weights and operations of a network from its layer table, by the papers' conventions.
 
-Conventions (Bi-ShuffleNet, docs/03_reference/training.md): BOPs are the multiply-accumulates of
-1-bit convolutions; FLOPs are the multiply-accumulates of real convolutions and of the classifier,
-plus 2 per batch-norm element and 1 per activation element; OPs = BOPs / 64 + FLOPs. Pools, signs,
-shuffles, shortcut additions and the classifier's bias cost nothing. Memory is one bit per binary
-weight and 32 per real weight, bias, BN gamma and BN beta.
+Conventions: BOPs are the multiply-accumulates of 1-bit convolutions; FLOPs are those of real
+convolutions and of the classifier, plus 2 per batch-norm element and 1 per activation element;
+OPs = BOPs / 64 + FLOPs. Pools, signs, shuffles, shortcut additions and the classifier's bias cost
+nothing. Memory is one bit per binary weight and 32 per real weight, bias, BN gamma and BN beta.
 """
 
 from __future__ import annotations

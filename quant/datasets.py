@@ -192,7 +192,7 @@ def augment(
     height: int,
     width: int,
     rng: np.random.Generator,
-    jitter: float = 0.1,
+    jitter: float = 0.2,
     filter: str = "bilinear",
 ) -> Picture:
     """Return a random view of a picture: crop, one of 8 flips and rotations, gain and offset.

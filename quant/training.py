@@ -74,15 +74,15 @@ class Options:
         device: "cpu" or "cuda".
     """
 
-    epochs: int = 60
-    finetune_epochs: int = 6
+    epochs: int = 80
+    finetune_epochs: int = 8
     two_stage: bool = False
     learning_rate: float = 2e-3
     finetune_learning_rate: float = 3e-4
     warmup_epochs: int = 2
     batch: int = 32
-    label_smoothing: float = 0.0
-    jitter: float = 0.1
+    label_smoothing: float = 0.1
+    jitter: float = 0.2
     seed: int = 0
     threads: int | None = None
     device: str = "cpu"
@@ -378,14 +378,15 @@ class _Run:
                 target,
                 label_smoothing=options.label_smoothing,
             )
+            value = float(loss.detach())
+            if not math.isfinite(value):
+                raise TrainingError(
+                    f"epoch {number + 1}: the loss became {value}, expected a number; "
+                    "lower the learning rate"
+                )
             loss.backward()
             self.optimizer.step()
-            total += float(loss.detach())
-        if not math.isfinite(total):
-            raise TrainingError(
-                f"epoch {number + 1}: the loss became {total}, expected a number; "
-                "lower the learning rate"
-            )
+            total += value
         return total / steps
 
     def _identity(self) -> dict[str, Any]:
