@@ -164,8 +164,8 @@ def run_golden(
         if not np.array_equal(value, np.rint(value)):
             raise ValueError(f"{node.name}: input {name} holds values that are not integers")
         inputs.append(value.astype(np.int64))
-    for name, value in zip(node.output, golden(inputs, attrs), strict=True):
-        context[name] = value.astype(np.float32)
+    for name, result in zip(node.output, golden(inputs, attrs), strict=True):
+        context[name] = result.astype(np.float32)
 
 
 class RtlKernel(RTLBackend):
