@@ -69,8 +69,10 @@ class IntMvu(Mvu):
         pe, simd = self.get_nodeattr("PE"), self.get_nodeattr("SIMD")
         x_bits, w_bits = self.get_input_datatype().bitwidth(), self.weight_type().bitwidth()
         acc_bits = self.get_output_datatype().bitwidth()
-        multiplier = 0 if self.dsp_estimation(fpgapart) else x_bits * w_bits
-        adder = x_bits + w_bits + 1
+        in_dsp = self.dsp_estimation(fpgapart) > 0
+        # Half of the adders disappear into the DSPs.
+        adder = (x_bits + w_bits + 1) // (2 if in_dsp else 1)
+        multiplier = 0 if in_dsp else -(-14 * x_bits * w_bits // 10)
         rom_luts, _ = rom_cost(pe * simd * w_bits, self.weight_depth())
         return (
             pe * simd * (multiplier + adder)
