@@ -63,13 +63,20 @@ PATTERNS: dict[str, Callable[[random.Random], Iterator[bool]]] = {
 
 
 class Source:
-    """Drives one input stream; a word once offered stays until it is taken."""
+    """Drives one input stream; a word once offered stays until it is taken.
 
-    def __init__(self, dut: Any, port: dict[str, Any], words: list[int]) -> None:
+    While nothing is offered the data lines carry noise: a design that looks at them is found out.
+    """
+
+    def __init__(
+        self, dut: Any, port: dict[str, Any], words: list[int], noise: random.Random
+    ) -> None:
         self.valid = getattr(dut, f"{port['name']}_TVALID")
         self.ready = getattr(dut, f"{port['name']}_TREADY")
         self.data = getattr(dut, f"{port['name']}_TDATA")
+        self.width = port["width"]
         self.words = words
+        self.noise = noise
         self.taken = 0
         self.offering = False
         self.first: int | None = None
@@ -77,6 +84,7 @@ class Source:
     def idle(self) -> None:
         """Offer nothing."""
         self.valid.value = 0
+        self.data.value = self.noise.getrandbits(self.width)
         self.offering = False
 
     def sample(self, cycle: int) -> bool:
@@ -98,7 +106,7 @@ class Source:
             self.valid.value = 1
             self.offering = True
         else:
-            self.valid.value = 0
+            self.idle()
 
 
 class Sink:
@@ -193,8 +201,14 @@ async def play(
     Raises:
         BenchError: see Sink.sample; or nothing moved for too long.
     """
+    rng = random.Random(phase["seed"])
     sources = [
-        Source(dut, port, [w for f in frames for w in PLAN["frames"][f]["inputs"][i]])
+        Source(
+            dut,
+            port,
+            [w for f in frames for w in PLAN["frames"][f]["inputs"][i]],
+            random.Random(rng.random()),
+        )
         for i, port in enumerate(PLAN["inputs"])
     ]
     sinks = [
@@ -207,7 +221,6 @@ async def play(
         for i, port in enumerate(PLAN["outputs"])
     ]
     ports: list[Source | Sink] = [*sources, *sinks]
-    rng = random.Random(phase["seed"])
     pattern = PATTERNS[phase["pattern"]]
     source_go = [pattern(random.Random(rng.random())) for _ in sources]
     sink_go = [pattern(random.Random(rng.random())) for _ in sinks]

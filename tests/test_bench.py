@@ -24,15 +24,19 @@ module {top} (
   input  logic        out0_V_TREADY,
   output logic [15:0] out0_V_TDATA
 );
-  logic        valid_q;
-  logic [15:0] data_q;
+  logic        valid_q, idle_q;  // idle_q: the data lines moved without valid
+  logic [15:0] data_q, last_q;
   assign in0_V_TREADY  = {ready};
   assign out0_V_TVALID = {valid};
   assign out0_V_TDATA  = {data};
   always_ff @(posedge ap_clk) begin
     if (!ap_rst_n) valid_q <= {reset};
     else if (in0_V_TREADY) valid_q <= in0_V_TVALID;
-    if (in0_V_TREADY && in0_V_TVALID) data_q <= in0_V_TDATA + 16'd1;
+    idle_q <= !in0_V_TVALID && in0_V_TDATA != last_q;
+    if (in0_V_TREADY && in0_V_TVALID) begin
+      last_q <= in0_V_TDATA;
+      data_q <= {next};
+    end
   end
 endmodule
 """
@@ -42,6 +46,7 @@ RIGHT = {
     "valid": "valid_q",
     "data": "data_q",
     "reset": "1'b0",
+    "next": "in0_V_TDATA + 16'd1",
 }
 
 
@@ -93,9 +98,17 @@ def test_stated_cycles_are_held_to(tmp_path: Path) -> None:
         ({"ready": "1'b1"}, "while stalled|valid fell"),
         ({"data": "out0_V_TREADY ? data_q : data_q ^ 16'd1"}, "while stalled|expected"),
         ({"reset": "valid_q"}, "valid is high after 2 edges of reset"),
+        ({"next": "in0_V_TDATA + 16'd1 + 16'(idle_q)"}, "expected"),
         ({"valid": "valid_q && data_q != 16'd258"}, "expected 0x102, got"),
     ],
-    ids=["valid-waits-for-ready", "overwrites", "unstable-data", "no-reset", "lost-word"],
+    ids=[
+        "valid-waits-for-ready",
+        "overwrites",
+        "unstable-data",
+        "no-reset",
+        "reads-idle-data",
+        "lost-word",
+    ],
 )
 def test_broken_promise_is_found(tmp_path: Path, changes: dict[str, str], message: str) -> None:
     with pytest.raises(BenchFailure, match=message):
