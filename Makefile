@@ -47,7 +47,8 @@ demo: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	@mkdir -p .cache/src && ln -sfn ../.. .cache/src/andpop
+	$(BIN)/mypy -p andpop
 	$(BIN)/lint-imports --no-cache
 
 test: lint

@@ -53,7 +53,7 @@ def train(
     card = Card(
         network=model,
         config=net.config.model_dump(mode="json"),
-        input=InputSize(height=height, width=width, channels=channels),
+        input=InputSize(height=height, width=width, channels=1 if channels == 1 else 3),
         classes=list(dataset.classes),
         data=(
             f"{data.name} ({dataset.layout}), {len(pictures.train_labels)} pictures to train, "
