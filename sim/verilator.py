@@ -456,7 +456,7 @@ def missing_memories(folder: str | Path) -> list[str]:
     root = Path(folder)
     missing = set()
     for source in sorted(p for p in root.rglob("*") if p.suffix in (".v", ".sv")):
-        for name in re.findall(r'"([^"\n]+\.(?:mem|dat|hex))"', source.read_text()):
+        for name in re.findall(r'"([^"%\n]+\.(?:mem|dat|hex))"', source.read_text()):
             if not (root / name).is_file():
                 missing.add(name)
     return sorted(missing)

@@ -45,8 +45,6 @@ FIFO_FILE = "fifo.json"
 SIZING_FRAMES = 4
 INTERVAL_TOLERANCE = 0.05
 """How far the steady interval may lie above the slowest node's stated cycles."""
-PATIENCE = 16
-"""Intervals of the slowest node without a word in or out after which a network is stuck."""
 WAVE_CYCLES = 200
 """Cycles of waveform before the value in question."""
 
@@ -344,7 +342,9 @@ def _interval(run: NetworkRun) -> int:
 
 
 def _watchdog(info: TopInfo) -> int:
-    return PATIENCE * info.slowest.cycles + 10_000
+    """Cycles without a word in or out that prove a standstill: no picture takes longer through
+    the network than through all its nodes one after the other."""
+    return sum(n.cycles for n in info.nodes) + 10_000
 
 
 def _bytes(fifo: FifoInfo) -> int:
