@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Repacks a stream into words of another width.
 
-/// Bits keep their order, low bits first. The words pass the common multiple `MidWidth`: gathered up
-/// to it, cut down from it; a stage that would change nothing is left out. The wider side runs
+/// Bits keep their order, low bits first. The words pass the common multiple `MidWidth`: gathered
+/// up to it, cut down from it; a stage that would change nothing is left out. The wider side runs
 /// without bubbles when the narrower moves one word per cycle.
 module streaming_data_width_converter #(
   parameter int unsigned InWidth  = 8,  // bits of an input word
