@@ -28,6 +28,7 @@ import ast
 import contextlib
 import io
 import logging
+import math
 import re
 import tempfile
 import warnings
@@ -112,8 +113,8 @@ def check_bounds(net: nn.Module, height: int, width: int) -> None:
             _check_block(name, module.weight, low, high, module.epilogue)
         elif isinstance(module, IntegerClassifier):
             low, high = limits(8)
-            # The last map is never larger than the picture.
-            _check(name, "pool sum", -low * height * width // 32**2)
+            # Five halvings of the picture, each rounded up.
+            _check(name, "pool sum", -low * math.ceil(height / 32) * math.ceil(width / 32))
             weight = module.weight.numpy().astype(np.int64)
             bias = module.bias.numpy().astype(np.int64)
             worst = accumulator_bounds(weight.T, low, high, bias)

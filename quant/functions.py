@@ -106,12 +106,15 @@ class _RSignBit(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, gamma: Tensor) -> Tensor:
         snapped = _channels(snap_threshold(gamma), x)
         ctx.save_for_backward(x, snapped)
-        return (x >= snapped).to(x.dtype)
+        # Comparing straight into a float tensor avoids a bool tensor, six times as slow.
+        return torch.ge(x, snapped, out=torch.empty_like(x))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
         x, snapped = ctx.saved_tensors
-        gx = (x - snapped).abs_().neg_().add_(1.0).clamp_(min=0.0).mul_(grads[0])
+        distance = x - snapped
+        inside = torch.ops.aten.hardtanh_backward(grads[0], distance, -1.0, 1.0)
+        gx = torch.addcmul(inside, inside, distance.abs_(), value=-1.0)
         return gx, -gx.sum((0, 2, 3))
 
 
@@ -243,8 +246,11 @@ class _Epilogue(torch.autograd.Function):
             t.add_(shortcut, alpha=pre)
         u = t.floor_().clamp_(-limit, limit - 1).sub_(_channels(k.zeta, acc))
         real_slope = _channels(k.slope * 2.0**-SLOPE_FRAC, acc)
-        out = torch.nn.functional.prelu(u, real_slope.view(-1)).floor_()
-        out.add_(_channels(k.eta, acc) + 2.0 ** (GUARD - 1)).mul_(2.0**-GUARD).floor_()
+        v = torch.nn.functional.prelu(u, real_slope.view(-1))
+        # The slope's floor needs no pass of its own: floor((floor(v) + n) / d) = floor((v + n) / d)
+        # for whole n and d.
+        shift = (_channels(k.eta, acc) + 2.0 ** (GUARD - 1)) * 2.0**-GUARD
+        out = torch.add(shift, v, alpha=2.0**-GUARD).floor_()
         out.clamp_(STREAM_MIN, STREAM_MAX).mul_(2.0**-STREAM_FRAC)
         ctx.save_for_backward(acc, u, out, real_slope, snapped_m, gamma, mean, rstd)
         ctx.from_batch = from_batch
@@ -259,8 +265,9 @@ class _Epilogue(torch.autograd.Function):
         )
         g_eta = g.sum((0, 2, 3))
         g_slope = u.clamp(max=0.0).mul_(g).sum((0, 2, 3)) * 2.0**-PRE_FRAC
-        # u is an integer, so clamp(u + 1, 0, 1) is the step function [u >= 0].
-        gu = torch.addcmul(slope, u.add(1.0).clamp_(0.0, 1.0), 1.0 - slope).mul_(g)
+        # u is an integer, so u > -1/2 says u >= 0. One call masks, one mixes: g where u >= 0, else
+        # slope * g. (aten::_prelu_kernel_backward is slower and takes the identity at u > 0 only.)
+        gu = torch.lerp(torch.ops.aten.threshold_backward(g, u, -0.5), g, slope)
         g_bias = gu.sum((0, 2, 3))
         g_multiplier = (gu * acc).sum((0, 2, 3)) - mean * g_bias
         g_acc = None

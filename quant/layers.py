@@ -61,13 +61,18 @@ class Epilogue(nn.Module):
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.full((channels,), float(nominal_variance)))
 
+    @property
+    def uses_batch(self) -> bool:
+        """True while BN takes its statistics from the batch."""
+        return self.training and not self.statistics_fixed
+
     def spec(self, acc_frac: int) -> fn.EpilogueSpec:
         """Return the constants for an accumulator on the grid 2**-acc_frac."""
         return fn.EpilogueSpec(self.eps, acc_frac, self.acc_limit)
 
     def forward(self, acc: Tensor, shortcut: Tensor | None, acc_frac: int) -> Tensor:
         """Return the INT8 stream (N, C, H, W) of an accumulator on the grid 2**-acc_frac."""
-        from_batch = self.training and not self.statistics_fixed
+        from_batch = self.uses_batch
         if from_batch:
             with torch.no_grad():
                 mean, var = fn.batch_statistics(acc)
@@ -143,10 +148,14 @@ class BinaryBlock(nn.Module):
             weight = latent / latent.detach().abs().mean((1, 2, 3), keepdim=True)
         # Bits b = (s + 1) / 2 turn the border of -1 into the zeros that conv2d pads by itself:
         # sum(w*s) = sum(2*w*b) - sum(w).
+        offset = weight.sum((1, 2, 3))
+        if self.epilogue.uses_batch:
+            # BN from batch statistics cancels any offset, so its gradient is exactly zero.
+            offset = offset.detach()
         acc = F.conv2d(
             fn.rsign_bit(x, self.threshold),
             2.0 * weight,
-            bias=-weight.sum((1, 2, 3)),
+            bias=-offset,
             stride=self.stride,
             padding=self.padding,
         )
@@ -308,8 +317,9 @@ class AveragePool(nn.Module):
 
     def to_integer(self) -> AveragePool:
         """Return the same pooling on integer codes."""
-        self.frac = 0
-        return self
+        pool = AveragePool()
+        pool.frac = 0
+        return pool
 
 
 def shuffle_concat(left: Tensor, right: Tensor) -> Tensor:
@@ -333,7 +343,11 @@ def freeze(net: nn.Module) -> None:
     for name, value in net.state_dict().items():
         if not torch.isfinite(value).all():
             raise ValueError(f"freeze: {name} holds NaN or infinity; train again from before it")
-    for name, module in list(net.named_modules()):
-        if isinstance(module, (BinaryBlock, FixedPointBlock, Classifier, AveragePool)):
-            parent, _, child = name.rpartition(".")
-            setattr(net.get_submodule(parent), child, module.to_integer())
+    frozen = {
+        name: module.to_integer()
+        for name, module in net.named_modules()
+        if isinstance(module, (BinaryBlock, FixedPointBlock, Classifier, AveragePool))
+    }
+    for name, module in frozen.items():
+        parent, _, child = name.rpartition(".")
+        setattr(net.get_submodule(parent), child, module)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bi-ShuffleNet: shapes and counts of the paper, frozen = trained = integers, every switch trains."""
+"""Bi-ShuffleNet: counts of the paper, frozen = trained = integers, every switch trains."""
 
 from __future__ import annotations
 
