@@ -28,12 +28,15 @@ def specialise(model: ModelWrapper, part: str = PART) -> ModelWrapper:
         LoweringError: an op has no RTL backend.
     """
     register()
-    names = [node.name for node in model.graph.node]
+    before = {node.output[0]: (i, node.name) for i, node in enumerate(model.graph.node)}
     model = model.transform(SpecializeLayers(part), make_deepcopy=True)
-    for node, name in zip(model.graph.node, names, strict=True):
-        # SpecializeLayers numbers all nodes anew; the order is the same.
-        node.name = name
+    # SpecializeLayers numbers all nodes anew and sorts them another way: undo both.
+    nodes = sorted(model.graph.node, key=lambda node: before[node.output[0]][0])
+    for node in nodes:
+        node.name = before[node.output[0]][1]
         if not node.op_type.endswith("_rtl"):
             raise LoweringError(node, "found no RTL backend, expected one in hw/kernels or FINN")
         node.attribute.append(helper.make_attribute("exec_mode", "cppsim"))
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
     return model
