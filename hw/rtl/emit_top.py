@@ -115,7 +115,7 @@ def emit_top(model: ModelWrapper, folder: Path) -> TopInfo:
     if clash:
         raise EmitError(f"node {min(clash)} has the name of a library module; rename the node")
     files = library.files
-    info = TopInfo(
+    top = TopInfo(
         TOP,
         ("fifo_depths_pkg.sv", *files, f"{TOP}.sv"),
         ("sim_depths_pkg.sv", *files, f"{TOP}.sv"),
@@ -129,10 +129,10 @@ def emit_top(model: ModelWrapper, folder: Path) -> TopInfo:
             )
         ),
     )
-    (folder / "top.json").write_text(json.dumps(asdict(info), indent=1) + "\n", encoding="utf-8")
+    (folder / "top.json").write_text(json.dumps(asdict(top), indent=1) + "\n", encoding="utf-8")
     model.save(str(folder / "stitched.onnx"))
     (folder / "fifo_depths_pkg.sv").write_text(depths_package(depths), encoding="ascii")
-    return info
+    return top
 
 
 def set_depths(folder: Path, depths: dict[str, int]) -> None:
