@@ -11,7 +11,7 @@ import torch
 from ..models.build import build, save_network
 from ..quant.checkpoint import Card, InputSize
 from ..quant.datasets import find_samples
-from ..quant.training import Options, prepare
+from ..quant.training import Options, Result, prepare
 from ..quant.training import Progress as Epoch
 from ..quant.training import train as run
 from .build import Progress
@@ -49,7 +49,6 @@ def train(
         stage = f"epochs (loss {epoch.loss:.3f}, validation {epoch.accuracy:.4f})"
         progress(f"train: {stage}", epoch.epoch, epoch.epochs)
 
-    result = run(net, pictures, options, checkpoint, report)
     card = Card(
         network=model,
         config=net.config.model_dump(mode="json"),
@@ -57,15 +56,18 @@ def train(
         classes=list(dataset.classes),
         data=(
             f"{data.name} ({dataset.layout}), {len(pictures.train_labels)} pictures to train, "
-            f"{result.n} to validate, split by seed"
+            f"{len(pictures.val_labels)} to validate, split by seed"
         ),
         seed=options.seed,
-        accuracy=result.accuracy,
-        validation_pictures=result.n,
         command=command,
         frozen=True,
     )
-    save_network(net, checkpoint, card)
+
+    def save(result: Result) -> None:
+        card.accuracy, card.validation_pictures = result.accuracy, result.n
+        save_network(net, checkpoint, card)
+
+    result = run(net, pictures, options, checkpoint, report, save)
     return {
         "accuracy": result.accuracy,
         "correct": result.correct,

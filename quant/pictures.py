@@ -167,7 +167,9 @@ def _refuse(path: Path, image: Image.Image) -> None:
     if image.width < 1 or image.height < 1:
         raise PictureError(f"{path}: found a picture of {image.width}x{image.height} pixels")
     # Pillow would keep the high byte of 16-bit colour without a word; its raw mode tells.
-    if image.mode.startswith(("I", "F")) or any(";16" in str(tile.args) for tile in image.tile):
+    if image.mode.startswith(("I", "F")) or any(
+        ";16" in str(tile.args) for tile in getattr(image, "tile", ())
+    ):
         raise PictureError(
             f"{path}: found a picture of more than 8 bits per channel, expected 8; "
             "scale it to 8 bits first, the right scale depends on the camera"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trains a quantised network on a picture folder: resumable, repeatable, frozen at the end.
 
-The network comes as an ``nn.Module`` with ``binary_weights(on)``, ``freeze_bn()``, ``freeze()`` and
-``frozen``; this file knows no network by name. One run is up to three phases: real weights (only
+The network comes as an ``nn.Module`` with ``binary_weights(on)``, ``freeze_bn()`` and
+``freeze()``; this file knows no network by name. One run is up to three phases: real weights (only
 in the two-stage recipe), binary weights with batch statistics, fine-tune with frozen statistics.
 Then ``freeze()``; the accuracy reported is the frozen integer network's on pictures that no
 phase trained on, and the last epoch is what is kept: nothing is selected by validation.
@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import json
 import math
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -39,10 +40,6 @@ REAL_WEIGHT_DECAY = 1e-5
 
 class Trainable(Protocol):
     """What training asks of a network beyond ``nn.Module``."""
-
-    @property
-    def frozen(self) -> bool:
-        """Whether nothing but integers is left."""
 
     def binary_weights(self, on: bool) -> None:
         """Choose 1-bit or real weights."""
@@ -86,6 +83,12 @@ class Options:
     seed: int = 0
     threads: int | None = None
     device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 1), ("finetune_epochs", 0), ("batch", 2)):
+            value = getattr(self, name)
+            if value < least:
+                raise ValueError(f"training: found {name} {value}, expected {least} or more")
 
 
 @dataclass(frozen=True)
@@ -181,10 +184,11 @@ def train(
     options: Options,
     checkpoint: Path,
     progress: Callable[[Progress], None] | None = None,
+    save: Callable[[Result], None] | None = None,
 ) -> Result:
     """Train a network and freeze it, in place.
 
-    Beside ``checkpoint`` (which the caller writes) appear ``<stem>.metrics.json`` and
+    Beside ``checkpoint`` (which ``save`` writes) appear ``<stem>.metrics.json`` and
     ``<stem>.curve.png``, and while the run lasts ``<stem>.state.safetensors``, from which the
     same call goes on after an interruption. On a CPU with the same number of threads the result is
     the same bit by bit, interrupted or not.
@@ -195,19 +199,23 @@ def train(
         options: recipe.
         checkpoint: path the checkpoint will have.
         progress: called after every epoch.
+        save: called once the network is frozen; the state file outlives it if it fails.
 
     Raises:
         TrainingError: the state file does not belong to this run, or the loss became NaN.
+        OSError: the folder of the checkpoint cannot be written; noticed before the first epoch.
     """
     if options.device == "cuda" and not torch.cuda.is_available():
         raise TrainingError("found no CUDA device, expected one; use --device cpu")
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=checkpoint.parent):
+        pass
     state_file = checkpoint.with_suffix(".state.safetensors")
     with _cpu_settings(options.threads):
         run = _Run(net, data, options, state_file)
         run.resume()
         run.go(progress)
-        net.freeze()
+        cast(Trainable, net).freeze()
         result = evaluate(net, data, run.history, options.device)
     net.to("cpu")
     replace_file(
@@ -215,6 +223,8 @@ def train(
         (json.dumps(_metrics(result, data, options), indent=1) + "\n").encode(),
     )
     _plot(result, checkpoint.with_suffix(".curve.png"))
+    if save is not None:
+        save(result)
     state_file.unlink(missing_ok=True)
     return result
 
@@ -299,7 +309,9 @@ class _Run:
     def __init__(
         self, net: nn.Module, data: TrainingData, options: Options, state_file: Path
     ) -> None:
-        self.net = net.to(device=options.device, memory_format=torch.channels_last)
+        self.net = net.to(options.device)
+        # PyTorch's stubs know no overload of Module.to with a memory format.
+        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.data = data
         self.options = options
         self.state_file = state_file
@@ -338,9 +350,10 @@ class _Run:
     def _begin_phase(self) -> None:
         # After the last phase its settings stay, so that a resumed run freezes the same network.
         phase = self.phases[min(self.phase, len(self.phases) - 1)]
-        self.net.binary_weights(phase.binary)
+        net = cast(Trainable, self.net)
+        net.binary_weights(phase.binary)
         if phase.fixed_statistics:
-            self.net.freeze_bn()
+            net.freeze_bn()
         self.optimizer = torch.optim.Adam(
             self.net.parameters(), lr=phase.learning_rate, weight_decay=phase.weight_decay
         )

@@ -90,6 +90,27 @@ def test_resumed_run_equals_an_uninterrupted_one(
     assert all(torch.equal(state[name], value) for name, value in whole[0].items())
 
 
+def test_a_failed_save_loses_no_training(
+    data: TrainingData, whole: tuple[dict[str, Tensor], Result, Path], tmp_path: Path
+) -> None:
+    checkpoint = tmp_path / "steel.safetensors"
+
+    def full(_: Result) -> None:
+        raise OSError("no space left on device")
+
+    def unexpected(_: Progress) -> None:
+        pytest.fail("an epoch was run again")
+
+    with pytest.raises(OSError, match="no space left"):
+        train(network(), data, OPTIONS, checkpoint, save=full)
+    saved: list[Result] = []
+    net = network()
+    train(net, data, OPTIONS, checkpoint, unexpected, saved.append)
+    assert timeless(saved[0]) == timeless(whole[1])
+    assert all(torch.equal(net.state_dict()[name], value) for name, value in whole[0].items())
+    assert not checkpoint.with_suffix(".state.safetensors").exists()
+
+
 def test_phases_come_in_the_order_of_the_recipe(
     whole: tuple[dict[str, Tensor], Result, Path],
 ) -> None:
@@ -188,6 +209,13 @@ def test_stops_when_the_loss_is_no_number(data: TrainingData, tmp_path: Path) ->
     with pytest.raises(TrainingError, match="epoch 1: the loss became nan"):
         train(net, data, OPTIONS, tmp_path / "steel.safetensors")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_refuses_impossible_options() -> None:
+    with pytest.raises(ValueError, match="found epochs 0, expected 1 or more"):
+        Options(epochs=0)
+    with pytest.raises(ValueError, match="found batch 1, expected 2 or more"):
+        Options(batch=1)
 
 
 def test_names_a_missing_device(
