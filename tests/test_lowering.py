@@ -71,7 +71,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         for name, parameter in net.named_parameters():
             if name.endswith("gamma"):
                 parameter[::5] *= -1
-            if name.endswith(("zeta", "eta", "threshold", "beta")):
+            if name.endswith(("zeta", "eta", "threshold", "beta", "bias")):
                 parameter.add_(0.4 * torch.randn_like(parameter))
     net.eval()
     net.freeze()
@@ -155,7 +155,8 @@ def test_frozen_integers_arrive_unchanged(exported: Exported) -> None:
         if isinstance(module, IntegerEpilogue):
             node = nodes[f"{layer.removesuffix('_epilogue')}_Epilogue"]
             attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-            np.testing.assert_array_equal(constants[f"{node.name}_params"], module.params())
+            params = constants[f"{node.name}_params"]
+            np.testing.assert_array_equal(params, module.params().reshape(5, -1))
             fmt = module.format
             found = [attrs[k] for k in ("accShift", "preShift", "slopeShift", "outShift")]
             assert found == [fmt.acc_shift, fmt.pre_shift, fmt.slope_shift, fmt.out_shift]
@@ -164,7 +165,7 @@ def test_frozen_integers_arrive_unchanged(exported: Exported) -> None:
                 assert attrs["shortcutShift"] == fmt.shortcut_shift
         elif isinstance(module, IntegerBinaryBlock):
             threshold = constants[f"{layer}_sign_Thresholding_thresholds"]
-            np.testing.assert_array_equal(threshold[:, 0], module.threshold)
+            np.testing.assert_array_equal(threshold[:, 0], module.threshold.reshape(-1))
             bits = constants[f"{layer}_XnorMvu_weights"]
             rows = module.weight.permute(2, 3, 1, 0).reshape(bits.shape).numpy()
             np.testing.assert_array_equal(2 * bits - 1, rows)
