@@ -104,6 +104,7 @@ class Qonnx:
         self._model = ModelWrapper(str(files.qonnx))
         self._input = self._model.graph.input[0].name
         self._boundaries = boundaries(onnx.load(files.dataflow, load_external_data=False))
+        self._picture = next(b for b in self._boundaries if b.reference == self._input)
 
     def run(self, pictures: Pictures) -> dict[str, IntArray]:
         """Every tensor of the QONNX graph that the dataflow graph has too."""
@@ -111,7 +112,7 @@ class Qonnx:
 
         rows = []
         for picture in pictures:
-            feed = {self._input: picture.transpose(2, 0, 1)[None].astype(np.float32)}
+            feed = {self._input: self._picture.feed(picture[None])}
             rows.append(execute_onnx(self._model, feed, return_full_exec_context=True))
         wanted = [b.reference for b in self._boundaries]
         return _codes(

@@ -19,8 +19,9 @@ from qonnx.core.modelwrapper import ModelWrapper
 from .. import __version__
 from ..hw.cpu.pack import pack
 from ..hw.graph import folding, loader
-from ..hw.graph.lowering import lower
+from ..hw.graph.lowering import clean, lower
 from ..hw.graph.specialise import specialise
+from ..hw.graph.verify import verify
 from ..hw.rtl import simulate as rtl
 from .build import Context, Step, write_json
 from .errors import UsageError
@@ -133,7 +134,10 @@ def _import_qonnx(context: Context) -> None:
     if not context.source.is_file():
         raise UsageError(f"{context.source}: no such file; expected a QONNX file")
     loaded = loader.load(context.source)
-    onnx.save(loaded.model, context.folder / "model.qonnx.onnx")
+    network = clean(loaded.model)
+    # Nothing is known of a foreign network's arithmetic: only equal results are accepted.
+    verify(network, lower(network))
+    onnx.save(network, context.folder / "model.qonnx.onnx")
     write_json(context.folder / "source.json", {"notes": loaded.notes, "renamed": loaded.renamed})
 
 

@@ -86,6 +86,15 @@ class Boundary:
             codes = codes[:, :, None, None]
         return codes.transpose(0, 2, 3, 1).astype(np.int64)
 
+    def feed(self, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Turn pictures (N, H, W, C) into what the network reads at this boundary, its input.
+
+        A scale of 1/255 means that the network was trained on pixel / 255: divided, as its user
+        does, for a product would round differently.
+        """
+        planes = pictures.transpose(0, 3, 1, 2).astype(np.float32)
+        return planes / np.float32(round(1 / self.scale))
+
 
 def boundaries(model: onnx.ModelProto | ModelWrapper) -> list[Boundary]:
     """Return the layer boundaries a dataflow graph carries, in topological order."""
