@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..quant.functions import STREAM_FRAC, STREAM_MAX, STREAM_MIN
 from ..quant.integer import IntegerClassifier
 from ..quant.layers import (
-    PIXEL_MAX,
+    PIXEL_RANGE,
     AveragePool,
     BinaryBlock,
     Classifier,
@@ -142,7 +143,7 @@ class BiShuffleNet(nn.Module):
             config.conv1_kernel,
             stride=2,
             weight_bits=config.weight_bits,
-            in_limit=PIXEL_MAX,
+            in_range=PIXEL_RANGE,
             in_frac=0,
             in_variance=PIXEL_VARIANCE,
         )
@@ -158,8 +159,8 @@ class BiShuffleNet(nn.Module):
             1,
             stride=1,
             weight_bits=config.weight_bits,
-            in_limit=128,
-            in_frac=4,
+            in_range=(STREAM_MIN, STREAM_MAX),
+            in_frac=STREAM_FRAC,
             in_variance=1.0,
         )
         self.classifier = Classifier(last, config.classes, config.weight_bits)

@@ -50,6 +50,7 @@ from .integer import (
     IntegerEpilogue,
     IntegerFixedPointBlock,
 )
+from .layers import AveragePool
 
 QONNX_DOMAIN = "qonnx.custom_op.general"
 INPUT_NAME = "picture"
@@ -80,7 +81,7 @@ def export(net: nn.Module, height: int, width: int, channels: int, path: Path) -
     if not getattr(net, "frozen", False):
         raise ExportError("export: found a network that is not frozen; call freeze() before")
     for name, module in net.named_modules():
-        if type(module).__name__ == "AveragePool":
+        if isinstance(module, AveragePool):
             raise ExportError(
                 f"{name}: found an average pool, supported is pool='max' only (it has no exact "
                 "hardware counterpart); train and export the network with pool='max'"
@@ -109,8 +110,7 @@ def check_bounds(net: nn.Module, height: int, width: int) -> None:
         if isinstance(module, IntegerBinaryBlock):
             _check_block(name, module.weight, -1, 1, module.epilogue)
         elif isinstance(module, IntegerFixedPointBlock):
-            low, high = (0, 255) if name == "conv1" else limits(8)
-            _check_block(name, module.weight, low, high, module.epilogue)
+            _check_block(name, module.weight, *module.in_range, module.epilogue)
         elif isinstance(module, IntegerClassifier):
             low, high = limits(8)
             # Five halvings of the picture, each rounded up.

@@ -131,13 +131,22 @@ class IntegerBinaryBlock(nn.Module):
 class IntegerFixedPointBlock(nn.Module):
     """Convolution with integer weights, accumulator rounding, epilogue.
 
-    Buffer ``weight`` (C_out, C_in, k, k) of signed integers.
+    Buffer ``weight`` (C_out, C_in, k, k) of signed integers; ``in_range`` = smallest and
+    largest input code.
     """
 
     weight: Tensor
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        stride: int,
+        in_range: tuple[int, int],
+    ) -> None:
         super().__init__()
+        self.in_range = in_range
         self.stride = stride
         self.border = kernel // 2
         self.register_buffer("weight", torch.ones(out_channels, in_channels, kernel, kernel))

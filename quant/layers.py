@@ -26,7 +26,7 @@ from .integer import (
 )
 from .quantizers import BinaryWeight, FixedPointWeight
 
-PIXEL_MAX = 255
+PIXEL_RANGE = (0, 255)
 BN_MOMENTUM = 0.1
 EPS_FRACTION = 0.01
 """BN's eps as a fraction of the accumulator's nominal variance: a channel that hardly varies must
@@ -195,7 +195,7 @@ class FixedPointBlock(nn.Module):
         kernel: odd kernel size; the border is kernel // 2 zeros.
         stride: stride of the convolution.
         weight_bits: width of the weights.
-        in_limit: largest magnitude of an input code (255 for pixels, 128 for streams).
+        in_range: smallest and largest input code.
         in_frac: fraction bits of the input (0 for pixels, 4 for streams).
         in_variance: variance of the input to be expected.
     """
@@ -207,14 +207,15 @@ class FixedPointBlock(nn.Module):
         kernel: int,
         stride: int,
         weight_bits: int,
-        in_limit: int,
+        in_range: tuple[int, int],
         in_frac: int,
         in_variance: float,
     ) -> None:
         super().__init__()
         taps = in_channels * kernel * kernel
-        worst = taps * ((1 << (weight_bits - 1)) - 1) * in_limit
+        worst = taps * ((1 << (weight_bits - 1)) - 1) * max(-in_range[0], in_range[1])
         self.acc_shift = max(0, signed_bits(worst) - fn.ACC_BITS)
+        self.in_range = in_range
         self.in_frac = in_frac
         self.conv = QuantConv2d(
             in_channels,
@@ -247,7 +248,11 @@ class FixedPointBlock(nn.Module):
         weight = conv.quant_weight()
         frac = _weight_frac(weight.scale)
         block = IntegerFixedPointBlock(
-            conv.in_channels, conv.out_channels, conv.kernel_size[0], conv.stride[0]
+            conv.in_channels,
+            conv.out_channels,
+            conv.kernel_size[0],
+            conv.stride[0],
+            self.in_range,
         )
         block.weight.copy_(weight.value.detach() * 2.0**frac)
         acc_frac = self.in_frac + frac - self.acc_shift
