@@ -15,7 +15,7 @@ import torch
 from andpop.hw.graph.builder import boundaries
 from andpop.hw.graph.executor import GoldenExecutor, run
 from andpop.hw.graph.folding import fold
-from andpop.hw.graph.loader import load
+from andpop.hw.graph.loader import ModelError, load
 from andpop.hw.graph.lowering import LoweringError, clean, lower
 from andpop.hw.graph.specialise import specialise
 from andpop.hw.graph.verify import reference, verify
@@ -361,6 +361,21 @@ def test_rising_and_falling_functions_are_refused() -> None:
     sub.CopyFrom(helper.make_node("Sub", ["gamma", "x"], ["d"], name="turned"))
     with pytest.raises(LoweringError, match="falls as x rises"):
         lower(proto)
+
+
+def test_nodes_without_a_name_of_their_own_are_refused() -> None:
+    proto = block()
+    by_output(proto, "d").name = by_output(proto, "acc").name
+    with pytest.raises(LoweringError, match="one used twice, expected unique node names"):
+        lower(proto)
+
+
+def test_graph_that_makes_no_sense_is_refused_in_one_line() -> None:
+    proto = block()
+    proto.graph.node.insert(0, helper.make_node("Add", ["fc", "bias"], ["sum"], name="broken"))
+    with pytest.raises(ModelError, match="the graph cannot be prepared") as caught:
+        clean(proto)
+    assert "\n" not in str(caught.value)
 
 
 def test_reads_from_a_path(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from finn.custom_op.fpgadataflow.hwcustomop import HWCustomOp
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
+from ..kernels import register
+
 Folding: TypeAlias = dict[str, dict[str, Any]]
 """Node name -> attributes, as in FINN's folding_config."""
 
@@ -79,6 +81,7 @@ def divisors(n: int) -> list[int]:
 
 def cycles(model: ModelWrapper) -> dict[str, int]:
     """Return the stated cycles per frame of every node of a specialised graph."""
+    register()
     return {n.name: int(getCustomOp(n).get_exp_cycles()) for n in model.graph.node}
 
 
@@ -134,6 +137,7 @@ def read_folding(path: Path) -> Folding:
 
 
 def _foldables(model: ModelWrapper) -> list[_Foldable]:
+    register()
     constants = {t.name for t in model.graph.initializer}
     return [_foldable(getCustomOp(node), constants) for node in model.graph.node]
 

@@ -19,6 +19,8 @@ from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
+from ..kernels import register
+
 DOMAIN = "finn.custom_op.fpgadataflow.rtl"
 MIN_DEPTH = 2
 SIZING_LIMIT = 65536
@@ -102,6 +104,7 @@ def insert_streams(model: ModelWrapper, depths: Mapping[str, int] | None = None)
         StreamError: an edge has no single reader, its two ends disagree, or ``depths`` misses
             or misnames a FIFO.
     """
+    register()
     source = model.model.graph
     constants = {t.name for t in source.initializer}
     ops = {n.name: getCustomOp(n) for n in source.node}

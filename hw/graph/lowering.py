@@ -34,6 +34,7 @@ from ...quant.grid import accumulator_bounds, signed_bits
 from ..kernels.base import IntArray
 from .builder import DataflowBuilder, Stream, smallest_signed
 from .epilogue_pattern import match_epilogue, match_rounding
+from .loader import ModelError
 from .qonnx_graph import FloatArray, LoweringError, QonnxGraph, per_channel
 from .threshold_pattern import (
     ELEMENTWISE,
@@ -79,6 +80,9 @@ def clean(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Prepare somebody else's QONNX for `lower`: batch 1, shapes inferred, constants folded.
 
     Names stay. The file must have come through `loader.load`: qonnx evaluates what files say.
+
+    Raises:
+        ModelError: qonnx cannot make sense of the graph.
     """
     model = ModelWrapper(proto, make_deepcopy=True)
     for node in model.graph.node:
@@ -86,7 +90,7 @@ def clean(proto: onnx.ModelProto) -> onnx.ModelProto:
             node.domain = QONNX_DOMAIN
     if all(o.domain != QONNX_DOMAIN for o in model.model.opset_import):
         model.model.opset_import.append(helper.make_opsetid(QONNX_DOMAIN, 1))
-    for step in (
+    steps = (
         ChangeBatchSize(1),
         InferShapes(),
         GiveUniqueParameterTensors(),
@@ -95,8 +99,16 @@ def clean(proto: onnx.ModelProto) -> onnx.ModelProto:
         RemoveUnusedTensors(),
         RemoveStaticGraphInputs(),
         InferShapes(),
-    ):
-        model = model.transform(step)
+    )
+    for step in steps:
+        try:
+            model = model.transform(step)
+        except Exception as error:  # qonnx and ONNX Runtime raise whatever they meet.
+            why = (str(error) or type(error).__name__).splitlines()[0][:200]
+            raise ModelError(
+                f"the graph cannot be prepared ({type(step).__name__}: {why}); expected QONNX with "
+                "consistent shapes"
+            ) from error
     return model.model
 
 

@@ -28,6 +28,15 @@ class QonnxGraph:
     def __init__(self, proto: onnx.ModelProto) -> None:
         graph = proto.graph
         self.nodes = list(graph.node)
+        seen: set[str] = set()
+        for node in self.nodes:
+            if not node.name or node.name in seen:
+                raise LoweringError(
+                    node,
+                    "found no name or one used twice, expected unique node names; read the "
+                    "file with hw.graph.loader",
+                )
+            seen.add(node.name)
         self.initializers = list(graph.initializer)
         self.opsets = list(proto.opset_import)
         self.constants: dict[str, npt.NDArray[Any]] = {
