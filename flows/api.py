@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,17 +19,8 @@ from . import doctor as _doctor
 from .build import Progress, parse_size, read_config, run_build
 from .compare import Tally, combine
 from .errors import CheckFailed, UsageError, require
-from .models import (
-    CHECKPOINT,
-    BuildFiles,
-    CpuModel,
-    load,
-    load_cpu_model,
-    open_build,
-)
-
-if TYPE_CHECKING:
-    pass
+from .models import CHECKPOINT, BuildFiles, load, load_cpu_model, open_build, require_hardware
+from .pictures import Pictures, read_all
 
 __all__ = [
     "BUILD_STEPS",
@@ -52,8 +43,6 @@ ZOO = Path(__file__).parent.parent / "models" / "zoo"
 DEMO_CHECKPOINT = ZOO / f"bi-shufflenet-neu{CHECKPOINT}"
 CHUNK = 16
 """Pictures compared at a time with all their tensors in memory."""
-
-Pictures = npt.NDArray[np.uint8]
 
 
 def _silent(stage: str, done: int, total: int) -> None:
@@ -133,7 +122,7 @@ def export(
     checkpoint: Path, file: Path, *, size: tuple[int, int, int] | None = None
 ) -> dict[str, Any]:
     """Write a checkpoint as QONNX; returns ``{"file", "nodes"}``."""
-    require("export", "torch", "brevitas", "onnx", "qonnx")
+    require("export", "qonnx", "onnx", "torch", "brevitas")
     import onnx
 
     from . import steps
@@ -164,11 +153,14 @@ def build(
 
     Raises:
         UsageError: bad options or source; other rooms raise their own one-line errors.
+        ToolMissing: FIFO sizing is asked for and Verilator or g++ is missing.
     """
     chosen = read_config(config, options)
-    require("build", "torch", "brevitas", "onnx", "qonnx", "finn")
+    require_hardware("build")
     from . import steps
 
+    if chosen.until in (None, "size", "report"):
+        steps.check_simulator()
     rows = run_build(steps.plan(source), source, folder, chosen, progress)
     return {"folder": str(folder), "steps": rows, "slowest": steps.slowest(BuildFiles(folder))}
 
@@ -185,7 +177,7 @@ def infer(
 
     cpu = load(model)
     paths = list_pictures(images)
-    pictures = _read_all(paths, cpu, progress)
+    pictures, notes = read_all(paths, cpu, progress)
     classes = cpu.classes
     began = time.perf_counter()
     found, logits = cpu.run(pictures, threads=threads)
@@ -199,7 +191,7 @@ def infer(
         }
         for path, index, row in zip(paths, found, logits, strict=True)
     ]
-    return {"predictions": predictions, "notes": [], "seconds": seconds}
+    return {"predictions": predictions, "notes": notes, "seconds": seconds}
 
 
 def evaluate(
@@ -220,7 +212,7 @@ def evaluate(
         progress: called per picture read.
 
     Returns:
-        ``{"n", "correct", "accuracy", "per_class", "confusion", "seconds"}``.
+        ``{"n", "correct", "accuracy", "per_class", "confusion", "notes", "seconds"}``.
     """
     if backend not in ("cpu", "golden", "torch"):
         raise UsageError(f"--backend: found '{backend}', expected cpu, golden or torch")
@@ -237,7 +229,7 @@ def evaluate(
         )
     labels = np.array([classes.index(dataset.classes[s.label]) for s in dataset.samples])
     paths = [s.path for s in dataset.samples]
-    pictures = _read_all(paths, cpu, progress)
+    pictures, notes = read_all(paths, cpu, progress)
     began = time.perf_counter()
     if backend == "cpu":
         found, _ = cpu.run(pictures, threads=threads)
@@ -258,6 +250,7 @@ def evaluate(
         "accuracy": float(right.mean()),
         "per_class": per_class,
         "confusion": confusion.tolist(),
+        "notes": notes,
         "seconds": seconds,
     }
 
@@ -269,6 +262,7 @@ def _classify(model: Path, backend: str, pictures: Pictures) -> npt.NDArray[np.i
         return backends.torch_classes(model, pictures)
     if not model.is_dir():
         raise UsageError(f"{model}: --backend {backend} needs a build folder; run andpop build")
+    require_hardware("eval")
     files = open_build(model)
     if backend == "torch":
         return backends.torch_classes(files.checkpoint, pictures)
@@ -293,15 +287,17 @@ def compare(
         progress: called per chunk of pictures.
 
     Returns:
-        ``{"values_compared", "values_differing", "first_divergence", "backends", "layers"}``.
+        ``{"values_compared", "values_differing", "first_divergence", "backends", "layers",
+        "notes"}``.
 
     Raises:
         UsageError: unknown backend or a build that lacks what one needs.
         CheckFailed: nothing was compared.
     """
     files = open_build(folder)
-    pictures, names = _pictures(files, images, count, progress)
-    return combine(_compare(files, pictures, names, backends, progress))
+    require_hardware("compare")
+    pictures, names, notes = _pictures(files, images, count, progress)
+    return {**combine(_compare(files, pictures, names, backends, progress)), "notes": notes}
 
 
 def _compare(
@@ -355,10 +351,11 @@ def simulate(
         "sim_cycles_per_second", "build_seconds", "first_divergence", ...}``.
     """
     files = open_build(folder)
-    pictures, names = _pictures(files, images, count, progress)
+    require_hardware("simulate")
+    pictures, names, notes = _pictures(files, images, count, progress)
     from . import backends
 
-    return backends.simulate(files, pictures, names, capture, progress)
+    return {**backends.simulate(files, pictures, names, capture, progress), "notes": notes}
 
 
 def demo(
@@ -381,15 +378,16 @@ def demo(
     Returns:
         The comparison of `compare` plus ``predictions``, ``simulation`` and ``report``.
     """
+    require_hardware("demo")
     from . import backends, steps
 
-    require("demo", "torch", "brevitas", "onnx", "qonnx", "finn")
     built = build(DEMO_CHECKPOINT, folder, input=f"{size}x{size}x1", progress=progress)
     files = open_build(folder)
+    notes: list[str] = []
     if images is None:
         pictures, names = _synthetic(size, count)
     else:
-        pictures, names = _pictures(files, images, count, progress)
+        pictures, names, notes = _pictures(files, images, count, progress)
     simulation = backends.simulate(files, pictures, names, False, progress)
     tallies = _compare(files, pictures, names, ("torch", "qonnx", "cpu", "rtl"), progress)
     result = combine(tallies)
@@ -405,6 +403,7 @@ def demo(
         "predictions": predictions,
         "simulation": simulation,
         "build": built,
+        "notes": notes,
         "report": str(folder / "report.html"),
     }
 
@@ -421,22 +420,10 @@ def _synthetic(size: int, count: int) -> tuple[Pictures, list[str]]:
 
 def _pictures(
     files: BuildFiles, images: Path, count: int | None, progress: Progress
-) -> tuple[Pictures, list[str]]:
+) -> tuple[Pictures, list[str], list[str]]:
+    """Read pictures at a build's input size: array, names, notes on conversions."""
     from ..quant.pictures import list_pictures
 
     paths = list_pictures(images)[:count]
-    pictures = _read_all(paths, load_cpu_model(files.packed), progress)
-    return pictures, [p.name for p in paths]
-
-
-def _read_all(paths: Sequence[Path], model: CpuModel, progress: Progress) -> Pictures:
-    """Read pictures at the model's input size with the card's resize filter."""
-    from ..quant.pictures import read_picture
-
-    height, width, channels = model.shape
-    out = np.empty((len(paths), height, width, channels), dtype=np.uint8)
-    for i, path in enumerate(paths):
-        out[i] = read_picture(path, height, width, channels, model.resize_filter)
-        if i % 32 == 31 or i + 1 == len(paths):
-            progress("reading pictures", i + 1, len(paths))
-    return out
+    pictures, notes = read_all(paths, load_cpu_model(files.packed), progress)
+    return pictures, [p.name for p in paths], notes

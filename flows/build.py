@@ -145,7 +145,8 @@ def run_build(
     """Run ``steps`` into ``out``; returns one row per step (step, seconds, skipped).
 
     Work happens in a hidden folder beside ``out`` that takes its place when every step is done:
-    a failed build leaves the last good one intact and is resumed by the next call.
+    a failed build leaves the last good one intact. What stopped for another reason than bad input
+    is resumed by the next call.
 
     Raises:
         UsageError: ``out`` exists and is no build, or ``config.until`` names no step.
@@ -163,8 +164,9 @@ def run_build(
     staging.mkdir(exist_ok=True)
     try:
         rows = _run_steps(steps, Context(staging, source, config, progress))
-    except BaseException:
-        if not (staging / STATE).is_file():
+    except BaseException as error:
+        # Bad input has nothing worth resuming; an interruption or a full disk has.
+        if isinstance(error, ValueError) or not (staging / STATE).is_file():
             shutil.rmtree(staging, ignore_errors=True)
         raise
     _swap(staging, out)
@@ -176,6 +178,9 @@ def _run_steps(steps: Sequence[Step], context: Context) -> list[dict[str, Any]]:
     state = json.loads(state_file.read_text()) if state_file.is_file() else {}
     code = code_digest()
     rows: list[dict[str, Any]] = []
+    if context.config.until is not None:
+        last = [step.name for step in steps].index(context.config.until)
+        steps = steps[: last + 1]
     for number, step in enumerate(steps):
         context.progress(f"build: {step.name}", number, len(steps))
         began = time.perf_counter()
@@ -193,9 +198,7 @@ def _run_steps(steps: Sequence[Step], context: Context) -> list[dict[str, Any]]:
             state[step.name] = {"key": key, "outputs": outputs}
             write_json(state_file, state)
         rows.append({"step": step.name, "seconds": time.perf_counter() - began, "skipped": skipped})
-        context.progress(f"build: {step.name}", len(steps), len(steps))
-        if step.name == context.config.until:
-            break
+    context.progress("build", len(steps), len(steps))
     return rows
 
 

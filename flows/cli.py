@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -44,10 +45,16 @@ InputSize = Annotated[str | None, typer.Option("--input", metavar="HxWxC", help=
 
 out = Console()
 err = Console(stderr=True)
+PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "soft_wrap": True}
+BAD_USAGE: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+"""Base of all usage errors; where it lives depends on Typer's version."""
 
 
 class Bars:
-    """Progress bars on standard error; silent when the output is for machines."""
+    """Progress bars on standard error; silent when the output is for machines.
+
+    A stage is "name" or "name: detail": every name has one bar, whose text follows the detail.
+    """
 
     def __init__(self, quiet: bool) -> None:
         self._progress = Progress(
@@ -68,9 +75,10 @@ class Bars:
         self._progress.stop()
 
     def _update(self, stage: str, done: int, total: int) -> None:
-        if stage not in self._tasks:
-            self._tasks[stage] = self._progress.add_task(stage, total=total)
-        self._progress.update(self._tasks[stage], completed=done, total=total)
+        name = stage.partition(":")[0]
+        if name not in self._tasks:
+            self._tasks[name] = self._progress.add_task(stage, total=total)
+        self._progress.update(self._tasks[name], description=stage, completed=done, total=total)
 
 
 def _emit(result: dict[str, Any], as_json: bool, show: Callable[[dict[str, Any]], None]) -> None:
@@ -144,6 +152,12 @@ def _show_backends(result: dict[str, Any]) -> None:
     columns = ("backend", "pictures", "layers", "values compared", "differing", "time")
     _table("Every backend against the golden model", columns, rows)
     _show_divergence(result)
+    _show_notes(result)
+
+
+def _show_notes(result: dict[str, Any]) -> None:
+    for note in result["notes"]:
+        err.print(f"note: {note}", **PLAIN)
 
 
 def _show_demo(result: dict[str, Any], folder: Path) -> None:
@@ -354,12 +368,19 @@ def simulate(
         result = api.simulate(folder, images, count=count, capture=capture, progress=progress)
 
     def show(r: dict[str, Any]) -> None:
-        _table(
-            str(folder),
-            ("figure", "value"),
-            [(k, v) for k, v in r.items() if k != "first_divergence"],
-        )
+        rows = [
+            ("pictures", r["images"]),
+            ("values compared", r["values_compared"]),
+            ("values differing", r["values_differing"]),
+            ("layers compared", len(r["layers"])),
+            ("cycles from first pixel to class", r["cycles_per_frame"]),
+            ("cycles between two classes", r["interval"]),
+            ("simulated cycles per second", f"{r['sim_cycles_per_second']:,.0f}"),
+            ("Verilator build", f"{r['build_seconds']:.1f} s"),
+        ]
+        _table(f"{folder} in Verilator against the golden model", ("figure", "value"), rows)
         _show_divergence(r)
+        _show_notes(r)
 
     _emit(result, as_json, show)
     raise typer.Exit(CHECK_FAILED if result["values_differing"] else OK)
@@ -391,8 +412,7 @@ def infer(
     def show(r: dict[str, Any]) -> None:
         for p in r["predictions"]:
             out.print(f"{p['picture']}\t{p['class']}", highlight=False, soft_wrap=True)
-        for note in r["notes"]:
-            err.print(f"note: {note}", soft_wrap=True)
+        _show_notes(r)
 
     _emit(result, as_json, show)
 
@@ -438,6 +458,7 @@ def evaluate(
         names = list(r["per_class"])
         rows = [(c, r["per_class"][c]["n"], f"{r['per_class'][c]['accuracy']:.4f}") for c in names]
         _table("Per class", ("class", "pictures", "accuracy"), rows)
+        _show_notes(r)
 
     _emit(result, as_json, show)
 
@@ -445,6 +466,9 @@ def evaluate(
 def main() -> None:
     """Run the program; turns errors a user can act on into one line and the right exit code."""
     logging.basicConfig(level=os.environ.get("ANDPOP_LOG", "ERROR").upper())
+    if not sys.warnoptions:
+        # Hints of libraries to their programmers; python -W default shows them again.
+        warnings.simplefilter("ignore")
     try:
         code = app(standalone_mode=False)
     except typer.Exit as stop:
@@ -458,15 +482,16 @@ def main() -> None:
 
 
 def _report(error: Exception) -> int:
-    import click
-
-    if isinstance(error, click.ClickException):
-        error.show()
+    if isinstance(error, BAD_USAGE):
+        if not sys.argv[1:]:
+            error.show()  # the help page
+        else:
+            err.print(f"andpop: {error.format_message()}; see andpop --help", **PLAIN)
         return BAD_INPUT
     known = explain(error)
     if known is None:
         raise error
-    err.print(f"andpop: {known[1]}", highlight=False, markup=False, soft_wrap=True)
+    err.print(f"andpop: {known[1]}", **PLAIN)
     return known[0]
 
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Any
 
+from ..sim.verilator import ToolMissing, find_tool
 from .errors import EXTRAS
 
 
@@ -33,7 +34,6 @@ PACKAGES = {
     "onnxruntime": ("onnxruntime", "the second referee of an exported model"),
     "qonnx": ("qonnx", "export and lowering"),
     "finn-plus": ("finn", "dataflow ops, folding, RTL of FINN's kernels"),
-    "verilator": ("verilator", "simulate, FIFO sizing"),
     "cocotb": ("cocotb", "kernel benches"),
 }
 
@@ -76,10 +76,20 @@ def _engine() -> Tool:
     )
 
 
+def _verilator() -> Tool:
+    try:
+        version, found = find_tool().version, True
+    except ToolMissing:
+        version, found = "", False
+    install = "pip install 'andpop[sim]'"
+    return Tool("verilator", "program", found, version, "simulate, FIFO sizing", install)
+
+
 def doctor() -> list[Tool]:
     """Look for every package and program andpop can use; runs no network access."""
     checks: list[Callable[[], Tool]] = [_engine]
     checks += [lambda n=n, v=v: _package(n, *v) for n, v in PACKAGES.items()]  # type: ignore[misc]
+    checks.append(_verilator)
     checks += [lambda n=n, v=v: _program(n, *v) for n, v in PROGRAMS.items()]  # type: ignore[misc]
     return [check() for check in checks]
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from importlib import import_module
 
 OK = 0
@@ -26,6 +27,22 @@ EXTRAS = {
     "cocotb": "sim",
 }
 """Top-level module -> the extra of `pip install andpop[...]` that brings it."""
+
+
+DISK_FULL = "the disk is full; free some space and run the command again"
+HINTS = {
+    errno.ENOSPC: DISK_FULL,
+    errno.EDQUOT: "your disk quota is used up; free some space and run the command again",
+    errno.EFBIG: "the file would be larger than allowed here; raise the limit (ulimit -f)",
+    errno.EACCES: "cannot be written or read; choose a folder that is yours",
+    errno.EPERM: "cannot be written or read; choose a folder that is yours",
+    errno.EROFS: "cannot be written, the disk is read-only; choose another folder",
+    errno.ENOENT: "no such file or folder; check the path",
+    errno.ENOTDIR: "found a file where a folder is needed; choose another path",
+    errno.EEXIST: "exists already; choose another path",
+    errno.EISDIR: "found a folder where a file is needed; check the path",
+}
+"""What an operating system's error means and what to do about it."""
 
 
 class UsageError(ValueError):
@@ -78,6 +95,8 @@ def explain(error: BaseException) -> tuple[int, str] | None:
         return CHECK_FAILED, text
     if isinstance(error, OSError):
         return _explain_os(error, text)
+    if os.strerror(errno.ENOSPC) in text:  # said by a compiler, for instance
+        return BAD_INPUT, DISK_FULL
     if isinstance(error, ValueError) and type(error).__module__.startswith("andpop."):
         return BAD_INPUT, text
     if type(error).__module__.startswith("andpop."):
@@ -87,10 +106,8 @@ def explain(error: BaseException) -> tuple[int, str] | None:
 
 def _explain_os(error: OSError, text: str) -> tuple[int, str]:
     where = f"{error.filename}: " if error.filename else ""
-    if error.errno == errno.ENOSPC:
-        return BAD_INPUT, f"{where}the disk is full; free some space and run the command again"
-    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-        return BAD_INPUT, f"{where}cannot be written or read; choose a folder that is yours"
-    if isinstance(error, FileNotFoundError):
-        return BAD_INPUT, f"{where}no such file or folder; check the path"
+    if error.errno in HINTS:
+        return BAD_INPUT, where + HINTS[error.errno]
+    if error.strerror:
+        return BAD_INPUT, f"{where}{error.strerror.lower()}; check the path"
     return BAD_INPUT, text

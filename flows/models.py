@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from ..sim.verilator import cache_folder
 from .errors import UsageError, require
 
 if TYPE_CHECKING:
@@ -20,6 +21,19 @@ if TYPE_CHECKING:
 PACKED = ".andpop"
 CHECKPOINT = ".safetensors"
 QONNX = ".onnx"
+
+
+def require_hardware(command: str) -> None:
+    """Check for what lowers and builds networks; gives FINN a folder unless the user has one.
+
+    Raises:
+        MissingExtra: finn, qonnx, onnx, torch or brevitas is missing.
+    """
+    if "FINN_BUILD_DIR" not in os.environ:
+        folder = cache_folder() / "finn"
+        folder.mkdir(exist_ok=True)
+        os.environ["FINN_BUILD_DIR"] = str(folder)
+    require(command, "finn", "qonnx", "onnx", "torch", "brevitas")
 
 
 @dataclass(frozen=True)
@@ -113,10 +127,10 @@ def _packed_from(packed: Path) -> str | None:
 
 
 def _compile(checkpoint: Path) -> Path:
-    require("infer", "torch", "brevitas", "onnx", "qonnx", "finn")
+    require_hardware("infer")
     from . import steps
 
-    cache = Path(os.environ.get("ANDPOP_CACHE", Path.home() / ".cache" / "andpop"))
+    cache = cache_folder()
     card = checkpoint.with_suffix(".json")
     key = hashlib.sha256((sha256(checkpoint) + (sha256(card) if card.is_file() else "")).encode())
     target = cache / "packed" / f"{key.hexdigest()[:32]}{PACKED}"

@@ -23,6 +23,7 @@ from ..hw.graph.lowering import clean, lower
 from ..hw.graph.specialise import specialise
 from ..hw.graph.verify import verify
 from ..hw.rtl import simulate as rtl
+from ..sim.verilator import find_compiler, find_tool
 from .build import Context, Step, write_json
 from .errors import UsageError
 from .models import CHECKPOINT, QONNX, BuildFiles, sha256
@@ -195,14 +196,33 @@ def _emit(context: Context) -> None:
     rtl.emit(ModelWrapper(str(files.dataflow)), files.rtl)
 
 
+def check_simulator() -> None:
+    """Look for Verilator and the C++ compiler before minutes go into a build that needs them.
+
+    Raises:
+        ToolMissing: one of them is missing or too old.
+    """
+    find_tool()
+    find_compiler()
+
+
 def _size(context: Context) -> None:
     """FIFO depths by simulation: they change fifo.json, and rtl/ with it."""
     files = BuildFiles(context.folder)
 
-    def report(state: dict[str, int]) -> None:
-        context.progress("sizing FIFOs: frames", state["frames_out"], rtl.SIZING_FRAMES)
+    stage, total = "sizing FIFOs", 2 * rtl.SIZING_FRAMES
+    before = latest = 0
 
+    def report(state: dict[str, int]) -> None:
+        nonlocal before, latest
+        if state["frames_out"] < latest:  # the second run counts from zero again
+            before = rtl.SIZING_FRAMES
+        latest = state["frames_out"]
+        context.progress(stage, before + latest, total)
+
+    context.progress(f"{stage}: compiling", 0, total)
     sizing = rtl.size_fifos(files.rtl, progress=report)
+    context.progress(stage, total, total)
     shutil.copyfile(files.rtl / rtl.FIFO_FILE, files.fifos)
     write_json(
         context.folder / "sizing.json",

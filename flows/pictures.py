@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures from disk at a model's input size, and notes on what had to be converted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from ..quant.pictures import decode, resize
+from .build import Progress
+from .models import CpuModel
+
+Pictures = npt.NDArray[np.uint8]
+MODES = {1: ("L", "grey"), 3: ("RGB", "RGB")}
+"""Channels of a network -> Pillow mode that needs no conversion, and its name for people."""
+
+
+def read_all(
+    paths: Sequence[Path], model: CpuModel, progress: Progress
+) -> tuple[Pictures, list[str]]:
+    """Read pictures at the model's input size with the card's resize filter.
+
+    Args:
+        paths: picture files.
+        model: gives input shape and resize filter.
+        progress: called per picture read.
+
+    Returns:
+        (N, H, W, C) uint8, and one note per kind of conversion that was needed.
+
+    Raises:
+        PictureError: a file cannot be used as a picture.
+    """
+    height, width, channels = model.shape
+    mode, colours = MODES[channels]
+    out = np.empty((len(paths), height, width, channels), dtype=np.uint8)
+    resized: list[str] = []
+    converted: list[str] = []
+    for i, path in enumerate(paths):
+        picture = decode(path, channels)
+        if picture.shape[:2] != (height, width):
+            resized.append(f"{path.name} was {picture.shape[0]}x{picture.shape[1]}")
+        with Image.open(path) as image:
+            if image.mode != mode:
+                converted.append(f"{path.name} was {image.mode}")
+        out[i] = resize(picture, height, width, model.resize_filter)
+        progress("reading pictures", i + 1, len(paths))
+    notes = []
+    if converted:
+        notes.append(_note(converted, len(paths), f"converted to {colours}"))
+    if resized:
+        how = f"resized to {height}x{width} ({model.resize_filter})"
+        notes.append(_note(resized, len(paths), how))
+    return out, notes
+
+
+def _note(examples: Sequence[str], total: int, done: str) -> str:
+    """One line on what was done to some of the pictures, with the first as the example."""
+    return f"{len(examples)} of {total} pictures {done}, e.g. {examples[0]}"
