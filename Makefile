@@ -52,10 +52,10 @@ lint: setup
 	$(BIN)/lint-imports --no-cache
 
 test: lint
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not full"
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not full"
 
 test-full: lint
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
 clean:
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache build *.egg-info
