@@ -195,14 +195,17 @@ def test_300_real_pictures_are_exact(zoo: Path, andpop_data: Path) -> None:
 @pytest.mark.data
 def test_the_shipped_checkpoint_is_as_good_as_its_card_says(andpop_data: Path) -> None:
     from andpop.quant.datasets import find_samples, split
+    from andpop.quant.pictures import read_picture
 
     card = json.loads(api.DEMO_CHECKPOINT.with_suffix(".json").read_text())
     data = find_samples(andpop_data / "neu-det")
     _, validation = split([s.label for s in data.samples], 0.2, card["seed"])
     model = api.load(api.DEMO_CHECKPOINT)
-    paths = [data.samples[i].path for i in validation]
+    height, width, channels = model.shape
     labels = np.array([data.samples[i].label for i in validation])
-    found, _ = model.run(api._read_all(paths, model, api._silent))
+    paths = [data.samples[i].path for i in validation]
+    pictures = [read_picture(p, height, width, channels, model.resize_filter) for p in paths]
+    found, _ = model.run(np.stack(pictures))
     assert card["accuracy"] >= 0.975
     assert (found == labels).mean() == card["accuracy"]
 
