@@ -4,8 +4,9 @@
 import re
 from pathlib import Path
 
-from pybind11.setup_helpers import Pybind11Extension, build_ext
+from pybind11.setup_helpers import ParallelCompile, Pybind11Extension, build_ext
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 ROOMS = ("models", "quant", "hw", "flows", "sim")
@@ -24,16 +25,28 @@ def engine_files(pattern: str) -> list[str]:
     return sorted(str(p.relative_to(ROOT)) for p in (ROOT / "hw/cpu/src").glob(pattern))
 
 
+class BuildPy(build_py):
+    """Leaves this file out, which lies in the package's folder."""
+
+    def find_package_modules(self, package: str, package_dir: str) -> list[tuple[str, str, str]]:
+        """List the modules of a package as (package, module, file)."""
+        found = super().find_package_modules(package, package_dir)
+        return [m for m in found if m[:2] != ("andpop", "setup")]
+
+
+ParallelCompile(default=2).install()
+
 setup(
     version=VERSION.group(1),
     packages=packages,
     package_dir={"andpop": "."},
     package_data={
-        "andpop": ["models/zoo/*.safetensors", "models/zoo/*.andpop"],
-        "andpop.hw": ["**/*.sv", "**/*.svh", "**/*.vlt", "**/*.jinja", "**/*.md"],
-        "andpop.sim": ["**/*.cpp", "**/*.hpp", "**/*.sv", "**/*.vlt", "**/*.jinja"],
-        "andpop.flows": ["**/*.jinja"],
+        "andpop.models": ["zoo/*.safetensors", "zoo/*.json", "zoo/*.andpop"],
+        "andpop.hw": ["**/*.sv", "**/*.svh", "**/*.j2", "**/*.md", "**/*.pyi"],
+        "andpop.sim": ["*.cpp", "*.hpp", "*.sv", "*.vlt", "*.jinja"],
+        "andpop.flows": ["templates/*.jinja"],
     },
+    exclude_package_data={"andpop.models": ["zoo/*.metrics.json"]},
     # Baseline flags: each instruction set has its own file and turns it on there.
     ext_modules=[
         Pybind11Extension(
@@ -45,6 +58,6 @@ setup(
             extra_link_args=["-pthread"],
         )
     ],
-    cmdclass={"build_ext": build_ext},
+    cmdclass={"build_ext": build_ext, "build_py": BuildPy},
     zip_safe=False,
 )
