@@ -242,6 +242,9 @@ def evaluate(
         for i, name in enumerate(classes)
         if (labels == i).any()
     }
+    absent = [name for name in classes if name not in per_class]
+    if absent:
+        notes.append(f"{data}: no pictures of {', '.join(absent)}; accuracy is that of the others")
     confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
     np.add.at(confusion, (labels, found), 1)
     return {

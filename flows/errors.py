@@ -39,7 +39,7 @@ HINTS = {
     errno.EROFS: "cannot be written, the disk is read-only; choose another folder",
     errno.ENOENT: "no such file or folder; check the path",
     errno.ENOTDIR: "found a file where a folder is needed; choose another path",
-    errno.EEXIST: "exists already; choose another path",
+    errno.EEXIST: "found a file where a folder is needed; choose another path",
     errno.EISDIR: "found a folder where a file is needed; check the path",
 }
 """What an operating system's error means and what to do about it."""

