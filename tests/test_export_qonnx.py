@@ -102,10 +102,9 @@ def test_whole_network_equals_torch_in_both_referees(tmp_path: Path) -> None:
     found = np.concatenate([session.run(None, {"picture": p[None]})[0] for p in x])
     expected = torch_logits(net, x)
     assert np.count_nonzero(found != expected) == 0
-    model = ModelWrapper(str(path))
-    for i in range(4):
-        logits = execute_onnx(model, {"picture": x[i : i + 1]})["logits"]
-        assert np.count_nonzero(logits != expected[i]) == 0
+    # One picture: qonnx needs minutes for each, quadratic in the 1500 nodes.
+    logits = execute_onnx(ModelWrapper(str(path)), {"picture": x[3:4]})["logits"]
+    assert np.count_nonzero(logits != expected[3]) == 0
 
 
 def test_file_holds_the_frozen_integers_and_their_types(short: tuple[BiShuffleNet, Path]) -> None:
