@@ -321,14 +321,19 @@ def _compare(
     tallies = [Tally(runner.name, golden.order, golden.bits) for runner in runners]
     if not tallies:
         raise CheckFailed("nothing to compare: name at least one backend besides golden")
+    done, total = 0, len(pictures) * (1 + len(runners))
     for start in range(0, len(pictures), CHUNK):
         part = slice(start, start + CHUNK)
+        progress("compare: golden", done, total)
         expected = golden.run(pictures[part])
+        done += len(pictures[part])
         for runner, tally in zip(runners, tallies, strict=True):
+            progress(f"compare: {runner.name}", done, total)
             began = time.perf_counter()
             got = runner.run(pictures[part])
             tally.add(expected, got, names[part], time.perf_counter() - began)
-        progress("compare", min(start + CHUNK, len(pictures)), len(pictures))
+            done += len(pictures[part])
+    progress("compare", total, total)
     return tallies
 
 
@@ -392,7 +397,7 @@ def demo(
     else:
         pictures, names, notes = _pictures(files, images, count, progress)
     simulation = backends.simulate(files, pictures, names, False, progress)
-    tallies = _compare(files, pictures, names, ("torch", "qonnx", "cpu", "rtl"), progress)
+    tallies = _compare(files, pictures, names, ("torch", "cpu", "rtl"), progress)
     result = combine(tallies)
     cpu = load_cpu_model(files.packed)
     found, _ = cpu.run(pictures)
@@ -400,7 +405,7 @@ def demo(
         {"picture": name, "class": cpu.classes[int(index)]}
         for name, index in zip(names, found, strict=True)
     ]
-    steps.finish_report(files, pictures, predictions, result, simulation)
+    steps.finish_report(files, pictures, predictions, result, simulation, images is None)
     return {
         **result,
         "predictions": predictions,

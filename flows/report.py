@@ -13,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-INK, ACCENT, QUIET = "#1f2933", "#c2410c", "#7b8794"
+ACCENT, QUIET = "#c2410c", "#7b8794"
+CHART_NODES = 40
+"""Most bars in the chart of cycles."""
 
 
 def picture_uri(picture: npt.NDArray[np.uint8], side: int = 160) -> str:
@@ -26,7 +28,7 @@ def picture_uri(picture: npt.NDArray[np.uint8], side: int = 160) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def cycles_chart(nodes: list[dict[str, Any]], most: int = 40) -> str:
+def cycles_chart(nodes: list[dict[str, Any]], most: int = CHART_NODES) -> str:
     """Return an SVG bar chart of stated cycles per frame, the slowest node named and coloured.
 
     With more than ``most`` nodes the slowest ``most`` are drawn, in graph order.
@@ -37,8 +39,8 @@ def cycles_chart(nodes: list[dict[str, Any]], most: int = 40) -> str:
     from matplotlib.figure import Figure
 
     slowest = max(nodes, key=lambda n: n["cycles"])
-    limit = sorted((n["cycles"] for n in nodes), reverse=True)[min(most, len(nodes)) - 1]
-    shown = [n for n in nodes if n["cycles"] >= limit][:most]
+    by_cycles = sorted(range(len(nodes)), key=lambda i: -nodes[i]["cycles"])
+    shown = [nodes[i] for i in sorted(by_cycles[:most])]
     with matplotlib.rc_context({"svg.hashsalt": "andpop", "svg.fonttype": "none"}):
         figure = Figure(figsize=(9, 0.22 * len(shown) + 0.8), layout="constrained")
         axes = figure.subplots()
@@ -49,10 +51,13 @@ def cycles_chart(nodes: list[dict[str, Any]], most: int = 40) -> str:
         axes.invert_yaxis()
         axes.margins(y=0.01)
         axes.set_xlabel("cycles per frame, as stated by each node", fontsize=8)
+        axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.tick_params(axis="x", labelsize=8)
         axes.spines[["top", "right"]].set_visible(False)
         buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
+        figure.savefig(
+            buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        )
     svg = buffer.getvalue()
     return svg[svg.index("<svg") :]
 
@@ -68,7 +73,10 @@ def write_report(path: Path, report: dict[str, Any]) -> None:
     )
     environment.filters["thousands"] = lambda v: f"{v:,}" if isinstance(v, int) else v
     chart = cycles_chart(report["cycles"]["nodes"])
-    page = environment.get_template("report.html.jinja").render(report=report, chart=chart)
+    largest = sorted(report["fifos"], key=lambda f: -f["bits"])[:10]
+    page = environment.get_template("report.html.jinja").render(
+        report=report, chart=chart, largest=largest, drawn=CHART_NODES
+    )
     partial = path.with_suffix(".partial")
     partial.write_text(page, encoding="utf-8")
     partial.replace(path)

@@ -82,7 +82,7 @@ def plan(source: Path) -> list[Step]:
             _report,
             ("dataflow.onnx", "fifo.json", "sizing.json"),
             ("report.json", "report.html"),
-            ("clock_mhz", "board"),
+            ("input", "target_cycles", "target_fps", "folding", "clock_mhz", "board"),
         ),
     ]
 
@@ -283,7 +283,9 @@ def _report(context: Context) -> None:
         "sizing": sizing,
         "fifos": [{"name": name, **values} for name, values in fifos.items()],
         "versions": _versions(),
-        "commands": [f"andpop build {context.source.name} --out BUILD"],
+        "trained": _trained(card),
+        "commands": _commands(context),
+        "synthetic": False,
         "backends": [],
         "predictions": [],
         "simulation": None,
@@ -292,15 +294,41 @@ def _report(context: Context) -> None:
     write_report(context.folder / "report.html", report)
 
 
+def _trained(card: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What the card says about accuracy and the picture size it holds for."""
+    if card is None:
+        return None
+    size = card["input"]
+    return {
+        "accuracy": card["accuracy"],
+        "validation_pictures": card["validation_pictures"],
+        "input": [size["height"], size["width"], size["channels"]],
+    }
+
+
+def _commands(context: Context) -> list[str]:
+    """How to build this again, and what to do with the build."""
+    values = context.config.model_dump(exclude_defaults=True, exclude={"until"})
+    options = "".join(f" --{k.replace('_', '-')} {v}" for k, v in values.items())
+    return [
+        f"andpop build {context.source.name} --out BUILD{options}",
+        "andpop simulate BUILD --images PICTURES",
+        "andpop compare BUILD --images PICTURES --backends torch,golden,cpu,rtl",
+        "andpop infer BUILD --images PICTURES",
+    ]
+
+
 def finish_report(
     files: BuildFiles,
     pictures: npt.NDArray[np.uint8],
     predictions: Sequence[dict[str, Any]],
     comparison: dict[str, Any],
     simulation: dict[str, Any],
+    synthetic: bool,
 ) -> None:
     """Add pictures, comparison and simulation to a build's report."""
     report = json.loads(files.report.read_text(encoding="utf-8"))
+    report["synthetic"] = synthetic
     report["backends"] = comparison["backends"]
     report["predictions"] = [
         {**row, "uri": picture_uri(picture)}

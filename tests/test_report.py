@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The report of a build: one self-contained page that names the slowest node."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from andpop.flows.report import CHART_NODES, cycles_chart, picture_uri, write_report
+
+
+def nodes(count: int, slowest: int) -> list[dict[str, Any]]:
+    """Equally fast nodes but for one."""
+    return [
+        {"name": f"node_{i}", "op": "XnorMvu", "cycles": 900 if i == slowest else 800}
+        for i in range(count)
+    ]
+
+
+@pytest.fixture
+def report() -> dict[str, Any]:
+    picture = np.arange(32 * 32, dtype=np.int64).reshape(32, 32, 1).astype(np.uint8)
+    return {
+        "network": "bi-shufflenet",
+        "input": [64, 64, 1],
+        "source": "<script>alert(1)</script>.safetensors",
+        "source_sha256": "0123456789abcdef" * 4,
+        "board": "pynq-z2",
+        "clock_mhz": 100.0,
+        "cycles": {
+            "nodes": nodes(60, 59),
+            "slowest": {"name": "node_59", "cycles": 900},
+            "fps": 111111.1,
+        },
+        "fifos": [
+            {"name": f"fifo_{i}", "width": 8, "depth": 2 + i, "peak": 1 + i, "bits": 16 + 8 * i}
+            for i in range(30)
+        ],
+        "versions": {"andpop": "0.1.0", "torch": "missing"},
+        "commands": ["andpop build model.safetensors --out BUILD"],
+        "trained": {"accuracy": 0.99, "validation_pictures": 288, "input": [128, 128, 1]},
+        "synthetic": True,
+        "backends": [
+            {
+                "backend": "rtl",
+                "pictures": 1,
+                "layers": 60,
+                "values_compared": 123456,
+                "values_differing": 0,
+                "seconds": 1.5,
+            }
+        ],
+        "predictions": [{"picture": "a", "class": "patches", "uri": picture_uri(picture)}],
+        "simulation": {"cycles_per_frame": 5000, "interval": 900, "sim_cycles_per_second": 1e5},
+    }
+
+
+def test_chart_holds_the_slowest_of_many_nodes() -> None:
+    """It may be the last of more equals than the chart has room for."""
+    chart = cycles_chart(nodes(60, 59))
+    assert "node_59" in chart
+    assert len(set(re.findall(r"node_\d+", chart))) == CHART_NODES
+
+
+def test_page_says_what_was_found(report: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    write_report(path, report)
+    page = path.read_text(encoding="utf-8")
+    for text in (
+        "0 differing of 123,456 values compared",
+        "Slowest node: <b>node_59</b> with 900 cycles",
+        "99.00 % of 288 validation pictures",
+        "no accuracy is claimed at this size",
+        "Synthetic steel surfaces",
+        "<b>patches</b>",
+        "fifo_29",
+        "andpop build model.safetensors --out BUILD",
+    ):
+        assert text in page
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_page_needs_no_other_file_and_runs_no_code(report: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    write_report(path, report)
+    page = path.read_text(encoding="utf-8")
+    assert "<script" not in page
+    assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", page)
+
+
+def test_report_is_the_same_twice(report: dict[str, Any], tmp_path: Path) -> None:
+    for name in ("a.html", "b.html"):
+        write_report(tmp_path / name, json.loads(json.dumps(report)))
+    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
