@@ -91,7 +91,9 @@ def _emit(result: dict[str, Any], as_json: bool, show: Callable[[dict[str, Any]]
 def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     table = Table(title=title, title_justify="left")
     for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i == 0 else "right")
+        # A column of figures starts with one.
+        figures = bool(rows) and str(rows[0][i])[:1].isdigit()
+        table.add_column(column, justify="right" if figures else "left")
     for row in rows:
         table.add_row(*(f"{v:,}" if isinstance(v, int) else str(v) for v in row))
     out.print(table)
@@ -455,8 +457,7 @@ def evaluate(
 
     def show(r: dict[str, Any]) -> None:
         out.print(f"{r['correct']} of {r['n']} pictures right: accuracy {r['accuracy']:.4f}")
-        names = list(r["per_class"])
-        rows = [(c, r["per_class"][c]["n"], f"{r['per_class'][c]['accuracy']:.4f}") for c in names]
+        rows = [(c, v["n"], f"{v['accuracy']:.4f}") for c, v in r["per_class"].items()]
         _table("Per class", ("class", "pictures", "accuracy"), rows)
         _show_notes(r)
 
@@ -486,7 +487,7 @@ def _report(error: Exception) -> int:
         if not sys.argv[1:]:
             error.show()  # the help page
         else:
-            err.print(f"andpop: {error.format_message()}; see andpop --help", **PLAIN)
+            err.print(f"andpop: {error.format_message().rstrip('.')}; see andpop --help", **PLAIN)
         return BAD_INPUT
     known = explain(error)
     if known is None:

@@ -31,16 +31,16 @@ PACKAGES = {
     "torch": ("torch", "training, export, the torch backend"),
     "brevitas": ("brevitas", "quantised layers: training and export"),
     "onnx": ("onnx", "QONNX and dataflow graphs"),
-    "onnxruntime": ("onnxruntime", "the second referee of an exported model"),
+    "onnxruntime": ("onnxruntime", "the qonnx backend"),
     "qonnx": ("qonnx", "export and lowering"),
     "finn-plus": ("finn", "dataflow ops, folding, RTL of FINN's kernels"),
-    "cocotb": ("cocotb", "kernel benches"),
+    "cocotb": ("cocotb", "benches under cocotb"),
 }
 
 PROGRAMS = {
     "g++": ("simulate: compiles Verilator models", "Debian: apt-get install g++"),
-    "make": ("simulate: builds Verilator models", "Debian: apt-get install make"),
-    "perl": ("simulate: Verilator's launcher", "Debian: apt-get install perl"),
+    "make": ("benches under cocotb", "Debian: apt-get install make"),
+    "perl": ("benches under cocotb: Verilator's launcher", "Debian: apt-get install perl"),
     "vivado": ("bitstreams; nothing before them needs it", "AMD's installer"),
 }
 
