@@ -86,7 +86,7 @@ def python(wheel: Path) -> Path:
         distribution = metadata.distribution(name)
         tops = {file.parts[0] for file in distribution.files or ()}
         for top in tops - {"..", "__pycache__"}:
-            (site / top).symlink_to(distribution.locate_file(top))  # type: ignore[arg-type]
+            (site / top).symlink_to(distribution.locate_file(top))
     done = command(
         sys.executable, "-m", "pip", "--python", interpreter, "install", "--quiet", "--no-index",
         "--no-deps", wheel,
