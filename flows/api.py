@@ -397,7 +397,7 @@ def demo(
     else:
         pictures, names, notes = _pictures(files, images, count, progress)
     simulation = backends.simulate(files, pictures, names, False, progress)
-    tallies = _compare(files, pictures, names, ("torch", "cpu", "rtl"), progress)
+    tallies = _compare(files, pictures, names, ("torch", "qonnx", "cpu", "rtl"), progress)
     result = combine(tallies)
     cpu = load_cpu_model(files.packed)
     found, _ = cpu.run(pictures)

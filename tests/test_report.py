@@ -74,7 +74,7 @@ def test_page_says_what_was_found(report: dict[str, Any], tmp_path: Path) -> Non
         "0 differing of 123,456 values compared",
         "Slowest node: <b>node_59</b> with 900 cycles",
         "99.00 % of 288 validation pictures",
-        "no accuracy is claimed at this size",
+        "No accuracy is claimed at 64x64x1",
         "Synthetic steel surfaces",
         "<b>patches</b>",
         "fifo_29",
