@@ -196,6 +196,10 @@ def _run_steps(steps: Sequence[Step], context: Context) -> list[dict[str, Any]]:
                 if (context.folder / name).exists()
             }
             state[step.name] = {"key": key, "outputs": outputs}
+            for earlier in state.values():
+                # A later step may complete what an earlier one wrote (FIFO depths in rtl/).
+                shared = earlier["outputs"].keys() & outputs.keys()
+                earlier["outputs"].update({name: outputs[name] for name in shared})
             write_json(state_file, state)
         rows.append({"step": step.name, "seconds": time.perf_counter() - began, "skipped": skipped})
     context.progress("build", len(steps), len(steps))

@@ -76,7 +76,7 @@ def plan(source: Path) -> list[Step]:
         ),
         Step("pack", _pack, ("dataflow.onnx", "checkpoint.json"), ("model.andpop",)),
         Step("emit", _emit, ("dataflow.onnx",), ("rtl",)),
-        Step("size", _size, ("dataflow.onnx",), ("fifo.json", "sizing.json")),
+        Step("size", _size, ("dataflow.onnx",), ("rtl", "fifo.json", "sizing.json")),
         Step(
             "report",
             _report,
