@@ -183,7 +183,7 @@ def test_every_block_equals_the_integer_rules() -> None:
         codes = integers_of(found.permute(0, 2, 3, 1))
         assert codes.shape == expected.shape, name
         compared += codes.size
-        differing += np.count_nonzero(codes != expected)
+        differing += int(np.count_nonzero(codes != expected))
         reference[name] = codes
 
     def hook(name: str, module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> None:
@@ -201,9 +201,7 @@ def test_every_block_equals_the_integer_rules() -> None:
 
     for name, module in net.named_modules():
         if isinstance(module, (IntegerBinaryBlock, IntegerFixedPointBlock)):
-            module.register_forward_hook(
-                lambda m, a, o, name=name: hook(name, m, a, o)  # type: ignore[misc]
-            )
+            module.register_forward_hook(lambda m, a, o, name=name: hook(name, m, a, o))
     with exact_eval():
         logits = integers_of(net.integer_logits(pictures(6, 50, seed=8)))
     last = reference["conv5"]
@@ -211,7 +209,7 @@ def test_every_block_equals_the_integer_rules() -> None:
     head = net.classifier
     expected = pooled @ integers_of(head.weight).T + integers_of(head.bias)
     compared += expected.size
-    differing += np.count_nonzero(expected != logits)
+    differing += int(np.count_nonzero(expected != logits))
     print(f"{differing} of {compared} values differ over {len(reference)} blocks")
     assert len(reference) == 72
     assert compared > 100_000

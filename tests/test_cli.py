@@ -331,6 +331,35 @@ def test_a_text_file_is_no_model(run: Run, tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["letter.onnx"]
 
 
+# Bars and JSON
+
+
+def test_a_stage_has_one_bar_whatever_its_detail() -> None:
+    with cli.Bars(quiet=True) as progress:
+        for done, stage in enumerate(("build: lower", "build: fold", "build")):
+            progress(stage, done, 2)
+        progress("rtl", 1, 4)
+        bars = progress.__self__._progress.tasks  # type: ignore[attr-defined]
+        assert [(b.description, b.completed, b.total) for b in bars] == [
+            ("build", 2, 2),
+            ("rtl", 1, 4),
+        ]
+
+
+def test_json_is_all_that_is_printed(small: Path) -> None:
+    """No library's warning, print or log line reaches the terminal."""
+    program = "from andpop.flows import cli; cli.main()"
+    arguments = ("build", small, "--out", small.parent / "b", "--until", "fold", "--json")
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == OK
+    assert done.stderr == ""
+    result = json.loads(done.stdout)
+    assert [row["step"] for row in result["steps"]] == ["source", "export", "lower", "fold"]
+    assert result["slowest"]["cycles"] > 0
+
+
 # Bad folders and tools
 
 

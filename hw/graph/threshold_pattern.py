@@ -143,7 +143,8 @@ def tabulate(
 def falling_channels(table: Table) -> npt.NDArray[np.bool_] | None:
     """Return which channels fall (and never rise); None if one does both."""
     steps = np.diff(table.codes, axis=1)
-    falls, rises = (steps < 0).any(axis=1), (steps > 0).any(axis=1)
+    falls: npt.NDArray[np.bool_] = np.any(steps < 0, axis=1)
+    rises: npt.NDArray[np.bool_] = np.any(steps > 0, axis=1)
     return None if (falls & rises).any() else falls
 
 
