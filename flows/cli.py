@@ -66,15 +66,19 @@ class Bars:
             disable=quiet,
         )
         self._tasks: dict[str, Any] = {}
+        self._quiet = quiet
 
     def __enter__(self) -> Callable[[str, int, int], None]:
-        self._progress.start()
         return self._update
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        # Stopping bars that never began would print an empty line.
+        if self._tasks and not self._quiet:
+            self._progress.stop()
 
     def _update(self, stage: str, done: int, total: int) -> None:
+        if not self._tasks and not self._quiet:
+            self._progress.start()
         name = stage.partition(":")[0]
         if name not in self._tasks:
             self._tasks[name] = self._progress.add_task(stage, total=total)
