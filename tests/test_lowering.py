@@ -24,6 +24,7 @@ from andpop.quant.exact import exact_eval
 from andpop.quant.export_qonnx import export
 from andpop.quant.integer import IntegerBinaryBlock, IntegerClassifier, IntegerEpilogue
 from finn.core.onnx_exec import execute_onnx
+from foreign_networks import export_cnv
 from onnx import helper, numpy_helper
 from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
@@ -302,23 +303,7 @@ def test_names_what_cannot_be_lowered(
 
 @pytest.fixture(scope="module")
 def cnv(tmp_path_factory: pytest.TempPathFactory) -> onnx.ModelProto:
-    """brevitas_examples' CNV_1W1A with random weights and lively BN, half of it negative."""
-    from brevitas.export import export_qonnx
-    from brevitas_examples.bnn_pynq.models import model_with_cfg
-
-    torch.manual_seed(3)
-    net, _ = model_with_cfg("cnv_1w1a", pretrained=False)
-    net.train()
-    with torch.no_grad():
-        net(torch.rand(16, 3, 32, 32))
-        for module in net.modules():
-            if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
-                module.weight.copy_(torch.randn_like(module.weight))
-                module.bias.copy_(0.3 * torch.randn_like(module.bias))
-    net.eval()
-    path = tmp_path_factory.mktemp("cnv") / "cnv.onnx"
-    example = torch.rand(1, 3, 32, 32)
-    export_qonnx(net, example, export_path=str(path), opset_version=13, dynamo=False)
+    path = export_cnv(tmp_path_factory.mktemp("cnv") / "cnv.onnx")
     return clean(load(path).model)
 
 
