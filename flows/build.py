@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ..quant.checkpoint import replace_file
 from .errors import UsageError
 
 ROOT = Path(__file__).parent.parent
@@ -189,7 +190,11 @@ def _run_steps(steps: Sequence[Step], context: Context) -> list[dict[str, Any]]:
         skipped = done is not None and done["key"] == key and _intact(context, done["outputs"])
         if not skipped:
             state.pop(step.name, None)
-            step.run(context)
+            try:
+                step.run(context)
+            except BaseException:
+                _remove(context.folder, step.outputs)
+                raise
             outputs = {
                 name: digest(context.folder / name)
                 for name in step.outputs
@@ -238,8 +243,15 @@ def _swap(staging: Path, out: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def _remove(folder: Path, names: Sequence[str]) -> None:
+    """Take away what a failed step may have written by half."""
+    for path in (folder / name for name in names):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
+    replace_file(path, (json.dumps(value, indent=2) + "\n").encode())

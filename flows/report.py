@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from ..quant.checkpoint import replace_file
+
 ACCENT, QUIET = "#c2410c", "#7b8794"
 CHART_NODES = 40
 """Most bars in the chart of cycles."""
@@ -77,6 +79,4 @@ def write_report(path: Path, report: dict[str, Any]) -> None:
     page = environment.get_template("report.html.jinja").render(
         report=report, chart=chart, largest=largest, drawn=CHART_NODES
     )
-    partial = path.with_suffix(".partial")
-    partial.write_text(page, encoding="utf-8")
-    partial.replace(path)
+    replace_file(path, page.encode())

@@ -30,6 +30,7 @@ class Recipe:
     def second(self, context: Context) -> None:
         self.runs.append("second")
         if self.error is not None:
+            (context.folder / "b.txt").write_text("half")
             raise self.error
         text = (context.folder / "a.txt").read_text()
         (context.folder / "b.txt").write_text(f"{text} {context.config.clock_mhz}")
@@ -85,12 +86,25 @@ def test_a_failed_build_leaves_the_last_good_one(number: int, source: Path, tmp_
     known = explain(failure.value)
     assert known is not None and known[0] == BAD_INPUT and "\n" not in known[1]
     assert (out / "a.txt").read_text() == "STEEL"
+    assert (out / "b.txt").read_text() == "STEEL 100.0"
+    assert sorted(p.name for p in (tmp_path / ".build.partial").iterdir()) == [
+        "a.txt",
+        "build.json",
+    ]
     recipe.error = None
     recipe.runs.clear()
     run_build(recipe.steps, source, out, BuildConfig(), silent)
     assert recipe.runs == ["second"]
     assert (out / "b.txt").read_text() == "IRON 100.0"
     assert [p.name for p in tmp_path.glob(".*")] == []
+
+
+def test_bad_input_leaves_nothing(source: Path, tmp_path: Path) -> None:
+    recipe, out = Recipe(), tmp_path / "build"
+    recipe.error = UsageError("not like this")
+    with pytest.raises(UsageError):
+        run_build(recipe.steps, source, out, BuildConfig(), silent)
+    assert [p.name for p in tmp_path.iterdir()] == ["source.txt"]
 
 
 def test_until_names_a_step(source: Path, tmp_path: Path) -> None:
