@@ -121,9 +121,9 @@ def test_packed_zoo_model_is_that_of_the_checkpoint() -> None:
 
 @pytest.mark.full
 def test_packing_the_checkpoint_again_gives_the_same_bytes(tmp_path: Path) -> None:
-    steps.compile_checkpoint(api.DEMO_CHECKPOINT, tmp_path / "again.andpop")
-    shipped = api.DEMO_CHECKPOINT.with_suffix(".andpop").read_bytes()
-    assert (tmp_path / "again.andpop").read_bytes() == shipped
+    shipped = api.DEMO_CHECKPOINT.with_suffix(".andpop")
+    steps.compile_checkpoint(api.DEMO_CHECKPOINT, tmp_path / shipped.name)
+    assert (tmp_path / shipped.name).read_bytes() == shipped.read_bytes()
 
 
 def test_infer_needs_no_torch_or_finn() -> None:
