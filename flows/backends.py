@@ -11,7 +11,6 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 import onnx
-from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 
 from ..hw.graph.builder import Boundary, boundaries
@@ -268,8 +267,3 @@ def _frames(progress: Progress, stage: str, frames: int) -> Iterator[Any]:
     progress(stage, 0, frames)
     yield update
     progress(stage, frames, frames)
-
-
-def bits_of(datatype: str) -> int:
-    """Width of a QONNX datatype."""
-    return int(DataType[datatype].bitwidth())
