@@ -2,7 +2,8 @@
 """The cocotb bench of a whole network: pictures in, results out, with and without back-pressure.
 
 Runs inside the simulator. The plan (environment variable ANDPOP_PLAN, JSON) holds the words of
-all pictures and of all results.
+all pictures and of all results, and the cycles without a result after which the network counts as
+stuck (``patience``).
 """
 
 from __future__ import annotations
@@ -17,9 +18,7 @@ import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
 
-PLAN: dict[str, list[int]] = json.loads(Path(os.environ["ANDPOP_PLAN"]).read_text())
-PATIENCE = 100_000
-"""Cycles without a result after which the network counts as stuck."""
+PLAN: dict[str, Any] = json.loads(Path(os.environ["ANDPOP_PLAN"]).read_text())
 
 
 async def feed(dut: Any, rng: random.Random, rate: float) -> None:
@@ -57,8 +56,8 @@ async def pictures(dut: Any, rate: float) -> None:
             quiet += 1
             if ready and dut.m_axis_0_tvalid.value:
                 break
-            if quiet > PATIENCE:
-                raise AssertionError(f"no result {number} after {PATIENCE} cycles")
+            if quiet > PLAN["patience"]:
+                raise AssertionError(f"no result {number} after {PLAN['patience']} cycles")
         got = dut.m_axis_0_tdata.value.to_unsigned()
         if got != expected:
             raise AssertionError(f"result {number}: expected {expected}, got {got}")

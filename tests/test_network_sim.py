@@ -218,9 +218,8 @@ def test_same_top_under_cocotb(network: Network, tmp_path: Path) -> None:
     info = TopInfo.load(network.folder)
     want = network.golden[info.fifos[-1].tensor].reshape(-1)
     plan = tmp_path / "plan.json"
-    plan.write_text(
-        json.dumps({"inputs": network.pictures.ravel().tolist(), "outputs": want.tolist()})
-    )
+    words = {"inputs": network.pictures.ravel().tolist(), "outputs": want.tolist()}
+    plan.write_text(json.dumps({**words, "patience": 100_000}))
     tests = run_cocotb(
         [network.folder / s for s in info.sources], info.top, ["andpop.sim.tb_network"],
         tmp_path, data=network.folder, environment={"ANDPOP_PLAN": str(plan)},

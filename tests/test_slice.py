@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from andpop.flows import api
+from andpop.flows.backends import Golden
 from andpop.flows.models import BuildFiles
 from andpop.hw.graph.fifo_sizing import round_depth
 from andpop.hw.rtl.top_info import TopInfo
@@ -18,6 +19,7 @@ from andpop.models.build import build as build_network
 from andpop.models.build import save_network
 from andpop.quant import synthetic
 from andpop.quant.checkpoint import Card, InputSize
+from andpop.sim.bench import run_cocotb
 
 # One worker builds the networks once for all tests of this file.
 pytestmark = pytest.mark.xdist_group("slice")
@@ -223,6 +225,28 @@ def test_published_network_at_64x64_on_real_pictures(tmp_path: Path, andpop_data
     stated = TopInfo.load(BuildFiles(tmp_path / "build").rtl).slowest.cycles
     assert result["interval"] <= 1.05 * stated
     assert result["sim_cycles_per_second"] > 1e4
+
+
+@pytest.mark.sim
+@pytest.mark.full
+def test_published_network_under_cocotb(tmp_path: Path) -> None:
+    """One picture through the top of the published network at 64x64, with and without stalls."""
+    api.build(api.DEMO_CHECKPOINT, tmp_path / "build", input="64x64x1")
+    files = BuildFiles(tmp_path / "build")
+    pictures = synthetic.picture("patches", np.random.default_rng(2), 64)[None]
+    expected = Golden(files).classes(pictures).tolist()
+    plan = {"inputs": pictures.ravel().tolist(), "outputs": expected, "patience": 2_000_000}
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    info = TopInfo.load(files.rtl)
+    tests = run_cocotb(
+        [files.rtl / source for source in info.sources],
+        info.top,
+        ["andpop.sim.tb_network"],
+        tmp_path / "run",
+        data=files.rtl,
+        environment={"ANDPOP_PLAN": str(tmp_path / "plan.json")},
+    )
+    assert tests == 2
 
 
 @pytest.mark.sim
