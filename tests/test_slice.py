@@ -229,6 +229,7 @@ def test_published_network_at_64x64_on_real_pictures(tmp_path: Path, andpop_data
 
 @pytest.mark.sim
 @pytest.mark.full
+@pytest.mark.timeout(3600)
 def test_published_network_under_cocotb(tmp_path: Path) -> None:
     """One picture through the top of the published network at 64x64, with and without stalls."""
     api.build(api.DEMO_CHECKPOINT, tmp_path / "build", input="64x64x1")
@@ -251,6 +252,7 @@ def test_published_network_under_cocotb(tmp_path: Path) -> None:
 
 @pytest.mark.sim
 @pytest.mark.full
+@pytest.mark.timeout(3600)
 def test_published_network_at_224x224(tmp_path: Path) -> None:
     api.build(api.DEMO_CHECKPOINT, tmp_path / "build", input="224x224x1")
     synthetic.generate(tmp_path / "pictures", 1, 224, seed=1)
