@@ -234,7 +234,9 @@ class FixedPointBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the (N, C_out, H', W') stream."""
         weight = self.conv.quant_weight()
-        acc = F.conv2d(x, weight.value, stride=self.conv.stride, padding=self.conv.padding)
+        # One input channel leaves the memory format open; the network runs channels last.
+        value = weight.value.to(memory_format=torch.channels_last)
+        acc = F.conv2d(x, value, stride=self.conv.stride, padding=self.conv.padding)
         acc_frac = self.in_frac + _weight_frac(weight.scale) - self.acc_shift
         if self.acc_shift:
             limit = float(1 << (fn.ACC_BITS - 1))
