@@ -233,12 +233,22 @@ class GraphBuilder:
             inputDataType=self.types[x], numInputVectors=self.vectors(x),
         )[0]  # fmt: skip
 
-    def requant(self, x: str, shift: int, datatype: str = "INT8") -> str:
+    def requant(
+        self,
+        x: str,
+        shift: int,
+        datatype: str = "INT8",
+        shortcut: str | None = None,
+        shortcut_shift: int = 0,
+    ) -> str:
         """ShiftRequant."""
+        inputs = [x] if shortcut is None else [x, shortcut]
         return self.node(
-            "ShiftRequant", [x], [(self.shapes[x], datatype)], NumChannels=self.shapes[x][-1],
+            "ShiftRequant", inputs, [(self.shapes[x], datatype)], NumChannels=self.shapes[x][-1],
             PE=1, numInputVectors=self.vectors(x), inputDataType=self.types[x],
-            outputDataType=datatype, shift=shift,
+            outputDataType=datatype, shift=shift, hasShortcut=int(shortcut is not None),
+            shortcutShift=shortcut_shift,
+            shortcutDataType="" if shortcut is None else self.types[shortcut],
         )[0]  # fmt: skip
 
     def label(self, x: str) -> str:

@@ -226,7 +226,16 @@ def test_global_sum_by_hand() -> None:
 def test_requant_rounds_half_up_and_saturates(
     target: str, shift: int, x: list[int], y: list[int]
 ) -> None:
-    assert golden("shift_requant", [x], outputDataType=target, shift=shift)[0].tolist() == y
+    (got,) = golden("shift_requant", [x], outputDataType=target, shift=shift, hasShortcut=0)
+    assert got.tolist() == y
+
+
+def test_requant_adds_the_shortcut_before_it_rounds() -> None:
+    acc = [7, 8, 2000, -2048, 40, -40]
+    shortcut = [0, 0, 127, -128, -2, 2]
+    attrs = {"outputDataType": "INT8", "shift": 4, "hasShortcut": 1, "shortcutShift": 5}
+    (got,) = golden("shift_requant", [acc, shortcut], **attrs)
+    assert got.tolist() == [0, 1, 127, -128, -1, 2]
 
 
 def test_argmax_ties_give_the_lowest_index() -> None:
@@ -275,7 +284,7 @@ def test_golden_equals_finns_own_op(kernel: str) -> None:
 def test_ops_refuse_values_that_are_not_integers() -> None:
     op = rtl_op(
         "ShiftRequant", NumChannels=2, PE=1, numInputVectors=[1], inputDataType="INT8",
-        outputDataType="INT8", shift=1,
+        outputDataType="INT8", shift=1, hasShortcut=0, shortcutShift=0, shortcutDataType="",
     )  # fmt: skip
     with pytest.raises(ValueError, match="dut: input x0 holds values that are not integers"):
         op.execute_node({"x0": np.array([[0.5, 1.0]])}, None)

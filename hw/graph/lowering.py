@@ -557,6 +557,9 @@ class _Lowering:
                     "inputDataType": x.datatype,
                     "outputDataType": datatype,
                     "shift": rounding.shift,
+                    "hasShortcut": 0,
+                    "shortcutShift": 0,
+                    "shortcutDataType": "",
                 },
             )
             self._publish(y, node.output[0])

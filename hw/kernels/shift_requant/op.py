@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""FINN ops of shift_requant: rounding shift and saturation."""
+"""FINN ops of shift_requant: shortcut, rounding shift and saturation."""
 
 from __future__ import annotations
 
-from ..base import Kernel, RtlKernel, Stream
+from ..base import Kernel, RtlKernel, Stream, require_divisor
 from .golden import run
 
 
 class ShiftRequant(Kernel):
-    """y = saturate(floor(x / 2**shift + 1/2))."""
+    """y = saturate(floor((x + shortcut * 2**shortcutShift) / 2**shift + 1/2)): inputs x[,
+    shortcut]."""
 
     attributes = {
         "NumChannels": ("i", True, 0),
@@ -17,18 +18,26 @@ class ShiftRequant(Kernel):
         "inputDataType": ("s", True, ""),
         "outputDataType": ("s", True, ""),
         "shift": ("i", True, 0),
+        "hasShortcut": ("i", True, 0),
+        "shortcutShift": ("i", True, 0),
+        "shortcutDataType": ("s", True, ""),
     }
     golden = staticmethod(run)
 
     def input_streams(self) -> list[Stream]:
-        return [self._stream("inputDataType")]
+        names = ["inputDataType"]
+        if self.get_nodeattr("hasShortcut"):
+            names.append("shortcutDataType")
+        return [self._stream(name) for name in names]
 
     def output_streams(self) -> list[Stream]:
         return [self._stream("outputDataType")]
 
     def _stream(self, datatype: str) -> Stream:
-        shape = (*self.get_nodeattr("numInputVectors"), self.get_nodeattr("NumChannels"))
-        return Stream(self.get_nodeattr(datatype), shape, self.get_nodeattr("PE"))
+        channels, pe = self.get_nodeattr("NumChannels"), self.get_nodeattr("PE")
+        require_divisor(self.onnx_node.name, channels, "channels", "PE", pe)
+        shape = (*self.get_nodeattr("numInputVectors"), channels)
+        return Stream(self.get_nodeattr(datatype), shape, pe)
 
     def cycles(self) -> int:
         """One word per cycle."""
@@ -40,13 +49,19 @@ class ShiftRequant_rtl(RtlKernel, ShiftRequant):
 
     module = "shift_requant"
     sources = ("kernels/shift_requant/shift_requant.sv",)
+    in_ports = ("in", "shortcut")
 
     def rtl_parameters(self) -> dict[str, int | str]:
-        source, target = self.input_streams()[0], self.output_streams()[0]
+        source, *shortcut = self.input_streams()
+        target = self.output_streams()[0]
         return {
             "Lanes": source.lanes,
             "InBits": source.dtype.bitwidth(),
             "InSigned": int(source.dtype.signed()),
+            "HasShortcut": len(shortcut),
+            "ShortcutBits": shortcut[0].dtype.bitwidth() if shortcut else 1,
+            "ShortcutSigned": int(shortcut[0].dtype.signed()) if shortcut else 1,
+            "ShortcutShift": self.get_nodeattr("shortcutShift"),
             "OutBits": target.dtype.bitwidth(),
             "OutSigned": int(target.dtype.signed()),
             "Shift": self.get_nodeattr("shift"),
@@ -55,9 +70,13 @@ class ShiftRequant_rtl(RtlKernel, ShiftRequant):
     def lut_estimation(self, fpgapart: str) -> int:
         """Per lane an adder over the bits that stay, two range checks of the excess bits, the
         output mux."""
-        source, target = self.input_streams()[0], self.output_streams()[0]
+        source, *shortcut = self.input_streams()
+        target, shift = self.output_streams()[0], self.get_nodeattr("shift")
         wide, narrow = int(source.dtype.bitwidth()), int(target.dtype.bitwidth())
-        stay = max(1, wide - self.get_nodeattr("shift") + 1)
+        if shortcut:
+            shortcut_shift = self.get_nodeattr("shortcutShift")
+            wide = 1 + max(wide, int(shortcut[0].dtype.bitwidth()) + shortcut_shift)
+        stay = max(1, wide - shift + 1)
         return int(source.lanes * (stay + 2 * max(1, (stay - narrow + 5) // 6) + narrow) + 4)
 
 
