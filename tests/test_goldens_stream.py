@@ -14,7 +14,8 @@ import pytest
 from andpop.hw.kernels import register
 from andpop.hw.kernels.base import Stream, bram18_blocks, lutram_luts
 from andpop.quant.grid import limits, type_format
-from andpop.sim.cases import Case
+from andpop.sim.cases import Case, Operand
+from kernel_cases import build_op
 from onnx import helper
 from qonnx.custom_op.registry import getCustomOp
 
@@ -236,6 +237,91 @@ def test_requant_adds_the_shortcut_before_it_rounds() -> None:
     attrs = {"outputDataType": "INT8", "shift": 4, "hasShortcut": 1, "shortcutShift": 5}
     (got,) = golden("shift_requant", [acc, shortcut], **attrs)
     assert got.tolist() == [0, 1, 127, -128, -1, 2]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "expected"),
+    [
+        ("code", [[0, 3], [0, 3], [1, 2], [3, 1], [3, 0]]),
+        ("onehot", [[0, 4], [0, 4], [1, 2], [4, 1], [4, 0]]),
+        ("thermometer", [[0, 7], [0, 7], [1, 3], [7, 1], [7, 0]]),
+    ],
+)
+def test_signed_thresholds_rise_and_fall(encoding: str, expected: list[list[int]]) -> None:
+    x = [[-8, -8], [-4, -1], [-3, 0], [2, 4], [7, 6]]
+    thresholds, steps, base = [[-3, 2, 2], [0, 3, 6]], [[1, 1, 1], [-1, -1, -1]], [0, 3]
+    (y,) = golden("signed_thresholding", [x, thresholds, steps, base], encoding=encoding)
+    assert y.tolist() == expected
+
+
+def test_signed_thresholding_refuses_an_unknown_encoding() -> None:
+    with pytest.raises(ValueError, match="found encoding 'gray', expected code"):
+        golden("signed_thresholding", [[1], [[0]], [[1]], [0]], encoding="gray")
+
+
+def test_signed_thresholds_count_those_reached_whatever_their_order() -> None:
+    rng = np.random.default_rng(4)
+    thresholds = rng.integers(-128, 128, (6, 9))
+    x = rng.integers(-128, 128, (3, 5, 5, 6))
+    ones, zeros = np.ones((6, 9)), np.zeros(6)
+    counts = (x[..., None] >= thresholds).sum(axis=-1)
+    (up,) = golden("signed_thresholding", [x, thresholds, ones, zeros], encoding="code")
+    (down,) = golden("signed_thresholding", [x, thresholds, -ones, zeros + 9], encoding="code")
+    assert np.array_equal(up, counts)
+    assert np.array_equal(down, 9 - counts)
+
+
+@pytest.mark.parametrize(
+    ("initializers", "message"),
+    [
+        (([[0, 128]], [[1, 1]], [0]), "thresholds of channel 1 is 128, expected INT8"),
+        (([[0, 1]], [[1, 0]], [0]), "steps of channel 1 is 0, expected BIPOLAR"),
+        (
+            ([[0, 1]], [[1, 1]], [2]),
+            "channel 1 reaches code 4, expected 0..3; widen outputDataType",
+        ),
+        (([[0, 1]], [[-1, 1]], [0]), "channel 1 reaches code -1, expected 0..3"),
+        (([[0, 1]], [[1, 1]], [9]), "base of channel 1 is 9, expected INT3"),
+        (([[0, 1, 2]], [[1, 1, 1]], [0]), r"thresholds has shape \(2, 3\), expected .* \(2, 2\)"),
+    ],
+)
+def test_signed_thresholding_refuses_constants_it_cannot_hold(
+    initializers: tuple[list[list[int]], list[list[int]], list[int]], message: str
+) -> None:
+    values = [np.concatenate([np.zeros_like(np.array(v)), np.array(v)]) for v in initializers]
+    values[1][0] = 1
+    shape = (1, 2, 2, 2)
+    types = ("INT8", "INT8", "BIPOLAR", "INT3")
+    case = Case(
+        "bad",
+        "SignedThresholding",
+        {
+            "NumChannels": 2, "PE": 1, "numSteps": 2, "numInputVectors": [1, 2, 2],
+            "inputDataType": "INT8", "weightDataType": "INT8", "baseDataType": "INT3",
+            "outputDataType": "UINT2", "encoding": "code",
+        },
+        tuple(
+            Operand(name, datatype, shape if i == 0 else values[i - 1].shape, 0, 1, i == 0)
+            for i, (name, datatype) in enumerate(
+                zip(("x", "thresholds", "steps", "base"), types, strict=True)
+            )
+        ),
+        ("UINT2",),
+        initializers=lambda _: values,
+    )  # fmt: skip
+    built = build_op(case)
+    with pytest.raises(ValueError, match=f"SignedThresholding_0: {message}"):
+        built.op.memories(built.model)
+
+
+def test_signed_thresholding_refuses_words_that_floats_do_not_hold() -> None:
+    attrs = {
+        "NumChannels": 2, "PE": 1, "numSteps": 25, "numInputVectors": [1, 2, 2],
+        "inputDataType": "INT8", "weightDataType": "INT8", "baseDataType": "INT3",
+        "outputDataType": "UINT25", "encoding": "onehot",
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="dut: found onehot of 25 levels, expected at most 24"):
+        rtl_op("SignedThresholding", 4, **attrs).verify_node()
 
 
 def test_argmax_ties_give_the_lowest_index() -> None:

@@ -16,6 +16,7 @@ KERNELS: tuple[str, ...] = (
     "label_select",
     "shift_requant",
     "shuffle_concat",
+    "signed_thresholding",
     "stream_max_pool",
     "streaming_data_width_converter",
     "streaming_fifo",

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""FINN op SignedThresholding and its RTL backend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from qonnx.core.datatype import DataType
+
+from ....quant.grid import FLOAT32_EXACT_BITS, IntArray
+from ..base import Kernel, RtlKernel, Stream, hex_memory, pack_lanes, require_divisor
+from ..mvu import rom_cost
+from . import golden
+
+ENCODINGS = ("code", "onehot", "thermometer")
+"""Output encodings; the RTL knows them by their index."""
+
+
+class SignedThresholding(Kernel):
+    """base + steps of -1 and +1 at thresholds: inputs x, thresholds (C, n), steps (C, n), base."""
+
+    golden = staticmethod(golden.run)
+    attributes = {
+        "NumChannels": ("i", True, 0),
+        "PE": ("i", True, 0),
+        "numSteps": ("i", True, 0),
+        "numInputVectors": ("ints", True, [1]),
+        "inputDataType": ("s", True, ""),
+        "weightDataType": ("s", True, ""),
+        "baseDataType": ("s", True, ""),
+        "outputDataType": ("s", True, ""),
+        "encoding": ("s", True, "code", set(ENCODINGS)),
+    }
+
+    def input_streams(self) -> list[Stream]:
+        return [self._stream("inputDataType")]
+
+    def output_streams(self) -> list[Stream]:
+        return [self._stream("outputDataType")]
+
+    def _stream(self, datatype: str) -> Stream:
+        channels, pe = self.get_nodeattr("NumChannels"), self.get_nodeattr("PE")
+        require_divisor(self.onnx_node.name, channels, "channels", "PE", pe)
+        vectors = (int(n) for n in self.get_nodeattr("numInputVectors"))
+        return Stream(self.get_nodeattr(datatype), (*vectors, channels), pe)
+
+    def cycles(self) -> int:
+        """One word per cycle."""
+        return self.output_streams()[0].words
+
+    def verify_node(self) -> None:
+        """Check that the encoded word is exact in a float32 container.
+
+        Raises:
+            ValueError: more levels than that.
+        """
+        levels = int(self.get_output_datatype().bitwidth())
+        if self.get_nodeattr("encoding") != "code" and levels > FLOAT32_EXACT_BITS:
+            raise ValueError(
+                f"{self.onnx_node.name}: found {self.get_nodeattr('encoding')} of {levels} levels, "
+                f"expected at most {FLOAT32_EXACT_BITS}; stream codes instead"
+            )
+
+    def code_bits(self) -> int:
+        """Bits of a code: those of the output, or of 0..N where N bits are streamed."""
+        bits = int(self.get_output_datatype().bitwidth())
+        return bits if self.get_nodeattr("encoding") == "code" else bits.bit_length()
+
+    def lane_bits(self) -> int:
+        """Bits of one channel's parameters: thresholds, directions, base."""
+        threshold = int(DataType[self.get_nodeattr("weightDataType")].bitwidth())
+        return int(self.get_nodeattr("numSteps") * (threshold + 1) + self.code_bits())
+
+    def _rom(self) -> tuple[int, int]:
+        """LUTs and BRAM18 of the parameter memory."""
+        channels, pe = self.get_nodeattr("NumChannels"), self.get_nodeattr("PE")
+        return rom_cost(pe * self.lane_bits(), channels // pe)
+
+    def lut_estimation(self, fpgapart: str) -> int:
+        """Comparators, counters and decoders of the lanes, memory; see README."""
+        steps, levels = self.get_nodeattr("numSteps"), self.get_output_datatype().bitwidth()
+        compare = steps * -(-int(self.get_input_datatype().bitwidth()) // 2)
+        decode = 0 if self.get_nodeattr("encoding") == "code" else levels
+        lane = compare + 2 * steps + self.code_bits() + decode
+        return int(self.get_nodeattr("PE") * lane + self._rom()[0] + 20)
+
+    def bram_estimation(self, fpgapart: str) -> int:
+        return self._rom()[1]
+
+
+class SignedThresholding_rtl(RtlKernel, SignedThresholding):
+    """SignedThresholding with its parameters in an embedded memory."""
+
+    module = "signed_thresholding"
+    sources = (
+        "rtl/stream_register.sv",
+        "rtl/rom_stream.sv",
+        "rtl/adder_tree.sv",
+        "kernels/signed_thresholding/signed_thresholding.sv",
+    )
+
+    def rtl_parameters(self) -> dict[str, int | str]:
+        source, threshold = self.get_input_datatype(), DataType[self.get_nodeattr("weightDataType")]
+        return {
+            "Channels": self.get_nodeattr("NumChannels"),
+            "Pe": self.get_nodeattr("PE"),
+            "Steps": self.get_nodeattr("numSteps"),
+            "InBits": source.bitwidth(),
+            "InSigned": int(source.signed()),
+            "ThresholdBits": threshold.bitwidth(),
+            "ThresholdSigned": int(threshold.signed()),
+            "CodeBits": self.code_bits(),
+            "Encoding": ENCODINGS.index(self.get_nodeattr("encoding")),
+            "OutBits": self.get_output_datatype().bitwidth(),
+            "ParamFile": f"{self.onnx_node.name}_params.mem",
+        }
+
+    def memories(self, model: Any) -> dict[str, str]:
+        """The parameter image.
+
+        Raises:
+            ValueError: a constant is missing, has another shape, or lies outside its type.
+        """
+        name = self.onnx_node.name
+        channels, pe = self.get_nodeattr("NumChannels"), self.get_nodeattr("PE")
+        matrix = (channels, self.get_nodeattr("numSteps"))
+        thresholds = self._constant(model, 1, matrix, self.get_nodeattr("weightDataType"))
+        steps = self._constant(model, 2, matrix, "BIPOLAR")
+        base = self._constant(model, 3, (channels,), self.get_nodeattr("baseDataType"))
+        self._check_codes(thresholds, steps, base)
+        # A step down where x >= t is a step up where x < t, from a base one lower: the unit counts
+        # comparisons, inverted where the direction is down.
+        down = steps < 0
+        start = base - down.sum(axis=1)
+        bits = int(DataType[self.get_nodeattr("weightDataType")].bitwidth())
+        parts = (
+            (pack_lanes(thresholds, bits), matrix[1] * bits),
+            (pack_lanes(down, 1), matrix[1]),
+            (pack_lanes(start[:, None], self.code_bits()), self.code_bits()),
+        )
+        lanes = np.zeros(channels, dtype=object)
+        offset = 0
+        for values, width in parts:
+            lanes = lanes + (np.array(values, dtype=object) << offset)
+            offset += width
+        words = pack_lanes(lanes.reshape(-1, pe), offset)
+        return {f"{name}_params.mem": hex_memory(words, pe * offset)}
+
+    def _constant(self, model: Any, index: int, shape: tuple[int, ...], datatype: str) -> IntArray:
+        """Return an initializer's integers after checking shape and range."""
+        node = self.onnx_node
+        value = model.get_initializer(node.input[index])
+        if value is None or value.shape != shape:
+            found = "no initializer" if value is None else f"shape {value.shape}"
+            raise ValueError(
+                f"{node.name}: {node.input[index]} has {found}, expected an initializer of shape "
+                f"{shape}"
+            )
+        wrong = ~np.vectorize(DataType[datatype].allowed)(value)
+        if wrong.any():
+            channel = int(np.argwhere(wrong)[0][0])
+            raise ValueError(
+                f"{node.name}: {node.input[index]} of channel {channel} is {value[wrong][0]:g}, "
+                f"expected {datatype}"
+            )
+        return np.asarray(value).astype(np.int64)
+
+    def _check_codes(self, thresholds: IntArray, steps: IntArray, base: IntArray) -> None:
+        """Check that every code some input reaches is one that the output type holds."""
+        source, target = self.get_input_datatype(), self.get_output_datatype()
+        low, high = int(target.min()), int(target.max())
+        if self.get_nodeattr("encoding") != "code":
+            low, high = 0, int(target.bitwidth())
+        # Codes change at thresholds only.
+        seen = np.concatenate([thresholds.T, np.full((1, len(base)), int(source.min()))])
+        seen = seen.clip(int(source.min()), int(source.max()))
+        codes = golden.signed_thresholding(seen, thresholds, steps, base)
+        wrong = (codes < low) | (codes > high)
+        if wrong.any():
+            channel = int(np.argwhere(wrong)[0][1])
+            raise ValueError(
+                f"{self.onnx_node.name}: channel {channel} reaches code {codes[wrong][0]}, "
+                f"expected {low}..{high}; widen outputDataType {target.name}"
+            )
+
+
+OPS = (SignedThresholding, SignedThresholding_rtl)
