@@ -42,7 +42,12 @@ class XnorMvu_rtl(RtlKernel, XnorMvu):
     """XnorMvu with its weights in an embedded memory."""
 
     module = "xnor_mvu_rom"
-    sources = (*RTL_PARTS, "kernels/xnor_mvu/xnor_mvu.sv", "kernels/xnor_mvu/xnor_mvu_rom.sv")
+    sources = (
+        *RTL_PARTS,
+        "rtl/gated_popcount.sv",
+        "kernels/xnor_mvu/xnor_mvu.sv",
+        "kernels/xnor_mvu/xnor_mvu_rom.sv",
+    )
 
     def rtl_parameters(self) -> dict[str, int | str]:
         return {

@@ -27,11 +27,6 @@ module xnor_mvu #(
   output logic [Pe*AccWidth-1:0] out_data_o
 );
 
-  // Bits counted in one cycle: what fits a few levels of 6-input LUTs.
-  localparam int unsigned MaxChunk   = 32;
-  localparam int unsigned Chunks     = (Simd + MaxChunk - 1) / MaxChunk;
-  localparam int unsigned Chunk      = (Simd + Chunks - 1) / Chunks;
-  localparam int unsigned ChunkWidth = $clog2(Chunk + 1);
   localparam int unsigned CountWidth = $clog2(Simd + 1);
 
   if (Mw % Simd != 0) begin : gen_check_simd
@@ -68,56 +63,26 @@ module xnor_mvu #(
     .out_last_o(front_last)
   );
 
-  logic                            count_valid_q;
-  logic [1:0]                      tag_q; // first, last
-  logic [Pe*Chunks*ChunkWidth-1:0] chunk_count;
-
-  for (genvar p = 0; p < Pe; p++) begin : gen_pe
-    logic [Simd-1:0]         agree;
-    logic [Chunks*Chunk-1:0] padded;
-
-    assign agree  = ~(front_data ^ weight_data_i[p*Simd+:Simd]);
-    assign padded = (Chunks*Chunk)'(agree);
-    for (genvar c = 0; c < Chunks; c++) begin : gen_chunk
-      logic [ChunkWidth-1:0] count_q;
-
-      always_ff @(posedge clk_i) begin
-        if (enable && step) count_q <= ChunkWidth'($countones(padded[c*Chunk+:Chunk]));
-      end
-      assign chunk_count[(p*Chunks+c)*ChunkWidth+:ChunkWidth] = count_q;
-    end
-  end
-
-  always_ff @(posedge clk_i) begin
-    if (!rst_ni) count_valid_q <= 1'b0;
-    else if (enable) count_valid_q <= step;
-  end
-
-  always_ff @(posedge clk_i) begin
-    if (enable) tag_q <= {front_first, front_last};
-  end
-
   logic                     dot_valid, dot_first, dot_last;
   logic [Pe*CountWidth-1:0] count;
   logic [Pe*AccWidth-1:0]   dot;
 
-  adder_tree #(
+  gated_popcount #(
     .Lanes(Pe),
-    .Count(Chunks),
-    .InWidth(ChunkWidth),
-    .OutWidth(CountWidth),
-    .Signed(0),
+    .Width(Simd),
+    .Gate(2),
     .TagWidth(2)
-  ) u_tree (
+  ) u_popcount (
     .clk_i,
     .rst_ni,
     .enable_i(enable),
-    .valid_i(count_valid_q),
-    .tag_i(tag_q),
-    .data_i(chunk_count),
+    .valid_i(step),
+    .tag_i({front_first, front_last}),
+    .a_i({Pe{front_data}}),
+    .b_i(weight_data_i),
     .valid_o(dot_valid),
     .tag_o({dot_first, dot_last}),
-    .sum_o(count)
+    .count_o(count)
   );
 
   for (genvar p = 0; p < Pe; p++) begin : gen_dot
