@@ -39,6 +39,7 @@ $(VENV)/.ready: requirements.lock
 $(VENV)/.installed: $(VENV)/.ready setup.py pyproject.toml __init__.py $(wildcard hw/cpu/src/*)
 	@echo "setup: building the CPU engine and installing andpop into $(VENV)"
 	@$(PIP) install --no-build-isolation --no-deps -e .
+	@$(BIN)/python -c "from andpop.hw.synth import yosys; yosys.prepare()"
 	@touch $@
 
 demo: setup

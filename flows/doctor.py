@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Any
 
+from ..hw.synth import yosys
 from ..sim.verilator import ToolMissing, find_tool
 from .errors import EXTRAS
 
@@ -85,11 +86,19 @@ def _verilator() -> Tool:
     return Tool("verilator", "program", found, version, "simulate, FIFO sizing", install)
 
 
+def _yosys() -> Tool:
+    try:
+        version, found = yosys.version(), True
+    except ToolMissing:
+        version, found = "", False
+    return Tool("yosys", "package", found, version, "synth", "pip install 'andpop[synth]'")
+
+
 def doctor() -> list[Tool]:
     """Look for every package and program andpop can use; runs no network access."""
     checks: list[Callable[[], Tool]] = [_engine]
     checks += [lambda n=n, v=v: _package(n, *v) for n, v in PACKAGES.items()]  # type: ignore[misc]
-    checks.append(_verilator)
+    checks += [_verilator, _yosys]
     checks += [lambda n=n, v=v: _program(n, *v) for n, v in PROGRAMS.items()]  # type: ignore[misc]
     return [check() for check in checks]
 

