@@ -19,12 +19,31 @@ from .grid import EpilogueFormat
 from .quantizers import BinaryAct, Requant
 
 
-def _shift_right(v: Tensor, shift: int) -> Tensor:
+def shift_right(v: Tensor, shift: int) -> Tensor:
     """Multiply by 2**-shift; no operation at all for 0."""
     return v * 2.0**-shift if shift else v
 
 
-class _Frozen(nn.Module):
+class Mirrored(nn.Module):
+    """A module some of whose buffers are mirrored in Python values or derived tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_load_state_dict_post_hook(lambda module, _: module.refresh())
+
+    def refresh(self) -> None:
+        """Derive what ``forward`` reads after the buffers changed."""
+        raise NotImplementedError
+
+    def fill(self, **buffers: Tensor) -> None:
+        """Fill the buffers, same names and shapes as at construction."""
+        for name, value in buffers.items():
+            buffer = self.get_buffer(name)
+            buffer.copy_(value.detach().view(buffer.shape))
+        self.refresh()
+
+
+class Shifted(Mirrored):
     """A module whose ``shifts`` buffer is mirrored in Python integers."""
 
     shifts: Tensor
@@ -32,22 +51,13 @@ class _Frozen(nn.Module):
     def __init__(self, count: int) -> None:
         super().__init__()
         self.register_buffer("shifts", torch.zeros(count, dtype=torch.int64))
-        self.register_load_state_dict_post_hook(lambda module, _: module.refresh())
-
-    def refresh(self) -> None:
-        """Copy the shifts into Python integers after the buffers changed."""
-        raise NotImplementedError
 
     def set_integers(self, shifts: list[int], **buffers: Tensor) -> None:
         """Fill the buffers, same names and shapes as at construction."""
-        self.shifts.copy_(torch.tensor(shifts))
-        for name, value in buffers.items():
-            buffer = self.get_buffer(name)
-            buffer.copy_(value.detach().view(buffer.shape))
-        self.refresh()
+        self.fill(shifts=torch.tensor(shifts), **buffers)
 
 
-class IntegerEpilogue(_Frozen):
+class IntegerEpilogue(Shifted):
     """``grid.epilogue`` in exportable operations.
 
     Buffers ``m, b, zeta, slope, eta`` (C, 1, 1) and ``shifts`` = accumulator, shortcut, pre.
@@ -89,14 +99,14 @@ class IntegerEpilogue(_Frozen):
         """Return INT8 codes (N, C, H, W) of integer accumulators and INT8 shortcut codes."""
         fmt = self.format
         if fmt.acc_shift:
-            acc = self.round_acc(_shift_right(acc, fmt.acc_shift))
+            acc = self.round_acc(shift_right(acc, fmt.acc_shift))
         y = acc * self.m + self.b
         if shortcut is not None:
             y = y + shortcut * 2.0**fmt.shortcut_shift
-        u = self.round_pre(_shift_right(y, fmt.pre_shift)) - self.zeta
+        u = self.round_pre(shift_right(y, fmt.pre_shift)) - self.zeta
         negative = torch.floor(u * self.slope * 2.0**-fmt.slope_shift)
         v = torch.where(u >= 0, u, negative) + self.eta
-        out: Tensor = self.round_out(_shift_right(v, fmt.out_shift))
+        out: Tensor = self.round_out(shift_right(v, fmt.out_shift))
         return out
 
 
@@ -159,7 +169,7 @@ class IntegerFixedPointBlock(nn.Module):
         return out
 
 
-class IntegerClassifier(_Frozen):
+class IntegerClassifier(Shifted):
     """Sum over the map, rounding shift to INT8, integer linear layer.
 
     Buffers ``weight`` (classes, C), ``bias`` (classes,), ``shifts`` = fraction bits of a logit.
