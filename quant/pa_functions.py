@@ -50,10 +50,9 @@ UNIFORM_STEP = {2: 1.224, 4: 0.8430, 6: 0.6508, 8: 0.5338, 10: 0.4546, 12: 0.397
 MAX_SLOPE = 2.0
 """Largest slope of the weights' surrogate."""
 BETA_FRAC_MAX = 8
-ALPHA_FRAC_MIN = 4
-"""With beta_frac >= 0 the accumulator has at least the fraction bits of the stream."""
 ACC_FRAC_MAX = 18
-"""Fraction bits of alpha plus those of beta: the aligned shortcut stays within 2**21."""
+"""Fraction bits of alpha plus those of beta: the aligned shortcut stays within 2**21. They are at
+least those of the stream, so that the accumulator needs no left shift."""
 
 CODES = STREAM_MAX - STREAM_MIN + 1
 THRESHOLD_MIN, THRESHOLD_MAX = -STREAM_MAX - 1, -STREAM_MIN + 1
@@ -144,12 +143,12 @@ def quantise_weight(weight: Tensor, spec: PaSpec, beta_frac: int) -> PaWeights:
         spec: constants of the layer.
         beta_frac: fraction bits of the activations' levels; alpha's leave room for them.
     """
-    w = weight.detach().double()
+    w = weight.detach().double().contiguous()
     std = float(w.std(correction=0))
-    high = ACC_FRAC_MAX - beta_frac
+    low, high = max(0, STREAM_FRAC - beta_frac), ACC_FRAC_MAX - beta_frac
     if spec.levels == "linear":
         exponent = math.log2(UNIFORM_STEP[spec.m] * std) if std > 0 else -high
-        frac = min(max(-round(exponent), ALPHA_FRAC_MIN), high)
+        frac = min(max(-round(exponent), low), high)
         half = [(k + 0.5) * 2.0**-frac for k in range(spec.m // 2)]
     else:
         half = [c * std for c in ENDPOINTS[spec.m]]
@@ -162,7 +161,7 @@ def quantise_weight(weight: Tensor, spec: PaSpec, beta_frac: int) -> PaWeights:
         count = torch.bincount(flat, minlength=pieces).clamp_(min=1)
         mean = torch.bincount(flat, w.flatten(), minlength=pieces) / count
         mean[spec.m // 2] = 0.0
-        frac = fraction_bits(float(mean.abs().max()), spec.alpha_max, ALPHA_FRAC_MIN, high)
+        frac = fraction_bits(float(mean.abs().max()), spec.alpha_max, low, high)
         alpha = round_half_up(mean * 2.0**frac).clamp_(-spec.alpha_max, spec.alpha_max)
     middles = (u[1:] + u[:-1]) / 2
     # Mean length of the inner intervals; M = 2 has none and takes the distance of its endpoints.
@@ -185,7 +184,7 @@ class _PaWeight(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         (weight,) = ctx.saved_tensors
-        interval = torch.bucketize(weight.double(), ctx.quantised.middles, right=True)
+        interval = torch.bucketize(weight.double().contiguous(), ctx.quantised.middles, right=True)
         return grads[0] * ctx.quantised.slopes.to(weight.dtype)[interval], None
 
 

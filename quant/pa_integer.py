@@ -16,7 +16,6 @@ from .functions import STREAM_FRAC
 from .integer import IntegerEpilogue, Mirrored, Shifted, shift_right
 from .pa_functions import (
     ACC_FRAC_MAX,
-    ALPHA_FRAC_MIN,
     M_RANGE,
     N_RANGE,
     THRESHOLD_MAX,
@@ -141,7 +140,7 @@ def check_frozen(net: nn.Module) -> None:
         elif isinstance(module, IntegerPaActivation):
             check_thresholds(name, module.sign, module.thresholds)
         elif isinstance(module, IntegerPaBlock):
-            _range(f"{name}.shifts", module.shifts, ALPHA_FRAC_MIN, ACC_FRAC_MAX)
+            _range(f"{name}.shifts", module.shifts, STREAM_FRAC, ACC_FRAC_MAX)
 
 
 def check_codebooks(name: str, weight: Tensor, alpha: Tensor, beta: Tensor) -> None:
