@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -18,7 +19,9 @@ from andpop.hw.graph.folding import fold
 from andpop.hw.graph.loader import ModelError, load
 from andpop.hw.graph.lowering import LoweringError, clean, lower
 from andpop.hw.graph.specialise import specialise
+from andpop.hw.graph.threshold_pattern import signed_steps
 from andpop.hw.graph.verify import reference, verify
+from andpop.hw.kernels.signed_thresholding.golden import signed_thresholding
 from andpop.models.build import build
 from andpop.quant.exact import exact_eval
 from andpop.quant.export_qonnx import export
@@ -28,7 +31,7 @@ from foreign_networks import export_cnv
 from onnx import helper, numpy_helper
 from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
-from qonnx_block import block, by_output, set_constant
+from qonnx_block import block, by_output, pa_network, set_constant
 from torch import nn
 
 VARIANTS = {
@@ -292,6 +295,145 @@ def test_names_what_cannot_be_lowered(
     change: Callable[[onnx.ModelProto], None], message: str
 ) -> None:
     proto = block()
+    change(proto)
+    with pytest.raises(LoweringError, match=message) as caught:
+        lower(proto)
+    assert "\n" not in str(caught.value)
+
+
+# Piecewise (PA) blocks: level codes between signed thresholds and codebooks.
+
+
+@pytest.mark.parametrize(
+    ("m", "n", "options"),
+    [
+        (4, 5, {}),
+        (2, 1, {"stride": 2, "size": (7, 5)}),
+        (8, 7, {"kernel": 1, "stride": 2, "size": (6, 7)}),
+        (14, 15, {"kernel": 5, "stride": 2, "size": (9, 6)}),
+        (4, 3, {"merged": True}),
+        (2, 2, {"merged": True, "stride": 3, "size": (8, 10)}),
+    ],
+)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_pa_blocks_equal_qonnx(
+    m: int,
+    n: int,
+    options: dict[str, Any],
+    seed: int,
+    record_property: Callable[[str, object], None],
+) -> None:
+    proto = pa_network(seed, m, n, **options)
+    graph = lower(proto)
+    assert [x.op_type for x in graph.graph.node].count("PaMvu") == 3
+    compared = verify(proto, graph, noise=4)
+    assert compared > 7 * 1000
+    record_property("values_compared", compared)
+    codes = [x.output[0] for x in graph.graph.node if x.op_type == "SignedThresholding"]
+    pictures = pictures_for(graph, noise=20)
+    values = run(graph, pictures, "all")
+    assert all(len(np.unique(values[name])) > (n + 1) // 2 for name in codes)
+
+
+def test_pa_constants_arrive_unchanged() -> None:
+    proto = pa_network(3, 4, 5)
+    weights = numpy_helper.to_array(
+        next(t for t in proto.graph.initializer if t.name == by_name(proto, "basic_Conv").input[1])
+    )
+    levels = numpy_helper.to_array(
+        next(
+            t for t in proto.graph.initializer if t.name == by_name(proto, "basic_Gather").input[0]
+        )
+    )
+    graph = lower(proto)
+    node = next(x for x in graph.graph.node if x.name == "basic_PaMvu")
+    codes, alpha, beta = (graph.get_initializer(name) for name in node.input[1:])
+    zero = helper.get_attribute_value(next(a for a in node.attribute if a.name == "zero"))
+    np.testing.assert_array_equal(
+        alpha[codes.astype(int) + zero], weights.transpose(2, 3, 1, 0).reshape(codes.shape)
+    )
+    np.testing.assert_array_equal(beta, levels)
+    assert alpha[zero] == 0
+    assert np.all(np.diff(alpha) > 0)
+
+
+def test_any_function_of_an_integer_is_signed_steps() -> None:
+    rng = np.random.default_rng(0)
+    codes = rng.integers(-4, 5, (20, 60))
+    codes[:, 10:40] = codes[:, 10:11]
+    codes[3] = 2
+    thresholds, steps, base = signed_steps(-30, codes)
+    x = np.broadcast_to(np.arange(-30, 30)[:, None], (60, 20))
+    found = signed_thresholding(x, thresholds, steps, base)
+    np.testing.assert_array_equal(found.T, codes)
+    assert np.all(np.diff(thresholds, axis=1) >= 0)
+
+
+def by_name(proto: onnx.ModelProto, name: str) -> onnx.NodeProto:
+    return next(n for n in proto.graph.node if n.name == name)
+
+
+def replace_input(
+    node: str, port: int, change: Callable[[np.ndarray], np.ndarray]
+) -> Callable[[onnx.ModelProto], None]:
+    """Change a constant where one node reads it."""
+
+    def edit(proto: onnx.ModelProto) -> None:
+        name = by_name(proto, node).input[port]
+        tensor = next(t for t in proto.graph.initializer if t.name == name)
+        set_constant(proto, name, change(numpy_helper.to_array(tensor).copy()))
+
+    return edit
+
+
+def first_level_set(levels: np.ndarray) -> np.ndarray:
+    levels[0] = 3
+    return levels
+
+
+def pool_of_levels(proto: onnx.ModelProto) -> None:
+    conv = by_name(proto, "basic_Conv")
+    conv.CopyFrom(
+        helper.make_node(
+            "MaxPool", conv.input[:1], conv.output, name="pool_MaxPool", kernel_shape=[1, 1]
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            replace_input("basic_Gather", 0, first_level_set),
+            r"basic_Gather \(Gather\): found the levels \[3.*expected integers 0\.\.255 that begin",
+        ),
+        (
+            replace_input("basic_Gather", 0, lambda v: v[:3]),
+            r"basic_Gather \(Gather\): found the levels .* for codes of UINT3",
+        ),
+        (
+            replace_input("basic_Gather", 0, lambda v: 2 * v + 100 * (v > 0)),
+            r"basic_Gather \(Gather\): found the levels",
+        ),
+        (
+            replace_input("basic_Conv", 1, lambda v: v * np.float32(2**22)),
+            r"basic_Conv \(Conv\): its accumulator reaches -\d+\.\.\d+, expected at most 31 bits",
+        ),
+        (
+            replace_input("basic_Conv", 1, lambda v: np.arange(v.size).reshape(v.shape)),
+            r"basic_Conv \(Conv\): found 144 different weights on level codes, expected at most 15",
+        ),
+        (pool_of_levels, r"pool_MaxPool \(MaxPool\): reads the level codes basic_act"),
+        (
+            replace_input("basic_Mul", 1, lambda v: v * np.float32(1.5)),
+            r"basic_Mul \(Mul\): found the factor .*, expected a power of two",
+        ),
+    ],
+)
+def test_names_what_a_pa_block_cannot_be(
+    change: Callable[[onnx.ModelProto], None], message: str
+) -> None:
+    proto = pa_network(0)
     change(proto)
     with pytest.raises(LoweringError, match=message) as caught:
         lower(proto)

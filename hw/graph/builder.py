@@ -33,13 +33,15 @@ class Stream:
     """A tensor that streams between nodes.
 
     ``scale`` gives the value it stands for in the network it was lowered from: ``scale * code``,
-    or ``scale * (2 * code - 1)`` for BINARY.
+    or ``scale * (2 * code - 1)`` for BINARY. Where ``levels`` is not empty, code j is an index:
+    it stands for ``levels[j]``.
     """
 
     name: str
     shape: tuple[int, ...]
     datatype: str
     scale: float = 1.0
+    levels: tuple[int, ...] = ()
 
     @property
     def channels(self) -> int:
@@ -108,6 +110,11 @@ def boundaries(model: onnx.ModelProto | ModelWrapper) -> list[Boundary]:
 def smallest_signed(low: int, high: int) -> str:
     """Return the narrowest INT datatype, two bits at least, that holds ``low..high``."""
     return f"INT{max(2, (-low - 1).bit_length() + 1 if low < 0 else 2, high.bit_length() + 1)}"
+
+
+def smallest_unsigned(high: int) -> str:
+    """Return the narrowest UINT datatype that holds ``0..high``."""
+    return f"UINT{max(1, high.bit_length())}"
 
 
 class DataflowBuilder:

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recognises BN + shortcut + RPReLU + requantisation in QONNX, written in integer codes.
+"""Recognises the ends of blocks in QONNX, written in integer codes: epilogue and residual sum.
 
-The chain, backwards from its last node (see quant/export_qonnx.py)::
+BN + shortcut + RPReLU + requantisation, backwards from its last node (quant/export_qonnx.py)::
 
     acc [-> rounding Quant] -> Mul(m) -> Add(b) [-> Add(Mul(shortcut, 2**k))] -> rounding Quant = t
     t -> Sub(zeta) = u;  Where(u >= 0, u, Floor(u * slope * 2**-s)) -> Add(eta) -> rounding Quant
 
-where a rounding Quant is ``[Mul(2**-r) ->] Add(1/2) -> Quant(FLOOR, scale 1)``.
+where a rounding Quant is ``[Mul(2**-r) ->] Add(1/2) -> Quant(FLOOR, scale 1)``. A residual sum is
+``acc [-> Add(Mul(shortcut, 2**k))] -> rounding Quant``.
 """
 
 from __future__ import annotations
@@ -31,6 +32,18 @@ class Rounding:
     shift: int
     bits: int
     nodes: tuple[onnx.NodeProto, ...]
+
+
+@dataclass(frozen=True)
+class ResidualPattern:
+    """``saturate((x + (shortcut << shortcut_shift) + half) >> rounding.shift)``."""
+
+    x: str
+    shortcut: str | None
+    shortcut_shift: int
+    rounding: Rounding
+    nodes: tuple[onnx.NodeProto, ...]
+    """Every node the residual sum replaces."""
 
 
 @dataclass
@@ -91,6 +104,37 @@ def match_rounding(graph: QonnxGraph, node: onnx.NodeProto) -> Rounding:
             x = operands[0]
             nodes.append(mul)
     return Rounding(x, shift, int(bits), tuple(nodes))
+
+
+def match_residual(graph: QonnxGraph, rounding: Rounding) -> ResidualPattern:
+    """Read what a rounding Quant rounds: one tensor, or a tensor and a scaled shortcut.
+
+    Raises:
+        LoweringError: both addends are scaled, or by no power of two.
+    """
+    add = graph.producer.get(rounding.x)
+    if add is None or add.op_type != "Add" or graph.operands(add) is not None:
+        return ResidualPattern(rounding.x, None, 0, rounding, rounding.nodes)
+    nodes = [*rounding.nodes, add]
+    terms = []
+    for name in add.input:
+        node = graph.producer.get(name)
+        operands = graph.operands(node) if node is not None and node.op_type == "Mul" else None
+        if node is not None and operands is not None and operands[1].size == 1:
+            nodes.append(node)
+            terms.append((operands[0], _log2(node, float(operands[1].reshape(())))))
+        else:
+            terms.append((name, 0))
+    # Where nothing is scaled, the accumulator of a convolution comes first.
+    terms.sort(key=lambda term: (term[1], not _is_product(graph.producer.get(term[0]))))
+    (x, none), (shortcut, shift) = terms
+    if none != 0:
+        raise LoweringError(
+            add,
+            f"found addends scaled by 2**{none} and 2**{shift}, expected one as it is and one by "
+            "2**0 or more",
+        )
+    return ResidualPattern(x, shortcut, shift, rounding, tuple(nodes))
 
 
 def match_epilogue(graph: QonnxGraph, node: onnx.NodeProto, channels: int) -> EpiloguePattern:
@@ -169,12 +213,12 @@ def _terms(
         producer = graph.producer.get(base)
         rounding = None
         if producer is not None and producer.op_type == "Quant":
-            source = graph.producer.get(_try_rounding(graph, producer))
-            if source is not None and source.op_type in ("Conv", "Gemm", "MatMul"):
+            source = graph.producer.get(rounded(graph, producer))
+            if _is_product(source):
                 rounding = match_rounding(graph, producer)
                 used.extend(rounding.nodes)
                 base, producer = rounding.x, source
-        if producer is not None and producer.op_type in ("Conv", "Gemm", "MatMul"):
+        if _is_product(producer):
             accs.append((base, factor, rounding))
         elif np.all(factor == factor[0]):
             shortcuts.append((base, _log2(node, float(factor[0]))))
@@ -195,7 +239,11 @@ def _terms(
     return (*accs[0], shortcut, k)
 
 
-def _try_rounding(graph: QonnxGraph, node: onnx.NodeProto) -> str:
+def _is_product(node: onnx.NodeProto | None) -> bool:
+    return node is not None and node.op_type in ("Conv", "Gemm", "MatMul")
+
+
+def rounded(graph: QonnxGraph, node: onnx.NodeProto) -> str:
     """Return the tensor a rounding Quant rounds, or "" if it is another kind of Quant."""
     try:
         return match_rounding(graph, node).x

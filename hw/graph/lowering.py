@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import helper
 from qonnx.core.datatype import DataType
@@ -32,18 +33,26 @@ from qonnx.transformation.quant_constant_folding import FoldTransposeIntoQuantIn
 
 from ...quant.grid import accumulator_bounds, signed_bits
 from ..kernels.base import IntArray
-from .builder import DataflowBuilder, Stream, smallest_signed
-from .epilogue_pattern import match_epilogue, match_rounding
+from .builder import DataflowBuilder, Stream, smallest_signed, smallest_unsigned
+from .epilogue_pattern import (
+    EpiloguePattern,
+    match_epilogue,
+    match_residual,
+    match_rounding,
+    rounded,
+)
 from .loader import ModelError
 from .qonnx_graph import FloatArray, LoweringError, QonnxGraph, per_channel
 from .threshold_pattern import (
-    ELEMENTWISE,
+    COMPARISONS,
     MAX_BITS,
     Table,
     evaluate,
     falling_channels,
     find_chain,
     find_quantiser,
+    responses,
+    signed_steps,
     tabulate,
     thresholds,
 )
@@ -51,8 +60,12 @@ from .threshold_pattern import (
 PIXEL_MAX = 255
 """A network whose input is not declared UINT8 sees pixel / 255, as torchvision's ToTensor says."""
 QONNX_DOMAIN = "qonnx.custom_op.general"
-ARITHMETIC = (*ELEMENTWISE, "Floor", "GreaterOrEqual", "Where")
+ARITHMETIC = (*COMPARISONS, "Floor", "Where")
 """Ops that only patterns claim."""
+MAX_PIECES = 15
+"""Most different weights of a convolution on level codes, zero among them: M = 14."""
+MAX_ACCUMULATOR = 31
+"""Widest accumulator any backend takes."""
 
 
 def lower(model: onnx.ModelProto | ModelWrapper | Path | str, name: str = "andpop") -> ModelWrapper:
@@ -136,6 +149,13 @@ class _Lowering:
         self.streams: dict[str, Stream] = {}
         self.claimed: set[str] = set()
         self.passed: dict[str, LoweringError] = {}
+        self.epilogues = self._find_epilogues()
+        self.inside = {
+            node.name
+            for last, found in self.epilogues.items()
+            for node in found.nodes
+            if node.name != last
+        }
         self._publish(self.builder.picture, picture)
 
     def run(self) -> ModelWrapper:
@@ -167,8 +187,8 @@ class _Lowering:
         self.streams[reference] = stream
         self.builder.boundary(stream, reference)
 
-    def _stream(self, node: onnx.NodeProto, index: int = 0) -> Stream:
-        """Return the stream of a node's input.
+    def _stream(self, node: onnx.NodeProto, index: int = 0, levels: bool = False) -> Stream:
+        """Return the stream of a node's input; ``levels``: it may hold level codes.
 
         Raises:
             LoweringError: that tensor is no stream; names the node that makes it, if there is
@@ -176,7 +196,12 @@ class _Lowering:
         """
         name = node.input[index]
         if name in self.streams:
-            return self.streams[name]
+            found = self.streams[name]
+            if found.levels and not levels:
+                raise LoweringError(
+                    node, f"reads the level codes {found.name}, expected a convolution to do so"
+                )
+            return found
         producer = self.graph.producer.get(name)
         if producer is None:
             raise LoweringError(node, f"input {name} is a constant, expected a computed tensor")
@@ -225,14 +250,7 @@ class _Lowering:
             raise LoweringError(node, "quantises no known stream")
         source, nodes = found
         x = self.streams[source]
-        low, high = _limits(x.datatype)
-        codes = np.arange(low, high + 1, dtype=np.float32)
-        if x.name == self.builder.picture.name and x.scale != 1.0:
-            values = codes / np.float32(PIXEL_MAX)
-        elif x.datatype == "BINARY":
-            raise LoweringError(node, "quantises a 1-bit tensor again, expected an integer")
-        else:
-            values = codes * np.float32(x.scale)
+        low, values = self._values(node, x)
         table = tabulate(self.graph, nodes, x.channels, low, values)
         falls = falling_channels(table)
         if falls is None or falls.any():
@@ -243,6 +261,86 @@ class _Lowering:
             )
         self._claim(*nodes)
         self._publish(self._from_table(node, x, table), node.output[0])
+
+    def _values(self, node: onnx.NodeProto, x: Stream) -> tuple[int, npt.NDArray[np.float32]]:
+        """Return the smallest code of a stream and what the network sees for it and the next."""
+        if x.datatype == "BINARY" or x.levels:
+            raise LoweringError(
+                node, f"quantises the {x.datatype} codes {x.name} again, expected an integer"
+            )
+        low, high = _limits(x.datatype)
+        codes = np.arange(low, high + 1, dtype=np.float32)
+        if x.name == self.builder.picture.name and x.scale != 1.0:
+            return low, codes / np.float32(PIXEL_MAX)
+        return low, codes * np.float32(x.scale)
+
+    def _level_codes(self, node: onnx.NodeProto) -> None:
+        """The sum over a channel's comparisons: signed thresholds give the level code."""
+        found = find_chain(self.graph, node, self.streams, COMPARISONS)
+        count = self.graph.shape(node.input[0])[2]
+        if found is None or self.graph.attributes(node).get("keepdims", 1) != 0:
+            first = node
+            while (before := self.graph.producer.get(first.input[0])) is not None:
+                if before.op_type not in COMPARISONS:
+                    break
+                first = before
+            self._stream(first)
+            raise LoweringError(
+                node,
+                "sums over axis 2, expected x -> Unsqueeze(2) -> GreaterOrEqual(thresholds "
+                "(C, N, 1, 1)) -> Cast -> ReduceSum(axis 2, keepdims 0) on a known stream",
+            )
+        source, nodes = found
+        x = self.streams[source]
+        low, values = self._values(node, x)
+        codes = np.rint(responses(self.graph, nodes, x.channels, values)).astype(np.int64)
+        thresholds, steps, base = signed_steps(low, codes)
+        base_type = smallest_signed(int(base.min()), int(base.max()))
+        datatype = smallest_unsigned(count)
+        (y,) = self.builder.add(
+            "SignedThresholding",
+            layer_of(node),
+            [x],
+            [(x.shape, datatype)],
+            {
+                "NumChannels": x.channels,
+                "PE": 1,
+                "numSteps": thresholds.shape[1],
+                "numInputVectors": x.vectors,
+                "inputDataType": x.datatype,
+                "weightDataType": x.datatype,
+                "baseDataType": base_type,
+                "outputDataType": datatype,
+                "encoding": "code",
+            },
+            {
+                "thresholds": (thresholds, x.datatype),
+                "steps": (steps, "BIPOLAR"),
+                "base": (base, base_type),
+            },
+        )
+        self._claim(*nodes)
+        self._publish(y, node.output[0])
+
+    def _gather(self, node: onnx.NodeProto) -> None:
+        """Level codes become values: the same stream, which now knows its codebook."""
+        levels = self.graph.constant(node.input[0])
+        cast = self.graph.producer.get(node.input[1])
+        if levels is None or levels.ndim != 1 or cast is None or cast.op_type != "Cast":
+            raise LoweringError(
+                node, "expected Gather(constant levels (N+1,), Cast(level codes)) on axis 0"
+            )
+        x = self._stream(cast)
+        whole = np.array_equal(levels, np.rint(levels))
+        fits = x.datatype == smallest_unsigned(levels.size - 1)
+        if not fits or not whole or levels[0] != 0 or not 0 <= levels.min() <= levels.max() <= 255:
+            raise LoweringError(
+                node,
+                f"found the levels {levels.tolist()} for codes of {x.datatype}, expected integers "
+                "0..255 that begin with 0, one per code",
+            )
+        self._claim(cast, node)
+        self.streams[node.output[0]] = replace(x, levels=tuple(int(v) for v in levels))
 
     def _from_table(self, node: onnx.NodeProto, x: Stream, table: Table) -> Stream:
         levels, first = thresholds(table)
@@ -322,11 +420,11 @@ class _Lowering:
             },
             scale=x.scale,
         )
-        return y
+        return replace(y, levels=x.levels)
 
     def _conv(self, node: onnx.NodeProto) -> None:
         """Convolution: [padding] -> [sliding window] -> matrix-vector unit."""
-        x = self._stream(node)
+        x = self._stream(node, levels=True)
         weight, scale = self._weights(node)
         attributes = self.graph.attributes(node)
         if attributes.get("group", 1) != 1 or attributes.get("auto_pad", "NOTSET") != "NOTSET":
@@ -395,7 +493,7 @@ class _Lowering:
             },
             scale=x.scale,
         )
-        return y
+        return replace(y, levels=x.levels)
 
     def _weights(self, node: onnx.NodeProto) -> tuple[FloatArray, float]:
         """Return (integer weights, what one step stands for) of a convolution or product.
@@ -434,10 +532,12 @@ class _Lowering:
         self._claim(node)
         where, (accumulator,) = layer_of(node), node.output
         chain = find_quantiser(self.graph, accumulator)
-        if chain is None:
+        if chain is None or (
+            x.scale * scale == 1.0 and rounded(self.graph, chain[-1]) == accumulator
+        ):
             self._publish(self._mvu(node, where, x, matrix, scale, bias), accumulator)
             return
-        low, high = _limits(x.datatype) if x.datatype != "BINARY" else (-1, 1)
+        low, high = _represented(x)
         ends = accumulator_bounds(matrix, low, high, 0 if bias is None else bias)
         limit = int(np.abs(ends).max())
         step = np.float32(x.scale * scale)
@@ -469,7 +569,8 @@ class _Lowering:
         scale: float,
         bias: FloatArray | None,
     ) -> Stream:
-        """A matrix (MW, MH) times the stream: XnorMvu on 1-bit tensors, IntMvu on integers."""
+        """A matrix (MW, MH) times the stream: XnorMvu on 1-bit tensors, PaMvu on level codes,
+        IntMvu on integers."""
         mw, mh = matrix.shape
         if mw != x.channels:
             raise LoweringError(
@@ -502,9 +603,16 @@ class _Lowering:
         if bias is not None:
             offset = self._integers(node, "bias", bias)
             constants["bias"] = (offset, smallest_signed(int(offset.min()), int(offset.max())))
-        low, high = _limits(x.datatype)
-        least, most = accumulator_bounds(weights, low, high, offset)
+        least, most = accumulator_bounds(weights, *_represented(x), offset)
         acc = smallest_signed(int(least.min()), int(most.max()))
+        if int(acc.removeprefix("INT")) > MAX_ACCUMULATOR:
+            raise LoweringError(
+                node,
+                f"its accumulator reaches {int(least.min())}..{int(most.max())}, expected at most "
+                f"{MAX_ACCUMULATOR} bits; use fewer weight bits or channels",
+            )
+        if x.levels:
+            return self._pa_mvu(node, where, x, weights, acc, bias)
         attrs = {
             **common,
             "inputDataType": x.datatype,
@@ -516,6 +624,59 @@ class _Lowering:
         )
         return y
 
+    def _pa_mvu(
+        self,
+        node: onnx.NodeProto,
+        where: str,
+        x: Stream,
+        weights: IntArray,
+        acc: str,
+        bias: FloatArray | None,
+    ) -> Stream:
+        """Level codes times weight codes; the weights' codebook is the set of their values."""
+        alpha = np.unique(np.append(weights, 0))
+        if bias is not None or alpha.size > MAX_PIECES:
+            found = "a bias" if bias is not None else f"{alpha.size} different weights"
+            raise LoweringError(
+                node,
+                f"found {found} on level codes, expected at most {MAX_PIECES} different weights "
+                "and no bias",
+            )
+        zero = int(np.searchsorted(alpha, 0))
+        mw, mh = weights.shape
+        code_type = smallest_signed(-zero, alpha.size - 1 - zero)
+        alpha_type = smallest_signed(int(alpha[0]), int(alpha[-1]))
+        beta = np.array(x.levels, dtype=np.int64)
+        beta_type = smallest_unsigned(int(beta.max()))
+        (y,) = self.builder.add(
+            "PaMvu",
+            where,
+            [x],
+            [((*x.shape[:-1], mh), acc)],
+            {
+                "MW": mw,
+                "MH": mh,
+                "SIMD": 1,
+                "PE": 1,
+                "numInputVectors": x.vectors,
+                "inputDataType": x.datatype,
+                "weightDataType": code_type,
+                "zero": zero,
+                "alphaDataType": alpha_type,
+                "betaDataType": beta_type,
+                "outputDataType": acc,
+                "implementation": "auto",
+                "alphaValues": alpha.tolist(),
+                "betaValues": beta.tolist(),
+            },
+            {
+                "weights": (np.searchsorted(alpha, weights) - zero, code_type),
+                "alpha": (alpha, alpha_type),
+                "beta": (beta, beta_type),
+            },
+        )
+        return y
+
     def _integers(self, node: onnx.NodeProto, what: str, value: FloatArray) -> IntArray:
         if not np.array_equal(value, np.rint(value)):
             raise LoweringError(
@@ -523,12 +684,34 @@ class _Lowering:
             )
         return value.astype(np.int64)
 
+    def _find_epilogues(self) -> dict[str, EpiloguePattern]:
+        """Match every epilogue by its last node, before anything inside one is taken for more."""
+        found = {}
+        for node in self.graph.nodes:
+            if node.op_type != "Quant":
+                continue
+            producer = self.graph.producer.get(rounded(self.graph, node))
+            if producer is None or not (
+                producer.op_type == "Where"
+                or (producer.op_type == "Add" and self.graph.operands(producer) is not None)
+            ):
+                continue
+            channels = self.graph.shape(node.output[0])[1]
+            try:
+                found[node.name] = match_epilogue(self.graph, node, channels)
+            except LoweringError as error:
+                self.passed[node.name] = error
+        return found
+
     def _quant(self, node: onnx.NodeProto) -> None:
-        """The end of an epilogue or of a rounding shift; other Quants lie inside a pattern."""
-        if self.graph.constant(node.input[0]) is not None:
+        """The end of an epilogue or of a residual sum; other Quants lie inside a pattern."""
+        if self.graph.constant(node.input[0]) is not None or node.name in self.inside:
             return  # Weights: the convolution claims them.
+        if node.name in self.epilogues:
+            self._epilogue(node, self.epilogues[node.name])
+            return
         try:
-            rounding = match_rounding(self.graph, node)
+            found = match_residual(self.graph, match_rounding(self.graph, node))
         except LoweringError as error:
             self.passed[node.name] = error
             bits = self.graph.scalar(node.input[3])
@@ -536,47 +719,50 @@ class _Lowering:
             if narrow and find_chain(self.graph, node, self.streams) is not None:
                 self._quantise(node)
             return
-        producer = self.graph.producer.get(rounding.x)
-        x = self.streams.get(rounding.x)
-        if x is not None and producer is not None and producer.op_type == "ReduceSum":
-            if x.scale != 1.0:
-                raise LoweringError(
-                    node, f"rounds sums of the scale {x.scale}, expected integer codes"
-                )
-            self._claim(*rounding.nodes)
-            datatype = f"INT{rounding.bits}"
-            (y,) = self.builder.add(
-                "ShiftRequant",
-                layer_of(node),
-                [x],
-                [(x.shape, datatype)],
-                {
-                    "NumChannels": x.channels,
-                    "PE": 1,
-                    "numInputVectors": x.vectors,
-                    "inputDataType": x.datatype,
-                    "outputDataType": datatype,
-                    "shift": rounding.shift,
-                    "hasShortcut": 0,
-                    "shortcutShift": 0,
-                    "shortcutDataType": "",
-                },
+        if found.x not in self.streams:
+            self.passed.setdefault(
+                node.name,
+                LoweringError(
+                    node, "rounds a tensor outside of every supported pattern (epilogue, sum pool)"
+                ),
             )
-            self._publish(y, node.output[0])
-        elif producer is not None and producer.op_type in ("Where", "Add"):
-            self._epilogue(node)
-        else:
-            self.passed[node.name] = LoweringError(
-                node, "rounds a tensor outside of every supported pattern (epilogue, sum pool)"
-            )
-
-    def _epilogue(self, node: onnx.NodeProto) -> None:
-        channels = self.graph.shape(node.output[0])[1]
-        try:
-            found = match_epilogue(self.graph, node, channels)
-        except LoweringError as error:
-            self.passed[node.name] = error
             return
+        inputs = [self.streams[found.x]]
+        if found.shortcut is not None:
+            if found.shortcut not in self.streams:
+                raise LoweringError(
+                    node, f"the shortcut {found.shortcut} is no stream, expected a quantised tensor"
+                )
+            inputs.append(self.streams[found.shortcut])
+        for x in inputs:
+            if x.scale != 1.0 or x.levels or x.datatype == "BINARY" or x.shape != inputs[0].shape:
+                raise LoweringError(
+                    node,
+                    f"its input {x.name} is {x.datatype} {x.shape} of scale {x.scale}, expected "
+                    f"integer codes of shape {inputs[0].shape}",
+                )
+        self._claim(*found.nodes)
+        datatype = f"INT{found.rounding.bits}"
+        (y,) = self.builder.add(
+            "ShiftRequant",
+            layer_of(node),
+            inputs,
+            [(inputs[0].shape, datatype)],
+            {
+                "NumChannels": inputs[0].channels,
+                "PE": 1,
+                "numInputVectors": inputs[0].vectors,
+                "inputDataType": inputs[0].datatype,
+                "outputDataType": datatype,
+                "shift": found.rounding.shift,
+                "hasShortcut": len(inputs) - 1,
+                "shortcutShift": found.shortcut_shift,
+                "shortcutDataType": "".join(x.datatype for x in inputs[1:]),
+            },
+        )
+        self._publish(y, node.output[0])
+
+    def _epilogue(self, node: onnx.NodeProto, found: EpiloguePattern) -> None:
         conv = self.graph.producer[found.acc]
         acc = self.streams.get(found.acc)
         if acc is None:
@@ -746,8 +932,11 @@ class _Lowering:
             self._publish(part, name)
 
     def _reduce_sum(self, node: onnx.NodeProto) -> None:
-        x = self._stream(node)
         axes = self.graph.constant(node.input[1]) if len(node.input) > 1 else None
+        if axes is not None and axes.tolist() == [2] and len(self.graph.shape(node.input[0])) == 5:
+            self._level_codes(node)
+            return
+        x = self._stream(node)
         if axes is None or sorted(int(a) % 4 for a in axes.reshape(-1)) != [2, 3]:
             raise LoweringError(node, "sums over other axes, expected the constant axes 2 and 3")
         _, h, w, c = x.shape
@@ -770,7 +959,7 @@ class _Lowering:
         self._publish(y, node.output[0])
 
     def _gemm(self, node: onnx.NodeProto) -> None:
-        x = self._stream(node)
+        x = self._stream(node, levels=True)
         attributes = self.graph.attributes(node)
         if attributes.get("transA", 0) or {attributes.get(k, 1.0) for k in ("alpha", "beta")} != {
             1.0
@@ -789,7 +978,7 @@ class _Lowering:
         self._accumulate(node, x, matrix, scale, bias)
 
     def _mat_mul(self, node: onnx.NodeProto) -> None:
-        x = self._stream(node)
+        x = self._stream(node, levels=True)
         weight, scale = self._weights(node)
         if weight.ndim != 2:
             raise LoweringError(node, f"found weights of shape {weight.shape}, expected a matrix")
@@ -852,6 +1041,7 @@ class _Lowering:
         "Pad": _pad,
         "Conv": _conv,
         "Quant": _quant,
+        "Gather": _gather,
         "MaxPool": _max_pool,
         "AveragePool": _refuse_average,
         "GlobalAveragePool": _refuse_average,
@@ -875,6 +1065,13 @@ def layer_of(node: onnx.NodeProto) -> str:
     layer = stem if found and stem and (not rest or rest[1:].isdigit()) else node.name
     layer = re.sub(r"(_quant)?_act_quant(_export_handler)?$", "", layer)
     return re.sub(r"\W", "_", layer)
+
+
+def _represented(x: Stream) -> tuple[int, int]:
+    """Smallest and largest value the codes of a stream stand for, in steps of its scale."""
+    if x.levels:
+        return 0, max(x.levels)
+    return (-1, 1) if x.datatype == "BINARY" else _limits(x.datatype)
 
 
 def _limits(datatype: str) -> tuple[int, int]:

@@ -6,8 +6,10 @@ from __future__ import annotations
 from finn.transformation.fpgadataflow.specialize_layers import SpecializeLayers
 from onnx import helper
 from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.custom_op.registry import getCustomOp
 
 from ..kernels import register
+from ..kernels.base import Kernel
 from .qonnx_graph import LoweringError
 
 PART = "xc7z020clg400-1"
@@ -39,4 +41,8 @@ def specialise(model: ModelWrapper, part: str = PART) -> ModelWrapper:
         node.attribute.append(helper.make_attribute("exec_mode", "cppsim"))
     del model.graph.node[:]
     model.graph.node.extend(nodes)
+    for node in model.graph.node:
+        op = getCustomOp(node)
+        if isinstance(op, Kernel):
+            op.read_constants(model)
     return model

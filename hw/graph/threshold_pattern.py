@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turns a chain of elementwise nodes that ends in a quantiser into integer thresholds.
+"""Turns a chain of elementwise nodes that ends in a quantiser or a count into integer thresholds.
 
 BN + Quant of somebody else's network is a function of one integer (an accumulator, a pixel) per
 channel. It is evaluated on every value that integer can take, by qonnx itself, in the network's
@@ -26,6 +26,8 @@ from .qonnx_graph import LoweringError, QonnxGraph
 
 ELEMENTWISE = ("Add", "Sub", "Mul", "Div", "BatchNormalization", "Relu", "Clip", "Neg")
 """Ops allowed between the integer and its quantiser."""
+COMPARISONS = (*ELEMENTWISE, "Unsqueeze", "GreaterOrEqual", "Cast")
+"""Ops allowed between the integer and the sum that counts the thresholds it reaches."""
 MAX_VALUES = 1 << 17
 """Most values an integer may take to be tabulated."""
 MAX_BITS = 8
@@ -44,14 +46,17 @@ class Table:
 
 
 def find_chain(
-    graph: QonnxGraph, quantiser: onnx.NodeProto, known: Collection[str]
+    graph: QonnxGraph,
+    last: onnx.NodeProto,
+    known: Collection[str],
+    ops: Collection[str] = ELEMENTWISE,
 ) -> tuple[str, list[onnx.NodeProto]] | None:
-    """Walk back from a quantiser to a known tensor through elementwise nodes.
+    """Walk back from a quantiser or a count to a known tensor through nodes of ``ops``.
 
     Returns:
-        (that tensor, nodes in order, the quantiser last), or None if there is no such chain.
+        (that tensor, nodes in order, ``last`` last), or None if there is no such chain.
     """
-    nodes = [quantiser]
+    nodes = [last]
     while True:
         computed = [n for n in nodes[0].input if n and graph.constant(n) is None]
         if len(computed) != 1:
@@ -59,7 +64,7 @@ def find_chain(
         if computed[0] in known:
             return computed[0], nodes
         producer = graph.producer.get(computed[0])
-        if producer is None or producer.op_type not in ELEMENTWISE:
+        if producer is None or producer.op_type not in ops:
             return None
         nodes.insert(0, producer)
 
@@ -110,19 +115,7 @@ def tabulate(
         LoweringError: too many values, or the quantiser is not one of the supported kinds.
     """
     quantiser = nodes[-1]
-    if values.size > MAX_VALUES:
-        raise LoweringError(
-            quantiser,
-            f"quantises an integer of {values.size} values, expected at most {MAX_VALUES}",
-        )
-    source = next(n for n in nodes[0].input if n and graph.constant(n) is None)
-    ndim = len(graph.shape(source))
-    if ndim == 4:
-        feed = np.broadcast_to(values[None, None, :, None], (1, channels, values.size, 1))
-    else:
-        feed = np.broadcast_to(values[:, None], (values.size, channels))
-    out = evaluate(graph, nodes, {source: feed})[quantiser.output[0]]
-    table = out.reshape(channels, -1) if ndim == 4 else out.T
+    table = responses(graph, nodes, channels, values)
     step = graph.scalar(quantiser.input[1])
     if step is None or step <= 0:
         raise LoweringError(quantiser, "found no single scale above 0, expected a per-tensor scale")
@@ -138,6 +131,57 @@ def tabulate(
     signed = graph.attributes(quantiser).get("signed", 1)
     codes = np.rint(table.astype(np.float64) / step).astype(np.int64)
     return Table(low, codes, f"{'INT' if signed else 'UINT'}{int(bits)}", step)
+
+
+def responses(
+    graph: QonnxGraph,
+    nodes: list[onnx.NodeProto],
+    channels: int,
+    values: npt.NDArray[np.float32],
+) -> npt.NDArray[np.float32]:
+    """Return (C, V): a chain's output for each of V ``values`` of its source, per channel.
+
+    Raises:
+        LoweringError: too many values.
+    """
+    if values.size > MAX_VALUES:
+        raise LoweringError(
+            nodes[-1],
+            f"is a function of an integer of {values.size} values, expected at most {MAX_VALUES}",
+        )
+    source = next(n for n in nodes[0].input if n and graph.constant(n) is None)
+    ndim = len(graph.shape(source))
+    if ndim == 4:
+        feed = np.broadcast_to(values[None, None, :, None], (1, channels, values.size, 1))
+    else:
+        feed = np.broadcast_to(values[:, None], (values.size, channels))
+    out = evaluate(graph, nodes, {source: feed})[nodes[-1].output[0]]
+    return out.reshape(channels, -1) if ndim == 4 else out.T
+
+
+def signed_steps(low: int, codes: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+    """Write any function of one integer as signed steps at thresholds, per channel.
+
+    Args:
+        low: the integer that ``codes[:, 0]`` belongs to; the next ones follow.
+        codes: (C, V) the function's values.
+
+    Returns:
+        thresholds (C, n) and steps (C, n) of -1 and +1 with
+        ``codes = base + sum of steps where x >= threshold``, and base (C,). A channel with fewer
+        than n steps has the others at ``low``, always reached and taken back in its base.
+    """
+    jumps = np.diff(codes, axis=1)
+    count = np.abs(jumps).sum(axis=1)
+    n = max(1, int(count.max()))
+    thresholds = np.full((len(codes), n), low, dtype=np.int64)
+    steps = np.ones((len(codes), n), dtype=np.int64)
+    for row, jump in enumerate(jumps):
+        (at,) = np.nonzero(jump)
+        unit = np.repeat(at, np.abs(jump[at]))
+        thresholds[row, n - unit.size :] = low + 1 + unit
+        steps[row, n - unit.size :] = np.sign(jump[unit])
+    return thresholds, steps, codes[:, 0] - (n - count)
 
 
 def falling_channels(table: Table) -> npt.NDArray[np.bool_] | None:
