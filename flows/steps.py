@@ -280,6 +280,10 @@ def _report(context: Context) -> None:
             "slowest": {"name": worst, "cycles": cycles[worst]},
             "fps": clock * 1e6 / sizing["interval"],
         },
+        "implementations": [
+            {"name": name, "implementation": chosen, "luts": luts}
+            for name, (chosen, luts) in folding.implementations(model).items()
+        ],
         "sizing": sizing,
         "fifos": [{"name": name, **values} for name, values in fifos.items()],
         "versions": _versions(),

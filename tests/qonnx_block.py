@@ -107,6 +107,7 @@ def pa_network(
     kernel: int = 3,
     stride: int = 1,
     merged: bool = False,
+    linear: bool = False,
 ) -> onnx.ModelProto:
     """Two residual blocks of piecewise activations and weights, one of them strided.
 
@@ -121,6 +122,7 @@ def pa_network(
         kernel: odd kernel of the blocks.
         stride: of the second block.
         merged: give two weight pieces the same value, and one the value of the zero piece.
+        linear: every code is its own level.
     """
     rng = np.random.default_rng(seed)
     net = _Network()
@@ -140,6 +142,8 @@ def pa_network(
         alpha = np.concatenate([-alpha[::-1], [0], rng.permutation(alpha)])
         if merged:
             alpha[-1], alpha[0] = alpha[-2], 0
+        if linear:
+            alpha, beta = np.arange(-m // 2, m // 2 + 1), np.arange(n + 1)
         weights = rng.choice(alpha, (outputs, channels, k, k))
         signed = net.node("Mul", [x, net.constant(sign)], name=f"{name}_act")
         wide = net.node("Unsqueeze", [signed, net.constant([2], np.int64)], name=f"{name}_act")
@@ -155,7 +159,8 @@ def pa_network(
         acc = net.node(
             "Conv", [values, net.constant(weights)], name=name, pads=[k // 2] * 4, strides=[s, s]
         )
-        return acc, max(4, int(outputs * k * k * 3000).bit_length() - 7)
+        largest = channels * k * k * int(np.abs(alpha).max()) * int(beta.max())
+        return acc, max(0, largest.bit_length() - 9)
 
     acc, shift = conv("basic", x, channels, kernel, 1)
     x = net.requantise("basic", acc, shift, x)
@@ -195,10 +200,12 @@ class _Network:
     def requantise(self, name: str, acc: str, shift: int, shortcut: str | None = None) -> str:
         """Rounding shift to 8 bits, with the shortcut on the accumulator's grid."""
         if shortcut is not None:
-            scaled = self.node("Mul", [shortcut, self.constant(2.0**shift)], name)
-            acc = self.node("Add", [acc, scaled], name)
-        scaled = self.node("Mul", [acc, self.constant(2.0**-shift)], name)
-        half = self.node("Add", [scaled, self.constant(0.5)], name)
+            if shift:
+                shortcut = self.node("Mul", [shortcut, self.constant(2.0**shift)], name)
+            acc = self.node("Add", [acc, shortcut], name)
+        if shift:
+            acc = self.node("Mul", [acc, self.constant(2.0**-shift)], name)
+        half = self.node("Add", [acc, self.constant(0.5)], name)
         constants = [self.constant(v) for v in (1, 0, 8)]
         return self.node(
             "Quant", [half, *constants], name, signed=1, narrow=0, rounding_mode="FLOOR"

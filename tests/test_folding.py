@@ -16,6 +16,7 @@ from andpop.hw.graph.folding import (
     divisors,
     fold,
     folding_of,
+    implementations,
     read_folding,
     write_folding,
 )
@@ -23,7 +24,7 @@ from andpop.hw.graph.lowering import lower
 from andpop.hw.graph.specialise import specialise
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
-from qonnx_block import block
+from qonnx_block import block, pa_network
 
 
 @pytest.fixture
@@ -170,6 +171,38 @@ def test_names_an_impossible_folding(
     assert message in text
     assert f"(folding: {name}." in text
     assert "\n" not in text
+
+
+@pytest.fixture(params=["free", "linear"])
+def piecewise(request: pytest.FixtureRequest) -> ModelWrapper:
+    return specialise(lower(pa_network(0, linear=request.param == "linear")))
+
+
+def test_piecewise_units_fold_and_keep_their_implementation(
+    piecewise: ModelWrapper, tmp_path: Path
+) -> None:
+    fold(piecewise, 300)
+    assert max(cycles(piecewise).values()) <= 300
+    units = implementations(piecewise)
+    assert set(units) == {"basic_PaMvu", "short_PaMvu", "down_PaMvu"}
+    for name, (chosen, luts) in units.items():
+        assert luts[chosen] == min(luts.values())
+        assert folding_of(piecewise)[name]["implementation"] == "auto"
+    path = tmp_path / "folding.json"
+    folding = folding_of(piecewise)
+    folding["basic_PaMvu"]["implementation"] = "literal"
+    path.write_text(json.dumps(folding), encoding="utf-8")
+    fold(piecewise, read_folding(path))
+    assert folding_of(piecewise) == folding
+    assert implementations(piecewise)["basic_PaMvu"][0] == "literal"
+
+
+def test_names_an_impossible_implementation() -> None:
+    model = specialise(lower(pa_network(0)))
+    with pytest.raises(FoldingError, match="basic_PaMvu: found implementation='fast', expected"):
+        fold(model, {"basic_PaMvu": {"implementation": "fast"}})
+    with pytest.raises(ValueError, match="basic_PaMvu: found implementation planes with levels"):
+        fold(model, {"basic_PaMvu": {"implementation": "planes"}})
 
 
 def test_names_an_unknown_node(model: ModelWrapper) -> None:

@@ -313,6 +313,8 @@ def test_names_what_cannot_be_lowered(
         (14, 15, {"kernel": 5, "stride": 2, "size": (9, 6)}),
         (4, 3, {"merged": True}),
         (2, 2, {"merged": True, "stride": 3, "size": (8, 10)}),
+        (4, 3, {"linear": True}),
+        (2, 1, {"linear": True, "kernel": 1}),
     ],
 )
 @pytest.mark.parametrize("seed", [1, 2])
@@ -348,13 +350,24 @@ def test_pa_constants_arrive_unchanged() -> None:
     graph = lower(proto)
     node = next(x for x in graph.graph.node if x.name == "basic_PaMvu")
     codes, alpha, beta = (graph.get_initializer(name) for name in node.input[1:])
-    zero = helper.get_attribute_value(next(a for a in node.attribute if a.name == "zero"))
+    zero = helper.get_node_attr_value(node, "zero")
     np.testing.assert_array_equal(
         alpha[codes.astype(int) + zero], weights.transpose(2, 3, 1, 0).reshape(codes.shape)
     )
+    attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    assert (attributes["alphaValues"], attributes["betaValues"]) == (alpha.tolist(), beta.tolist())
     np.testing.assert_array_equal(beta, levels)
     assert alpha[zero] == 0
     assert np.all(np.diff(alpha) > 0)
+
+
+def test_uniform_levels_with_a_gap_stay_their_own_codes() -> None:
+    proto = pa_network(0, 4, 3, linear=True)
+    replace_input("basic_Conv", 1, lambda v: np.where(v == -1, 2, v))(proto)
+    graph = lower(proto)
+    node = next(x for x in graph.graph.node if x.name == "basic_PaMvu")
+    assert helper.get_node_attr_value(node, "alphaValues") == [-2, -1, 0, 1, 2]
+    assert verify(proto, graph) > 1000
 
 
 def test_any_function_of_an_integer_is_signed_steps() -> None:

@@ -36,6 +36,9 @@ def report() -> dict[str, Any]:
             "slowest": {"name": "node_59", "cycles": 900},
             "fps": 111111.1,
         },
+        "implementations": [
+            {"name": "pa_1", "implementation": "coded", "luts": {"literal": 4321, "coded": 1234}}
+        ],
         "fifos": [
             {"name": f"fifo_{i}", "width": 8, "depth": 2 + i, "peak": 1 + i, "bits": 16 + 8 * i}
             for i in range(30)

@@ -29,6 +29,8 @@ PART = "xc7z020clg400-1"
 """Part for which the ops estimate their LUTs, to compare foldings of equal speed."""
 STYLES = ("ram_style", "depth_trigger_bram", "depth_trigger_uram", "deep_pipeline")
 """Attributes a folding file may set beside the folding itself: where memories go."""
+IMPLEMENTATION = "implementation"
+"""Attribute by which an op with several implementations is told which one to use."""
 
 
 class FoldingError(ValueError):
@@ -43,6 +45,8 @@ class _Foldable:
     limits: Mapping[str, int]
     windows: bool
     """Has ``parallel_window``."""
+    options: Mapping[str, frozenset[str]]
+    """Attributes beside the lanes that name a way to compute, and what they may be."""
 
     @property
     def name(self) -> str:
@@ -107,7 +111,15 @@ def fold(model: ModelWrapper, target: int | Mapping[str, Mapping[str, Any]]) -> 
 
 def folding_of(model: ModelWrapper) -> Folding:
     """Return the folding of a specialised graph, as `fold` takes it."""
-    return {f.name: f.values() for f in _foldables(model)}
+    return {
+        f.name: {**f.values(), **{a: f.op.get_nodeattr(a) for a in f.options}}
+        for f in _foldables(model)
+    }
+
+
+def implementations(model: ModelWrapper) -> dict[str, tuple[str, dict[str, int]]]:
+    """Return the ops that have a choice: node name -> (implementation in use, LUTs of each)."""
+    return {f.name: (f.op.resolved(), f.op.costs()) for f in _foldables(model) if f.options}
 
 
 def write_folding(model: ModelWrapper, path: Path) -> None:
@@ -161,7 +173,10 @@ def _foldable(op: HWCustomOp, constants: set[str]) -> _Foldable:
             f"{node.name}: op {node.op_type} has no attribute SIMD or PE, expected an op of "
             "docs/03_reference/dataflow.md"
         )
-    return _Foldable(op, limits, "parallel_window" in known)
+    options = (
+        {IMPLEMENTATION: frozenset(known[IMPLEMENTATION][3])} if IMPLEMENTATION in known else {}
+    )
+    return _Foldable(op, limits, "parallel_window" in known, options)
 
 
 def _fold_to_target(model: ModelWrapper, target: int) -> None:
@@ -264,6 +279,8 @@ def _apply_folding(model: ModelWrapper, folding: Mapping[str, Mapping[str, Any]]
             _check_value(foldable, attribute, value)
         for attribute, value in values.items():
             foldable.op.set_nodeattr(attribute, value)
+        if foldable.options:
+            foldable.op.resolved()
         set_now = foldable.values()
         if set_now.get("parallel_window") and set_now["SIMD"] != foldable.limits["SIMD"]:
             raise FoldingError(
@@ -305,8 +322,14 @@ def _check_value(foldable: _Foldable, attribute: str, value: Any) -> None:
             raise FoldingError(
                 f"{foldable.name}: found parallel_window={value!r}, expected 0 or 1 {where}"
             )
+    elif attribute in foldable.options:
+        if value not in foldable.options[attribute]:
+            raise FoldingError(
+                f"{foldable.name}: found {attribute}={value!r}, expected one of "
+                f"{', '.join(sorted(foldable.options[attribute]))} {where}"
+            )
     elif attribute not in STYLES or attribute not in foldable.op.get_nodeattr_types():
-        allowed = list(foldable.values())
+        allowed = [*foldable.values(), *foldable.options]
         raise FoldingError(
             f"{foldable.name}: found attribute {attribute}, expected {' or '.join(allowed)}; "
             f"FIFO depths belong into fifo.json {where}"

@@ -642,9 +642,13 @@ class _Lowering:
                 f"found {found} on level codes, expected at most {MAX_PIECES} different weights "
                 "and no bias",
             )
+        every = np.arange(alpha[0], alpha[-1] + 1)
+        if _code_type(every) == _code_type(alpha):
+            # Uniform levels with a gap nobody uses stay their own codes.
+            alpha = every
         zero = int(np.searchsorted(alpha, 0))
         mw, mh = weights.shape
-        code_type = smallest_signed(-zero, alpha.size - 1 - zero)
+        code_type = _code_type(alpha)
         alpha_type = smallest_signed(int(alpha[0]), int(alpha[-1]))
         beta = np.array(x.levels, dtype=np.int64)
         beta_type = smallest_unsigned(int(beta.max()))
@@ -1065,6 +1069,12 @@ def layer_of(node: onnx.NodeProto) -> str:
     layer = stem if found and stem and (not rest or rest[1:].isdigit()) else node.name
     layer = re.sub(r"(_quant)?_act_quant(_export_handler)?$", "", layer)
     return re.sub(r"\W", "_", layer)
+
+
+def _code_type(alpha: IntArray) -> str:
+    """Datatype of the signed codes of a codebook, ascending and with 0, which is code 0."""
+    zero = int(np.searchsorted(alpha, 0))
+    return smallest_signed(-zero, alpha.size - 1 - zero)
 
 
 def _represented(x: Stream) -> tuple[int, int]:
