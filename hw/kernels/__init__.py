@@ -14,6 +14,7 @@ KERNELS: tuple[str, ...] = (
     "global_acc_pool",
     "int_mvu",
     "label_select",
+    "pa_mvu",
     "shift_requant",
     "shuffle_concat",
     "signed_thresholding",

@@ -62,6 +62,14 @@ class Stream:
         return int(self.dtype.bitwidth()) * self.lanes
 
 
+@dataclass(frozen=True)
+class Bits:
+    """A Verilog parameter that is a bit vector of a width of its own."""
+
+    value: int
+    width: int
+
+
 def node_attributes(node: onnx.NodeProto) -> dict[str, Any]:
     """Return a node's ONNX attributes as plain Python values (str, int, float, list)."""
     out: dict[str, Any] = {}
@@ -146,6 +154,9 @@ class Kernel(HWCustomOp):
         for name, stream in zip(self.onnx_node.output, self.output_streams(), strict=True):
             model.set_tensor_datatype(name, stream.dtype)
 
+    def read_constants(self, model: Any) -> None:
+        """Copy into attributes what the op must know of its initializers without the model."""
+
     def verify_node(self) -> None:
         """Nothing beyond what the streams state."""
 
@@ -186,7 +197,7 @@ class RtlKernel(RTLBackend):
     out_ports: tuple[str, ...] = ("out",)
 
     @abstractmethod
-    def rtl_parameters(self) -> dict[str, int | str]:
+    def rtl_parameters(self) -> Mapping[str, int | str | Bits]:
         """Parameters of the core; strings are quoted."""
 
     def memories(self, model: Any) -> dict[str, str]:
@@ -309,8 +320,10 @@ class RtlKernel(RTLBackend):
         ]
 
 
-def _literal(value: int | str) -> str:
+def _literal(value: int | str | Bits) -> str:
     """Verilog text of a parameter value; integers beyond 31 bits become whole 32-bit chunks."""
+    if isinstance(value, Bits):
+        return f"{value.width}'h{value.value:x}"
     if isinstance(value, str):
         return f'"{value}"'
     if -(1 << 31) <= value < 1 << 31:

@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from qonnx.core.datatype import BaseDataType
+from qonnx.core.datatype import BaseDataType, DataType
 
 from ...quant.grid import IntArray
 from .base import Kernel, Stream, hex_memory, pack_lanes, require_divisor
+
+MAX_ACCUMULATOR_BITS = 31
+"""Widest accumulator that every backend has."""
 
 RTL_PARTS: tuple[str, ...] = (
     "rtl/stream_register.sv",
@@ -20,6 +23,7 @@ RTL_PARTS: tuple[str, ...] = (
     "rtl/adder_tree.sv",
     "rtl/mvu_front.sv",
     "rtl/mvu_back.sv",
+    "rtl/mvu_frame.sv",
 )
 """Shared SystemVerilog of every matrix-vector unit."""
 
@@ -43,6 +47,11 @@ def weight_words(weights: npt.ArrayLike, pe: int, simd: int, bits: int) -> list[
     return pack_lanes(folded.reshape(-1, pe * simd), bits)
 
 
+def signed_width(low: int, high: int) -> int:
+    """Return the bits of the two's complement type, at least 2, that holds ``low..high``."""
+    return max(2, (-low - 1).bit_length() + 1, high.bit_length() + 1)
+
+
 class Mvu(Kernel):
     """A matrix-vector op: x (.., MW) times a stationary matrix (MW, MH)."""
 
@@ -58,6 +67,46 @@ class Mvu(Kernel):
     @abstractmethod
     def input_type(self) -> str:
         """QONNX name of the input's datatype."""
+
+    @abstractmethod
+    def bounds(self, model: Any, datatype_only: bool = False) -> tuple[int, int]:
+        """Return the worst-case output of any input, for these weights or for any weights."""
+
+    def minimize_accumulator_width(self, model: Any, datatype_only: bool = False) -> BaseDataType:
+        """Set outputDataType to the smallest signed type that holds every possible output.
+
+        Raises:
+            ValueError: that type is wider than an accumulator can be.
+        """
+        low, high = self.bounds(model, datatype_only)
+        bits = signed_width(low, high)
+        if bits > MAX_ACCUMULATOR_BITS:
+            raise ValueError(
+                f"{self.onnx_node.name}: the accumulator reaches {low}..{high} and needs {bits} "
+                f"bits, expected at most {MAX_ACCUMULATOR_BITS}; use fewer bits for the weights "
+                "or for the inputs"
+            )
+        self.set_nodeattr("outputDataType", f"INT{bits}")
+        return DataType[f"INT{bits}"]
+
+    def check_outputs(self, model: Any) -> None:
+        """Refuse an outputDataType that the outputs do not fit, or that no accumulator has.
+
+        Raises:
+            ValueError: see above.
+        """
+        name, acc = self.onnx_node.name, self.get_output_datatype()
+        low, high = self.bounds(model)
+        if low < acc.min() or high > acc.max():
+            raise ValueError(
+                f"{name}: outputs reach {low}..{high}, outputDataType {acc.name} holds "
+                f"{int(acc.min())}..{int(acc.max())}; run MinimizeAccumulatorWidth"
+            )
+        if acc.bitwidth() > MAX_ACCUMULATOR_BITS:
+            raise ValueError(
+                f"{name}: found outputDataType {acc.name}, expected at most "
+                f"{MAX_ACCUMULATOR_BITS} bits; run MinimizeAccumulatorWidth"
+            )
 
     def input_streams(self) -> list[Stream]:
         mw, simd = self.get_nodeattr("MW"), self.get_nodeattr("SIMD")

@@ -57,13 +57,6 @@ class IntMvu(Mvu):
         self.set_nodeattr("inputDataType", datatype.name)
         super().infer_node_datatype(model)
 
-    def minimize_accumulator_width(self, model: Any, datatype_only: bool = False) -> BaseDataType:
-        """Set outputDataType to the smallest signed type that holds every possible output."""
-        low, high = self.bounds(model, datatype_only)
-        datatype = DataType[f"INT{max(2, (-low - 1).bit_length() + 1, high.bit_length() + 1)}"]
-        self.set_nodeattr("outputDataType", datatype.name)
-        return datatype
-
     def lut_estimation(self, fpgapart: str) -> int:
         """Adders, accumulators, small multipliers, memories; see README."""
         pe, simd = self.get_nodeattr("PE"), self.get_nodeattr("SIMD")
@@ -125,17 +118,11 @@ class IntMvu_rtl(RtlKernel, IntMvu):
         Raises:
             ValueError: weights outside weightDataType, or outputs that outputDataType cannot hold.
         """
+        self.check_outputs(model)
         name = self.onnx_node.name
-        acc = self.get_output_datatype()
-        worst = self.bounds(model)
-        if worst[0] < acc.min() or worst[1] > acc.max():
-            raise ValueError(
-                f"{name}: outputs reach {worst[0]}..{worst[1]}, outputDataType {acc.name} holds "
-                f"{int(acc.min())}..{int(acc.max())}; run MinimizeAccumulatorWidth"
-            )
         files = {f"{name}_weights.mem": self.weight_memory(model, self.weight_type())}
         if self.has_bias():
-            pe, acc_bits = self.get_nodeattr("PE"), acc.bitwidth()
+            pe, acc_bits = self.get_nodeattr("PE"), self.get_output_datatype().bitwidth()
             words = pack_lanes(self.bias(model).reshape(-1, pe), acc_bits)
             files[f"{name}_bias.mem"] = hex_memory(words, pe * acc_bits)
         return files

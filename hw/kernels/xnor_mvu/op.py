@@ -5,9 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from qonnx.core.datatype import BaseDataType, DataType
+from qonnx.core.datatype import DataType
 
-from ....quant.grid import signed_bits
 from ..base import RtlKernel
 from ..mvu import RTL_PARTS, Mvu, rom_cost
 from . import golden
@@ -21,11 +20,9 @@ class XnorMvu(Mvu):
     def input_type(self) -> str:
         return "BINARY"
 
-    def minimize_accumulator_width(self, model: Any, datatype_only: bool = False) -> BaseDataType:
-        """Set outputDataType to the smallest type that holds -MW..MW."""
-        datatype = DataType[f"INT{signed_bits(self.get_nodeattr('MW'))}"]
-        self.set_nodeattr("outputDataType", datatype.name)
-        return datatype
+    def bounds(self, model: Any, datatype_only: bool = False) -> tuple[int, int]:
+        """All inputs disagree with their weights, or all agree."""
+        return -self.get_nodeattr("MW"), self.get_nodeattr("MW")
 
     def lut_estimation(self, fpgapart: str) -> int:
         """2.1 LUTs per XNOR and count, one per accumulator bit, memories; see README."""

@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""FINN op PaMvu and its RTL backend."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from qonnx.core.datatype import BaseDataType, DataType
+
+from ....quant.grid import IntArray, accumulator_bounds
+from ..base import Bits, RtlKernel, pack_lanes
+from ..mvu import RTL_PARTS, Mvu, rom_cost, signed_width
+from . import golden
+
+IMPLEMENTATIONS: tuple[str, ...] = ("literal", "coded", "planes")
+"""The ways to compute a dot product of codes, numbered as the RTL numbers them."""
+LEVEL_BITS = 16
+"""Bits of a level in the RTL's codebooks."""
+
+
+def signed_digits(value: int) -> int:
+    """Return how many digits -1 and +1 the non-adjacent form of ``value`` has: the terms that a
+    multiplication by it adds."""
+    return (value ^ 3 * value).bit_count()
+
+
+class PaMvu(Mvu):
+    """Dot products of level codes: inputs x (.., MW), W (MW, MH), alpha (M+1,), beta (N+1,).
+
+    ``alphaValues`` and ``betaValues`` repeat the codebooks, because FINN asks for estimates without
+    the model; `read_constants` fills them in.
+    """
+
+    golden = staticmethod(golden.run)
+    attributes = {
+        **Mvu.attributes,
+        "inputDataType": ("s", True, ""),
+        "weightDataType": ("s", True, ""),
+        "zero": ("i", True, 0),
+        "alphaDataType": ("s", True, ""),
+        "betaDataType": ("s", True, ""),
+        "implementation": ("s", True, "auto", {"auto", *IMPLEMENTATIONS}),
+        "alphaValues": ("ints", False, []),
+        "betaValues": ("ints", False, []),
+    }
+
+    def input_type(self) -> str:
+        return str(self.get_nodeattr("inputDataType"))
+
+    def weight_type(self) -> BaseDataType:
+        """Datatype of the weight codes, two's complement."""
+        return DataType[self.get_nodeattr("weightDataType")]
+
+    def infer_node_datatype(self, model: Any) -> None:
+        """Follow the input's datatype, then state the output's."""
+        datatype = model.get_tensor_datatype(self.onnx_node.input[0])
+        self.set_nodeattr("inputDataType", datatype.name)
+        self.read_constants(model)
+        super().infer_node_datatype(model)
+
+    def read_constants(self, model: Any) -> None:
+        """Copy the codebooks into the attributes.
+
+        Raises:
+            ValueError: a codebook that the codes or the declared datatypes do not fit.
+        """
+        name, zero = self.onnx_node.name, self.get_nodeattr("zero")
+        for index, label, codes, at_zero in (
+            (2, "alpha", self.weight_type(), zero),
+            (3, "beta", self.get_input_datatype(), 0),
+        ):
+            values = self.initializer(model, index).reshape(-1)
+            datatype = DataType[self.get_nodeattr(f"{label}DataType")]
+            if not datatype.min() <= values.min() <= values.max() <= datatype.max():
+                raise ValueError(
+                    f"{name}: found {label} {values.min()}..{values.max()}, expected "
+                    f"{int(datatype.min())}..{int(datatype.max())} as declared by {datatype.name}"
+                )
+            if not 0 <= at_zero < len(values) or values[at_zero] != 0:
+                raise ValueError(
+                    f"{name}: found {label} {values.tolist()}, expected 0 at index {at_zero}, "
+                    "which borders and the zero piece stand for"
+                )
+            low, high = -at_zero, len(values) - 1 - at_zero
+            if low < codes.min() or high > codes.max():
+                raise ValueError(
+                    f"{name}: {label} has the codes {low}..{high}, expected "
+                    f"{int(codes.min())}..{int(codes.max())} as declared by {codes.name}"
+                )
+            self.set_nodeattr(f"{label}Values", [int(v) for v in values])
+
+    def codebooks(self) -> tuple[IntArray, IntArray]:
+        """The levels alpha (M+1,) and beta (N+1,).
+
+        Raises:
+            ValueError: `read_constants` has not seen the model yet.
+        """
+        alpha, beta = (
+            np.array(self.get_nodeattr(f"{label}Values"), dtype=np.int64)
+            for label in ("alpha", "beta")
+        )
+        if not alpha.size or not beta.size:
+            raise ValueError(
+                f"{self.onnx_node.name}: found no codebooks in its attributes, expected those of "
+                "the initializers; specialise the graph or run InferDataTypes first"
+            )
+        return alpha, beta
+
+    def weight_codes(self, model: Any) -> IntArray:
+        """The weight codes (MW, MH).
+
+        Raises:
+            ValueError: a code that alpha has no level for.
+        """
+        weights = self.initializer(model, 1)
+        low = -self.get_nodeattr("zero")
+        high = low + self.codebooks()[0].size - 1
+        if not low <= weights.min() <= weights.max() <= high:
+            raise ValueError(
+                f"{self.onnx_node.name}: found weight codes {weights.min()}..{weights.max()}, "
+                f"expected {low}..{high}, the codes alpha has levels for"
+            )
+        return weights
+
+    def bounds(self, model: Any, datatype_only: bool = False) -> tuple[int, int]:
+        self.read_constants(model)
+        alpha, beta = self.codebooks()
+        if datatype_only:
+            shape = (self.get_nodeattr("MW"), self.get_nodeattr("MH"))
+            weights = [np.full(shape, a) for a in (alpha.min(), alpha.max())]
+        else:
+            weights = [alpha[self.weight_codes(model) + self.get_nodeattr("zero")]]
+        pairs = [accumulator_bounds(w, int(beta.min()), int(beta.max())) for w in weights]
+        return min(int(p[0].min()) for p in pairs), max(int(p[1].max()) for p in pairs)
+
+    def product_bits(self) -> int:
+        """Bits of a product of two levels, two's complement."""
+        products = np.outer(*self.codebooks())
+        return signed_width(int(products.min()), int(products.max()))
+
+    def is_linear(self) -> bool:
+        """Whether every code is its own level."""
+        alpha, beta = self.codebooks()
+        codes = np.arange(alpha.size) - self.get_nodeattr("zero")
+        return np.array_equal(alpha, codes) and np.array_equal(beta, np.arange(beta.size))
+
+    def costs(self) -> dict[str, int]:
+        """Estimated LUTs of the node with each implementation that can compute it; see README."""
+        pe, simd = self.get_nodeattr("PE"), self.get_nodeattr("SIMD")
+        alpha, beta = self.codebooks()
+        x_bits, w_bits = self.get_input_datatype().bitwidth(), self.weight_type().bitwidth()
+        product, count = self.product_bits(), int(simd).bit_length()
+        m, n = alpha.size - 1, beta.size - 1
+        address = x_bits + w_bits
+        # A LUT holds two tables of five address bits, one of six, half a one of seven.
+        table = 2.0 ** max(-1, address - 6)
+        digits = sum(signed_digits(int(v)) for v in np.outer(alpha, beta).flat if v)
+        levels = np.count_nonzero(alpha) * np.count_nonzero(beta)
+        dots = {
+            "literal": (pe * simd * m + simd * n) * 2.0 ** max(-1, max(x_bits, w_bits) - 6)
+            + pe * 0.8 * levels * simd
+            + pe * (digits - 1) * (count + product / 2),
+            "coded": pe * simd * product * (table + 0.5),
+        }
+        if self.is_linear():
+            dots["planes"] = pe * (0.79 * x_bits * w_bits * simd + (x_bits * w_bits - 1) * count)
+        rom_luts, _ = rom_cost(pe * simd * w_bits, self.weight_depth())
+        shared = pe * self.get_output_datatype().bitwidth() + self.buffer_luts(x_bits) + 60
+        return {name: math.ceil(luts) + rom_luts + shared for name, luts in dots.items()}
+
+    def resolved(self) -> str:
+        """The implementation in use: the attribute's, or the cheapest where that says ``auto``.
+
+        Raises:
+            ValueError: the implementation asked for cannot compute this codebook.
+        """
+        wanted, costs = str(self.get_nodeattr("implementation")), self.costs()
+        if wanted == "auto":
+            return min(costs, key=lambda name: costs[name])
+        if wanted not in costs:
+            alpha, beta = self.codebooks()
+            raise ValueError(
+                f"{self.onnx_node.name}: found implementation {wanted} with levels "
+                f"{alpha.tolist()} and {beta.tolist()}, expected levels equal to their codes "
+                "(levels=linear); use coded, literal or auto"
+            )
+        return wanted
+
+    def lut_estimation(self, fpgapart: str) -> int:
+        """Estimated LUTs of the implementation in use."""
+        return self.costs()[self.resolved()]
+
+    def bram_estimation(self, fpgapart: str) -> int:
+        width = self.get_nodeattr("PE") * self.get_nodeattr("SIMD") * self.weight_type().bitwidth()
+        return rom_cost(width, self.weight_depth())[1]
+
+
+class PaMvu_rtl(RtlKernel, PaMvu):
+    """PaMvu with its weight codes in an embedded memory."""
+
+    module = "pa_mvu_rom"
+    sources = (
+        *RTL_PARTS,
+        "rtl/gated_popcount.sv",
+        "kernels/pa_mvu/pa_dot_literal.sv",
+        "kernels/pa_mvu/pa_dot_coded.sv",
+        "kernels/pa_mvu/pa_dot_planes.sv",
+        "kernels/pa_mvu/pa_mvu.sv",
+        "kernels/pa_mvu/pa_mvu_rom.sv",
+    )
+
+    def rtl_parameters(self) -> dict[str, int | str | Bits]:
+        alpha, beta = self.codebooks()
+        return {
+            "Mw": self.get_nodeattr("MW"),
+            "Mh": self.get_nodeattr("MH"),
+            "Simd": self.get_nodeattr("SIMD"),
+            "Pe": self.get_nodeattr("PE"),
+            "InWidth": self.get_input_datatype().bitwidth(),
+            "WeightWidth": self.weight_type().bitwidth(),
+            "M": alpha.size - 1,
+            "N": beta.size - 1,
+            "Zero": self.get_nodeattr("zero"),
+            "Alpha": Bits(pack_lanes([alpha], LEVEL_BITS)[0], LEVEL_BITS * alpha.size),
+            "Beta": Bits(pack_lanes([beta], LEVEL_BITS)[0], LEVEL_BITS * beta.size),
+            "ProductWidth": self.product_bits(),
+            "AccWidth": self.get_output_datatype().bitwidth(),
+            "Implementation": IMPLEMENTATIONS.index(self.resolved()),
+            "WeightFile": f"{self.onnx_node.name}_weights.mem",
+        }
+
+    def memories(self, model: Any) -> dict[str, str]:
+        """The image of the weight codes.
+
+        Raises:
+            ValueError: codes without a level, or outputs that outputDataType cannot hold.
+        """
+        self.check_outputs(model)
+        weights = self.weight_memory(model, self.weight_type())
+        return {f"{self.onnx_node.name}_weights.mem": weights}
+
+
+OPS = (PaMvu, PaMvu_rtl)
