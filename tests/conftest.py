@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import tempfile
 from pathlib import Path
@@ -11,7 +12,11 @@ from typing import Any
 import pytest
 
 # FINN reads this while it is imported, before any fixture could run.
-os.environ.setdefault("FINN_BUILD_DIR", tempfile.mkdtemp(prefix="andpop-finn-"))
+if "FINN_BUILD_DIR" not in os.environ:
+    _finn = tempfile.TemporaryDirectory(prefix="andpop-finn-")
+    # The variable reaches the workers; the process that made the folder removes it at its end.
+    atexit.register(_finn.cleanup)
+    os.environ["FINN_BUILD_DIR"] = _finn.name
 Path(os.environ["FINN_BUILD_DIR"]).mkdir(parents=True, exist_ok=True)
 
 
