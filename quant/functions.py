@@ -37,10 +37,23 @@ W_MIN, W_MAX = PRE_FRAC, 18
 """Fraction bits of acc*m: at least those of the pre-activation (no left shift in hardware), at
 most 18 so that the shifted shortcut stays below 2**22."""
 
+LARGE = 1 << 19
+"""Elements from which a sum over pixels is worth two calls."""
+
 
 def _channels(v: Tensor, like: Tensor) -> Tensor:
     """Reshape a per-channel vector for broadcasting against NCHW."""
     return v.to(like.dtype).view(1, -1, 1, 1)
+
+
+def _channel_sums(x: Tensor) -> Tensor:
+    """Sum (N, C, H, W) into (C,)."""
+    if x.numel() < LARGE:
+        return x.sum((0, 2, 3))
+    # Channels last, a row of a picture is W*C neighbours; PyTorch adds rows of 24 numbers six
+    # times slower than rows of 768.
+    n, c, h, w = x.shape
+    return x.permute(0, 2, 3, 1).reshape(n * h, w * c).sum(0).view(w, c).sum(0)
 
 
 def round_half_up(x: Tensor) -> Tensor:
@@ -79,12 +92,14 @@ class _BinaryWeight(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, w: Tensor) -> Tensor:
         ctx.save_for_backward(w)
-        return (w >= 0).to(w.dtype).mul_(2).sub_(1)
+        # Comparing straight into a float tensor avoids a bool tensor, six times as slow.
+        return torch.ge(w, 0.0, out=torch.empty_like(w)).mul_(2).sub_(1)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         (w,) = ctx.saved_tensors
-        return grads[0] * (w.abs() <= 1)
+        size = w.abs()
+        return torch.le(size, 1.0, out=size).mul_(grads[0])
 
 
 def binary_weight(w: Tensor) -> Tensor:
@@ -106,7 +121,6 @@ class _RSignBit(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, gamma: Tensor) -> Tensor:
         snapped = _channels(snap_threshold(gamma), x)
         ctx.save_for_backward(x, snapped)
-        # Comparing straight into a float tensor avoids a bool tensor, six times as slow.
         return torch.ge(x, snapped, out=torch.empty_like(x))
 
     @staticmethod
@@ -114,8 +128,8 @@ class _RSignBit(torch.autograd.Function):
         x, snapped = ctx.saved_tensors
         distance = x - snapped
         inside = torch.ops.aten.hardtanh_backward(grads[0], distance, -1.0, 1.0)
-        gx = torch.addcmul(inside, inside, distance.abs_(), value=-1.0)
-        return gx, -gx.sum((0, 2, 3))
+        gx = inside.addcmul_(inside, distance.abs_(), value=-1.0)
+        return gx, -_channel_sums(gx)
 
 
 def rsign_bit(x: Tensor, gamma: Tensor) -> Tensor:
@@ -215,8 +229,8 @@ def batch_statistics(acc: Tensor) -> tuple[Tensor, Tensor]:
     E[x^2] - E[x]^2 saves a pass; what float32 loses in it is far below eps.
     """
     count = acc.numel() // acc.shape[1]
-    mean = acc.sum((0, 2, 3)) / count
-    var = (acc * acc).sum((0, 2, 3)) / count - mean * mean
+    mean = _channel_sums(acc) / count
+    var = _channel_sums(acc * acc) / count - mean * mean
     return mean, var.clamp_(min=0.0)
 
 
@@ -253,7 +267,7 @@ class _Epilogue(torch.autograd.Function):
         # The slope's floor needs no pass of its own: floor((floor(v) + n) / d) = floor((v + n) / d)
         # for whole n and d.
         shift = (_channels(k.eta, acc) + 2.0 ** (GUARD - 1)) * 2.0**-GUARD
-        out = torch.add(shift, v, alpha=2.0**-GUARD).floor_()
+        out = torch.add(shift, v, alpha=2.0**-GUARD, out=v).floor_()
         out.clamp_(STREAM_MIN, STREAM_MAX).mul_(2.0**-STREAM_FRAC)
         ctx.save_for_backward(acc, u, out, real_slope, snapped_m, gamma, mean, rstd)
         ctx.from_batch = from_batch
@@ -266,22 +280,23 @@ class _Epilogue(torch.autograd.Function):
         g = torch.ops.aten.hardtanh_backward(
             grads[0], out, STREAM_MIN * 2.0**-STREAM_FRAC, STREAM_MAX * 2.0**-STREAM_FRAC
         )
-        g_eta = g.sum((0, 2, 3))
-        g_slope = u.clamp(max=0.0).mul_(g).sum((0, 2, 3)) * 2.0**-PRE_FRAC
-        # u is an integer, so u > -1/2 says u >= 0. One call masks, one mixes: g where u >= 0, else
-        # slope * g. (aten::_prelu_kernel_backward is slower and takes the identity at u > 0 only.)
-        gu = torch.lerp(torch.ops.aten.threshold_backward(g, u, -0.5), g, slope)
-        g_bias = gu.sum((0, 2, 3))
-        g_multiplier = (gu * acc).sum((0, 2, 3)) - mean * g_bias
+        g_eta = _channel_sums(g)
+        # u is an integer, so u < -1/2 says u < 0: g there, else 0.
+        negative = torch.ops.aten.hardtanh_backward(g, u, -math.inf, -0.5)
+        # g where u >= 0, else slope * g.
+        gu = torch.addcmul(g, negative, slope - 1.0)
+        g_slope = _channel_sums(negative.mul_(u)) * 2.0**-PRE_FRAC
+        g_bias = _channel_sums(gu)
+        g_multiplier = _channel_sums(torch.mul(gu, acc, out=g)) - mean * g_bias
         g_acc = None
         if ctx.needs_input_grad[0]:
             scale = _channels(snapped_m, acc)
             if ctx.from_batch:
                 count = acc.numel() // acc.shape[1]
-                g_var = -0.5 * g_multiplier * gamma * rstd * rstd * rstd
-                linear = g_var * (2.0 / count)
-                constant = -snapped_m * g_bias / count - linear * mean
-                g_acc = torch.addcmul(_channels(constant, acc), acc, _channels(linear, acc))
+                linear = g_multiplier * gamma * rstd.pow(3) * (-1.0 / count)
+                constant = torch.addcmul(snapped_m * g_bias / -count, linear, mean, value=-1.0)
+                # g's memory serves once more.
+                g_acc = torch.addcmul(_channels(constant, acc), acc, _channels(linear, acc), out=g)
                 g_acc.addcmul_(gu, scale)
             else:
                 g_acc = gu * scale
