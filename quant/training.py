@@ -10,6 +10,7 @@ phase trained on, and the last epoch is what is kept: nothing is selected by val
 
 from __future__ import annotations
 
+import ctypes
 import json
 import math
 import tempfile
@@ -36,6 +37,11 @@ from .pictures import Picture, read_picture
 EVALUATION_BATCH = 32
 REAL_WEIGHT_DECAY = 1e-5
 """Weight decay while weights are real; 1-bit weights have no magnitude to decay."""
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Names of glibc's malloc.h."""
+LARGEST_KEPT = 1 << 25
+"""Bytes; the most that every glibc takes as its threshold for mapping, above a tensor's size."""
+C_INT_MAX = (1 << 31) - 1
 
 
 class Trainable(Protocol):
@@ -211,7 +217,7 @@ def train(
     with tempfile.TemporaryFile(dir=checkpoint.parent):
         pass
     state_file = checkpoint.with_suffix(".state.safetensors")
-    with _cpu_settings(options.threads):
+    with cpu_settings(options.threads):
         run = _Run(net, data, options, state_file)
         run.resume()
         run.go(progress)
@@ -354,9 +360,7 @@ class _Run:
         net.binary_weights(phase.binary)
         if phase.fixed_statistics:
             net.freeze_bn()
-        self.optimizer = torch.optim.Adam(
-            self.net.parameters(), lr=phase.learning_rate, weight_decay=phase.weight_decay
-        )
+        self.optimizer = adam(self.net, phase.learning_rate, phase.weight_decay)
 
     def _train_epoch(self, phase: _Phase) -> float:
         """Run one epoch of the current phase and return its mean loss."""
@@ -458,10 +462,14 @@ class _Run:
         self.net.load_state_dict(
             {k.removeprefix("net."): v for k, v in tensors.items() if k.startswith("net.")}
         )
+        parameters = list(self.net.parameters())
         moments: dict[int, dict[str, Tensor]] = {}
         for key, value in tensors.items():
             if key.startswith("optimizer."):
                 _, index, name = key.split(".")
+                if name != "step":
+                    # Fused Adam walks memory: a moment must lie as its parameter does.
+                    value = torch.empty_like(parameters[int(index)]).copy_(value)
                 moments.setdefault(int(index), {})[name] = value
         whole = self.optimizer.state_dict()
         whole["state"] = moments
@@ -473,9 +481,20 @@ def _to_input(pictures: npt.NDArray[np.uint8], device: str) -> Tensor:
     return torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float()
 
 
+def adam(net: nn.Module, learning_rate: float, weight_decay: float = 0.0) -> torch.optim.Adam:
+    """Return the optimiser of a phase; fused, because a network has hundreds of small tensors."""
+    return torch.optim.Adam(
+        net.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True
+    )
+
+
 @contextmanager
-def _cpu_settings(threads: int | None) -> Iterator[None]:
-    """Set threads and flush denormals (13 % of a step otherwise), and put both back."""
+def cpu_settings(threads: int | None) -> Iterator[None]:
+    """Set threads and flush denormals (13 % of a step otherwise), and put both back.
+
+    Also lets the process keep freed memory, for good: see ``_keep_freed_memory``.
+    """
+    _keep_freed_memory()
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
     torch.set_flush_denormal(True)
@@ -484,6 +503,20 @@ def _cpu_settings(threads: int | None) -> Iterator[None]:
     finally:
         torch.set_flush_denormal(False)
         torch.set_num_threads(before)
+
+
+def _keep_freed_memory() -> None:
+    """Tell glibc to reuse freed memory rather than return it to the system; elsewhere do nothing.
+
+    By default every large tensor of a step is mapped anew and its pages are faulted in one by one,
+    20000 a step. glibc cannot tell its setting, so it stays until the process ends.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, TypeError, AttributeError):
+        return
+    mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)
+    mallopt(M_TRIM_THRESHOLD, C_INT_MAX)
 
 
 def _metrics(result: Result, data: TrainingData, options: Options) -> dict[str, Any]:

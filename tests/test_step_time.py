@@ -11,13 +11,15 @@ import pytest
 import torch
 from andpop.models.build import build
 from andpop.quant import functions as fn
+from andpop.quant.training import adam, cpu_settings
 from test_functions import composed_epilogue, ste
 from torch import Tensor
 from torch.nn import functional as F
 
 GOAL = 0.25
-"""Seconds per step of 32 pictures of 128x128x1 on 2 threads; not reached yet, so it is printed
-beside the measurement (docs/03_reference/training.md) and only the gain by fusing is asserted."""
+"""Seconds per step of 32 pictures of 128x128x1 on 2 threads; printed beside the measurement
+(docs/03_reference/training.md), since a busy machine misses it: only the gain by fusing is
+asserted."""
 
 
 def composed_rsign_bit(x: Tensor, gamma: Tensor) -> Tensor:
@@ -52,7 +54,7 @@ def trainer() -> Callable[[], float]:
     """Return a function that makes one step and returns its loss."""
     torch.manual_seed(0)
     net = build("bi-shufflenet", {}).to(memory_format=torch.channels_last).train()
-    optimizer = torch.optim.Adam(net.parameters(), lr=2e-3)
+    optimizer = adam(net, 2e-3)
     x = torch.randint(0, 256, (32, 1, 128, 128)).float()
     y = torch.randint(0, 6, (32,))
 
@@ -78,10 +80,7 @@ def seconds(step: Callable[[], float], repeats: int = 12) -> list[float]:
 
 @pytest.mark.full
 def test_step_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    torch.set_flush_denormal(True)
-    try:
+    with cpu_settings(threads=2):
         fused_step = trainer()
         fused_loss = fused_step()
         fused = seconds(fused_step)
@@ -90,12 +89,9 @@ def test_step_time(monkeypatch: pytest.MonkeyPatch) -> None:
         composed_step = trainer()
         composed_loss = composed_step()
         composed = seconds(composed_step)
-    finally:
-        torch.set_flush_denormal(False)
-        torch.set_num_threads(before)
     for name, values in (("fused", fused), ("composed", composed)):
         print(f"{name}: fastest {min(values):.3f} s, median {statistics.median(values):.3f} s")
     # The same network either way: only sums in another order differ.
     assert abs(fused_loss - composed_loss) < 1e-3
-    print(f"goal {GOAL} s: {'reached' if min(fused) <= GOAL else 'missed'}")
+    print(f"goal {GOAL} s: {'reached' if statistics.median(fused) <= GOAL else 'missed'} by median")
     assert min(fused) < 0.8 * min(composed)
