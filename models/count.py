@@ -1,17 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """Counts weights and operations of a network from its layer table, by the papers' conventions.
 
-Conventions: BOPs are the multiply-accumulates of 1-bit convolutions; FLOPs are those of real
-convolutions and of the classifier, plus 2 per batch-norm element and 1 per activation element;
-OPs = BOPs / 64 + FLOPs. Pools, signs, shuffles, shortcut additions and the classifier's bias cost
-nothing. Memory is one bit per binary weight and 32 per real weight, bias, BN gamma and BN beta.
+BOPs are the products of 1-bit operands: multiply-accumulates of 1-bit convolutions, and M times N
+times as many of PA convolutions. FLOPs are the multiply-accumulates of real convolutions and of
+the classifier, plus the element-wise operations. OPs = BOPs / 64 + FLOPs. Memory is one bit per
+binary weight, M per PA weight and 32 per real weight, bias, BN gamma and BN beta. Pools, shuffles,
+shortcut additions and the classifier's bias cost nothing. docs/03_reference/counting.md compares
+the figures with the published ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
+
+from .config import (
+    BOTTLENECK,
+    BiShuffleNetConfig,
+    PaConfig,
+    PaResNetConfig,
+    parse,
+    resnet_plan,
+)
 
 UNITS = (4, 8, 4)
 """Units of Bi-ShuffleNet's stages 2, 3, 4; the first of each halves the map."""
@@ -20,15 +31,39 @@ BITS_PER_REAL = 32
 
 
 @dataclass(frozen=True)
+class Precision:
+    """What one weight, one multiply-accumulate and one output of a convolution cost.
+
+    Attributes:
+        bases: bits per weight, M of a PA convolution; 0 for real weights.
+        pairs: 1-bit products per multiply-accumulate, M*N of a PA convolution.
+        element_ops: element-wise operations per output.
+    """
+
+    bases: int
+    pairs: int
+    element_ops: int
+
+
+REAL = Precision(0, 0, 0)
+BI_SHUFFLENET_ELEMENT_OPS = 3
+"""2 per batch-norm element and 1 per activation element."""
+
+
+def _pa(config: PaConfig, behind: int = 0) -> Precision:
+    """N comparisons, N multiplications, N-1 additions and one BN per output (Table 8 of PA-Net)."""
+    return Precision(config.m, config.m * config.n, 3 * config.n + behind)
+
+
+@dataclass(frozen=True)
 class Layer:
     """One convolution or classifier with the batch norm and activation behind it.
 
-    ``macs``, ``bn_elements`` are per picture; ``weights`` includes the classifier's bias, which
-    ``macs`` does not.
+    ``macs`` is per picture; ``weights`` includes the classifier's bias, which ``macs`` does not.
     """
 
     name: str
-    binary: bool
+    precision: Precision
     kernel: int
     stride: int
     channels_in: int
@@ -40,19 +75,26 @@ class Layer:
     bn_channels: int
 
     @property
-    def bn_elements(self) -> int:
-        """Elements that pass through batch norm, and through the activation behind it."""
-        return self.bn_channels * self.height * self.width
+    def binary(self) -> bool:
+        """True where weights are held as bits."""
+        return self.precision.bases > 0
+
+    @property
+    def memory_bits(self) -> int:
+        """Bits of weights, biases, BN gammas and betas."""
+        weight = self.precision.bases or BITS_PER_REAL
+        return weight * self.weights + 2 * BITS_PER_REAL * self.bn_channels
 
     @property
     def bops(self) -> int:
-        """1-bit multiply-accumulates."""
-        return self.macs if self.binary else 0
+        """1-bit products."""
+        return self.macs * self.precision.pairs
 
     @property
     def flops(self) -> int:
-        """Real multiply-accumulates, 2 per batch-norm element, 1 per activation element."""
-        return (0 if self.binary else self.macs) + 3 * self.bn_elements
+        """Real multiply-accumulates and element-wise operations."""
+        outputs = self.channels_out * self.height * self.width
+        return (0 if self.binary else self.macs) + self.precision.element_ops * outputs
 
 
 @dataclass(frozen=True)
@@ -62,6 +104,7 @@ class Counts:
     binary_weights: int
     real_weights: int
     bn_channels: int
+    macs: int
     bops: int
     flops: int
     ops: float
@@ -69,7 +112,7 @@ class Counts:
     layers: tuple[Layer, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the seven totals by name, as ``andpop count --json`` prints them."""
+        """Return the totals by name, as ``andpop count --json`` prints them."""
         return {k: v for k, v in vars(self).items() if k != "layers"}
 
 
@@ -77,79 +120,56 @@ def count(
     network: str,
     height: int,
     width: int,
-    channels: int = 1,
-    classes: int = 6,
+    config: Mapping[str, Any] | None = None,
     *,
-    conv1_kernel: int = 9,
-    left: Sequence[int] = (5,),
-    right: Sequence[int] = (3, 3),
-    width_multiplier: float = 1.0,
+    real_down: bool = False,
 ) -> Counts:
     """Count a network at an input size.
 
-    The shortcuts and the kind of shortcut pool change no figure, so they are not asked for.
-
     Args:
-        network: "bi-shufflenet".
+        network: a name of ``config.CONFIGS``.
         height: input rows.
         width: input columns.
-        channels: input channels, 1 or 3 as a rule.
-        classes: outputs of the classifier.
-        conv1_kernel: kernel of the first convolution.
-        left: kernels of the down-sampling units' left branch, the last of stride 2.
-        right: kernels between the two 1x1 convolutions of every right branch.
-        width_multiplier: factor on the plan 24-48-96-192-1024, rounded to whole and even halves.
+        config: fields of the network's configuration, as for ``models.build.build``.
+        real_down: count the 1x1 down-sampling of a 1-bit residual network with real weights, as
+            the published Bi-Real nets have them.
 
     Returns:
         Totals and layers.
 
     Raises:
-        ValueError: unknown network, or a size, kernel or multiplier that is not possible.
+        ValueError: unknown network, or a size or configuration that is not possible.
     """
-    if network != "bi-shufflenet":
-        raise ValueError(f"count: found network '{network}', expected 'bi-shufflenet'")
-    for name, value in (
-        ("height", height),
-        ("width", width),
-        ("channels", channels),
-        ("classes", classes),
-    ):
+    parsed = parse(network, config or {})
+    for name, value in (("height", height), ("width", width)):
         if value < 1:
             raise ValueError(f"count: found {name} {value}, expected 1 or more")
-    for name, kernels in (("conv1_kernel", (conv1_kernel,)), ("left", left), ("right", right)):
-        if not kernels or any(k < 1 or k % 2 == 0 for k in kernels):
-            raise ValueError(f"count: found {name} {list(kernels)}, expected odd kernels")
-    if not width_multiplier > 0:
-        raise ValueError(
-            f"count: found width multiplier {width_multiplier:g}, expected a number above 0"
-        )
-    layers = tuple(
-        _bi_shufflenet(
-            height,
-            width,
-            channels,
-            classes,
-            conv1_kernel,
-            tuple(left),
-            tuple(right),
-            width_multiplier,
-        )
-    )
-    binary = sum(layer.weights for layer in layers if layer.binary)
-    real = sum(layer.weights for layer in layers if not layer.binary)
-    bn = sum(layer.bn_channels for layer in layers)
+    if isinstance(parsed, BiShuffleNetConfig):
+        if real_down:
+            raise ValueError("count: found real_down with bi-shufflenet, expected a pa-resnet")
+        layers = tuple(_bi_shufflenet(parsed, (height, width)))
+    else:
+        if real_down and parsed.kind != "1-bit":
+            raise ValueError(f"count: found real_down with kind {parsed.kind}, expected 1-bit")
+        layers = tuple(_pa_resnet(network, parsed, (height, width), real_down))
     bops = sum(layer.bops for layer in layers)
     flops = sum(layer.flops for layer in layers)
     return Counts(
-        binary_weights=binary,
-        real_weights=real,
-        bn_channels=bn,
+        binary_weights=sum(layer.weights for layer in layers if layer.binary),
+        real_weights=sum(layer.weights for layer in layers if not layer.binary),
+        bn_channels=sum(layer.bn_channels for layer in layers),
+        macs=sum(layer.macs for layer in layers),
         bops=bops,
         flops=flops,
         ops=bops / 64 + flops,
-        memory_bits=binary + BITS_PER_REAL * (real + 2 * bn),
+        memory_bits=sum(layer.memory_bits for layer in layers),
         layers=layers,
     )
+
+
+def _halved(size: tuple[int, int]) -> tuple[int, int]:
+    """Size behind anything of stride 2: ceil(n / 2)."""
+    return -(-size[0] // 2), -(-size[1] // 2)
 
 
 def _conv(
@@ -159,14 +179,14 @@ def _conv(
     kernel: int,
     stride: int,
     size: tuple[int, int],
-    binary: bool = True,
+    precision: Precision,
 ) -> Layer:
     # Padding is kernel // 2, so an odd kernel yields ceil(size / stride).
     rows, columns = (-(-n // stride) for n in size)
     weights = channels_in * channels_out * kernel * kernel
     return Layer(
         name=name,
-        binary=binary,
+        precision=precision,
         kernel=kernel,
         stride=stride,
         channels_in=channels_in,
@@ -179,31 +199,49 @@ def _conv(
     )
 
 
+def _classifier(channels: int, classes: int) -> Layer:
+    return Layer(
+        name="fc",
+        precision=REAL,
+        kernel=1,
+        stride=1,
+        channels_in=channels,
+        channels_out=classes,
+        height=1,
+        width=1,
+        weights=channels * classes + classes,
+        macs=channels * classes,
+        bn_channels=0,
+    )
+
+
 def _branch(
-    prefix: str, plan: Sequence[tuple[int, int, int, int]], size: tuple[int, int]
+    prefix: str,
+    plan: Sequence[tuple[int, int, int, int]],
+    size: tuple[int, int],
+    config: BiShuffleNetConfig,
 ) -> Iterator[Layer]:
-    """Yield a chain of 1-bit convolutions given as (in, out, kernel, stride)."""
+    """Yield a chain of 1-bit or PA convolutions given as (in, out, kernel, stride)."""
+    precision = Precision(1, 1, BI_SHUFFLENET_ELEMENT_OPS)
+    if config.pa is not None:
+        precision = _pa(config.pa, BI_SHUFFLENET_ELEMENT_OPS)
     for i, (channels_in, channels_out, kernel, stride) in enumerate(plan, start=1):
-        layer = _conv(f"{prefix}{i}", channels_in, channels_out, kernel, stride, size)
+        layer = _conv(f"{prefix}{i}", channels_in, channels_out, kernel, stride, size, precision)
+        if config.pa is not None:
+            # A PA convolution brings a batch norm in front of its own.
+            layer = replace(layer, bn_channels=channels_in + channels_out)
         size = (layer.height, layer.width)
         yield layer
 
 
-def _bi_shufflenet(
-    height: int,
-    width: int,
-    channels: int,
-    classes: int,
-    conv1_kernel: int,
-    left: tuple[int, ...],
-    right: tuple[int, ...],
-    multiplier: float,
-) -> Iterator[Layer]:
-    stem = max(2, 2 * round(12 * multiplier))
-    conv1 = _conv("conv1", channels, stem, conv1_kernel, 2, (height, width), binary=False)
+def _bi_shufflenet(config: BiShuffleNetConfig, size: tuple[int, int]) -> Iterator[Layer]:
+    stem, *_, last = config.plan
+    left, right = config.left, config.right
+    real = Precision(0, 0, BI_SHUFFLENET_ELEMENT_OPS)
+    conv1 = _conv("conv1", config.channels, stem, config.conv1_kernel, 2, size, real)
     yield conv1
     # The 3x3 stride-2 max-pool with padding 1 halves the map like a convolution does.
-    size = (-(-conv1.height // 2), -(-conv1.width // 2))
+    size = _halved((conv1.height, conv1.width))
     inner = stem
     for stage, units in enumerate(UNITS, start=2):
         outer = 2 * inner
@@ -214,6 +252,7 @@ def _bi_shufflenet(
             [(inner, inner, k, s) for k, s in zip(left, strides, strict=True)]
             + [(inner, half, 1, 1)],
             size,
+            config,
         )
         strides = [1] * (len(right) - 1) + [2]
         yield from _branch(
@@ -222,25 +261,43 @@ def _bi_shufflenet(
             + [(half, half, k, s) for k, s in zip(right, strides, strict=True)]
             + [(half, half, 1, 1)],
             size,
+            config,
         )
-        size = (-(-size[0] // 2), -(-size[1] // 2))
+        size = _halved(size)
         for unit in range(1, units):
-            yield from _branch(
-                f"stage{stage}.{unit}.right", [(half, half, k, 1) for k in (1, *right, 1)], size
-            )
+            plan = [(half, half, k, 1) for k in (1, *right, 1)]
+            yield from _branch(f"stage{stage}.{unit}.right", plan, size, config)
         inner = outer
-    last = max(8, round(1024 * multiplier))
-    yield _conv("conv5", inner, last, 1, 1, size, binary=False)
-    yield Layer(
-        name="fc",
-        binary=False,
-        kernel=1,
-        stride=1,
-        channels_in=last,
-        channels_out=classes,
-        height=1,
-        width=1,
-        weights=last * classes + classes,
-        macs=last * classes,
-        bn_channels=0,
-    )
+    yield _conv("conv5", inner, last, 1, 1, size, real)
+    yield _classifier(last, config.classes)
+
+
+def _pa_resnet(
+    network: str, config: PaResNetConfig, size: tuple[int, int], real_down: bool
+) -> Iterator[Layer]:
+    inner = {"pa": _pa(config), "1-bit": Precision(1, 1, 1), "real": REAL}[config.kind]
+    # Table 7 agrees with one operation per batch-norm element in the 1-bit rows only.
+    real = Precision(0, 0, 1) if config.kind == "1-bit" else REAL
+    down = real if real_down else inner
+    shape = resnet_plan(network, config)
+    channels = shape.widths[0]
+    conv1 = _conv("conv1", config.channels, channels, shape.stem_kernel, 2, size, real)
+    yield conv1
+    size = _halved((conv1.height, conv1.width))
+    for stage, (width, number) in enumerate(zip(shape.widths, shape.units, strict=True)):
+        for unit in range(number):
+            stride = 2 if stage and not unit else 1
+            outer = width
+            plan = [(channels, width, 3, stride)]
+            if shape.bottleneck:
+                outer = BOTTLENECK * width
+                plan = [(channels, width, 1, stride), (width, width, 3, 1), (width, outer, 1, 1)]
+            name = f"stages.{stage}.{unit}"
+            if stride != 1 or channels != outer:
+                yield _conv(f"{name}.down", channels, outer, 1, stride, size, down)
+            for i, (channels_in, channels_out, kernel, step) in enumerate(plan):
+                layer = _conv(f"{name}.{i}", channels_in, channels_out, kernel, step, size, inner)
+                size = (layer.height, layer.width)
+                yield layer
+            channels = outer
+    yield _classifier(channels, config.classes)

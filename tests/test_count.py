@@ -44,6 +44,7 @@ ABLATION: list[tuple[str, str, tuple[int, ...], tuple[int, ...], int, float]] = 
                 "binary_weights": 1_466_496,
                 "real_weights": 208_590,
                 "bn_channels": 4840,
+                "macs": 220_372_992 + 82_796_544,
                 "bops": 220_372_992,
                 "flops": 86_672_640,
                 "ops": 90_115_968,
@@ -56,6 +57,7 @@ ABLATION: list[tuple[str, str, tuple[int, ...], tuple[int, ...], int, float]] = 
                 "binary_weights": 1_466_496,
                 "real_weights": 204_702,
                 "bn_channels": 4840,
+                "macs": 220_372_992 + 34_025_472,
                 "bops": 220_372_992,
                 "flops": 37_901_568,
                 "ops": 41_344_896,
@@ -66,7 +68,8 @@ ABLATION: list[tuple[str, str, tuple[int, ...], tuple[int, ...], int, float]] = 
     ids=["rgb", "grey"],
 )
 def test_published_network_at_224(channels: int, expected: dict[str, Any]) -> None:
-    assert count("bi-shufflenet", 224, 224, channels).as_dict() == expected
+    found = count("bi-shufflenet", 224, 224, {"channels": channels}).as_dict()
+    assert found == expected
 
 
 @pytest.mark.parametrize(
@@ -78,9 +81,8 @@ def test_ablation_rows(
     data: str, row: str, left: tuple[int, ...], right: tuple[int, ...], kernel: int, ops: float
 ) -> None:
     channels = 3 if data == "MT" else 1
-    found = count(
-        "bi-shufflenet", 224, 224, channels, conv1_kernel=kernel, left=left, right=right
-    ).ops
+    config = {"channels": channels, "conv1_kernel": kernel, "left": left, "right": right}
+    found = count("bi-shufflenet", 224, 224, config).ops
     assert abs(found / 1e7 / ops - 1) < 1e-3
 
 
@@ -94,7 +96,10 @@ def test_stage_maps(size: int, maps: list[int]) -> None:
 
 
 def test_layers_by_hand() -> None:
-    layers = {layer.name: layer for layer in count("bi-shufflenet", 64, 32, 3, 10).layers}
+    layers = {
+        layer.name: layer
+        for layer in count("bi-shufflenet", 64, 32, {"channels": 3, "classes": 10}).layers
+    }
     conv1 = layers["conv1"]
     assert (conv1.height, conv1.width, conv1.weights) == (32, 16, 3 * 24 * 81)
     assert conv1.flops == 3 * 24 * 81 * 512 + 3 * 24 * 512
@@ -107,9 +112,59 @@ def test_layers_by_hand() -> None:
 
 
 def test_width_multiplier_scales_every_inner_layer() -> None:
-    quarter = count("bi-shufflenet", 32, 32, width_multiplier=0.25)
+    quarter = count("bi-shufflenet", 32, 32, {"width": 0.25})
     assert [quarter.layers[i].channels_out for i in (0, -2)] == [6, 256]
     assert quarter.binary_weights * 16 == count("bi-shufflenet", 32, 32).binary_weights
+
+
+# Table 7 of PA-Net, (memory in Mbit, Flops in 1e8), counted; the print is in counting.md.
+TABLE_7: list[tuple[str, dict[str, Any], bool, float, float]] = [
+    ("pa-resnet18", {"kind": "pa"}, False, 61.65, 6.736),
+    ("pa-resnet34", {"kind": "pa"}, False, 102.29, 12.704),
+    ("pa-resnet50", {"kind": "pa"}, False, 161.35, 14.349),
+    ("pa-resnet18", {"kind": "real"}, False, 374.06, 18.141),
+    ("pa-resnet34", {"kind": "real"}, False, 697.53, 36.638),
+    ("pa-resnet50", {"kind": "real"}, False, 817.83, 38.580),
+    ("pa-resnet18", {"kind": "1-bit"}, True, 33.51, 1.665),
+    ("pa-resnet34", {"kind": "1-bit"}, True, 43.85, 1.966),
+    ("pa-resnet50", {"kind": "1-bit"}, True, 176.85, 5.431),
+]
+
+
+@pytest.mark.parametrize(("network", "config", "real_down", "memory", "flops"), TABLE_7)
+def test_table_7(
+    network: str, config: dict[str, Any], real_down: bool, memory: float, flops: float
+) -> None:
+    found = count(network, 224, 224, config, real_down=real_down)
+    assert found.memory_bits / 1e6 == pytest.approx(memory, abs=0.0051)
+    assert found.ops / 1e8 == pytest.approx(flops, abs=5.1e-4)
+
+
+def test_resnet18_by_known_sums() -> None:
+    found = count("pa-resnet18", 224, 224)
+    assert found.macs == 1_814_073_344
+    assert found.binary_weights + found.real_weights + 2 * found.bn_channels == 11_689_512
+    pa = [layer for layer in found.layers if layer.binary]
+    outputs = sum(layer.channels_out * layer.height * layer.width for layer in pa)
+    real = 64 * 147 * 112 * 112 + 512 * 1000
+    assert found.bops == 20 * sum(layer.macs for layer in pa)
+    assert found.flops == real + 15 * outputs
+    assert found.memory_bits == 4 * found.binary_weights + 32 * (522_408 + 2 * 4800)
+
+
+def test_pa_in_bi_shufflenet_changes_only_the_inner_layers() -> None:
+    one = count("bi-shufflenet", 64, 64)
+    pa = count("bi-shufflenet", 64, 64, {"pa": {"m": 8, "n": 7}})
+    assert (pa.binary_weights, pa.real_weights, pa.macs) == (
+        one.binary_weights,
+        one.real_weights,
+        one.macs,
+    )
+    assert pa.bops == 56 * one.bops
+    inner = [layer for layer in one.layers if layer.binary]
+    outputs = sum(layer.channels_out * layer.height * layer.width for layer in inner)
+    assert pa.flops == one.flops + 3 * 7 * outputs
+    assert pa.bn_channels == one.bn_channels + sum(layer.channels_in for layer in inner)
 
 
 @pytest.mark.parametrize(
@@ -124,17 +179,8 @@ def test_width_multiplier_scales_every_inner_layer() -> None:
     ],
 )
 def test_weights_are_those_of_the_trainable_network(config: dict[str, Any]) -> None:
-    switches = dict(config)
     net = build("bi-shufflenet", config)
-    counted = count(
-        "bi-shufflenet",
-        64,
-        64,
-        switches.pop("channels", 1),
-        switches.pop("classes", 6),
-        width_multiplier=switches.pop("width", 1.0),
-        **switches,
-    )
+    counted = count("bi-shufflenet", 64, 64, config)
     blocks = [m for m in net.modules() if isinstance(m, BinaryBlock)]
     epilogues = [m for m in net.modules() if isinstance(m, Epilogue)]
     real = [net.conv1.conv.weight, net.conv5.conv.weight, *net.classifier.linear.parameters()]
@@ -149,13 +195,25 @@ def test_weights_are_those_of_the_trainable_network(config: dict[str, Any]) -> N
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"network": "resnet"}, "found network 'resnet', expected 'bi-shufflenet'"),
+        ({"network": "resnet"}, "found network 'resnet', expected one of: bi-shufflenet, pa-"),
         ({"height": 0}, "found height 0, expected 1 or more"),
-        ({"right": (4,)}, r"found right \[4\], expected odd kernels"),
-        ({"left": ()}, r"found left \[\], expected odd kernels"),
-        ({"width_multiplier": 0.0}, "found width multiplier 0, expected a number above 0"),
+        ({"config": {"right": (4,)}}, r"config.right: found kernels \(4,\), expected one or more"),
+        ({"config": {"left": ()}}, r"config.left: found kernels \(\), expected one or more"),
+        ({"config": {"width": 0.0}}, "config.width: Input should be greater than 0"),
+        ({"config": {"pa": {"m": 3}}}, "config.pa.m: found M 3, expected an even number"),
+        ({"real_down": True}, "found real_down with bi-shufflenet"),
+        ({"network": "pa-resnet18", "real_down": True}, "with kind pa, expected 1-bit"),
+        (
+            {"network": "pa-resnet18", "config": {"kind": "real", "n": 7}},
+            "found n with kind real, expected kind pa",
+        ),
+        (
+            {"network": "pa-resnet-small", "config": {"depth": 9}},
+            r"found depth 9, expected 2 \+ 3 k",
+        ),
     ],
 )
 def test_refuses(arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as caught:
         count(**{"network": "bi-shufflenet", "height": 32, "width": 32, **arguments})
+    assert "\n" not in str(caught.value)
