@@ -38,39 +38,43 @@ module int_mvu #(
   localparam int unsigned FullWidth    = InWidth + WeightWidth; // enough for signed and unsigned
   localparam int unsigned ProductWidth = (FullWidth < AccWidth) ? FullWidth : AccWidth;
 
-  if (Mw % Simd != 0) begin : gen_check_simd
-    $error("int_mvu: Mw %0d cannot be split over Simd %0d", Mw, Simd);
-  end
-  if (Mh % Pe != 0) begin : gen_check_pe
-    $error("int_mvu: Mh %0d cannot be split over Pe %0d", Mh, Pe);
-  end
+  logic                    enable, step, dot_valid;
+  logic [1:0]              tag, dot_tag;
+  logic [Simd*InWidth-1:0] data;
+  logic [Pe*AccWidth-1:0]  dot;
 
-  logic                    enable, step;
-  logic                    front_valid, front_first, front_last;
-  logic [Simd*InWidth-1:0] front_data;
-
-  assign step           = front_valid && weight_valid_i;
-  assign weight_ready_o = front_valid && enable;
-
-  mvu_front #(
-    .Width(Simd * InWidth),
-    .Sf(Mw / Simd),
-    .Nf(Mh / Pe)
-  ) u_front (
+  mvu_frame #(
+    .Mw(Mw),
+    .Mh(Mh),
+    .Simd(Simd),
+    .Pe(Pe),
+    .InWidth(InWidth),
+    .AccWidth(AccWidth)
+  ) u_frame (
     .clk_i,
     .rst_ni,
     .in_valid_i,
     .in_ready_o,
     .in_data_i,
-    .out_valid_o(front_valid),
-    .out_ready_i(weight_valid_i && enable),
-    .out_data_o(front_data),
-    .out_first_o(front_first),
-    .out_last_o(front_last)
+    .weight_valid_i,
+    .weight_ready_o,
+    .enable_o(enable),
+    .step_o(step),
+    .tag_o(tag),
+    .data_o(data),
+    .dot_valid_i(dot_valid),
+    .dot_tag_i(dot_tag),
+    .dot_data_i(dot),
+    .init_valid_i(bias_valid_i),
+    .init_ready_o(bias_ready_o),
+    .init_data_i(bias_data_i),
+    .out_valid_o,
+    .out_ready_i,
+    .out_data_o
   );
 
   logic                            product_valid_q;
-  logic [1:0]                      tag_q; // first, last
+  logic [1:0]                      tag_q;
   logic [Pe*Simd*ProductWidth-1:0] product;
 
   for (genvar p = 0; p < Pe; p++) begin : gen_pe
@@ -80,9 +84,9 @@ module int_mvu #(
       assign weight = ProductWidth'(
           $signed(weight_data_i[(p*Simd+s)*WeightWidth+:WeightWidth]));
       if (InSigned) begin : gen_signed
-        assign operand = ProductWidth'($signed(front_data[s*InWidth+:InWidth]));
+        assign operand = ProductWidth'($signed(data[s*InWidth+:InWidth]));
       end else begin : gen_unsigned
-        assign operand = ProductWidth'(front_data[s*InWidth+:InWidth]);
+        assign operand = ProductWidth'(data[s*InWidth+:InWidth]);
       end
 
       always_ff @(posedge clk_i) begin
@@ -98,11 +102,8 @@ module int_mvu #(
   end
 
   always_ff @(posedge clk_i) begin
-    if (enable) tag_q <= {front_first, front_last};
+    if (enable) tag_q <= tag;
   end
-
-  logic                   dot_valid, dot_first, dot_last;
-  logic [Pe*AccWidth-1:0] dot;
 
   adder_tree #(
     .Lanes(Pe),
@@ -119,27 +120,8 @@ module int_mvu #(
     .tag_i(tag_q),
     .data_i(product),
     .valid_o(dot_valid),
-    .tag_o({dot_first, dot_last}),
+    .tag_o(dot_tag),
     .sum_o(dot)
-  );
-
-  mvu_back #(
-    .Pe(Pe),
-    .AccWidth(AccWidth)
-  ) u_back (
-    .clk_i,
-    .rst_ni,
-    .enable_o(enable),
-    .dot_valid_i(dot_valid),
-    .dot_first_i(dot_first),
-    .dot_last_i(dot_last),
-    .dot_data_i(dot),
-    .init_valid_i(bias_valid_i),
-    .init_ready_o(bias_ready_o),
-    .init_data_i(bias_data_i),
-    .out_valid_o,
-    .out_ready_i,
-    .out_data_o
   );
 
 endmodule

@@ -29,43 +29,45 @@ module xnor_mvu #(
 
   localparam int unsigned CountWidth = $clog2(Simd + 1);
 
-  if (Mw % Simd != 0) begin : gen_check_simd
-    $error("xnor_mvu: Mw %0d cannot be split over Simd %0d", Mw, Simd);
-  end
-  if (Mh % Pe != 0) begin : gen_check_pe
-    $error("xnor_mvu: Mh %0d cannot be split over Pe %0d", Mh, Pe);
-  end
   if (AccWidth < $clog2(Mw + 1) + 1) begin : gen_check_acc
     $error("xnor_mvu: AccWidth %0d cannot hold -%0d..%0d", AccWidth, Mw, Mw);
   end
 
-  logic            enable, step;
-  logic            front_valid, front_first, front_last;
-  logic [Simd-1:0] front_data;
+  logic                     enable, step, dot_valid, unused_init_ready;
+  logic [1:0]               tag, dot_tag;
+  logic [Simd-1:0]          data;
+  logic [Pe*CountWidth-1:0] count;
+  logic [Pe*AccWidth-1:0]   dot;
 
-  assign step           = front_valid && weight_valid_i;
-  assign weight_ready_o = front_valid && enable;
-
-  mvu_front #(
-    .Width(Simd),
-    .Sf(Mw / Simd),
-    .Nf(Mh / Pe)
-  ) u_front (
+  mvu_frame #(
+    .Mw(Mw),
+    .Mh(Mh),
+    .Simd(Simd),
+    .Pe(Pe),
+    .InWidth(1),
+    .AccWidth(AccWidth)
+  ) u_frame (
     .clk_i,
     .rst_ni,
     .in_valid_i,
     .in_ready_o,
     .in_data_i,
-    .out_valid_o(front_valid),
-    .out_ready_i(weight_valid_i && enable),
-    .out_data_o(front_data),
-    .out_first_o(front_first),
-    .out_last_o(front_last)
+    .weight_valid_i,
+    .weight_ready_o,
+    .enable_o(enable),
+    .step_o(step),
+    .tag_o(tag),
+    .data_o(data),
+    .dot_valid_i(dot_valid),
+    .dot_tag_i(dot_tag),
+    .dot_data_i(dot),
+    .init_valid_i(1'b1),
+    .init_ready_o(unused_init_ready),
+    .init_data_i({Pe{AccWidth'(-$signed(Mw))}}),
+    .out_valid_o,
+    .out_ready_i,
+    .out_data_o
   );
-
-  logic                     dot_valid, dot_first, dot_last;
-  logic [Pe*CountWidth-1:0] count;
-  logic [Pe*AccWidth-1:0]   dot;
 
   gated_popcount #(
     .Lanes(Pe),
@@ -77,37 +79,16 @@ module xnor_mvu #(
     .rst_ni,
     .enable_i(enable),
     .valid_i(step),
-    .tag_i({front_first, front_last}),
-    .a_i({Pe{front_data}}),
+    .tag_i(tag),
+    .a_i({Pe{data}}),
     .b_i(weight_data_i),
     .valid_o(dot_valid),
-    .tag_o({dot_first, dot_last}),
+    .tag_o(dot_tag),
     .count_o(count)
   );
 
   for (genvar p = 0; p < Pe; p++) begin : gen_dot
     assign dot[p*AccWidth+:AccWidth] = AccWidth'({count[p*CountWidth+:CountWidth], 1'b0});
   end
-
-  logic unused_init_ready;
-
-  mvu_back #(
-    .Pe(Pe),
-    .AccWidth(AccWidth)
-  ) u_back (
-    .clk_i,
-    .rst_ni,
-    .enable_o(enable),
-    .dot_valid_i(dot_valid),
-    .dot_first_i(dot_first),
-    .dot_last_i(dot_last),
-    .dot_data_i(dot),
-    .init_valid_i(1'b1),
-    .init_ready_o(unused_init_ready),
-    .init_data_i({Pe{AccWidth'(-$signed(Mw))}}),
-    .out_valid_o,
-    .out_ready_i,
-    .out_data_o
-  );
 
 endmodule
