@@ -114,7 +114,7 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]])
     for i, column in enumerate(columns):
         # A column of figures starts with one.
         figures = bool(rows) and str(rows[0][i])[:1].isdigit()
-        table.add_column(column, justify="right" if figures else "left")
+        table.add_column(column, justify="right" if figures else "left", overflow="fold")
     for row in rows:
         table.add_row(*(f"{v:,}" if isinstance(v, int) else str(v) for v in row))
     out.print(table)
@@ -504,34 +504,37 @@ def synth(
     _emit(result, as_json, _show_synth)
 
 
+GROUPED = {"StreamingFIFO": "FIFOs", "StreamingDataWidthConverter": "width converters"}
+"""Ops that a table sums in one row."""
+
+
 def _show_synth(result: dict[str, Any]) -> None:
-    columns = ("node", "LUT", "of it memory", "FF", "BRAM36", "DSP", "LUT estimated")
-
-    def figures(row: dict[str, Any], estimate: dict[str, int]) -> tuple[object, ...]:
-        bram = f"{row['bram18'] / 2:g}"
-        return (row["lut"], row["lutram"], row["ff"], bram, row["dsp"], estimate["lut"])
-
-    rows: list[tuple[object, ...]] = []
     found = [n for n in result["nodes"] if n["not_synthesised"] is None]
-    groups = {"StreamingFIFO": "FIFOs", "StreamingDataWidthConverter": "width converters"}
-    many = len(result["nodes"]) > 1
-    rows += [(n["name"], *figures(n, n["estimate"])) for n in found if n["op"] not in groups]
-    for op, name in groups.items():
-        members = [n for n in found if n["op"] == op]
-        if members:
-            keys = ("lut", "lutram", "ff", "bram18", "dsp")
-            summed = {key: sum(n[key] for n in members) for key in keys}
-            estimate = {"lut": sum(n["estimate"]["lut"] for n in members)}
-            rows.append((f"{len(members)} {name}", *figures(summed, estimate)))
-    if many:
-        rows.append(("sum", *figures(result["total"], result["estimate"])))
-        share = result["share"]
-        percent = [f"{share[key]:.1%}" for key in ("lut", "ff", "bram18", "dsp")]
-        rows.append((f"of an {result['part']}", percent[0], "", *percent[1:], ""))
-    _table(f"Yosys {result['yosys']}, each node by itself, not placed", columns, rows)
+    if found:
+        rows = [_resources(n["name"], [n]) for n in found if n["op"] not in GROUPED]
+        for op, name in GROUPED.items():
+            members = [n for n in found if n["op"] == op]
+            if members:
+                rows.append(_resources(f"{len(members)} {name}", members))
+        share = {key: f"{value:.1%}" for key, value in result["share"].items()}
+        rows.append(_resources("sum", found))
+        rows.append(
+            (f"of an {result['part']}", share["lut"], "", share["ff"], share["bram18"],
+             share["dsp"], "")
+        )  # fmt: skip
+        columns = ("node", "LUT", "memory", "FF", "BRAM36", "DSP", "LUT stated")
+        _table(f"Yosys {result['yosys']}, each node by itself, not placed", columns, rows)
     for n in result["nodes"]:
         if n["not_synthesised"] is not None:
             err.print(f"not synthesised: {n['name']}: {n['not_synthesised']}", **PLAIN)
+
+
+def _resources(name: str, nodes: Sequence[dict[str, Any]]) -> tuple[object, ...]:
+    lut, memory, ff, bram, dsp = (
+        sum(n[key] for n in nodes) for key in ("lut", "lutram", "ff", "bram18", "dsp")
+    )
+    stated = sum(n["estimate"]["lut"] for n in nodes)
+    return (name, lut, memory, ff, f"{bram / 2:g}", dsp, stated)
 
 
 @app.command(name="eval")

@@ -159,15 +159,16 @@ def run(script: str, folder: Path, what: str) -> None:
         [
             sys.executable, "-c",
             f"import sys; from {PACKAGE} import run_yosys; sys.exit(run_yosys(sys.argv[1:]))",
-            "-q", "-s", "script.ys",
+            "-q", "-l", "yosys.log", "-s", "script.ys",
         ],
         env={**os.environ, "YOWASP_MOUNT": f"/={folder.resolve()}"},
         capture_output=True, text=True, errors="replace", check=False,
     )  # fmt: skip
     if done.returncode:
-        lines = (done.stdout + done.stderr).splitlines()
-        errors = [line for line in lines if "ERROR" in line] or lines[-3:] or ["no message"]
-        raise SynthesisError(f"{what}: yosys failed: " + " | ".join(errors[:3]))
+        log = folder / "yosys.log"
+        lines = (log.read_text(errors="replace") if log.is_file() else done.stderr).splitlines()
+        errors = [line for line in lines if re.match("ERROR|Warning|.*: ERROR", line)] or lines[-3:]
+        raise SynthesisError(f"{what}: yosys failed: " + " | ".join(errors[-3:]))
 
 
 def read_command(
@@ -179,7 +180,7 @@ def read_command(
     """Return the command that elaborates ``top``: Yosys' slang front end, which also reads those
     of FINN's sources that no other part of Yosys does."""
     values = {k: f'"{v}"' if isinstance(v, str) else v for k, v in (parameters or {}).items()}
-    words = ["read_slang --threads 1 --allow-use-before-declare"]
+    words = ["read_slang --threads 1 --allow-use-before-declare --ignore-assertions"]
     words += [f"-D{name}" for name in defines]
     words += [f"-G {name}={value}" for name, value in values.items()]
     return " ".join([*words, f"--top {top}", *files])
