@@ -181,6 +181,79 @@ class GraphBuilder:
             ActVal=base, numInputVectors=self.vectors(x),
         )[0]  # fmt: skip
 
+    def levels(self, x: str, n: int) -> str:
+        """SignedThresholding of a PA activation with n random endpoints; some channels fall."""
+        channels = self.shapes[x][-1]
+        thresholds = np.sort(self.rng.integers(-60, 90, (channels, n)), axis=1)
+        steps = np.where(self.rng.integers(0, 4, (channels, 1)) == 0, -1, 1) * np.ones((1, n), int)
+        base = np.where(steps[:, 0] < 0, n, 0)
+        return self.signed_thresholds(x, thresholds, steps, base, f"UINT{n.bit_length()}")
+
+    def signed_thresholds(
+        self,
+        x: str,
+        thresholds: IntArray,
+        steps: IntArray,
+        base: IntArray,
+        datatype: str,
+        encoding: str = "code",
+    ) -> str:
+        """SignedThresholding."""
+        constants = [self.constant(v) for v in (thresholds, steps, base)]
+        return self.node(
+            "SignedThresholding", [x, *constants], [(self.shapes[x], datatype)],
+            NumChannels=self.shapes[x][-1], PE=1, numSteps=thresholds.shape[1],
+            numInputVectors=self.vectors(x), inputDataType=self.types[x],
+            weightDataType=self.types[x], baseDataType=f"INT{signed_bits(np.abs(base).max())}",
+            outputDataType=datatype, encoding=encoding,
+        )[0]  # fmt: skip
+
+    def pa_mvu(
+        self,
+        x: str,
+        outputs: int,
+        codes: IntArray | None = None,
+        alpha: IntArray | None = None,
+        beta: IntArray | None = None,
+        zero: int = 2,
+    ) -> str:
+        """PaMvu; M=4, every code of the input in use, random weights and levels unless given."""
+        inputs = self.shapes[x][-1]
+        if alpha is None:
+            alpha = np.array([-90, -31, 0, 33, 101])
+        if beta is None:
+            levels = _limits(self.types[x])[1]
+            beta = np.sort(np.r_[0, self.rng.integers(1, 255, levels, endpoint=True)])
+        if codes is None:
+            codes = self.rng.integers(-zero, len(alpha) - zero, (inputs, outputs))
+        least, most = accumulator_bounds(alpha[codes + zero], 0, int(beta.max()))
+        datatype = f"INT{signed_bits(max(-int(least.min()), int(most.max())))}"
+        return self.node(
+            "PaMvu", [x, *(self.constant(v) for v in (codes, alpha, beta))],
+            [((*self.shapes[x][:-1], outputs), datatype)],
+            MW=inputs, MH=outputs, SIMD=1, PE=1, numInputVectors=self.vectors(x),
+            inputDataType=self.types[x], weightDataType=f"INT{signed_bits(len(alpha) - 1 - zero)}",
+            zero=zero, alphaDataType="INT8", betaDataType="UINT8", outputDataType=datatype,
+            implementation="auto",
+        )[0]  # fmt: skip
+
+    def pa_block(
+        self,
+        x: str,
+        outputs: int,
+        kernel: int = 3,
+        stride: int = 1,
+        n: int = 5,
+        shortcut: str | None = None,
+    ) -> str:
+        """A PA block of a residual network, 'same' padding, accumulators of 11 fraction bits."""
+        y = self.levels(x, n)
+        if kernel > 1:
+            y = self.pad(y, [kernel // 2] * 4)
+        if kernel > 1 or stride > 1:
+            y = self.windows(y, [kernel] * 2, [stride] * 2)
+        return self.requant(self.pa_mvu(y, outputs), 7, "INT8", shortcut, 7)
+
     def max_pool(
         self, x: str, kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int]
     ) -> str:
@@ -329,6 +402,25 @@ def _limits(datatype: str) -> tuple[int, int]:
     return (
         (0, 2**bits - 1) if datatype.startswith("U") else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
     )
+
+
+def pa_resnet(
+    size: Sequence[int] = (19, 22), plan: Sequence[int] = (6, 12), classes: int = 4, seed: int = 0
+) -> onnx.ModelProto:
+    """A PA residual network with random integers: stem, two stages of two blocks, classifier."""
+    g = GraphBuilder(seed)
+    x = g.windows(g.pad(g.input((1, *size, 1), "UINT8"), [2] * 4), [5, 5], [2, 2])
+    x = g.epilogue(g.int_mvu(x, plan[0]))
+    for stage, channels in enumerate(plan):
+        if stage:
+            main, side = g.duplicate(x)
+            x = g.pa_block(main, channels, stride=2, shortcut=g.pa_block(side, channels, 1, 2, 7))
+        for _ in range(2):
+            main, side = g.duplicate(x)
+            x = g.pa_block(main, channels, shortcut=side)
+    pixels = g.shapes[x][1] * g.shapes[x][2]
+    x = g.requant(g.global_pool(x), (pixels - 1).bit_length())
+    return g.model([g.label(g.int_mvu(x, classes))])
 
 
 def bi_shufflenet(

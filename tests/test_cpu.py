@@ -21,10 +21,11 @@ from andpop.hw.cpu.engine import Engine, instruction_sets, isa
 from andpop.hw.cpu.pack import compile_graph, pack
 from andpop.hw.cpu.plan import MAX_AXIS, ModelError, Plan, read
 from andpop.hw.graph import executor
+from andpop.quant import grid
 from andpop.quant.grid import EpilogueFormat, epilogue
 from andpop.sim.bench import SEEDS
 from andpop.sim.cases import Case
-from dataflow_graphs import GraphBuilder, bi_shufflenet
+from dataflow_graphs import GraphBuilder, bi_shufflenet, pa_resnet
 from kernel_cases import kernel_cases
 from safetensors.numpy import load_file, save_file
 
@@ -267,6 +268,197 @@ def test_several_thresholds_equal_golden(isa: str) -> None:
     assert assert_equal(golden, engine_of(model, isa).intermediates(pictures)) > 0
 
 
+def by_definition(
+    codes: IntArray, weights: IntArray, alpha: IntArray, beta: IntArray, zero: int
+) -> IntArray:
+    """A PaMvu as it is defined: counts of AND over disjoint bases, weighted."""
+    acc = np.zeros((*codes.shape[:-1], weights.shape[1]), dtype=np.int64)
+    for i, a in enumerate(alpha):
+        t = weights == i - zero
+        for j, b in enumerate(beta):
+            v = codes == j
+            acc += a * b * np.stack([(v & t[:, o]).sum(axis=-1) for o in range(t.shape[1])], -1)
+    return acc
+
+
+PA_LAYERS = [
+    # M, N, channels, outputs, size, kernel, stride, coefficients at their ends
+    (4, 5, 16, 16, (7, 9), 3, 1, False),
+    (4, 5, 64, 33, (6, 6), 3, 2, False),
+    (8, 7, 32, 64, (5, 4), 1, 2, False),
+    (14, 15, 24, 17, (5, 6), 3, 1, False),
+    (2, 1, 3, 5, (8, 7), 5, 2, False),
+    (3, 2, 65, 1, (4, 5), 1, 1, False),  # an odd M: two levels fell together
+    (4, 200, 7, 9, (5, 5), 3, 1, False),  # codes of a whole byte
+    (4, 5, 256, 6, (3, 4), 3, 1, True),  # 255 x 127 pairs saturate in 16 bits
+    (8, 15, 512, 4, (2, 3), 1, 1, True),
+]
+
+
+@pytest.mark.parametrize("layer", PA_LAYERS, ids=str)
+def test_pa_product_equals_its_definition(layer: Any, isa: str) -> None:
+    m, n, channels, outputs, size, kernel, stride, ends = layer
+    g = GraphBuilder(m + n)
+    zero = m // 2
+    alpha = np.sort(g.rng.choice(np.r_[-127:0, 1:128], m, replace=False))
+    alpha = np.insert(alpha, zero, 0)
+    beta = np.sort(np.r_[0, g.rng.integers(1, 255, n, endpoint=True)])
+    x = g.input((1, *size, channels), f"UINT{n.bit_length()}")
+    y = g.pad(x, [kernel // 2] * 4) if kernel > 1 else x
+    y = g.windows(y, [kernel] * 2, [stride] * 2)
+    weights = g.rng.integers(-zero, m - zero, (g.shapes[y][-1], outputs), endpoint=True)
+    if ends:
+        alpha[[0, -1]], beta[-1] = [-127, 127], 255
+        weights[:, 0], weights[:, 1] = m - zero, -zero
+    model = g.model([g.pa_mvu(y, outputs, weights, alpha, beta, zero)])
+    frames = g.rng.integers(0, n, (4, *size, channels), endpoint=True)
+    frames[0], frames[1] = 0, n
+    got = engine_of(model, isa).intermediates(frames)[model.graph.output[0].name]
+    padded = np.pad(frames, ((0, 0), *[(kernel // 2,) * 2] * 2, (0, 0)))
+    taps = [
+        padded[:, ky:, kx:][:, : size[0] : stride, : size[1] : stride]
+        for ky in range(kernel)
+        for kx in range(kernel)
+    ]
+    cut = [t[:, : got.shape[1], : got.shape[2]] for t in taps]
+    expected = by_definition(np.concatenate(cut, axis=-1), weights, alpha, beta, zero)
+    assert got.shape == expected.shape
+    assert np.array_equal(got, expected)
+    if ends:
+        assert np.abs(expected).max() == 127 * 255 * channels * kernel**2
+
+
+def test_pa_codes_that_are_their_own_levels_need_no_table(isa: str) -> None:
+    g = GraphBuilder()
+    x = g.input((1, 4, 4, 8), "UINT3")
+    weights = g.rng.integers(-2, 3, (8, 6))
+    model = g.model([g.pa_mvu(x, 6, weights, np.arange(-2, 3), np.arange(8))])
+    engine = engine_of(model, isa)
+    assert [s.op for s in engine.plan.steps] == ["int_convolution"]
+    frames = g.rng.integers(0, 8, (3, 4, 4, 8))
+    assert np.array_equal(engine.intermediates(frames)["t1"], frames @ weights)
+
+
+def test_products_of_one_code_stream_share_its_levels(isa: str) -> None:
+    g = GraphBuilder()
+    one, two, three = g.duplicate(g.levels(g.input((1, 6, 6, 5), "INT8"), 5), 3)
+    beta = np.array([0, 10, 20, 30, 40, 50])
+    model = g.model(
+        [
+            g.pa_mvu(one, 4, beta=beta),
+            g.pa_mvu(two, 3, beta=beta),
+            g.pa_mvu(three, 2, beta=2 * beta),
+        ]
+    )
+    engine = engine_of(model, isa)
+    assert [s.op for s in engine.plan.steps].count("lookup") == 2
+    frames = g.rng.integers(-128, 128, (3, 6, 6, 5))
+    assert assert_equal(golden_tensors(model, frames), engine.intermediates(frames)) > 0
+
+
+@pytest.mark.parametrize("channels", [1, 3, 8, 16, 32, 33, 64, 65, 130])
+@pytest.mark.parametrize(
+    ("steps", "datatype", "encoding"),
+    [
+        (5, "UINT3", "code"),
+        (1, "BINARY", "code"),
+        (15, "INT5", "code"),
+        (255, "UINT8", "code"),
+        (300, "UINT9", "code"),
+        (7, "UINT7", "onehot"),
+        (9, "UINT9", "thermometer"),
+    ],
+)
+def test_signed_thresholds_of_every_input_equal_golden(
+    channels: int, steps: int, datatype: str, encoding: str, isa: str
+) -> None:
+    g = GraphBuilder(channels)
+    x = g.input((1, 16, 16, channels), "INT8")
+    ends = np.array([-300, -128, -127, 127, 128, 300])
+    thresholds = g.rng.integers(-128, 129, (channels, steps))
+    thresholds[g.rng.integers(0, 8, thresholds.shape) == 0] = g.rng.choice(ends)
+    directions = g.rng.choice([-1, 1], (channels, 1)) * np.ones((1, steps), dtype=np.int64)
+    if steps == 15:  # rises and falls: codes stay within -15..15
+        directions = g.rng.choice([-1, 1], (channels, steps))
+        base = np.zeros(channels, dtype=np.int64)
+    else:
+        base = np.where(directions[:, 0] < 0, steps, 0)
+    model = g.model([g.signed_thresholds(x, thresholds, directions, base, datatype, encoding)])
+    frames = np.broadcast_to(np.arange(-128, 128).reshape(1, 16, 16, 1), (2, 16, 16, channels))
+    expected = golden_tensors(model, frames)
+    assert assert_equal(expected, engine_of(model, isa).intermediates(frames)) > 0
+
+
+@pytest.mark.parametrize("stream", ["UINT8", "INT14", "UINT4", "INT31", "BINARY"])
+def test_signed_thresholds_of_other_inputs_equal_golden(stream: str, isa: str) -> None:
+    g = GraphBuilder()
+    x = g.input((1, 4, 4, 7), stream)
+    low, high = grid.limits(*grid.type_format(stream))
+    thresholds = g.rng.integers(low - 1, high + 1, (7, 6), endpoint=True)
+    directions = g.rng.choice([-1, 1], (7, 6))
+    model = g.model([g.signed_thresholds(x, thresholds, directions, np.zeros(7, int), "INT4")])
+    frames = g.rng.integers(low, high, (5, 4, 4, 7), endpoint=True)
+    frames[0], frames[1] = low, high
+    assert assert_equal(golden_tensors(model, frames), engine_of(model, isa).intermediates(frames))
+
+
+@pytest.mark.parametrize(
+    ("acc", "shortcut", "target", "shift", "shortcut_shift", "op"),
+    [
+        ("INT19", None, "INT8", 7, 0, "requantise"),
+        ("INT19", "INT8", "INT8", 7, 7, "requantise"),
+        ("INT25", "INT8", "INT8", 12, 12, "requantise"),
+        ("INT9", "INT8", "INT8", 0, 0, "requantise"),
+        ("INT18", "INT8", "INT8", 8, 3, "requantise"),
+        ("INT30", "INT8", "INT8", 20, 22, "requantise"),  # as far as 32 bits go
+        ("INT31", "INT8", "INT8", 20, 23, "shift"),
+        ("INT32", "INT8", "INT8", 30, 30, "shift"),
+        ("INT18", "INT8", "UINT8", 7, 7, "shift"),
+        ("INT18", "UINT8", "INT8", 7, 7, "shift"),
+        ("INT18", "INT16", "INT16", 7, 7, "shift"),
+        ("INT8", "INT8", "INT5", 40, 3, "shift"),
+    ],
+)
+def test_rounding_with_a_shortcut_equals_the_rule(
+    acc: str, shortcut: str | None, target: str, shift: int, shortcut_shift: int, op: str, isa: str
+) -> None:
+    g = GraphBuilder(shift)
+    names = [g.input((1, 4, 5, 13), t) for t in (acc, shortcut) if t]
+    y = g.requant(names[0], shift, target, names[1] if shortcut else None, shortcut_shift)
+    engine = engine_of(g.model([y]), isa)
+    assert op in [s.op for s in engine.plan.steps]
+    inputs = {}
+    for name in names:
+        low, high = grid.limits(*grid.type_format(g.types[name]))
+        reach = min(high, 130 << shift)  # most of the results within the output's range
+        inputs[name] = g.rng.integers(max(low, -reach), reach, (6, 4, 5, 13), endpoint=True)
+        inputs[name][0], inputs[name][1] = low, high
+    total = inputs[names[0]]
+    if shortcut:
+        total = total + (inputs[names[1]] << shortcut_shift)
+    expected = grid.requantise(total, shift, *grid.type_format(target))
+    assert np.array_equal(engine.intermediates(inputs)[y], expected)
+
+
+def golden_tensors(model: onnx.ModelProto, frames: IntArray) -> dict[str, IntArray]:
+    """Every tensor of a graph of one input by the goldens, frame by frame."""
+    tensors: dict[str, IntArray] = {model.graph.input[0].name: frames, **constants_of(model)}
+    for node in model.graph.node:
+        golden = executor.find_golden(node.op_type)
+        assert golden is not None
+        attrs = executor.node_attributes(node)
+        streamed = [n for n in node.input if n not in constants_of(model)]
+        results = [
+            golden(
+                [tensors[n][i : i + 1] if n in streamed else tensors[n] for n in node.input], attrs
+            )
+            for i in range(len(frames))
+        ]
+        for name, values in zip(node.output, zip(*results, strict=True), strict=True):
+            tensors[name] = np.concatenate(values)
+    return tensors
+
+
 @pytest.mark.parametrize("shortcut", [False, True])
 @pytest.mark.parametrize(
     "attrs",
@@ -320,15 +512,8 @@ def test_moving_channels_and_pooling_in_every_storage(
     ]
     frames = g.rng.integers(low, high, (4, 5, 7, channels), endpoint=True)
     frames[0], frames[1] = low, high
-    tensors: dict[str, IntArray] = {x: frames, **constants_of(model)}
-    for node in model.graph.node:
-        golden = executor.find_golden(node.op_type)
-        assert golden is not None
-        attrs = executor.node_attributes(node)
-        results = [golden([tensors[n][i : i + 1] for n in node.input], attrs) for i in range(4)]
-        for name, values in zip(node.output, zip(*results, strict=True), strict=True):
-            tensors[name] = np.concatenate(values)
-    assert assert_equal(tensors, engine_of(model, isa).intermediates(frames)) > 0
+    got = engine_of(model, isa).intermediates(frames)
+    assert assert_equal(golden_tensors(model, frames), got) > 0
 
 
 def constants_of(model: onnx.ModelProto) -> dict[str, IntArray]:
@@ -368,6 +553,17 @@ def test_whole_network_equals_golden_in_every_tensor(isa: str) -> None:
     assert_golden(model, pictures, isa, gone=2 * windows)
     alive = executor.run(model, pictures, [n.output[0] for n in model.graph.node][-4:-1])
     assert all(len(np.unique(v)) > 8 for v in alive.values()), "the network says nothing"
+
+
+def test_pa_network_equals_golden_in_every_tensor(isa: str) -> None:
+    model = pa_resnet()
+    pictures = np.concatenate([random_pictures(model, 4), extreme_pictures(model)])
+    windows = sum(n.op_type == "ConvolutionInputGenerator" for n in model.graph.node)
+    paddings = sum(n.op_type == "FMPadding" for n in model.graph.node)
+    assert_golden(model, pictures, isa, gone=windows + paddings)
+    alive = executor.run(model, pictures, [n.output[0] for n in model.graph.node])
+    codes = [n.output[0] for n in model.graph.node if n.op_type == "SignedThresholding"]
+    assert all(len(np.unique(alive[name])) > 4 for name in codes), "the network says nothing"
 
 
 def test_one_flipped_weight_bit_is_seen_at_its_layer(isa: str) -> None:
@@ -585,7 +781,9 @@ HOSTILE: list[Callable[[dict[str, Any]], None]] = [
     set_step("sign", constants=["0.bias", "0.bias"]),
     set_step("max_pool", dilation_y=2),
     set_step("split", outputs=[]),
-    set_step("shift", low=5, high=4),
+    set_step("requantise", shift=31),
+    set_step("requantise", shortcut_shift=-1),
+    set_step("requantise", inputs=[]),
     lambda d: d.update(tensors=d["tensors"] * 200),
     lambda d: d.update(card={"x": "y" * (1 << 22)}),
     lambda d: d.update(outputs=[10**9]),
@@ -603,16 +801,60 @@ HOSTILE: list[Callable[[dict[str, Any]], None]] = [
 ]
 
 
-@pytest.mark.parametrize("change", HOSTILE, ids=range(len(HOSTILE)))
-def test_plans_that_contradict_themselves_are_refused(
-    packed: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None]
-) -> None:
-    path = rewrite(packed, tmp_path / "bad.andpop", change)
+HOSTILE_PA: list[Callable[[dict[str, Any]], None]] = [
+    set_step("levels", steps=0),
+    set_step("levels", steps=1 << 40),
+    set_step("levels", steps=6),  # more than the constants have
+    set_step("levels", constants=["2.steps", "2.bounds", "2.base"]),
+    set_step("levels", outputs=[0]),
+    set_step("lookup", levels=0),
+    set_step("lookup", levels=257),
+    set_step("lookup", constants=["2.base"]),  # a table shorter than the codes reach
+    set_step("lookup", inputs=[2]),  # signed bytes
+    set_step("requantise", inputs=[5]),
+    set_step("requantise", inputs=[5, 2, 2]),
+    set_step("requantise", outputs=[3]),
+    set_step("shift", low=5, high=4),
+    set_step("shift", shortcut_shift=3),  # without shortcut
+    set_step("shift", shift=63),
+    set_step("wide_levels", constants=["1.steps", "1.steps", "1.steps"]),
+    set_step("wide_levels", steps=1 << 17),
+]
+
+
+@pytest.fixture(scope="module")
+def packed_pa(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A packed PA network, and with it the steps that are too wide for 8 bits."""
+    folder = tmp_path_factory.mktemp("packed-pa")
+    g = GraphBuilder()
+    x = g.input((1, 5, 5, 3), "UINT8")
+    wide = g.requant(g.levels(x, 5), 0, "INT12")
+    side = g.input((1, 5, 5, 3), "INT8")
+    return pack(g.model([wide, g.pa_block(side, 4, shortcut=None)]), None, folder / "pa.andpop")
+
+
+def refused(path: Path) -> None:
+    """Check that a file is refused with one short line that names it."""
     with pytest.raises(ModelError) as error:
         Engine.load(path)
     assert str(error.value).startswith(str(path))
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 600
+
+
+@pytest.mark.parametrize("change", HOSTILE, ids=range(len(HOSTILE)))
+def test_plans_that_contradict_themselves_are_refused(
+    packed: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None]
+) -> None:
+    refused(rewrite(packed, tmp_path / "bad.andpop", change))
+
+
+@pytest.mark.parametrize("change", HOSTILE_PA, ids=range(len(HOSTILE_PA)))
+def test_pa_plans_that_contradict_themselves_are_refused(
+    packed_pa: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None]
+) -> None:
+    Engine.load(packed_pa)
+    refused(rewrite(packed_pa, tmp_path / "bad.andpop", change))
 
 
 def test_other_versions_are_refused(packed: Path, tmp_path: Path) -> None:
@@ -686,6 +928,36 @@ def weights_of(values: Sequence[float]) -> Callable[[GraphBuilder, str], str]:
     return lambda g, x: g.xnor(x, 1, np.asarray(values).reshape(-1, 1))
 
 
+def pa(**values: Any) -> Callable[[GraphBuilder, str], str]:
+    """A PaMvu of six inputs with some of its constants given."""
+    arrays = {k: np.asarray(v) for k, v in values.items()}
+    codes = arrays.pop("codes", np.full((6, 1), 1))
+
+    def add(g: GraphBuilder, x: str) -> str:
+        # The output's type comes from the weights: state it for the codes that exist.
+        y = g.pa_mvu(x, 1, np.full((6, 1), 1), **arrays)
+        g.initializers[g.nodes[-1].input[1]] = codes
+        return y
+
+    return add
+
+
+def deep_pa(inputs: int) -> onnx.ModelProto:
+    """A PaMvu whose worst case grows with its inputs, at the largest levels there are."""
+    g = GraphBuilder()
+    x = g.input((1, 1, 1, inputs), "UINT1")
+    codes = np.ones((inputs, 1), dtype=np.int64)
+    return g.model([g.pa_mvu(x, 1, codes, np.array([0, 127]), np.array([0, 255]), zero=0)])
+
+
+def steps(directions: list[list[int]]) -> Callable[[GraphBuilder, str], str]:
+    """A SignedThresholding to UINT2 with these directions at thresholds 1, 2, .."""
+    array = np.array(directions)
+    thresholds = np.cumsum(np.ones_like(array), axis=1)
+    base = np.zeros(len(array), dtype=np.int64)
+    return lambda g, x: g.signed_thresholds(x, thresholds, array, base, "UINT2")
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [
@@ -732,6 +1004,34 @@ def weights_of(values: Sequence[float]) -> Callable[[GraphBuilder, str], str]:
             "worst-case sums do not fit 32 bits",
         ),
         (lambda: broken(lambda g, x: g.label(x)), "expected one pixel"),
+        (
+            lambda: broken(pa(alpha=[-128, 129, 0, 5, 7])),
+            "found alpha -128..129, expected -128..127",
+        ),
+        (lambda: broken(pa(beta=np.arange(9) * 32)), "found beta 0..256, expected 0..255; snap"),
+        (lambda: broken(pa(beta=[1, 2, 3])), r"alpha\[2\] and beta\[0\] must be there and be 0"),
+        (lambda: broken(pa(alpha=[1, 2, 3, 4, 5])), r"alpha\[2\] and beta\[0\] must be there"),
+        (lambda: broken(pa(codes=np.full((6, 1), 3))), "found weight codes 3..3, expected -2..2"),
+        (lambda: broken(pa(codes=np.full((5, 1), 2))), "found 6 inputs and weights"),
+        (lambda: edited(broken(pa()), zero=9), r"alpha\[9\] and beta\[0\] must be there"),
+        (lambda: broken(pa(), "INT8"), "found INT8 input, expected codes of UINT1..UINT8"),
+        (lambda: deep_pa(9 << 12), "accumulator needs 32 bits, expected at most 31; use fewer"),
+        (
+            lambda: edited(broken(steps([[1, 1]] * 6)), encoding="gray"),
+            "found encoding 'gray', expected code, onehot or thermometer",
+        ),
+        (lambda: broken(steps([[1, 0]] * 6)), "found no steps or others than"),
+        (lambda: broken(steps([[1, 1], [1, 1]])), "found thresholds"),
+        (lambda: broken(steps([[1] * 4] * 6)), "found codes 0..4, expected 0..3 for UINT2"),
+        (lambda: broken(steps([[-1] * 4] * 6)), "found codes -4..0, expected 0..3 for UINT2"),
+        (
+            lambda: edited(broken(lambda g, x: g.requant(x, 3)), shift=63),
+            "found shift 63 and shortcutShift 0, expected 0..62 and 0..30",
+        ),
+        (
+            lambda: broken(lambda g, x: g.requant(x, 3, shortcut=g.split(x, [2, 4])[0])),
+            r"found shortcut \[4, 4, 2\], expected \[4, 4, 6\]",
+        ),
     ],
 )
 def test_graphs_outside_the_contract_name_the_node(

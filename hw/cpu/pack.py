@@ -23,11 +23,13 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from ...quant import grid
+from ..kernels.signed_thresholding.golden import encode, signed_thresholding
 from . import plan as packed
 from .plan import DataType, ModelError, round_up
 
 IntArray = npt.NDArray[np.int64]
 
+INT8 = packed.STORAGE["i8"]
 INT32 = packed.STORAGE["i32"]
 
 
@@ -138,6 +140,7 @@ class _Packer:
         self.index: dict[str, int] = {}
         self.types: dict[int, DataType] = {}
         self.casts: dict[tuple[int, str], int] = {}
+        self.lookups: dict[tuple[int, bytes], int] = {}
 
     # Tensors
 
@@ -179,6 +182,26 @@ class _Packer:
             self.step("cast", "cast", [index], [cast])
             self.casts[index, storage] = cast
         return self.casts[index, storage]
+
+    def values(self, node: Node, index: int, table: IntArray) -> int:
+        """Return the bytes that codes stand for, looking them up at most once."""
+        if np.array_equal(table, np.arange(len(table))):
+            return index
+        key = (index, table.tobytes())
+        if key not in self.lookups:
+            out = self.tensor([], self.at(index).shape, DataType.of("UINT8", node.where))
+            self.lookup(node, index, out, table)
+            self.lookups[key] = out
+        return self.lookups[key]
+
+    def lookup(self, node: Node, index: int, out: int, table: IntArray) -> None:
+        """Add the step that maps byte codes through a table."""
+        padded = np.zeros(packed.BYTE_CODES, dtype=np.int64)
+        padded[: len(table)] = table
+        constants = {"table": padded.astype(np.uint8 if self.at(out).storage == "u8" else np.int32)}
+        # As many as the codes' type has: a code without an entry gives 0 on every machine.
+        levels = {"levels": min(self.types[index].high + 1, packed.BYTE_CODES)}
+        self.step("lookup", node.name, [index], [out], levels, constants)
 
     def result(self, node: Node, shape: list[int], datatype: DataType, storage: str) -> int:
         """Add the tensor behind a node's only output, written by a step in ``storage``.
@@ -259,7 +282,7 @@ class _Packer:
         """Names of the first outputs of windows and paddings that products take in."""
         gone: set[str] = set()
         for node in self.nodes:
-            if node.op in ("XnorMvu", "IntMvu") and node.inputs:
+            if node.op in ("XnorMvu", "IntMvu", "PaMvu") and node.inputs:
                 window = self.window_of(node)
                 if window is not None and self._fusable(node):
                     gone.add(window.outputs[0])
@@ -270,7 +293,7 @@ class _Packer:
 
     def _fusable(self, node: Node) -> bool:
         """Whether a product has a convolution step (8-bit or 1-bit operands)."""
-        if node.op == "XnorMvu":
+        if node.op != "IntMvu":
             return True
         weights = self.initializer(node, 1)
         return (
@@ -502,11 +525,79 @@ def _int_mvu(p: _Packer, node: Node) -> None:
     low, high = grid.accumulator_bounds(weights, 0, 255, bias)
     if min(low.min(), bias.min()) < INT32[0] or max(high.max(), bias.max()) > INT32[1]:
         raise ModelError(f"{node.where}: its partial sums do not fit 32 bits")
-    padded = np.zeros(round_up(outputs, packed.INT_LANES), dtype=np.int32)
-    padded[:outputs] = bias
-    packed_weights: dict[str, npt.NDArray[Any]] = {"weights": pack_bytes(weights), "bias": padded}
-    p.step("int_convolution", node.name, [index], [out], geometry.attributes(), packed_weights)
+    _int_convolution(p, node, index, out, geometry, weights, bias)
+
+
+def _int_convolution(
+    p: _Packer,
+    node: Node,
+    index: int,
+    out: int,
+    geometry: Geometry,
+    weights: IntArray,
+    bias: IntArray,
+) -> None:
+    """Add the 8-bit product of a tensor in bytes with (MW, MH) weights."""
+    padded = np.zeros(round_up(weights.shape[1], packed.INT_LANES), dtype=np.int32)
+    padded[: weights.shape[1]] = bias
+    constants: dict[str, npt.NDArray[Any]] = {"weights": pack_bytes(weights), "bias": padded}
+    p.step("int_convolution", node.name, [index], [out], geometry.attributes(), constants)
     p.finish(node, out)
+
+
+def _codebook(p: _Packer, node: Node, position: int, name: str, storage: str) -> IntArray:
+    """Return the values that codes stand for, a vector within 8 bits."""
+    values = p.initializer(node, position)
+    low, high = packed.STORAGE[storage]
+    if values.ndim != 1 or not 1 <= values.size <= packed.BYTE_CODES:
+        raise ModelError(
+            f"{node.where}: found {name} of shape {values.shape}, "
+            f"expected a vector of 1..{packed.BYTE_CODES} values"
+        )
+    if values.min() < low or values.max() > high:
+        raise ModelError(
+            f"{node.where}: found {name} {values.min()}..{values.max()}, expected {low}..{high}; "
+            "snap the levels to 8 bits"
+        )
+    return values
+
+
+def _pa_mvu(p: _Packer, node: Node) -> None:
+    """The sum over bases is one product of values: every input code stands for one beta, every
+    weight code for one alpha, and their bases are disjoint."""
+    index, geometry, leading = _product_source(p, node, True)
+    if p.types[index].low < 0 or p.types[index].high >= packed.BYTE_CODES:
+        raise ModelError(
+            f"{node.where}: found {p.types[index].name} input, expected codes of UINT1..UINT8"
+        )
+    codes = p.initializer(node, 1)
+    _check_product(p, node, geometry.kernel_y * geometry.kernel_x * p.at(index).channels, codes)
+    alpha = _codebook(p, node, 2, "alpha", "i8")
+    beta = _codebook(p, node, 3, "beta", "u8")
+    zero = int(node.get("zero"))
+    if not 0 <= zero < len(alpha) or alpha[zero] != 0 or beta[0] != 0:
+        raise ModelError(
+            f"{node.where}: alpha[{zero}] and beta[0] must be there and be 0, "
+            "for the zero piece and the border"
+        )
+    if codes.min() < -zero or codes.max() >= len(alpha) - zero:
+        raise ModelError(
+            f"{node.where}: found weight codes {codes.min()}..{codes.max()}, "
+            f"expected {-zero}..{len(alpha) - zero - 1}"
+        )
+    weights = alpha[codes + zero]
+    low, high = grid.accumulator_bounds(weights, 0, int(beta.max()))
+    bits = grid.signed_bits(int(max(-low.min(), high.max())))
+    if bits > MAX_ACCUMULATOR_BITS:
+        raise ModelError(
+            f"{node.where}: its accumulator needs {bits} bits, "
+            f"expected at most {MAX_ACCUMULATOR_BITS}; use fewer coefficient bits"
+        )
+    datatype = node.datatype("outputDataType")
+    out = p.result(node, [*leading, weights.shape[1]], datatype, "i32")
+    values = p.values(node, p.stored(index, "u8"), beta)
+    bias = np.zeros(weights.shape[1], dtype=np.int64)
+    _int_convolution(p, node, values, out, geometry, weights, bias)
 
 
 def _fits_32_bits(
@@ -644,6 +735,94 @@ def _thresholding(p: _Packer, node: Node) -> None:
     p.finish(node, out)
 
 
+def _signed_thresholding(p: _Packer, node: Node) -> None:
+    index = p.read(node)
+    source = p.at(index)
+    count = int(node.get("numSteps"))
+    thresholds, steps, base = (p.initializer(node, i) for i in (1, 2, 3))
+    expected = (source.channels, count)
+    if thresholds.shape != expected or steps.shape != expected or base.shape != expected[:1]:
+        raise ModelError(
+            f"{node.where}: found thresholds {thresholds.shape}, steps {steps.shape}, base "
+            f"{base.shape}, expected {expected}, {expected}, {expected[:1]}"
+        )
+    if count < 1 or not np.isin(steps, (-1, 1)).all():
+        raise ModelError(f"{node.where}: found no steps or others than -1 and +1")
+    datatype = node.datatype("outputDataType")
+    encoding = str(node.get("encoding"))
+    levels = datatype.high.bit_length()
+    try:
+        words = encode(np.arange(levels + 1), encoding)
+    except ValueError as error:
+        raise ModelError(f"{node.where}: {error}") from error
+    codes = datatype if encoding == "code" else DataType.of("UINT8", node.where)
+    low, high = p.types[index].low, p.types[index].high
+    if high == INT32[1]:
+        raise ModelError(f"{node.where}: found INT32 input, expected at most INT31")
+    # A threshold outside the input's range acts like the nearest one that is never or always met.
+    thresholds = thresholds.clip(low, high + 1)
+    # Codes change at thresholds only.
+    reached = np.concatenate([thresholds.T.clip(low, high), np.full((1, source.channels), low)])
+    seen = signed_thresholding(reached, thresholds, steps, base)
+    limits = (codes.low, codes.high) if encoding == "code" else (0, levels)
+    if seen.min() < limits[0] or seen.max() > limits[1]:
+        raise ModelError(
+            f"{node.where}: found codes {seen.min()}..{seen.max()}, "
+            f"expected {limits[0]}..{limits[1]} for {datatype.name}"
+        )
+    fast = source.storage == "i8" and codes.storage in ("bits", "u8", "i8")
+    storage = ("i8" if codes.storage == "i8" else "u8") if fast else "i32"
+    if encoding == "code":
+        out = p.result(node, source.shape, codes, storage)
+    else:
+        out = p.tensor([], source.shape, codes, storage)
+    if fast:
+        _levels(p, node, index, out, thresholds, steps, base)
+    else:
+        constants = {"thresholds": thresholds, "steps": steps, "base": base}
+        p.step(
+            "wide_levels", node.name, [p.stored(index, "i32")], [out], {"steps": count},
+            {name: values.astype(np.int32) for name, values in constants.items()},
+        )  # fmt: skip
+    if encoding != "code":
+        index = p.stored(out, "u8")
+        out = p.result(node, source.shape, datatype, "i32" if datatype.storage == "i32" else "u8")
+        p.lookup(node, index, out, words)
+    p.finish(node, out)
+
+
+def _levels(
+    p: _Packer,
+    node: Node,
+    index: int,
+    out: int,
+    thresholds: IntArray,
+    steps: IntArray,
+    base: IntArray,
+) -> None:
+    """Add the step for 8-bit inputs: [x >= t] is [x > t - 1], and a threshold that is always met
+    moves the base."""
+    channels, count = thresholds.shape
+    always = thresholds == INT8[0]
+    start = base + (always * steps).sum(axis=1)
+    bounds = np.where(always, INT8[1], thresholds - 1)
+    lanes = round_up(channels, packed.THRESHOLD_LANES)
+    # Channels that fill a whole number of pixels into the lanes are repeated, see LevelsStep.
+    repeat = lanes // channels if lanes % channels == 0 else 1
+
+    def lay_out(rows: IntArray, fill: int) -> IntArray:
+        padded = np.full((len(rows), lanes), fill, dtype=np.int64)
+        padded[:, : channels * repeat] = np.tile(rows, repeat)
+        return padded
+
+    constants = {
+        "bounds": lay_out(bounds.T, INT8[1]).astype(np.int8),
+        "steps": lay_out(steps.T, 0).astype(np.uint8),
+        "base": lay_out(start[None], 0)[0].astype(np.uint8),
+    }
+    p.step("levels", node.name, [index], [out], {"steps": count}, constants)
+
+
 def _stream_max_pool(p: _Packer, node: Node) -> None:
     index = p.read(node)
     source = p.at(index)
@@ -721,14 +900,41 @@ def _global_acc_pool(p: _Packer, node: Node) -> None:
 
 
 def _shift_requant(p: _Packer, node: Node) -> None:
-    index = p.stored(p.read(node), "i32")
-    shift = int(node.get("shift"))
-    if not 0 <= shift <= 62:
-        raise ModelError(f"{node.where}: found shift {shift}, expected 0..62")
+    inputs = [p.stored(p.read(node), "i32")]
+    shape = p.at(inputs[0]).shape
+    if bool(int(node.get("hasShortcut"))):
+        inputs.append(p.read(node, 1))
+        if p.at(inputs[1]).shape != shape:
+            raise ModelError(
+                f"{node.where}: found shortcut {p.at(inputs[1]).shape}, expected {shape}"
+            )
+    shift, shortcut_shift = int(node.get("shift")), int(node.get("shortcutShift"))
+    if not 0 <= shift <= 62 or not 0 <= shortcut_shift <= 30:
+        raise ModelError(
+            f"{node.where}: found shift {shift} and shortcutShift {shortcut_shift}, "
+            "expected 0..62 and 0..30"
+        )
     datatype = node.datatype("outputDataType")
-    out = p.result(node, p.at(index).shape, datatype, "i32")
-    limits = {"shift": shift, "low": datatype.low, "high": datatype.high}
-    p.step("shift", node.name, [index], [out], limits)
+    shifts = (0, shortcut_shift)
+    largest = sum(
+        max(-p.types[i].low, p.types[i].high) << s for i, s in zip(inputs, shifts, strict=False)
+    )
+    if (
+        datatype.name == "INT8"
+        and all(p.at(i).storage == "i8" for i in inputs[1:])
+        and shift <= 30
+        and largest + (1 << shift) <= INT32[1]
+    ):
+        out = p.result(node, shape, datatype, "i8")
+        attributes = {"shift": shift, "shortcut_shift": shortcut_shift}
+        p.step("requantise", node.name, inputs, [out], attributes)
+        return
+    attributes = {"shift": shift, "low": datatype.low, "high": datatype.high}
+    if len(inputs) > 1:
+        attributes["shortcut_shift"] = shortcut_shift
+    inputs = [p.stored(i, "i32") for i in inputs]
+    out = p.result(node, shape, datatype, "i32")
+    p.step("shift", node.name, inputs, [out], attributes)
     p.finish(node, out)
 
 
@@ -744,7 +950,10 @@ def _label_select(p: _Packer, node: Node) -> None:
     p.step("argmax", node.name, [index], [out])
 
 
-ACCUMULATING = {"XnorMvu", "IntMvu", "GlobalAccPool", "LabelSelect"}
+MAX_ACCUMULATOR_BITS = 31
+"""The widest accumulator of a PaMvu, on every backend."""
+
+ACCUMULATING = {"XnorMvu", "IntMvu", "PaMvu", "GlobalAccPool", "LabelSelect"}
 """Ops whose outputs stay in 32 bits whatever their datatype."""
 
 LOWERING: dict[str, Callable[[_Packer, Node], None]] = {
@@ -753,7 +962,9 @@ LOWERING: dict[str, Callable[[_Packer, Node], None]] = {
     "XnorMvu": _xnor_mvu,
     "IntMvu": _int_mvu,
     "Epilogue": _epilogue,
+    "PaMvu": _pa_mvu,
     "Thresholding": _thresholding,
+    "SignedThresholding": _signed_thresholding,
     "StreamMaxPool": _stream_max_pool,
     "DuplicateStreams": _identity,
     "StreamingDataWidthConverter": _identity,

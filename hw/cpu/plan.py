@@ -38,6 +38,12 @@ PARAM_LANES = 16
 THRESHOLD_LANES = 64
 """Layout constants, the same as in src/kernels.hpp."""
 
+BYTE_CODES = 256
+"""Entries of a table over byte codes."""
+
+MAX_LEVELS = 1 << 16
+"""Thresholds per channel of a file that is still taken for a network."""
+
 STORAGE = {"bits": (0, 1), "u8": (0, 255), "i8": (-128, 127), "i32": (-(1 << 31), (1 << 31) - 1)}
 """What an element of each storage can hold."""
 
@@ -412,12 +418,49 @@ def _sign(s: Site) -> None:
 def _thresholds(s: Site) -> None:
     s.arity((1,), 1, 1)
     steps, _ = s.attributes(("steps", "base"))
-    s.within("steps", 1, 1 << 16)
+    s.within("steps", 1, MAX_LEVELS)
     s.within("base", -(1 << 30), 1 << 30)
     s.same()
     s.stores(s.inputs[0], "i32")
     s.stores(s.outputs[0], "i32")
     s.constant(0, (s.inputs[0].channels, steps), np.int32)
+
+
+def _levels(s: Site) -> None:
+    s.arity((1,), 1, 3)
+    (count,) = s.attributes(("steps",))
+    s.within("steps", 1, MAX_LEVELS)
+    s.same()
+    s.stores(s.inputs[0], "i8")
+    s.stores(s.outputs[0], "u8", "i8")
+    lanes = round_up(s.inputs[0].channels, THRESHOLD_LANES)
+    s.constant(0, (count, lanes), np.int8)
+    s.constant(1, (count, lanes), np.uint8)
+    s.constant(2, (lanes,), np.uint8)
+
+
+def _wide_levels(s: Site) -> None:
+    s.arity((1,), 1, 3)
+    (count,) = s.attributes(("steps",))
+    s.within("steps", 1, MAX_LEVELS)
+    s.same()
+    s.stores(s.inputs[0], "i32")
+    s.stores(s.outputs[0], "i32")
+    channels = s.inputs[0].channels
+    s.constant(0, (channels, count), np.int32)
+    s.constant(1, (channels, count), np.int32)
+    s.constant(2, (channels,), np.int32)
+
+
+def _lookup(s: Site) -> None:
+    s.arity((1,), 1, 1)
+    s.attributes(("levels",))
+    s.within("levels", 1, BYTE_CODES)
+    s.same()
+    s.stores(s.inputs[0], "u8")
+    s.stores(s.outputs[0], "u8", "i32")
+    # An entry for every byte there is: no code can reach behind the table.
+    s.constant(0, (BYTE_CODES,), np.uint8 if s.outputs[0].storage == "u8" else np.int32)
 
 
 def _cast(s: Site) -> None:
@@ -491,15 +534,30 @@ def _sum_pool(s: Site) -> None:
     s.size(s.outputs[0], 1, s.inputs[0].channels)
 
 
+def _requantise(s: Site) -> None:
+    s.arity((1, 2), 1, 0)
+    s.attributes(("shift", "shortcut_shift"))
+    s.within("shift", 0, 30)
+    s.within("shortcut_shift", 0, 30)
+    s.same()
+    s.stores(s.inputs[0], "i32")
+    for shortcut in s.inputs[1:]:
+        s.stores(shortcut, "i8")
+    s.stores(s.outputs[0], "i8")
+
+
 def _shift(s: Site) -> None:
-    s.arity((1,), 1, 0)
-    _, low, high = s.attributes(("shift", "low", "high"))
+    s.arity((1, 2), 1, 0)
+    names = ("low", "high", "shift", "shortcut_shift")
+    low, high, *_ = s.attributes(names[: 2 + len(s.inputs)])
     s.within("shift", 0, 62)
     s.within("low", *STORAGE["i32"])
     s.within("high", low, STORAGE["i32"][1])
+    if len(s.inputs) > 1:
+        s.within("shortcut_shift", 0, 30)
     s.same()
-    s.stores(s.inputs[0], "i32")
-    s.stores(s.outputs[0], "i32")
+    for tensor in (*s.inputs, *s.outputs):
+        s.stores(tensor, "i32")
 
 
 def _argmax(s: Site) -> None:
@@ -519,6 +577,9 @@ CHECKS: dict[str, Callable[[Site], None]] = {
     "wide_epilogue": _wide_epilogue,
     "sign": _sign,
     "thresholds": _thresholds,
+    "levels": _levels,
+    "wide_levels": _wide_levels,
+    "lookup": _lookup,
     "cast": _cast,
     "max_pool": _max_pool,
     "pad": _pad,
@@ -526,6 +587,7 @@ CHECKS: dict[str, Callable[[Site], None]] = {
     "split": _split,
     "shuffle": _shuffle,
     "sum_pool": _sum_pool,
+    "requantise": _requantise,
     "shift": _shift,
     "argmax": _argmax,
 }

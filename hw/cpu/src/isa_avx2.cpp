@@ -201,6 +201,34 @@ void sign_bits(const SignBits& a) noexcept {
   }
 }
 
+void levels(const Levels& a) noexcept {
+  for (std::int64_t p = 0; p < a.pixels; ++p) {
+    // The last vector of a pixel may run over into the next pixel, which is written later.
+    for (std::int64_t c = 0; c < a.channels; c += 32) {
+      const __m256i x = load(a.in + p * a.channels + c);
+      __m256i level = load(a.base + c);
+      for (std::int64_t i = 0; i < a.count; ++i) {
+        const __m256i above = _mm256_cmpgt_epi8(x, load(a.bounds + i * a.lanes + c));
+        level = _mm256_add_epi8(level, _mm256_and_si256(above, load(a.steps + i * a.lanes + c)));
+      }
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(a.out + p * a.channels + c), level);
+    }
+  }
+}
+
+void lookup(const Lookup& a) noexcept {
+  if (!a.nibbles) {
+    lookup_bytes(a);
+    return;
+  }
+  const __m256i table =
+      _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(a.table)));
+  // The last vector may run over the end, into the slack.
+  for (std::int64_t i = 0; i < a.count; i += 32)
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(a.out + i),
+                        _mm256_shuffle_epi8(table, load(a.in + i)));
+}
+
 }  // namespace
 
 const Kernels& avx2_kernels() noexcept {
@@ -210,6 +238,9 @@ const Kernels& avx2_kernels() noexcept {
       int_gemm,
       epilogue,
       sign_bits,
+      levels,
+      lookup,
+      requantise,
       max_pool<std::uint8_t, BitOr>,
       max_pool<std::uint8_t, Maximum>,
       max_pool<std::int8_t, Maximum>,

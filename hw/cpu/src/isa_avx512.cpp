@@ -195,6 +195,35 @@ void sign_bits(const SignBits& a) noexcept {
   }
 }
 
+void levels(const Levels& a) noexcept {
+  for (std::int64_t p = 0; p < a.pixels; ++p) {
+    // The last vector of a pixel may run over into the next pixel, which is written later.
+    for (std::int64_t c = 0; c < a.channels; c += 64) {
+      const __m512i x = _mm512_loadu_si512(a.in + p * a.channels + c);
+      __m512i level = _mm512_loadu_si512(a.base + c);
+      for (std::int64_t i = 0; i < a.count; ++i) {
+        const __mmask64 above =
+            _mm512_cmpgt_epi8_mask(x, _mm512_loadu_si512(a.bounds + i * a.lanes + c));
+        level = _mm512_mask_add_epi8(level, above, level,
+                                     _mm512_loadu_si512(a.steps + i * a.lanes + c));
+      }
+      _mm512_storeu_si512(a.out + p * a.channels + c, level);
+    }
+  }
+}
+
+void lookup(const Lookup& a) noexcept {
+  if (!a.nibbles) {
+    lookup_bytes(a);
+    return;
+  }
+  const __m512i table =
+      _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(a.table)));
+  // The last vector may run over the end, into the slack.
+  for (std::int64_t i = 0; i < a.count; i += 64)
+    _mm512_storeu_si512(a.out + i, _mm512_shuffle_epi8(table, _mm512_loadu_si512(a.in + i)));
+}
+
 }  // namespace
 
 const Kernels& avx512_kernels() noexcept {
@@ -204,6 +233,9 @@ const Kernels& avx512_kernels() noexcept {
       int_gemm,
       epilogue,
       sign_bits,
+      levels,
+      lookup,
+      requantise,
       max_pool<std::uint8_t, BitOr>,
       max_pool<std::uint8_t, Maximum>,
       max_pool<std::int8_t, Maximum>,

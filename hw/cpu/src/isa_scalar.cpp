@@ -77,6 +77,17 @@ void sign_bits(const SignBits& a) noexcept {
   }
 }
 
+void levels(const Levels& a) noexcept {
+  for (std::int64_t p = 0; p < a.pixels; ++p) {
+    for (std::int64_t c = 0; c < a.channels; ++c) {
+      unsigned level = a.base[c];
+      for (std::int64_t i = 0; i < a.count; ++i)
+        if (a.in[p * a.channels + c] > a.bounds[i * a.lanes + c]) level += a.steps[i * a.lanes + c];
+      a.out[p * a.channels + c] = static_cast<std::uint8_t>(level);
+    }
+  }
+}
+
 }  // namespace
 
 const Kernels& scalar_kernels() noexcept {
@@ -86,6 +97,9 @@ const Kernels& scalar_kernels() noexcept {
       int_gemm,
       epilogue,
       sign_bits,
+      levels,
+      lookup_bytes,
+      requantise,
       max_pool<std::uint8_t, BitOr>,
       max_pool<std::uint8_t, Maximum>,
       max_pool<std::int8_t, Maximum>,

@@ -57,6 +57,35 @@ struct SignBits {
   std::int64_t pixels, channels, bytes;
 };
 
+// out[p][c] = base[c] + sum of steps[i][c] where in[p][c] > bounds[i][c], modulo 256
+struct Levels {
+  const std::int8_t* in;      // [pixels][channels]
+  const std::int8_t* bounds;  // [count][lanes]
+  const std::uint8_t* steps;  // [count][lanes]
+  const std::uint8_t* base;   // [lanes]
+  std::uint8_t* out;          // [pixels][channels]
+  std::int64_t pixels, channels, count, lanes;  // lanes: channels padded to kThresholdLanes
+};
+
+// out[i] = table[in[i]]
+struct Lookup {
+  const std::uint8_t* in;
+  const std::uint8_t* table;  // 256 entries
+  std::uint8_t* out;
+  std::int64_t count;
+  bool nibbles;  // every in[i] is below 16
+};
+
+// out[i] = in[i] + shortcut[i] * 2**shortcut_shift, `shift` fraction bits rounded away, in 8 bits;
+// every intermediate fits 32 bits
+struct Requantise {
+  const std::int32_t* in;
+  const std::int8_t* shortcut;  // or null
+  std::int8_t* out;
+  std::int64_t count;
+  int shift, shortcut_shift;
+};
+
 // Maximum over windows that are clipped to the picture
 struct MaxPool {
   const void* in;  // [height][width][channels]
@@ -87,6 +116,9 @@ struct Kernels {
   void (*int_gemm)(const IntGemm&) noexcept;
   void (*epilogue)(const Epilogue&) noexcept;
   void (*sign_bits)(const SignBits&) noexcept;
+  void (*levels)(const Levels&) noexcept;
+  void (*lookup)(const Lookup&) noexcept;
+  void (*requantise)(const Requantise&) noexcept;
   void (*max_pool_bits)(const MaxPool&) noexcept;
   void (*max_pool_u8)(const MaxPool&) noexcept;
   void (*max_pool_i8)(const MaxPool&) noexcept;

@@ -453,6 +453,103 @@ class Thresholds final : public Step {
   std::int64_t steps_, base_;
 };
 
+// Codes of 8-bit inputs: steps up and down at thresholds per channel.
+class LevelsStep final : public Step {
+ public:
+  explicit LevelsStep(const Site& s)
+      : kernel_(s.kernels.levels),
+        in_(s.input()),
+        out_(s.output()),
+        bounds_(s.constant<std::int8_t>(0)),
+        steps_(s.constant<std::uint8_t>(1)),
+        base_(s.constant<std::uint8_t>(2)) {
+    const std::int64_t channels = in_.tensor.channels;
+    // Pixels of a few channels share a vector: the packer repeats the parameters for that.
+    args_.channels = kThresholdLanes % channels == 0 ? kThresholdLanes : channels;
+    args_.pixels = round_up(in_.tensor.pixels * channels, args_.channels) / args_.channels;
+    args_.count = s("steps");
+    args_.lanes = round_up(channels, kThresholdLanes);
+    args_.bounds = bounds_.data();
+    args_.steps = steps_.data();
+    args_.base = base_.data();
+  }
+
+  void run(const Workspace& w) const noexcept override {
+    Levels args = args_;
+    args.in = in_.in<std::int8_t>(w);
+    args.out = out_.in(w);
+    kernel_(args);
+  }
+
+ private:
+  void (*kernel_)(const Levels&) noexcept;
+  Slot in_, out_;
+  Values<std::int8_t> bounds_;
+  Values<std::uint8_t> steps_, base_;
+  Levels args_{};
+};
+
+// The same for inputs and codes of any width.
+class WideLevels final : public Step {
+ public:
+  explicit WideLevels(const Site& s)
+      : in_(s.input()),
+        out_(s.output()),
+        thresholds_(s.constant<std::int32_t>(0)),
+        steps_(s.constant<std::int32_t>(1)),
+        base_(s.constant<std::int32_t>(2)),
+        count_(s("steps")) {}
+
+  void run(const Workspace& w) const noexcept override {
+    const auto* in = in_.in<std::int32_t>(w);
+    auto* out = out_.in<std::int32_t>(w);
+    const std::int64_t channels = in_.tensor.channels;
+    for (std::int64_t p = 0; p < in_.tensor.pixels; ++p) {
+      for (std::int64_t c = 0; c < channels; ++c) {
+        std::int64_t level = base_[c];
+        for (std::int64_t i = c * count_; i < (c + 1) * count_; ++i)
+          if (*in >= thresholds_[i]) level += steps_[i];
+        ++in;
+        *out++ = static_cast<std::int32_t>(level);
+      }
+    }
+  }
+
+ private:
+  Slot in_, out_;
+  Values<std::int32_t> thresholds_, steps_, base_;
+  std::int64_t count_;
+};
+
+// A table over byte codes, to bytes or to 32 bits.
+class LookupStep final : public Step {
+ public:
+  explicit LookupStep(const Site& s)
+      : kernel_(s.kernels.lookup),
+        in_(s.input()),
+        out_(s.output()),
+        table_(s.spec.constants.at(0)),
+        nibbles_(s("levels") <= 16) {}
+
+  void run(const Workspace& w) const noexcept override {
+    const std::uint8_t* in = in_.in(w);
+    const std::int64_t count = in_.tensor.pixels * in_.tensor.channels;
+    if (out_.tensor.storage != Storage::kI32) {
+      kernel_({in, table_.data(), out_.in(w), count, nibbles_});
+      return;
+    }
+    auto* out = out_.in<std::int32_t>(w);
+    for (std::int64_t i = 0; i < count; ++i)
+      std::memcpy(out + i, table_.data() + in[i] * sizeof *out, sizeof *out);
+  }
+
+ private:
+  void (*kernel_)(const Lookup&) noexcept;
+  Slot in_, out_;
+  Values<std::uint8_t> table_;
+  bool nibbles_;
+};
+
 // The same integers in another storage; the plan states that they fit.
 class Cast final : public Step {
  public:
@@ -651,22 +748,61 @@ class SumStep final : public Step {
   Slot in_, out_;
 };
 
-class ShiftStep final : public Step {
+// Shortcut, rounding shift, saturation to 8 bits.
+class RequantiseStep final : public Step {
  public:
-  explicit ShiftStep(const Site& s)
-      : in_(s.input()), out_(s.output()), shift_(s("shift")), low_(s("low")), high_(s("high")) {}
+  explicit RequantiseStep(const Site& s)
+      : kernel_(s.kernels.requantise),
+        in_(s.input(0)),
+        shortcut_(s.spec.inputs.size() > 1 ? s.input(1) : Slot{}),
+        has_shortcut_(s.spec.inputs.size() > 1),
+        out_(s.output()),
+        shift_(static_cast<int>(s("shift"))),
+        shortcut_shift_(static_cast<int>(s("shortcut_shift"))) {}
 
   void run(const Workspace& w) const noexcept override {
-    const auto* in = in_.in<std::int32_t>(w);
-    auto* out = out_.in<std::int32_t>(w);
-    const std::int64_t count = in_.tensor.pixels * in_.tensor.channels;
-    for (std::int64_t i = 0; i < count; ++i)
-      out[i] = static_cast<std::int32_t>(std::clamp(shift_round(in[i], shift_), low_, high_));
+    kernel_({in_.in<std::int32_t>(w), has_shortcut_ ? shortcut_.in<std::int8_t>(w) : nullptr,
+             out_.in<std::int8_t>(w), in_.tensor.pixels * in_.tensor.channels, shift_,
+             shortcut_shift_});
   }
 
  private:
-  Slot in_, out_;
-  std::int64_t shift_, low_, high_;
+  void (*kernel_)(const Requantise&) noexcept;
+  Slot in_, shortcut_;
+  bool has_shortcut_;
+  Slot out_;
+  int shift_, shortcut_shift_;
+};
+
+// The same in 64 bits, to any range.
+class ShiftStep final : public Step {
+ public:
+  explicit ShiftStep(const Site& s)
+      : in_(s.input(0)),
+        shortcut_(s.spec.inputs.size() > 1 ? s.input(1) : Slot{}),
+        has_shortcut_(s.spec.inputs.size() > 1),
+        out_(s.output()),
+        shift_(s("shift")),
+        scale_(std::int64_t{1} << (has_shortcut_ ? s("shortcut_shift") : 0)),
+        low_(s("low")),
+        high_(s("high")) {}
+
+  void run(const Workspace& w) const noexcept override {
+    const auto* in = in_.in<std::int32_t>(w);
+    const auto* shortcut = has_shortcut_ ? shortcut_.in<std::int32_t>(w) : nullptr;
+    auto* out = out_.in<std::int32_t>(w);
+    const std::int64_t count = in_.tensor.pixels * in_.tensor.channels;
+    for (std::int64_t i = 0; i < count; ++i) {
+      const std::int64_t sum = in[i] + (shortcut == nullptr ? 0 : shortcut[i] * scale_);
+      out[i] = static_cast<std::int32_t>(std::clamp(shift_round(sum, shift_), low_, high_));
+    }
+  }
+
+ private:
+  Slot in_, shortcut_;
+  bool has_shortcut_;
+  Slot out_;
+  std::int64_t shift_, scale_, low_, high_;
 };
 
 // Index of the largest value, the lowest of equals.
@@ -692,7 +828,7 @@ std::unique_ptr<Step> make(const Site& s) {
 using Maker = std::unique_ptr<Step> (*)(const Site&);
 
 // The ops of a plan; plan.py holds the same list with its checks.
-constexpr std::array<std::pair<const char*, Maker>, 16> kMakers{{
+constexpr std::array<std::pair<const char*, Maker>, 20> kMakers{{
     {"bit_convolution", make<BitConvolution>},
     {"int_convolution", make<IntConvolution>},
     {"wide_product", make<WideProduct>},
@@ -700,6 +836,9 @@ constexpr std::array<std::pair<const char*, Maker>, 16> kMakers{{
     {"wide_epilogue", make<WideEpilogue>},
     {"sign", make<SignStep>},
     {"thresholds", make<Thresholds>},
+    {"levels", make<LevelsStep>},
+    {"wide_levels", make<WideLevels>},
+    {"lookup", make<LookupStep>},
     {"cast", make<Cast>},
     {"max_pool", make<PoolStep>},
     {"pad", make<PadStep>},
@@ -707,6 +846,7 @@ constexpr std::array<std::pair<const char*, Maker>, 16> kMakers{{
     {"split", make<SplitStep>},
     {"shuffle", make<ShuffleStep>},
     {"sum_pool", make<SumStep>},
+    {"requantise", make<RequantiseStep>},
     {"shift", make<ShiftStep>},
     {"argmax", make<ArgmaxStep>},
 }};
