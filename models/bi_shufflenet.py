@@ -189,7 +189,7 @@ class BiShuffleNet(nn.Module):
         """Use +-1 weights in the binary blocks, or (stage 1 of the two-stage recipe) real ones."""
         for module in self.modules():
             if isinstance(module, BinaryBlock):
-                module.binary = on
+                module.real = not on
 
     @property
     def frozen(self) -> bool:

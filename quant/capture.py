@@ -13,11 +13,15 @@ from torch import Tensor, nn
 
 from .exact import exact_eval
 from .integer import IntegerEpilogue
+from .pa_integer import IntegerPaActivation, IntegerPaConv
 
 Values = npt.NDArray[np.float32]
 
 OUTPUTS = ("Quant", "BipolarQuant", "MaxPool", "Reshape_1", "Gemm")
 """Node types that end a module: the module's output is the output of its node of that type."""
+
+PA_OUTPUTS = {IntegerPaActivation: "ReduceSum", IntegerPaConv: "Conv"}
+"""The same for modules whose last node's type stands inside other modules too."""
 
 
 def capture(
@@ -32,7 +36,8 @@ def capture(
             no module's output, such as splits and borders, are passed over.
 
     Returns:
-        Name -> (N, C, H, W) or (N, C) values: integer codes, +-1 for signs.
+        Name -> (N, C, H, W) or (N, C) values: integer codes (level codes of
+        PA activations), +-1 for signs.
     """
     found: dict[str, Values] = {}
     handles = []
@@ -51,7 +56,8 @@ def capture(
 
     for path, module in net.named_modules():
         scope = path.replace(".", "_")
-        for kind in OUTPUTS:
+        ends = OUTPUTS + tuple(op for kind, op in PA_OUTPUTS.items() if isinstance(module, kind))
+        for kind in ends:
             if f"{scope}_{kind}_out" in wanted:
                 handles.append(module.register_forward_hook(keep(f"{scope}_{kind}_out")))
         name = f"{scope.removesuffix('_epilogue')}_Conv_out"

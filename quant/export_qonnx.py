@@ -13,10 +13,16 @@ not whole. One 1-bit block, nodes in order (``Sub`` etc. have the constant secon
 
 with k = shortcutShift, g = preShift (no Mul where g = 0). conv1 and conv5 are
 ``Conv(integer weight) [-> Mul(2**-accShift) -> Add(1/2) -> Quant(FLOOR, scale 1, 16 bits)]`` and
-then the same from ``Mul(m)``. The tail is ``ReduceSum -> Mul(2**-r) -> Add(1/2) -> Quant(8 bits)
--> Gemm(weight, bias) -> Mul(logit step)``; everything before the last ``Mul`` is an integer.
-Concat with shuffle is ``Concat -> Reshape(n,2,c,h,w) -> Transpose(0,2,1,3,4) -> Reshape``; split is
-``Split`` on axis 1.
+then the same from ``Mul(m)``. One PA block, with N thresholds per channel and the levels beta::
+
+    x [-> Mul(sign)] -> Unsqueeze(2) -> GreaterOrEqual(_, thresholds (C, N, 1, 1)) -> Cast(float)
+        -> ReduceSum(2) = level codes -> Cast(int64) -> Gather(beta, _) -> Conv(alpha) = acc
+    acc [-> Add(Mul(shortcut, 2**k))] [-> Mul(2**-k)] -> Add(1/2) -> Quant(FLOOR, scale 1, 8 bits)
+
+or from ``acc`` on as behind conv1 (no Mul(sign) where every sign is +1). The tail is ``ReduceSum ->
+Mul(2**-r) -> Add(1/2) -> Quant(8 bits) -> Gemm(weight, bias) -> Mul(logit step)``; everything
+before the last ``Mul`` is an integer. Concat with shuffle is ``Concat -> Reshape(n,2,c,h,w) ->
+Transpose(0,2,1,3,4) -> Reshape``; split is ``Split`` on axis 1.
 
 Nodes and tensors are named after the module that made them. The file carries ONNX function bodies
 for Quant and BipolarQuant, so that ONNX Runtime executes it too.
@@ -28,7 +34,6 @@ import ast
 import contextlib
 import io
 import logging
-import math
 import re
 import tempfile
 import warnings
@@ -43,7 +48,7 @@ from torch import nn
 
 from .checkpoint import replace_file
 from .exact import exact_eval
-from .grid import FLOAT32_EXACT_BITS, accumulator_bounds, limits, shift_round
+from .grid import FLOAT32_EXACT_BITS, IntArray, accumulator_bounds, limits, shift_round
 from .integer import (
     IntegerBinaryBlock,
     IntegerClassifier,
@@ -51,6 +56,7 @@ from .integer import (
     IntegerFixedPointBlock,
 )
 from .layers import AveragePool
+from .pa_integer import IntegerPaBlock, IntegerPaConv, IntegerPaEpilogueBlock
 
 QONNX_DOMAIN = "qonnx.custom_op.general"
 INPUT_NAME = "picture"
@@ -86,8 +92,9 @@ def export(net: nn.Module, height: int, width: int, channels: int, path: Path) -
                 f"{name}: found an average pool, supported is pool='max' only (it has no exact "
                 "hardware counterpart); train and export the network with pool='max'"
             )
-    check_bounds(net, height, width)
-    proto = _trace(net, torch.zeros(1, channels, height, width))
+    example = torch.zeros(1, channels, height, width)
+    check_bounds(net, example)
+    proto = _trace(net, example)
     _finish(proto)
     _rename(proto.graph)
     _annotate(proto.graph)
@@ -95,39 +102,71 @@ def export(net: nn.Module, height: int, width: int, channels: int, path: Path) -
     replace_file(path, proto.SerializeToString())
 
 
-def check_bounds(net: nn.Module, height: int, width: int) -> None:
+def check_bounds(net: nn.Module, example: torch.Tensor) -> None:
     """Refuse a frozen network one of whose sums could leave the integers float32 holds exactly.
 
     Args:
         net: frozen network.
-        height: rows of the input picture.
-        width: columns of the input picture.
+        example: (1, C, H, W) picture; its size decides that of the pooled map.
 
     Raises:
         ExportError: names the layer, the quantity and the bound.
     """
+    pooled = _pooled_pixels(net, example)
     for name, module in net.named_modules():
         if isinstance(module, IntegerBinaryBlock):
-            _check_block(name, module.weight, -1, 1, module.epilogue)
+            _check_block(name, _accumulator(name, module.weight, -1, 1), module.epilogue)
         elif isinstance(module, IntegerFixedPointBlock):
-            _check_block(name, module.weight, *module.in_range, module.epilogue)
+            ends = _accumulator(name, module.weight, *module.in_range)
+            _check_block(name, ends, module.epilogue)
+        elif isinstance(module, IntegerPaEpilogueBlock):
+            _check_block(name, _pa_accumulator(name, module.conv), module.epilogue)
+        elif isinstance(module, IntegerPaBlock):
+            largest = int(np.abs(_pa_accumulator(name, module.conv)).max())
+            shortcut = (128 << module.shift) + (1 << module.shift >> 1)
+            _check(name, "accumulator with shortcut", largest + shortcut)
         elif isinstance(module, IntegerClassifier):
             low, high = limits(8)
-            # Five halvings of the picture, each rounded up.
-            _check(name, "pool sum", -low * math.ceil(height / 32) * math.ceil(width / 32))
+            _check(name, "pool sum", -low * pooled[name])
             weight = module.weight.numpy().astype(np.int64)
             bias = module.bias.numpy().astype(np.int64)
             worst = accumulator_bounds(weight.T, low, high, bias)
             _check(name, "logit", int(np.abs(worst).max()))
 
 
-def _check_block(
-    name: str, weight: torch.Tensor, low: int, high: int, epilogue: IntegerEpilogue
-) -> None:
-    """Bound every intermediate of one block from its actual weights."""
+def _pooled_pixels(net: nn.Module, example: torch.Tensor) -> dict[str, int]:
+    """Return the pixels that every classifier sums over, by its name."""
+    found: dict[str, int] = {}
+    handles = [
+        module.register_forward_pre_hook(
+            lambda _, args, name=name: found.update({name: args[0][0, 0].numel()})
+        )
+        for name, module in net.named_modules()
+        if isinstance(module, IntegerClassifier)
+    ]
+    try:
+        with exact_eval():
+            net(example)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+def _accumulator(name: str, weight: torch.Tensor, low: int, high: int) -> IntArray:
+    """Return the checked (2, C_out) worst cases of a convolution on codes low..high."""
     matrix = weight.numpy().astype(np.int64).reshape(weight.shape[0], -1).T
     ends = np.stack(accumulator_bounds(matrix, low, high))
     _check(name, "accumulator", int(np.abs(ends).max()))
+    return ends
+
+
+def _pa_accumulator(name: str, conv: IntegerPaConv) -> IntArray:
+    return _accumulator(name, conv.values, 0, int(conv.beta.max()))
+
+
+def _check_block(name: str, ends: IntArray, epilogue: IntegerEpilogue) -> None:
+    """Bound every intermediate of an epilogue from the worst cases of its accumulator."""
     fmt = epilogue.format
     if fmt.acc_shift:
         ends = np.clip(shift_round(ends, fmt.acc_shift), *limits(fmt.acc_bits))
@@ -141,7 +180,7 @@ def _check(name: str, what: str, worst: int) -> None:
     if worst > EXACT_LIMIT:
         raise ExportError(
             f"{name}: {what} can reach {worst}, expected at most 2**{FLOAT32_EXACT_BITS}; "
-            "lower weight_bits or the width of the network"
+            "lower weight_bits, coefficient_bits or the width of the network"
         )
 
 
@@ -216,15 +255,19 @@ def _rename(graph: onnx.GraphProto) -> None:
 
 
 def _annotate(graph: onnx.GraphProto) -> None:
-    """Declare the QONNX datatypes: picture, weights, accumulators, quantised tensors."""
+    """Declare the QONNX datatypes: picture, weights, codes, accumulators, quantised tensors."""
     values = {c.name: numpy_helper.to_array(c) for c in graph.initializer}
+    producers = {output: node for node in graph.node for output in node.output}
     types = {INPUT_NAME: "UINT8"}
     for node in graph.node:
         if node.op_type in ("Conv", "Gemm"):
-            weight = values[node.input[1]]
-            bipolar = bool((np.abs(weight) == 1).all())
+            bipolar = types.get(node.input[0]) == "BIPOLAR"
             types[node.input[1]] = "BIPOLAR" if bipolar else "INT8"
             types[node.output[0]] = "INT32"
+        elif node.op_type == "Gather":
+            codes = producers[node.input[1]].input[0]
+            types[codes] = f"UINT{(len(values[node.input[0]]) - 1).bit_length()}"
+            types[node.input[0]] = types[node.output[0]] = "UINT8"
         elif node.op_type == "Quant":
             types[node.output[0]] = f"INT{int(values[node.input[3]])}"
         elif node.op_type == "BipolarQuant":

@@ -4,11 +4,16 @@
 Every block runs in one of two states. While training (and in evaluation before ``freeze()``) values
 are real numbers on fixed-point grids, computed by the fused functions. ``freeze``
 replaces each block by its counterpart of ``integer.py``; both states give the same bits.
+
+Two protocols let functions treat all blocks, those of ``pa_layers.py`` too, alike: a module with an
+attribute ``real`` computes without snapping and rounding while it is True (the real-valued twin,
+and the first stage of training); a module with ``to_integer()`` is what ``freeze`` replaces.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Protocol, runtime_checkable
 
 import torch
 from brevitas.nn import QuantConv2d, QuantLinear
@@ -33,6 +38,28 @@ EPS_FRACTION = 0.01
 not claim the exponent of the whole layer."""
 
 
+@runtime_checkable
+class Switchable(Protocol):
+    """A module that has a real-valued twin."""
+
+    real: bool
+
+
+@runtime_checkable
+class Normalising(Protocol):
+    """A module with a BN of its own."""
+
+    statistics_fixed: bool
+
+
+@runtime_checkable
+class Freezable(Switchable, Protocol):
+    """A trainable block that has an integer counterpart."""
+
+    def to_integer(self) -> nn.Module:
+        """Return the frozen block."""
+
+
 class Epilogue(nn.Module):
     """BN -> + shortcut -> RPReLU -> INT8 stream, with every constant snapped.
 
@@ -50,6 +77,7 @@ class Epilogue(nn.Module):
         self.channels = channels
         self.eps = EPS_FRACTION * nominal_variance
         self.acc_limit = acc_limit
+        self.real = False
         self.statistics_fixed = False
         self.gamma = nn.Parameter(torch.full((channels,), gamma))
         self.beta = nn.Parameter(torch.zeros(channels))
@@ -73,6 +101,8 @@ class Epilogue(nn.Module):
     def forward(self, acc: Tensor, shortcut: Tensor | None, acc_frac: int) -> Tensor:
         """Return the INT8 stream (N, C, H, W) of an accumulator on the grid 2**-acc_frac."""
         from_batch = self.uses_batch
+        if self.real:
+            return self._real_forward(acc, shortcut)
         if from_batch:
             with torch.no_grad():
                 mean, var = fn.batch_statistics(acc)
@@ -94,6 +124,22 @@ class Epilogue(nn.Module):
             from_batch,
         )
 
+    def _real_forward(self, acc: Tensor, shortcut: Tensor | None) -> Tensor:
+        t = F.batch_norm(
+            acc,
+            self.running_mean,
+            self.running_var,
+            self.gamma,
+            self.beta,
+            self.uses_batch,
+            BN_MOMENTUM,
+            self.eps,
+        )
+        if shortcut is not None:
+            t = t + shortcut
+        u = t - self.zeta.view(-1, 1, 1)
+        return F.prelu(u, self.slope) + self.eta.view(-1, 1, 1)
+
     def frozen_into(self, target: IntegerEpilogue, acc_frac: int, acc_shift: int) -> None:
         """Write the integers of running statistics and parameters into ``target``."""
         rstd = (self.running_var + self.eps).rsqrt()
@@ -114,6 +160,8 @@ class Epilogue(nn.Module):
 class BinaryBlock(nn.Module):
     """RSign -> 1-bit convolution bordered with -1 -> epilogue with an optional shortcut.
 
+    While ``real`` its weights are; its activations keep their sign.
+
     Args:
         in_channels: channels of the input stream.
         out_channels: channels of the output stream.
@@ -126,7 +174,7 @@ class BinaryBlock(nn.Module):
         taps = in_channels * kernel * kernel
         self.stride = stride
         self.padding = kernel // 2
-        self.binary = True
+        self.real = False
         self.threshold = nn.Parameter(torch.zeros(in_channels))
         self.conv = QuantConv2d(
             in_channels,
@@ -142,10 +190,10 @@ class BinaryBlock(nn.Module):
     def forward(self, x: Tensor, shortcut: Tensor | None = None) -> Tensor:
         """Return the (N, C_out, H', W') stream."""
         latent = self.conv.weight
-        if self.binary:
-            weight = fn.binary_weight(latent)
-        else:
+        if self.real:
             weight = latent / latent.detach().abs().mean((1, 2, 3), keepdim=True)
+        else:
+            weight = fn.binary_weight(latent)
         # Bits b = (s + 1) / 2 turn the border of -1 into the zeros that conv2d pads by itself:
         # sum(w*s) = sum(2*w*b) - sum(w).
         offset = weight.sum((1, 2, 3))
@@ -163,13 +211,7 @@ class BinaryBlock(nn.Module):
         return out
 
     def to_integer(self) -> IntegerBinaryBlock:
-        """Return the frozen block.
-
-        Raises:
-            ValueError: the block still runs on real weights.
-        """
-        if not self.binary:
-            raise ValueError("freeze: found real weights, expected binary_weights(True) before")
+        """Return the frozen block."""
         conv = self.conv
         block = IntegerBinaryBlock(
             conv.in_channels, conv.out_channels, conv.kernel_size[0], self.stride
@@ -217,6 +259,7 @@ class FixedPointBlock(nn.Module):
         self.acc_shift = max(0, signed_bits(worst) - fn.ACC_BITS)
         self.in_range = in_range
         self.in_frac = in_frac
+        self.real = False
         self.conv = QuantConv2d(
             in_channels,
             out_channels,
@@ -233,6 +276,11 @@ class FixedPointBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the (N, C_out, H', W') stream."""
+        if self.real:
+            latent = self.conv.weight
+            acc = F.conv2d(x, latent, stride=self.conv.stride, padding=self.conv.padding)
+            real: Tensor = self.epilogue(acc, None, 0)
+            return real
         weight = self.conv.quant_weight()
         # One input channel leaves the memory format open; the network runs channels last.
         value = weight.value.to(memory_format=torch.channels_last)
@@ -276,6 +324,7 @@ class Classifier(nn.Module):
 
     def __init__(self, in_channels: int, classes: int, weight_bits: int) -> None:
         super().__init__()
+        self.real = False
         self.linear = QuantLinear(
             in_channels,
             classes,
@@ -288,10 +337,10 @@ class Classifier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (N, classes) logits of an (N, C, H, W) stream."""
-        shift = pool_shift(x.shape[2], x.shape[3])
-        pooled = fn.round_to_grid(
-            x.sum((2, 3)) * 2.0**-shift, fn.STREAM_FRAC, fn.STREAM_MIN, fn.STREAM_MAX
-        )
+        pooled = x.sum((2, 3)) * 2.0 ** -pool_shift(x.shape[2], x.shape[3])
+        if self.real:
+            return F.linear(pooled, self.linear.weight, self.linear.bias)
+        pooled = fn.round_to_grid(pooled, fn.STREAM_FRAC, fn.STREAM_MIN, fn.STREAM_MAX)
         weight = self.linear.quant_weight()
         frac = fn.STREAM_FRAC + _weight_frac(weight.scale)
         bias = fn.round_to_grid(self.linear.bias, frac, -self.BIAS_LIMIT, self.BIAS_LIMIT)
@@ -315,12 +364,15 @@ class AveragePool(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self.real = False
         self.frac = fn.STREAM_FRAC
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, ceil(H/2), ceil(W/2))."""
         mean = F.avg_pool2d(x, 2, 2, ceil_mode=True, count_include_pad=False)
-        return fn.round_to_grid(mean, self.frac, fn.STREAM_MIN, fn.STREAM_MAX)
+        return (
+            mean if self.real else fn.round_to_grid(mean, self.frac, fn.STREAM_MIN, fn.STREAM_MAX)
+        )
 
     def to_integer(self) -> AveragePool:
         """Return the same pooling on integer codes."""
@@ -340,21 +392,38 @@ def shuffle_concat(left: Tensor, right: Tensor) -> Tensor:
     return pair.flatten(3).permute(0, 3, 1, 2)
 
 
+def set_real(net: nn.Module, on: bool) -> None:
+    """Make every block inside ``net`` its real-valued twin (see the head of this file), or back."""
+    for module in net.modules():
+        if isinstance(module, Switchable):
+            module.real = on
+
+
+def fix_statistics(net: nn.Module) -> None:
+    """From now on every BN inside ``net`` uses its running statistics, in training mode too."""
+    for module in net.modules():
+        if isinstance(module, Normalising):
+            module.statistics_fixed = True
+
+
 @torch.no_grad()
 def freeze(net: nn.Module) -> None:
     """Replace every trainable block inside ``net`` by its integer counterpart, in place.
 
     Raises:
-        ValueError: a parameter or statistic is not finite, or a block runs on real weights.
+        ValueError: a parameter or statistic is not finite, or a block is real-valued.
     """
     for name, value in net.state_dict().items():
         if not torch.isfinite(value).all():
             raise ValueError(f"freeze: {name} holds NaN or infinity; train again from before it")
-    frozen = {
-        name: module.to_integer()
-        for name, module in net.named_modules()
-        if isinstance(module, (BinaryBlock, FixedPointBlock, Classifier, AveragePool))
-    }
+    blocks = {n: m for n, m in net.named_modules() if isinstance(m, Freezable)}
+    for name, block in blocks.items():
+        if block.real:
+            raise ValueError(
+                f"freeze: {name} has real weights, expected set_real(net, False) before and a "
+                "fine-tune of the quantised network"
+            )
+    frozen = {name: block.to_integer() for name, block in blocks.items()}
     for name, module in frozen.items():
         parent, _, child = name.rpartition(".")
         setattr(net.get_submodule(parent), child, module)

@@ -85,8 +85,17 @@ class IntegerPaConv(Mirrored):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C_in, H, W) INT8 codes -> (N, C_out, H', W') accumulators."""
-        level = self.beta[self.activation(x).to(torch.int64)]
+        level = _look_up(self.beta, self.activation(x).to(torch.int64))
         return F.conv2d(level, self.values, stride=self.stride, padding=self.border)
+
+
+def _look_up(table: Tensor, index: Tensor) -> Tensor:
+    """Return ``table[index]``; exports as one Gather, where indexing would give GatherND."""
+    if torch.compiler.is_exporting():
+        return torch.onnx.ops.symbolic(
+            "Gather", (table, index), {"axis": 0}, dtype=table.dtype, shape=index.shape
+        )
+    return table.index_select(0, index.flatten()).view(index.shape)
 
 
 class IntegerPaBlock(Shifted):

@@ -143,7 +143,8 @@ class PaConv(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, int]:
         """Return the (N, C_out, H', W') accumulators and their fraction bits (0 while real)."""
         a, beta_frac = self.activation(x)
-        weight, alpha_frac = self.weight, 0
+        weight: Tensor = self.weight
+        alpha_frac = 0
         if not self.real:
             weight, alpha_frac = pa.pa_weight(weight, self.spec, beta_frac)
         acc = F.conv2d(a, weight, stride=self.stride, padding=self.padding)

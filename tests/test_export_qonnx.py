@@ -159,12 +159,12 @@ def test_average_pool_is_refused_by_name(tmp_path: Path) -> None:
 def test_sum_beyond_24_bits_is_refused_with_the_layer_named() -> None:
     net = build("bi-shufflenet", {"width": 0.25})
     net.freeze()
-    check_bounds(net, SIZE, SIZE)
+    check_bounds(net, torch.zeros(1, 1, SIZE, SIZE))
     net.stage3[1].right[1].epilogue.b[3] = 2.0**24
     with pytest.raises(ExportError, match=r"stage3\.1\.right\.1: BN with shortcut can reach"):
-        check_bounds(net, SIZE, SIZE)
+        check_bounds(net, torch.zeros(1, 1, SIZE, SIZE))
     net = build("bi-shufflenet", {"width": 0.25})
     net.freeze()
     net.classifier.bias[0] = 2.0**24
     with pytest.raises(ExportError, match="classifier: logit can reach"):
-        check_bounds(net, SIZE, SIZE)
+        check_bounds(net, torch.zeros(1, 1, SIZE, SIZE))
