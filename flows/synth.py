@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..hw.synth import yosys
+from ..hw.synth.datapath import Datapath, synthesise_datapath
 from .build import Progress
 from .errors import UsageError
 from .models import open_build
@@ -16,7 +17,9 @@ from .models import open_build
 RESOURCES = ("lut", "lutram", "ff", "carry4", "bram18", "dsp")
 
 
-def synthesise_build(folder: Path, node: str | None, progress: Progress) -> dict[str, Any]:
+def synthesise_build(
+    folder: Path, node: str | None, primitives: bool, progress: Progress
+) -> dict[str, Any]:
     """Synthesise every node of a build out of context; see ``flows.api.synth``."""
     from ..hw.synth.network import CAPACITY, synthesise_network
 
@@ -24,13 +27,14 @@ def synthesise_build(folder: Path, node: str | None, progress: Progress) -> dict
     if not files.rtl.is_dir():
         raise UsageError(f"{folder}: the build has no RTL yet; run andpop build again")
     began = time.perf_counter()
-    rows = synthesise_network(files.rtl, node=node, progress=progress)
+    rows = synthesise_network(files.rtl, node=node, primitives=primitives, progress=progress)
     done = [row for row in rows if row.usage is not None]
     total = {key: sum(getattr(row.usage, key) for row in done) for key in RESOURCES}
     return {
         "folder": str(folder),
         "part": "xc7z020",
         "yosys": yosys.version(),
+        "primitives": primitives,
         "nodes": [
             {
                 "name": row.name,
@@ -45,5 +49,26 @@ def synthesise_build(folder: Path, node: str | None, progress: Progress) -> dict
         "estimate": {key: sum(r.estimate[key] for r in done) for key in ("lut", "bram18", "dsp")},
         "share": {key: total[key] / capacity for key, capacity in CAPACITY.items()},
         "not_synthesised": [row.name for row in rows if row.usage is None],
+        "seconds": time.perf_counter() - began,
+    }
+
+
+def synthesise_kernel(datapath: Datapath, progress: Progress) -> dict[str, Any]:
+    """Synthesise a single datapath; see ``flows.api.synth_kernel``."""
+    progress("synthesis", 0, 1)
+    began = time.perf_counter()
+    found = synthesise_datapath(datapath)
+    progress("synthesis", 1, 1)
+    lut = found.luts + found.lutram
+    return {
+        **asdict(datapath),
+        "part": "xc7z020",
+        "yosys": yosys.version(),
+        "macs": datapath.macs,
+        "lut": lut,
+        "lut_per_mac": lut / datapath.macs,
+        "ff": found.ffs,
+        "carry4": found.carry4,
+        "cells": dict(found.cells),
         "seconds": time.perf_counter() - began,
     }

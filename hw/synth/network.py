@@ -24,15 +24,16 @@ from ..kernels.base import RtlKernel
 from ..rtl.emit_top import PART
 from ..rtl.top_info import TopInfo
 from . import yosys
+from .sources import Sources
 from .yosys import SynthesisError, SynthResult
 
 Progress = Callable[[str, int, int], None]
 
 CAPACITY = {"lut": 53_200, "ff": 106_400, "bram18": 280, "dsp": 220}
 """Resources of the xc7z020 (AMD DS190; LUT, block RAM and DSP also in FINN's platforms.py)."""
-DEFINITION = re.compile(r"^\s*(?:module|package)\s+(\w+)", re.M)
-COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.S)
 ANONYMOUS = "node"
+JOBS = 2
+"""Yosys processes at a time."""
 
 
 class UnknownNode(ValueError):
@@ -85,14 +86,14 @@ class _Design:
 
 
 def synthesise_network(
-    rtl: Path, *, node: str | None = None, jobs: int = 2, progress: Progress
+    rtl: Path, *, node: str | None, primitives: bool, progress: Progress
 ) -> list[NodeUsage]:
     """Synthesise every node of an emitted folder.
 
     Args:
         rtl: folder written by ``emit_top``.
         node: only the node of this name.
-        jobs: Yosys processes at a time.
+        primitives: define ANDPOP_PRIMITIVES, as a synthesis for the board does.
         progress: called with (stage, designs done, designs).
 
     Returns:
@@ -119,15 +120,16 @@ def synthesise_network(
     designs = [library.design(op) for op in ops]
     distinct = list(dict.fromkeys(designs))
     results: dict[_Design, Usage | str] = {}
+    defines = ["ANDPOP_PRIMITIVES=1"] if primitives else []
 
     def one(design: _Design) -> None:
         try:
-            results[design] = Usage.of(_run(design))
+            results[design] = Usage.of(_run(design, defines))
         except SynthesisError as error:
             results[design] = str(error)
 
     progress("synthesis", 0, len(distinct))
-    with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
+    with ThreadPoolExecutor(max_workers=JOBS) as pool:
         for done, _ in enumerate(pool.map(one, distinct), start=1):
             progress("synthesis", done, len(distinct))
     rows = []
@@ -157,17 +159,17 @@ def _estimate(op: Any) -> dict[str, int]:
 
 
 class _Library:
-    """The sources of an emitted folder by what they define."""
+    """The sources of an emitted folder."""
 
     def __init__(self, rtl: Path, sources: Sequence[str]) -> None:
         self._rtl = rtl
-        self._order = [s for s in sources if s != "fifo_depths_pkg.sv"]
-        self._text = {s: (rtl / s).read_text(encoding="utf-8") for s in self._order}
-        self._defined = {
-            name: source
-            for source, text in self._text.items()
-            for name in DEFINITION.findall(COMMENT.sub("", text))
-        }
+        self._sources = Sources(
+            {
+                name: (rtl / name).read_text(encoding="utf-8")
+                for name in sources
+                if name != "fifo_depths_pkg.sv"
+            }
+        )
 
     def design(self, op: Any) -> _Design:
         """The design of a node: every file its module needs, the node's name taken out."""
@@ -177,7 +179,7 @@ class _Library:
             top, parameters = op.module, {**op.rtl_parameters(), "Id": 0}
         else:
             top, parameters = op.get_nodeattr("gen_top_module"), {}
-        files = self._closure(top)
+        files = self._sources.needed(top)
         memories = sorted(
             f for f in (self._rtl / name).glob("*") if f.suffix in (".dat", ".mem", ".hex")
         )
@@ -187,26 +189,14 @@ class _Library:
 
         return _Design(
             anonymous(top),
-            tuple((anonymous(Path(f).name), anonymous(self._text[f])) for f in files),
+            tuple((anonymous(Path(f).name), anonymous(self._sources.texts[f])) for f in files),
             tuple((anonymous(f"{name}/{f.name}"), f.read_text("ascii")) for f in memories),
             tuple(parameters.items()),
             op.dsp_estimation(PART) > 0,
         )
 
-    def _closure(self, top: str) -> list[str]:
-        """Files of ``top`` and of everything below it, in compile order."""
-        needed: set[str] = set()
-        names = [top]
-        while names:
-            source = self._defined[names.pop()]
-            if source not in needed:
-                needed.add(source)
-                words = set(re.findall(r"\w+", COMMENT.sub("", self._text[source])))
-                names += sorted(words & self._defined.keys())
-        return [s for s in self._order if s in needed]
 
-
-def _run(design: _Design) -> SynthResult:
+def _run(design: _Design, defines: Sequence[str]) -> SynthResult:
     folder = Path(tempfile.mkdtemp(prefix="andpop_synth_"))
     try:
         for name, text in (*design.sources, *design.memories):
@@ -216,6 +206,7 @@ def _run(design: _Design) -> SynthResult:
             design.top,
             [folder / name for name, _ in design.sources],
             parameters=dict(design.parameters),
+            defines=defines,
             memories={name: folder / name for name, _ in design.memories},
             dsp=design.dsp,
         )

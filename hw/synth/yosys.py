@@ -179,10 +179,9 @@ def read_command(
 ) -> str:
     """Return the command that elaborates ``top``: Yosys' slang front end, which also reads those
     of FINN's sources that no other part of Yosys does."""
-    values = {k: f'"{v}"' if isinstance(v, str) else v for k, v in (parameters or {}).items()}
     words = ["read_slang --threads 1 --allow-use-before-declare --ignore-assertions"]
     words += [f"-D{name}" for name in defines]
-    words += [f"-G {name}={value}" for name, value in values.items()]
+    words += [f"-G {name}={value}" for name, value in (parameters or {}).items()]
     return " ".join([*words, f"--top {top}", *files])
 
 
@@ -200,7 +199,7 @@ def synthesise(
     Args:
         top: top module; becomes the module of the netlist, with the same ports.
         sources: .v and .sv files, packages first, each of its own name.
-        parameters: parameters of the top.
+        parameters: parameters of the top, numbers or Verilog text such as ``80'h1234``.
         defines: preprocessor macros besides SYNTHESIS.
         memories: $readmemh files, by the name that the sources use.
         dsp: multipliers become DSP48E1 (registers around them stay flip-flops), else LUTs.
