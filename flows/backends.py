@@ -18,7 +18,7 @@ from ..hw.graph.executor import GoldenExecutor
 from ..hw.rtl import simulate as rtl
 from .build import Progress
 from .compare import Tally, combine
-from .errors import CheckFailed, UsageError
+from .errors import UsageError
 from .models import BuildFiles, load_cpu_model
 
 IntArray = npt.NDArray[np.int64]
@@ -213,7 +213,7 @@ def simulate(
         layers = Tally("rtl", golden.order, golden.bits)
         layers.add(expected, backend.run(pictures), names)
         tallies.append(layers)
-        divergence = _explain(files, backend, expected, pictures, layers)
+        divergence = _explain(files, backend, pictures, layers)
     result = combine(tallies)
     return {
         "images": run.images,
@@ -231,7 +231,6 @@ def simulate(
 def _explain(
     files: BuildFiles,
     backend: Rtl,
-    expected: Mapping[str, IntArray],
     pictures: Pictures,
     layers: Tally,
 ) -> dict[str, Any] | None:
@@ -239,15 +238,14 @@ def _explain(
     first = layers.first
     if first is None or backend.last is None:
         return None
-    found = rtl.compare(files.rtl, backend.last, expected).first
-    if found is None:
-        raise CheckFailed(f"rtl: layer {first.layer} differs from golden but its stream does not")
+    where = (first.picture_index, *first.index)
+    node, cycle = rtl.locate(files.rtl, backend.last, first.layer, where)
     waveform = files.folder / "divergence.vcd"
-    rtl.waveform(files.rtl, pictures, found.cycle, waveform)
+    rtl.waveform(files.rtl, pictures, cycle, waveform)
     return {
         **first.as_json(),
-        "node": found.layer,
-        "cycle": found.cycle,
+        "node": node,
+        "cycle": cycle,
         "waveform": str(waveform),
         "reproduce": f"andpop simulate {files.folder} --images PICTURES --count {len(pictures)}",
     }

@@ -27,6 +27,8 @@ class Divergence:
     expected_bits: str
     got_bits: str
     picture: str
+    picture_index: int
+    """Number of the picture, from 0."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain values for reports."""
@@ -90,6 +92,7 @@ class Tally:
                 bit_pattern(int(want[index]), width),
                 bit_pattern(int(have[index]), width),
                 pictures[index[0]],
+                self.pictures + index[0],
             )
 
     @property

@@ -8,7 +8,7 @@ build: the storage of the FIFOs stays, their capacity is set at run time from fi
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,40 +90,6 @@ class Sizing:
     def bits(self) -> int:
         """Bits of all FIFOs together."""
         return sum(f.bits for f in self.fifos)
-
-
-@dataclass(frozen=True)
-class Divergence:
-    """The first value of the first edge, in topological order, that differs from the golden."""
-
-    tensor: str
-    layer: str
-    """Node that wrote the value; empty for the graph input."""
-    index: tuple[int, ...]
-    """Picture first, then the tensor's axes."""
-    expected: int
-    got: int
-    expected_bits: str
-    got_bits: str
-    cycle: int
-    """Cycle in which the word with the value left the FIFO behind the layer."""
-
-    def __str__(self) -> str:
-        return (
-            f"layer {self.layer or 'input'}, tensor {self.tensor}, index {list(self.index)}: "
-            f"expected {self.expected} ({self.expected_bits}), got {self.got} ({self.got_bits}), "
-            f"cycle {self.cycle}"
-        )
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Captured streams against golden tensors."""
-
-    compared: dict[str, int]
-    """Values compared, by tensor, in topological order."""
-    differing: dict[str, int]
-    first: Divergence | None
 
 
 def emit(model: ModelWrapper, folder: Path) -> TopInfo:
@@ -235,49 +201,21 @@ def simulate(
     )
 
 
-def compare(folder: Path, result: SimResult, golden: Mapping[str, IntArray]) -> Comparison:
-    """Compare captured edges with golden tensors, exactly, in topological order.
+def locate(folder: Path, result: SimResult, tensor: str, index: Sequence[int]) -> tuple[str, int]:
+    """Return the node that wrote a captured value, and when its word left the FIFO behind it.
 
     Args:
         folder: emitted RTL folder.
         result: a simulation with capture.
-        golden: (images, ...) tensors by name; edges without one are left out, so give all
-            streamed tensors to have the first divergence at its origin.
+        tensor: name of the edge.
+        index: the value's, picture first, then the tensor's axes.
 
-    Raises:
-        ValueError: no edge has a golden tensor.
+    Returns:
+        (node, empty for the graph input; cycle)
     """
-    info = TopInfo.load(folder)
-    compared: dict[str, int] = {}
-    differing: dict[str, int] = {}
-    first: Divergence | None = None
-    for fifo in info.fifos:
-        if fifo.tensor not in golden:
-            continue
-        got = result.tensors[fifo.tensor]
-        want = np.asarray(golden[fifo.tensor], dtype=np.int64).reshape(got.shape)
-        wrong = got != want
-        compared[fifo.tensor] = got.size
-        differing[fifo.tensor] = int(wrong.sum())
-        if first is None and differing[fifo.tensor]:
-            flat = int(np.flatnonzero(wrong)[0])
-            bits = int(DataType[fifo.datatype].bitwidth())
-            first = Divergence(
-                fifo.tensor,
-                fifo.producer,
-                tuple(int(i) for i in np.unravel_index(flat, got.shape)),
-                int(want.flat[flat]),
-                int(got.flat[flat]),
-                _pattern(int(want.flat[flat]), bits),
-                _pattern(int(got.flat[flat]), bits),
-                int(result.cycle_of[fifo.tensor][flat // fifo.lanes]),
-            )
-    if not compared:
-        raise ValueError(
-            f"{folder}: found no golden tensor of this network's edges, e.g. "
-            f"{info.fifos[-1].tensor}; run the golden of the graph it came from"
-        )
-    return Comparison(compared, differing, first)
+    fifo = next(f for f in TopInfo.load(folder).fifos if f.tensor == tensor)
+    flat = int(np.ravel_multi_index(tuple(index), result.tensors[tensor].shape))
+    return fifo.producer, int(result.cycle_of[tensor][flat // fifo.lanes])
 
 
 def waveform(folder: Path, pictures: Pictures, cycle: int, path: Path, *, jobs: int = 2) -> None:
@@ -286,7 +224,7 @@ def waveform(folder: Path, pictures: Pictures, cycle: int, path: Path, *, jobs: 
     Args:
         folder: emitted RTL folder with a fifo.json.
         pictures: the pictures of the run in question.
-        cycle: such as ``Divergence.cycle``.
+        cycle: such as `locate` returns.
         path: VCD file to write.
         jobs: compilers at a time; tracing is a build of its own.
     """
@@ -396,7 +334,3 @@ def _tensor(fifo: FifoInfo, words: Words, images: int) -> IntArray:
     datatype = DataType[fifo.datatype]
     values = unpack_words(words, int(datatype.bitwidth()), fifo.lanes, bool(datatype.signed()))
     return values.reshape(images, *fifo.shape[1:])
-
-
-def _pattern(value: int, bits: int) -> str:
-    return format(value & ((1 << bits) - 1), f"0{bits}b")
