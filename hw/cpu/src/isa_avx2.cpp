@@ -187,6 +187,25 @@ void epilogue(const Epilogue& a) noexcept {
   }
 }
 
+void requantise(const Requantise& a) noexcept {
+  const __m128i shift = _mm_cvtsi32_si128(a.shift);
+  const __m128i shortcut_shift = _mm_cvtsi32_si128(a.shortcut_shift);
+  const __m256i rounding = half(a.shift);
+  // The last vector may run over the end, into the slack.
+  for (std::int64_t i = 0; i < a.count; i += 8) {
+    __m256i v = _mm256_add_epi32(load(a.in + i), rounding);
+    if (a.shortcut != nullptr) {
+      const __m256i x =
+          _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(a.shortcut + i)));
+      v = _mm256_add_epi32(v, _mm256_sll_epi32(x, shortcut_shift));
+    }
+    v = _mm256_sra_epi32(v, shift);
+    const __m128i words =
+        _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(a.out + i), _mm_packs_epi16(words, words));
+  }
+}
+
 void sign_bits(const SignBits& a) noexcept {
   for (std::int64_t p = 0; p < a.pixels; ++p) {
     // The last word of a pixel may run over into the next pixel, which is written later; lanes

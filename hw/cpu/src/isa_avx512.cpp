@@ -179,6 +179,28 @@ void epilogue(const Epilogue& a) noexcept {
   }
 }
 
+template <bool kShortcut>
+void requantise_as(const Requantise& a) noexcept {
+  const __m128i shift = _mm_cvtsi32_si128(a.shift);
+  const __m128i shortcut_shift = _mm_cvtsi32_si128(a.shortcut_shift);
+  const __m512i rounding = half(a.shift);
+  // The last vector may run over the end, into the slack.
+  for (std::int64_t i = 0; i < a.count; i += 16) {
+    __m512i v = _mm512_add_epi32(_mm512_loadu_si512(a.in + i), rounding);
+    if constexpr (kShortcut) {
+      const __m512i x =
+          _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(a.shortcut + i)));
+      v = _mm512_add_epi32(v, _mm512_sll_epi32(x, shortcut_shift));
+    }
+    v = _mm512_sra_epi32(v, shift);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(a.out + i), _mm512_cvtsepi32_epi8(v));
+  }
+}
+
+void requantise(const Requantise& a) noexcept {
+  a.shortcut != nullptr ? requantise_as<true>(a) : requantise_as<false>(a);
+}
+
 void sign_bits(const SignBits& a) noexcept {
   for (std::int64_t p = 0; p < a.pixels; ++p) {
     // The last word of a pixel may run over into the next pixel, which is written later; lanes

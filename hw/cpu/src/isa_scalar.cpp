@@ -65,6 +65,14 @@ void epilogue(const Epilogue& a) noexcept {
   }
 }
 
+void requantise(const Requantise& a) noexcept {
+  for (std::int64_t i = 0; i < a.count; ++i) {
+    std::int32_t v = a.in[i];
+    if (a.shortcut != nullptr) v += a.shortcut[i] * (1 << a.shortcut_shift);
+    a.out[i] = static_cast<std::int8_t>(clamp(shift_round(v, a.shift), -128, 127));
+  }
+}
+
 void sign_bits(const SignBits& a) noexcept {
   for (std::int64_t p = 0; p < a.pixels; ++p) {
     for (std::int64_t byte = 0; byte < a.bytes; ++byte) {

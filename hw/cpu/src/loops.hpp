@@ -82,26 +82,6 @@ inline void lookup_bytes(const Lookup& a) noexcept {
   for (std::int64_t i = 0; i < a.count; ++i) out[i] = table[in[i]];
 }
 
-template <bool kShortcut>
-void requantise_as(const Requantise& a) noexcept {
-  const std::int32_t* __restrict in = a.in;
-  const std::int8_t* __restrict shortcut = a.shortcut;
-  std::int8_t* __restrict out = a.out;
-  const std::int32_t half = a.shift == 0 ? 0 : 1 << (a.shift - 1);
-  const std::int32_t scale = 1 << a.shortcut_shift;
-  const int shift = a.shift;
-  for (std::int64_t i = 0; i < a.count; ++i) {
-    std::int32_t v = in[i] + half;
-    if constexpr (kShortcut) v += shortcut[i] * scale;
-    v >>= shift;
-    out[i] = static_cast<std::int8_t>(v < -128 ? -128 : (v > 127 ? 127 : v));
-  }
-}
-
-inline void requantise(const Requantise& a) noexcept {
-  a.shortcut != nullptr ? requantise_as<true>(a) : requantise_as<false>(a);
-}
-
 template <typename T>
 void sum_pool(const SumPool& a) noexcept {
   const T* __restrict in = static_cast<const T*>(a.in);
