@@ -45,6 +45,14 @@ MAP_DSP = (
 a product, too, and where such a sum has a second reader, as in the epilogue, it leaves this reader
 without a driver: the data path behind it is then optimised away (Yosys 0.70)."""
 
+PRIMITIVES = {
+    "LUT6_2": "#(parameter [63:0] INIT = 0) (output O6, O5, input I0, I1, I2, I3, I4, I5)",
+    "CARRY4": "(output [3:0] CO, O, input CI, CYINIT, input [3:0] DI, S)",
+}
+"""The cells that andpop's sources name, as black boxes for the front end (AMD UG953), which does
+not accept Yosys' own models."""
+PRIMITIVES_FILE = "primitives.v"
+
 LUTRAM = {
     "RAM32X1S": 1, "RAM64X1S": 1, "RAM128X1S": 2, "RAM256X1S": 4, "RAM32X1D": 2, "RAM64X1D": 2,
     "RAM128X1D": 4, "RAM32M": 4, "RAM64M": 4, "SRL16E": 1, "SRLC16E": 1, "SRLC32E": 1,
@@ -147,7 +155,7 @@ def run(script: str, folder: Path, what: str) -> None:
     """Run Yosys commands with ``folder`` as its file system; every path in it is relative to it.
 
     Args:
-        script: one command per line.
+        script: one command per line, such as that of ``read_command``.
         folder: where sources lie and results go.
         what: name of the design, for the message.
 
@@ -155,6 +163,8 @@ def run(script: str, folder: Path, what: str) -> None:
         SynthesisError: a command failed; quotes Yosys' errors.
     """
     (folder / "script.ys").write_text(script, encoding="ascii")
+    boxes = [f"module {name} {ports};\nendmodule\n" for name, ports in PRIMITIVES.items()]
+    (folder / PRIMITIVES_FILE).write_text("".join(boxes), encoding="ascii")
     done = subprocess.run(
         [
             sys.executable, "-c",
@@ -180,9 +190,10 @@ def read_command(
     """Return the command that elaborates ``top``: Yosys' slang front end, which also reads those
     of FINN's sources that no other part of Yosys does."""
     words = ["read_slang --threads 1 --allow-use-before-declare --ignore-assertions"]
+    words += [f"--blackboxed-module {name}" for name in PRIMITIVES]
     words += [f"-D{name}" for name in defines]
     words += [f"-G {name}={value}" for name, value in (parameters or {}).items()]
-    return " ".join([*words, f"--top {top}", *files])
+    return " ".join([*words, f"--top {top}", PRIMITIVES_FILE, *files])
 
 
 def synthesise(
@@ -217,9 +228,6 @@ def synthesise(
             raise SynthesisError(f"{top}: source {file} not found; generate the RTL first")
     given = {f"src/{number}_{file.name}": file for number, file in enumerate(files)}
     script = [
-        # Without the cells the front end would not know the primitives a source names.
-        "read_verilog -lib -specify +/xilinx/cells_sim.v",
-        "read_verilog -lib +/xilinx/cells_xtra.v",
         read_command(list(given), top, parameters, [*DEFINES, *defines]),
         f"hierarchy -check -top {top}",
         f"{MAP} begin:map_dsp",
