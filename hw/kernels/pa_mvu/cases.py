@@ -91,7 +91,7 @@ def _case(
 
 
 SMOKE = [
-    _case(72, 6, 36, 3, "literal"),  # two chunks of the popcount
+    _case(72, 6, 36, 2, "literal"),  # two chunks of the popcount
     _case(24, 6, 8, 2, "coded", levels=(8, 7)),
     _case(18, 4, 9, 4, "planes", linear=True),  # PE = MH: no replay buffer
 ]
@@ -103,8 +103,8 @@ FULL = [
         for levels, simd, pe in (
             ((2, 1), 6, 2),
             ((4, 5), 24, 1),  # a vector is one word
-            ((8, 7), 1, 6),
-            ((14, 15), 4, 3),
+            ((8, 7), 1, 3),
+            ((14, 15), 4, 1),
             ((3, 2), 24, 6),  # one word in, one word out
         )
     ),
