@@ -87,6 +87,19 @@ def test_window_unrolls_when_channels_are_not_enough(model: ModelWrapper) -> Non
     assert window["parallel_window"] == 0
 
 
+@pytest.mark.parametrize("target", [1500, 1700, 3000])
+def test_borders_keep_up_with_the_windows_behind_them(target: int) -> None:
+    model = fold(specialise(lower(pa_network(1, 4, 5, size=(16, 17), stride=2))), target)
+    lanes = {name: value["SIMD"] for name, value in folding_of(model).items() if "SIMD" in value}
+    checked = 0
+    for layer in ("stem", "basic", "down"):
+        window = folding_of(model)[f"{layer}_ConvolutionInputGenerator"]
+        if not window["parallel_window"]:
+            assert lanes[f"{layer}_FMPadding"] >= window["SIMD"]
+            checked += 1
+    assert checked
+
+
 def test_folding_changes_no_value(model: ModelWrapper) -> None:
     pictures = np.random.default_rng(0).integers(0, 256, (4, 4, 4, 2), dtype=np.uint8)
     expected = run(model, pictures, "all")

@@ -222,6 +222,9 @@ def _align(model: ModelWrapper, foldables: Mapping[str, _Foldable]) -> None:
 
     A width converter between e.g. 4 and 6 lanes needs a barrel of multiplexers; between 4 and 8
     only a shift register. More lanes never make a node slower, so the target still holds.
+
+    A sliding window reads in bursts and keeps its stated cycles only if these come at full rate:
+    the border in front of it gets at least its lanes.
     """
     edges = _edges(model)
     changed = True
@@ -232,13 +235,22 @@ def _align(model: ModelWrapper, foldables: Mapping[str, _Foldable]) -> None:
             lanes_a = int(a.op.get_folded_output_shape(out)[-1])
             lanes_b = int(b.op.get_folded_input_shape(into)[-1])
             low, high = sorted((lanes_a, lanes_b))
-            if high % low == 0:
+            if high % low == 0 and not (lanes_a < lanes_b and _feeds_bursts(a, b)):
                 continue
             writes = lanes_a < lanes_b
             for end, attribute in ((a, "PE"), (b, "SIMD")) if writes else ((b, "SIMD"), (a, "PE")):
                 if _raise_lanes(end, attribute):
                     changed = True
                     break
+
+
+def _feeds_bursts(writer: _Foldable, reader: _Foldable) -> bool:
+    """Whether a border feeds a sliding window that reads while it emits, element by element."""
+    return (
+        writer.op.onnx_node.op_type.startswith("FMPadding")
+        and reader.windows
+        and not reader.values()["parallel_window"]
+    )
 
 
 def _raise_lanes(foldable: _Foldable, preferred: str) -> bool:
