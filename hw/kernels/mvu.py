@@ -27,6 +27,16 @@ RTL_PARTS: tuple[str, ...] = (
 )
 """Shared SystemVerilog of every matrix-vector unit."""
 
+POPCOUNT_PARTS: tuple[str, ...] = (
+    "rtl/gated_popcount.sv",
+    "rtl/bit_heap.sv",
+    "rtl/bit_heap_adder.sv",
+    "rtl/bit_heap_counter.sv",
+    "rtl/bit_heap_gates.sv",
+    "rtl/bit_heap_tag.sv",
+)
+"""SystemVerilog of the popcount core, with the primitives it has for the 7 series."""
+
 
 def weight_words(weights: npt.ArrayLike, pe: int, simd: int, bits: int) -> list[int]:
     """Pack a weight matrix in the order a matrix-vector unit consumes it.

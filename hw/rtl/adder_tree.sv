@@ -2,15 +2,16 @@
 // Pipelined adder tree: sums of Count operands per lane, four operands per level and cycle.
 
 /// Adds Count operands in each lane, modulo 2**OutWidth; the tag travels beside the sums. Takes
-/// ceil(log4(Count)) enabled cycles (0 for one operand). Operand i of lane l sits at index
-/// l * Count + i of `data_i`. Each level is only as wide as its sums.
+/// Levels enabled cycles, ceil(log4(Count)) unless told to take more. Operand i of lane l sits at
+/// index l * Count + i of `data_i`. Each level is only as wide as its sums.
 module adder_tree #(
   parameter int unsigned Lanes    = 1, // independent sums
   parameter int unsigned Count    = 8, // operands of a sum
   parameter int unsigned InWidth  = 8, // bits of an operand
   parameter int unsigned OutWidth = 8, // bits of a sum, at least InWidth
   parameter bit          Signed   = 1, // operands are two's complement
-  parameter int unsigned TagWidth = 2  // bits of the tag
+  parameter int unsigned TagWidth = 2, // bits of the tag
+  parameter int unsigned Levels   = ($clog2(Count) + 1) / 2 // cycles
 ) (
   input  logic                           clk_i,
   input  logic                           rst_ni,
@@ -25,10 +26,11 @@ module adder_tree #(
   output logic [Lanes*OutWidth-1:0]      sum_o
 );
 
-  localparam int unsigned Levels = ($clog2(Count) + 1) / 2;
-
   if (OutWidth < InWidth) begin : gen_check
     $error("adder_tree: OutWidth %0d is below InWidth %0d", OutWidth, InWidth);
+  end
+  if (4 ** Levels < Count) begin : gen_check_levels
+    $error("adder_tree: Levels %0d cannot add %0d operands", Levels, Count);
   end
 
   for (genvar k = 0; k <= Levels; k++) begin : gen_level

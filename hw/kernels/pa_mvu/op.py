@@ -11,7 +11,7 @@ from qonnx.core.datatype import BaseDataType, DataType
 
 from ....quant.grid import IntArray, accumulator_bounds
 from ..base import Bits, RtlKernel, pack_lanes
-from ..mvu import RTL_PARTS, Mvu, rom_cost, signed_width
+from ..mvu import POPCOUNT_PARTS, RTL_PARTS, Mvu, rom_cost, signed_width
 from . import golden
 
 IMPLEMENTATIONS: tuple[str, ...] = ("literal", "coded", "planes")
@@ -203,7 +203,7 @@ class PaMvu_rtl(RtlKernel, PaMvu):
     module = "pa_mvu_rom"
     sources = (
         *RTL_PARTS,
-        "rtl/gated_popcount.sv",
+        *POPCOUNT_PARTS,
         "kernels/pa_mvu/pa_dot_literal.sv",
         "kernels/pa_mvu/pa_dot_coded.sv",
         "kernels/pa_mvu/pa_dot_planes.sv",

@@ -8,7 +8,7 @@ from typing import Any
 from qonnx.core.datatype import DataType
 
 from ..base import RtlKernel
-from ..mvu import RTL_PARTS, Mvu, rom_cost
+from ..mvu import POPCOUNT_PARTS, RTL_PARTS, Mvu, rom_cost
 from . import golden
 
 
@@ -39,9 +39,10 @@ class XnorMvu_rtl(RtlKernel, XnorMvu):
     """XnorMvu with its weights in an embedded memory."""
 
     module = "xnor_mvu_rom"
+    primitives = True
     sources = (
         *RTL_PARTS,
-        "rtl/gated_popcount.sv",
+        *POPCOUNT_PARTS,
         "kernels/xnor_mvu/xnor_mvu.sv",
         "kernels/xnor_mvu/xnor_mvu_rom.sv",
     )

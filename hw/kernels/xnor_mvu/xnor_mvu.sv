@@ -5,11 +5,12 @@
 /// Bit 0 stands for -1, bit 1 for +1. One weight word of Pe * Simd bits per step, in step order:
 /// bit p * Simd + s multiplies input s for output p. One step per cycle, without bubbles.
 module xnor_mvu #(
-  parameter int unsigned Mw       = 8, // input elements per vector
-  parameter int unsigned Mh       = 4, // outputs per vector
-  parameter int unsigned Simd     = 4, // input elements per cycle
-  parameter int unsigned Pe       = 2, // outputs computed in parallel
-  parameter int unsigned AccWidth = 5  // bits of an output, two's complement
+  parameter int unsigned Mw         = 8, // input elements per vector
+  parameter int unsigned Mh         = 4, // outputs per vector
+  parameter int unsigned Simd       = 4, // input elements per cycle
+  parameter int unsigned Pe         = 2, // outputs computed in parallel
+  parameter int unsigned AccWidth   = 5, // bits of an output, two's complement
+  parameter int unsigned Primitives = 0  // 1: LUT6_2 and CARRY4 of the 7 series
 ) (
   input  logic                   clk_i,
   input  logic                   rst_ni,
@@ -73,7 +74,8 @@ module xnor_mvu #(
     .Lanes(Pe),
     .Width(Simd),
     .Gate(2),
-    .TagWidth(2)
+    .TagWidth(2),
+    .Primitives(Primitives)
   ) u_popcount (
     .clk_i,
     .rst_ni,

@@ -9,6 +9,7 @@ module xnor_mvu_rom #(
   parameter int unsigned Simd       = 4, // input elements per cycle
   parameter int unsigned Pe         = 2, // outputs computed in parallel
   parameter int unsigned AccWidth   = 5, // bits of an output, two's complement
+  parameter int unsigned Primitives = 0, // 1: LUT6_2 and CARRY4 of the 7 series
   parameter              WeightFile = "" // $readmemh image
 ) (
   input  logic                   clk_i,
@@ -43,7 +44,8 @@ module xnor_mvu_rom #(
     .Mh(Mh),
     .Simd(Simd),
     .Pe(Pe),
-    .AccWidth(AccWidth)
+    .AccWidth(AccWidth),
+    .Primitives(Primitives)
   ) u_core (
     .clk_i,
     .rst_ni,
