@@ -201,6 +201,7 @@ class PaMvu_rtl(RtlKernel, PaMvu):
     """PaMvu with its weight codes in an embedded memory."""
 
     module = "pa_mvu_rom"
+    primitives = True
     sources = (
         *RTL_PARTS,
         *POPCOUNT_PARTS,

@@ -17,7 +17,8 @@ module pa_dot_literal #(
   parameter logic [16*(N+1)-1:0] Beta         = 0, // input levels, likewise
   parameter int unsigned         ProductWidth = 8, // bits of a product of levels, two's complement
   parameter int unsigned         OutWidth     = 8, // bits of a dot product
-  parameter int unsigned         TagWidth     = 2  // bits of the tag
+  parameter int unsigned         TagWidth     = 2, // bits of the tag
+  parameter int unsigned         Primitives   = 0  // 1: LUT6_2 and CARRY4 of the 7 series
 ) (
   input  logic                           clk_i,
   input  logic                           rst_ni,
@@ -69,7 +70,8 @@ module pa_dot_literal #(
     .Lanes(Pairs * Pe),
     .Width(Simd),
     .Gate(1),
-    .TagWidth(TagWidth)
+    .TagWidth(TagWidth),
+    .Primitives(Primitives)
   ) u_count (
     .clk_i,
     .rst_ni,

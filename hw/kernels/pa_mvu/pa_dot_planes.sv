@@ -11,7 +11,8 @@ module pa_dot_planes #(
   parameter int unsigned InWidth     = 3, // bits of an input code, unsigned
   parameter int unsigned WeightWidth = 3, // bits of a weight code, two's complement
   parameter int unsigned OutWidth    = 8, // bits of a dot product
-  parameter int unsigned TagWidth    = 2  // bits of the tag
+  parameter int unsigned TagWidth    = 2, // bits of the tag
+  parameter int unsigned Primitives  = 0  // 1: LUT6_2 and CARRY4 of the 7 series
 ) (
   input  logic                           clk_i,
   input  logic                           rst_ni,
@@ -63,7 +64,8 @@ module pa_dot_planes #(
     .Lanes(Pairs * Pe),
     .Width(Simd),
     .Gate(1),
-    .TagWidth(TagWidth)
+    .TagWidth(TagWidth),
+    .Primitives(Primitives)
   ) u_count (
     .clk_i,
     .rst_ni,

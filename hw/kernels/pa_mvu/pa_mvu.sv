@@ -19,7 +19,8 @@ module pa_mvu #(
   parameter logic [16*(N+1)-1:0] Beta           = 0, // input levels, likewise
   parameter int unsigned         ProductWidth   = 8, // bits of a product of levels
   parameter int unsigned         AccWidth       = 8, // bits of an output, two's complement
-  parameter int unsigned         Implementation = 0  // 0 literal, 1 coded, 2 planes
+  parameter int unsigned         Implementation = 0, // 0 literal, 1 coded, 2 planes
+  parameter int unsigned         Primitives     = 0  // 1: LUT6_2 and CARRY4 of the 7 series
 ) (
   input  logic                           clk_i,
   input  logic                           rst_ni,
@@ -89,7 +90,8 @@ module pa_mvu #(
       .Beta(Beta),
       .ProductWidth(ProductWidth),
       .OutWidth(AccWidth),
-      .TagWidth(2)
+      .TagWidth(2),
+      .Primitives(Primitives)
     ) u_dot (
       .clk_i,
       .rst_ni,
@@ -147,7 +149,8 @@ module pa_mvu #(
       .InWidth(InWidth),
       .WeightWidth(WeightWidth),
       .OutWidth(AccWidth),
-      .TagWidth(2)
+      .TagWidth(2),
+      .Primitives(Primitives)
     ) u_dot (
       .clk_i,
       .rst_ni,

@@ -18,6 +18,7 @@ module pa_mvu_rom #(
   parameter int unsigned         ProductWidth   = 8, // bits of a product of levels
   parameter int unsigned         AccWidth       = 8, // bits of an output, two's complement
   parameter int unsigned         Implementation = 0, // 0 literal, 1 coded, 2 planes
+  parameter int unsigned         Primitives     = 0, // 1: LUT6_2 and CARRY4 of the 7 series
   parameter                      WeightFile     = "" // $readmemh image
 ) (
   input  logic                    clk_i,
@@ -61,7 +62,8 @@ module pa_mvu_rom #(
     .Beta(Beta),
     .ProductWidth(ProductWidth),
     .AccWidth(AccWidth),
-    .Implementation(Implementation)
+    .Implementation(Implementation),
+    .Primitives(Primitives)
   ) u_core (
     .clk_i,
     .rst_ni,
