@@ -234,7 +234,7 @@ class GraphBuilder:
             MW=inputs, MH=outputs, SIMD=1, PE=1, numInputVectors=self.vectors(x),
             inputDataType=self.types[x], weightDataType=f"INT{signed_bits(len(alpha) - 1 - zero)}",
             zero=zero, alphaDataType="INT8", betaDataType="UINT8", outputDataType=datatype,
-            implementation="auto",
+            implementation="auto", alphaValues=alpha.tolist(), betaValues=beta.tolist(),
         )[0]  # fmt: skip
 
     def pa_block(

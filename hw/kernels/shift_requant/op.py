@@ -68,16 +68,20 @@ class ShiftRequant_rtl(RtlKernel, ShiftRequant):
         }
 
     def lut_estimation(self, fpgapart: str) -> int:
-        """Per lane an adder over the bits that stay, two range checks of the excess bits, the
-        output mux."""
+        """Per lane an adder for the shortcut (a constant alone needs a carry chain only), the check
+        of the excess bits, the output multiplexer."""
         source, *shortcut = self.input_streams()
         target, shift = self.output_streams()[0], self.get_nodeattr("shift")
         wide, narrow = int(source.dtype.bitwidth()), int(target.dtype.bitwidth())
+        adders = 0
         if shortcut:
             shortcut_shift = self.get_nodeattr("shortcutShift")
             wide = 1 + max(wide, int(shortcut[0].dtype.bitwidth()) + shortcut_shift)
-        stay = max(1, wide - shift + 1)
-        return int(source.lanes * (stay + 2 * max(1, (stay - narrow + 5) // 6) + narrow) + 4)
+            adders = wide - min(shift, shortcut_shift)
+            if shortcut_shift < shift:
+                adders += max(1, wide - shift)
+        excess = max(1, wide - shift + 1 - narrow)
+        return int(source.lanes * (adders + -(-excess // 5) + narrow) + 4)
 
 
 OPS = (ShiftRequant, ShiftRequant_rtl)

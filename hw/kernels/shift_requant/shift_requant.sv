@@ -41,15 +41,21 @@ module shift_requant #(
 
   localparam logic signed [SumBits-1:0] One  = SumBits'(1);
   localparam logic signed [SumBits-1:0] Half = Shift == 0 ? '0 : (One <<< Shift) >>> 1;
-  localparam logic signed [SumBits-1:0] High = (One <<< (OutSigned ? OutBits - 1 : OutBits)) - One;
-  localparam logic signed [SumBits-1:0] Low  = OutSigned ? -High - One : '0;
+  localparam logic [OutBits-1:0] Top  = OutBits'(One <<< (OutBits - 1));
+  localparam logic [OutBits-1:0] High = OutSigned ? ~Top : '1;
+  localparam logic [OutBits-1:0] Low  = OutSigned ? Top : '0;
 
   logic                     sum_valid_q, out_valid_q, sum_free, out_free, shortcut_ok;
   logic [Lanes*SumBits-1:0] sum_d, sum_q;
   logic [Lanes*OutBits-1:0] out_d, out_q;
 
+  localparam int unsigned ValueBits = OutSigned ? OutBits - 1 : OutBits;
+
   for (genvar i = 0; i < Lanes; i++) begin : gen_lane
-    logic signed [SumBits-1:0] wide, addend, rounded;
+    logic signed [SumBits-1:0]  wide, addend;
+    logic [SumBits-1:0]         rounded;
+    logic [SumBits-2:ValueBits] excess;
+    logic                       negative, clipped;
     assign wide = {{SumBits - InBits{InSigned && in_data_i[i*InBits + InBits - 1]}},
                    in_data_i[i*InBits +: InBits]};
 
@@ -65,9 +71,13 @@ module shift_requant #(
     end
     assign sum_d[i*SumBits +: SumBits] = (wide + addend) >>> Shift;
 
-    assign rounded = sum_q[i*SumBits +: SumBits];
-    assign out_d[i*OutBits +: OutBits] = rounded > High ? High[OutBits-1:0] :
-                                         rounded < Low  ? Low[OutBits-1:0] : rounded[OutBits-1:0];
+    assign rounded  = sum_q[i*SumBits +: SumBits];
+    assign negative = rounded[SumBits-1];
+    assign excess   = rounded[SumBits-2:ValueBits];
+    // Between the sign and the bits that stay, a number in range repeats the sign.
+    assign clipped  = OutSigned ? excess != {$bits(excess){negative}} : negative || excess != '0;
+    assign out_d[i*OutBits +: OutBits] = !clipped ? rounded[OutBits-1:0] :
+                                         negative ? Low : High;
   end
 
   assign out_free         = !out_valid_q || out_ready_i;

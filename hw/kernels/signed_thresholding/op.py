@@ -75,7 +75,10 @@ class SignedThresholding(Kernel):
     def _rom(self) -> tuple[int, int]:
         """LUTs and BRAM18 of the parameter memory."""
         channels, pe = self.get_nodeattr("NumChannels"), self.get_nodeattr("PE")
-        return rom_cost(pe * self.lane_bits(), channels // pe)
+        depth = channels // pe
+        luts, blocks = rom_cost(pe * self.lane_bits(), depth)
+        # Few words have few columns that differ: equal ones are one LUT.
+        return min(luts, 1 << depth), blocks
 
     def lut_estimation(self, fpgapart: str) -> int:
         """Comparators, counters and decoders of the lanes, memory; see README."""
