@@ -91,7 +91,7 @@ def _case(
 
 
 SMOKE = [
-    _case(72, 6, 36, 2, "literal"),  # two chunks of the popcount
+    _case(72, 6, 36, 2, "literal", levels=(4, 3)),  # two chunks of the popcount
     _case(24, 6, 8, 2, "coded", levels=(8, 7)),
     _case(18, 4, 9, 4, "planes", linear=True),  # PE = MH: no replay buffer
 ]
