@@ -60,7 +60,7 @@ def train(
         ),
         seed=options.seed,
         command=command,
-        frozen=True,
+        frozen=net.freezable,
     )
 
     def save(result: Result) -> None:

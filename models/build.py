@@ -8,32 +8,31 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from torch import nn
 
 from ..quant import checkpoint
 from ..quant.checkpoint import Card, CheckpointError
-from .bi_shufflenet import BiShuffleNet, BiShuffleNetConfig
+from ..quant.pa_layers import check
+from .bi_shufflenet import BiShuffleNet
+from .config import BiShuffleNetConfig, parse
+from .network import Network
+from .pa_resnet import PaResNet
 
 
-def build(network: str, config: Mapping[str, Any]) -> BiShuffleNet:
+def build(network: str, config: Mapping[str, Any]) -> Network:
     """Return a new network with initial weights from torch's current seed.
 
     Args:
-        network: ``"bi-shufflenet"``.
+        network: a name of ``config.CONFIGS``.
         config: fields of the network's configuration; missing ones take their defaults.
 
     Raises:
         ValueError: unknown network or an invalid configuration.
     """
-    if network != "bi-shufflenet":
-        raise ValueError(f"found network {network!r}, expected one of: bi-shufflenet")
-    try:
-        return BiShuffleNet(BiShuffleNetConfig(**config))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"{network}: config.{where}: {first['msg']}") from error
+    parsed = parse(network, config)
+    if isinstance(parsed, BiShuffleNetConfig):
+        return BiShuffleNet(parsed)
+    return PaResNet(network, parsed)
 
 
 def save_network(net: nn.Module, path: Path, card: Card) -> None:
@@ -48,7 +47,7 @@ def save_network(net: nn.Module, path: Path, card: Card) -> None:
     checkpoint.write(path, tensors, card)
 
 
-def load_network(path: Path) -> tuple[BiShuffleNet, Card]:
+def load_network(path: Path) -> tuple[Network, Card]:
     """Read a checkpoint into a network in evaluation mode.
 
     Raises:
@@ -88,3 +87,7 @@ def _fill(net: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> No
                 f"needs {tuple(expected[name].shape)}; use the card written with this file"
             )
     net.load_state_dict(dict(tensors))
+    try:
+        check(net)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}") from error

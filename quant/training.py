@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trains a quantised network on a picture folder: resumable, repeatable, frozen at the end.
 
-The network comes as an ``nn.Module`` with ``binary_weights(on)``, ``freeze_bn()`` and
-``freeze()``; this file knows no network by name. One run is up to three phases: real weights (only
-in the two-stage recipe), binary weights with batch statistics, fine-tune with frozen statistics.
-Then ``freeze()``; the accuracy reported is the frozen integer network's on pictures that no
-phase trained on, and the last epoch is what is kept: nothing is selected by validation.
+The network comes as a ``Trainable``; this file knows no network by name. One run is up to three
+phases: real values, quantised values with batch statistics, fine-tune with fixed statistics. Then
+``freeze()``; the accuracy reported is the frozen integer network's on pictures that no phase
+trained on, and the last epoch is what is kept: nothing is selected by validation. A network that
+is real-valued by its configuration runs the same phases and is never frozen.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from matplotlib.figure import Figure
+from pydantic import BaseModel
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -36,7 +37,7 @@ from .pictures import Picture, read_picture
 
 EVALUATION_BATCH = 32
 REAL_WEIGHT_DECAY = 1e-5
-"""Weight decay while weights are real; 1-bit weights have no magnitude to decay."""
+"""Weight decay of the real phase; 1-bit weights have no magnitude to decay."""
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Names of glibc's malloc.h."""
 LARGEST_KEPT = 1 << 25
@@ -47,8 +48,15 @@ C_INT_MAX = (1 << 31) - 1
 class Trainable(Protocol):
     """What training asks of a network beyond ``nn.Module``."""
 
-    def binary_weights(self, on: bool) -> None:
-        """Choose 1-bit or real weights."""
+    config: BaseModel
+    """Tells networks of equal shapes apart when a run is resumed."""
+
+    @property
+    def freezable(self) -> bool:
+        """False where the network is real-valued by its configuration."""
+
+    def set_real(self, on: bool) -> None:
+        """Choose real or quantised values; without effect where ``freezable`` is False."""
 
     def freeze_bn(self) -> None:
         """Fix the batch-norm statistics."""
@@ -62,11 +70,12 @@ class Options:
     """The recipe.
 
     Attributes:
-        epochs: epochs with batch statistics; in the two-stage recipe the first half of them runs
-            on real weights.
-        finetune_epochs: epochs with frozen statistics that follow.
-        two_stage: binary activations first, binary weights from half-way on.
-        learning_rate: Adam's, after the warm-up; each phase decays it to 0 along a cosine.
+        real_epochs: epochs on real values that come first.
+        epochs: epochs on quantised values with batch statistics.
+        finetune_epochs: epochs with fixed statistics that follow.
+        real_learning_rate: Adam's on real values, after the warm-up; each phase decays its rate to
+            0 along a cosine.
+        learning_rate: the same for quantised values.
         finetune_learning_rate: the same for the fine-tune.
         warmup_epochs: linear rise at the start of a phase with batch statistics.
         batch: pictures per step.
@@ -77,9 +86,10 @@ class Options:
         device: "cpu" or "cuda".
     """
 
+    real_epochs: int = 0
     epochs: int = 80
     finetune_epochs: int = 8
-    two_stage: bool = False
+    real_learning_rate: float = 4e-3
     learning_rate: float = 2e-3
     finetune_learning_rate: float = 3e-4
     warmup_epochs: int = 2
@@ -91,7 +101,12 @@ class Options:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("finetune_epochs", 0), ("batch", 2)):
+        for name, least in (
+            ("real_epochs", 0),
+            ("epochs", 1),
+            ("finetune_epochs", 0),
+            ("batch", 2),
+        ):
             value = getattr(self, name)
             if value < least:
                 raise ValueError(f"training: found {name} {value}, expected {least} or more")
@@ -126,7 +141,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Result:
-    """Outcome of a run; ``accuracy`` = ``correct`` / ``n`` of the frozen network on validation."""
+    """Outcome of a run; ``accuracy`` = ``correct`` / ``n`` of the final network on validation."""
 
     accuracy: float
     correct: int
@@ -192,7 +207,7 @@ def train(
     progress: Callable[[Progress], None] | None = None,
     save: Callable[[Result], None] | None = None,
 ) -> Result:
-    """Train a network and freeze it, in place.
+    """Train a network and freeze it (unless it is a real-valued one), in place.
 
     Beside ``checkpoint`` (which ``save`` writes) appear ``<stem>.metrics.json`` and
     ``<stem>.curve.png``, and while the run lasts ``<stem>.state.safetensors``, from which the
@@ -200,12 +215,12 @@ def train(
     the same bit by bit, interrupted or not.
 
     Args:
-        net: network with the methods of ``Trainable``, as built; its initial weights matter.
+        net: network that is ``Trainable``, as built; its initial weights matter.
         data: pictures.
         options: recipe.
         checkpoint: path the checkpoint will have.
         progress: called after every epoch.
-        save: called once the network is frozen; the state file outlives it if it fails.
+        save: called once the network is final; the state file outlives it if it fails.
 
     Raises:
         TrainingError: the state file does not belong to this run, or the loss became NaN.
@@ -221,7 +236,8 @@ def train(
         run = _Run(net, data, options, state_file)
         run.resume()
         run.go(progress)
-        cast(Trainable, net).freeze()
+        if cast(Trainable, net).freezable:
+            cast(Trainable, net).freeze()
         result = evaluate(net, data, run.history, options.device)
     net.to("cpu")
     replace_file(
@@ -278,7 +294,7 @@ class _Phase:
     learning_rate: float
     warmup_epochs: int
     weight_decay: float
-    binary: bool
+    real: bool
     fixed_statistics: bool
 
     def rate(self, step: int, steps_per_epoch: int) -> float:
@@ -291,19 +307,34 @@ class _Phase:
 
 
 def _phases(options: Options) -> list[_Phase]:
-    real = options.epochs // 2 if options.two_stage else 0
-    rate, warmup = options.learning_rate, options.warmup_epochs
+    warmup = options.warmup_epochs
     plan = [
-        _Phase("real weights", real, rate, warmup, REAL_WEIGHT_DECAY, False, False),
-        _Phase("binary weights", options.epochs - real, rate, warmup, 0.0, True, False),
+        _Phase(
+            "real values",
+            options.real_epochs,
+            options.real_learning_rate,
+            warmup,
+            REAL_WEIGHT_DECAY,
+            real=True,
+            fixed_statistics=False,
+        ),
+        _Phase(
+            "batch statistics",
+            options.epochs,
+            options.learning_rate,
+            warmup,
+            0.0,
+            real=False,
+            fixed_statistics=False,
+        ),
         _Phase(
             "fixed statistics",
             options.finetune_epochs,
             options.finetune_learning_rate,
             0,
             0.0,
-            True,
-            True,
+            real=False,
+            fixed_statistics=True,
         ),
     ]
     return [phase for phase in plan if phase.epochs]
@@ -357,7 +388,7 @@ class _Run:
         # After the last phase its settings stay, so that a resumed run freezes the same network.
         phase = self.phases[min(self.phase, len(self.phases) - 1)]
         net = cast(Trainable, self.net)
-        net.binary_weights(phase.binary)
+        net.set_real(phase.real)
         if phase.fixed_statistics:
             net.freeze_bn()
         self.optimizer = adam(self.net, phase.learning_rate, phase.weight_decay)
@@ -413,6 +444,7 @@ class _Run:
             json.dumps(
                 {
                     "options": asdict(self.options),
+                    "configuration": cast(Trainable, self.net).config.model_dump(mode="json"),
                     "classes": self.data.classes,
                     "size": [self.data.height, self.data.width],
                     "labels": [self.data.train_labels, self.data.val_labels],
@@ -548,9 +580,9 @@ def _plot(result: Result, path: Path) -> None:
         epochs,
         [100 * p.accuracy for p in result.history],
         color="tab:blue",
-        label="validation accuracy, before freezing",
+        label="validation accuracy of an epoch",
     )
-    right.axhline(100 * result.accuracy, color="tab:blue", linestyle=":", label="frozen")
+    right.axhline(100 * result.accuracy, color="tab:blue", linestyle=":", label="in the end")
     right.set_ylabel("validation accuracy, %")
     figure.legend(loc="outside upper center", ncols=3, fontsize="small")
     figure.savefig(path, dpi=100)

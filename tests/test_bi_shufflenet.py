@@ -232,19 +232,6 @@ def test_largest_accumulators_stay_exact() -> None:
     assert np.array_equal(integers_of(found.permute(0, 2, 3, 1)), expected)
 
 
-def test_stage_one_uses_real_weights_and_cannot_freeze() -> None:
-    net = build("bi-shufflenet", {"width": 0.25})
-    x = pictures(4, 32)
-    binary = net(x)
-    net.binary_weights(False)
-    real = net(x)
-    assert not torch.equal(binary, real)
-    with pytest.raises(ValueError, match="real weights"):
-        net.freeze()
-    net.binary_weights(True)
-    assert torch.equal(net(x), binary)
-
-
 def test_fixed_statistics_train_what_evaluation_computes() -> None:
     net = randomised({"width": 0.25}, 32, seed=6)
     x = pictures(4, 32)

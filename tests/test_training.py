@@ -29,7 +29,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 OPTIONS = Options(
-    epochs=4, finetune_epochs=2, two_stage=True, warmup_epochs=1, batch=16, threads=1, seed=5
+    real_epochs=2, epochs=2, finetune_epochs=2, warmup_epochs=1, batch=16, threads=1, seed=5
 )
 
 
@@ -116,7 +116,7 @@ def test_phases_come_in_the_order_of_the_recipe(
 ) -> None:
     history = whole[1].history
     assert [p.phase for p in history] == (
-        ["real weights"] * 2 + ["binary weights"] * 2 + ["fixed statistics"] * 2
+        ["real values"] * 2 + ["batch statistics"] * 2 + ["fixed statistics"] * 2
     )
     assert [p.epoch for p in history] == [1, 2, 3, 4, 5, 6]
     assert {p.epochs for p in history} == {6}
