@@ -10,12 +10,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 export FINN_BUILD_DIR ?= $(CURDIR)/.cache/finn
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup demo test test-full lint clean
+.PHONY: help setup demo test test-full lint synth-table clean
 help:
 	@echo "make demo       shipped network on every backend, compared bit by bit (writes demo/report.html)"
 	@echo "make test       linters, types, import contracts, tests that fit in 25 minutes on 2 cores"
 	@echo "make test-full  the long tests as well (whole networks in Verilator, all kernel cases)"
 	@echo "make lint       ruff, mypy and import-linter alone"
+	@echo "make synth-table  measures the table of docs/03_reference/synthesis.md again"
 	@echo "make setup      the .venv that the others use; done by each of them on its own"
 	@echo "make clean      removes .venv and all caches"
 
@@ -57,6 +58,9 @@ test: lint
 
 test-full: lint
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+
+synth-table: setup
+	$(BIN)/python -m andpop.hw.synth.table docs/03_reference/synthesis.md
 
 clean:
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache build *.egg-info

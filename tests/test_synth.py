@@ -317,7 +317,7 @@ def test_luts_per_mac(datapath: Datapath, most: float, record_property: Any) -> 
 def netlist_cases() -> list[Any]:
     """(kernel, case, defines): a small case of every implementation, with both bodies."""
     chosen = {
-        ("xnor_mvu", "mw48_mh12_simd24_pe12_1x3x2"),
+        ("xnor_mvu", "mw8_mh8_simd8_pe1_1x4x4"),
         ("pa_mvu", "literal_m4_n5_mw24_mh6_simd24_pe1"),
         ("pa_mvu", "coded_m4_n5_mw24_mh6_simd24_pe1"),
         ("pa_mvu", "planes_m4_n5_mw24_mh6_simd24_pe1"),
