@@ -288,7 +288,12 @@ def stream_index(x: Tensor) -> Tensor:
     """
     offset = torch.arange(x.shape[1], device=x.device, dtype=x.dtype) * CODES - STREAM_MIN
     last = x.detach().permute(0, 2, 3, 1)
-    return torch.add(offset, last, alpha=2.0**STREAM_FRAC).to(torch.int32).flatten()
+    index = torch.add(offset, last, alpha=2.0**STREAM_FRAC).to(torch.int32).flatten()
+    if int(index.min()) < 0:
+        raise ValueError(
+            "PA activation: found NaN in its input, expected a stream; lower the learning rate"
+        )
+    return index
 
 
 def stream_statistics(index: Tensor, channels: int) -> tuple[Tensor, Tensor]:

@@ -235,6 +235,13 @@ def test_stream_statistics_are_exact() -> None:
     assert torch.allclose(var, channels.var(1, correction=0), rtol=0, atol=1e-12)
 
 
+def test_nan_in_a_stream_is_named() -> None:
+    x = torch.zeros(1, 3, 4, 4)
+    x[0, 1, 2, 3] = math.nan
+    with pytest.raises(ValueError, match="found NaN in its input"):
+        pa.stream_index(x)
+
+
 def test_thresholds_equal_bn_and_comparison_on_every_code() -> None:
     g = torch.Generator().manual_seed(1)
     channels = 400
