@@ -3,10 +3,13 @@
 
 /// Adds the partial sums of a pass to an initial value, one accumulator per lane, modulo
 /// 2**AccWidth, and sends the Pe accumulators after the last one. `enable_o` is the clock enable of
-/// the whole pipeline in front: low while the output is stalled or an initial word is missing.
+/// the whole pipeline in front: low while the output is stalled or an initial word is missing. It
+/// does not depend on `out_ready_i` within a cycle: passes of several steps leave the output time to
+/// become free before the next result, passes of one step need a second output register.
 module mvu_back #(
-  parameter int unsigned Pe       = 1, // lanes
-  parameter int unsigned AccWidth = 8  // bits of an accumulator
+  parameter int unsigned Pe         = 1, // lanes
+  parameter int unsigned AccWidth   = 8, // bits of an accumulator
+  parameter bit          SingleStep = 1  // passes of one step: a result may come in every cycle
 ) (
   input  logic                   clk_i,
   input  logic                   rst_ni,
@@ -39,8 +42,9 @@ module mvu_back #(
 
     always_ff @(posedge clk_i) begin
       if (enable_o && dot_valid_i) begin
-        acc_q <= (dot_first_i ? init_data_i[p*AccWidth+:AccWidth] : acc_q) +
-                 dot_data_i[p*AccWidth+:AccWidth];
+        // In this order Yosys needs one LUT per bit: the first operand goes to the carry chain.
+        acc_q <= dot_data_i[p*AccWidth+:AccWidth] +
+                 (dot_first_i ? init_data_i[p*AccWidth+:AccWidth] : acc_q);
       end
     end
     assign acc[p*AccWidth+:AccWidth] = acc_q;
@@ -51,17 +55,36 @@ module mvu_back #(
     else if (enable_o) done_q <= dot_valid_i && dot_last_i;
   end
 
-  stream_register #(
-    .Width(Pe * AccWidth)
-  ) u_out (
-    .clk_i,
-    .rst_ni,
-    .in_valid_i(done_q && init_ok),
-    .in_ready_o(out_free),
-    .in_data_i(acc),
-    .out_valid_o,
-    .out_ready_i,
-    .out_data_o
-  );
+  if (SingleStep) begin : gen_two_registers
+    stream_register #(
+      .Width(Pe * AccWidth)
+    ) u_out (
+      .clk_i,
+      .rst_ni,
+      .in_valid_i(done_q && init_ok),
+      .in_ready_o(out_free),
+      .in_data_i(acc),
+      .out_valid_o,
+      .out_ready_i,
+      .out_data_o
+    );
+  end else begin : gen_register
+    logic                   valid_q;
+    logic [Pe*AccWidth-1:0] data_q;
+
+    assign out_free    = !(done_q && valid_q);
+    assign out_valid_o = valid_q;
+    assign out_data_o  = data_q;
+
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) valid_q <= 1'b0;
+      else if (!valid_q) valid_q <= done_q && init_ok;
+      else valid_q <= !out_ready_i;
+    end
+
+    always_ff @(posedge clk_i) begin
+      if (done_q && !valid_q) data_q <= acc;
+    end
+  end
 
 endmodule

@@ -73,7 +73,8 @@ module mvu_frame #(
 
   mvu_back #(
     .Pe(Pe),
-    .AccWidth(AccWidth)
+    .AccWidth(AccWidth),
+    .SingleStep(Mw == Simd)
   ) u_back (
     .clk_i,
     .rst_ni,
