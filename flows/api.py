@@ -97,6 +97,7 @@ def train(
     config: dict[str, Any] | None = None,
     recipe: dict[str, Any] | None = None,
     validation: float = 0.2,
+    start: Path | None = None,
     command: str = "",
     progress: Progress = _silent,
 ) -> dict[str, Any]:
@@ -110,6 +111,7 @@ def train(
         config: switches of the network.
         recipe: fields of ``quant.training.Options``.
         validation: share of each class never trained on.
+        start: checkpoint to start from, e.g. of the real-valued twin.
         command: what the card records as the command.
         progress: called after every epoch.
     """
@@ -124,6 +126,7 @@ def train(
         config=config or {},
         recipe=recipe or {},
         validation=validation,
+        start=start,
         command=command,
         progress=progress,
     )

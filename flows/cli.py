@@ -292,6 +292,10 @@ def train(
     kind: Kind = None,
     depth: Depth = None,
     weight_bits: WeightBits = None,
+    start: Annotated[
+        Path | None,
+        typer.Option("--start", help="Real-valued or unfrozen checkpoint to start from."),
+    ] = None,
     validation: Annotated[float, typer.Option(help="Fraction kept for validation.")] = 0.2,
     seed: Annotated[int, typer.Option()] = 0,
     threads: Annotated[int | None, typer.Option(min=1)] = None,
@@ -331,6 +335,7 @@ def train(
                 "device": device,
             },
             validation=validation,
+            start=start,
             command=" ".join(["andpop", *sys.argv[1:]]),
             progress=progress,
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..models.build import build, save_network
+from ..models.build import build, save_network, start_from
 from ..quant.checkpoint import Card, InputSize
 from ..quant.datasets import find_samples
 from ..quant.training import Options, Result, prepare
@@ -16,7 +16,7 @@ from ..quant.training import Progress as Epoch
 from ..quant.training import train as run
 from .build import Progress
 from .errors import UsageError
-from .models import CHECKPOINT
+from .models import CHECKPOINT, sha256
 
 
 def train(
@@ -28,6 +28,7 @@ def train(
     config: dict[str, Any],
     recipe: dict[str, Any],
     validation: float,
+    start: Path | None,
     command: str,
     progress: Progress,
 ) -> dict[str, Any]:
@@ -35,7 +36,7 @@ def train(
     if checkpoint.suffix != CHECKPOINT:
         raise UsageError(f"--out: found {checkpoint.name}, expected a name ending in {CHECKPOINT}")
     height, width, channels = size
-    options = Options(**recipe)
+    options = Options(**recipe, start=sha256(start) if start else "")
     dataset = find_samples(data)
     torch.manual_seed(options.seed)
     try:
@@ -62,6 +63,14 @@ def train(
         command=command,
         frozen=net.freezable,
     )
+
+    if start:
+        before = start_from(net, start)
+        if (before.seed, before.data) != (card.seed, card.data):
+            raise UsageError(
+                f"--start: {start} was trained with seed {before.seed} on {before.data}; expected "
+                f"seed {card.seed} and {card.data}, or it has seen the validation pictures"
+            )
 
     def save(result: Result) -> None:
         card.accuracy, card.validation_pictures = result.accuracy, result.n

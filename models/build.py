@@ -71,6 +71,38 @@ def load_network(path: Path) -> tuple[Network, Card]:
     return net.eval(), card
 
 
+def start_from(net: Network, path: Path) -> Card:
+    """Copy the weights and statistics of a trained network of the same layers; return its card.
+
+    PA levels are copied where their numbers agree and otherwise stay as they are, so a real-valued
+    twin starts a network of any M and N.
+
+    Raises:
+        CheckpointError: see ``load_network``; or it is frozen, or of other layers.
+    """
+    trained, card = load_network(path)
+    if card.frozen:
+        raise CheckpointError(
+            f"{path}: found a frozen network, expected one that can still be trained (--kind real)"
+        )
+    found, wanted = trained.state_dict(), net.state_dict()
+    differing = [
+        name
+        for name in (*wanted, *found)
+        if name not in found or name not in wanted or found[name].shape != wanted[name].shape
+    ]
+    for name in differing:
+        if ".levels." not in name:
+            raise CheckpointError(
+                f"{path}: tensor {name} is not the same in this network and the one to train; "
+                "start from the same network with the same switches"
+            )
+    net.load_state_dict(
+        {name: value for name, value in found.items() if name not in differing}, strict=False
+    )
+    return card
+
+
 def _fill(net: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
     """Copy tensors into a network whose names and shapes must be exactly theirs."""
     expected = net.state_dict()

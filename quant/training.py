@@ -82,6 +82,7 @@ class Options:
         label_smoothing: share of the target spread over all classes.
         jitter: strength of the gain and offset augmentation.
         seed: decides split, order, augmentation and initial weights.
+        start: SHA-256 of the checkpoint the network starts from; empty for initial weights.
         threads: CPU threads of PyTorch; None leaves PyTorch's choice.
         device: "cpu" or "cuda".
     """
@@ -97,6 +98,7 @@ class Options:
     label_smoothing: float = 0.1
     jitter: float = 0.2
     seed: int = 0
+    start: str = ""
     threads: int | None = None
     device: str = "cpu"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from andpop.models.build import build, load_network, save_network
+from andpop.models.build import build, load_network, save_network, start_from
 from andpop.models.count import count
 from andpop.models.network import Network
 from andpop.quant.checkpoint import Card, CheckpointError, InputSize
@@ -278,11 +278,10 @@ def save(net: Network, path: Path) -> None:
     save_network(net, path, card)
 
 
-@pytest.mark.parametrize("kind", ["pa", "real", "1-bit"])
-@pytest.mark.parametrize("frozen", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "frozen"), [("pa", True), ("pa", False), ("real", False), ("1-bit", True)]
+)
 def test_checkpoint_computes_the_same_bits(tmp_path: Path, kind: str, frozen: bool) -> None:
-    if kind == "real" and frozen:
-        pytest.skip("a real network has no integers")
     net = randomised("pa-resnet-small", {**SMALL, "kind": kind}, 32)
     if frozen:
         net.freeze()
@@ -294,28 +293,64 @@ def test_checkpoint_computes_the_same_bits(tmp_path: Path, kind: str, frozen: bo
         assert torch.equal(loaded(x), net(x))
 
 
-@pytest.mark.parametrize("frozen", [True, False])
 @pytest.mark.parametrize(
-    ("part", "value", "message"),
+    ("frozen", "tensor", "value", "message"),
     [
-        ("alpha", 200.0, r"alpha: found 200, expected whole numbers -127\.\.127"),
-        ("beta", 256.0, r"beta: found 256, expected whole numbers 0\.\.255"),
-        ("weight", 3.0, r"weight: found 3, expected whole numbers -2\.\.2"),
-        ("activation.thresholds", 100.0, "thresholds: channel 0: found 100 before "),
-        ("endpoints", float("nan"), "endpoints"),
+        (True, "conv.alpha", 200.0, r"alpha: found 200, expected whole numbers -127\.\.127"),
+        (True, "conv.beta", 256.0, r"beta: found 256, expected whole numbers 0\.\.255"),
+        (True, "conv.weight", 3.0, r"weight: found 3, expected whole numbers -2\.\.2"),
+        (True, "thresholds", 100.0, "thresholds: channel 0: found 100 before "),
+        (False, "levels.gaps", -1e4, "endpoints: channel 0: found .* expected increasing values"),
     ],
 )
 def test_bad_pa_values_are_named(
-    tmp_path: Path, frozen: bool, part: str, value: float, message: str
+    tmp_path: Path, frozen: bool, tensor: str, value: float, message: str
 ) -> None:
     net = randomised("pa-resnet-small", SMALL, 32)
     if frozen:
         net.freeze()
-    found = [(n, t) for n, t in net.state_dict().items() if n.endswith(f"conv.{part}")]
-    if not frozen or not found:
-        pytest.skip("the other state has this tensor")
-    found[0][1].view(-1)[0] = value
+    found = [t for name, t in net.state_dict().items() if name.endswith(tensor)]
+    found[-1].view(-1)[0] = value
     save(net, tmp_path / "net.safetensors")
     with pytest.raises(CheckpointError, match=message) as caught:
         load_network(tmp_path / "net.safetensors")
     assert "\n" not in str(caught.value)
+
+
+def write_unfrozen(path: Path, config: dict[str, Any]) -> Network:
+    torch.manual_seed(7)
+    net = build("pa-resnet-small", {**SMALL, **config})
+    for p in net.parameters():
+        p.data.normal_()
+    save(net, path)
+    return net
+
+
+def test_a_network_starts_from_its_real_twin(tmp_path: Path) -> None:
+    path = tmp_path / "twin.safetensors"
+    twin = write_unfrozen(path, {"kind": "real"}).state_dict()
+    net = build("pa-resnet-small", {**SMALL, "m": 8, "n": 7})
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    assert start_from(net, path).config["kind"] == "real"
+    copied = 0
+    for name, value in net.state_dict().items():
+        if name.endswith(("gaps", "rises")):
+            assert torch.equal(value, before[name])
+        else:
+            assert torch.equal(value, twin[name])
+            copied += value.numel()
+    print(f"{copied} values copied")
+    assert copied > 20_000
+
+
+def test_refuses_to_start_from_what_does_not_fit(tmp_path: Path) -> None:
+    path = tmp_path / "start.safetensors"
+    write_unfrozen(path, {"kind": "real"})
+    for other in ({"depth": 8}, {**SMALL, "kind": "1-bit"}, {**SMALL, "channels": 3}):
+        with pytest.raises(CheckpointError, match="tensor .* is not the same in this network"):
+            start_from(build("pa-resnet-small", other), path)
+    net = build("pa-resnet-small", SMALL)
+    net.freeze()
+    save(net, path)
+    with pytest.raises(CheckpointError, match="found a frozen network"):
+        start_from(build("pa-resnet-small", SMALL), path)
