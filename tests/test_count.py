@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from andpop.flows import api
 from andpop.models.build import build
 from andpop.models.count import count
 from andpop.quant.layers import BinaryBlock, Epilogue
@@ -217,3 +218,16 @@ def test_refuses(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         count(**{"network": "bi-shufflenet", "height": 32, "width": 32, **arguments})
     assert "\n" not in str(caught.value)
+
+
+def test_json_keys_are_the_documented_ones() -> None:
+    assert list(api.count("pa-resnet-small", (128, 128, 1), {"m": 8, "n": 7})) == [
+        "binary_weights",
+        "real_weights",
+        "bn_channels",
+        "macs",
+        "bops",
+        "flops",
+        "ops",
+        "memory_bits",
+    ]

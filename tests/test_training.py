@@ -224,3 +224,33 @@ def test_names_a_missing_device(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(TrainingError, match="found no CUDA device"):
         train(network(), data, replace(OPTIONS, device="cuda"), tmp_path / "steel.safetensors")
+
+
+def test_the_real_twin_runs_the_same_phases_and_stays_real(
+    data: TrainingData, tmp_path: Path
+) -> None:
+    options = Options(real_epochs=1, epochs=1, finetune_epochs=1, batch=16, threads=1)
+    torch.manual_seed(3)
+    net = build("pa-resnet-small", {"depth": 5, "kind": "real"})
+    saved: list[Result] = []
+    result = train(net, data, options, tmp_path / "twin.safetensors", save=saved.append)
+    assert [p.phase for p in result.history] == [
+        "real values",
+        "batch statistics",
+        "fixed statistics",
+    ]
+    assert not net.frozen and saved == [result]
+    found = predict(net, data.val_pictures)
+    assert int((found == np.array(data.val_labels)).sum()) == result.correct
+
+
+def test_refuses_the_state_of_a_network_of_the_same_shapes(
+    data: TrainingData, tmp_path: Path
+) -> None:
+    options = Options(epochs=2, finetune_epochs=0, batch=16, threads=1)
+    checkpoint = tmp_path / "steel.safetensors"
+    with pytest.raises(Interrupted):
+        train(build("pa-resnet-small", {"depth": 5}), data, options, checkpoint, stop_after(1))
+    twin = build("pa-resnet-small", {"depth": 5, "kind": "real"})
+    with pytest.raises(TrainingError, match="belongs to a run with other configuration; delete"):
+        train(twin, data, options, checkpoint)
