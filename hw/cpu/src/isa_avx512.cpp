@@ -77,18 +77,27 @@ void bit_gemm(const BitGemm& a) noexcept {
   }
 }
 
+// sum += x * w in groups of 4 bytes. GCC 12 copies the accumulator of the intrinsic twice.
+inline void multiply_add(__m512i& sum, __m512i x, __m512i w) noexcept {
+  asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(w));
+}
+
+// Every loop over the tile is unrolled: an accumulator that is indexed would live in memory.
 template <int P, int Q>
 inline void int_tile(const IntGemm& a, std::int64_t pixel, std::int64_t block) noexcept {
   const std::int64_t depth = a.groups * kIntDepth;
   const std::uint8_t* window = a.windows + pixel * depth;
   const std::int8_t* weights = a.weights + block * depth * kIntLanes;
   __m512i sum[P][Q];
+#pragma GCC unroll 8
   for (int q = 0; q < Q; ++q) {
     const __m512i bias = _mm512_loadu_si512(a.bias + (block + q) * kIntLanes);
+#pragma GCC unroll 8
     for (int p = 0; p < P; ++p) sum[p][q] = bias;
   }
   for (std::int64_t g = 0; g < a.groups; ++g) {
     __m512i w[Q];
+#pragma GCC unroll 8
     for (int q = 0; q < Q; ++q)
       w[q] = _mm512_loadu_si512(weights + (q * a.groups + g) * kIntLanes * kIntDepth);
 #pragma GCC unroll 8
@@ -97,13 +106,15 @@ inline void int_tile(const IntGemm& a, std::int64_t pixel, std::int64_t block) n
       __builtin_memcpy(&four, window + p * depth + g * kIntDepth, sizeof four);
       const __m512i x = _mm512_set1_epi32(four);
 #pragma GCC unroll 8
-      for (int q = 0; q < Q; ++q) sum[p][q] = _mm512_dpbusd_epi32(sum[p][q], x, w[q]);
+      for (int q = 0; q < Q; ++q) multiply_add(sum[p][q], x, w[q]);
     }
   }
+#pragma GCC unroll 8
   for (int q = 0; q < Q; ++q) {
     const std::int64_t channel = (block + q) * kIntLanes;
     const std::int64_t left = a.channels - channel;
     const __mmask16 mask = left >= kIntLanes ? 0xFFFF : static_cast<__mmask16>((1U << left) - 1U);
+#pragma GCC unroll 8
     for (int p = 0; p < P; ++p)
       _mm512_mask_storeu_epi32(a.out + (pixel + p) * a.channels + channel, mask, sum[p][q]);
   }
