@@ -21,12 +21,14 @@ from andpop.hw.cpu.engine import Engine, instruction_sets, isa
 from andpop.hw.cpu.pack import compile_graph, pack
 from andpop.hw.cpu.plan import MAX_AXIS, ModelError, Plan, read
 from andpop.hw.graph import executor
+from andpop.hw.graph.lowering import lower
 from andpop.quant import grid
 from andpop.quant.grid import EpilogueFormat, epilogue
 from andpop.sim.bench import SEEDS
 from andpop.sim.cases import Case
 from dataflow_graphs import GraphBuilder, bi_shufflenet, pa_resnet
 from kernel_cases import kernel_cases
+from qonnx_block import pa_network
 from safetensors.numpy import load_file, save_file
 
 IntArray = npt.NDArray[np.int64]
@@ -564,6 +566,25 @@ def test_pa_network_equals_golden_in_every_tensor(isa: str) -> None:
     alive = executor.run(model, pictures, [n.output[0] for n in model.graph.node])
     codes = [n.output[0] for n in model.graph.node if n.op_type == "SignedThresholding"]
     assert all(len(np.unique(alive[name])) > 4 for name in codes), "the network says nothing"
+
+
+@pytest.mark.parametrize(
+    ("m", "n", "options"),
+    [
+        (4, 5, {}),
+        (2, 1, {"stride": 2, "size": (7, 5)}),
+        (14, 15, {"kernel": 5, "stride": 2, "size": (9, 6)}),
+        (4, 3, {"merged": True}),
+        (8, 7, {"linear": True, "kernel": 1}),
+    ],
+)
+def test_lowered_pa_network_equals_golden(
+    m: int, n: int, options: dict[str, Any], isa: str
+) -> None:
+    model = lower(pa_network(m, m, n, **options)).model
+    pictures = np.concatenate([random_pictures(model, 4), extreme_pictures(model)])
+    golden = executor.run(model, pictures, "all")
+    assert assert_equal(golden, engine_of(model, isa).intermediates(pictures)) > 5000
 
 
 def test_one_flipped_weight_bit_is_seen_at_its_layer(isa: str) -> None:
