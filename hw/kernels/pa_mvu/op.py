@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from qonnx.core.datatype import BaseDataType, DataType
 
-from ....quant.grid import IntArray, accumulator_bounds
+from ....quant.grid import IntArray, accumulator_bounds, limits
 from ..base import Bits, RtlKernel, pack_lanes
 from ..mvu import POPCOUNT_PARTS, RTL_PARTS, Mvu, rom_cost, signed_width
 from . import golden
@@ -73,10 +73,12 @@ class PaMvu(Mvu):
         ):
             values = self.initializer(model, index).reshape(-1)
             datatype = DataType[self.get_nodeattr(f"{label}DataType")]
-            if not datatype.min() <= values.min() <= values.max() <= datatype.max():
+            least, most = limits(LEVEL_BITS)
+            least, most = max(least, int(datatype.min())), min(most, int(datatype.max()))
+            if values.min() < least or values.max() > most:
                 raise ValueError(
                     f"{name}: found {label} {values.min()}..{values.max()}, expected "
-                    f"{int(datatype.min())}..{int(datatype.max())} as declared by {datatype.name}"
+                    f"{least}..{most} (declared {datatype.name}, levels of {LEVEL_BITS} bits)"
                 )
             if not 0 <= at_zero < len(values) or values[at_zero] != 0:
                 raise ValueError(
@@ -154,13 +156,14 @@ class PaMvu(Mvu):
         product, count = self.product_bits(), int(simd).bit_length()
         m, n = alpha.size - 1, beta.size - 1
         address = x_bits + w_bits
-        # A LUT holds two tables of five address bits, one of six, half a one of seven.
+        # A LUT holds two tables of five address bits or one of six; beyond, a bit doubles the LUTs.
         table = 2.0 ** max(-1, address - 6)
         digits = sum(signed_digits(int(v)) for v in np.outer(alpha, beta).flat if v)
-        levels = np.count_nonzero(alpha) * np.count_nonzero(beta)
+        pairs = np.count_nonzero(alpha) * np.count_nonzero(beta)
         dots = {
-            "literal": (pe * simd * m + simd * n) * 2.0 ** max(-1, max(x_bits, w_bits) - 6)
-            + pe * 0.8 * levels * simd
+            "literal": pe * simd * m
+            + simd * n
+            + pe * 0.8 * pairs * simd
             + pe * (digits - 1) * (count + product / 2),
             "coded": pe * simd * product * (table + 0.5),
         }
