@@ -105,7 +105,6 @@ def synthesise_network(
         SynthesisError: Yosys refused one of andpop's own kernels.
         ToolMissing: no Yosys.
     """
-    yosys.prepare()
     register()
     info = TopInfo.load(rtl)
     model = ModelWrapper(str(rtl / "stitched.onnx"))
