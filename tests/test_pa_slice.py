@@ -72,15 +72,17 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished build of the small residual network."""
-    folder = tmp_path_factory.mktemp("pa")
-    checkpoint = random_checkpoint(
-        folder / "small.safetensors", "pa-resnet-small", {}, (SIDE, SIDE, 1)
-    )
-    api.build(checkpoint, folder / "build", target_cycles=16_000)
-    return folder / "build"
+@pytest.fixture(scope="module", params=["m4n5", "m8n7"])
+def shipped(request: pytest.FixtureRequest) -> Path:
+    return api.ZOO / f"pa-resnet-small-{request.param}-neu.safetensors"
+
+
+@pytest.fixture(scope="module")
+def small(shipped: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished build of a shipped checkpoint at 32x32."""
+    folder = tmp_path_factory.mktemp("pa") / "build"
+    api.build(shipped, folder, input=f"{SIDE}x{SIDE}x1", target_cycles=16_000)
+    return folder
 
 
 @pytest.mark.sim
@@ -114,6 +116,20 @@ def test_the_report_tells_the_implementations(small: Path) -> None:
         assert row["luts"][row["implementation"]] == min(row["luts"].values())
     page = (small / "report.html").read_text()
     assert all(name in page for name in units)
+
+
+@pytest.mark.parametrize("config", [{}, {"m": 2, "n": 3, "levels": "linear"}])
+def test_random_networks_are_exact(config: dict[str, Any], pictures: Path, tmp_path: Path) -> None:
+    """Gammas of both signs and zero; then the exported file again, as if it were a stranger's."""
+    checkpoint = random_checkpoint(
+        tmp_path / "random.safetensors", "pa-resnet-small", {"depth": 8, **config}, (SIDE, SIDE, 1)
+    )
+    api.build(checkpoint, tmp_path / "build", until="pack")
+    result = api.compare(tmp_path / "build", pictures, ("torch", "qonnx", "cpu"))
+    print(f"{result['values_compared']} values compared, {result['values_differing']} differing")
+    assert result["values_differing"] == 0
+    assert all(row["values_compared"] > 50_000 for row in result["backends"])
+    api.build(tmp_path / "build" / "model.qonnx.onnx", tmp_path / "again", until="lower")
 
 
 def cut(model: ModelWrapper, first: str, last: str) -> ModelWrapper:
@@ -224,11 +240,6 @@ def test_bi_shufflenet_with_pa_blocks(tmp_path: Path, pictures: Path) -> None:
     print(f"{result['values_compared']} values compared, {result['values_differing']} differing")
     assert result["values_differing"] == 0
     assert all(row["values_compared"] > 20_000 for row in result["backends"])
-
-
-@pytest.fixture(scope="module", params=["m4n5", "m8n7"])
-def shipped(request: pytest.FixtureRequest) -> Path:
-    return api.ZOO / f"pa-resnet-small-{request.param}-neu.safetensors"
 
 
 @pytest.mark.data
