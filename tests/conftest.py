@@ -19,6 +19,10 @@ if "FINN_BUILD_DIR" not in os.environ:
     os.environ["FINN_BUILD_DIR"] = _finn.name
 Path(os.environ["FINN_BUILD_DIR"]).mkdir(parents=True, exist_ok=True)
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers share the cores already: threads of OpenMP that wait for each other cost far more.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def andpop_data() -> Path:
