@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sum of a heap of bits out of 7-series LUTs and carry chains, one level of counters per cycle.
 
-/// Adds up bits of different weights modulo 2**OutWidth: column c holds Heights[16*c+:16] bits of
-/// weight 2**c; the columns lie in `bits_i` one after the other, column 0 lowest. Takes Stages
-/// enabled cycles: Stages - 1 levels of counters (`bit_heap_counter`), which leave at most three
-/// bits in a column, and `bit_heap_adder`. A heap that needs fewer levels rests in registers in the
-/// others.
+/// Adds up bits of different weights and a constant modulo 2**OutWidth: column c holds
+/// Heights[16*c+:16] bits of weight 2**c; the columns lie in `bits_i` one after the other, column 0
+/// lowest. Takes Stages enabled cycles: Stages - 1 levels of counters (`bit_heap_counter`), which
+/// leave at most three bits in a column, and `bit_heap_adder`. A heap that needs fewer levels rests
+/// in registers in the others.
 module bit_heap #(
   parameter int unsigned            OutWidth = 2,              // bits of the sum
   parameter logic [16*OutWidth-1:0] Heights  = {16'd1, 16'd1}, // bits per column
   parameter int unsigned            Bits     = 2,              // bits of all columns
+  parameter logic [OutWidth-1:0]    Constant = '0,             // added to the sum
   parameter int unsigned            Stages   = 1               // cycles
 ) (
   input  logic                clk_i,
@@ -37,7 +38,9 @@ module bit_heap #(
     logic [PlanWidth-1:0] plan;
     int unsigned          height, tallest, next, carries, seconds, three;
     plan = '0;
-    plan[16*OutWidth-1:0] = Heights;
+    for (int unsigned c = 0; c < OutWidth; c++) begin
+      plan[16*c+:15] = Heights[16*c+:15] + 15'(Constant[c]);
+    end
     for (int unsigned k = 0; k < Stages; k++) begin
       tallest = 0;
       for (int unsigned c = 0; c < OutWidth; c++) begin
@@ -90,10 +93,22 @@ module bit_heap #(
     logic [LevelBits-1:0] data;
 
     if (k == 0) begin : gen_input
-      if (LevelBits != Bits) begin : gen_check_bits
-        $error("bit_heap: Bits is %0d, the columns hold %0d", Bits, LevelBits);
+      if (LevelBits != Bits + $countones(Constant)) begin : gen_check_bits
+        $error("bit_heap: Bits is %0d, the columns hold %0d", Bits,
+               LevelBits - $countones(Constant));
       end
-      assign data = bits_i;
+      for (genvar c = 0; c < OutWidth; c++) begin : gen_column
+        localparam int unsigned Height = 32'(Heights[16*c+:16]);
+        localparam int unsigned To     = offset_of(0, c);
+        localparam int unsigned From   = To - $countones(Constant & ~({OutWidth{1'b1}} << c));
+
+        if (Height > 0) begin : gen_bits
+          assign data[To+:Height] = bits_i[From+:Height];
+        end
+        if (Constant[c]) begin : gen_constant
+          assign data[To+Height] = 1'b1;
+        end
+      end
     end else begin : gen_count
       logic [LevelBits-1:0] data_d, data_q;
 

@@ -4,8 +4,8 @@
 /// Adds the partial sums of a pass to an initial value, one accumulator per lane, modulo
 /// 2**AccWidth, and sends the Pe accumulators after the last one. `enable_o` is the clock enable of
 /// the whole pipeline in front: low while the output is stalled or an initial word is missing. It
-/// does not depend on `out_ready_i` within a cycle: passes of several steps leave the output time to
-/// become free before the next result, passes of one step need a second output register.
+/// does not depend on `out_ready_i` within a cycle: passes of several steps leave the output time
+/// to become free before the next result, passes of one step need a second output register.
 module mvu_back #(
   parameter int unsigned Pe         = 1, // lanes
   parameter int unsigned AccWidth   = 8, // bits of an accumulator

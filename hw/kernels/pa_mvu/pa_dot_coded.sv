@@ -3,7 +3,8 @@
 
 /// dot = sum over s of Alpha[weight code + Zero] * Beta[input code], modulo 2**OutWidth, in each of
 /// Pe lanes. The product of two levels is a constant of the pair of codes: one table per pair, six
-/// address bits for codes of three bits. Takes 1 + ceil(log4(Simd)) enabled cycles.
+/// address bits for codes of three bits. Takes max(ceil(log2(Simd)), 2) + 3 enabled cycles, with
+/// and without Primitives.
 module pa_dot_coded #(
   parameter int unsigned         Pe           = 2, // lanes
   parameter int unsigned         Simd         = 4, // code pairs per lane
@@ -16,7 +17,8 @@ module pa_dot_coded #(
   parameter logic [16*(N+1)-1:0] Beta         = 0, // input levels, likewise
   parameter int unsigned         ProductWidth = 8, // bits of a product, two's complement
   parameter int unsigned         OutWidth     = 8, // bits of a dot product
-  parameter int unsigned         TagWidth     = 2  // bits of the tag
+  parameter int unsigned         TagWidth     = 2, // bits of the tag
+  parameter int unsigned         Primitives   = 0  // 1: LUT6_2 and CARRY4 of the 7 series
 ) (
   input  logic                           clk_i,
   input  logic                           rst_ni,
@@ -34,27 +36,54 @@ module pa_dot_coded #(
 
   localparam int unsigned AddressWidth = WeightWidth + InWidth;
   localparam int unsigned Entries      = 1 << AddressWidth;
-  // Sums are modulo 2**OutWidth, so higher bits of a product would be lost anyway.
-  localparam int unsigned TermWidth    = (ProductWidth < OutWidth) ? ProductWidth : OutWidth;
+  // The cycles that the bit heap of the primitives needs.
+  localparam int unsigned Cycles       = (($clog2(Simd) > 2) ? $clog2(Simd) : 2) + 3;
+
+  function automatic int product_of(int unsigned address);
+    int weight, level;
+    weight = 32'($signed(WeightWidth'(address >> InWidth))) + int'(Zero);
+    level  = int'(address & ((1 << InWidth) - 1));
+    if (weight < 0 || weight > int'(M) || level > int'(N)) return 0; // no code
+    return 32'($signed(Alpha[16*weight+:16])) * 32'($signed(Beta[16*level+:16]));
+  endfunction
+
+  function automatic int least_product();
+    int least;
+    least = 0;
+    for (int unsigned a = 0; a < Entries; a++) begin
+      if (product_of(a) < least) least = product_of(a);
+    end
+    return least;
+  endfunction
+
+  function automatic int most_product();
+    int most;
+    most = 0;
+    for (int unsigned a = 0; a < Entries; a++) begin
+      if (product_of(a) > most) most = product_of(a);
+    end
+    return most;
+  endfunction
+
+  // A bit heap adds unsigned terms: products from the least one up, which costs fewer bits than
+  // two's complement.
+  localparam int          Base      = (Primitives == 0) ? 0 : least_product();
+  localparam int          Span      = most_product() - least_product();
+  localparam int unsigned SpanWidth = (Span > 0) ? $clog2(Span + 1) : 1;
+  localparam int unsigned FullWidth = (Primitives == 0) ? ProductWidth : SpanWidth;
+  // Sums are modulo 2**OutWidth, so higher bits of a term would be lost anyway.
+  localparam int unsigned TermWidth = (FullWidth < OutWidth) ? FullWidth : OutWidth;
 
   function automatic logic [Entries*TermWidth-1:0] product_table();
     logic [Entries*TermWidth-1:0] entries;
-    entries = '0;
-    for (int i = 0; i <= int'(M); i++) begin
-      for (int j = 0; j <= int'(N); j++) begin
-        int unsigned address;
-        address = {(32-InWidth)'(i - int'(Zero)), InWidth'(j)} & (Entries - 1);
-        entries[address*TermWidth+:TermWidth] = TermWidth'(
-            32'($signed(Alpha[16*i+:16])) * 32'($signed(Beta[16*j+:16])));
-      end
+    for (int unsigned a = 0; a < Entries; a++) begin
+      entries[a*TermWidth+:TermWidth] = TermWidth'(product_of(a) - Base);
     end
     return entries;
   endfunction
 
   localparam logic [Entries*TermWidth-1:0] Products = product_table();
 
-  logic                         term_valid_q;
-  logic [TagWidth-1:0]          term_tag_q;
   logic [Pe*Simd*TermWidth-1:0] term;
 
   for (genvar p = 0; p < Pe; p++) begin : gen_pe
@@ -70,32 +99,80 @@ module pa_dot_coded #(
     end
   end
 
-  always_ff @(posedge clk_i) begin
-    if (!rst_ni) term_valid_q <= 1'b0;
-    else if (enable_i) term_valid_q <= valid_i;
-  end
+  if (Primitives == 0) begin : gen_behavioural
+    logic                term_valid_q;
+    logic [TagWidth-1:0] term_tag_q;
 
-  always_ff @(posedge clk_i) begin
-    if (enable_i) term_tag_q <= tag_i;
-  end
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) term_valid_q <= 1'b0;
+      else if (enable_i) term_valid_q <= valid_i;
+    end
 
-  adder_tree #(
-    .Lanes(Pe),
-    .Count(Simd),
-    .InWidth(TermWidth),
-    .OutWidth(OutWidth),
-    .Signed(1),
-    .TagWidth(TagWidth)
-  ) u_tree (
-    .clk_i,
-    .rst_ni,
-    .enable_i,
-    .valid_i(term_valid_q),
-    .tag_i(term_tag_q),
-    .data_i(term),
-    .valid_o,
-    .tag_o,
-    .sum_o(dot_o)
-  );
+    always_ff @(posedge clk_i) begin
+      if (enable_i) term_tag_q <= tag_i;
+    end
+
+    adder_tree #(
+      .Lanes(Pe),
+      .Count(Simd),
+      .InWidth(TermWidth),
+      .OutWidth(OutWidth),
+      .Signed(1),
+      .TagWidth(TagWidth),
+      .Levels(Cycles - 1)
+    ) u_tree (
+      .clk_i,
+      .rst_ni,
+      .enable_i,
+      .valid_i(term_valid_q),
+      .tag_i(term_tag_q),
+      .data_i(term),
+      .valid_o,
+      .tag_o,
+      .sum_o(dot_o)
+    );
+  end else begin : gen_primitives
+    localparam int unsigned SumWidth  = ProductWidth + $clog2(Simd);
+    localparam int unsigned HeapWidth = (SumWidth < OutWidth) ? SumWidth : OutWidth;
+
+    for (genvar p = 0; p < Pe; p++) begin : gen_lane
+      logic [TermWidth*Simd-1:0] columns;
+      logic [HeapWidth-1:0]      sum;
+
+      for (genvar s = 0; s < Simd; s++) begin : gen_term
+        for (genvar b = 0; b < TermWidth; b++) begin : gen_bit
+          assign columns[b*Simd+s] = term[(p*Simd+s)*TermWidth+b];
+        end
+      end
+
+      bit_heap #(
+        .OutWidth(HeapWidth),
+        .Heights((16*HeapWidth)'({TermWidth{16'(Simd)}})),
+        .Bits(TermWidth * Simd),
+        .Constant(HeapWidth'(Base * int'(Simd))),
+        .Stages(Cycles - 1)
+      ) u_heap (
+        .clk_i,
+        .rst_ni,
+        .enable_i,
+        .bits_i(columns),
+        .sum_o(sum)
+      );
+      assign dot_o[p*OutWidth+:OutWidth] = OutWidth'($signed(sum));
+    end
+
+    bit_heap_tag #(
+      .Cycles(Cycles),
+      .TagWidth(TagWidth)
+    ) u_tag (
+      .clk_i,
+      .rst_ni,
+      .enable_i,
+      .valid_i,
+      .tag_i,
+      .valid_o,
+      .tag_o
+    );
+  end
 
 endmodule

@@ -117,7 +117,8 @@ module pa_mvu #(
       .Beta(Beta),
       .ProductWidth(ProductWidth),
       .OutWidth(AccWidth),
-      .TagWidth(2)
+      .TagWidth(2),
+      .Primitives(Primitives)
     ) u_dot (
       .clk_i,
       .rst_ni,
