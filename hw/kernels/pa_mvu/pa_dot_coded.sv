@@ -84,16 +84,65 @@ module pa_dot_coded #(
 
   localparam logic [Entries*TermWidth-1:0] Products = product_table();
 
+  // LUT6_2: bit `high` of the products by I0 to I5 if that is all, else bits `high` and `low` by I0
+  // to I4 on O6 and O5.
+  function automatic logic [63:0] lut_tables(int unsigned high, int unsigned low);
+    logic [63:0] init;
+    for (int unsigned i = 0; i < 64; i++) begin
+      init[i] = table_bit(i, (i < 32) ? low : high);
+    end
+    return init;
+  endfunction
+
+  function automatic logic table_bit(int unsigned address, int unsigned index);
+    if (index >= TermWidth) return 1'b0; // no partner for the last bit
+    return Products[(address%Entries)*TermWidth+index];
+  endfunction
+
   logic [Pe*Simd*TermWidth-1:0] term;
 
   for (genvar p = 0; p < Pe; p++) begin : gen_pe
     for (genvar s = 0; s < Simd; s++) begin : gen_simd
       logic [AddressWidth-1:0] address;
-      logic [TermWidth-1:0]    term_q;
+      logic [TermWidth-1:0]    term_d, term_q;
 
       assign address = {weight_i[(p*Simd+s)*WeightWidth+:WeightWidth], data_i[s*InWidth+:InWidth]};
+
+      if (Primitives == 0 || AddressWidth > 6) begin : gen_table
+        assign term_d = Products[address*TermWidth+:TermWidth];
+      end else begin : gen_luts
+        // A LUT holds one bit of the table, or two where five address bits are enough.
+        localparam int unsigned PerLut = (AddressWidth == 6) ? 1 : 2;
+        localparam int unsigned Luts   = (TermWidth + PerLut - 1) / PerLut;
+
+        logic [5:0]      inputs;
+        logic [Luts-1:0] high, low;
+
+        assign inputs = (PerLut == 1) ? 6'(address) : 6'(address) | 6'b100000;
+        for (genvar b = 0; b < Luts; b++) begin : gen_lut
+          LUT6_2 #(
+            .INIT(lut_tables(PerLut * b + PerLut - 1, PerLut * b))
+          ) u_lut (
+            .I0(inputs[0]),
+            .I1(inputs[1]),
+            .I2(inputs[2]),
+            .I3(inputs[3]),
+            .I4(inputs[4]),
+            .I5(inputs[5]),
+            .O6(high[b]),
+            .O5(low[b])
+          );
+        end
+        for (genvar b = 0; b < TermWidth; b++) begin : gen_bit
+          assign term_d[b] = (b % PerLut == PerLut - 1) ? high[b/PerLut] : low[b/PerLut];
+        end
+
+        logic unused;
+        assign unused = &{high, low};
+      end
+
       always_ff @(posedge clk_i) begin
-        if (enable_i && valid_i) term_q <= Products[address*TermWidth+:TermWidth];
+        if (enable_i && valid_i) term_q <= term_d;
       end
       assign term[(p*Simd+s)*TermWidth+:TermWidth] = term_q;
     end
