@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+# The workers fill the cores already; more BLAS threads would only wait for one another.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # FINN reads this while it is imported, before any fixture could run.
 if "FINN_BUILD_DIR" not in os.environ:
     _finn = tempfile.TemporaryDirectory(prefix="andpop-finn-")
