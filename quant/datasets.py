@@ -187,6 +187,39 @@ def balanced_order(labels: Sequence[int], seed: int, epoch: int) -> npt.NDArray[
     return rng.permutation(np.concatenate(draws)).astype(np.int64)
 
 
+@dataclass(frozen=True)
+class View:
+    """A crop, flipped and rotated: what happens to a picture and to its mask alike.
+
+    Attributes:
+        box: left, top, right and bottom of the crop in pixels.
+        flips: bit 0 upside down, bit 1 mirrored, bit 2 transposed.
+    """
+
+    box: tuple[float, float, float, float]
+    flips: int
+
+    @classmethod
+    def draw(cls, shape: tuple[int, ...], rng: np.random.Generator) -> View:
+        """Return a random view of (H, W, ...) pixels, magnified by 1 to ``ZOOM``."""
+        zoom = rng.uniform(1.0, ZOOM)
+        rows, columns = (n / zoom for n in shape[:2])
+        top = rng.uniform(0.0, shape[0] - rows)
+        left = rng.uniform(0.0, shape[1] - columns)
+        return cls((left, top, left + columns, top + rows), int(rng.integers(8)))
+
+    def of(self, picture: Picture, height: int, width: int, filter: str) -> Picture:
+        """Return the (height, width, C) view of a picture; a square one may be transposed."""
+        view = resize(picture, height, width, filter, self.box)
+        if self.flips & 1:
+            view = view[::-1]
+        if self.flips & 2:
+            view = view[:, ::-1]
+        if self.flips & 4 and height == width:
+            view = view.transpose(1, 0, 2)
+        return view
+
+
 def augment(
     picture: Picture,
     height: int,
@@ -211,32 +244,15 @@ def augment(
     Returns:
         (height, width, C) uint8.
     """
-    zoom = rng.uniform(1.0, ZOOM)
-    rows, columns = (n / zoom for n in picture.shape[:2])
-    top = rng.uniform(0.0, picture.shape[0] - rows)
-    left = rng.uniform(0.0, picture.shape[1] - columns)
-    view = resize(picture, height, width, filter, (left, top, left + columns, top + rows))
-    flips = rng.integers(8)
-    if flips & 1:
-        view = view[::-1]
-    if flips & 2:
-        view = view[:, ::-1]
-    if flips & 4 and height == width:
-        view = view.transpose(1, 0, 2)
+    view = View.draw(picture.shape, rng)
+    return jittered(view.of(picture, height, width, filter), rng, jitter)
+
+
+def jittered(picture: Picture, rng: np.random.Generator, jitter: float) -> Picture:
+    """Return a picture with a random gain and offset; see ``augment``."""
     gain = rng.uniform(1 - jitter, 1 + jitter)
     offset = 128 * rng.uniform(-jitter, jitter)
-    return np.clip(np.floor(view * gain + offset + 0.5), 0, 255).astype(np.uint8)
-
-
-def read_mask(sample: Sample, height: int, width: int) -> npt.NDArray[np.bool_]:
-    """Return the (height, width) defect mask of a sample, all False where it has no mask file.
-
-    Raises:
-        PictureError: the mask is not a picture.
-    """
-    if sample.mask is None:
-        return np.zeros((height, width), dtype=np.bool_)
-    return resize(decode(sample.mask, 1), height, width, "nearest")[:, :, 0] > MASK_THRESHOLD
+    return np.clip(np.floor(picture * gain + offset + 0.5), 0, 255).astype(np.uint8)
 
 
 Found = list[tuple[str, Sample]]

@@ -37,11 +37,38 @@ def picture(name: str, rng: np.random.Generator, size: int) -> Picture:
     """
     if name not in _DEFECTS:
         raise ValueError(f"found synthetic class '{name}', expected one of {', '.join(CLASSES)}")
-    if size < 16:
-        raise ValueError(f"found synthetic picture size {size}, expected 16 or more")
-    surface = _steel(rng, size) + _DEFECTS[name](rng, size)
-    surface += rng.normal(0.0, 3.0, (size, size)).astype(np.float32)
-    return np.clip(np.floor(surface + 0.5), 0, 255).astype(np.uint8)[:, :, None]
+    return _photograph(_steel(rng, size) + _DEFECTS[name](rng, size), rng)
+
+
+def masked_picture(name: str, rng: np.random.Generator, size: int) -> tuple[Picture, Picture]:
+    """Draw one synthetic surface and the mask of its defect.
+
+    A pixel is defect where the defect changes its grey value by more than half of its strongest
+    change.
+
+    Args:
+        name: one of ``MASKED_CLASSES``; "Free" has no defect.
+        rng: the only source of randomness.
+        size: rows and columns, at least 16.
+
+    Returns:
+        (size, size, 1) uint8 twice; the mask is 0 or 255.
+
+    Raises:
+        ValueError: unknown class or a size below 16.
+    """
+    if name not in MASKED_CLASSES:
+        raise ValueError(
+            f"found synthetic class '{name}' with a mask, expected one of "
+            f"{', '.join(MASKED_CLASSES)}"
+        )
+    surface = _steel(rng, size)
+    if name == FREE:
+        return _photograph(surface, rng), np.zeros((size, size, 1), dtype=np.uint8)
+    defect = _DEFECTS[name.lower()](rng, size)
+    change = np.abs(defect)
+    mask = np.where(change > 0.5 * change.max(), 255, 0).astype(np.uint8)
+    return _photograph(surface + defect, rng), mask[:, :, None]
 
 
 def generate(folder: str | Path, per_class: int, size: int, seed: int) -> list[Path]:
@@ -70,6 +97,39 @@ def generate(folder: str | Path, per_class: int, size: int, seed: int) -> list[P
     return written
 
 
+def generate_masked(folder: str | Path, per_class: int, size: int, seed: int) -> list[Path]:
+    """Write synthetic pictures and masks as ``<folder>/MT_<Class>/Imgs/synthetic_<n>``.
+
+    The layout is that of Magnetic Tile, .jpg beside .png; the pictures are drawn, not its.
+
+    Returns:
+        The pictures written, class by class.
+
+    Raises:
+        ValueError: ``per_class`` below 1, or as for ``masked_picture``.
+        OSError: the folder cannot be written.
+    """
+    if per_class < 1:
+        raise ValueError(f"found {per_class} synthetic pictures per class, expected 1 or more")
+    written = []
+    for label, name in enumerate(MASKED_CLASSES):
+        target = Path(folder) / f"MT_{name}" / "Imgs"
+        target.mkdir(parents=True, exist_ok=True)
+        for n in range(1, per_class + 1):
+            drawn, mask = masked_picture(name, np.random.default_rng([seed, label, n]), size)
+            path = target / f"synthetic_{n}.jpg"
+            Image.fromarray(drawn[:, :, 0]).save(path, quality=95)
+            Image.fromarray(mask[:, :, 0]).save(path.with_suffix(".png"))
+            written.append(path)
+    return written
+
+
+def _photograph(surface: Field, rng: np.random.Generator) -> Picture:
+    """Add the noise of a camera and round to (size, size, 1) uint8."""
+    noisy = surface + rng.normal(0.0, 3.0, surface.shape).astype(np.float32)
+    return np.clip(np.floor(noisy + 0.5), 0, 255).astype(np.uint8)[:, :, None]
+
+
 def _noise(rng: np.random.Generator, size: int, rows: float, columns: float) -> Field:
     """Smooth noise of unit variance with that many bumps along each axis."""
     shape = (max(2, round(rows)), max(2, round(columns)))
@@ -80,6 +140,8 @@ def _noise(rng: np.random.Generator, size: int, rows: float, columns: float) -> 
 
 def _steel(rng: np.random.Generator, size: int) -> Field:
     """Brushed background: uneven light, streaks along the rolling direction, grain."""
+    if size < 16:
+        raise ValueError(f"found synthetic picture size {size}, expected 16 or more")
     level = rng.uniform(110.0, 160.0)
     light = rng.uniform(4.0, 12.0) * _noise(rng, size, 2, 3)
     streaks = rng.uniform(2.0, 5.0) * _noise(rng, size, size / 2, 3)
@@ -184,3 +246,9 @@ _DEFECTS: dict[str, Callable[[np.random.Generator, int], Field]] = {
 
 CLASSES = tuple(_DEFECTS)
 """Names of the synthetic classes, in the order of their labels."""
+
+FREE = "Free"
+"""The synthetic class without a defect."""
+
+MASKED_CLASSES = (FREE, "Inclusion", "Patches", "Scratches")
+"""Synthetic classes with masks: those whose defects have an outline."""
