@@ -122,6 +122,7 @@ def run_cocotb(
     data: Path,
     environment: Mapping[str, str] | None = None,
     defines: Sequence[str] = (),
+    ports_only: bool = False,
 ) -> int:
     """Build a design for cocotb (cached) and run every test of ``modules`` in one simulation.
 
@@ -133,6 +134,8 @@ def run_cocotb(
         data: working directory of the simulation, where memory files lie.
         environment: additional variables for the tests.
         defines: preprocessor macros.
+        ports_only: show the bench the AXI ports of the top and nothing below them: the model of a
+            netlist is then built several times faster.
 
     Returns:
         Number of tests, all of which passed.
@@ -149,20 +152,27 @@ def run_cocotb(
     missing = verilator.missing_memories(data)
     if missing:
         raise BenchFailure(f"{top}: memory files {', '.join(missing)} not found in {data}")
+    folder.mkdir(parents=True, exist_ok=True)
+    visible = ["--public-flat-rw"]
+    if ports_only:
+        ports = folder / "ports.vlt"
+        patterns = ("ap_*", "in*_V_T*", "out*_V_T*")
+        rules = [f'public_flat_rw -module "{top}" -var "{pattern}"' for pattern in patterns]
+        ports.write_text("\n".join(["`verilator_config", *rules, ""]), encoding="ascii")
+        sources, visible = [*sources, ports], []
     executable = verilator.build(
         sources,
         top,
         defines=defines,
         kind="executable",
         extra_cpp=[config.share_dir / "lib" / "verilator" / "verilator.cpp"],
-        verilator_flags=("--vpi", "--public-flat-rw"),
+        verilator_flags=("--vpi", *visible),
         link_flags=(
             f"-Wl,-rpath,{config.libs_dir}",
             f"-L{config.libs_dir}",
             "-lcocotbvpi_verilator",
         ),
     )
-    folder.mkdir(parents=True, exist_ok=True)
     # cocotb's runner expects the executable to be called like the top module.
     link = folder / top
     link.unlink(missing_ok=True)
@@ -202,6 +212,7 @@ def run_plan(
     *,
     data: Path,
     modules: Sequence[str] = (),
+    ports_only: bool = False,
 ) -> Result:
     """Play ``plan`` through a design and check the steady interval against ``plan.cycles``.
 
@@ -212,6 +223,7 @@ def run_plan(
         folder: gets plan, report, log.
         data: working directory of the simulation.
         modules: further cocotb modules to run in the same simulation.
+        ports_only: as for ``run_cocotb``.
 
     Raises:
         BenchFailure: a word differs, a rule of the stream is broken, the interval is not as
@@ -228,6 +240,7 @@ def run_plan(
         folder,
         data=data,
         environment={k: str(p.resolve()) for k, p in paths.items()},
+        ports_only=ports_only,
     )
     phases: dict[str, dict[str, Any]] = json.loads(paths["ANDPOP_REPORT"].read_text())
     expected = sum(
