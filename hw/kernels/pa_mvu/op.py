@@ -156,8 +156,9 @@ class PaMvu(Mvu):
         product, count = self.product_bits(), int(simd).bit_length()
         m, n = alpha.size - 1, beta.size - 1
         address = x_bits + w_bits
-        # A LUT holds two tables of five address bits or one of six; beyond, a bit doubles the LUTs.
-        table = 2.0 ** max(-1, address - 6)
+        # A LUT holds two tables of five address bits or one of six; larger ones are several and
+        # their selection.
+        table = 0.5 if address < 6 else 1.0 if address == 6 else 1.25 * 2.0 ** (address - 6)
         digits = sum(signed_digits(int(v)) for v in np.outer(alpha, beta).flat if v)
         pairs = np.count_nonzero(alpha) * np.count_nonzero(beta)
         dots = {
@@ -165,10 +166,10 @@ class PaMvu(Mvu):
             + simd * n
             + pe * 0.8 * pairs * simd
             + pe * (digits - 1) * (count + product / 2),
-            "coded": pe * simd * product * (table + 0.5),
+            "coded": pe * product * (simd * (table + 0.52) + 1),
         }
         if self.is_linear():
-            dots["planes"] = pe * (0.79 * x_bits * w_bits * simd + (x_bits * w_bits - 1) * count)
+            dots["planes"] = pe * (0.79 * x_bits * w_bits * simd + count + x_bits + w_bits)
         rom_luts, _ = rom_cost(pe * simd * w_bits, self.weight_depth())
         shared = pe * self.get_output_datatype().bitwidth() + self.buffer_luts(x_bits) + 60
         return {name: math.ceil(luts) + rom_luts + shared for name, luts in dots.items()}
