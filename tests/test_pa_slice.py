@@ -168,7 +168,7 @@ def warnings_of(rtl: Path) -> set[tuple[str, str]]:
     waiver = Path(api.__file__).parents[1] / "sim" / "finn.vlt"
     sources = [rtl / name for name in info.sources]
     text = verilator.lint(sources, info.top, cwd=rtl, waiver=waiver)
-    found = re.findall(r"^%(?:Warning|Error)-?(\w*): (?:(\S*?):\d+)?", text, re.M)
+    found = re.findall(r"^%(?:Warning|Error)-?(\w*): (\S+?):\d+:", text, re.M)
     return {(rule, str(Path(file).relative_to(rtl))) for rule, file in found}
 
 
