@@ -58,6 +58,11 @@ CoefficientBits = Annotated[
 Kind = Annotated[str | None, typer.Option(help="PA-ResNet: pa, 1-bit, or the real twin: real.")]
 Depth = Annotated[int | None, typer.Option(help="pa-resnet-small: layers, 8, 11, 14 ... 62.")]
 WeightBits = Annotated[int | None, typer.Option(help="Weights of the first and last layers, 8.")]
+Base = Annotated[int | None, typer.Option(help="u-binet: channels of the first level, 32.")]
+ActivationBits = Annotated[int | None, typer.Option("--k", help="u-binet: bits of activations, 4.")]
+Monotone = Annotated[
+    bool | None, typer.Option(help="u-binet: activations that never step down (eta < 0.5 / L).")
+]
 InputSize = Annotated[str | None, typer.Option("--input", metavar="HxWxC", help="Input size.")]
 
 out = Console()
@@ -213,6 +218,9 @@ def count(
     kind: Kind = None,
     depth: Depth = None,
     weight_bits: WeightBits = None,
+    base: Base = None,
+    k: ActivationBits = None,
+    monotone: Monotone = None,
     real_down: Annotated[
         bool, typer.Option(help="With --kind 1-bit: down-sampling of real weights, as Bi-Real's.")
     ] = False,
@@ -228,6 +236,7 @@ def count(
         model, pa, levels, coefficient_bits, classes=classes, width=width,
         conv1_kernel=conv1_kernel, left=left, right=right, shortcut_down=shortcut_down,
         shortcut_basic=shortcut_basic, pool=pool, kind=kind, depth=depth, weight_bits=weight_bits,
+        base=base, k=k, monotone=monotone,
     )  # fmt: skip
     result = api.count(model, api.parse_size(size), config, real_down=real_down)
 

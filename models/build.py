@@ -10,13 +10,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..quant import checkpoint
+from ..quant import checkpoint, kbit_integer
 from ..quant.checkpoint import Card, CheckpointError
 from ..quant.pa_layers import check
 from .bi_shufflenet import BiShuffleNet
-from .config import BiShuffleNetConfig, parse
+from .config import BiShuffleNetConfig, UBiNetConfig, parse
 from .network import Network
 from .pa_resnet import PaResNet
+from .u_binet import UBiNet
 
 
 def build(network: str, config: Mapping[str, Any]) -> Network:
@@ -32,6 +33,8 @@ def build(network: str, config: Mapping[str, Any]) -> Network:
     parsed = parse(network, config)
     if isinstance(parsed, BiShuffleNetConfig):
         return BiShuffleNet(parsed)
+    if isinstance(parsed, UBiNetConfig):
+        return UBiNet(parsed)
     return PaResNet(network, parsed)
 
 
@@ -121,5 +124,6 @@ def _fill(net: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> No
     net.load_state_dict(dict(tensors))
     try:
         check(net)
+        kbit_integer.check_frozen(net)
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error

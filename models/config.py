@@ -153,11 +153,50 @@ def resnet_plan(network: str, config: PaResNetConfig) -> ResNetPlan:
     return ResNetPlan(7, (64, 128, 256, 512), RESNETS[network], network == "pa-resnet50")
 
 
-Config: TypeAlias = BiShuffleNetConfig | PaResNetConfig
-CONFIGS: dict[str, type[BiShuffleNetConfig] | type[PaResNetConfig]] = {
+class UBiNetConfig(BaseModel):
+    """Everything that decides the shape of U-BiNet.
+
+    Attributes:
+        channels: picture channels, 1 or 3.
+        classes: logits of each pixel.
+        base: channels of the first level; every level below doubles them.
+        depth: number of max pools.
+        k: bits of the activations; 16 and 32 run in PyTorch only.
+        kind: ``"binary"``; ``"real"`` is the real-valued twin, which never becomes integers.
+        monotone: hold the output shift of RSiLU where no activation steps down.
+        weight_bits: weights of the first convolution and the classifier.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    channels: Literal[1, 3] = 1
+    classes: int = Field(default=2, ge=2, le=1000)
+    base: int = Field(default=32, ge=1, le=128)
+    depth: Literal[3, 4] = 4
+    k: int = 4
+    kind: Literal["binary", "real"] = "binary"
+    monotone: bool = False
+    weight_bits: int = Field(default=8, ge=2, le=8)
+
+    @field_validator("k")
+    @classmethod
+    def _bits(cls, value: int) -> int:
+        if value not in (*range(1, 9), 16, 32):
+            raise ValueError(f"found k {value}, expected 1 to 8 bits, or 16 or 32 in PyTorch only")
+        return value
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of every level, the middle one last."""
+        return tuple(self.base << i for i in range(self.depth + 1))
+
+
+Config: TypeAlias = BiShuffleNetConfig | PaResNetConfig | UBiNetConfig
+CONFIGS: dict[str, type[BiShuffleNetConfig] | type[PaResNetConfig] | type[UBiNetConfig]] = {
     "bi-shufflenet": BiShuffleNetConfig,
     "pa-resnet-small": SmallPaResNetConfig,
     **dict.fromkeys(RESNETS, PaResNetConfig),
+    "u-binet": UBiNetConfig,
 }
 """Every network by name."""
 

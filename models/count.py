@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Counts weights and operations of a network from its layer table, by the papers' conventions.
 
-BOPs are the products of 1-bit operands: multiply-accumulates of 1-bit convolutions, and M times N
-times as many of PA convolutions. FLOPs are the multiply-accumulates of real convolutions and of
-the classifier, plus the element-wise operations. OPs = BOPs / 64 + FLOPs. Memory is one bit per
-binary weight, M per PA weight and 32 per real weight, bias, BN gamma and BN beta. Pools, shuffles,
-shortcut additions and the classifier's bias cost nothing. docs/03_reference/counting.md compares
-the figures with the published ones.
+BOPs are the products of 1-bit operands: multiply-accumulates of 1-bit convolutions, M times N
+times as many of PA convolutions, and k times as many where 1-bit weights meet k-bit codes. FLOPs
+are the multiply-accumulates of real convolutions and of the classifier, plus the element-wise
+operations. OPs = BOPs / 64 + FLOPs. Memory is one bit per binary weight, M per PA weight and 32 per
+real weight, bias, BN gamma, BN beta, RSiLU zeta and eta. Pools, shuffles, shortcut additions and
+the classifier's bias cost nothing. docs/03_reference/counting.md compares the figures with the
+published ones.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from .config import (
     BiShuffleNetConfig,
     PaConfig,
     PaResNetConfig,
+    UBiNetConfig,
     parse,
     resnet_plan,
 )
@@ -73,6 +75,7 @@ class Layer:
     weights: int
     macs: int
     bn_channels: int
+    rsilu_channels: int = 0
 
     @property
     def binary(self) -> bool:
@@ -81,9 +84,10 @@ class Layer:
 
     @property
     def memory_bits(self) -> int:
-        """Bits of weights, biases, BN gammas and betas."""
+        """Bits of weights, biases, BN gammas and betas, RSiLU zetas and etas."""
         weight = self.precision.bases or BITS_PER_REAL
-        return weight * self.weights + 2 * BITS_PER_REAL * self.bn_channels
+        channels = self.bn_channels + self.rsilu_channels
+        return weight * self.weights + 2 * BITS_PER_REAL * channels
 
     @property
     def bops(self) -> int:
@@ -104,6 +108,7 @@ class Counts:
     binary_weights: int
     real_weights: int
     bn_channels: int
+    rsilu_channels: int
     macs: int
     bops: int
     flops: int
@@ -144,20 +149,23 @@ def count(
     for name, value in (("height", height), ("width", width)):
         if value < 1:
             raise ValueError(f"count: found {name} {value}, expected 1 or more")
-    if isinstance(parsed, BiShuffleNetConfig):
-        if real_down:
-            raise ValueError("count: found real_down with bi-shufflenet, expected a pa-resnet")
-        layers = tuple(_bi_shufflenet(parsed, (height, width)))
-    else:
+    if isinstance(parsed, PaResNetConfig):
         if real_down and parsed.kind != "1-bit":
             raise ValueError(f"count: found real_down with kind {parsed.kind}, expected 1-bit")
         layers = tuple(_pa_resnet(network, parsed, (height, width), real_down))
+    elif real_down:
+        raise ValueError(f"count: found real_down with {network}, expected a pa-resnet")
+    elif isinstance(parsed, UBiNetConfig):
+        layers = tuple(_u_binet(parsed, (height, width)))
+    else:
+        layers = tuple(_bi_shufflenet(parsed, (height, width)))
     bops = sum(layer.bops for layer in layers)
     flops = sum(layer.flops for layer in layers)
     return Counts(
         binary_weights=sum(layer.weights for layer in layers if layer.binary),
         real_weights=sum(layer.weights for layer in layers if not layer.binary),
         bn_channels=sum(layer.bn_channels for layer in layers),
+        rsilu_channels=sum(layer.rsilu_channels for layer in layers),
         macs=sum(layer.macs for layer in layers),
         bops=bops,
         flops=flops,
@@ -301,3 +309,33 @@ def _pa_resnet(
                 yield layer
             channels = outer
     yield _classifier(channels, config.classes)
+
+
+def _u_binet(config: UBiNetConfig, size: tuple[int, int]) -> Iterator[Layer]:
+    """Yield the layers on maps padded to a multiple of 2**depth, named as their modules."""
+    multiple = 1 << config.depth
+    rows, columns = (-(-n // multiple) * multiple for n in size)
+    binary = config.kind == "binary"
+    inner = Precision(1, config.k, 0) if binary else REAL
+
+    def block(name: str, channels_in: int, channels_out: int, level: int, kernel: int = 3) -> Layer:
+        at = rows >> level, columns >> level
+        first = name == "encoder.0.0"
+        layer = _conv(name, channels_in, channels_out, kernel, 1, at, REAL if first else inner)
+        return replace(layer, rsilu_channels=channels_out) if binary and kernel == 3 else layer
+
+    channels: int = config.channels
+    for level, width in enumerate(config.widths):
+        name = "middle" if level == config.depth else f"encoder.{level}"
+        yield block(f"{name}.0", channels, width, level)
+        yield block(f"{name}.1", width, width, level)
+        channels = width
+    for i, width in enumerate(reversed(config.widths[:-1])):
+        level = config.depth - 1 - i
+        # Four 1x1 convolutions of the smaller map fill the larger one.
+        up = block(f"up.{i}", 2 * width, width, level, kernel=1)
+        yield replace(up, kernel=2, weights=4 * up.weights)
+        yield block(f"decoder.{i}.0", 2 * width, width, level)
+        yield block(f"decoder.{i}.1", width, width, level)
+    head = _conv("classifier", config.base, config.classes, 1, 1, (rows, columns), REAL)
+    yield replace(head, weights=head.weights + config.classes, bn_channels=0)

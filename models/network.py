@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ..quant.integer import IntegerClassifier
+from ..quant.integer import IntegerLogits
+from ..quant.kbit_layers import PixelClassifier
 from ..quant.layers import (
     PIXEL_RANGE,
     Classifier,
@@ -35,13 +36,13 @@ def stem(config: Config, channels: int, kernel: int) -> FixedPointBlock:
 
 
 class Network(nn.Module):
-    """A classifier of raw pixels; ``features`` is what each network adds.
+    """A classifier of raw pixels, or of each of them; ``features`` is what each network adds.
 
     Args:
         config: the network's configuration.
     """
 
-    classifier: Classifier | IntegerClassifier
+    classifier: Classifier | PixelClassifier | IntegerLogits
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -75,12 +76,12 @@ class Network(nn.Module):
     @property
     def frozen(self) -> bool:
         """True once ``freeze`` has left nothing but integers."""
-        return isinstance(self.classifier, IntegerClassifier)
+        return isinstance(self.classifier, IntegerLogits)
 
     @property
     def logit_step(self) -> float:
         """Power of two that turns integer logits into logits."""
-        if not isinstance(self.classifier, IntegerClassifier):
+        if not isinstance(self.classifier, IntegerLogits):
             raise ValueError("logit_step: found a network that is not frozen; call freeze() first")
         return 2.0**-self.classifier.logit_frac
 

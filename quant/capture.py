@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from .exact import exact_eval
 from .integer import IntegerEpilogue
+from .kbit_integer import IntegerKbitActivation
 from .pa_integer import IntegerPaActivation, IntegerPaConv
 
 Values = npt.NDArray[np.float32]
@@ -20,7 +21,11 @@ Values = npt.NDArray[np.float32]
 OUTPUTS = ("Quant", "BipolarQuant", "MaxPool", "Reshape_1", "Gemm")
 """Node types that end a module: the module's output is the output of its node of that type."""
 
-PA_OUTPUTS = {IntegerPaActivation: "ReduceSum", IntegerPaConv: "Conv"}
+OWN_OUTPUTS = {
+    IntegerPaActivation: "ReduceSum",
+    IntegerPaConv: "Conv",
+    IntegerKbitActivation: "Add",
+}
 """The same for modules whose last node's type stands inside other modules too."""
 
 
@@ -37,7 +42,7 @@ def capture(
 
     Returns:
         Name -> (N, C, H, W) or (N, C) values: integer codes (level codes of
-        PA activations), +-1 for signs.
+        PA and k-bit activations), +-1 for signs.
     """
     found: dict[str, Values] = {}
     handles = []
@@ -56,13 +61,15 @@ def capture(
 
     for path, module in net.named_modules():
         scope = path.replace(".", "_")
-        ends = OUTPUTS + tuple(op for kind, op in PA_OUTPUTS.items() if isinstance(module, kind))
+        ends = OUTPUTS + tuple(op for kind, op in OWN_OUTPUTS.items() if isinstance(module, kind))
         for kind in ends:
             if f"{scope}_{kind}_out" in wanted:
                 handles.append(module.register_forward_hook(keep(f"{scope}_{kind}_out")))
-        name = f"{scope.removesuffix('_epilogue')}_Conv_out"
-        if isinstance(module, IntegerEpilogue) and name in wanted:
-            handles.append(module.register_forward_pre_hook(keep_accumulator(name)))
+        if isinstance(module, IntegerEpilogue | IntegerKbitActivation):
+            for op in ("Conv", "ConvTranspose"):
+                name = f"{scope.rpartition('_')[0]}_{op}_out"
+                if name in wanted:
+                    handles.append(module.register_forward_pre_hook(keep_accumulator(name)))
     try:
         with exact_eval(), torch.inference_mode():
             net(torch.from_numpy(pictures.transpose(0, 3, 1, 2).astype(np.float32)))

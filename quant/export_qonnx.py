@@ -19,8 +19,16 @@ then the same from ``Mul(m)``. One PA block, with N thresholds per channel and t
         -> ReduceSum(2) = level codes -> Cast(int64) -> Gather(beta, _) -> Conv(alpha) = acc
     acc [-> Add(Mul(shortcut, 2**k))] [-> Mul(2**-k)] -> Add(1/2) -> Quant(FLOOR, scale 1, 8 bits)
 
-or from ``acc`` on as behind conv1 (no Mul(sign) where every sign is +1). The tail is ``ReduceSum ->
-Mul(2**-r) -> Add(1/2) -> Quant(8 bits) -> Gemm(weight, bias) -> Mul(logit step)``; everything
+or from ``acc`` on as behind conv1 (no Mul(sign) where every sign is +1). One k-bit activation, with
+n signed thresholds per channel::
+
+    acc -> Unsqueeze(2) -> GreaterOrEqual(_, thresholds (C, n, 1, 1)) -> Cast(float) -> Mul(steps)
+        -> ReduceSum(2) -> Add(base) = codes
+
+behind Conv (weight +-1 or 8 bits, zero pads) or ConvTranspose (2x2, stride 2). Pictures that a
+network reflects at their borders have ``Pad`` in front and ``Slice`` before the last Conv. The tail
+is ``ReduceSum -> Mul(2**-r) -> Add(1/2) -> Quant(8 bits) -> Gemm(weight, bias) -> Mul(logit
+step)``, or 1x1 ``Conv(weight, bias) -> Mul(logit step)`` where every pixel has logits; everything
 before the last ``Mul`` is an integer. Concat with shuffle is ``Concat -> Reshape(n,2,c,h,w) ->
 Transpose(0,2,1,3,4) -> Reshape``; split is ``Split`` on axis 1.
 
@@ -54,6 +62,13 @@ from .integer import (
     IntegerClassifier,
     IntegerEpilogue,
     IntegerFixedPointBlock,
+    IntegerLogits,
+)
+from .kbit_integer import (
+    IntegerKbitActivation,
+    IntegerKbitConv,
+    IntegerKbitUp,
+    IntegerPixelClassifier,
 )
 from .layers import AveragePool
 from .pa_integer import IntegerPaBlock, IntegerPaConv, IntegerPaEpilogueBlock
@@ -61,7 +76,7 @@ from .pa_integer import IntegerPaBlock, IntegerPaConv, IntegerPaEpilogueBlock
 QONNX_DOMAIN = "qonnx.custom_op.general"
 INPUT_NAME = "picture"
 OUTPUT_NAME = "logits"
-MOVES = ("MaxPool", "Pad", "Split", "Concat", "Reshape", "Transpose")
+MOVES = ("MaxPool", "Pad", "Split", "Concat", "Reshape", "Transpose", "Slice")
 """Ops that pass integers on without changing their datatype."""
 EXACT_LIMIT = 1 << FLOAT32_EXACT_BITS
 
@@ -97,7 +112,7 @@ def export(net: nn.Module, height: int, width: int, channels: int, path: Path) -
     proto = _trace(net, example)
     _finish(proto)
     _rename(proto.graph)
-    _annotate(proto.graph)
+    _annotate(proto.graph, net)
     onnx.checker.check_model(proto)
     replace_file(path, proto.SerializeToString())
 
@@ -125,13 +140,18 @@ def check_bounds(net: nn.Module, example: torch.Tensor) -> None:
             largest = int(np.abs(_pa_accumulator(name, module.conv)).max())
             shortcut = (128 << module.shift) + (1 << module.shift >> 1)
             _check(name, "accumulator with shortcut", largest + shortcut)
+        elif isinstance(module, IntegerKbitConv):
+            _accumulator(name, module.weight, *module.in_range)
+        elif isinstance(module, IntegerKbitUp):
+            # Every output pixel sees one input pixel.
+            weight = module.weight.movedim(0, 3).flatten(0, 2)
+            _accumulator(name, weight, *module.in_range)
+        elif isinstance(module, IntegerPixelClassifier):
+            _check_logits(name, module, *module.in_range)
         elif isinstance(module, IntegerClassifier):
             low, high = limits(8)
             _check(name, "pool sum", -low * pooled[name])
-            weight = module.weight.numpy().astype(np.int64)
-            bias = module.bias.numpy().astype(np.int64)
-            worst = accumulator_bounds(weight.T, low, high, bias)
-            _check(name, "logit", int(np.abs(worst).max()))
+            _check_logits(name, module, low, high)
 
 
 def _pooled_pixels(net: nn.Module, example: torch.Tensor) -> dict[str, int]:
@@ -151,6 +171,13 @@ def _pooled_pixels(net: nn.Module, example: torch.Tensor) -> dict[str, int]:
         for handle in handles:
             handle.remove()
     return found
+
+
+def _check_logits(name: str, module: IntegerLogits, low: int, high: int) -> None:
+    weight = module.weight.flatten(1).numpy().astype(np.int64)
+    bias = module.bias.numpy().astype(np.int64)
+    worst = accumulator_bounds(weight.T, low, high, bias)
+    _check(name, "logit", int(np.abs(worst).max()))
 
 
 def _accumulator(name: str, weight: torch.Tensor, low: int, high: int) -> IntArray:
@@ -254,14 +281,21 @@ def _rename(graph: onnx.GraphProto) -> None:
         value.name = tensors.get(value.name, value.name)
 
 
-def _annotate(graph: onnx.GraphProto) -> None:
+def _annotate(graph: onnx.GraphProto, net: nn.Module) -> None:
     """Declare the QONNX datatypes: picture, weights, codes, accumulators, quantised tensors."""
     values = {c.name: numpy_helper.to_array(c) for c in graph.initializer}
     producers = {output: node for node in graph.node for output in node.output}
     types = {INPUT_NAME: "UINT8"}
+    binary: set[str] = set()
+    for name, module in net.named_modules():
+        scope = name.replace(".", "_")
+        if isinstance(module, IntegerKbitActivation):
+            types[f"{scope}_Add_out"] = f"UINT{module.k}"
+        elif isinstance(module, IntegerKbitConv | IntegerKbitUp) and module.binary:
+            binary.update(f"{scope}_{op}_in1" for op in ("Conv", "ConvTranspose"))
     for node in graph.node:
-        if node.op_type in ("Conv", "Gemm"):
-            bipolar = types.get(node.input[0]) == "BIPOLAR"
+        if node.op_type in ("Conv", "ConvTranspose", "Gemm"):
+            bipolar = types.get(node.input[0]) == "BIPOLAR" or node.input[1] in binary
             types[node.input[1]] = "BIPOLAR" if bipolar else "INT8"
             types[node.output[0]] = "INT32"
         elif node.op_type == "Gather":

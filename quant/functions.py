@@ -41,12 +41,12 @@ LARGE = 1 << 19
 """Elements from which a sum over pixels is worth two calls."""
 
 
-def _channels(v: Tensor, like: Tensor) -> Tensor:
+def per_channel(v: Tensor, like: Tensor) -> Tensor:
     """Reshape a per-channel vector for broadcasting against NCHW."""
     return v.to(like.dtype).view(1, -1, 1, 1)
 
 
-def _channel_sums(x: Tensor) -> Tensor:
+def channel_sums(x: Tensor) -> Tensor:
     """Sum (N, C, H, W) into (C,)."""
     if x.numel() < LARGE:
         return x.sum((0, 2, 3))
@@ -119,7 +119,7 @@ class _RSignBit(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, gamma: Tensor) -> Tensor:
-        snapped = _channels(snap_threshold(gamma), x)
+        snapped = per_channel(snap_threshold(gamma), x)
         ctx.save_for_backward(x, snapped)
         return torch.ge(x, snapped, out=torch.empty_like(x))
 
@@ -129,7 +129,7 @@ class _RSignBit(torch.autograd.Function):
         distance = x - snapped
         inside = torch.ops.aten.hardtanh_backward(grads[0], distance, -1.0, 1.0)
         gx = inside.addcmul_(inside, distance.abs_(), value=-1.0)
-        return gx, -_channel_sums(gx)
+        return gx, -channel_sums(gx)
 
 
 def rsign_bit(x: Tensor, gamma: Tensor) -> Tensor:
@@ -229,8 +229,8 @@ def batch_statistics(acc: Tensor) -> tuple[Tensor, Tensor]:
     E[x^2] - E[x]^2 saves a pass; what float32 loses in it is far below eps.
     """
     count = acc.numel() // acc.shape[1]
-    mean = _channel_sums(acc) / count
-    var = _channel_sums(acc * acc) / count - mean * mean
+    mean = channel_sums(acc) / count
+    var = channel_sums(acc * acc) / count - mean * mean
     return mean, var.clamp_(min=0.0)
 
 
@@ -258,15 +258,15 @@ class _Epilogue(torch.autograd.Function):
         limit = float(1 << (PRE_BITS - 1))
         snapped_m = k.m * 2.0**-k.m_frac
         bias = k.b * 2.0 ** (PRE_FRAC - spec.acc_frac - k.m_frac) + 0.5
-        t = torch.addcmul(_channels(bias, acc), acc, _channels(snapped_m * pre, acc))
+        t = torch.addcmul(per_channel(bias, acc), acc, per_channel(snapped_m * pre, acc))
         if shortcut is not None:
             t.add_(shortcut, alpha=pre)
-        u = t.floor_().clamp_(-limit, limit - 1).sub_(_channels(k.zeta, acc))
-        real_slope = _channels(k.slope * 2.0**-SLOPE_FRAC, acc)
+        u = t.floor_().clamp_(-limit, limit - 1).sub_(per_channel(k.zeta, acc))
+        real_slope = per_channel(k.slope * 2.0**-SLOPE_FRAC, acc)
         v = torch.nn.functional.prelu(u, real_slope.view(-1))
         # The slope's floor needs no pass of its own: floor((floor(v) + n) / d) = floor((v + n) / d)
         # for whole n and d.
-        shift = (_channels(k.eta, acc) + 2.0 ** (GUARD - 1)) * 2.0**-GUARD
+        shift = (per_channel(k.eta, acc) + 2.0 ** (GUARD - 1)) * 2.0**-GUARD
         out = torch.add(shift, v, alpha=2.0**-GUARD, out=v).floor_()
         out.clamp_(STREAM_MIN, STREAM_MAX).mul_(2.0**-STREAM_FRAC)
         ctx.save_for_backward(acc, u, out, real_slope, snapped_m, gamma, mean, rstd)
@@ -280,23 +280,24 @@ class _Epilogue(torch.autograd.Function):
         g = torch.ops.aten.hardtanh_backward(
             grads[0], out, STREAM_MIN * 2.0**-STREAM_FRAC, STREAM_MAX * 2.0**-STREAM_FRAC
         )
-        g_eta = _channel_sums(g)
+        g_eta = channel_sums(g)
         # u is an integer, so u < -1/2 says u < 0: g there, else 0.
         negative = torch.ops.aten.hardtanh_backward(g, u, -math.inf, -0.5)
         # g where u >= 0, else slope * g.
         gu = torch.addcmul(g, negative, slope - 1.0)
-        g_slope = _channel_sums(negative.mul_(u)) * 2.0**-PRE_FRAC
-        g_bias = _channel_sums(gu)
-        g_multiplier = _channel_sums(torch.mul(gu, acc, out=g)) - mean * g_bias
+        g_slope = channel_sums(negative.mul_(u)) * 2.0**-PRE_FRAC
+        g_bias = channel_sums(gu)
+        g_multiplier = channel_sums(torch.mul(gu, acc, out=g)) - mean * g_bias
         g_acc = None
         if ctx.needs_input_grad[0]:
-            scale = _channels(snapped_m, acc)
+            scale = per_channel(snapped_m, acc)
             if ctx.from_batch:
                 count = acc.numel() // acc.shape[1]
                 linear = g_multiplier * gamma * rstd.pow(3) * (-1.0 / count)
                 constant = torch.addcmul(snapped_m * g_bias / -count, linear, mean, value=-1.0)
                 # g's memory serves once more.
-                g_acc = torch.addcmul(_channels(constant, acc), acc, _channels(linear, acc), out=g)
+                constant, linear = per_channel(constant, acc), per_channel(linear, acc)
+                g_acc = torch.addcmul(constant, acc, linear, out=g)
                 g_acc.addcmul_(gu, scale)
             else:
                 g_acc = gu * scale

@@ -169,24 +169,34 @@ class IntegerFixedPointBlock(nn.Module):
         return out
 
 
-class IntegerClassifier(Shifted):
-    """Sum over the map, rounding shift to INT8, integer linear layer.
+class IntegerLogits(Shifted):
+    """What ends a frozen network: integer weights and bias.
 
-    Buffers ``weight`` (classes, C), ``bias`` (classes,), ``shifts`` = fraction bits of a logit.
+    Buffers ``weight``, ``bias`` (classes,), ``shifts`` = fraction bits of a logit.
+
+    Args:
+        shape: shape of the weights, classes first.
     """
 
     weight: Tensor
     bias: Tensor
 
-    def __init__(self, in_channels: int, classes: int) -> None:
+    def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__(1)
-        self.register_buffer("weight", torch.ones(classes, in_channels))
-        self.register_buffer("bias", torch.zeros(classes))
-        self.round_pool = Requant(0, 8)
+        self.register_buffer("weight", torch.ones(shape))
+        self.register_buffer("bias", torch.zeros(shape[0]))
         self.logit_frac = 0
 
     def refresh(self) -> None:
         self.logit_frac = int(self.shifts[0])
+
+
+class IntegerClassifier(IntegerLogits):
+    """Sum over the map, rounding shift to INT8, integer linear layer of (classes, C) weights."""
+
+    def __init__(self, in_channels: int, classes: int) -> None:
+        super().__init__((classes, in_channels))
+        self.round_pool = Requant(0, 8)
 
     def forward(self, x: Tensor) -> Tensor:
         """INT8 codes (N, C, H, W) -> integer logits (N, classes)."""

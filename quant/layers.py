@@ -223,7 +223,7 @@ class BinaryBlock(nn.Module):
         return block
 
 
-def _weight_frac(scale: Tensor) -> int:
+def weight_frac(scale: Tensor) -> int:
     """Return the fraction bits of a power-of-two scale."""
     return -round(math.log2(float(scale.detach())))
 
@@ -285,7 +285,7 @@ class FixedPointBlock(nn.Module):
         # One input channel leaves the memory format open; the network runs channels last.
         value = weight.value.to(memory_format=torch.channels_last)
         acc = F.conv2d(x, value, stride=self.conv.stride, padding=self.conv.padding)
-        acc_frac = self.in_frac + _weight_frac(weight.scale) - self.acc_shift
+        acc_frac = self.in_frac + weight_frac(weight.scale) - self.acc_shift
         if self.acc_shift:
             limit = float(1 << (fn.ACC_BITS - 1))
             acc = fn.round_to_grid(acc, acc_frac, -limit, limit - 1)
@@ -296,7 +296,7 @@ class FixedPointBlock(nn.Module):
         """Return the frozen block."""
         conv = self.conv
         weight = conv.quant_weight()
-        frac = _weight_frac(weight.scale)
+        frac = weight_frac(weight.scale)
         block = IntegerFixedPointBlock(
             conv.in_channels,
             conv.out_channels,
@@ -342,19 +342,19 @@ class Classifier(nn.Module):
             return F.linear(pooled, self.linear.weight, self.linear.bias)
         pooled = fn.round_to_grid(pooled, fn.STREAM_FRAC, fn.STREAM_MIN, fn.STREAM_MAX)
         weight = self.linear.quant_weight()
-        frac = fn.STREAM_FRAC + _weight_frac(weight.scale)
+        frac = fn.STREAM_FRAC + weight_frac(weight.scale)
         bias = fn.round_to_grid(self.linear.bias, frac, -self.BIAS_LIMIT, self.BIAS_LIMIT)
         return F.linear(pooled, weight.value, bias)
 
     def to_integer(self) -> IntegerClassifier:
         """Return the frozen classifier."""
         weight = self.linear.quant_weight()
-        weight_frac = _weight_frac(weight.scale)
-        frac = fn.STREAM_FRAC + weight_frac
-        bias = fn.round_to_grid(self.linear.bias, frac, -self.BIAS_LIMIT, self.BIAS_LIMIT)
+        frac = weight_frac(weight.scale)
+        logit_frac = fn.STREAM_FRAC + frac
+        bias = fn.round_to_grid(self.linear.bias, logit_frac, -self.BIAS_LIMIT, self.BIAS_LIMIT)
         classifier = IntegerClassifier(self.linear.in_features, self.linear.out_features)
         classifier.set_integers(
-            [frac], weight=weight.value * 2.0**weight_frac, bias=bias * 2.0**frac
+            [logit_frac], weight=weight.value * 2.0**frac, bias=bias * 2.0**logit_frac
         )
         return classifier
 
