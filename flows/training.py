@@ -10,8 +10,9 @@ import torch
 
 from ..models.build import build, save_network, start_from
 from ..quant.checkpoint import Card, InputSize
+from ..quant.classification import Result, prepare
 from ..quant.datasets import find_samples
-from ..quant.training import Options, Result, prepare
+from ..quant.training import Options
 from ..quant.training import Progress as Epoch
 from ..quant.training import train as run
 from .build import Progress
@@ -47,7 +48,7 @@ def train(
     pictures = prepare(dataset, height, width, channels, validation=validation, seed=options.seed)
 
     def report(epoch: Epoch) -> None:
-        stage = f"epochs (loss {epoch.loss:.3f}, validation {epoch.accuracy:.4f})"
+        stage = f"epochs (loss {epoch.loss:.3f}, validation {epoch.figures['accuracy']:.4f})"
         progress(f"train: {stage}", epoch.epoch, epoch.epochs)
 
     card = Card(

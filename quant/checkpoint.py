@@ -67,7 +67,9 @@ class Card(BaseModel):
         classes: class names in label order.
         data: the training data, in words.
         seed: seed of split, initial weights and order.
-        accuracy: fraction of the validation pictures the frozen network gets right.
+        accuracy: fraction of the validation pictures the frozen network gets right; of their
+            pixels where it predicts masks.
+        dice: Dice coefficient over the validation pixels where it predicts masks.
         validation_pictures: how many those were.
         command: the command that trained it.
         frozen: True when the tensors are the integers.
@@ -86,6 +88,7 @@ class Card(BaseModel):
     data: str = ""
     seed: int = 0
     accuracy: float | None = Field(default=None, ge=0.0, le=1.0)
+    dice: float | None = Field(default=None, ge=0.0, le=1.0)
     validation_pictures: int | None = Field(default=None, ge=1)
     command: str = ""
     frozen: bool
@@ -151,7 +154,7 @@ def read(path: Path) -> tuple[dict[str, Array], Card]:
     _check_suffix(path)
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file, expected a checkpoint ending in {SUFFIX}")
-    card = _read_card(card_path(path))
+    card = read_card(path)
     try:
         tensors = load_file(path)
     except (SafetensorError, ValueError, KeyError) as error:
@@ -169,7 +172,13 @@ def read(path: Path) -> tuple[dict[str, Array], Card]:
     return tensors, card
 
 
-def _read_card(path: Path) -> Card:
+def read_card(checkpoint: Path) -> Card:
+    """Read the card of a checkpoint alone.
+
+    Raises:
+        CheckpointError: it is missing or does not validate.
+    """
+    path = card_path(checkpoint)
     if not path.is_file():
         raise CheckpointError(
             f"{path}: no such file, expected the card of the checkpoint; copy both files"

@@ -162,11 +162,13 @@ def load(
     pictures = []
     for sample in samples:
         picture = decode(sample.path, channels)
-        rows, columns = (
-            min(n, 2 * m) for n, m in zip(picture.shape, (height, width), strict=False)
-        )
-        pictures.append(resize(picture, rows, columns, filter))
+        pictures.append(resize(picture, *bounded(picture, height, width), filter))
     return pictures
+
+
+def bounded(picture: Picture, height: int, width: int) -> tuple[int, int]:
+    """Return the rows and columns of a picture, at most twice those of the network."""
+    return min(picture.shape[0], 2 * height), min(picture.shape[1], 2 * width)
 
 
 def balanced_order(labels: Sequence[int], seed: int, epoch: int) -> npt.NDArray[np.int64]:

@@ -67,9 +67,19 @@ def find_pairs(root: str | Path, only: Sequence[str] = ()) -> Dataset:
 
 @dataclass
 class Notes:
-    """Collects what is worth saying about masks; ``lines`` says it."""
+    """Collects what is worth saying about pairs; ``lines`` says it.
 
+    Attributes:
+        height: rows that the network sees.
+        width: columns that the network sees.
+        filter: resize filter of the pictures.
+    """
+
+    height: int
+    width: int
+    filter: str
     total: int = 0
+    scaled: list[str] = field(default_factory=list)
     grey: list[str] = field(default_factory=list)
     vanished: list[str] = field(default_factory=list)
     empty: dict[int, list[str]] = field(default_factory=dict)
@@ -78,6 +88,8 @@ class Notes:
     def add(self, sample: Sample, mask: Picture) -> None:
         """Take note of a mask as it was read."""
         self.total += 1
+        if mask.shape[:2] != (self.height, self.width):
+            self.scaled.append(f"{sample.path.name} was {mask.shape[0]}x{mask.shape[1]}")
         if ((mask > 0) & (mask < 255)).any():
             self.grey.append(_name(sample))
         if (mask > MASK_THRESHOLD).any():
@@ -85,7 +97,7 @@ class Notes:
         else:
             self.empty.setdefault(sample.label, []).append(_name(sample))
 
-    def resized(self, sample: Sample, before: Picture, after: Mask) -> None:
+    def add_resized(self, sample: Sample, before: Picture, after: Mask) -> None:
         """Take note of a defect that is gone at the network's size."""
         if not after.any() and (before > MASK_THRESHOLD).any():
             self.vanished.append(_name(sample))
@@ -98,11 +110,17 @@ class Notes:
             (empty, "of classes with defects show none"),
             (self.vanished, "lose their defect at the network's size"),
         )
-        return [
+        lines = [
             f"{len(names)} of {self.total} masks {said}, e.g. {names[0]}"
             for names, said in remarks
             if names
         ]
+        if self.scaled:
+            lines.append(
+                f"{len(self.scaled)} of {self.total} pictures resized to {self.height}x"
+                f"{self.width} ({self.filter}; masks by area), e.g. {self.scaled[0]}"
+            )
+        return lines
 
 
 def read_pair(sample: Sample, channels: int) -> tuple[Picture, Picture]:
@@ -140,22 +158,14 @@ def resize_mask(mask: Picture, height: int, width: int) -> Mask:
 
 
 def load_pairs(
-    samples: Sequence[Sample],
-    height: int,
-    width: int,
-    channels: int,
-    filter: str,
-    notes: Notes,
+    samples: Sequence[Sample], channels: int, notes: Notes
 ) -> tuple[npt.NDArray[np.uint8], Mask]:
     """Read pictures and masks at the size a network takes.
 
     Args:
-        samples: what to read, at least one.
-        height: rows of the network's input.
-        width: columns of the network's input.
+        samples: what to read.
         channels: 1 or 3.
-        filter: resize filter of the pictures.
-        notes: collects remarks.
+        notes: size and filter; collects remarks.
 
     Returns:
         (N, height, width, channels) uint8 and (N, height, width) bool.
@@ -163,14 +173,15 @@ def load_pairs(
     Raises:
         PictureError, DatasetError: as ``read_pair``.
     """
+    height, width = notes.height, notes.width
     pictures = np.empty((len(samples), height, width, channels), dtype=np.uint8)
     masks = np.empty((len(samples), height, width), dtype=np.bool_)
     for i, sample in enumerate(samples):
         picture, mask = read_pair(sample, channels)
-        pictures[i] = resize(picture, height, width, filter)
+        pictures[i] = resize(picture, height, width, notes.filter)
         masks[i] = resize_mask(mask, height, width)
         notes.add(sample, mask)
-        notes.resized(sample, mask, masks[i])
+        notes.add_resized(sample, mask, masks[i])
     return pictures, masks
 
 
@@ -202,6 +213,10 @@ def augment_pair(
     return seen, view.of(mask, height, width, MASK_FILTER)[:, :, 0] > MASK_THRESHOLD
 
 
+FIGURES = ("accuracy", "precision", "recall", "fpr", "fnr", "mae", "dice")
+"""Names of the paper's figures (section 4.3.2)."""
+
+
 @dataclass(frozen=True)
 class Counts:
     """Pixels by truth and prediction: true and false positives, false and true negatives."""
@@ -217,21 +232,23 @@ class Counts:
         )
 
     def figures(self) -> dict[str, float | None]:
-        """Return the paper's figures (section 4.3.2); None where nothing is there to divide by.
+        """Return ``FIGURES``; None where nothing is there to divide by.
 
         With masks of 0 and 1 the mean absolute error is the share of wrong pixels,
         1 - accuracy, as in the paper's table 4.
         """
         n = self.tp + self.fp + self.fn + self.tn
-        return {
-            "accuracy": _share(self.tp + self.tn, n),
-            "precision": _share(self.tp, self.tp + self.fp),
-            "recall": _share(self.tp, self.tp + self.fn),
-            "fpr": _share(self.fp, self.fp + self.tn),
-            "fnr": _share(self.fn, self.tp + self.fn),
-            "mae": _share(self.fp + self.fn, n),
-            "dice": _share(2 * self.tp, 2 * self.tp + self.fp + self.fn),
-        }
+        shares = (
+            (self.tp + self.tn, n),
+            (self.tp, self.tp + self.fp),
+            (self.tp, self.tp + self.fn),
+            (self.fp, self.fp + self.tn),
+            (self.fn, self.tp + self.fn),
+            (self.fp + self.fn, n),
+            (2 * self.tp, 2 * self.tp + self.fp + self.fn),
+        )
+        values = (part / whole if whole else None for part, whole in shares)
+        return dict(zip(FIGURES, values, strict=True))
 
 
 def count_pixels(found: Mask, truth: Mask) -> Counts:
@@ -269,10 +286,6 @@ def score(
     }
     rows = {name: row(chosen) for name, chosen in per_class.items() if chosen}
     return {**row(per_picture), "per_class": rows}
-
-
-def _share(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
 
 
 def _name(sample: Sample) -> str:

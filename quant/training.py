@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trains a quantised network on a picture folder: resumable, repeatable, frozen at the end.
+"""Trains a quantised network on pictures: resumable, repeatable, frozen at the end.
 
-The network comes as a ``Trainable``; this file knows no network by name. One run is up to three
-phases: real values, quantised values with batch statistics, fine-tune with fixed statistics. Then
-``freeze()``; the accuracy reported is the frozen integer network's on pictures that no phase
-trained on, and the last epoch is what is kept: nothing is selected by validation. A network that
-is real-valued by its configuration runs the same phases and is never frozen.
+The network comes as a ``Trainable``, pictures and what is to be learnt from them as a ``Task``;
+this file knows neither by name. One run is up to three phases: real values, quantised values with
+batch statistics, fine-tune with fixed statistics. Then ``freeze()``; the figures reported are the
+frozen integer network's on pictures that no phase trained on, and the last epoch is what is kept:
+nothing is selected by validation. A network that is real-valued by its configuration runs the same
+phases and is never frozen.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -29,11 +30,9 @@ from pydantic import BaseModel
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from .checkpoint import replace_file
-from .datasets import Dataset, augment, balanced_order, load, split
-from .pictures import Picture, read_picture
+from .datasets import balanced_order
 
 EVALUATION_BATCH = 32
 REAL_WEIGHT_DECAY = 1e-5
@@ -114,19 +113,8 @@ class Options:
                 raise ValueError(f"training: found {name} {value}, expected {least} or more")
 
 
-@dataclass(frozen=True)
-class TrainingData:
-    """Pictures in memory: training ones at their own size, validation ones as the network sees."""
-
-    classes: tuple[str, ...]
-    height: int
-    width: int
-    filter: str
-    train_pictures: list[Picture]
-    train_labels: list[int]
-    val_pictures: npt.NDArray[np.uint8]
-    val_labels: list[int]
-    val_names: list[str]
+Figures = dict[str, float | None]
+"""Figures by name, from 0 to 1; None where nothing was there to measure."""
 
 
 @dataclass(frozen=True)
@@ -137,78 +125,78 @@ class Progress:
     epoch: int
     epochs: int
     loss: float
-    accuracy: float
+    figures: Figures
+    """The task's figures on the validation pictures."""
     seconds: float
 
 
-@dataclass(frozen=True)
-class Result:
-    """Outcome of a run; ``accuracy`` = ``correct`` / ``n`` of the final network on validation."""
+class Outcome(Protocol):
+    """What every task reports of a network on the validation pictures."""
 
-    accuracy: float
-    correct: int
-    n: int
-    confusion: list[list[int]]
-    history: list[Progress]
-    wrong: list[str] = field(default_factory=list)
+    @property
+    def n(self) -> int:
+        """Validation pictures."""
+
+    @property
+    def figures(self) -> Figures:
+        """Figures by name."""
+
+    def summary(self) -> dict[str, Any]:
+        """Return the figures and the numbers behind them, ready for JSON."""
+
+    @property
+    def history(self) -> list[Progress]:
+        """Every epoch."""
+
+
+R = TypeVar("R", bound=Outcome)
+
+
+class Task(Protocol[R]):
+    """What a network is to learn: pictures with their truth, a loss, figures of success."""
+
+    @property
+    def figure(self) -> str:
+        """Name of the figure that the curve shows."""
+
+    @property
+    def train_labels(self) -> Sequence[int]:
+        """Class of every training picture; an epoch draws all classes equally often."""
+
+    @property
+    def val_pictures(self) -> npt.NDArray[np.uint8]:
+        """(N, H, W, C) pictures that are never trained on."""
+
+    def views(
+        self, chosen: Sequence[int], rngs: Sequence[np.random.Generator], jitter: float
+    ) -> tuple[npt.NDArray[np.uint8], Tensor]:
+        """Return augmented training pictures (B, H, W, C) and their truth."""
+
+    def loss(self, logits: Tensor, truth: Tensor, options: Options) -> Tensor:
+        """Return the scalar to minimise."""
+
+    def result(self, found: npt.NDArray[np.int64], history: Sequence[Progress]) -> R:
+        """Return the figures of predictions on the validation pictures."""
+
+    def metrics(self, result: R) -> dict[str, Any]:
+        """Return what the metrics file says about a result, ready for JSON."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return what tells these pictures from others when a run is resumed, ready for JSON."""
 
 
 class TrainingError(RuntimeError):
     """A run that cannot start, resume or go on; the message is one line."""
 
 
-def prepare(
-    dataset: Dataset,
-    height: int,
-    width: int,
-    channels: int,
-    *,
-    validation: float = 0.2,
-    seed: int = 0,
-    filter: str = "bilinear",
-) -> TrainingData:
-    """Split a data set and read its pictures.
-
-    Args:
-        dataset: what ``find_samples`` found.
-        height: rows of the network's input.
-        width: columns of the network's input.
-        channels: 1 or 3.
-        validation: share of every class that is never trained on.
-        seed: seed of the split.
-        filter: resize filter.
-
-    Raises:
-        DatasetError: the set cannot be divided.
-        PictureError: a picture cannot be used.
-    """
-    labels = [sample.label for sample in dataset.samples]
-    train_index, val_index = split(labels, validation, seed)
-    chosen = [dataset.samples[i] for i in val_index]
-    val = [read_picture(s.path, height, width, channels, filter) for s in chosen]
-    return TrainingData(
-        classes=dataset.classes,
-        height=height,
-        width=width,
-        filter=filter,
-        train_pictures=load(
-            (dataset.samples[i] for i in train_index), height, width, channels, filter
-        ),
-        train_labels=[labels[i] for i in train_index],
-        val_pictures=np.stack(val),
-        val_labels=[labels[i] for i in val_index],
-        val_names=[s.path.relative_to(dataset.root).as_posix() for s in chosen],
-    )
-
-
 def train(
     net: nn.Module,
-    data: TrainingData,
+    task: Task[R],
     options: Options,
     checkpoint: Path,
     progress: Callable[[Progress], None] | None = None,
-    save: Callable[[Result], None] | None = None,
-) -> Result:
+    save: Callable[[R], None] | None = None,
+) -> R:
     """Train a network and freeze it (unless it is a real-valued one), in place.
 
     Beside ``checkpoint`` (which ``save`` writes) appear ``<stem>.metrics.json`` and
@@ -218,7 +206,7 @@ def train(
 
     Args:
         net: network that is ``Trainable``, as built; its initial weights matter.
-        data: pictures.
+        task: pictures and what to learn from them.
         options: recipe.
         checkpoint: path the checkpoint will have.
         progress: called after every epoch.
@@ -235,18 +223,18 @@ def train(
         pass
     state_file = checkpoint.with_suffix(".state.safetensors")
     with cpu_settings(options.threads):
-        run = _Run(net, data, options, state_file)
+        run = _Run(net, task, options, state_file)
         run.resume()
         run.go(progress)
         if cast(Trainable, net).freezable:
             cast(Trainable, net).freeze()
-        result = evaluate(net, data, run.history, options.device)
+        result = evaluate(net, task, run.history, options.device)
     net.to("cpu")
     replace_file(
         checkpoint.with_suffix(".metrics.json"),
-        (json.dumps(_metrics(result, data, options), indent=1) + "\n").encode(),
+        (json.dumps(_metrics(task, result, options), indent=1) + "\n").encode(),
     )
-    _plot(result, checkpoint.with_suffix(".curve.png"))
+    _plot(result, task.figure, checkpoint.with_suffix(".curve.png"))
     if save is not None:
         save(result)
     state_file.unlink(missing_ok=True)
@@ -256,7 +244,10 @@ def train(
 def predict(
     net: nn.Module, pictures: npt.NDArray[np.uint8], device: str = "cpu"
 ) -> npt.NDArray[np.int64]:
-    """Return the class index of (N, H, W, C) uint8 pictures; ties go to the lowest index."""
+    """Return the class of each of (N, H, W, C) uint8 pictures, or of each pixel (N, H, W).
+
+    Ties go to the lowest index.
+    """
     net.eval()
     out = []
     with torch.inference_mode():
@@ -266,27 +257,9 @@ def predict(
     return np.concatenate(out).astype(np.int64)
 
 
-def evaluate(
-    net: nn.Module, data: TrainingData, history: Sequence[Progress], device: str = "cpu"
-) -> Result:
+def evaluate(net: nn.Module, task: Task[R], history: Sequence[Progress], device: str = "cpu") -> R:
     """Return the figures of a network on the validation pictures."""
-    found = predict(net, data.val_pictures, device)
-    truth = np.asarray(data.val_labels)
-    confusion = np.zeros((len(data.classes),) * 2, dtype=np.int64)
-    np.add.at(confusion, (truth, found), 1)
-    correct = int((found == truth).sum())
-    return Result(
-        accuracy=correct / len(truth),
-        correct=correct,
-        n=len(truth),
-        confusion=confusion.tolist(),
-        history=list(history),
-        wrong=[
-            f"{name}: {data.classes[got]}"
-            for name, want, got in zip(data.val_names, truth, found, strict=True)
-            if want != got
-        ],
-    )
+    return task.result(predict(net, task.val_pictures, device), history)
 
 
 @dataclass(frozen=True)
@@ -342,16 +315,14 @@ def _phases(options: Options) -> list[_Phase]:
     return [phase for phase in plan if phase.epochs]
 
 
-class _Run:
+class _Run(Generic[R]):
     """The position of a run: network, optimiser, phase and epoch, history."""
 
-    def __init__(
-        self, net: nn.Module, data: TrainingData, options: Options, state_file: Path
-    ) -> None:
+    def __init__(self, net: nn.Module, task: Task[R], options: Options, state_file: Path) -> None:
         self.net = net.to(options.device)
         # PyTorch's stubs know no overload of Module.to with a memory format.
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.data = data
+        self.task = task
         self.options = options
         self.state_file = state_file
         self.phases = _phases(options)
@@ -366,8 +337,7 @@ class _Run:
             phase = self.phases[self.phase]
             began = time.perf_counter()
             loss = self._train_epoch(phase)
-            correct = predict(self.net, self.data.val_pictures, self.options.device)
-            accuracy = float((correct == np.asarray(self.data.val_labels)).mean())
+            figures = evaluate(self.net, self.task, [], self.options.device).figures
             self.epoch += 1
             self.history.append(
                 Progress(
@@ -375,7 +345,7 @@ class _Run:
                     epoch=len(self.history) + 1,
                     epochs=sum(p.epochs for p in self.phases),
                     loss=loss,
-                    accuracy=accuracy,
+                    figures=figures,
                     seconds=time.perf_counter() - began,
                 )
             )
@@ -397,37 +367,24 @@ class _Run:
 
     def _train_epoch(self, phase: _Phase) -> float:
         """Run one epoch of the current phase and return its mean loss."""
-        options, data = self.options, self.data
+        options, task = self.options, self.task
         number = len(self.history)
-        order = balanced_order(data.train_labels, options.seed, number)
+        order = balanced_order(task.train_labels, options.seed, number).tolist()
         # The last batch is dropped when short: batch statistics of a few pictures mislead BN.
         steps = max(len(order) // options.batch, 1)
         self.net.train()
         total = 0.0
         for step in range(steps):
             chosen = order[step * options.batch : (step + 1) * options.batch]
-            views = np.stack(
-                [
-                    augment(
-                        data.train_pictures[i],
-                        data.height,
-                        data.width,
-                        np.random.default_rng([options.seed, number, step, j]),
-                        options.jitter,
-                        data.filter,
-                    )
-                    for j, i in enumerate(chosen)
-                ]
-            )
-            target = torch.tensor([data.train_labels[i] for i in chosen], device=options.device)
+            rngs = [
+                np.random.default_rng([options.seed, number, step, j]) for j in range(len(chosen))
+            ]
+            views, truth = task.views(chosen, rngs, options.jitter)
             for group in self.optimizer.param_groups:
                 group["lr"] = phase.rate(self.epoch * steps + step, steps)
             self.optimizer.zero_grad(set_to_none=True)
-            loss = F.cross_entropy(
-                self.net(_to_input(views, options.device)),
-                target,
-                label_smoothing=options.label_smoothing,
-            )
+            logits = self.net(_to_input(views, options.device))
+            loss = task.loss(logits, truth.to(options.device), options)
             value = float(loss.detach())
             if not math.isfinite(value):
                 raise TrainingError(
@@ -447,11 +404,8 @@ class _Run:
                 {
                     "options": asdict(self.options),
                     "configuration": cast(Trainable, self.net).config.model_dump(mode="json"),
-                    "classes": self.data.classes,
-                    "size": [self.data.height, self.data.width],
-                    "labels": [self.data.train_labels, self.data.val_labels],
-                    "validation": self.data.val_names,
                     "shapes": shapes,
+                    **self.task.identity(),
                 }
             )
         )
@@ -482,6 +436,7 @@ class _Run:
             with safe_open(self.state_file, framework="pt") as file:
                 position = json.loads(file.metadata()["position"])
                 tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+            history = [Progress(**p) for p in position["history"]]
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as e:
             raise TrainingError(f"{self.state_file}: cannot be read ({e}); {remedy}") from e
         mine = self._identity()
@@ -491,7 +446,7 @@ class _Run:
                 f"{self.state_file}: belongs to a run with other {', '.join(differing)}; {remedy}"
             )
         self.phase, self.epoch = position["phase"], position["epoch"]
-        self.history = [Progress(**p) for p in position["history"]]
+        self.history = history
         self._begin_phase()
         self.net.load_state_dict(
             {k.removeprefix("net."): v for k, v in tensors.items() if k.startswith("net.")}
@@ -553,26 +508,26 @@ def _keep_freed_memory() -> None:
     mallopt(M_TRIM_THRESHOLD, C_INT_MAX)
 
 
-def _metrics(result: Result, data: TrainingData, options: Options) -> dict[str, Any]:
+def _metrics(task: Task[R], result: R, options: Options) -> dict[str, Any]:
     return {
-        "accuracy": result.accuracy,
-        "correct": result.correct,
-        "n": result.n,
-        "training_pictures": len(data.train_pictures),
-        "classes": list(data.classes),
-        "confusion": result.confusion,
-        "wrong": result.wrong,
+        **task.metrics(result),
         "options": asdict(options),
         "seconds": sum(p.seconds for p in result.history),
         "torch": str(torch.__version__),
-        "history": [asdict(p) for p in result.history],
+        "history": [_flat(p) for p in result.history],
     }
 
 
-def _plot(result: Result, path: Path) -> None:
-    """Draw loss and validation accuracy over the epochs."""
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    left = figure.subplots()
+def _flat(progress: Progress) -> dict[str, Any]:
+    values = asdict(progress)
+    figures, seconds = values.pop("figures"), values.pop("seconds")
+    return {**values, **figures, "seconds": seconds}
+
+
+def _plot(result: Outcome, figure: str, path: Path) -> None:
+    """Draw loss and one figure on the validation pictures over the epochs."""
+    chart = Figure(figsize=(7, 4), layout="constrained")
+    left = chart.subplots()
     epochs = [p.epoch for p in result.history]
     left.plot(epochs, [p.loss for p in result.history], color="tab:orange", label="training loss")
     left.set_xlabel("epoch")
@@ -580,11 +535,16 @@ def _plot(result: Result, path: Path) -> None:
     right = left.twinx()
     right.plot(
         epochs,
-        [100 * p.accuracy for p in result.history],
+        [_percent(p.figures[figure]) for p in result.history],
         color="tab:blue",
-        label="validation accuracy of an epoch",
+        label=f"validation {figure} of an epoch",
     )
-    right.axhline(100 * result.accuracy, color="tab:blue", linestyle=":", label="in the end")
-    right.set_ylabel("validation accuracy, %")
-    figure.legend(loc="outside upper center", ncols=3, fontsize="small")
-    figure.savefig(path, dpi=100)
+    end = _percent(result.figures[figure])
+    right.axhline(end, color="tab:blue", linestyle=":", label="in the end")
+    right.set_ylabel(f"validation {figure}, %")
+    chart.legend(loc="outside upper center", ncols=3, fontsize="small")
+    chart.savefig(path, dpi=100)
+
+
+def _percent(share: float | None) -> float:
+    return math.nan if share is None else 100 * share

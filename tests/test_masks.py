@@ -105,7 +105,7 @@ def test_dagm_pictures_without_a_mask_are_good(tmp_path: Path) -> None:
     save(tmp_path / "Class1/Train/Label/0002_label.PNG", blob())
     dataset = find_pairs(tmp_path)
     assert dataset.classes == ("defect", "good")
-    _, masks = load_pairs(dataset.samples, 20, 30, 1, "bilinear", Notes())
+    _, masks = load_pairs(dataset.samples, 1, Notes(20, 30, "bilinear"))
     assert [int(m.sum()) for m in masks] == [0, 100]
 
 
@@ -138,8 +138,8 @@ def test_greys_are_cut_at_127_and_said(tmp_path: Path) -> None:
     grey[5], grey[6] = 127, 128
     pair(tmp_path, "Crack", 1, grey)
     pair(tmp_path, "Crack", 2, blob())
-    notes = Notes()
-    _, masks = load_pairs(find_pairs(tmp_path).samples, 20, 30, 1, "bilinear", notes)
+    notes = Notes(20, 30, "bilinear")
+    _, masks = load_pairs(find_pairs(tmp_path).samples, 1, notes)
     assert not masks[0][5].any() and masks[0][6].all()
     assert notes.lines() == [
         "1 of 2 masks have values between 0 and 255: above 127 is defect, e.g. exp1_num_1.png"
@@ -149,8 +149,8 @@ def test_greys_are_cut_at_127_and_said(tmp_path: Path) -> None:
 def test_empty_masks_are_said_only_where_defects_are_meant(tmp_path: Path) -> None:
     tiles(tmp_path)
     pair(tmp_path, "Fray", 5, EMPTY)
-    notes = Notes()
-    load_pairs(find_pairs(tmp_path).samples, 20, 30, 1, "bilinear", notes)
+    notes = Notes(20, 30, "bilinear")
+    load_pairs(find_pairs(tmp_path).samples, 1, notes)
     assert notes.lines() == ["1 of 7 masks of classes with defects show none, e.g. exp1_num_5.png"]
 
 
@@ -158,11 +158,12 @@ def test_a_defect_lost_in_resizing_is_said(tmp_path: Path) -> None:
     speck = EMPTY.copy()
     speck[3, 4] = 255
     pair(tmp_path, "Crack", 1, speck)
-    notes = Notes()
-    _, masks = load_pairs(find_pairs(tmp_path).samples, 10, 10, 3, "bilinear", notes)
+    notes = Notes(10, 10, "bicubic")
+    _, masks = load_pairs(find_pairs(tmp_path).samples, 3, notes)
     assert not masks.any()
     assert notes.lines() == [
-        "1 of 1 masks lose their defect at the network's size, e.g. exp1_num_1.png"
+        "1 of 1 masks lose their defect at the network's size, e.g. exp1_num_1.png",
+        "1 of 1 pictures resized to 10x10 (bicubic; masks by area), e.g. exp1_num_1.jpg was 20x30",
     ]
 
 
@@ -284,8 +285,8 @@ def test_synthetic_masks_lie_where_the_defect_is(tmp_path: Path) -> None:
     dataset = find_pairs(tmp_path)
     assert dataset.classes == tuple(sorted(MASKED_CLASSES))
     assert {s.path for s in dataset.samples} == set(written)
-    notes = Notes()
-    pictures, masks = load_pairs(dataset.samples, 48, 48, 1, "bilinear", notes)
+    notes = Notes(48, 48, "bilinear")
+    pictures, masks = load_pairs(dataset.samples, 1, notes)
     assert notes.lines() == []
     for sample, picture, mask in zip(dataset.samples, pictures, masks, strict=True):
         kind = dataset.classes[sample.label]
@@ -308,9 +309,9 @@ def test_real_magnetic_tile(andpop_data: Path) -> None:
     dataset = find_pairs(andpop_data / "magnetic-tile")
     assert len(dataset.samples) == 1076
     _, chosen = split([s.label for s in dataset.samples], 0.2)
-    notes = Notes()
+    notes = Notes(112, 112, "bilinear")
     samples: list[Sample] = [dataset.samples[i] for i in chosen]
-    pictures, masks = load_pairs(samples, 112, 112, 1, "bilinear", notes)
+    pictures, masks = load_pairs(samples, 1, notes)
     assert pictures.shape == (214, 112, 112, 1)
     free = dataset.classes.index("Free")
     missing = [s for s, m in zip(samples, masks, strict=True) if m.any() == (s.label == free)]
