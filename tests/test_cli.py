@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -23,6 +24,7 @@ from andpop.sim import verilator
 from onnx import TensorProto, helper
 from PIL import Image
 from qonnx_block import block
+from safetensors.numpy import load_file, save_file
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -37,7 +39,9 @@ COMMANDS = (
     "infer",
     "compare",
     "eval",
+    "synth",
 )
+ZOO = sorted(api.ZOO.glob("*.safetensors"))
 
 
 @pytest.fixture
@@ -113,17 +117,55 @@ def test_a_missing_extra_names_itself(run: Run, monkeypatch: pytest.MonkeyPatch)
     assert "andpop[train]" in one_line(err)
 
 
-def test_packed_zoo_model_is_that_of_the_checkpoint() -> None:
-    engine = load_cpu_model(api.DEMO_CHECKPOINT.with_suffix(".andpop")).engine
-    card = json.loads(api.DEMO_CHECKPOINT.with_suffix(".json").read_text())
-    assert engine.card == {**card, "checkpoint_sha256": sha256(api.DEMO_CHECKPOINT)}
+@pytest.mark.parametrize("checkpoint", ZOO, ids=lambda path: path.stem)
+def test_packed_zoo_model_is_that_of_the_checkpoint(checkpoint: Path) -> None:
+    engine = load_cpu_model(checkpoint.with_suffix(".andpop")).engine
+    card = json.loads(checkpoint.with_suffix(".json").read_text())
+    assert engine.card == {**card, "checkpoint_sha256": sha256(checkpoint)}
 
 
 @pytest.mark.full
-def test_packing_the_checkpoint_again_gives_the_same_bytes(tmp_path: Path) -> None:
-    shipped = api.DEMO_CHECKPOINT.with_suffix(".andpop")
-    steps.compile_checkpoint(api.DEMO_CHECKPOINT, tmp_path / shipped.name)
+@pytest.mark.parametrize("checkpoint", ZOO, ids=lambda path: path.stem)
+def test_packing_the_checkpoint_again_gives_the_same_bytes(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    shipped = checkpoint.with_suffix(".andpop")
+    steps.compile_checkpoint(checkpoint, tmp_path / shipped.name)
     assert (tmp_path / shipped.name).read_bytes() == shipped.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("bases", "found"), [("3,5", "3"), ("4,0", "0"), ("4", "4"), ("4,x", "4,x"), ("16,5", "16")]
+)
+def test_impossible_bases_are_refused(run: Run, tmp_path: Path, bases: str, found: str) -> None:
+    out = tmp_path / "net.safetensors"
+    code, _, err = run("train", "pa-resnet-small", "--pa", bases, "--data", tmp_path, "--out", out)
+    assert code == BAD_INPUT
+    assert found in one_line(err)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("suffix", "change", "words"),
+    [
+        (".conv.alpha", lambda v: v * 2, "alpha"),
+        (".conv.beta", lambda v: v.astype(np.int32) + 200, "beta"),
+        (".activation.thresholds", lambda v: v[:, ::-1].copy(), "thresholds"),
+    ],
+)
+def test_damaged_pa_checkpoint_is_refused(
+    run: Run, tmp_path: Path, suffix: str, change: Callable[..., Any], words: str
+) -> None:
+    source = api.ZOO / "pa-resnet-small-m4n5-neu.safetensors"
+    shutil.copyfile(source.with_suffix(".json"), tmp_path / "net.json")
+    tensors = load_file(source)
+    name = next(n for n in tensors if n.endswith(suffix))
+    save_file(
+        {**tensors, name: change(tensors[name].astype(np.int32))}, tmp_path / "net.safetensors"
+    )
+    code, _, err = run("eval", tmp_path / "net.safetensors", "--data", tmp_path)
+    assert code == BAD_INPUT
+    assert name in one_line(err) and words in one_line(err)
 
 
 def test_infer_needs_no_torch_or_finn() -> None:
