@@ -165,6 +165,7 @@ class UBiNetConfig(BaseModel):
         kind: ``"binary"``; ``"real"`` is the real-valued twin, which never becomes integers.
         monotone: hold the output shift of RSiLU where no activation steps down.
         weight_bits: weights of the first convolution and the classifier.
+        pa: PA bases in place of 1-bit weights and k-bit activations, on INT8 streams.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -177,6 +178,7 @@ class UBiNetConfig(BaseModel):
     kind: Literal["binary", "real"] = "binary"
     monotone: bool = False
     weight_bits: int = Field(default=8, ge=2, le=8)
+    pa: PaConfig | None = None
 
     @field_validator("k")
     @classmethod
@@ -184,6 +186,14 @@ class UBiNetConfig(BaseModel):
         if value not in (*range(1, 9), 16, 32):
             raise ValueError(f"found k {value}, expected 1 to 8 bits, or 16 or 32 in PyTorch only")
         return value
+
+    @model_validator(mode="after")
+    def _pa_has_its_own_activations(self) -> UBiNetConfig:
+        fields = UBiNetConfig.model_fields
+        given = [n for n in ("k", "monotone") if getattr(self, n) != fields[n].default]
+        if self.pa is not None and given:
+            raise ValueError(f"found {', '.join(given)} with pa, expected one of them only")
+        return self
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -223,3 +233,8 @@ def place_pa(network: str, pa: Mapping[str, Any]) -> dict[str, Any]:
     if not pa or issubclass(CONFIGS.get(network, PaConfig), PaConfig):
         return dict(pa)
     return {"pa": dict(pa)}
+
+
+def predicts_masks(network: str) -> bool:
+    """True for a network of logits per pixel, background and defect."""
+    return CONFIGS.get(network) is UBiNetConfig

@@ -315,14 +315,22 @@ def _u_binet(config: UBiNetConfig, size: tuple[int, int]) -> Iterator[Layer]:
     """Yield the layers on maps padded to a multiple of 2**depth, named as their modules."""
     multiple = 1 << config.depth
     rows, columns = (-(-n // multiple) * multiple for n in size)
-    binary = config.kind == "binary"
-    inner = Precision(1, config.k, 0) if binary else REAL
+    pa = config.pa
+    inner = REAL
+    if config.kind == "binary":
+        inner = Precision(1, config.k, 0) if pa is None else _pa(pa, BI_SHUFFLENET_ELEMENT_OPS)
 
     def block(name: str, channels_in: int, channels_out: int, level: int, kernel: int = 3) -> Layer:
         at = rows >> level, columns >> level
         first = name == "encoder.0.0"
         layer = _conv(name, channels_in, channels_out, kernel, 1, at, REAL if first else inner)
-        return replace(layer, rsilu_channels=channels_out) if binary and kernel == 3 else layer
+        if pa is None:
+            rsilu = kernel == 3 and config.kind == "binary"
+            return replace(layer, rsilu_channels=channels_out if rsilu else 0)
+        # A PA convolution brings a batch norm in front of its own, which an up-convolution has
+        # for each of its four pixels.
+        behind = channels_out if kernel == 3 else 4 * channels_out
+        return replace(layer, bn_channels=behind if first else channels_in + behind)
 
     channels: int = config.channels
     for level, width in enumerate(config.widths):

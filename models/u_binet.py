@@ -1,22 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""U-BiNet: a half-width U-Net of 1-bit weights and k-bit activations, for masks."""
+"""U-BiNet: a half-width U-Net of 1-bit weights and k-bit activations, or of PA bases, for masks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..quant.functions import STREAM_FRAC, STREAM_MAX, STREAM_MIN
+from ..quant.kbit_functions import WIDEST_CODE, top_level
 from ..quant.kbit_layers import (
     BinaryKbitBlock,
     BinaryUpBlock,
     FixedPointKbitBlock,
     PixelClassifier,
 )
-from ..quant.layers import PIXEL_RANGE
+from ..quant.layers import PIXEL_RANGE, FixedPointBlock
+from ..quant.pa_layers import PaEpilogueBlock
 from .config import UBiNetConfig
 from .network import PIXEL_VARIANCE, Network
 
@@ -25,6 +29,59 @@ def padding(size: int, multiple: int) -> tuple[int, int]:
     """Return the rows to add before and after ``size`` rows to reach a multiple."""
     missing = -size % multiple
     return missing // 2, missing - missing // 2
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """What a U-BiNet is made of.
+
+    Attributes:
+        first: 3x3 convolution of pixels.
+        conv: (in_channels, out_channels) -> 3x3 block.
+        up: (in_channels, out_channels) -> block that doubles the sides.
+        classifier: logits of every pixel.
+    """
+
+    first: nn.Module
+    conv: Callable[[int, int], nn.Module]
+    up: Callable[[int, int], nn.Module]
+    classifier: PixelClassifier
+
+
+def _kbit_blocks(config: UBiNetConfig) -> Blocks:
+    """Return blocks of +-1 weights on streams of k-bit codes."""
+    k, monotone, bits = config.k, config.monotone, config.weight_bits
+    value_frac = k if k <= WIDEST_CODE else 0
+    return Blocks(
+        first=FixedPointKbitBlock(
+            config.channels, config.base, 3, bits, PIXEL_RANGE, PIXEL_VARIANCE, k,
+            monotone=monotone,
+        ),
+        conv=lambda c_in, c_out: BinaryKbitBlock(c_in, c_out, 3, k, monotone=monotone),
+        up=lambda c_in, c_out: BinaryUpBlock(c_in, c_out, k),
+        classifier=PixelClassifier(
+            config.base, config.classes, bits, (0, top_level(k)), 0, value_frac
+        ),
+    )  # fmt: skip
+
+
+def _pa_blocks(config: UBiNetConfig) -> Blocks:
+    """Return blocks of PA bases on INT8 streams; an up-convolution is a 1x1 block of four times the
+    channels, whose pixels are then moved apart."""
+    options = {} if config.pa is None else config.pa.model_dump()
+    bits, codes = config.weight_bits, (STREAM_MIN, STREAM_MAX)
+    return Blocks(
+        first=FixedPointBlock(
+            config.channels, config.base, 3, 1, bits, PIXEL_RANGE, 0, PIXEL_VARIANCE
+        ),
+        conv=lambda c_in, c_out: PaEpilogueBlock(c_in, c_out, 3, **options),
+        up=lambda c_in, c_out: nn.Sequential(
+            PaEpilogueBlock(c_in, 4 * c_out, 1, **options), nn.PixelShuffle(2)
+        ),
+        classifier=PixelClassifier(
+            config.base, config.classes, bits, codes, STREAM_FRAC, STREAM_FRAC
+        ),
+    )
 
 
 class UBiNet(Network):
@@ -38,31 +95,23 @@ class UBiNet(Network):
     def __init__(self, config: UBiNetConfig) -> None:
         super().__init__(config)
         self.multiple = 1 << config.depth
-        k, monotone, widths = config.k, config.monotone, config.widths
-        first = FixedPointKbitBlock(
-            config.channels, widths[0], 3, config.weight_bits, PIXEL_RANGE, PIXEL_VARIANCE, k,
-            monotone=monotone,
-        )  # fmt: skip
-
-        def block(channels_in: int, channels_out: int) -> BinaryKbitBlock:
-            return BinaryKbitBlock(channels_in, channels_out, 3, k, monotone=monotone)
+        blocks = (_kbit_blocks if config.pa is None else _pa_blocks)(config)
+        block, widths = blocks.conv, config.widths
 
         def levels() -> Iterator[nn.Module]:
-            yield nn.Sequential(first, block(widths[0], widths[0]))
+            yield nn.Sequential(blocks.first, block(widths[0], widths[0]))
             for above, width in pairwise(widths):
                 yield nn.Sequential(block(above, width), block(width, width))
 
         *encoder, middle = levels()
         self.encoder = nn.ModuleList(encoder)
         self.middle = middle
-        self.up = nn.ModuleList(
-            BinaryUpBlock(2 * width, width, k) for width in reversed(widths[:-1])
-        )
+        self.up = nn.ModuleList(blocks.up(2 * width, width) for width in reversed(widths[:-1]))
         self.decoder = nn.ModuleList(
             nn.Sequential(block(2 * width, width), block(width, width))
             for width in reversed(widths[:-1])
         )
-        self.classifier = PixelClassifier(widths[0], config.classes, config.weight_bits, k)
+        self.classifier = blocks.classifier
         self.set_real(False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -80,7 +129,7 @@ class UBiNet(Network):
         return super().forward(x)
 
     def features(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) pixels -> (N, base, H, W) codes."""
+        """(N, C, H, W) pixels -> (N, base, H, W) stream."""
         height, width = x.shape[2:]
         top, bottom = padding(height, self.multiple)
         left, right = padding(width, self.multiple)

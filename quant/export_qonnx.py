@@ -76,7 +76,7 @@ from .pa_integer import IntegerPaBlock, IntegerPaConv, IntegerPaEpilogueBlock
 QONNX_DOMAIN = "qonnx.custom_op.general"
 INPUT_NAME = "picture"
 OUTPUT_NAME = "logits"
-MOVES = ("MaxPool", "Pad", "Split", "Concat", "Reshape", "Transpose", "Slice")
+MOVES = ("MaxPool", "Pad", "Split", "Concat", "Reshape", "Transpose", "Slice", "DepthToSpace")
 """Ops that pass integers on without changing their datatype."""
 EXACT_LIMIT = 1 << FLOAT32_EXACT_BITS
 

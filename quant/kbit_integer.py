@@ -138,9 +138,9 @@ class IntegerPixelClassifier(IntegerLogits):
     logit.
     """
 
-    def __init__(self, in_channels: int, classes: int, k: int) -> None:
+    def __init__(self, in_channels: int, classes: int, in_range: tuple[int, int]) -> None:
         super().__init__((classes, in_channels, 1, 1))
-        self.in_range = (0, top_level(k))
+        self.in_range = in_range
 
     def forward(self, x: Tensor) -> Tensor:
         """Codes (N, C, H, W) -> integer logits (N, classes, H, W)."""

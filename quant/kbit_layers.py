@@ -18,7 +18,6 @@ from torch.nn import functional as F
 
 from . import functions as fn
 from .kbit_functions import (
-    WIDEST_CODE,
     KbitSpec,
     kbit_activation,
     look_up_levels,
@@ -330,25 +329,35 @@ class FixedPointKbitBlock(nn.Module):
 
 
 class PixelClassifier(nn.Module):
-    """1x1 convolution of codes with fixed-point weights and integer bias: logits of every pixel.
-
-    A code counts as code * 2**-k here, so that logits are integers times a power of two.
+    """1x1 convolution of a stream with fixed-point weights and integer bias: logits of each pixel.
 
     Args:
-        in_channels: channels of the input codes.
+        in_channels: channels of the stream.
         classes: number of logits.
         weight_bits: width of the weights.
-        k: bits of the codes.
+        in_range: smallest and largest code of the stream.
+        code_frac: fraction bits of what the stream holds, 0 for codes.
+        value_frac: a code counts as code * 2**-value_frac, so that logits are integers times a
+            power of two.
     """
 
     BIAS_LIMIT = 1 << 20
     """Keeps 256 channels of full-scale products plus bias within 2**24."""
 
-    def __init__(self, in_channels: int, classes: int, weight_bits: int, k: int) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        classes: int,
+        weight_bits: int,
+        in_range: tuple[int, int],
+        code_frac: int,
+        value_frac: int,
+    ) -> None:
         super().__init__()
         self.real = False
-        self.k = k
-        self.in_frac = k if k <= WIDEST_CODE else 0
+        self.in_range = in_range
+        self.scale = 2.0 ** (code_frac - value_frac)
+        self.in_frac = value_frac
         self.conv = QuantConv2d(
             in_channels,
             classes,
@@ -361,8 +370,8 @@ class PixelClassifier(nn.Module):
         nn.init.zeros_(self.conv.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (N, classes, H, W) logits of (N, C, H, W) codes."""
-        values = x * 2.0**-self.in_frac
+        """Return the (N, classes, H, W) logits of an (N, C, H, W) stream."""
+        values = x * self.scale
         if self.real:
             return F.conv2d(values, self.conv.weight, self.conv.bias)
         weight = self.conv.quant_weight()
@@ -379,7 +388,9 @@ class PixelClassifier(nn.Module):
         weight = self.conv.quant_weight()
         frac = weight_frac(weight.scale)
         logit_frac = frac + self.in_frac
-        classifier = IntegerPixelClassifier(self.conv.in_channels, self.conv.out_channels, self.k)
+        classifier = IntegerPixelClassifier(
+            self.conv.in_channels, self.conv.out_channels, self.in_range
+        )
         classifier.set_integers(
             [logit_frac],
             weight=weight.value * 2.0**frac,

@@ -129,7 +129,7 @@ def test_monotone_has_one_threshold_per_level_and_never_steps_down() -> None:
 
 def test_classifier_is_the_integer_one_times_its_step() -> None:
     torch.manual_seed(0)
-    head = PixelClassifier(6, 3, 8, 4)
+    head = PixelClassifier(6, 3, 8, (0, 15), 0, 4)
     nn.init.normal_(head.conv.bias)
     x = codes("conv", 4)
     frozen = head.to_integer()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -91,6 +92,30 @@ def test_count_is_that_of_the_network_built() -> None:
     assert (twin.binary_weights, twin.real_weights, twin.bops) == (0, 7_756_130, 0)
 
 
+def test_pa_bases_by_one_switch(tmp_path: Path) -> None:
+    config = {"base": 2, "depth": 3, "pa": {"m": 4, "n": 5}}
+    torch.manual_seed(0)
+    net, x = build("u-binet", config), floats(pictures(4))
+    net(x).square().mean().backward()
+    assert all(p.grad is not None for p in net.parameters())
+    counted = count("u-binet", HEIGHT, WIDTH, config)
+    gammas = [p.numel() for n, p in net.named_parameters() if n.endswith(".gamma")]
+    assert (sum(gammas), counted.rsilu_channels) == (counted.bn_channels, 0)
+    with torch.no_grad():
+        for _ in range(20):
+            net(x)
+    with exact_eval():
+        expected = net.eval()(x)
+        net.freeze()
+        assert torch.count_nonzero(net(x) != expected) == 0
+    path = tmp_path / "pa.onnx"
+    export(net, HEIGHT, WIDTH, 1, path)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    found = np.concatenate([session.run(None, {"picture": p[None].numpy()})[0] for p in x])
+    assert np.count_nonzero(found != expected.numpy()) == 0
+    assert found.size == 4 * 2 * HEIGHT * WIDTH and len(np.unique(found)) > 30
+
+
 @pytest.mark.parametrize("k", [2, 4, 8])
 @pytest.mark.parametrize("monotone", [False, True])
 def test_frozen_network_gives_the_same_bits(k: int, monotone: bool) -> None:
@@ -153,10 +178,11 @@ def test_first_stage_is_real_then_bits() -> None:
     [
         ({"k": 9}, "found k 9, expected 1 to 8 bits"),
         ({"depth": 5}, "depth"),
+        ({"pa": {"m": 4}, "monotone": True}, "found monotone with pa"),
         ({"channels": 2}, "channels"),
     ],
 )
-def test_bad_configurations_are_refused(config: dict[str, int], message: str) -> None:
+def test_bad_configurations_are_refused(config: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build("u-binet", config)
 
