@@ -69,6 +69,22 @@ def test_equal_the_function_at_every_accumulator(k: int, rsilu: bool) -> None:
     assert (steps_down > 20) == rsilu
 
 
+@pytest.mark.parametrize(("k", "limit"), [(4, 1024 * 9 * 15), (8, 9 * 127 * 255)])
+def test_equal_the_function_on_the_widest_accumulators(k: int, limit: int) -> None:
+    rng = np.random.default_rng(k)
+    function = random_function(rng, (1 << k) - 1, True, limit / 30)
+    some = slice(6, 14)
+    function = LevelFunction(
+        function.scale[some], function.offset[some], function.eta[some], function.top
+    )
+    x = every(-limit, limit, 8)
+    found = derive(function, -limit, limit, threshold_count(function.top, True))
+    expected = function.levels(x)
+    assert np.count_nonzero(found.levels(x) != expected) == 0
+    assert expected.size > 2_000_000
+    assert len(np.unique(expected)) == function.top + 1
+
+
 def test_levels_sum_the_steps_of_reached_thresholds() -> None:
     function = random_function(np.random.default_rng(1), 15, True, 100.0)
     found = derive(function, -500, 500, threshold_count(15, True))
