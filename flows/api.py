@@ -20,7 +20,15 @@ from . import doctor as _doctor
 from .build import Progress, parse_size, read_config, run_build
 from .compare import Tally, combine
 from .errors import CheckFailed, UsageError, require
-from .models import CHECKPOINT, BuildFiles, load, load_cpu_model, open_build, require_hardware
+from .models import (
+    CHECKPOINT,
+    BuildFiles,
+    checkpoint_of,
+    load,
+    load_cpu_model,
+    open_build,
+    require_hardware,
+)
 from .pictures import Pictures, read_all
 
 __all__ = [
@@ -97,11 +105,15 @@ def train(
     config: dict[str, Any] | None = None,
     recipe: dict[str, Any] | None = None,
     validation: float = 0.2,
+    defects: Sequence[str] = (),
     start: Path | None = None,
     command: str = "",
     progress: Progress = _silent,
 ) -> dict[str, Any]:
     """Train a network on a labelled folder and write the frozen checkpoint with its card.
+
+    A network that predicts masks learns from pairs of ``quant.masks.find_pairs``, and pictures of
+    its predictions beside the truth are written too.
 
     Args:
         model: network name.
@@ -109,8 +121,9 @@ def train(
         checkpoint: file to write, ending in .safetensors.
         size: input height, width, channels.
         config: switches of the network.
-        recipe: fields of ``quant.training.Options``.
+        recipe: fields of ``quant.training.Options``; those not given are the network's own.
         validation: share of each class never trained on.
+        defects: kinds of defect to learn, of networks that predict masks; all by default.
         start: checkpoint to start from, e.g. of the real-valued twin.
         command: what the card records as the command.
         progress: called after every epoch.
@@ -126,6 +139,7 @@ def train(
         config=config or {},
         recipe=recipe or {},
         validation=validation,
+        defects=defects,
         start=start,
         command=command,
         progress=progress,
@@ -212,26 +226,40 @@ def evaluate(
     model: Path,
     data: Path,
     *,
-    backend: str = "cpu",
+    backend: str | None = None,
     threads: int = 1,
+    defects: Sequence[str] = (),
     progress: Progress = _silent,
 ) -> dict[str, Any]:
-    """Measure accuracy on a labelled folder.
+    """Measure accuracy on a labelled folder; on masks the figures of ``quant.masks.score``.
 
     Args:
         model: build folder, checkpoint or packed model.
         data: labelled pictures; every class must be one of the model's.
-        backend: "cpu", "golden" or "torch" (the latter two need a build folder).
+        backend: "cpu" (by default), "golden" or "torch" (the latter two need a build folder);
+            networks that predict masks run in "torch".
         threads: CPU threads.
+        defects: kinds of defect to measure, of networks that predict masks; all by default.
         progress: called per picture read.
 
     Returns:
-        ``{"n", "correct", "accuracy", "per_class", "confusion", "notes", "seconds"}``.
+        ``{"n", "correct", "accuracy", "per_class", "confusion", "notes", "seconds"}``; of masks
+        ``{"n", "accuracy", "precision", "recall", "fpr", "fnr", "mae", "dice", "pixels",
+        "per_class", "notes", "seconds"}``.
     """
-    if backend not in ("cpu", "golden", "torch"):
+    if backend not in (None, "cpu", "golden", "torch"):
         raise UsageError(f"--backend: found '{backend}', expected cpu, golden or torch")
+    from ..models.config import predicts_masks
+    from ..quant.checkpoint import read_card
     from ..quant.datasets import find_samples
 
+    checkpoint = checkpoint_of(model)
+    if checkpoint is not None and predicts_masks((card := read_card(checkpoint)).network):
+        from . import masks
+
+        return masks.evaluate(checkpoint, card, data, backend, defects, progress)
+    if defects:
+        raise UsageError(f"--defects: found {model}, expected a network that predicts masks")
     cpu = load(model)
     dataset = find_samples(data)
     classes = cpu.classes
@@ -245,10 +273,10 @@ def evaluate(
     paths = [s.path for s in dataset.samples]
     pictures, notes = read_all(paths, cpu, progress)
     began = time.perf_counter()
-    if backend == "cpu":
+    if backend in (None, "cpu"):
         found, _ = cpu.run(pictures, threads=threads)
     else:
-        found = _classify(model, backend, pictures)
+        found = _classify(model, str(backend), pictures)
     seconds = time.perf_counter() - began
     right = found == labels
     per_class = {

@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ..models.config import place_pa
+from ..quant.masks import FIGURES
 from . import api
 from .errors import BAD_INPUT, CHECK_FAILED, OK, UsageError, explain
 
@@ -62,6 +63,10 @@ Base = Annotated[int | None, typer.Option(help="u-binet: channels of the first l
 ActivationBits = Annotated[int | None, typer.Option("--k", help="u-binet: bits of activations, 4.")]
 Monotone = Annotated[
     bool | None, typer.Option(help="u-binet: activations that never step down (eta < 0.5 / L).")
+]
+Defects = Annotated[
+    str | None,
+    typer.Option(help="u-binet: these kinds of defect alone, e.g. Crack,Fray; all."),
 ]
 InputSize = Annotated[str | None, typer.Option("--input", metavar="HxWxC", help="Input size.")]
 
@@ -265,6 +270,11 @@ def _config(
     return {name: value for name, value in switches.items() if value is not None}
 
 
+def _names(text: str | None) -> list[str]:
+    """Return names divided by commas."""
+    return [name.strip() for name in text.split(",")] if text else []
+
+
 def _integers(option: str, text: str, example: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(","))
@@ -280,13 +290,25 @@ def train(
     data: Annotated[Path, typer.Option("--data", help="Folder of labelled pictures.")],
     checkpoint: Annotated[Path, typer.Option("--out", help="Checkpoint (.safetensors).")],
     size: Annotated[str, typer.Option("--input", metavar="HxWxC")] = "128x128x1",
-    real_epochs: Annotated[int, typer.Option(min=0, help="On real values, before the rest.")] = 0,
-    epochs: Annotated[int, typer.Option(min=1, help="With batch statistics.")] = 80,
-    finetune_epochs: Annotated[int, typer.Option(min=0, help="With BN frozen and snapped.")] = 8,
-    real_learning_rate: Annotated[float, typer.Option("--real-lr")] = 4e-3,
-    learning_rate: Annotated[float, typer.Option("--lr")] = 2e-3,
-    batch: Annotated[int, typer.Option(min=2)] = 32,
-    label_smoothing: Annotated[float, typer.Option(min=0.0, max=0.5)] = 0.1,
+    real_epochs: Annotated[
+        int | None, typer.Option(min=0, help="On real values, before the rest: 0, u-binet 40.")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="With batch statistics: 80, u-binet 40.")
+    ] = None,
+    finetune_epochs: Annotated[
+        int | None, typer.Option(min=0, help="With BN frozen and snapped: 8, u-binet 4.")
+    ] = None,
+    real_learning_rate: Annotated[
+        float | None, typer.Option("--real-lr", help="0.004, u-binet 0.001.")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option("--lr", help="0.002, u-binet 0.001.")
+    ] = None,
+    batch: Annotated[int | None, typer.Option(min=2, help="32, u-binet 8.")] = None,
+    label_smoothing: Annotated[
+        float | None, typer.Option(min=0.0, max=0.5, help="0.1, u-binet 0.")
+    ] = None,
     jitter: Annotated[float, typer.Option(min=0.0, max=1.0, help="Gain and offset.")] = 0.2,
     width: Width = None,
     conv1_kernel: Conv1 = None,
@@ -301,6 +323,10 @@ def train(
     kind: Kind = None,
     depth: Depth = None,
     weight_bits: WeightBits = None,
+    base: Base = None,
+    k: ActivationBits = None,
+    monotone: Monotone = None,
+    defects: Defects = None,
     start: Annotated[
         Path | None,
         typer.Option("--start", help="Real-valued or unfrozen checkpoint to start from."),
@@ -313,16 +339,30 @@ def train(
 ) -> None:
     """Train a network on a picture folder; interrupt and run again to resume.
 
-    Writes the frozen checkpoint, its card (.json), metrics and a curve picture. A real-valued
-    network (--kind real) is written as it was trained.
+    Writes the frozen checkpoint, its card (.json), metrics and a curve picture, for masks also
+    pictures of them beside the truth. A real-valued network (--kind real) is written as it was
+    trained.
 
     Example: `andpop train bi-shufflenet --data steel/ --out steel.safetensors`
     """
     config = _config(
         model, pa, levels, coefficient_bits, width=width, conv1_kernel=conv1_kernel, left=left,
         right=right, shortcut_down=shortcut_down, shortcut_basic=shortcut_basic, pool=pool,
-        kind=kind, depth=depth, weight_bits=weight_bits,
+        kind=kind, depth=depth, weight_bits=weight_bits, base=base, k=k, monotone=monotone,
     )  # fmt: skip
+    recipe = {
+        "real_epochs": real_epochs,
+        "epochs": epochs,
+        "finetune_epochs": finetune_epochs,
+        "real_learning_rate": real_learning_rate,
+        "learning_rate": learning_rate,
+        "batch": batch,
+        "label_smoothing": label_smoothing,
+        "jitter": jitter,
+        "seed": seed,
+        "threads": threads,
+        "device": device,
+    }
     with Bars(as_json) as progress:
         result = api.train(
             model,
@@ -330,20 +370,9 @@ def train(
             checkpoint,
             size=api.parse_size(size),
             config=config,
-            recipe={
-                "real_epochs": real_epochs,
-                "epochs": epochs,
-                "finetune_epochs": finetune_epochs,
-                "real_learning_rate": real_learning_rate,
-                "learning_rate": learning_rate,
-                "batch": batch,
-                "label_smoothing": label_smoothing,
-                "jitter": jitter,
-                "seed": seed,
-                "threads": threads,
-                "device": device,
-            },
+            recipe={name: value for name, value in recipe.items() if value is not None},
             validation=validation,
+            defects=_names(defects),
             start=start,
             command=" ".join(["andpop", *sys.argv[1:]]),
             progress=progress,
@@ -527,7 +556,7 @@ def synth(
     Each node of a build by itself, not placed, beside what its op states and the share of an
     xc7z020. Of a datapath: LUTs per multiply-accumulate.
 
-    Examples: `andpop synth build/steel`, `andpop synth --kernel xnor-dot --width 256`
+    Example: andpop synth build/steel --node NAME, or andpop synth --kernel xnor-dot --width 256
     """
     if (folder is None) == (kernel is None):
         found = "neither" if folder is None else "both"
@@ -591,24 +620,43 @@ def _resources(name: str, nodes: Sequence[dict[str, Any]]) -> tuple[object, ...]
 def evaluate(
     model: Annotated[Path, typer.Argument(help="Build folder, checkpoint or packed model.")],
     data: Annotated[Path, typer.Option("--data", help="Labelled pictures.")],
-    backend: Annotated[str, typer.Option(help="cpu, golden or torch.")] = "cpu",
+    backend: Annotated[
+        str | None, typer.Option(help="cpu, golden or torch: cpu, for masks torch.")
+    ] = None,
     threads: Annotated[int, typer.Option(min=1)] = 1,
+    defects: Defects = None,
     as_json: Json = False,
 ) -> None:
-    """Measure accuracy on a labelled folder.
+    """Measure accuracy on a labelled folder; of masks also Dice and the rest, by pixels.
 
     Example: `andpop eval models/zoo/bi-shufflenet-neu.safetensors --data steel/`
     """
     with Bars(as_json) as progress:
-        result = api.evaluate(model, data, backend=backend, threads=threads, progress=progress)
+        result = api.evaluate(
+            model, data, backend=backend, threads=threads, defects=_names(defects),
+            progress=progress,
+        )  # fmt: skip
 
     def show(r: dict[str, Any]) -> None:
+        if "dice" in r:
+            _show_masks(r)
+            return
         out.print(f"{r['correct']} of {r['n']} pictures right: accuracy {r['accuracy']:.4f}")
         rows = [(c, v["n"], f"{v['accuracy']:.4f}") for c, v in r["per_class"].items()]
         _table("Per class", ("class", "pictures", "accuracy"), rows)
         _show_notes(r)
 
     _emit(result, as_json, show)
+
+
+def _show_masks(result: dict[str, Any]) -> None:
+    columns = {"all": result, **result["per_class"]}
+    rows: list[list[object]] = [["pictures", *(column["n"] for column in columns.values())]]
+    for name in FIGURES:
+        values = (column[name] for column in columns.values())
+        rows.append([name, *("-" if value is None else f"{value:.4f}" for value in values)])
+    _table("Pixels of the masks", ("", *columns), rows)
+    _show_notes(result)
 
 
 def main() -> None:

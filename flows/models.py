@@ -180,6 +180,12 @@ def load(path: Path | str) -> CpuModel:
     return load_cpu_model(packed_model(Path(path)))
 
 
+def checkpoint_of(path: Path) -> Path | None:
+    """Return a checkpoint, or that of a build folder that was made from one; else None."""
+    checkpoint = BuildFiles(path).checkpoint if path.is_dir() else path
+    return checkpoint if checkpoint.suffix == CHECKPOINT and checkpoint.is_file() else None
+
+
 def sha256(path: Path) -> str:
     """SHA-256 of a file, in hex."""
     with path.open("rb") as stream:

@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..models.build import build, save_network, start_from
+from ..models.config import predicts_masks
+from ..quant import classification, segmentation
 from ..quant.checkpoint import Card, InputSize
-from ..quant.classification import Result, prepare
 from ..quant.datasets import find_samples
-from ..quant.training import Options
+from ..quant.masks import find_pairs
+from ..quant.training import Options, Outcome, Task
 from ..quant.training import Progress as Epoch
 from ..quant.training import train as run
 from .build import Progress
@@ -29,6 +32,7 @@ def train(
     config: dict[str, Any],
     recipe: dict[str, Any],
     validation: float,
+    defects: Sequence[str],
     start: Path | None,
     command: str,
     progress: Progress,
@@ -36,29 +40,41 @@ def train(
     """See ``flows.api.train``."""
     if checkpoint.suffix != CHECKPOINT:
         raise UsageError(f"--out: found {checkpoint.name}, expected a name ending in {CHECKPOINT}")
+    masks = predicts_masks(model)
+    if defects and not masks:
+        raise UsageError(f"--defects: found {model}, expected a network that predicts masks")
     height, width, channels = size
-    options = Options(**recipe, start=sha256(start) if start else "")
-    dataset = find_samples(data)
+    options = Options(
+        **{**(segmentation.RECIPE if masks else {}), **recipe},
+        start=sha256(start) if start else "",
+    )
+    dataset = find_pairs(data, defects) if masks else find_samples(data)
+    classes = segmentation.CLASSES if masks else dataset.classes
     torch.manual_seed(options.seed)
     try:
-        network = {**config, "channels": channels, "classes": len(dataset.classes)}
-        net = build(model, network)
+        net = build(model, {**config, "channels": channels, "classes": len(classes)})
     except ValueError as error:
         raise UsageError(str(error)) from error
-    pictures = prepare(dataset, height, width, channels, validation=validation, seed=options.seed)
+    prepare = segmentation.prepare if masks else classification.prepare
+    task: Task[Any] = prepare(
+        dataset, height, width, channels, validation=validation, seed=options.seed
+    )
 
     def report(epoch: Epoch) -> None:
-        stage = f"epochs (loss {epoch.loss:.3f}, validation {epoch.figures['accuracy']:.4f})"
+        value = epoch.figures[task.figure]
+        shown = "none" if value is None else f"{value:.4f}"
+        stage = f"epochs (loss {epoch.loss:.3f}, validation {task.figure} {shown})"
         progress(f"train: {stage}", epoch.epoch, epoch.epochs)
 
+    kinds = f", {', '.join(defects)} alone" if defects else ""
     card = Card(
         network=model,
         config=net.config.model_dump(mode="json"),
         input=InputSize(height=height, width=width, channels=1 if channels == 1 else 3),
-        classes=list(dataset.classes),
+        classes=list(classes),
         data=(
-            f"{data.name} ({dataset.layout}), {len(pictures.train_labels)} pictures to train, "
-            f"{len(pictures.val_labels)} to validate, split by seed"
+            f"{data.name} ({dataset.layout}{kinds}), {len(task.train_labels)} pictures to train, "
+            f"{len(task.val_pictures)} to validate, split by seed"
         ),
         seed=options.seed,
         command=command,
@@ -73,15 +89,18 @@ def train(
                 f"seed {card.seed} and {card.data}, or it has seen the validation pictures"
             )
 
-    def save(result: Result) -> None:
-        card.accuracy, card.validation_pictures = result.accuracy, result.n
+    def save(result: Outcome) -> None:
+        card.accuracy, card.dice = (result.figures.get(name) for name in ("accuracy", "dice"))
+        card.validation_pictures = result.n
         save_network(net, checkpoint, card)
+        if isinstance(task, segmentation.Segmentation):
+            segmentation.draw_examples(net, task, checkpoint.with_suffix(".pictures.png"))
 
-    result = run(net, pictures, options, checkpoint, report, save)
+    result = run(net, task, options, checkpoint, report, save)
+    notes = task.notes if isinstance(task, segmentation.Segmentation) else []
     return {
-        "accuracy": result.accuracy,
-        "correct": result.correct,
-        "n": result.n,
+        **result.summary(),
         "checkpoint": str(checkpoint),
         "card": card.model_dump(mode="json"),
+        "notes": notes,
     }

@@ -7,10 +7,13 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from andpop.flows import api
+from andpop.flows.errors import UsageError
 from andpop.quant.datasets import DatasetError
 from andpop.quant.masks import FIGURES, find_pairs, score
 from andpop.quant.segmentation import (
@@ -99,6 +102,7 @@ def test_loss_is_that_of_the_definition() -> None:
 
 
 def test_gradient_of_the_loss() -> None:
+    torch.manual_seed(1)
     logits = torch.randn(2, 2, 3, 4, dtype=torch.float64, requires_grad=True)
     for truth in (torch.randint(0, 2, (2, 3, 4)), torch.zeros(2, 3, 4, dtype=torch.int64)):
         assert torch.autograd.gradcheck(lambda x, t=truth: tversky_cross_entropy(x, t), (logits,))
@@ -256,3 +260,69 @@ def test_examples_show_every_class(task: Segmentation, tmp_path: Path) -> None:
     draw_examples(Dots(), few, path)
     with Image.open(path) as picture:
         assert picture.size == (800, 600)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[str, Any]]:
+    """Synthetic pairs, a checkpoint trained on those with patches, what training returned."""
+    folder = tmp_path_factory.mktemp("u-binet")
+    generate_masked(folder / "tiles", per_class=8, size=40, seed=1)
+    checkpoint = folder / "tiles.safetensors"
+    result = api.train(
+        "u-binet",
+        folder / "tiles",
+        checkpoint,
+        size=(32, 32, 1),
+        config={"base": 4, "depth": 3},
+        recipe={"real_epochs": 1, "epochs": 1, "finetune_epochs": 1, "threads": 1},
+        validation=0.25,
+        defects=["Free", "Patches"],
+    )
+    return folder / "tiles", checkpoint, result
+
+
+def test_trains_u_binet_with_its_own_recipe(trained: tuple[Path, Path, dict[str, Any]]) -> None:
+    _, checkpoint, result = trained
+    assert sorted(p.name for p in checkpoint.parent.iterdir() if p.is_file()) == [
+        "tiles.curve.png",
+        "tiles.json",
+        "tiles.metrics.json",
+        "tiles.pictures.png",
+        "tiles.safetensors",
+    ]
+    metrics = json.loads(checkpoint.with_suffix(".metrics.json").read_text())
+    assert (metrics["options"]["batch"], metrics["options"]["label_smoothing"]) == (8, 0.0)
+    card = json.loads(checkpoint.with_suffix(".json").read_text())
+    assert card["frozen"] and card["classes"] == ["background", "defect"]
+    assert "(magnetic-tile, Free, Patches alone), 12 pictures to train, 4 to" in card["data"]
+    assert card["dice"] == result["dice"] == metrics["dice"]
+    assert card["accuracy"] == result["accuracy"]
+    assert list(result["per_class"]) == ["Free", "Patches"]
+
+
+def test_evaluates_u_binet(trained: tuple[Path, Path, dict[str, Any]]) -> None:
+    data, checkpoint, result = trained
+    found = api.evaluate(checkpoint, data, defects=["Patches"])
+    assert found["n"] == found["per_class"]["Patches"]["n"] == 8
+    assert sum(found["pixels"].values()) == 8 * 32 * 32
+    assert found["notes"][0].startswith("8 of 8 pictures resized to 32x32 (bilinear; masks by are")
+    # On the validation pairs alone it finds what training reported of the frozen network.
+    task = prepare(find_pairs(data, ["Free", "Patches"]), 32, 32, 1, validation=0.25)
+    kept = {data / name for name in task.val_names}
+    for picture in data.rglob("*.jpg"):
+        if picture not in kept:
+            picture.unlink()
+            picture.with_suffix(".png").unlink()
+    again = api.evaluate(checkpoint, data)
+    assert again["pixels"] == result["pixels"]
+    assert {name: again[name] for name in FIGURES} == {name: result[name] for name in FIGURES}
+
+
+def test_refuses_what_masks_cannot_do(trained: tuple[Path, Path, dict[str, Any]]) -> None:
+    data, checkpoint, _ = trained
+    with pytest.raises(UsageError, match="--backend: found cpu, expected torch as u-binet runs"):
+        api.evaluate(checkpoint, data, backend="cpu")
+    with pytest.raises(UsageError, match="--defects: found .*bi-shufflenet-neu.safetensors, expec"):
+        api.evaluate(api.DEMO_CHECKPOINT, data, defects=["Patches"])
+    with pytest.raises(UsageError, match="--defects: found bi-shufflenet, expected a network"):
+        api.train("bi-shufflenet", data, checkpoint, size=(32, 32, 1), defects=["Patches"])
