@@ -36,6 +36,7 @@ def randomised(config: dict[str, Any], size: int, seed: int = 0) -> BiShuffleNet
     statistics of a few batches."""
     torch.manual_seed(seed)
     net = build("bi-shufflenet", config)
+    assert isinstance(net, BiShuffleNet)
     with torch.no_grad():
         for module in net.modules():
             if isinstance(module, Epilogue):

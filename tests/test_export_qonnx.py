@@ -27,6 +27,7 @@ def network(units: int) -> BiShuffleNet:
     value."""
     torch.manual_seed(11)
     net = build("bi-shufflenet", {"width": 0.25})
+    assert isinstance(net, BiShuffleNet)
     for name in ("stage2", "stage3", "stage4"):
         setattr(net, name, net.get_submodule(name)[:units])
     with torch.no_grad():

@@ -206,7 +206,7 @@ def test_fused_stream_has_the_gradients_of_bn_then_activation(from_batch: bool, 
     mean, var = pa.stream_statistics(index, 6)
     if not from_batch:
         mean, var = torch.linspace(-2, 2, 6).double(), torch.linspace(1, 30, 6).double()
-    results = []
+    results: list[tuple[Tensor, list[Tensor | None]]] = []
     for fused in (True, False):
         leaves = [t.clone().requires_grad_() for t in (x0, gamma0, bias0, v0, beta0)]
         x, gamma, bias, v, beta = leaves
@@ -222,9 +222,10 @@ def test_fused_stream_has_the_gradients_of_bn_then_activation(from_batch: bool, 
     (out_a, grads_a), (out_b, grads_b) = results
     assert torch.equal(out_a, out_b)
     assert len(torch.unique(out_a)) > min(n, 8)
-    for a, b in zip(grads_a, grads_b, strict=True):
-        assert b.abs().max() > 0
-        assert (a - b).abs().max() <= 1e-11 * max(1.0, float(b.abs().max()))
+    for fused_grad, grad in zip(grads_a, grads_b, strict=True):
+        assert fused_grad is not None and grad is not None
+        assert grad.abs().max() > 0
+        assert (fused_grad - grad).abs().max() <= 1e-11 * max(1.0, float(grad.abs().max()))
 
 
 def test_stream_statistics_are_exact() -> None:
@@ -325,7 +326,7 @@ def test_linear_levels_are_codes_times_a_power_of_two() -> None:
 )
 def test_bad_arguments_are_refused(arguments: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        pa.PaSpec(**arguments)  # type: ignore[arg-type]
+        pa.PaSpec(**arguments)
 
 
 # Brevitas ----------------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ def randomised(network: str, config: dict[str, Any], size: int, seed: int = 0) -
 
 def convolutions(net: Network) -> list[Tensor]:
     """The weights of the 1-bit or PA convolutions."""
-    found = []
+    found: list[Tensor] = []
     for module in net.modules():
         if isinstance(module, PaConv):
             found.append(module.weight)

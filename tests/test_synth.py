@@ -16,7 +16,7 @@ from andpop.flows import cli
 from andpop.hw.graph.folding import fold
 from andpop.hw.graph.specialise import specialise
 from andpop.hw.rtl.simulate import emit
-from andpop.hw.synth import network, yosys
+from andpop.hw.synth import network, table, yosys
 from andpop.hw.synth.datapath import Datapath, DatapathError, synthesise_datapath
 from andpop.hw.synth.sources import Sources
 from andpop.hw.synth.yosys import SynthesisError, SynthResult
@@ -312,6 +312,26 @@ def test_luts_per_mac(datapath: Datapath, most: float, record_property: Any) -> 
     per_mac = (found.luts + found.lutram) / datapath.macs
     record_property("lut_per_mac", per_mac)
     assert per_mac <= most, f"{datapath}: {per_mac:.3f} LUTs per MAC, expected at most {most}"
+
+
+def test_the_table_is_replaced_between_its_markers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "table", lambda: "| new |")
+    page = tmp_path / "page.md"
+    page.write_text(f"a\n{table.BEGIN}\n| old |\n{table.END}\nb\n")
+    table.rewrite(page)
+    assert page.read_text() == f"a\n{table.BEGIN}\n| new |\n{table.END}\nb\n"
+    page.write_text("a\n")
+    with pytest.raises(ValueError, match="page.md: found no lines"):
+        table.rewrite(page)
+
+
+def test_the_page_has_every_row_of_the_table() -> None:
+    page = (Path(__file__).parent.parent / "docs/03_reference/synthesis.md").read_text()
+    measured = page.partition(table.BEGIN)[2].partition(table.END)[0]
+    for name, datapath in table.datapaths():
+        assert f"| {name} | {datapath.width} |" in measured
 
 
 def netlist_cases() -> list[Any]:
