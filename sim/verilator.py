@@ -196,6 +196,7 @@ def _run(command: Sequence[str | Path], cwd: Path, what: str) -> None:
     done = subprocess.run(
         [str(c) for c in command],
         cwd=cwd, env=environment, capture_output=True, text=True, check=False,
+        errors="backslashreplace",  # Verilator prints its mangled names with bytes above 0x7f
     )  # fmt: skip
     if done.returncode:
         lines = (done.stderr + done.stdout).splitlines()
