@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ..models.build import build, save_network, start_from
-from ..models.config import predicts_masks
+from ..models.config import parse, predicts_masks
 from ..quant import classification, segmentation
 from ..quant.checkpoint import Card, InputSize
 from ..quant.datasets import find_samples
@@ -48,13 +48,14 @@ def train(
         **{**(segmentation.RECIPE if masks else {}), **recipe},
         start=sha256(start) if start else "",
     )
+    try:
+        parse(model, {**config, "channels": channels})
+    except ValueError as error:
+        raise UsageError(str(error)) from error
     dataset = find_pairs(data, defects) if masks else find_samples(data)
     classes = segmentation.CLASSES if masks else dataset.classes
     torch.manual_seed(options.seed)
-    try:
-        net = build(model, {**config, "channels": channels, "classes": len(classes)})
-    except ValueError as error:
-        raise UsageError(str(error)) from error
+    net = build(model, {**config, "channels": channels, "classes": len(classes)})
     prepare = segmentation.prepare if masks else classification.prepare
     task: Task[Any] = prepare(
         dataset, height, width, channels, validation=validation, seed=options.seed

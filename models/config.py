@@ -225,6 +225,8 @@ def parse(network: str, config: Mapping[str, Any]) -> Config:
         first = error.errors()[0]
         where = ".".join(str(part) for part in ("config", *first["loc"]))
         message = first["msg"].removeprefix("Value error, ")
+        if first["type"] != "value_error":
+            message = f"found {first['input']!r}: {message}"
         raise ValueError(f"{network}: {where}: {message}") from error
 
 

@@ -202,7 +202,7 @@ def test_weights_are_those_of_the_trainable_network(config: dict[str, Any]) -> N
         ({"height": 0}, "found height 0, expected 1 or more"),
         ({"config": {"right": (4,)}}, r"config.right: found kernels \(4,\), expected one or more"),
         ({"config": {"left": ()}}, r"config.left: found kernels \(\), expected one or more"),
-        ({"config": {"width": 0.0}}, "config.width: Input should be greater than 0"),
+        ({"config": {"width": 0.0}}, "config.width: found 0.0: Input should be greater than 0"),
         ({"config": {"pa": {"m": 3}}}, "config.pa.m: found M 3, expected an even number"),
         ({"real_down": True}, "found real_down with bi-shufflenet"),
         ({"network": "pa-resnet18", "real_down": True}, "with kind pa, expected 1-bit"),

@@ -258,11 +258,19 @@ def test_pa_blocks_take_the_place_of_all_1_bit_blocks() -> None:
     ("network", "config", "message"),
     [
         ("pa-resnet-small", {"m": 5}, "config.m: found M 5, expected an even number"),
-        ("pa-resnet-small", {"n": 0}, "config.n: Input should be greater than or equal to 1"),
+        (
+            "pa-resnet-small",
+            {"n": 0},
+            "config.n: found 0: Input should be greater than or equal to 1",
+        ),
         ("pa-resnet-small", {"depth": 15}, "config.depth: found depth 15, expected 2"),
-        ("pa-resnet18", {"depth": 18}, "config.depth: Extra inputs are not permitted"),
+        ("pa-resnet18", {"depth": 18}, "config.depth: found 18: Extra inputs are not permitted"),
         ("pa-resnet18", {"kind": "1-bit", "m": 8}, "found m with kind 1-bit, expected kind pa"),
-        ("bi-shufflenet", {"pa": {"m": 16}}, "config.pa.m: Input should be less than or equal"),
+        (
+            "bi-shufflenet",
+            {"pa": {"m": 16}},
+            "config.pa.m: found 16: Input should be less than or equal",
+        ),
         ("pa-resnet101", {}, "expected one of: bi-shufflenet, pa-resnet-small, pa-resnet18"),
     ],
 )
