@@ -27,6 +27,7 @@ STREAM_KERNELS = (
     "shift_requant",
     "shuffle_concat",
     "stream_max_pool",
+    "streaming_concat",
     "streaming_fifo",
     "streaming_split",
 )
@@ -201,6 +202,32 @@ def test_split_refuses_channels_that_fill_no_words(channels: list[int]) -> None:
     attrs = {"SIMD": 2, "ChannelsPerStream": channels, "inputDataType": "INT8"}
     op = rtl_op("StreamingSplit", outputs=len(channels), numInputVectors=[1, 2, 2], **attrs)
     with pytest.raises(ValueError, match="dut: found ChannelsPerStream.*SIMD=2"):
+        op.verify_node()
+
+
+def test_concat_by_hand_and_undone_by_split() -> None:
+    parts = [[[[1, 2]], [[3, 4]]], [[[5]], [[6]]], [[[7, 8]], [[9, 0]]]]
+    (y,) = golden("streaming_concat", parts)
+    assert y.tolist() == [[[1, 2, 5, 7, 8]], [[3, 4, 6, 9, 0]]]
+    back = golden("streaming_split", [y], ChannelsPerStream=[2, 1, 2])
+    assert [part.tolist() for part in back] == parts
+
+
+@pytest.mark.parametrize(
+    ("channels", "types", "message"),
+    [
+        ([3, 4], ["INT8", "INT8"], r"found ChannelsPerStream=\[3, 4\], expected .* SIMD=2"),
+        ([6], ["INT8"], r"found ChannelsPerStream=\[6\], expected two or more"),
+        ([4, 4], ["UINT4", "UINT3"], "found inputDataTypes=.*UINT3.*expected the same datatype"),
+        ([4, 4], ["UINT4"], "found inputDataTypes=.*each of the 2 inputs"),
+    ],
+)
+def test_concat_refuses_what_fills_no_words_or_mixes_types(
+    channels: list[int], types: list[str], message: str
+) -> None:
+    attrs = {"SIMD": 2, "ChannelsPerStream": channels, "inputDataTypes": types}
+    op = rtl_op("StreamingConcat", inputs=len(channels), numInputVectors=[1, 2, 2], **attrs)
+    with pytest.raises(ValueError, match=f"dut: {message}"):
         op.verify_node()
 
 

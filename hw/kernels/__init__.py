@@ -19,6 +19,7 @@ KERNELS: tuple[str, ...] = (
     "shuffle_concat",
     "signed_thresholding",
     "stream_max_pool",
+    "streaming_concat",
     "streaming_data_width_converter",
     "streaming_fifo",
     "streaming_split",
