@@ -24,6 +24,7 @@ STREAM_KERNELS = (
     "duplicate_streams",
     "global_acc_pool",
     "label_select",
+    "pixel_interleave",
     "shift_requant",
     "shuffle_concat",
     "stream_max_pool",
@@ -229,6 +230,29 @@ def test_concat_refuses_what_fills_no_words_or_mixes_types(
     op = rtl_op("StreamingConcat", inputs=len(channels), numInputVectors=[1, 2, 2], **attrs)
     with pytest.raises(ValueError, match=f"dut: {message}"):
         op.verify_node()
+
+
+def test_pixel_interleave_is_its_equation() -> None:
+    x = np.random.default_rng(2).integers(-128, 128, (1, 3, 4, 4 * 5))
+    (y,) = golden("pixel_interleave", [x])
+    assert y.shape == (1, 6, 8, 5)
+    for i, j, dy, dx, c in np.ndindex(3, 4, 2, 2, 5):
+        assert y[0, 2 * i + dy, 2 * j + dx, c] == x[0, i, j, (2 * dy + dx) * 5 + c]
+
+
+def test_pixel_interleave_states_one_word_per_cycle_and_its_memory() -> None:
+    attrs = {"NumChannels": 16, "PE": 4, "ImgDim": [2, 30], "inputDataType": "UINT8"}
+    op = rtl_op("PixelInterleave", **attrs)
+    assert op.get_exp_cycles() == 4 * 2 * 30 * 16 // 4
+    assert op.line_memory() == (8 * 29 + 8 * 15 + 4, 32)
+    assert op.rtl_parameters()["BlockRam"] == 1
+    assert op.bram_estimation("") == 1
+
+
+def test_pixel_interleave_refuses_lanes_that_divide_no_channels() -> None:
+    attrs = {"NumChannels": 6, "PE": 4, "ImgDim": [2, 2], "inputDataType": "UINT4"}
+    with pytest.raises(ValueError, match="dut: 6 channels cannot be split over PE=4"):
+        rtl_op("PixelInterleave", **attrs).output_streams()
 
 
 def test_duplicates_do_not_share_memory() -> None:

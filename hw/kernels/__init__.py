@@ -15,6 +15,7 @@ KERNELS: tuple[str, ...] = (
     "int_mvu",
     "label_select",
     "pa_mvu",
+    "pixel_interleave",
     "shift_requant",
     "shuffle_concat",
     "signed_thresholding",
