@@ -381,6 +381,20 @@ def test_argmax_ties_give_the_lowest_index() -> None:
     assert y[:, 0, 0, 0].tolist() == [1, 0, 3]
 
 
+def test_label_select_per_pixel_is_a_mask() -> None:
+    scores = np.random.default_rng(6).integers(-4, 4, (1, 5, 6, 3))
+    (mask,) = golden("label_select", [scores], K=1)
+    assert mask.shape == (1, 5, 6, 1)
+    for y, x in np.ndindex(5, 6):
+        pixel = scores[0, y, x].tolist()
+        assert mask[0, y, x, 0] == pixel.index(max(pixel))
+    op = rtl_op(
+        "LabelSelect", Labels=3, PE=1, K=1, inputDataType="INT4", outputDataType="UINT8",
+        numInputVectors=[1, 5, 6],
+    )  # fmt: skip
+    assert (op.get_exp_cycles(), op.get_number_output_values()) == (90, 30)
+
+
 def test_label_select_refuses_top_k() -> None:
     with pytest.raises(ValueError, match="found K=2"):
         golden("label_select", [[[1, 2]]], K=2)

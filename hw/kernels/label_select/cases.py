@@ -9,10 +9,17 @@ from ....quant.grid import IntArray, limits, type_format
 from ....sim.cases import Case, Operand
 
 
-def _case(datatype: str, labels: int, pe: int, index: str = "UINT8") -> Case:
+def _case(
+    datatype: str,
+    labels: int,
+    pe: int,
+    index: str = "UINT8",
+    vectors: tuple[int, int, int] = (1, 1, 1),
+) -> Case:
     low, high = limits(*type_format(datatype))
+    size = "" if vectors == (1, 1, 1) else f"_{vectors[1]}x{vectors[2]}"
     return Case(
-        name=f"{datatype.lower()}_l{labels}_pe{pe}",
+        name=f"{datatype.lower()}_l{labels}_pe{pe}{size}",
         op_type="LabelSelect",
         attrs={
             "Labels": labels,
@@ -20,33 +27,42 @@ def _case(datatype: str, labels: int, pe: int, index: str = "UINT8") -> Case:
             "K": 1,
             "inputDataType": datatype,
             "outputDataType": index,
-            "numInputVectors": [1, 1, 1],
+            "numInputVectors": list(vectors),
         },
-        operands=(Operand("scores", datatype, (1, 1, 1, labels), low, high),),
+        operands=(Operand("scores", datatype, (*vectors, labels), low, high),),
         output_types=(index,),
-        worst=lambda _: _ties(labels, low, high),
+        worst=lambda _: _ties(labels, low, high, vectors),
     )
 
 
-def _ties(labels: int, low: int, high: int) -> list[list[IntArray]]:
-    """All scores equal, every pair of neighbours tied at the top, every label alone at the top."""
-    frames = [np.full(labels, value) for value in (low, high)]
+def _ties(labels: int, low: int, high: int, vectors: tuple[int, int, int]) -> list[list[IntArray]]:
+    """All scores equal, every pair of neighbours tied at the top, every label alone at the top:
+    one after another over the pixels of as many pictures as that takes."""
+    scores = [np.full(labels, value) for value in (low, high)]
     for label in range(labels):
         alone = np.full(labels, low)
         alone[label] = high
         pair = alone.copy()
         pair[label - 1] = high
-        frames += [alone, pair]
-    return [[frame.astype(np.int64).reshape(1, 1, 1, labels)] for frame in frames]
+        scores += [alone, pair]
+    pixels = int(np.prod(vectors))
+    frames = -(-len(scores) // pixels)
+    filled = np.resize(np.array(scores, dtype=np.int64), (frames, *vectors, labels))
+    return [[frame] for frame in filled]
 
 
 SMOKE = [
     _case("INT16", 6, 1),
-    _case("INT3", 10, 5),
     _case("UINT4", 12, 4),
+    _case("INT10", 2, 2, vectors=(1, 4, 5)),
 ]
 
 FULL = [
+    _case("INT3", 10, 5),
+    _case("INT14", 2, 1, vectors=(1, 3, 3)),
+    _case("INT6", 7, 7, vectors=(1, 5, 4)),
+    _case("INT8", 6, 3, vectors=(1, 2, 6)),
+    _case("UINT4", 1, 1, vectors=(1, 4, 4)),
     _case("INT20", 6, 6),
     _case("INT20", 6, 2),
     _case("INT20", 6, 3),

@@ -34,6 +34,10 @@ class LabelSelect_rtl(RtlKernel, LabelSelect):
         """One input word per cycle."""
         return math.prod(int(n) for n in self.get_folded_input_shape()[:-1])
 
+    def get_number_output_values(self) -> int:
+        """One index per vector."""
+        return math.prod(int(n) for n in self.get_folded_output_shape()[:-1])
+
     def rtl_parameters(self) -> dict[str, int | str]:
         datatype = self.get_input_datatype()
         return {
