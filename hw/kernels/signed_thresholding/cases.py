@@ -19,6 +19,7 @@ def _case(
     source: str = "INT8",
     *,
     encoding: str = "code",
+    implementation: str = "parallel",
     signed: bool = False,
     threshold: str = "",
     rows: int = 4,
@@ -68,7 +69,8 @@ def _case(
 
     base_bits = max(2, steps.bit_length() + 1)
     return Case(
-        name=f"{source.lower()}_n{steps}_c{channels}_pe{pe}_{encoding}"
+        name=(f"{implementation}_" if implementation != "parallel" else "")
+        + f"{source.lower()}_n{steps}_c{channels}_pe{pe}_{encoding}"
         + ("_signed" if signed else "")
         + (f"_t{threshold.lower()}" if threshold else ""),
         op_type="SignedThresholding",
@@ -82,6 +84,7 @@ def _case(
             "baseDataType": f"INT{base_bits}",
             "outputDataType": target if encoding == "code" else f"UINT{steps}",
             "encoding": encoding,
+            "implementation": implementation,
         },
         operands=(
             Operand("x", source, shape, max(low, -600), min(high, 600)),
@@ -98,12 +101,13 @@ def _case(
 
 
 SMOKE = [
-    _case(5, 12, 3),
-    _case(7, 6, 2, "INT14", encoding="onehot"),
+    _case(7, 12, 3, "INT14", encoding="onehot"),
     _case(4, 6, 6, "UINT8", signed=True, threshold="INT10"),
+    _case(20, 12, 2, "INT16", implementation="search", rows=8),
 ]
 
 FULL = [
+    _case(5, 12, 3),
     _case(1, 6, 1),
     _case(5, 16, 16),
     _case(5, 64, 4),
@@ -115,4 +119,21 @@ FULL = [
     _case(255, 6, 2, "INT16", rows=90),
     _case(3, 12, 12, "INT20", signed=True),
     _case(2, 1, 1, "UINT4"),
+    *(
+        _case(steps, 12, pe, source, implementation="search", signed=signed, rows=rows)
+        for steps, pe, source, signed, rows in (
+            (1, 6, "INT8", False, 4),
+            (2, 12, "INT8", True, 4),  # one channel per lane
+            (3, 3, "INT18", False, 4),
+            (4, 1, "UINT8", True, 4),
+            (15, 4, "INT12", False, 8),
+            (20, 12, "INT24", True, 8),
+            (255, 2, "INT16", False, 90),
+            (327, 3, "INT21", False, 110),
+        )
+    ),
+    _case(1, 1, 1, "UINT1", implementation="search"),
+    _case(4, 6, 6, "UINT8", implementation="search", signed=True, threshold="INT10"),
+    _case(15, 64, 4, "INT14", implementation="auto"),
+    _case(255, 64, 1, "INT20", implementation="auto", rows=90),
 ]

@@ -15,6 +15,54 @@ from . import golden
 
 ENCODINGS = ("code", "onehot", "thermometer")
 """Output encodings; the RTL knows them by their index."""
+IMPLEMENTATIONS = ("parallel", "search")
+"""The ways to find the code, numbered as the RTL numbers them."""
+LUTS_PER_BRAM18 = 190
+"""What a block RAM counts in a comparison: the xc7z020 has 53,200 LUTs and 280 of them (DS190)."""
+
+
+def search_stages(steps: int) -> int:
+    """Return the comparisons that a binary search among ``steps`` thresholds takes."""
+    return steps.bit_length()
+
+
+def search_entries(steps: int, stage: int) -> int:
+    """Return the entries per channel of a search's table: as many as its index takes values."""
+    return (steps >> (search_stages(steps) - stage)) + 1
+
+
+def search_tables(
+    thresholds: IntArray, steps: IntArray, base: IntArray, low: int, high: int
+) -> list[IntArray]:
+    """Return the tables of a binary search for inputs low..high.
+
+    Table s < S, S = `search_stages`, is (C, `search_entries`): entry i holds the largest x - low
+    that does not reach the ascending threshold number (2i + 1) 2^(S-1-s) - 1, high - low where none
+    exists. Table S is (C, n + 1): the code where i thresholds are reached.
+
+    Args:
+        thresholds: (C, n) integers, in any order.
+        steps: (C, n) of -1 and +1.
+        base: (C,) the code below every threshold.
+        low: smallest input.
+        high: largest input.
+    """
+    count = thresholds.shape[1]
+    always = thresholds <= low
+    # What every x reaches is part of the start; what none does fills up the end.
+    start = base + np.where(always, steps, 0).sum(axis=1)
+    reached = np.where(always | (thresholds > high), high + 1, thresholds)
+    order = np.argsort(reached, axis=1, kind="stable")
+    largest = np.take_along_axis(reached, order, 1) - 1 - low
+    sums = np.take_along_axis(steps, order, 1).cumsum(axis=1)
+    padded = np.pad(largest, ((0, 0), (0, 1)), constant_values=high - low)
+    stages = search_stages(count)
+    tables = []
+    for stage in range(stages):
+        node = 1 << (stages - stage)
+        at = node * np.arange(search_entries(count, stage)) + node // 2 - 1
+        tables.append(padded[:, at.clip(max=count)])
+    return [*tables, start[:, None] + np.pad(sums, ((0, 0), (1, 0)))]
 
 
 class SignedThresholding(Kernel):
@@ -31,6 +79,7 @@ class SignedThresholding(Kernel):
         "baseDataType": ("s", True, ""),
         "outputDataType": ("s", True, ""),
         "encoding": ("s", True, "code", set(ENCODINGS)),
+        "implementation": ("s", False, "auto", {"auto", *IMPLEMENTATIONS}),
     }
 
     def input_streams(self) -> list[Stream]:
@@ -72,39 +121,89 @@ class SignedThresholding(Kernel):
         threshold = int(DataType[self.get_nodeattr("weightDataType")].bitwidth())
         return int(self.get_nodeattr("numSteps") * (threshold + 1) + self.code_bits())
 
-    def _rom(self) -> tuple[int, int]:
-        """LUTs and BRAM18 of the parameter memory."""
+    def _parallel(self) -> tuple[int, int]:
+        """LUTs and BRAM18 of a comparator per threshold; see README."""
         channels, pe = self.get_nodeattr("NumChannels"), self.get_nodeattr("PE")
-        depth = channels // pe
-        luts, blocks = rom_cost(pe * self.lane_bits(), depth)
-        # Few words have few columns that differ: equal ones are one LUT.
-        return min(luts, 1 << depth), blocks
-
-    def lut_estimation(self, fpgapart: str) -> int:
-        """Comparators, counters and decoders of the lanes, memory; see README."""
         steps, levels = self.get_nodeattr("numSteps"), self.get_output_datatype().bitwidth()
         compare = steps * -(-int(self.get_input_datatype().bitwidth()) // 2)
         decode = 0 if self.get_nodeattr("encoding") == "code" else levels
         lane = compare + 2 * steps + self.code_bits() + decode
-        return int(self.get_nodeattr("PE") * lane + self._rom()[0] + 20)
+        depth = channels // pe
+        luts, blocks = rom_cost(pe * self.lane_bits(), depth)
+        # Few words have few columns that differ: equal ones are one LUT.
+        return int(pe * lane + min(luts, 1 << depth) + 20), blocks
+
+    def _search(self) -> tuple[int, int]:
+        """LUTs and BRAM18 of a binary search; see README."""
+        pe, steps = self.get_nodeattr("PE"), self.get_nodeattr("numSteps")
+        groups = self.get_nodeattr("NumChannels") // pe
+        bits = int(self.get_input_datatype().bitwidth())
+        stages = search_stages(steps)
+        luts, blocks = 20, 0
+        for stage in range(stages + 1):
+            depth = groups * search_entries(steps, stage)
+            width = bits if stage < stages else self.code_bits()
+            table, ram = rom_cost(width, depth)
+            luts += pe * table
+            blocks += pe * ram
+        return luts + pe * stages * bits, blocks
+
+    def _usage(self) -> dict[str, tuple[int, int]]:
+        """LUTs and BRAM18 of each implementation that can compute the node."""
+        usage = {"parallel": self._parallel()}
+        if self.get_nodeattr("encoding") == "code":
+            usage["search"] = self._search()
+        return usage
+
+    def costs(self) -> dict[str, int]:
+        """Estimated LUTs of each implementation, a BRAM18 counted as `LUTS_PER_BRAM18`."""
+        return {
+            name: luts + LUTS_PER_BRAM18 * blocks for name, (luts, blocks) in self._usage().items()
+        }
+
+    def resolved(self) -> str:
+        """The implementation in use: the attribute's, or the cheapest where that says ``auto``.
+
+        Raises:
+            ValueError: the implementation asked for does not have the encoding.
+        """
+        wanted, costs = str(self.get_nodeattr("implementation")), self.costs()
+        if wanted == "auto":
+            return min(costs, key=lambda name: costs[name])
+        if wanted not in costs:
+            raise ValueError(
+                f"{self.onnx_node.name}: found implementation {wanted} with encoding "
+                f"{self.get_nodeattr('encoding')}, expected encoding code; use parallel or auto"
+            )
+        return wanted
+
+    def lut_estimation(self, fpgapart: str) -> int:
+        """Estimated LUTs of the implementation in use."""
+        return self._usage()[self.resolved()][0]
 
     def bram_estimation(self, fpgapart: str) -> int:
-        return self._rom()[1]
+        """Estimated BRAM18 of the implementation in use."""
+        return self._usage()[self.resolved()][1]
 
 
 class SignedThresholding_rtl(RtlKernel, SignedThresholding):
-    """SignedThresholding with its parameters in an embedded memory."""
+    """SignedThresholding with its parameters in embedded memories."""
 
     module = "signed_thresholding"
     sources = (
         "rtl/stream_register.sv",
         "rtl/rom_stream.sv",
         "rtl/adder_tree.sv",
+        "kernels/signed_thresholding/threshold_parallel.sv",
+        "kernels/signed_thresholding/threshold_table.sv",
+        "kernels/signed_thresholding/threshold_search.sv",
         "kernels/signed_thresholding/signed_thresholding.sv",
     )
 
     def rtl_parameters(self) -> dict[str, int | str]:
         source, threshold = self.get_input_datatype(), DataType[self.get_nodeattr("weightDataType")]
+        way = self.resolved()
+        file = "params.mem" if way == "parallel" else "table"
         return {
             "Channels": self.get_nodeattr("NumChannels"),
             "Pe": self.get_nodeattr("PE"),
@@ -116,22 +215,48 @@ class SignedThresholding_rtl(RtlKernel, SignedThresholding):
             "CodeBits": self.code_bits(),
             "Encoding": ENCODINGS.index(self.get_nodeattr("encoding")),
             "OutBits": self.get_output_datatype().bitwidth(),
-            "ParamFile": f"{self.onnx_node.name}_params.mem",
+            "Implementation": IMPLEMENTATIONS.index(way),
+            "ParamFile": f"{self.onnx_node.name}_{file}",
         }
 
     def memories(self, model: Any) -> dict[str, str]:
-        """The parameter image.
+        """The parameter images.
 
         Raises:
             ValueError: a constant is missing, has another shape, or lies outside its type.
         """
-        name = self.onnx_node.name
-        channels, pe = self.get_nodeattr("NumChannels"), self.get_nodeattr("PE")
-        matrix = (channels, self.get_nodeattr("numSteps"))
+        matrix = (self.get_nodeattr("NumChannels"), self.get_nodeattr("numSteps"))
         thresholds = self._constant(model, 1, matrix, self.get_nodeattr("weightDataType"))
         steps = self._constant(model, 2, matrix, "BIPOLAR")
-        base = self._constant(model, 3, (channels,), self.get_nodeattr("baseDataType"))
+        base = self._constant(model, 3, matrix[:1], self.get_nodeattr("baseDataType"))
         self._check_codes(thresholds, steps, base)
+        if self.resolved() == "search":
+            return self._search_memories(thresholds, steps, base)
+        return self._parallel_memory(thresholds, steps, base)
+
+    def _search_memories(
+        self, thresholds: IntArray, steps: IntArray, base: IntArray
+    ) -> dict[str, str]:
+        """One image per table and lane: the lane's channels, one after the other."""
+        pe = self.get_nodeattr("PE")
+        source = self.get_input_datatype()
+        low, high = int(source.min()), int(source.max())
+        tables = search_tables(thresholds, steps, base, low, high)
+        bits = [int(source.bitwidth())] * (len(tables) - 1) + [self.code_bits()]
+        return {
+            f"{self.onnx_node.name}_table_{stage}_{lane}.mem": hex_memory(
+                table[lane::pe].reshape(-1).tolist(), width
+            )
+            for stage, (table, width) in enumerate(zip(tables, bits, strict=True))
+            for lane in range(pe)
+        }
+
+    def _parallel_memory(
+        self, thresholds: IntArray, steps: IntArray, base: IntArray
+    ) -> dict[str, str]:
+        """One image, a word for the channels that are compared at once."""
+        channels, pe = self.get_nodeattr("NumChannels"), self.get_nodeattr("PE")
+        matrix = thresholds.shape
         # A step down where x >= t is a step up where x < t, from a base one lower: the unit counts
         # comparisons, inverted where the direction is down.
         down = steps < 0
@@ -148,7 +273,7 @@ class SignedThresholding_rtl(RtlKernel, SignedThresholding):
             lanes = lanes + (np.array(values, dtype=object) << offset)
             offset += width
         words = pack_lanes(lanes.reshape(-1, pe), offset)
-        return {f"{name}_params.mem": hex_memory(words, pe * offset)}
+        return {f"{self.onnx_node.name}_params.mem": hex_memory(words, pe * offset)}
 
     def _constant(self, model: Any, index: int, shape: tuple[int, ...], datatype: str) -> IntArray:
         """Return an initializer's integers after checking shape and range."""

@@ -2,11 +2,9 @@
 // Steps up and down at per-channel thresholds, from a stream of numbers to a stream of codes.
 
 /// code = base + sum of steps where x >= threshold, Pe channels per word, one word per cycle.
-/// Stages: compare | count (ceil(log4(Steps)) cycles) | add the base and encode | output register.
-///
-/// Word k of `ParamFile` holds channels k * Pe .. k * Pe + Pe - 1, per lane from the low bits up:
-/// Steps thresholds, Steps direction bits (1 = down), and the code where every comparison inverted
-/// by its direction is 0, modulo 2**CodeBits.
+/// `threshold_parallel` compares with all thresholds of a channel at once; its memory is the image
+/// `ParamFile`. `threshold_search` finds the place of x among them bit by bit; the names of its
+/// images begin with `ParamFile`.
 module signed_thresholding #(
   parameter int unsigned Channels        = 2,  // channels, a multiple of Pe
   parameter int unsigned Pe              = 1,  // lanes
@@ -18,7 +16,8 @@ module signed_thresholding #(
   parameter int unsigned CodeBits        = 3,  // bits of a code
   parameter int unsigned Encoding        = 0,  // 0 code, 1 bit [code = i], 2 bit [code >= i]
   parameter int unsigned OutBits         = 3,  // CodeBits, or the levels i = 1 .. OutBits
-  parameter              ParamFile       = ""  // $readmemh image
+  parameter int unsigned Implementation  = 0,  // 0 parallel, 1 search
+  parameter              ParamFile       = ""  // $readmemh image, or what several begin with
 ) (
   input  logic                  clk_i,
   input  logic                  rst_ni,
@@ -32,120 +31,64 @@ module signed_thresholding #(
   output logic [Pe*OutBits-1:0] out_data_o
 );
 
-  localparam int unsigned LaneBits = Steps * (ThresholdBits + 1) + CodeBits;
-  localparam int unsigned DownAt   = Steps * ThresholdBits;
-  localparam int unsigned StartAt  = DownAt + Steps;
-  localparam int unsigned WideBits = (InBits > ThresholdBits ? InBits : ThresholdBits) + 1;
-
   if (Channels % Pe != 0) begin : gen_check_lanes
     $error("signed_thresholding: %0d channels cannot be split over Pe %0d", Channels, Pe);
+  end
+  if (Steps == 0) begin : gen_check_steps
+    $error("signed_thresholding: Steps 0, expected at least 1");
   end
   if (Encoding == 0 && OutBits != CodeBits) begin : gen_check_out
     $error("signed_thresholding: OutBits %0d, expected CodeBits %0d", OutBits, CodeBits);
   end
-
-  logic                   param_valid, param_ready;
-  logic [Pe*LaneBits-1:0] param_data;
-
-  rom_stream #(
-    .Width(Pe * LaneBits),
-    .Depth(Channels / Pe),
-    .InitFile(ParamFile)
-  ) u_params (
-    .clk_i,
-    .rst_ni,
-    .out_valid_o(param_valid),
-    .out_ready_i(param_ready),
-    .out_data_o(param_data)
-  );
-
-  logic                   enable, step, compared_valid_q, count_valid, coded_valid_q;
-  logic [Pe*Steps-1:0]    compared_d, compared_q;
-  logic [Pe*CodeBits-1:0] start_d, start_q, start, count;
-  logic [Pe*OutBits-1:0]  coded_d, coded_q;
-
-  assign step        = in_valid_i && param_valid;
-  assign in_ready_o  = enable && param_valid;
-  assign param_ready = enable && in_valid_i;
-
-  always_ff @(posedge clk_i) begin
-    if (!rst_ni) begin
-      compared_valid_q <= 1'b0;
-      coded_valid_q    <= 1'b0;
-    end else if (enable) begin
-      compared_valid_q <= step;
-      coded_valid_q    <= count_valid;
-    end
+  if (Implementation > 1) begin : gen_check_implementation
+    $error("signed_thresholding: Implementation %0d, expected 0 or 1", Implementation);
+  end
+  if (Implementation == 1 && Encoding != 0) begin : gen_check_encoding
+    $error("signed_thresholding: Encoding %0d with a search, expected 0", Encoding);
   end
 
-  always_ff @(posedge clk_i) begin
-    if (enable && step) begin
-      compared_q <= compared_d;
-      start_q    <= start_d;
-    end
-    if (enable && count_valid) coded_q <= coded_d;
+  if (Implementation == 0) begin : gen_parallel
+    threshold_parallel #(
+      .Channels(Channels),
+      .Pe(Pe),
+      .Steps(Steps),
+      .InBits(InBits),
+      .InSigned(InSigned),
+      .ThresholdBits(ThresholdBits),
+      .ThresholdSigned(ThresholdSigned),
+      .CodeBits(CodeBits),
+      .Encoding(Encoding),
+      .OutBits(OutBits),
+      .ParamFile(ParamFile)
+    ) u_core (
+      .clk_i,
+      .rst_ni,
+      .in_valid_i,
+      .in_ready_o,
+      .in_data_i,
+      .out_valid_o,
+      .out_ready_i,
+      .out_data_o
+    );
+  end else begin : gen_search
+    threshold_search #(
+      .Channels(Channels),
+      .Pe(Pe),
+      .Steps(Steps),
+      .InBits(InBits),
+      .InSigned(InSigned),
+      .CodeBits(CodeBits),
+      .TablePrefix(ParamFile)
+    ) u_core (
+      .clk_i,
+      .rst_ni,
+      .in_valid_i,
+      .in_ready_o,
+      .in_data_i,
+      .out_valid_o,
+      .out_ready_i,
+      .out_data_o
+    );
   end
-
-  for (genvar p = 0; p < Pe; p++) begin : gen_lane
-    logic [LaneBits-1:0]        param;
-    logic [InBits-1:0]          x;
-    logic signed [WideBits-1:0] wide_x;
-    logic [CodeBits-1:0]        code;
-
-    assign param  = param_data[p*LaneBits+:LaneBits];
-    assign x      = in_data_i[p*InBits+:InBits];
-    assign wide_x = {{WideBits - InBits{InSigned && x[InBits-1]}}, x};
-    assign start_d[p*CodeBits+:CodeBits] = param[StartAt+:CodeBits];
-
-    for (genvar i = 0; i < Steps; i++) begin : gen_step
-      logic [ThresholdBits-1:0]   t;
-      logic signed [WideBits-1:0] wide_t;
-      assign t      = param[i*ThresholdBits+:ThresholdBits];
-      assign wide_t = {{WideBits - ThresholdBits{ThresholdSigned && t[ThresholdBits-1]}}, t};
-      assign compared_d[p*Steps+i] = (wide_x >= wide_t) ^ param[DownAt+i];
-    end
-
-    assign code = start[p*CodeBits+:CodeBits] + count[p*CodeBits+:CodeBits];
-    if (Encoding == 0) begin : gen_code
-      assign coded_d[p*OutBits+:OutBits] = code;
-    end else begin : gen_levels
-      for (genvar i = 1; i <= OutBits; i++) begin : gen_level
-        assign coded_d[p*OutBits+i-1] = Encoding == 1 ? code == CodeBits'(i)
-                                                      : code >= CodeBits'(i);
-      end
-    end
-  end
-
-  adder_tree #(
-    .Lanes(Pe),
-    .Count(Steps),
-    .InWidth(1),
-    .OutWidth(CodeBits),
-    .Signed(0),
-    .TagWidth(Pe * CodeBits)
-  ) u_count (
-    .clk_i,
-    .rst_ni,
-    .enable_i(enable),
-    .valid_i(compared_valid_q),
-    .tag_i(start_q),
-    .data_i(compared_q),
-    .valid_o(count_valid),
-    .tag_o(start),
-    .sum_o(count)
-  );
-
-  stream_register #(
-    .Width(Pe * OutBits)
-  ) u_out (
-    .clk_i,
-    .rst_ni,
-    .in_valid_i(coded_valid_q),
-    .in_ready_o(enable),
-    .in_data_i(coded_q),
-    .out_valid_o,
-    .out_ready_i,
-    .out_data_o
-  );
 
 endmodule
