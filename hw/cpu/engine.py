@@ -96,12 +96,22 @@ class Engine:
 
     @property
     def labels(self) -> int:
-        """Number of classes.
+        """Number of classes, of a picture or of a pixel.
 
         Raises:
-            ModelError: the model is no classifier.
+            ModelError: the model finds no classes.
         """
-        return self.plan.tensors[self._classifier().inputs[0]].channels
+        return self.plan.tensors[self._decision().inputs[0]].channels
+
+    @property
+    def mask_shape(self) -> tuple[int, int] | None:
+        """Height and width of a mask, None for a model that finds one class per picture.
+
+        Raises:
+            ModelError: the model finds no classes.
+        """
+        tensor = self.plan.tensors[self._decision().outputs[0]]
+        return None if tensor.pixels == 1 else (tensor.shape[0], tensor.shape[1])
 
     def run(self, pictures: npt.ArrayLike, threads: int = 1) -> tuple[IntArray, IntArray]:
         """Classify pictures.
@@ -117,17 +127,38 @@ class Engine:
         Raises:
             ModelError: the pictures have another type or shape, or the model is no classifier.
         """
-        argmax = self._classifier()
-        wanted = [argmax.outputs[0], argmax.inputs[0]]
-        array = np.asarray(pictures)
-        if array.dtype != np.uint8:
-            raise ModelError(f"pictures: found {array.dtype}, expected uint8 (raw pixels 0..255)")
-        encoded, count = self._encode({self._input_name(0): array})
-        classes, logits = self._run(encoded, count, wanted, threads)
-        return (
-            self._decode(wanted[0], classes).reshape(count),
-            self._decode(wanted[1], logits).reshape(count, self.labels),
+        decision = self._decision()
+        if self.mask_shape is not None:
+            raise ModelError(
+                f"{self.plan.name}: found a class for each of {self.mask_shape} pixels, "
+                "expected a classifier of pictures; use masks"
+            )
+        classes, logits = self._pictures(
+            pictures, [decision.outputs[0], decision.inputs[0]], threads
         )
+        return classes.reshape(len(classes)), logits.reshape(len(logits), self.labels)
+
+    def masks(self, pictures: npt.ArrayLike, threads: int = 1) -> IntArray:
+        """Classify every pixel of pictures.
+
+        Args:
+            pictures: (N, H, W, C) uint8, N may be 0.
+            threads: worker threads, each takes whole pictures.
+
+        Returns:
+            Class indices (N, H, W) int64.
+
+        Raises:
+            ModelError: the pictures have another type or shape, or the model finds no class per
+                pixel.
+        """
+        decision = self._decision()
+        if self.mask_shape is None:
+            raise ModelError(
+                f"{self.plan.name}: found one class per picture, expected one per pixel; use run"
+            )
+        (classes,) = self._pictures(pictures, [decision.outputs[0]], threads)
+        return classes.reshape(len(classes), *self.mask_shape)
 
     def intermediates(
         self, inputs: npt.ArrayLike | Mapping[str, npt.ArrayLike], threads: int = 1
@@ -160,15 +191,24 @@ class Engine:
             for name in self.plan.tensors[i].names
         }
 
-    def _classifier(self) -> Step:
+    def _decision(self) -> Step:
         """The step that picks the class."""
         if self._argmax is None or len(self.plan.inputs) != 1:
             raise ModelError(
                 f"{self.plan.name}: found {len(self.plan.inputs)} inputs and "
                 f"{'no' if self._argmax is None else 'a'} class index, "
-                "expected a classifier of pictures; use intermediates"
+                "expected a classifier of pictures or pixels; use intermediates"
             )
         return self._argmax
+
+    def _pictures(self, pictures: npt.ArrayLike, wanted: list[int], threads: int) -> list[IntArray]:
+        """Run on raw pixels and return the wanted tensors."""
+        array = np.asarray(pictures)
+        if array.dtype != np.uint8:
+            raise ModelError(f"pictures: found {array.dtype}, expected uint8 (raw pixels 0..255)")
+        encoded, count = self._encode({self._input_name(0): array})
+        raw = self._run(encoded, count, wanted, threads)
+        return [self._decode(i, data) for i, data in zip(wanted, raw, strict=True)]
 
     def _run(self, inputs: list[Bytes], count: int, wanted: list[int], threads: int) -> list[Bytes]:
         if not 1 <= threads <= MAX_THREADS:

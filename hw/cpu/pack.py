@@ -282,7 +282,7 @@ class _Packer:
         """Names of the first outputs of windows and paddings that products take in."""
         gone: set[str] = set()
         for node in self.nodes:
-            if node.op in ("XnorMvu", "IntMvu", "PaMvu") and node.inputs:
+            if node.op in PRODUCTS and node.inputs:
                 window = self.window_of(node)
                 if window is not None and self._fusable(node):
                     gone.add(window.outputs[0])
@@ -390,6 +390,49 @@ def _fm_padding(p: _Packer, node: Node) -> None:
     p.finish(node, out)
 
 
+def _stream_reflect_pad(p: _Packer, node: Node) -> None:
+    index = p.read(node)
+    geometry = _padding_geometry(p, node, index)
+    source = p.at(index)
+    shape = [geometry.out_height, geometry.out_width, source.channels]
+    out = p.result(node, shape, p.types[index], source.storage)
+    p.step("reflect", node.name, [index], [out], geometry.attributes())
+    p.finish(node, out)
+
+
+def _stream_crop(p: _Packer, node: Node) -> None:
+    index = p.read(node)
+    height, width = size = node.ints("ImgDim", 2)
+    _picture(p, node, index, size)
+    top, left, bottom, right = node.ints("Crop", 4)
+    source = p.at(index)
+    shape = [height - top - bottom, width - left - right, source.channels]
+    out = p.result(node, shape, p.types[index], source.storage)
+    p.step(
+        "crop", node.name, [index], [out],
+        {"height": height, "width": width, "top": top, "left": left, "bottom": bottom,
+         "right": right},
+    )  # fmt: skip
+    p.finish(node, out)
+
+
+def _pixel_interleave(p: _Packer, node: Node) -> None:
+    index = p.read(node)
+    datatype = p.types[index]
+    height, width = size = node.ints("ImgDim", 2)
+    _picture(p, node, index, size)
+    channels = int(node.get("NumChannels"))
+    if p.at(index).channels != 4 * channels:
+        raise ModelError(
+            f"{node.where}: found {p.at(index).channels} channels, expected 4 x {channels}"
+        )
+    if p.at(index).storage == "bits":
+        index = p.stored(index, "u8")
+    out = p.result(node, [2 * height, 2 * width, channels], datatype, p.at(index).storage)
+    p.step("interleave", node.name, [index], [out], {"height": height, "width": width})
+    p.finish(node, out)
+
+
 def _sliding_window(p: _Packer, node: Node) -> None:
     index = p.read(node)
     datatype = p.types[index]
@@ -485,6 +528,30 @@ def _xnor_mvu(p: _Packer, node: Node) -> None:
     constants = {"weights": pack_bits(weights, taps)}
     p.step("bit_convolution", node.name, [index], [out], geometry.attributes(), constants)
     p.finish(node, out)
+
+
+def _binary_mvu(p: _Packer, node: Node) -> None:
+    """Weights of one bit on codes: a product of bytes with -1 and +1."""
+    index, geometry, leading = _product_source(p, node, True)
+    datatype = p.types[index]
+    if datatype.name == "BINARY" or datatype.low < 0 or datatype.high >= packed.BYTE_CODES:
+        raise ModelError(
+            f"{node.where}: found {datatype.name} input, expected codes of UINT1..UINT8"
+        )
+    bits = p.initializer(node, 1)
+    _check_product(p, node, geometry.kernel_y * geometry.kernel_x * p.at(index).channels, bits)
+    if not np.isin(bits, (0, 1)).all():
+        raise ModelError(f"{node.where}: found weights other than 0 and 1, expected BINARY")
+    weights = 2 * bits - 1
+    low, high = grid.accumulator_bounds(weights, 0, datatype.high)
+    target = node.datatype("outputDataType")
+    if low.min() < target.low or high.max() > target.high:
+        raise ModelError(
+            f"{node.where}: outputDataType {target.name} does not hold {low.min()}..{high.max()}"
+        )
+    out = p.result(node, [*leading, weights.shape[1]], target, "i32")
+    bias = np.zeros(weights.shape[1], dtype=np.int64)
+    _int_convolution(p, node, index, out, geometry, weights, bias)
 
 
 def _int_mvu(p: _Packer, node: Node) -> None:
@@ -770,14 +837,17 @@ def _signed_thresholding(p: _Packer, node: Node) -> None:
             f"{node.where}: found codes {seen.min()}..{seen.max()}, "
             f"expected {limits[0]}..{limits[1]} for {datatype.name}"
         )
-    fast = source.storage == "i8" and codes.storage in ("bits", "u8", "i8")
-    storage = ("i8" if codes.storage == "i8" else "u8") if fast else "i32"
+    storage = "u8" if codes.storage == "bits" else codes.storage
     if encoding == "code":
         out = p.result(node, source.shape, codes, storage)
     else:
         out = p.tensor([], source.shape, codes, storage)
-    if fast:
+    if storage != "i32" and source.storage == "i8":
         _levels(p, node, index, out, thresholds, steps, base)
+    elif storage != "i32" and count <= MAX_COMPARED:
+        _acc_levels(p, node, index, out, thresholds, steps, base)
+    elif storage != "i32":
+        _search_levels(p, node, index, out, thresholds, steps, base)
     else:
         constants = {"thresholds": thresholds, "steps": steps, "base": base}
         p.step(
@@ -791,6 +861,38 @@ def _signed_thresholding(p: _Packer, node: Node) -> None:
     p.finish(node, out)
 
 
+def _lanes(channels: int, unit: int) -> tuple[int, int]:
+    """Return the lanes that parameters of channels are laid out in, and how often they repeat.
+
+    Channels that fill a whole number of pixels into the lanes are repeated, see LevelsStep.
+    """
+    lanes = round_up(channels, unit)
+    return lanes, lanes // channels if lanes % channels == 0 else 1
+
+
+def _lay_out(rows: IntArray, unit: int, fill: int) -> IntArray:
+    """Spread rows (n, C) of parameters over lanes."""
+    lanes, repeat = _lanes(rows.shape[1], unit)
+    padded = np.full((len(rows), lanes), fill, dtype=np.int64)
+    padded[:, : rows.shape[1] * repeat] = np.tile(rows, repeat)
+    return padded
+
+
+def _compared(
+    thresholds: IntArray, steps: IntArray, base: IntArray, low: int, high: int, unit: int
+) -> dict[str, IntArray]:
+    """Lay out thresholds for compare-and-add: x > bound, which no input is below."""
+    # What is always reached has no bound below it: it goes into the base.
+    always = thresholds <= low
+    start = base + (always * steps).sum(axis=1)
+    bounds = np.where(always, high, thresholds - 1)
+    return {
+        "bounds": _lay_out(bounds.T, unit, high),
+        "steps": _lay_out(steps.T, unit, 0),
+        "base": _lay_out(start[None], unit, 0)[0],
+    }
+
+
 def _levels(
     p: _Packer,
     node: Node,
@@ -800,27 +902,56 @@ def _levels(
     steps: IntArray,
     base: IntArray,
 ) -> None:
-    """Add the step for 8-bit inputs: [x >= t] is [x > t - 1], and a threshold that is always met
-    moves the base."""
-    channels, count = thresholds.shape
-    always = thresholds == INT8[0]
-    start = base + (always * steps).sum(axis=1)
-    bounds = np.where(always, INT8[1], thresholds - 1)
-    lanes = round_up(channels, packed.THRESHOLD_LANES)
-    # Channels that fill a whole number of pixels into the lanes are repeated, see LevelsStep.
-    repeat = lanes // channels if lanes % channels == 0 else 1
-
-    def lay_out(rows: IntArray, fill: int) -> IntArray:
-        padded = np.full((len(rows), lanes), fill, dtype=np.int64)
-        padded[:, : channels * repeat] = np.tile(rows, repeat)
-        return padded
-
+    """Add the step that compares bytes."""
+    laid = _compared(thresholds, steps, base, *INT8, packed.THRESHOLD_LANES)
     constants = {
-        "bounds": lay_out(bounds.T, INT8[1]).astype(np.int8),
-        "steps": lay_out(steps.T, 0).astype(np.uint8),
-        "base": lay_out(start[None], 0)[0].astype(np.uint8),
+        "bounds": laid["bounds"].astype(np.int8),
+        "steps": laid["steps"].astype(np.uint8),
+        "base": laid["base"].astype(np.uint8),
     }
-    p.step("levels", node.name, [index], [out], {"steps": count}, constants)
+    p.step("levels", node.name, [index], [out], {"steps": thresholds.shape[1]}, constants)
+
+
+def _acc_levels(
+    p: _Packer,
+    node: Node,
+    index: int,
+    out: int,
+    thresholds: IntArray,
+    steps: IntArray,
+    base: IntArray,
+) -> None:
+    """Add the step that compares accumulators."""
+    low, high = p.types[index].low, p.types[index].high
+    laid = _compared(thresholds, steps, base, low, high, packed.PARAM_LANES)
+    constants = {name: values.astype(np.int32) for name, values in laid.items()}
+    index = p.stored(index, "i32")
+    p.step("acc_levels", node.name, [index], [out], {"steps": thresholds.shape[1]}, constants)
+
+
+def _search_levels(
+    p: _Packer,
+    node: Node,
+    index: int,
+    out: int,
+    thresholds: IntArray,
+    steps: IntArray,
+    base: IntArray,
+) -> None:
+    """Add the step that searches an accumulator among its channel's thresholds."""
+    channels, count = thresholds.shape
+    bits = count.bit_length()
+    lanes = round_up(channels, packed.PARAM_LANES)
+    order = np.argsort(thresholds, axis=1, kind="stable")
+    sums = np.cumsum(np.take_along_axis(steps, order, 1), axis=1)
+    # Accumulators end below the largest integer: it is never reached.
+    ascending = np.full((lanes, 1 << bits), INT32[1], dtype=np.int32)
+    ascending[:channels, :count] = np.take_along_axis(thresholds, order, 1)
+    codes = np.zeros((lanes, 1 << bits), dtype=np.uint8)
+    codes[:channels, : count + 1] = (np.pad(sums, ((0, 0), (1, 0))) + base[:, None]) % 256
+    constants = {"thresholds": ascending, "codes": codes}
+    index = p.stored(index, "i32")
+    p.step("search_levels", node.name, [index], [out], {"bits": bits}, constants)
 
 
 def _stream_max_pool(p: _Packer, node: Node) -> None:
@@ -865,6 +996,37 @@ def _streaming_split(p: _Packer, node: Node) -> None:
             p.step("cast", node.name, [out], [final])
 
 
+def _streaming_concat(p: _Packer, node: Node) -> None:
+    inputs = [p.read(node, i) for i in range(len(node.inputs))]
+    channels = [int(c) for c in node.get("ChannelsPerStream")]
+    leading = p.at(inputs[0]).shape[:-1]
+    datatype = p.types[inputs[0]]
+    for index, expected in zip(inputs, channels, strict=False):
+        if p.at(index).shape != [*leading, expected] or p.types[index] != datatype:
+            raise ModelError(
+                f"{node.where}: found {p.types[index].name} {p.at(index).shape}, "
+                f"expected {datatype.name} {[*leading, expected]}"
+            )
+    if len(channels) != len(inputs):
+        raise ModelError(
+            f"{node.where}: found ChannelsPerStream {channels} for {len(inputs)} inputs"
+        )
+    storage = _shared_storage(p, inputs)
+    inputs = [p.stored(i, storage) for i in inputs]
+    out = p.result(node, [*leading, sum(channels)], datatype, storage)
+    p.step("concat", node.name, inputs, [out])
+    p.finish(node, out)
+
+
+def _shared_storage(p: _Packer, inputs: list[int]) -> str:
+    """The storage in which tensors of one datatype are joined byte by byte."""
+    # An accumulator is kept wide whatever its datatype.
+    if any(p.at(i).storage == "i32" for i in inputs):
+        return "i32"
+    storage = p.types[inputs[0]].storage
+    return "u8" if storage == "bits" else storage
+
+
 def _shuffle_concat(p: _Packer, node: Node) -> None:
     left, right = p.read(node, 0), p.read(node, 1)
     datatype = p.types[left]
@@ -873,9 +1035,7 @@ def _shuffle_concat(p: _Packer, node: Node) -> None:
             f"{node.where}: found {datatype.name} {p.at(left).shape} and "
             f"{p.types[right].name} {p.at(right).shape}, expected the same of both"
         )
-    # Both sides in one storage: an accumulator is kept wide whatever its datatype.
-    wide = "i32" in (p.at(left).storage, p.at(right).storage)
-    storage = "i32" if wide else ("u8" if datatype.storage == "bits" else datatype.storage)
+    storage = _shared_storage(p, [left, right])
     left, right = p.stored(left, storage), p.stored(right, storage)
     shape = [*p.at(left).shape[:-1], 2 * p.at(left).channels]
     out = p.result(node, shape, datatype, storage)
@@ -943,9 +1103,7 @@ def _label_select(p: _Packer, node: Node) -> None:
         raise ModelError(f"{node.where}: found K {node.get('K')}, expected 1")
     index = p.stored(p.read(node), "i32")
     source = p.at(index)
-    if source.pixels != 1:
-        raise ModelError(f"{node.where}: found input {source.shape}, expected one pixel")
-    shape = [1] * len(source.shape)
+    shape = [*source.shape[:-1], 1]
     out = p.result(node, shape, DataType("UINT31", 0, source.channels - 1), "i32")
     p.step("argmax", node.name, [index], [out])
 
@@ -953,13 +1111,23 @@ def _label_select(p: _Packer, node: Node) -> None:
 MAX_ACCUMULATOR_BITS = 31
 """The widest accumulator of a PaMvu, on every backend."""
 
-ACCUMULATING = {"XnorMvu", "IntMvu", "PaMvu", "GlobalAccPool", "LabelSelect"}
+PRODUCTS = {"XnorMvu", "BinaryMvu", "IntMvu", "PaMvu"}
+"""Matrix products, which take in the window and the padding in front of them."""
+
+ACCUMULATING = PRODUCTS | {"GlobalAccPool", "LabelSelect"}
 """Ops whose outputs stay in 32 bits whatever their datatype."""
+
+MAX_COMPARED = 63
+"""Thresholds up to here are compared one by one; more are searched."""
 
 LOWERING: dict[str, Callable[[_Packer, Node], None]] = {
     "FMPadding": _fm_padding,
     "ConvolutionInputGenerator": _sliding_window,
+    "StreamReflectPad": _stream_reflect_pad,
+    "StreamCrop": _stream_crop,
+    "PixelInterleave": _pixel_interleave,
     "XnorMvu": _xnor_mvu,
+    "BinaryMvu": _binary_mvu,
     "IntMvu": _int_mvu,
     "Epilogue": _epilogue,
     "PaMvu": _pa_mvu,
@@ -970,6 +1138,7 @@ LOWERING: dict[str, Callable[[_Packer, Node], None]] = {
     "StreamingDataWidthConverter": _identity,
     "StreamingFIFO": _identity,
     "StreamingSplit": _streaming_split,
+    "StreamingConcat": _streaming_concat,
     "ShuffleConcat": _shuffle_concat,
     "GlobalAccPool": _global_acc_pool,
     "ShiftRequant": _shift_requant,

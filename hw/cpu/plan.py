@@ -439,6 +439,31 @@ def _levels(s: Site) -> None:
     s.constant(2, (lanes,), np.uint8)
 
 
+def _acc_levels(s: Site) -> None:
+    s.arity((1,), 1, 3)
+    (count,) = s.attributes(("steps",))
+    s.within("steps", 1, MAX_LEVELS)
+    s.same()
+    s.stores(s.inputs[0], "i32")
+    s.stores(s.outputs[0], "u8", "i8")
+    lanes = round_up(s.inputs[0].channels, PARAM_LANES)
+    s.constant(0, (count, lanes), np.int32)
+    s.constant(1, (count, lanes), np.int32)
+    s.constant(2, (lanes,), np.int32)
+
+
+def _search_levels(s: Site) -> None:
+    s.arity((1,), 1, 2)
+    (bits,) = s.attributes(("bits",))
+    s.within("bits", 1, (MAX_LEVELS - 1).bit_length())
+    s.same()
+    s.stores(s.inputs[0], "i32")
+    s.stores(s.outputs[0], "u8", "i8")
+    lanes = round_up(s.inputs[0].channels, PARAM_LANES)
+    s.constant(0, (lanes, 1 << bits), np.int32)
+    s.constant(1, (lanes, 1 << bits), np.uint8)
+
+
 def _wide_levels(s: Site) -> None:
     s.arity((1,), 1, 3)
     (count,) = s.attributes(("steps",))
@@ -481,7 +506,8 @@ def _max_pool(s: Site) -> None:
             raise ModelError(f"{s.where}: a window lies wholly in the border; make it narrower")
 
 
-def _pad(s: Site) -> None:
+def _border(s: Site) -> dict[str, int]:
+    """Check a picture that gets a border; returns its geometry."""
     s.arity((1,), 1, 0)
     g = s.geometry()
     s.stores(s.outputs[0], s.inputs[0].storage)
@@ -489,6 +515,49 @@ def _pad(s: Site) -> None:
         for name in ("kernel", "stride", "dilation"):
             s.within(f"{name}_{axis}", 1, 1)
     s.size(s.outputs[0], g["out_height"] * g["out_width"], s.inputs[0].channels)
+    return g
+
+
+def _pad(s: Site) -> None:
+    _border(s)
+
+
+def _reflect(s: Site) -> None:
+    g = _border(s)
+    for name, size in (
+        ("pad_top", g["height"]),
+        ("pad_bottom", g["height"]),
+        ("pad_left", g["width"]),
+        ("pad_right", g["width"]),
+    ):
+        s.within(name, 0, size - 1)
+
+
+def _crop(s: Site) -> None:
+    s.arity((1,), 1, 0)
+    names = ("height", "width", "top", "left", "bottom", "right")
+    height, width, top, left, bottom, right = s.attributes(names)
+    for name in ("height", "width"):
+        s.within(name, 1, MAX_AXIS)
+    for name, size in (("top", height), ("left", width), ("bottom", height), ("right", width)):
+        s.within(name, 0, size - 1)
+    rows, columns = height - top - bottom, width - left - right
+    if min(rows, columns) < 1:
+        raise ModelError(f"{s.where}: nothing is left of {height}x{width} pixels")
+    s.stores(s.outputs[0], s.inputs[0].storage)
+    s.size(s.inputs[0], height * width, s.inputs[0].channels)
+    s.size(s.outputs[0], rows * columns, s.inputs[0].channels)
+
+
+def _interleave(s: Site) -> None:
+    s.arity((1,), 1, 0)
+    height, width = s.attributes(("height", "width"))
+    for name in ("height", "width"):
+        s.within(name, 1, MAX_AXIS)
+    s.stores(s.inputs[0], "u8", "i8", "i32")
+    s.stores(s.outputs[0], s.inputs[0].storage)
+    s.size(s.inputs[0], height * width, 4 * s.outputs[0].channels)
+    s.size(s.outputs[0], 4 * height * width, s.outputs[0].channels)
 
 
 def _windows(s: Site) -> None:
@@ -514,6 +583,17 @@ def _split(s: Site) -> None:
             f"{s.where}: found outputs of {[t.channels for t in s.outputs]} channels, "
             f"expected {s.inputs[0].channels} together"
         )
+
+
+def _concat(s: Site) -> None:
+    s.arity((max(len(s.inputs), 1),), 1, 0)
+    s.attributes(())
+    s.stores(s.inputs[0], "u8", "i8", "i32")
+    for tensor in s.inputs:
+        s.stores(tensor, s.inputs[0].storage)
+        s.size(tensor, s.inputs[0].pixels, tensor.channels)
+    s.stores(s.outputs[0], s.inputs[0].storage)
+    s.size(s.outputs[0], s.inputs[0].pixels, sum(t.channels for t in s.inputs))
 
 
 def _shuffle(s: Site) -> None:
@@ -565,8 +645,7 @@ def _argmax(s: Site) -> None:
     s.attributes(())
     s.stores(s.inputs[0], "i32")
     s.stores(s.outputs[0], "i32")
-    s.size(s.inputs[0], 1, s.inputs[0].channels)
-    s.size(s.outputs[0], 1, 1)
+    s.size(s.outputs[0], s.inputs[0].pixels, 1)
 
 
 CHECKS: dict[str, Callable[[Site], None]] = {
@@ -578,13 +657,19 @@ CHECKS: dict[str, Callable[[Site], None]] = {
     "sign": _sign,
     "thresholds": _thresholds,
     "levels": _levels,
+    "acc_levels": _acc_levels,
+    "search_levels": _search_levels,
     "wide_levels": _wide_levels,
     "lookup": _lookup,
     "cast": _cast,
     "max_pool": _max_pool,
     "pad": _pad,
+    "reflect": _reflect,
+    "crop": _crop,
+    "interleave": _interleave,
     "windows": _windows,
     "split": _split,
+    "concat": _concat,
     "shuffle": _shuffle,
     "sum_pool": _sum_pool,
     "requantise": _requantise,

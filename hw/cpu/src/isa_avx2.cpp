@@ -85,56 +85,113 @@ void bit_gemm(const BitGemm& a) noexcept {
   }
 }
 
-// P pixels times one block of 16 output channels. Bytes are widened to 16 bits first: the 8-bit
-// multiply-add of AVX2 saturates its 16-bit sums. A 32-bit lane pair holds one channel's partial
-// sums of inputs 0, 1 and 2, 3 of each group.
+// Bytes are widened to 16 bits first: the 8-bit multiply-add of AVX2 saturates its 16-bit sums. A
+// 32-bit lane pair holds one channel's partial sums of inputs 0, 1 and 2, 3 of each group; hadd
+// joins them within 128-bit halves, so channels come out as 0 1 4 5 | 2 3 6 7.
 template <int P>
-inline void int_tile(const IntGemm& a, std::int64_t pixel, std::int64_t block) noexcept {
+inline void wide_tile(const IntGemm& a, const std::uint8_t* window, const std::int8_t* weights,
+                      __m256i (&total)[P][2]) noexcept {
   constexpr int kVectors = 4;  // of 4 channels each
-  const std::int64_t depth = a.groups * kIntDepth;
-  const std::uint8_t* window = a.windows + pixel * depth;
-  const std::int8_t* weights = a.weights + block * depth * kIntLanes;
   __m256i sum[P][kVectors];
   for (int p = 0; p < P; ++p)
     for (int v = 0; v < kVectors; ++v) sum[p][v] = _mm256_setzero_si256();
-  for (std::int64_t g = 0; g < a.groups; ++g) {
-    __m256i x[P];
-    for (int p = 0; p < P; ++p) {
-      std::int32_t four;
-      __builtin_memcpy(&four, window + p * depth + g * kIntDepth, sizeof four);
-      x[p] = _mm256_cvtepu8_epi16(_mm_set1_epi32(four));
-    }
+  for (std::int64_t run = 0; run < a.runs; ++run, window += a.run_step) {
+    for (std::int64_t g = 0; g < a.groups; ++g, weights += kIntLanes * kIntDepth) {
+      __m256i x[P];
+      for (int p = 0; p < P; ++p) {
+        std::int32_t four;
+        __builtin_memcpy(&four, window + p * a.step + g * kIntDepth, sizeof four);
+        x[p] = _mm256_cvtepu8_epi16(_mm_set1_epi32(four));
+      }
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) {
-      const std::int8_t* four_channels = weights + (g * kIntLanes + v * 4) * kIntDepth;
-      const __m256i w =
-          _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(four_channels)));
+      for (int v = 0; v < kVectors; ++v) {
+        const __m256i w = _mm256_cvtepi8_epi16(
+            _mm_loadu_si128(reinterpret_cast<const __m128i*>(weights + v * 4 * kIntDepth)));
 #pragma GCC unroll 4
-      for (int p = 0; p < P; ++p)
-        sum[p][v] = _mm256_add_epi32(sum[p][v], _mm256_madd_epi16(x[p], w));
+        for (int p = 0; p < P; ++p)
+          sum[p][v] = _mm256_add_epi32(sum[p][v], _mm256_madd_epi16(x[p], w));
+      }
     }
   }
-  // hadd works within 128-bit halves: channels come out as 0 1 4 5 | 2 3 6 7.
   const __m256i order = _mm256_setr_epi32(0, 1, 4, 5, 2, 3, 6, 7);
+  for (int p = 0; p < P; ++p)
+    for (int h = 0; h < 2; ++h)
+      total[p][h] = _mm256_permutevar8x32_epi32(
+          _mm256_hadd_epi32(sum[p][2 * h], sum[p][2 * h + 1]), order);
+}
+
+// Small weights: pairs of products are summed in 16 bits for as many groups as fit.
+template <int P>
+inline void short_tile(const IntGemm& a, const std::uint8_t* window, const std::int8_t* weights,
+                       __m256i (&total)[P][2]) noexcept {
+  const __m256i ones = _mm256_set1_epi16(1);
+  for (int p = 0; p < P; ++p) total[p][0] = total[p][1] = _mm256_setzero_si256();
+  for (std::int64_t run = 0; run < a.runs; ++run, window += a.run_step) {
+    for (std::int64_t start = 0; start < a.groups; start += a.short_groups) {
+      const std::int64_t left = a.groups - start;
+      const std::int64_t stop = start + (left < a.short_groups ? left : a.short_groups);
+      __m256i sum[P][2];
+#pragma GCC unroll 4
+      for (int p = 0; p < P; ++p) sum[p][0] = sum[p][1] = _mm256_setzero_si256();
+      for (std::int64_t g = start; g < stop; ++g, weights += kIntLanes * kIntDepth) {
+        const __m256i w0 = load(weights);
+        const __m256i w1 = load(weights + 8 * kIntDepth);
+#pragma GCC unroll 4
+        for (int p = 0; p < P; ++p) {
+          std::int32_t four;
+          __builtin_memcpy(&four, window + p * a.step + g * kIntDepth, sizeof four);
+          const __m256i x = _mm256_set1_epi32(four);
+          sum[p][0] = _mm256_add_epi16(sum[p][0], _mm256_maddubs_epi16(x, w0));
+          sum[p][1] = _mm256_add_epi16(sum[p][1], _mm256_maddubs_epi16(x, w1));
+        }
+      }
+#pragma GCC unroll 4
+      for (int p = 0; p < P; ++p)
+        for (int h = 0; h < 2; ++h)
+          total[p][h] = _mm256_add_epi32(total[p][h], _mm256_madd_epi16(sum[p][h], ones));
+    }
+  }
+}
+
+// P pixels times one block of 16 output channels.
+template <int P>
+inline void int_tile(const IntGemm& a, const std::uint8_t* window, std::int32_t* out,
+                     std::int64_t block) noexcept {
+  const std::int8_t* weights = a.weights + block * a.runs * a.groups * kIntDepth * kIntLanes;
+  __m256i total[P][2];
+  if (a.short_groups > 0)
+    short_tile<P>(a, window, weights, total);
+  else
+    wide_tile<P>(a, window, weights, total);
   for (int h = 0; h < 2; ++h) {
     const std::int64_t channel = block * kIntLanes + h * 8;
     if (channel >= a.channels) break;
     const __m256i mask = lanes_below(a.channels - channel);
     const __m256i bias = load(a.bias + channel);
-    for (int p = 0; p < P; ++p) {
-      const __m256i pairs = _mm256_hadd_epi32(sum[p][2 * h], sum[p][2 * h + 1]);
-      const __m256i acc = _mm256_add_epi32(_mm256_permutevar8x32_epi32(pairs, order), bias);
-      _mm256_maskstore_epi32(a.out + (pixel + p) * a.channels + channel, mask, acc);
-    }
+    for (int p = 0; p < P; ++p)
+      _mm256_maskstore_epi32(out + p * a.channels + channel, mask,
+                             _mm256_add_epi32(total[p][h], bias));
   }
+}
+
+template <int P>
+inline void int_pixels(const IntGemm& a, const std::uint8_t*& window, std::int32_t*& out,
+                       std::int64_t& left, std::int64_t block) noexcept {
+  for (; left >= P; left -= P, window += P * a.step, out += P * a.channels)
+    int_tile<P>(a, window, out, block);
 }
 
 void int_gemm(const IntGemm& a) noexcept {
   const std::int64_t blocks = (a.channels + kIntLanes - 1) / kIntLanes;
   for (std::int64_t block = 0; block < blocks; ++block) {
-    std::int64_t p = 0;
-    for (; p + 2 <= a.pixels; p += 2) int_tile<2>(a, p, block);
-    for (; p < a.pixels; ++p) int_tile<1>(a, p, block);
+    for (std::int64_t r = 0; r < a.rows; ++r) {
+      const std::uint8_t* window = a.windows + r * a.row_step;
+      std::int32_t* out = a.out + r * a.pixels * a.channels;
+      std::int64_t left = a.pixels;
+      if (a.short_groups > 0) int_pixels<4>(a, window, out, left, block);
+      int_pixels<2>(a, window, out, left, block);
+      int_pixels<1>(a, window, out, left, block);
+    }
   }
 }
 
@@ -235,6 +292,52 @@ void levels(const Levels& a) noexcept {
   }
 }
 
+// The low bytes of 8 lanes.
+inline void store_bytes(std::uint8_t* to, __m256i v) noexcept {
+  const __m256i order = _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+                                         0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
+  const __m256i bytes = _mm256_shuffle_epi8(v, order);
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(to),
+                   _mm_unpacklo_epi32(_mm256_castsi256_si128(bytes),
+                                      _mm256_extracti128_si256(bytes, 1)));
+}
+
+void acc_levels(const AccLevels& a) noexcept {
+  for (std::int64_t p = 0; p < a.pixels; ++p) {
+    // The last vector of a pixel may run over into the next pixel, which is written later.
+    for (std::int64_t c = 0; c < a.channels; c += 8) {
+      const __m256i x = load(a.in + p * a.channels + c);
+      __m256i level = load(a.base + c);
+      for (std::int64_t i = 0; i < a.count; ++i) {
+        const __m256i above = _mm256_cmpgt_epi32(x, load(a.bounds + i * a.lanes + c));
+        level = _mm256_add_epi32(level, _mm256_and_si256(above, load(a.steps + i * a.lanes + c)));
+      }
+      store_bytes(a.out + p * a.channels + c, level);
+    }
+  }
+}
+
+void search_levels(const SearchLevels& a) noexcept {
+  const int size = 1 << a.bits;
+  const __m256i lane = _mm256_mullo_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7),
+                                          _mm256_set1_epi32(size));
+  for (std::int64_t p = 0; p < a.pixels; ++p) {
+    // The last vector of a pixel may run over into the next pixel, which is written later.
+    for (std::int64_t c = 0; c < a.channels; c += 8) {
+      const __m256i x = load(a.in + p * a.channels + c);
+      const std::int32_t* thresholds = a.thresholds + c * size;
+      __m256i reached = lane;
+      for (int half = size / 2; half > 0; half /= 2) {
+        const __m256i t = _mm256_i32gather_epi32(thresholds + half - 1, reached, 4);
+        const __m256i below = _mm256_cmpgt_epi32(t, x);
+        reached = _mm256_add_epi32(reached, _mm256_andnot_si256(below, _mm256_set1_epi32(half)));
+      }
+      const auto* codes = reinterpret_cast<const int*>(a.codes + c * size);
+      store_bytes(a.out + p * a.channels + c, _mm256_i32gather_epi32(codes, reached, 1));
+    }
+  }
+}
+
 void lookup(const Lookup& a) noexcept {
   if (!a.nibbles) {
     lookup_bytes(a);
@@ -258,6 +361,8 @@ const Kernels& avx2_kernels() noexcept {
       epilogue,
       sign_bits,
       levels,
+      acc_levels,
+      search_levels,
       lookup,
       requantise,
       max_pool<std::uint8_t, BitOr>,

@@ -82,12 +82,13 @@ inline void multiply_add(__m512i& sum, __m512i x, __m512i w) noexcept {
   asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(w));
 }
 
-// Every loop over the tile is unrolled: an accumulator that is indexed would live in memory.
+// P pixels times Q blocks of 16 output channels. Every loop over the tile is unrolled: an
+// accumulator that is indexed would live in memory.
 template <int P, int Q>
-inline void int_tile(const IntGemm& a, std::int64_t pixel, std::int64_t block) noexcept {
-  const std::int64_t depth = a.groups * kIntDepth;
-  const std::uint8_t* window = a.windows + pixel * depth;
-  const std::int8_t* weights = a.weights + block * depth * kIntLanes;
+inline void int_tile(const IntGemm& a, const std::uint8_t* window, std::int32_t* out,
+                     std::int64_t block) noexcept {
+  const std::int64_t block_bytes = a.runs * a.groups * kIntDepth * kIntLanes;
+  const std::int8_t* weights = a.weights + block * block_bytes;
   __m512i sum[P][Q];
 #pragma GCC unroll 8
   for (int q = 0; q < Q; ++q) {
@@ -95,18 +96,19 @@ inline void int_tile(const IntGemm& a, std::int64_t pixel, std::int64_t block) n
 #pragma GCC unroll 8
     for (int p = 0; p < P; ++p) sum[p][q] = bias;
   }
-  for (std::int64_t g = 0; g < a.groups; ++g) {
-    __m512i w[Q];
+  for (std::int64_t run = 0; run < a.runs; ++run, window += a.run_step) {
+    for (std::int64_t g = 0; g < a.groups; ++g, weights += kIntLanes * kIntDepth) {
+      __m512i w[Q];
 #pragma GCC unroll 8
-    for (int q = 0; q < Q; ++q)
-      w[q] = _mm512_loadu_si512(weights + (q * a.groups + g) * kIntLanes * kIntDepth);
+      for (int q = 0; q < Q; ++q) w[q] = _mm512_loadu_si512(weights + q * block_bytes);
 #pragma GCC unroll 8
-    for (int p = 0; p < P; ++p) {
-      std::int32_t four;
-      __builtin_memcpy(&four, window + p * depth + g * kIntDepth, sizeof four);
-      const __m512i x = _mm512_set1_epi32(four);
+      for (int p = 0; p < P; ++p) {
+        std::int32_t four;
+        __builtin_memcpy(&four, window + p * a.step + g * kIntDepth, sizeof four);
+        const __m512i x = _mm512_set1_epi32(four);
 #pragma GCC unroll 8
-      for (int q = 0; q < Q; ++q) multiply_add(sum[p][q], x, w[q]);
+        for (int q = 0; q < Q; ++q) multiply_add(sum[p][q], x, w[q]);
+      }
     }
   }
 #pragma GCC unroll 8
@@ -116,15 +118,29 @@ inline void int_tile(const IntGemm& a, std::int64_t pixel, std::int64_t block) n
     const __mmask16 mask = left >= kIntLanes ? 0xFFFF : static_cast<__mmask16>((1U << left) - 1U);
 #pragma GCC unroll 8
     for (int p = 0; p < P; ++p)
-      _mm512_mask_storeu_epi32(a.out + (pixel + p) * a.channels + channel, mask, sum[p][q]);
+      _mm512_mask_storeu_epi32(out + p * a.channels + channel, mask, sum[p][q]);
   }
 }
 
+template <int P, int Q>
+inline void int_pixels(const IntGemm& a, const std::uint8_t*& window, std::int32_t*& out,
+                       std::int64_t& left, std::int64_t block) noexcept {
+  for (; left >= P; left -= P, window += P * a.step, out += P * a.channels)
+    int_tile<P, Q>(a, window, out, block);
+}
+
+// Sixteen accumulators hide the latency of the product, in whatever shape.
 template <int Q>
 inline void int_columns(const IntGemm& a, std::int64_t block) noexcept {
-  std::int64_t p = 0;
-  for (; p + 4 <= a.pixels; p += 4) int_tile<4, Q>(a, p, block);
-  for (; p < a.pixels; ++p) int_tile<1, Q>(a, p, block);
+  for (std::int64_t r = 0; r < a.rows; ++r) {
+    const std::uint8_t* window = a.windows + r * a.row_step;
+    std::int32_t* out = a.out + r * a.pixels * a.channels;
+    std::int64_t left = a.pixels;
+    if constexpr (Q < 4) int_pixels<8, Q>(a, window, out, left, block);
+    int_pixels<4, Q>(a, window, out, left, block);
+    int_pixels<2, Q>(a, window, out, left, block);
+    int_pixels<1, Q>(a, window, out, left, block);
+  }
 }
 
 void int_gemm(const IntGemm& a) noexcept {
@@ -245,6 +261,47 @@ void levels(const Levels& a) noexcept {
   }
 }
 
+void acc_levels(const AccLevels& a) noexcept {
+  for (std::int64_t p = 0; p < a.pixels; ++p) {
+    // The last vector of a pixel may run over into the next pixel, which is written later.
+    for (std::int64_t c = 0; c < a.channels; c += 16) {
+      const __m512i x = _mm512_loadu_si512(a.in + p * a.channels + c);
+      __m512i level = _mm512_loadu_si512(a.base + c);
+      for (std::int64_t i = 0; i < a.count; ++i) {
+        const __mmask16 above =
+            _mm512_cmpgt_epi32_mask(x, _mm512_loadu_si512(a.bounds + i * a.lanes + c));
+        level = _mm512_mask_add_epi32(level, above, level,
+                                      _mm512_loadu_si512(a.steps + i * a.lanes + c));
+      }
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(a.out + p * a.channels + c),
+                       _mm512_cvtepi32_epi8(level));
+    }
+  }
+}
+
+void search_levels(const SearchLevels& a) noexcept {
+  const int size = 1 << a.bits;
+  const __m512i lane = _mm512_mullo_epi32(
+      _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+      _mm512_set1_epi32(size));
+  for (std::int64_t p = 0; p < a.pixels; ++p) {
+    // The last vector of a pixel may run over into the next pixel, which is written later.
+    for (std::int64_t c = 0; c < a.channels; c += 16) {
+      const __m512i x = _mm512_loadu_si512(a.in + p * a.channels + c);
+      const std::int32_t* thresholds = a.thresholds + c * size;
+      __m512i reached = lane;
+      for (int half = size / 2; half > 0; half /= 2) {
+        const __m512i t = _mm512_i32gather_epi32(reached, thresholds + half - 1, 4);
+        const __mmask16 above = _mm512_cmpge_epi32_mask(x, t);
+        reached = _mm512_mask_add_epi32(reached, above, reached, _mm512_set1_epi32(half));
+      }
+      const __m512i codes = _mm512_i32gather_epi32(reached, a.codes + c * size, 1);
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(a.out + p * a.channels + c),
+                       _mm512_cvtepi32_epi8(codes));
+    }
+  }
+}
+
 void lookup(const Lookup& a) noexcept {
   if (!a.nibbles) {
     lookup_bytes(a);
@@ -267,6 +324,8 @@ const Kernels& avx512_kernels() noexcept {
       epilogue,
       sign_bits,
       levels,
+      acc_levels,
+      search_levels,
       lookup,
       requantise,
       max_pool<std::uint8_t, BitOr>,

@@ -20,19 +20,23 @@ void bit_gemm(const BitGemm& a) noexcept {
   }
 }
 
-void int_gemm(const IntGemm& a) noexcept {
-  for (std::int64_t p = 0; p < a.pixels; ++p) {
-    const std::uint8_t* window = a.windows + p * a.groups * kIntDepth;
-    for (std::int64_t o = 0; o < a.channels; ++o) {
-      const std::int8_t* weights =
-          a.weights + ((o / kIntLanes) * a.groups * kIntLanes + o % kIntLanes) * kIntDepth;
-      std::int32_t sum = a.bias[o];
-      for (std::int64_t g = 0; g < a.groups; ++g)
-        for (std::int64_t k = 0; k < kIntDepth; ++k)
-          sum += window[g * kIntDepth + k] * weights[g * kIntLanes * kIntDepth + k];
-      a.out[p * a.channels + o] = sum;
-    }
+std::int32_t int_product(const IntGemm& a, const std::uint8_t* window, std::int64_t o) noexcept {
+  const std::int8_t* weights =
+      a.weights + ((o / kIntLanes) * a.runs * a.groups * kIntLanes + o % kIntLanes) * kIntDepth;
+  std::int32_t sum = a.bias[o];
+  for (std::int64_t run = 0; run < a.runs; ++run, window += a.run_step) {
+    for (std::int64_t g = 0; g < a.groups; ++g, weights += kIntLanes * kIntDepth)
+      for (std::int64_t k = 0; k < kIntDepth; ++k) sum += window[g * kIntDepth + k] * weights[k];
   }
+  return sum;
+}
+
+void int_gemm(const IntGemm& a) noexcept {
+  std::int32_t* out = a.out;
+  for (std::int64_t r = 0; r < a.rows; ++r)
+    for (std::int64_t p = 0; p < a.pixels; ++p)
+      for (std::int64_t o = 0; o < a.channels; ++o)
+        *out++ = int_product(a, a.windows + r * a.row_step + p * a.step, o);
 }
 
 std::int32_t clamp(std::int32_t v, std::int32_t low, std::int32_t high) noexcept {
@@ -96,6 +100,30 @@ void levels(const Levels& a) noexcept {
   }
 }
 
+void acc_levels(const AccLevels& a) noexcept {
+  for (std::int64_t p = 0; p < a.pixels; ++p) {
+    for (std::int64_t c = 0; c < a.channels; ++c) {
+      std::int32_t level = a.base[c];
+      for (std::int64_t i = 0; i < a.count; ++i)
+        if (a.in[p * a.channels + c] > a.bounds[i * a.lanes + c]) level += a.steps[i * a.lanes + c];
+      a.out[p * a.channels + c] = static_cast<std::uint8_t>(level);
+    }
+  }
+}
+
+void search_levels(const SearchLevels& a) noexcept {
+  const std::int64_t size = std::int64_t{1} << a.bits;
+  for (std::int64_t p = 0; p < a.pixels; ++p) {
+    for (std::int64_t c = 0; c < a.channels; ++c) {
+      const std::int32_t x = a.in[p * a.channels + c];
+      std::int64_t reached = 0;
+      for (std::int64_t half = size / 2; half > 0; half /= 2)
+        if (x >= a.thresholds[c * size + reached + half - 1]) reached += half;
+      a.out[p * a.channels + c] = a.codes[c * size + reached];
+    }
+  }
+}
+
 }  // namespace
 
 const Kernels& scalar_kernels() noexcept {
@@ -106,6 +134,8 @@ const Kernels& scalar_kernels() noexcept {
       epilogue,
       sign_bits,
       levels,
+      acc_levels,
+      search_levels,
       lookup_bytes,
       requantise,
       max_pool<std::uint8_t, BitOr>,

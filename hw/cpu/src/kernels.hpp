@@ -27,13 +27,19 @@ struct BitGemm {
   std::int64_t pixels, words, channels, inputs;
 };
 
-// out[p][o] = bias[o] + sum windows[p][k] * weights[o][k], exact in 32 bits
+// out[r][p][o] = bias[o] + sum window(r, p)[k] * weights[o][k], exact in 32 bits. A window is read
+// where it lies in the picture: runs of bytes at equal distances.
 struct IntGemm {
-  const std::uint8_t* windows;  // [pixels][groups * kIntDepth]
-  const std::int8_t* weights;   // [blocks of kIntLanes][groups][kIntLanes][kIntDepth]
+  const std::uint8_t* windows;  // the first one
+  const std::int8_t* weights;   // [blocks of kIntLanes][runs * groups][kIntLanes][kIntDepth]
   const std::int32_t* bias;     // [blocks * kIntLanes]
-  std::int32_t* out;            // [pixels][channels]
-  std::int64_t pixels, groups, channels;
+  std::int32_t* out;            // [rows][pixels][channels]
+  std::int64_t rows, row_step;  // bytes from a row of windows to the next
+  std::int64_t pixels, step;    // windows in a row, bytes from one to the next
+  std::int64_t runs, run_step;  // runs in a window, bytes from one to the next
+  std::int64_t groups;          // of kIntDepth bytes in a run
+  std::int64_t channels;
+  std::int64_t short_groups;    // products of so many groups fit 16 bits, pair by pair of bytes
 };
 
 // BN -> + shortcut -> RPReLU -> 8 bits, as quant/grid.py `epilogue`; every intermediate fits 32
@@ -65,6 +71,26 @@ struct Levels {
   const std::uint8_t* base;   // [lanes]
   std::uint8_t* out;          // [pixels][channels]
   std::int64_t pixels, channels, count, lanes;  // lanes: channels padded to kThresholdLanes
+};
+
+// The same for 32-bit inputs
+struct AccLevels {
+  const std::int32_t* in;      // [pixels][channels]
+  const std::int32_t* bounds;  // [count][lanes]
+  const std::int32_t* steps;   // [count][lanes]
+  const std::int32_t* base;    // [lanes]
+  std::uint8_t* out;           // [pixels][channels]
+  std::int64_t pixels, channels, count, lanes;  // lanes: channels padded to kParamLanes
+};
+
+// out[p][c] = codes[c][number of thresholds[c] not above in[p][c]]
+struct SearchLevels {
+  const std::int32_t* in;          // [pixels][channels]
+  const std::int32_t* thresholds;  // [channels padded to kParamLanes][2**bits], ascending
+  const std::uint8_t* codes;       // the same shape
+  std::uint8_t* out;               // [pixels][channels]
+  std::int64_t pixels, channels;
+  int bits;
 };
 
 // out[i] = table[in[i]]
@@ -117,6 +143,8 @@ struct Kernels {
   void (*epilogue)(const Epilogue&) noexcept;
   void (*sign_bits)(const SignBits&) noexcept;
   void (*levels)(const Levels&) noexcept;
+  void (*acc_levels)(const AccLevels&) noexcept;
+  void (*search_levels)(const SearchLevels&) noexcept;
   void (*lookup)(const Lookup&) noexcept;
   void (*requantise)(const Requantise&) noexcept;
   void (*max_pool_bits)(const MaxPool&) noexcept;

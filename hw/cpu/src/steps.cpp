@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <cstring>
 #include <stdexcept>
 #include <utility>
@@ -84,6 +85,7 @@ struct Geometry {
 
   std::int64_t padded_height() const noexcept { return height + pad_top + pad_bottom; }
   std::int64_t padded_width() const noexcept { return width + pad_left + pad_right; }
+  bool pointwise() const noexcept { return kernel_y * kernel_x * stride_y * stride_x == 1; }
   bool padded() const noexcept { return (pad_top | pad_left | pad_bottom | pad_right) != 0; }
 
   std::int64_t height, width, out_height, out_width;
@@ -126,6 +128,16 @@ class Windows {
 
   std::int64_t bytes() const noexcept { return bytes_; }
 
+  // Runs of a window, all of one length and one distance where `regular`.
+  std::int64_t runs() const noexcept { return static_cast<std::int64_t>(runs_.size()); }
+  std::int64_t run_bytes() const noexcept { return run_bytes_; }
+  std::int64_t run_step() const noexcept { return runs() > 1 ? runs_[1] - runs_[0] : 0; }
+  bool regular() const noexcept {
+    for (std::size_t i = 0; i < runs_.size(); ++i)
+      if (runs_[i] != static_cast<std::int64_t>(i) * run_step()) return false;
+    return true;
+  }
+
   // Writes windows first..last-1 (in raster order), `stride` bytes apart, a multiple of `kWord`;
   // the bytes between a window and the next are 0. Copies 8 bytes at a time: reads and writes run
   // over their ends, what was written too far is written again by the next run or cleared.
@@ -163,10 +175,10 @@ std::int64_t round_up(std::int64_t v, std::int64_t unit) noexcept {
   return (v + unit - 1) / unit * unit;
 }
 
-// What 1-bit and 8-bit convolutions share: border, windows of a tile of pixels, then the product.
+// What 1-bit and 8-bit convolutions share: the picture with its border, and windows cut from it.
 class Convolution : public Step {
  public:
-  // Windows of a tile stay in the first-level cache.
+  // Pixels of a tile: its windows and its sums stay in the caches next to the core.
   static constexpr std::int64_t kTile = 64;
 
   Convolution(const Site& s, std::int64_t word, std::uint8_t flip)
@@ -176,10 +188,7 @@ class Convolution : public Step {
         out_(s.output()),
         stride_(round_up(windows_.bytes(), word)),
         flip_(flip) {
-    const bool pointwise = geometry_.kernel_y * geometry_.kernel_x == 1 &&
-                           geometry_.stride_y * geometry_.stride_x == 1;
     copied_ = geometry_.padded() || flip_ != 0;
-    direct_ = pointwise && windows_.bytes() == stride_;
     picture_bytes_ = round_up(copied_ ? geometry_.padded_height() * geometry_.padded_width() *
                                             in_.tensor.pixel_bytes()
                                       : 0,
@@ -192,46 +201,45 @@ class Convolution : public Step {
   }
 
  protected:
+  // The picture as windows are cut from it.
+  const std::uint8_t* picture(const Workspace& w) const noexcept {
+    if (!copied_) return in_.in(w);
+    // Flipping the top bit turns signed codes into unsigned ones, 128 higher; code 0 in the
+    // border becomes 128 the same way. The bias takes 128 * sum(weights) back.
+    pad(geometry_, in_.in(w), in_.tensor.pixel_bytes(), 0, w.scratch());
+    const std::int64_t size =
+        geometry_.padded_height() * geometry_.padded_width() * in_.tensor.pixel_bytes();
+    if (flip_ != 0)
+      for (std::int64_t i = 0; i < size; ++i)
+        w.scratch()[i] = static_cast<std::uint8_t>(w.scratch()[i] ^ flip_);
+    return w.scratch();
+  }
+
+  // Cuts the windows of one tile after the other and calls product(windows, pixels, sums).
   template <std::int64_t kWord, typename Product>
   void tiles(const Workspace& w, Product product) const noexcept {
-    const std::uint8_t* picture = in_.in(w);
-    if (copied_) {
-      // Flipping the top bit turns signed codes into unsigned ones, 128 higher; code 0 in the
-      // border becomes 128 the same way. The bias takes 128 * sum(weights) back.
-      pad(geometry_, picture, in_.tensor.pixel_bytes(), 0, w.scratch());
-      const std::int64_t size =
-          geometry_.padded_height() * geometry_.padded_width() * in_.tensor.pixel_bytes();
-      if (flip_ != 0)
-        for (std::int64_t i = 0; i < size; ++i)
-          w.scratch()[i] = static_cast<std::uint8_t>(w.scratch()[i] ^ flip_);
-      picture = w.scratch();
-    }
-    auto* out = out_.in<std::int32_t>(w);
-    const std::int64_t pixels = out_.tensor.pixels;
-    if (direct_) {
-      product(picture, pixels, out);
-      return;
-    }
+    const std::uint8_t* source = picture(w);
     std::uint8_t* tile = w.scratch() + picture_bytes_;
+    const std::int64_t pixels = out_.tensor.pixels;
     for (std::int64_t first = 0; first < pixels; first += kTile) {
       const std::int64_t last = std::min(first + kTile, pixels);
-      windows_.cut<kWord>(picture, first, last, stride_, tile);
-      product(tile, last - first, out + first * out_.tensor.channels);
+      windows_.cut<kWord>(source, first, last, stride_, tile);
+      product(tile, last - first, out_.in<std::int32_t>(w) + first * channels());
     }
   }
 
   std::int64_t channels() const noexcept { return out_.tensor.channels; }
   std::int64_t stride() const noexcept { return stride_; }
 
- private:
   Geometry geometry_;
   Windows windows_;
   Slot in_;
   Slot out_;
+
+ private:
   std::int64_t stride_;
   std::uint8_t flip_;
   bool copied_ = false;
-  bool direct_ = false;
   std::int64_t picture_bytes_ = 0;
 };
 
@@ -241,19 +249,25 @@ class BitConvolution final : public Convolution {
       : Convolution(s, sizeof(std::uint64_t), 0),
         kernel_(s.kernels.bit_gemm),
         weights_(s.constant<std::uint64_t>(0)),
-        inputs_(s("kernel_y") * s("kernel_x") * s.input().tensor.channels) {}
+        inputs_(s("kernel_y") * s("kernel_x") * s.input().tensor.channels),
+        direct_(geometry_.pointwise() && windows_.bytes() == stride() && !geometry_.padded()) {}
 
   void run(const Workspace& w) const noexcept override {
-    tiles<8>(w, [&](const std::uint8_t* windows, std::int64_t pixels, std::int32_t* out) {
+    const auto product = [&](const std::uint8_t* windows, std::int64_t pixels, std::int32_t* out) {
       kernel_({reinterpret_cast<const std::uint64_t*>(windows), weights_.data(), out, pixels,
                stride() / 8, channels(), inputs_});
-    });
+    };
+    if (direct_)
+      product(picture(w), out_.tensor.pixels, out_.in<std::int32_t>(w));
+    else
+      tiles<8>(w, product);
   }
 
  private:
   void (*kernel_)(const BitGemm&) noexcept;
   Values<std::uint64_t> weights_;
   std::int64_t inputs_;
+  bool direct_;
 };
 
 class IntConvolution final : public Convolution {
@@ -262,19 +276,56 @@ class IntConvolution final : public Convolution {
       : Convolution(s, kIntDepth, s.input().tensor.storage == Storage::kI8 ? 0x80 : 0),
         kernel_(s.kernels.int_gemm),
         weights_(s.constant<std::int8_t>(0)),
-        bias_(s.constant<std::int32_t>(1)) {}
+        bias_(s.constant<std::int32_t>(1)),
+        direct_(windows_.regular() && windows_.run_bytes() % kIntDepth == 0),
+        short_groups_(short_groups(s.spec.constants.at(0))) {}
 
   void run(const Workspace& w) const noexcept override {
+    if (direct_) {
+      read_in_place(w);
+      return;
+    }
     tiles<kIntDepth>(w, [&](const std::uint8_t* windows, std::int64_t pixels, std::int32_t* out) {
-      kernel_(
-          {windows, weights_.data(), bias_.data(), out, pixels, stride() / kIntDepth, channels()});
+      kernel_({windows, weights_.data(), bias_.data(), out, 1, 0, pixels, stride(), 1, 0,
+               stride() / kIntDepth, channels(), short_groups_});
     });
   }
 
  private:
+  // Groups whose products, with codes of 255, fit 16 bits in each of their two sums.
+  static std::int64_t short_groups(const Constant& weights) noexcept {
+    const auto* w = static_cast<const std::int8_t*>(weights.data);
+    int largest = 1;
+    for (std::size_t i = 0; i + 1 < weights.bytes; i += 2)
+      largest = std::max(largest, std::abs(int{w[i]}) + std::abs(int{w[i + 1]}));
+    return 32767 / (255 * largest);
+  }
+
+  // Windows are not copied: a tile is a few rows of a small picture or a piece of a long row.
+  void read_in_place(const Workspace& w) const noexcept {
+    const std::uint8_t* source = picture(w);
+    const Geometry& g = geometry_;
+    const std::int64_t step = g.stride_x * in_.tensor.pixel_bytes();
+    const std::int64_t row_step = g.stride_y * g.padded_width() * in_.tensor.pixel_bytes();
+    const std::int64_t width = std::min(g.out_width, 2 * kTile);
+    const std::int64_t height = std::max<std::int64_t>(kTile / width, 1);
+    for (std::int64_t y = 0; y < g.out_height; y += height) {
+      const std::int64_t rows = std::min(height, g.out_height - y);
+      for (std::int64_t x = 0; x < g.out_width; x += width) {
+        const std::int64_t pixels = std::min(width, g.out_width - x);
+        kernel_({source + y * row_step + x * step, weights_.data(), bias_.data(),
+                 out_.in<std::int32_t>(w) + (y * g.out_width + x) * channels(), rows, row_step,
+                 pixels, step, windows_.runs(), windows_.run_step(),
+                 windows_.run_bytes() / kIntDepth, channels(), short_groups_});
+      }
+    }
+  }
+
   void (*kernel_)(const IntGemm&) noexcept;
   Values<std::int8_t> weights_;
   Values<std::int32_t> bias_;
+  bool direct_;
+  std::int64_t short_groups_;
 };
 
 // Products of any width, where 8 bits are not enough.
@@ -489,6 +540,72 @@ class LevelsStep final : public Step {
   Levels args_{};
 };
 
+// The same of accumulators.
+class AccLevelsStep final : public Step {
+ public:
+  explicit AccLevelsStep(const Site& s)
+      : kernel_(s.kernels.acc_levels),
+        in_(s.input()),
+        out_(s.output()),
+        bounds_(s.constant<std::int32_t>(0)),
+        steps_(s.constant<std::int32_t>(1)),
+        base_(s.constant<std::int32_t>(2)) {
+    const std::int64_t channels = in_.tensor.channels;
+    // As in LevelsStep.
+    args_.channels = kParamLanes % channels == 0 ? kParamLanes : channels;
+    args_.pixels = round_up(in_.tensor.pixels * channels, args_.channels) / args_.channels;
+    args_.count = s("steps");
+    args_.lanes = round_up(channels, kParamLanes);
+    args_.bounds = bounds_.data();
+    args_.steps = steps_.data();
+    args_.base = base_.data();
+  }
+
+  void run(const Workspace& w) const noexcept override {
+    AccLevels args = args_;
+    args.in = in_.in<std::int32_t>(w);
+    args.out = out_.in(w);
+    kernel_(args);
+  }
+
+ private:
+  void (*kernel_)(const AccLevels&) noexcept;
+  Slot in_, out_;
+  Values<std::int32_t> bounds_, steps_, base_;
+  AccLevels args_{};
+};
+
+// The same of accumulators where thresholds are many: they are searched.
+class SearchLevelsStep final : public Step {
+ public:
+  explicit SearchLevelsStep(const Site& s)
+      : kernel_(s.kernels.search_levels),
+        in_(s.input()),
+        out_(s.output()),
+        thresholds_(s.constant<std::int32_t>(0)),
+        codes_(s.constant<std::uint8_t>(1)) {
+    args_.pixels = in_.tensor.pixels;
+    args_.channels = in_.tensor.channels;
+    args_.bits = static_cast<int>(s("bits"));
+    args_.thresholds = thresholds_.data();
+    args_.codes = codes_.data();
+  }
+
+  void run(const Workspace& w) const noexcept override {
+    SearchLevels args = args_;
+    args.in = in_.in<std::int32_t>(w);
+    args.out = out_.in(w);
+    kernel_(args);
+  }
+
+ private:
+  void (*kernel_)(const SearchLevels&) noexcept;
+  Slot in_, out_;
+  Values<std::int32_t> thresholds_;
+  Values<std::uint8_t> codes_;
+  SearchLevels args_{};
+};
+
 // The same for inputs and codes of any width.
 class WideLevels final : public Step {
  public:
@@ -667,6 +784,82 @@ class PadStep final : public Step {
   Slot in_, out_;
 };
 
+// A border that mirrors the picture, its outermost pixels not repeated.
+class ReflectStep final : public Step {
+ public:
+  explicit ReflectStep(const Site& s) : geometry_(s), in_(s.input()), out_(s.output()) {}
+
+  void run(const Workspace& w) const noexcept override {
+    const std::int64_t bytes = in_.tensor.pixel_bytes();
+    std::uint8_t* to = out_.in(w);
+    for (std::int64_t y = 0; y < geometry_.padded_height(); ++y) {
+      const std::uint8_t* row =
+          in_.in(w) + mirror(y - geometry_.pad_top, geometry_.height) * geometry_.width * bytes;
+      for (std::int64_t x = 0; x < geometry_.padded_width(); ++x, to += bytes)
+        std::memcpy(to, row + mirror(x - geometry_.pad_left, geometry_.width) * bytes,
+                    static_cast<std::size_t>(bytes));
+    }
+  }
+
+ private:
+  static std::int64_t mirror(std::int64_t i, std::int64_t size) noexcept {
+    if (i < 0) return -i;
+    return i < size ? i : 2 * (size - 1) - i;
+  }
+
+  Geometry geometry_;
+  Slot in_, out_;
+};
+
+// The middle of a picture.
+class CropStep final : public Step {
+ public:
+  explicit CropStep(const Site& s)
+      : in_(s.input()),
+        out_(s.output()),
+        width_(s("width")),
+        top_(s("top")),
+        left_(s("left")),
+        out_height_(s("height") - s("top") - s("bottom")),
+        out_width_(s("width") - s("left") - s("right")) {}
+
+  void run(const Workspace& w) const noexcept override {
+    const std::int64_t bytes = in_.tensor.pixel_bytes();
+    for (std::int64_t y = 0; y < out_height_; ++y)
+      std::memcpy(out_.in(w) + y * out_width_ * bytes,
+                  in_.in(w) + ((top_ + y) * width_ + left_) * bytes,
+                  static_cast<std::size_t>(out_width_ * bytes));
+  }
+
+ private:
+  Slot in_, out_;
+  std::int64_t width_, top_, left_, out_height_, out_width_;
+};
+
+// Four groups of channels become the pixels of a 2x2 square: two runs of a pixel, one per row.
+class InterleaveStep final : public Step {
+ public:
+  explicit InterleaveStep(const Site& s)
+      : in_(s.input()), out_(s.output()), height_(s("height")), width_(s("width")) {}
+
+  void run(const Workspace& w) const noexcept override {
+    const std::int64_t run = 2 * out_.tensor.pixel_bytes();
+    const std::uint8_t* from = in_.in(w);
+    for (std::int64_t y = 0; y < height_; ++y) {
+      std::uint8_t* upper = out_.in(w) + 2 * y * width_ * run;
+      std::uint8_t* lower = upper + width_ * run;
+      for (std::int64_t x = 0; x < width_; ++x, from += 2 * run) {
+        std::memcpy(upper + x * run, from, static_cast<std::size_t>(run));
+        std::memcpy(lower + x * run, from + run, static_cast<std::size_t>(run));
+      }
+    }
+  }
+
+ private:
+  Slot in_, out_;
+  std::int64_t height_, width_;
+};
+
 // The sliding window as a tensor, where no convolution takes it in.
 class WindowStep final : public Step {
  public:
@@ -703,6 +896,30 @@ class SplitStep final : public Step {
  private:
   Slot in_;
   std::vector<Slot> outs_;
+};
+
+// Channels of several tensors behind one another.
+class ConcatStep final : public Step {
+ public:
+  explicit ConcatStep(const Site& s) : out_(s.output()) {
+    for (std::size_t i = 0; i < s.spec.inputs.size(); ++i) ins_.push_back(s.input(i));
+  }
+
+  void run(const Workspace& w) const noexcept override {
+    std::uint8_t* to = out_.in(w);
+    const std::int64_t pixel = out_.tensor.pixel_bytes();
+    for (const Slot& in : ins_) {
+      const std::int64_t bytes = in.tensor.pixel_bytes();
+      const std::uint8_t* from = in.in(w);
+      for (std::int64_t p = 0; p < out_.tensor.pixels; ++p)
+        std::memcpy(to + p * pixel, from + p * bytes, static_cast<std::size_t>(bytes));
+      to += bytes;
+    }
+  }
+
+ private:
+  Slot out_;
+  std::vector<Slot> ins_;
 };
 
 class ShuffleStep final : public Step {
@@ -805,15 +1022,16 @@ class ShiftStep final : public Step {
   std::int64_t shift_, scale_, low_, high_;
 };
 
-// Index of the largest value, the lowest of equals.
+// Index of every pixel's largest value, the lowest of equals.
 class ArgmaxStep final : public Step {
  public:
   explicit ArgmaxStep(const Site& s) : in_(s.input()), out_(s.output()) {}
 
   void run(const Workspace& w) const noexcept override {
     const auto* in = in_.in<std::int32_t>(w);
-    *out_.in<std::int32_t>(w) =
-        static_cast<std::int32_t>(std::max_element(in, in + in_.tensor.channels) - in);
+    auto* out = out_.in<std::int32_t>(w);
+    for (std::int64_t p = 0; p < in_.tensor.pixels; ++p, in += in_.tensor.channels)
+      out[p] = static_cast<std::int32_t>(std::max_element(in, in + in_.tensor.channels) - in);
   }
 
  private:
@@ -828,7 +1046,7 @@ std::unique_ptr<Step> make(const Site& s) {
 using Maker = std::unique_ptr<Step> (*)(const Site&);
 
 // The ops of a plan; plan.py holds the same list with its checks.
-constexpr std::array<std::pair<const char*, Maker>, 20> kMakers{{
+constexpr std::array<std::pair<const char*, Maker>, 26> kMakers{{
     {"bit_convolution", make<BitConvolution>},
     {"int_convolution", make<IntConvolution>},
     {"wide_product", make<WideProduct>},
@@ -837,13 +1055,19 @@ constexpr std::array<std::pair<const char*, Maker>, 20> kMakers{{
     {"sign", make<SignStep>},
     {"thresholds", make<Thresholds>},
     {"levels", make<LevelsStep>},
+    {"acc_levels", make<AccLevelsStep>},
+    {"search_levels", make<SearchLevelsStep>},
     {"wide_levels", make<WideLevels>},
     {"lookup", make<LookupStep>},
     {"cast", make<Cast>},
     {"max_pool", make<PoolStep>},
     {"pad", make<PadStep>},
+    {"reflect", make<ReflectStep>},
+    {"crop", make<CropStep>},
+    {"interleave", make<InterleaveStep>},
     {"windows", make<WindowStep>},
     {"split", make<SplitStep>},
+    {"concat", make<ConcatStep>},
     {"shuffle", make<ShuffleStep>},
     {"sum_pool", make<SumStep>},
     {"requantise", make<RequantiseStep>},
