@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 
 KERNELS: tuple[str, ...] = (
+    "binary_mvu",
     "duplicate_streams",
     "epilogue",
     "global_acc_pool",

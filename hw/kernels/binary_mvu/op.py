@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""FINN op BinaryMvu and its RTL backend."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from qonnx.core.datatype import DataType
+
+from ....quant.grid import accumulator_bounds
+from ..base import RtlKernel, hex_memory, pack_lanes
+from ..mvu import POPCOUNT_PARTS, RTL_PARTS, Mvu, rom_cost
+from . import golden
+
+IMPLEMENTATIONS: tuple[str, ...] = ("serial", "addsub")
+"""The ways to compute a dot product, numbered as the RTL numbers them."""
+MAX_CODE_BITS = 8
+"""Widest input code."""
+BRAM18_LUTS = 190
+"""LUTs that a BRAM18 is worth: their ratio on the xc7z020, 53,200 to 280."""
+
+
+class BinaryMvu(Mvu):
+    """Sums of +-code: inputs x UINT1..UINT8 (.., MW), W BINARY (MW, MH), bit 0 = -1, 1 = +1."""
+
+    golden = staticmethod(golden.run)
+    attributes = {
+        **Mvu.attributes,
+        "inputDataType": ("s", True, ""),
+        "implementation": ("s", True, "auto", {"auto", *IMPLEMENTATIONS}),
+    }
+
+    def input_type(self) -> str:
+        """QONNX name of the codes' datatype.
+
+        Raises:
+            ValueError: it is none of UINT1 .. UINT8.
+        """
+        name = str(self.get_nodeattr("inputDataType"))
+        if name not in {f"UINT{k}" for k in range(1, MAX_CODE_BITS + 1)}:
+            raise ValueError(
+                f"{self.onnx_node.name}: found inputDataType '{name}', expected UINT1 to "
+                f"UINT{MAX_CODE_BITS}; quantise the activations to codes of at most "
+                f"{MAX_CODE_BITS} bits"
+            )
+        return name
+
+    def infer_node_datatype(self, model: Any) -> None:
+        """Follow the input's datatype, then state the output's."""
+        datatype = model.get_tensor_datatype(self.onnx_node.input[0])
+        self.set_nodeattr("inputDataType", datatype.name)
+        super().infer_node_datatype(model)
+
+    def code_bits(self) -> int:
+        """Bits of an input code."""
+        return int(self.get_input_datatype().bitwidth())
+
+    def bounds(self, model: Any, datatype_only: bool = False) -> tuple[int, int]:
+        """Codes at their largest where the weights are +1 and 0 elsewhere, or the reverse."""
+        largest = (1 << self.code_bits()) - 1
+        if datatype_only:
+            reach = self.get_nodeattr("MW") * largest
+            return -reach, reach
+        low, high = accumulator_bounds(2 * self.initializer(model, 1) - 1, 0, largest)
+        return int(low.min()), int(high.max())
+
+    def init_cost(self) -> tuple[int, int]:
+        """(LUTs, BRAM18) of the memory of what the sums of `addsub` start from."""
+        pe, acc_bits = self.get_nodeattr("PE"), self.get_output_datatype().bitwidth()
+        return rom_cost(pe * acc_bits, self.get_nodeattr("MH") // pe)
+
+    def costs(self) -> dict[str, int]:
+        """Estimated LUTs of the node with each implementation; see README."""
+        pe, simd, k = self.get_nodeattr("PE"), self.get_nodeattr("SIMD"), self.code_bits()
+        sum_bits = (simd * ((1 << k) - 1)).bit_length()
+        dot = 0.79 * k * simd + sum_bits
+        dots = {
+            "serial": (pe + 0.6) * dot + pe * (sum_bits + 1),
+            "addsub": pe * dot + self.init_cost()[0],
+        }
+        rom_luts, _ = rom_cost(pe * simd, self.weight_depth())
+        shared = pe * self.get_output_datatype().bitwidth() + self.buffer_luts(k) + 60
+        return {name: math.ceil(luts) + rom_luts + shared for name, luts in dots.items()}
+
+    def resolved(self) -> str:
+        """The implementation in use: the attribute's, or the cheapest where that says ``auto``."""
+        wanted = str(self.get_nodeattr("implementation"))
+        if wanted != "auto":
+            return wanted
+        costs = self.costs()
+        costs["addsub"] += BRAM18_LUTS * self.init_cost()[1]
+        return min(costs, key=lambda name: costs[name])
+
+    def lut_estimation(self, fpgapart: str) -> int:
+        """Estimated LUTs of the implementation in use."""
+        return self.costs()[self.resolved()]
+
+    def bram_estimation(self, fpgapart: str) -> int:
+        weights = rom_cost(
+            self.get_nodeattr("PE") * self.get_nodeattr("SIMD"), self.weight_depth()
+        )[1]
+        return weights + (self.init_cost()[1] if self.resolved() == "addsub" else 0)
+
+
+class BinaryMvu_rtl(RtlKernel, BinaryMvu):
+    """BinaryMvu with its weights in an embedded memory."""
+
+    module = "binary_mvu_rom"
+    primitives = True
+    sources = (
+        *RTL_PARTS,
+        *POPCOUNT_PARTS,
+        "kernels/binary_mvu/binary_plane_heap.sv",
+        "kernels/binary_mvu/binary_dot_serial.sv",
+        "kernels/binary_mvu/binary_dot_addsub.sv",
+        "kernels/binary_mvu/binary_mvu.sv",
+        "kernels/binary_mvu/binary_mvu_rom.sv",
+    )
+
+    def rtl_parameters(self) -> dict[str, int | str]:
+        name, chosen = self.onnx_node.name, self.resolved()
+        return {
+            "Mw": self.get_nodeattr("MW"),
+            "Mh": self.get_nodeattr("MH"),
+            "Simd": self.get_nodeattr("SIMD"),
+            "Pe": self.get_nodeattr("PE"),
+            "InWidth": self.code_bits(),
+            "AccWidth": self.get_output_datatype().bitwidth(),
+            "Implementation": IMPLEMENTATIONS.index(chosen),
+            "WeightFile": f"{name}_weights.mem",
+            "InitFile": f"{name}_init.mem" if chosen == "addsub" else "",
+        }
+
+    def memories(self, model: Any) -> dict[str, str]:
+        """The image of the weights and, for `addsub`, that of what the sums start from.
+
+        Raises:
+            ValueError: weights that are no bits, or outputs that outputDataType cannot hold.
+        """
+        self.check_outputs(model)
+        name = self.onnx_node.name
+        files = {f"{name}_weights.mem": self.weight_memory(model, DataType["BINARY"])}
+        if self.resolved() == "addsub":
+            pe, acc_bits = self.get_nodeattr("PE"), self.get_output_datatype().bitwidth()
+            minus_ones = np.count_nonzero(self.initializer(model, 1) == 0, axis=0)
+            # An inverted code is 2**k - 1 minus the code.
+            init = -((1 << self.code_bits()) - 1) * minus_ones.astype(np.int64)
+            words = pack_lanes(init.reshape(-1, pe), acc_bits)
+            files[f"{name}_init.mem"] = hex_memory(words, pe * acc_bits)
+        return files
+
+
+OPS = (BinaryMvu, BinaryMvu_rtl)
