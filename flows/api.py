@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ..hw.synth.datapath import KERNELS as DATAPATHS
+from ..quant.masks import Mask
 from . import doctor as _doctor
 from .build import Progress, parse_size, read_config, run_build
-from .compare import Tally, combine
+from .compare import IntArray, Tally, combine
 from .errors import CheckFailed, UsageError, require
 from .models import (
     CHECKPOINT,
     BuildFiles,
-    checkpoint_of,
     load,
     load_cpu_model,
     open_build,
@@ -177,7 +178,8 @@ def build(
         options: fields of ``flows.build.BuildConfig``.
 
     Returns:
-        ``{"folder", "steps": [{step, seconds, skipped}], "slowest": {name, cycles} | None}``.
+        ``{"folder", "steps": [{step, seconds, skipped}], "slowest": {name, cycles} | None,
+        "notes"}``.
 
     Raises:
         UsageError: bad options or source; other rooms raise their own one-line errors.
@@ -190,19 +192,47 @@ def build(
     if chosen.until in (None, "size", "report"):
         steps.check_simulator()
     rows = run_build(steps.plan(source), source, folder, chosen, progress)
-    return {"folder": str(folder), "steps": rows, "slowest": steps.slowest(BuildFiles(folder))}
+    return {
+        "folder": str(folder),
+        "steps": rows,
+        "slowest": steps.slowest(BuildFiles(folder)),
+        "notes": steps.notes(BuildFiles(folder), chosen.size),
+    }
 
 
 def infer(
-    model: Path, images: Path, *, threads: int = 1, progress: Progress = _silent
+    model: Path,
+    images: Path,
+    *,
+    backend: str | None = None,
+    folder: Path | None = None,
+    threads: int = 1,
+    progress: Progress = _silent,
 ) -> dict[str, Any]:
-    """Classify pictures on the CPU.
+    """Classify pictures, or find the defects in them, on the CPU.
+
+    Args:
+        model: build folder, checkpoint or packed model.
+        images: a picture or a folder of pictures.
+        backend: of networks that predict masks, as in ``evaluate``.
+        folder: where those write masks and overlays; nowhere by default.
+        threads: CPU threads.
+        progress: called per picture read.
 
     Returns:
-        ``{"predictions": [{picture, class, index, logits}], "notes": [...], "seconds"}``.
+        ``{"predictions": [{picture, class, index, logits}], "notes": [...], "seconds"}``; of
+        masks a prediction is ``{picture, defect_pixels, share, mask, overlay}``.
     """
     from ..quant.pictures import list_pictures
+    from . import masks
 
+    _check_backend(backend)
+    if masks.predicts(model):
+        return masks.infer(model, images, backend, folder, threads, progress)
+    if backend not in (None, "cpu"):
+        raise UsageError(f"--backend: found {backend}, expected cpu as {model} predicts classes")
+    if folder is not None:
+        raise UsageError(f"--out: found {model}, expected a network that predicts masks")
     cpu = load(model)
     paths = list_pictures(images)
     pictures, notes = read_all(paths, cpu, progress)
@@ -236,8 +266,9 @@ def evaluate(
     Args:
         model: build folder, checkpoint or packed model.
         data: labelled pictures; every class must be one of the model's.
-        backend: "cpu" (by default), "golden" or "torch" (the latter two need a build folder);
-            networks that predict masks run in "torch".
+        backend: "cpu" (by default), "golden" (needs a build folder) or "torch" (needs a
+            checkpoint or a build folder); a checkpoint of masks without integers, such as a
+            real-valued twin's, runs in "torch" alone.
         threads: CPU threads.
         defects: kinds of defect to measure, of networks that predict masks; all by default.
         progress: called per picture read.
@@ -247,17 +278,12 @@ def evaluate(
         ``{"n", "accuracy", "precision", "recall", "fpr", "fnr", "mae", "dice", "pixels",
         "per_class", "notes", "seconds"}``.
     """
-    if backend not in (None, "cpu", "golden", "torch"):
-        raise UsageError(f"--backend: found '{backend}', expected cpu, golden or torch")
-    from ..models.config import predicts_masks
-    from ..quant.checkpoint import read_card
     from ..quant.datasets import find_samples
+    from . import masks
 
-    checkpoint = checkpoint_of(model)
-    if checkpoint is not None and predicts_masks((card := read_card(checkpoint)).network):
-        from . import masks
-
-        return masks.evaluate(checkpoint, card, data, backend, defects, progress)
+    _check_backend(backend)
+    if masks.predicts(model):
+        return masks.evaluate(model, data, backend, threads, defects, progress)
     if defects:
         raise UsageError(f"--defects: found {model}, expected a network that predicts masks")
     cpu = load(model)
@@ -300,17 +326,22 @@ def evaluate(
     }
 
 
+def _check_backend(backend: str | None) -> None:
+    if backend not in (None, "cpu", "golden", "torch"):
+        raise UsageError(f"--backend: found '{backend}', expected cpu, golden or torch")
+
+
 def _classify(model: Path, backend: str, pictures: Pictures) -> npt.NDArray[np.int64]:
     from . import backends
 
     if backend == "torch" and model.suffix == CHECKPOINT:
-        return backends.torch_classes(model, pictures)
+        return backends.torch_classifier(model)(pictures)
     if not model.is_dir():
         raise UsageError(f"{model}: --backend {backend} needs a build folder; run andpop build")
     require_hardware("eval")
     files = open_build(model)
     if backend == "torch":
-        return backends.torch_classes(files.checkpoint, pictures)
+        return backends.torch_classifier(files.checkpoint)(pictures)
     return backends.golden_classes(files, pictures)
 
 
@@ -341,8 +372,16 @@ def compare(
     """
     files = open_build(folder)
     require_hardware("compare")
-    pictures, names, notes = _pictures(files, images, count, progress)
-    return {**combine(_compare(files, pictures, names, backends, progress)), "notes": notes}
+    given = _pictures(files, images, count, progress)
+    truth = given.truth()
+    tallies, found, simulation = _compare(files, given.pixels, given.names, backends, progress)
+    result = combine(tallies)
+    if given.masks:
+        from . import masks, steps
+
+        rows = masks.report_rows(given.names, given.pixels, masks.defects(found), truth)
+        steps.finish_report(files, rows, result, simulation, False)
+    return {**result, "notes": given.notes}
 
 
 def _compare(
@@ -351,7 +390,8 @@ def _compare(
     names: Sequence[str],
     wanted: Sequence[str],
     progress: Progress,
-) -> list[Tally]:
+) -> tuple[list[Tally], IntArray, dict[str, Any] | None]:
+    """Return tallies, the golden model's class indices, and what the RTL took if it ran."""
     from . import backends
 
     wanted = [name.strip() for name in wanted]
@@ -364,10 +404,12 @@ def _compare(
     if not tallies:
         raise CheckFailed("nothing to compare: name at least one backend besides golden")
     done, total = 0, len(pictures) * (1 + len(runners))
+    found = []
     for start in range(0, len(pictures), CHUNK):
         part = slice(start, start + CHUNK)
         progress("compare: golden", done, total)
         expected = golden.run(pictures[part])
+        found.append(backends.class_indices(expected[golden.output]))
         done += len(pictures[part])
         for runner, tally in zip(runners, tallies, strict=True):
             progress(f"compare: {runner.name}", done, total)
@@ -376,7 +418,8 @@ def _compare(
             tally.add(expected, got, names[part], time.perf_counter() - began)
             done += len(pictures[part])
     progress("compare", total, total)
-    return tallies
+    simulation = next((r.figures for r in runners if isinstance(r, backends.Rtl)), None)
+    return tallies, np.concatenate(found), simulation
 
 
 def simulate(
@@ -385,6 +428,7 @@ def simulate(
     *,
     count: int | None = None,
     capture: bool = True,
+    masks_folder: Path | None = None,
     progress: Progress = _silent,
 ) -> dict[str, Any]:
     """Run the whole network in Verilator against the golden model.
@@ -393,19 +437,30 @@ def simulate(
         folder: build folder.
         images: a picture or a folder of pictures.
         count: use the first ``count`` pictures.
+        masks_folder: where the simulated masks and their overlays are written, of networks that
+            predict masks; nowhere by default.
         capture: compare every layer boundary too (a second run; speed is measured without).
         progress: called about once a second.
 
     Returns:
         ``{"images", "values_compared", "values_differing", "cycles_per_frame", "interval",
-        "sim_cycles_per_second", "build_seconds", "first_divergence", ...}``.
+        "sim_cycles_per_second", "build_seconds", "first_divergence", ...}``; of masks also
+        ``predictions`` as those of ``infer``.
     """
     files = open_build(folder)
     require_hardware("simulate")
-    pictures, names, notes = _pictures(files, images, count, progress)
-    from . import backends
+    from . import backends, masks
 
-    return {**backends.simulate(files, pictures, names, capture, progress), "notes": notes}
+    given = _pictures(files, images, count, progress)
+    if given.masks:
+        masks.check_names(masks_folder, images, given.paths)
+    elif masks_folder is not None:
+        raise UsageError(f"--out: found {folder}, expected a network that predicts masks")
+    result, found = backends.simulate(files, given.pixels, given.names, capture, progress)
+    if given.masks:
+        mask = masks.defects(found)
+        result["predictions"] = masks.predictions(images, given.paths, mask, masks_folder)
+    return {**result, "notes": given.notes}
 
 
 def synth(
@@ -488,6 +543,7 @@ def demo(
     """
     require_hardware("demo")
     from . import backends, steps
+    from .report import picture_uri
 
     built = build(DEMO_CHECKPOINT, folder, input=f"{size}x{size}x1", progress=progress)
     files = open_build(folder)
@@ -495,9 +551,10 @@ def demo(
     if images is None:
         pictures, names = _synthetic(size, count)
     else:
-        pictures, names, notes = _pictures(files, images, count, progress)
-    simulation = backends.simulate(files, pictures, names, False, progress)
-    tallies = _compare(files, pictures, names, ("torch", "qonnx", "cpu", "rtl"), progress)
+        given = _pictures(files, images, count, progress)
+        pictures, names, notes = given.pixels, given.names, given.notes
+    simulation, _ = backends.simulate(files, pictures, names, False, progress)
+    tallies, _, _ = _compare(files, pictures, names, ("torch", "qonnx", "cpu", "rtl"), progress)
     result = combine(tallies)
     cpu = load_cpu_model(files.packed)
     found, _ = cpu.run(pictures)
@@ -505,7 +562,11 @@ def demo(
         {"picture": name, "class": cpu.classes[int(index)]}
         for name, index in zip(names, found, strict=True)
     ]
-    steps.finish_report(files, pictures, predictions, result, simulation, images is None)
+    rows = [
+        {**row, "uri": picture_uri(picture)}
+        for row, picture in zip(predictions, pictures, strict=True)
+    ]
+    steps.finish_report(files, rows, result, simulation, images is None)
     return {
         **result,
         "predictions": predictions,
@@ -526,12 +587,41 @@ def _synthetic(size: int, count: int) -> tuple[Pictures, list[str]]:
     return np.stack(pictures), [f"synthetic {name} {i}" for i, name in enumerate(names)]
 
 
-def _pictures(
-    files: BuildFiles, images: Path, count: int | None, progress: Progress
-) -> tuple[Pictures, list[str], list[str]]:
-    """Read pictures at a build's input size: array, names, notes on conversions."""
-    from ..quant.pictures import list_pictures
+@dataclass(frozen=True)
+class Given:
+    """Pictures at a build's input size, and notes on what was done to them."""
 
-    paths = list_pictures(images)[:count]
-    pictures, notes = read_all(paths, load_cpu_model(files.packed), progress)
-    return pictures, [p.name for p in paths], notes
+    paths: list[Path]
+    pixels: Pictures
+    notes: list[str]
+    masks: bool
+    """True if the build predicts masks."""
+
+    @property
+    def names(self) -> list[str]:
+        """The files' names."""
+        return [path.name for path in self.paths]
+
+    def truth(self) -> list[Mask | None]:
+        """Return the masks beside the pictures, of a build that predicts masks."""
+        from .masks import truth_beside
+
+        size = self.pixels.shape[1:3]
+        return [truth_beside(path, *size) for path in self.paths] if self.masks else []
+
+
+def _pictures(files: BuildFiles, images: Path, count: int | None, progress: Progress) -> Given:
+    """Read pictures at a build's input size."""
+    from ..quant.pictures import list_pictures
+    from .masks import choose_pictures, reflection
+
+    cpu = load_cpu_model(files.packed)
+    if not cpu.masks:
+        paths = list_pictures(images)[:count]
+        return Given(paths, *read_all(paths, cpu, progress), masks=False)
+    paths, left_out = choose_pictures(images)
+    paths = paths[:count]
+    pixels, notes = read_all(paths, cpu, progress)
+    card = cpu.card
+    said = reflection(card["network"], card["config"], *cpu.shape[:2]) if card else []
+    return Given(paths, pixels, [*left_out, *notes, *said], masks=True)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -52,9 +52,9 @@ class Golden:
         return {name: np.concatenate([part[name] for part in parts]) for name in self.order}
 
     def classes(self, pictures: Pictures) -> IntArray:
-        """Class indices (N,) alone, in little memory."""
+        """Class indices (N,), or (N, H, W) of masks, alone: in little memory."""
         parts = [part[self.output] for _, part in self._executor.chunks(pictures)]
-        return np.concatenate(parts).reshape(len(pictures))
+        return class_indices(np.concatenate(parts))
 
 
 class Cpu:
@@ -153,6 +153,11 @@ class Rtl:
         self._progress = progress
         self.last: rtl.SimResult | None = None
 
+    @property
+    def figures(self) -> dict[str, Any] | None:
+        """Cycles and speed of the last run, None before the first."""
+        return None if self.last is None else cycle_figures(self.last)
+
     def run(self, pictures: Pictures) -> dict[str, IntArray]:
         """Every stream of the network, and the class index."""
         with _frames(self._progress, "rtl with capture", len(pictures)) as progress:
@@ -176,15 +181,19 @@ def open_backend(name: str, files: BuildFiles, progress: Progress) -> Backend:
     return kinds[name](files)
 
 
-def torch_classes(checkpoint: Path, pictures: Pictures) -> IntArray:
-    """Class indices by the frozen PyTorch network."""
+def torch_classifier(checkpoint: Path) -> Callable[[Pictures], IntArray]:
+    """Return the PyTorch network: pictures in, class indices (N,), or (N, H, W) of masks, out."""
     from ..models.build import load_network
     from ..quant.exact import exact_eval
     from ..quant.training import predict
 
     net, _ = load_network(checkpoint)
-    with exact_eval():
-        return predict(net, pictures)
+
+    def classify(pictures: Pictures) -> IntArray:
+        with exact_eval():
+            return predict(net, pictures)
+
+    return classify
 
 
 def golden_classes(files: BuildFiles, pictures: Pictures) -> IntArray:
@@ -198,15 +207,16 @@ def simulate(
     names: Sequence[str],
     capture: bool,
     progress: Progress,
-) -> dict[str, Any]:
-    """See ``flows.api.simulate``."""
+) -> tuple[dict[str, Any], IntArray]:
+    """See ``flows.api.simulate``; returns the class indices, or masks, too."""
     golden = Golden(files)
     backend = Rtl(files, progress)
     with _frames(progress, "rtl", len(pictures)) as report:
         run = rtl.simulate(files.rtl, pictures, progress=report)
     tally = Tally("rtl", golden.order, golden.bits)
     expected = golden.run(pictures)
-    tally.add(expected, {golden.output: run.outputs.reshape(expected[golden.output].shape)}, names)
+    output = run.outputs.reshape(expected[golden.output].shape)
+    tally.add(expected, {golden.output: output}, names)
     tallies = [tally]
     divergence: dict[str, Any] | None = None
     if capture or tally.values_differing:
@@ -215,17 +225,22 @@ def simulate(
         tallies.append(layers)
         divergence = _explain(files, backend, pictures, layers)
     result = combine(tallies)
-    return {
+    figures = {
         "images": run.images,
         "values_compared": result["values_compared"],
         "values_differing": result["values_differing"],
-        "cycles_per_frame": run.cycles_per_frame,
-        "interval": run.interval,
-        "sim_cycles_per_second": run.sim_cycles_per_second,
+        **cycle_figures(run),
         "build_seconds": run.build_seconds,
         "first_divergence": divergence or result["first_divergence"],
         "layers": tallies[-1].layers(),
     }
+    return figures, class_indices(output)
+
+
+def cycle_figures(run: rtl.SimResult) -> dict[str, Any]:
+    """Return latency, interval and simulation speed."""
+    names = ("cycles_per_frame", "interval", "sim_cycles_per_second")
+    return {name: getattr(run, name) for name in names}
 
 
 def _explain(
@@ -249,6 +264,11 @@ def _explain(
         "waveform": str(waveform),
         "reproduce": f"andpop simulate {files.folder} --images PICTURES --count {len(pictures)}",
     }
+
+
+def class_indices(output: IntArray) -> IntArray:
+    """Return (N,) of a graph output (N, 1, 1, 1), (N, H, W) of a mask (N, H, W, 1)."""
+    return output.reshape(len(output)) if output[0].size == 1 else output[..., 0]
 
 
 def _codes(

@@ -68,6 +68,7 @@ Defects = Annotated[
     str | None,
     typer.Option(help="u-binet: these kinds of defect alone, e.g. Crack,Fray; all."),
 ]
+Masks = Annotated[Path | None, typer.Option("--out", help="Folder for masks and overlays as PNG.")]
 InputSize = Annotated[str | None, typer.Option("--input", metavar="HxWxC", help="Input size.")]
 
 out = Console()
@@ -440,6 +441,7 @@ def _show_build(result: dict[str, Any], folder: Path) -> None:
     if result.get("slowest"):
         slowest = result["slowest"]
         out.print(f"Slowest node: {slowest['name']}, {slowest['cycles']:,} cycles per frame")
+    _show_notes(result)
 
 
 @app.command()
@@ -450,6 +452,7 @@ def simulate(
     capture: Annotated[
         bool, typer.Option(help="Also compare every layer boundary (a second, slower run).")
     ] = True,
+    masks: Masks = None,
     as_json: Json = False,
 ) -> None:
     """Run the whole network in Verilator against the golden model.
@@ -459,20 +462,25 @@ def simulate(
     Example: `andpop simulate build/steel --images pictures/ --count 4`
     """
     with Bars(as_json) as progress:
-        result = api.simulate(folder, images, count=count, capture=capture, progress=progress)
+        result = api.simulate(
+            folder, images, count=count, capture=capture, masks_folder=masks, progress=progress
+        )
 
     def show(r: dict[str, Any]) -> None:
+        end, each = ("last of the mask", "masks") if "predictions" in r else ("class", "classes")
         rows = [
             ("pictures", r["images"]),
             ("values compared", r["values_compared"]),
             ("values differing", r["values_differing"]),
             ("layers compared", len(r["layers"])),
-            ("cycles from first pixel to class", r["cycles_per_frame"]),
-            ("cycles between two classes", r["interval"]),
+            (f"cycles from first pixel to {end}", r["cycles_per_frame"]),
+            (f"cycles between two {each}", r["interval"]),
             ("simulated cycles per second", f"{r['sim_cycles_per_second']:,.0f}"),
             ("Verilator build", f"{r['build_seconds']:.1f} s"),
         ]
         _table(f"{folder} in Verilator against the golden model", ("figure", "value"), rows)
+        if "predictions" in r:
+            _show_defects(r)
         _show_divergence(r)
         _show_notes(r)
 
@@ -493,22 +501,45 @@ def _show_divergence(result: dict[str, Any]) -> None:
 def infer(
     model: Annotated[Path, typer.Argument(help="Build folder, checkpoint or packed model.")],
     images: Images,
+    backend: Annotated[
+        str | None, typer.Option(help="Of masks: cpu, golden or torch; cpu.")
+    ] = None,
+    masks: Masks = None,
     threads: Annotated[int, typer.Option(min=1)] = 1,
     as_json: Json = False,
 ) -> None:
-    """Classify pictures on the CPU.
+    """Classify pictures on the CPU, or find the defects in them.
+
+    A network of masks prints how many pixels are defect. Masks (0 and 255) and overlays are
+    written at each picture's own size, by nearest pixel.
 
     Example: `andpop infer models/zoo/bi-shufflenet-neu.andpop --images pictures/`
     """
     with Bars(as_json) as progress:
-        result = api.infer(model, images, threads=threads, progress=progress)
+        result = api.infer(
+            model, images, backend=backend, folder=masks, threads=threads, progress=progress
+        )
 
     def show(r: dict[str, Any]) -> None:
+        if "share" in r["predictions"][0]:
+            _show_defects(r)
+            _show_notes(r)
+            return
         for p in r["predictions"]:
             out.print(f"{p['picture']}\t{p['class']}", highlight=False, soft_wrap=True)
         _show_notes(r)
 
     _emit(result, as_json, show)
+
+
+def _show_defects(result: dict[str, Any]) -> None:
+    found = result["predictions"]
+    rows = [(p["picture"], p["defect_pixels"], f"{p['share']:.4f}") for p in found]
+    columns = ("picture", "defect pixels", "share")
+    _table("Defects, counted at the network's size", columns, rows)
+    written = sum(p["mask"] is not None for p in found)
+    if written:
+        out.print(f"{written} masks and overlays written, e.g. {found[0]['mask']}", **PLAIN)
 
 
 @app.command()
@@ -621,7 +652,7 @@ def evaluate(
     model: Annotated[Path, typer.Argument(help="Build folder, checkpoint or packed model.")],
     data: Annotated[Path, typer.Option("--data", help="Labelled pictures.")],
     backend: Annotated[
-        str | None, typer.Option(help="cpu, golden or torch: cpu, for masks torch.")
+        str | None, typer.Option(help="cpu, golden or torch; cpu, real-valued masks torch.")
     ] = None,
     threads: Annotated[int, typer.Option(min=1)] = 1,
     defects: Defects = None,

@@ -7,7 +7,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -154,8 +154,23 @@ class CpuModel:
     def run(
         self, pictures: npt.NDArray[np.uint8], threads: int = 1
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Return class indices (N,) and integer logits (N, L) of (N, H, W, C) pictures."""
+        """Return class indices (N,) and integer logits (N, L) of (N, H, W, C) pictures.
+
+        Of a network that predicts masks (N, H, W) and (N, H, W, L).
+        """
         return self.engine.run(pictures, threads=threads)
+
+    @property
+    def masks(self) -> bool:
+        """True if the network tells the class of every pixel."""
+        plan = self.engine.plan
+        last = next((s for s in reversed(plan.steps) if s.op == "argmax"), None)
+        return last is not None and plan.tensors[last.outputs[0]].pixels > 1
+
+    @property
+    def card(self) -> dict[str, Any] | None:
+        """The card of the checkpoint the model was made from, if it had one."""
+        return self.engine.card
 
 
 def load_cpu_model(packed: Path) -> CpuModel:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,15 +13,24 @@ from PIL import Image
 
 from ..quant.pictures import decode, resize
 from .build import Progress
-from .models import CpuModel
 
 Pictures = npt.NDArray[np.uint8]
 MODES = {1: ("L", "grey"), 3: ("RGB", "RGB")}
 """Channels of a network -> Pillow mode that needs no conversion, and its name for people."""
 
 
+class Reader(Protocol):
+    """What takes pictures: its input shape (height, width, channels) and the resize filter."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]: ...
+
+    @property
+    def resize_filter(self) -> str: ...
+
+
 def read_all(
-    paths: Sequence[Path], model: CpuModel, progress: Progress
+    paths: Sequence[Path], model: Reader, progress: Progress
 ) -> tuple[Pictures, list[str]]:
     """Read pictures at the model's input size with the card's resize filter.
 

@@ -11,8 +11,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import onnx
 from qonnx.core.modelwrapper import ModelWrapper
 
@@ -23,11 +21,15 @@ from ..hw.graph.lowering import clean, lower
 from ..hw.graph.specialise import specialise
 from ..hw.graph.verify import verify
 from ..hw.rtl import simulate as rtl
+from ..models.config import parse
+from ..quant.checkpoint import Card, read_card
+from ..quant.kbit_integer import HARDWARE_BITS
 from ..sim.verilator import find_compiler, find_tool
 from .build import Context, Step, write_json
 from .errors import UsageError
+from .masks import reflection
 from .models import CHECKPOINT, QONNX, BuildFiles, sha256
-from .report import picture_uri, write_report
+from .report import write_report
 
 LOWERED = "lowered.onnx"
 
@@ -92,12 +94,33 @@ def _copy_checkpoint(context: Context) -> None:
     from ..models.build import load_network
 
     _, card = load_network(context.source)
-    if not card.frozen:
-        raise UsageError(
-            f"{context.source}: is not frozen, so it has no integers yet; let training finish"
-        )
+    _check_integers(context.source, card)
     shutil.copyfile(context.source, context.folder / "checkpoint.safetensors")
     shutil.copyfile(context.source.with_suffix(".json"), context.folder / "checkpoint.json")
+
+
+def _check_integers(checkpoint: Path, card: Card) -> None:
+    """Say why a network has no integers.
+
+    Raises:
+        UsageError: it is not frozen.
+    """
+    if card.frozen:
+        return
+    config = parse(card.network, card.config)
+    if getattr(config, "kind", "") == "real":
+        raise UsageError(
+            f"{checkpoint}: found a real-valued twin (--kind real), which never becomes integers; "
+            f"expected the network trained from it: andpop train {card.network} --start "
+            f"{checkpoint.name}"
+        )
+    bits = getattr(config, "k", HARDWARE_BITS[0])
+    if bits not in HARDWARE_BITS:
+        raise UsageError(
+            f"{checkpoint}: found activations of {bits} bits, expected 1 to {HARDWARE_BITS[-1]} "
+            "for integers and hardware; train with a smaller --k"
+        )
+    raise UsageError(f"{checkpoint}: is not frozen, so it has no integers yet; let training finish")
 
 
 def export_checkpoint(
@@ -106,20 +129,32 @@ def export_checkpoint(
     """Write a frozen checkpoint as QONNX at ``size``, or at its card's; returns the size used.
 
     Raises:
-        UsageError: ``size`` has other channels than the network.
+        UsageError: the network is not frozen, has other channels than ``size``, or is too deep
+            for it.
     """
     from ..models.build import load_network
     from ..quant.export_qonnx import export
 
     net, card = load_network(checkpoint)
+    _check_integers(checkpoint, card)
     height, width, channels = size or (card.input.height, card.input.width, card.input.channels)
     if channels != card.input.channels:
         raise UsageError(
             f"--input: found {channels} channels, expected {card.input.channels} as {checkpoint} "
             "was trained on"
         )
+    reflection(card.network, card.config, height, width)
     export(net, height, width, channels, file)
     return height, width, channels
+
+
+def notes(files: BuildFiles, size: tuple[int, int, int] | None) -> list[str]:
+    """What a build does to pictures, in words."""
+    if not files.checkpoint.is_file():
+        return []
+    card = read_card(files.checkpoint)
+    height, width = size[:2] if size else (card.input.height, card.input.width)
+    return reflection(card.network, card.config, height, width)
 
 
 def _export(context: Context) -> None:
@@ -305,6 +340,7 @@ def _trained(card: dict[str, Any] | None) -> dict[str, Any] | None:
     size = card["input"]
     return {
         "accuracy": card["accuracy"],
+        "dice": card.get("dice"),
         "validation_pictures": card["validation_pictures"],
         "input": [size["height"], size["width"], size["channels"]],
     }
@@ -324,21 +360,17 @@ def _commands(context: Context) -> list[str]:
 
 def finish_report(
     files: BuildFiles,
-    pictures: npt.NDArray[np.uint8],
     predictions: Sequence[dict[str, Any]],
     comparison: dict[str, Any],
-    simulation: dict[str, Any],
+    simulation: dict[str, Any] | None,
     synthetic: bool,
 ) -> None:
-    """Add pictures, comparison and simulation to a build's report."""
+    """Add predictions (with pictures as URIs), comparison and simulation to a build's report."""
     report = json.loads(files.report.read_text(encoding="utf-8"))
     report["synthetic"] = synthetic
     report["backends"] = comparison["backends"]
-    report["predictions"] = [
-        {**row, "uri": picture_uri(picture)}
-        for row, picture in zip(predictions, pictures, strict=True)
-    ]
-    report["simulation"] = {
+    report["predictions"] = list(predictions)
+    report["simulation"] = simulation and {
         key: simulation[key] for key in ("cycles_per_frame", "interval", "sim_cycles_per_second")
     }
     write_report(files.folder / "report.html", report)

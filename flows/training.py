@@ -20,6 +20,7 @@ from ..quant.training import Progress as Epoch
 from ..quant.training import train as run
 from .build import Progress
 from .errors import UsageError
+from .masks import reflection
 from .models import CHECKPOINT, sha256
 
 
@@ -52,6 +53,7 @@ def train(
         parse(model, {**config, "channels": channels})
     except ValueError as error:
         raise UsageError(str(error)) from error
+    notes = reflection(model, config, height, width)
     dataset = find_pairs(data, defects) if masks else find_samples(data)
     classes = segmentation.CLASSES if masks else dataset.classes
     torch.manual_seed(options.seed)
@@ -98,7 +100,8 @@ def train(
             segmentation.draw_examples(net, task, checkpoint.with_suffix(".pictures.png"))
 
     result = run(net, task, options, checkpoint, report, save)
-    notes = task.notes if isinstance(task, segmentation.Segmentation) else []
+    if isinstance(task, segmentation.Segmentation):
+        notes = [*task.notes, *notes]
     return {
         **result.summary(),
         "checkpoint": str(checkpoint),

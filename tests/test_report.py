@@ -45,7 +45,12 @@ def report() -> dict[str, Any]:
         ],
         "versions": {"andpop": "0.1.0", "torch": "missing"},
         "commands": ["andpop build model.safetensors --out BUILD"],
-        "trained": {"accuracy": 0.99, "validation_pictures": 288, "input": [128, 128, 1]},
+        "trained": {
+            "accuracy": 0.99,
+            "dice": None,
+            "validation_pictures": 288,
+            "input": [128, 128, 1],
+        },
         "synthetic": True,
         "backends": [
             {
