@@ -76,12 +76,23 @@ def _pa_blocks(config: UBiNetConfig) -> Blocks:
         ),
         conv=lambda c_in, c_out: PaEpilogueBlock(c_in, c_out, 3, **options),
         up=lambda c_in, c_out: nn.Sequential(
-            PaEpilogueBlock(c_in, 4 * c_out, 1, **options), nn.PixelShuffle(2)
+            PaEpilogueBlock(c_in, 4 * c_out, 1, **options), PixelInterleave()
         ),
         classifier=PixelClassifier(
             config.base, config.classes, bits, codes, STREAM_FRAC, STREAM_FRAC
         ),
     )
+
+
+class PixelInterleave(nn.Module):
+    """Four pixels, each of all its channels, beside each other in the channels of one pixel are
+    put in their places: y[c, 2i + dy, 2j + dx] = x[(2 dy + dx) C + c, i, j]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 4C, H, W) -> (N, C, 2H, 2W)."""
+        n, channels, height, width = x.shape
+        pixels = x.reshape(n, 2, 2, channels // 4, height, width).permute(0, 3, 4, 1, 5, 2)
+        return pixels.reshape(n, channels // 4, 2 * height, 2 * width)
 
 
 class UBiNet(Network):

@@ -33,6 +33,7 @@ from qonnx.transformation.quant_constant_folding import FoldTransposeIntoQuantIn
 
 from ...quant.grid import accumulator_bounds, signed_bits
 from ..kernels.base import IntArray
+from ..kernels.signed_thresholding.golden import signed_thresholding
 from .builder import DataflowBuilder, Stream, smallest_signed, smallest_unsigned
 from .epilogue_pattern import (
     EpiloguePattern,
@@ -46,15 +47,18 @@ from .qonnx_graph import FloatArray, LoweringError, QonnxGraph, per_channel
 from .threshold_pattern import (
     COMPARISONS,
     MAX_BITS,
+    Comparisons,
     Table,
     evaluate,
     falling_channels,
     find_chain,
     find_quantiser,
+    match_comparisons,
     responses,
     signed_steps,
     tabulate,
     thresholds,
+    within,
 )
 
 PIXEL_MAX = 255
@@ -64,6 +68,8 @@ ARITHMETIC = (*COMPARISONS, "Floor", "Where")
 """Ops that only patterns claim."""
 MAX_PIECES = 15
 """Most different weights of a convolution on level codes, zero among them: M = 14."""
+MAX_LEVEL = (1 << MAX_BITS) - 1
+"""Largest level code of an activation."""
 MAX_ACCUMULATOR = 31
 """Widest accumulator any backend takes."""
 
@@ -126,7 +132,8 @@ def clean(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 class _Lowering:
-    """State of one run: streams found so far, nodes claimed, why others were passed over."""
+    """State of one run: streams found so far and the smallest and largest value that the channels
+    of accumulators reach, nodes claimed, why others were passed over."""
 
     def __init__(self, graph: QonnxGraph, name: str) -> None:
         self.graph = graph
@@ -147,6 +154,7 @@ class _Lowering:
         scale = 1.0 if graph.datatype(picture) == "UINT8" else 1 / PIXEL_MAX
         self.builder = DataflowBuilder(name, picture, (1, h, w, c), scale)
         self.streams: dict[str, Stream] = {}
+        self.reached: dict[str, tuple[IntArray, IntArray]] = {}
         self.claimed: set[str] = set()
         self.passed: dict[str, LoweringError] = {}
         self.epilogues = self._find_epilogues()
@@ -213,6 +221,11 @@ class _Lowering:
             "quantised tensor there",
         )
 
+    def _reach(self, x: Stream) -> tuple[IntArray, IntArray]:
+        """Return the smallest and largest code (C,) of a stream, as far as they are known."""
+        low, high = _limits(x.datatype)
+        return self.reached.get(x.name, (np.full(x.channels, low), np.full(x.channels, high)))
+
     def _claim(self, *nodes: onnx.NodeProto) -> None:
         self.claimed.update(n.name for n in nodes)
 
@@ -276,9 +289,14 @@ class _Lowering:
 
     def _level_codes(self, node: onnx.NodeProto) -> None:
         """The sum over a channel's comparisons: signed thresholds give the level code."""
+        exact = match_comparisons(self.graph, node)
+        keeps = self.graph.attributes(node).get("keepdims", 1) != 0
+        x = None if exact is None else self.streams.get(exact.source)
+        if exact is not None and x is not None and x.scale == 1.0 and not keeps:
+            self._compare(node, exact, x)
+            return
         found = find_chain(self.graph, node, self.streams, COMPARISONS)
-        count = self.graph.shape(node.input[0])[2]
-        if found is None or self.graph.attributes(node).get("keepdims", 1) != 0:
+        if found is None or keeps:
             first = node
             while (before := self.graph.producer.get(first.input[0])) is not None:
                 if before.op_type not in COMPARISONS:
@@ -288,15 +306,64 @@ class _Lowering:
             raise LoweringError(
                 node,
                 "sums over axis 2, expected x -> Unsqueeze(2) -> GreaterOrEqual(thresholds "
-                "(C, N, 1, 1)) -> Cast -> ReduceSum(axis 2, keepdims 0) on a known stream",
+                "(C, N, 1, 1)) -> Cast [-> Mul(steps)] -> ReduceSum(axis 2, keepdims 0) [-> "
+                "Add(base)] on a known stream",
             )
         source, nodes = found
         x = self.streams[source]
         low, values = self._values(node, x)
         codes = np.rint(responses(self.graph, nodes, x.channels, values)).astype(np.int64)
-        thresholds, steps, base = signed_steps(low, codes)
+        datatype = smallest_unsigned(self.graph.shape(node.input[0])[2])
+        y = self._signed_thresholding(node, x, signed_steps(low, codes), datatype)
+        self._claim(*nodes)
+        self._publish(y, node.output[0])
+
+    def _compare(self, node: onnx.NodeProto, found: Comparisons, x: Stream) -> None:
+        """Comparisons with constants are signed thresholds as they are: nothing is evaluated."""
+        if x.datatype == "BINARY" or x.levels:
+            raise LoweringError(
+                node, f"compares the {x.datatype} codes {x.name} again, expected an integer"
+            )
+        if np.isnan(found.thresholds).any() or not np.all(np.abs(found.steps) == 1):
+            raise LoweringError(
+                node,
+                "found a threshold that is no number, or a step other than -1 and +1; freeze the "
+                "network again",
+            )
+        steps, base = found.steps.astype(np.int64), self._integers(node, "base", found.base)
+        least, _ = _limits(x.datatype)
+        low, high = self._reach(x)
+        constants = within(low, high, least, found.thresholds, steps, base)
+        last = found.nodes[-1]
+        name = last.output[0]
+        seen = np.vstack([low, constants[0].T])
+        levels = signed_thresholding(seen, *constants)
+        datatype = self.graph.datatype(name)
+        if found.counts:
+            datatype = smallest_unsigned(steps.shape[1])
+        elif datatype is None or not datatype.startswith("UINT"):
+            datatype = smallest_unsigned(max(0, int(levels.max())))
+        top = (1 << int(datatype.removeprefix("UINT"))) - 1
+        if levels.min() < 0 or levels.max() > min(top, MAX_LEVEL):
+            channel = int(np.argwhere((levels < 0) | (levels > min(top, MAX_LEVEL)))[0][1])
+            raise LoweringError(
+                last,
+                f"channel {channel} has the levels {levels[:, channel].min()}.."
+                f"{levels[:, channel].max()}, expected 0..{min(top, MAX_LEVEL)}: activations of 1 "
+                f"to {MAX_BITS} bits become hardware",
+            )
+        self._claim(*found.nodes)
+        self._publish(self._signed_thresholding(last, x, constants, datatype), name)
+
+    def _signed_thresholding(
+        self,
+        node: onnx.NodeProto,
+        x: Stream,
+        constants: tuple[IntArray, IntArray, IntArray],
+        datatype: str,
+    ) -> Stream:
+        thresholds, steps, base = constants
         base_type = smallest_signed(int(base.min()), int(base.max()))
-        datatype = smallest_unsigned(count)
         (y,) = self.builder.add(
             "SignedThresholding",
             layer_of(node),
@@ -312,6 +379,7 @@ class _Lowering:
                 "baseDataType": base_type,
                 "outputDataType": datatype,
                 "encoding": "code",
+                "implementation": "auto",
             },
             {
                 "thresholds": (thresholds, x.datatype),
@@ -319,8 +387,7 @@ class _Lowering:
                 "base": (base, base_type),
             },
         )
-        self._claim(*nodes)
-        self._publish(y, node.output[0])
+        return y
 
     def _gather(self, node: onnx.NodeProto) -> None:
         """Level codes become values: the same stream, which now knows its codebook."""
@@ -383,11 +450,13 @@ class _Lowering:
         return y
 
     def _pad(self, node: onnx.NodeProto) -> None:
-        """Border of -1 around a 1-bit tensor: code 0."""
+        """Border of -1 around a 1-bit tensor: code 0. Or a reflected border."""
         x = self._stream(node)
         attributes = self.graph.attributes(node)
+        if attributes.get("mode", "constant") == "reflect":
+            self._reflect(node, x)
+            return
         value = self.graph.scalar(node.input[2]) if len(node.input) > 2 else 0.0
-        pads = self.graph.constant(node.input[1])
         wanted = -x.scale if x.datatype == "BINARY" else 0.0
         if attributes.get("mode", "constant") != "constant" or value != wanted:
             raise LoweringError(
@@ -395,12 +464,92 @@ class _Lowering:
                 f"pads {x.datatype} with {value} ({attributes.get('mode', 'constant')}), "
                 f"expected the constant {wanted}: the only border whose code is 0",
             )
+        border = self._border(node)
+        self._claim(node)
+        self._publish(self._padding(layer_of(node), x, border), node.output[0])
+
+    def _border(self, node: onnx.NodeProto) -> list[int]:
+        """Return [top, left, bottom, right] of a Pad."""
+        pads = self.graph.constant(node.input[1])
         if pads is None or pads.size != 8 or pads[[0, 1, 4, 5]].any() or pads.min() < 0:
             raise LoweringError(node, "expected constant pads of the two image axes, 0 or more")
-        top, left, bottom, right = (int(pads[i]) for i in (2, 3, 6, 7))
+        return [int(pads[i]) for i in (2, 3, 6, 7)]
+
+    def _reflect(self, node: onnx.NodeProto, x: Stream) -> None:
+        top, left, bottom, right = border = self._border(node)
+        _, h, w, c = x.shape
+        if max(top, bottom) >= h or max(left, right) >= w:
+            raise LoweringError(
+                node,
+                f"reflects {border} rows and columns of a map of {h}x{w}, expected fewer than it "
+                "has; use a larger picture",
+            )
+        (y,) = self.builder.add(
+            "StreamReflectPad",
+            layer_of(node),
+            [x],
+            [((1, h + top + bottom, w + left + right, c), x.datatype)],
+            {
+                "NumChannels": c,
+                "SIMD": 1,
+                "ImgDim": [h, w],
+                "Padding": border,
+                "inputDataType": x.datatype,
+            },
+            scale=x.scale,
+        )
         self._claim(node)
-        y = self._padding(layer_of(node), x, [top, left, bottom, right])
         self._publish(y, node.output[0])
+
+    def _slice(self, node: onnx.NodeProto) -> None:
+        """Slices of the two image axes, one behind the other: one crop."""
+        x = self._stream(node)
+        _, h, w, c = x.shape
+        kept = {2: (0, h), 3: (0, w)}
+        last = node
+        while True:
+            self._narrow(last, kept)
+            self._claim(last)
+            readers = self.graph.consumers[last.output[0]]
+            if len(readers) != 1 or readers[0].op_type != "Slice":
+                break
+            (last,) = readers
+        (top, bottom), (left, right) = kept[2], kept[3]
+        (y,) = self.builder.add(
+            "StreamCrop",
+            layer_of(node),
+            [x],
+            [((1, bottom - top, right - left, c), x.datatype)],
+            {
+                "NumChannels": c,
+                "SIMD": 1,
+                "ImgDim": [h, w],
+                "Crop": [top, left, h - bottom, w - right],
+                "inputDataType": x.datatype,
+            },
+            scale=x.scale,
+        )
+        self._publish(y, last.output[0])
+
+    def _narrow(self, node: onnx.NodeProto, kept: dict[int, tuple[int, int]]) -> None:
+        """Apply a Slice to the rows (axis 2) and columns (axis 3) kept so far, [begin, end)."""
+        values = [self.graph.constant(name) for name in node.input[1:]]
+        found = [v.reshape(-1).astype(np.int64).tolist() for v in values if v is not None]
+        if len(found) < 3 or len(found) < len(values):
+            raise LoweringError(node, "expected constant starts, ends and axes")
+        starts, ends, axes, *strides = found
+        if any(s != 1 for s in sum(strides, [])) or not {a % 4 for a in axes} <= kept.keys():
+            raise LoweringError(
+                node,
+                f"slices the axes {axes} by steps of {strides or 1}, expected rows and columns "
+                "(axes 2, 3) by steps of 1",
+            )
+        for axis, start, end in zip(axes, starts, ends, strict=True):
+            low, high = kept[axis % 4]
+            begin, stop, _ = slice(start, end).indices(high - low)
+            if begin >= stop:
+                raise LoweringError(node, f"keeps {start}..{end} of {high - low}, expected some")
+            kept[axis % 4] = (low + begin, low + stop)
 
     def _padding(self, where: str, x: Stream, pads: list[int]) -> Stream:
         top, left, bottom, right = pads
@@ -434,8 +583,7 @@ class _Lowering:
                 f"{attributes.get('auto_pad', 'NOTSET')}, expected a dense convolution with "
                 "explicit pads",
             )
-        if len(node.input) > 2:
-            raise LoweringError(node, "found a bias, expected it in the BN that follows")
+        bias = self._bias(node, weight.shape[0], x.scale * scale)
         kernel = list(weight.shape[2:])
         stride = list(attributes.get("strides", [1, 1]))
         dilation = list(attributes.get("dilations", [1, 1]))
@@ -452,7 +600,43 @@ class _Lowering:
         if kernel != [1, 1] or stride != [1, 1]:
             x = self._windows(node, x, kernel, stride, dilation)
         matrix = weight.transpose(2, 3, 1, 0).reshape(-1, weight.shape[0])
-        self._accumulate(node, x, matrix, scale)
+        self._accumulate(node, x, matrix, scale, bias)
+
+    def _conv_transpose(self, node: onnx.NodeProto) -> None:
+        """Transposed 2x2 convolution of stride 2: every pixel gives four, each by a product."""
+        x = self._stream(node)
+        weight, scale = self._weights(node)
+        attributes = self.graph.attributes(node)
+        plain = {"group": 1, "auto_pad": "NOTSET", "strides": [2, 2]}
+        zeros = {"pads": [0] * 4, "output_padding": [0, 0]}
+        found = {k: attributes.get(k, v) for k, v in {**plain, **zeros}.items()}
+        if weight.shape[2:] != (2, 2) or found != {**plain, **zeros} or len(node.input) > 2:
+            raise LoweringError(
+                node,
+                f"found a kernel {weight.shape[2:]} with {len(node.input) - 2} biases and "
+                f"{found}, expected 2x2 of stride 2, no bias, group or padding",
+            )
+        matrix = weight.transpose(0, 2, 3, 1).reshape(len(weight), -1)
+        self._claim(node)
+        # The accumulators are interleaved, not their codes: thresholds in front would cost four
+        # times their memory, and this way every tensor of the network is one of the graph.
+        acc = self._mvu(node, layer_of(node), x, matrix, scale, None)
+        self._publish(self._interleaved(layer_of(node), acc), node.output[0])
+
+    def _interleaved(self, where: str, x: Stream) -> Stream:
+        """(1, H, W, 4C), four pixels (dy, dx, c) in each -> (1, 2H, 2W, C)."""
+        _, h, w, c = x.shape
+        (y,) = self.builder.add(
+            "PixelInterleave",
+            where,
+            [x],
+            [((1, 2 * h, 2 * w, c // 4), x.datatype)],
+            {"NumChannels": c // 4, "PE": 1, "ImgDim": [h, w], "inputDataType": x.datatype},
+            scale=x.scale,
+        )
+        low, high = self._reach(x)
+        self.reached[y.name] = (low.reshape(4, -1).min(axis=0), high.reshape(4, -1).max(axis=0))
+        return y
 
     def _windows(
         self,
@@ -516,6 +700,16 @@ class _Lowering:
         value = evaluate(self.graph, [quantiser], {})[quantiser.output[0]]
         return np.rint(value.astype(np.float64) / scale), scale
 
+    def _bias(self, node: onnx.NodeProto, outputs: int, scale: float) -> FloatArray | None:
+        """Return the bias (outputs,) of a convolution or product in steps of ``scale``, or None."""
+        if len(node.input) < 3:
+            return None
+        value = self.graph.constant(node.input[2])
+        bias = None if value is None else per_channel(value, outputs, 2)
+        if bias is None:
+            raise LoweringError(node, "expected a constant bias, one value per output")
+        return bias / scale
+
     def _accumulate(
         self,
         node: onnx.NodeProto,
@@ -570,7 +764,7 @@ class _Lowering:
         bias: FloatArray | None,
     ) -> Stream:
         """A matrix (MW, MH) times the stream: XnorMvu on 1-bit tensors, PaMvu on level codes,
-        IntMvu on integers."""
+        BinaryMvu of weights -1 and +1 on unsigned codes, IntMvu on integers."""
         mw, mh = matrix.shape
         if mw != x.channels:
             raise LoweringError(
@@ -579,7 +773,7 @@ class _Lowering:
         common = {"MW": mw, "MH": mh, "SIMD": 1, "PE": 1, "numInputVectors": x.vectors}
         shape = (*x.shape[:-1], mh)
         if x.datatype == "BINARY":
-            if bias is not None or not np.all(np.abs(matrix) == 1):
+            if bias is not None or not _signs(matrix):
                 raise LoweringError(
                     node,
                     "found a bias or weights other than -1 and +1 on a 1-bit tensor, "
@@ -603,7 +797,8 @@ class _Lowering:
         if bias is not None:
             offset = self._integers(node, "bias", bias)
             constants["bias"] = (offset, smallest_signed(int(offset.min()), int(offset.max())))
-        least, most = accumulator_bounds(weights, *_represented(x), offset)
+        least_code, most_code = _represented(x)
+        least, most = accumulator_bounds(weights, least_code, most_code, offset)
         acc = smallest_signed(int(least.min()), int(most.max()))
         if int(acc.removeprefix("INT")) > MAX_ACCUMULATOR:
             raise LoweringError(
@@ -613,15 +808,14 @@ class _Lowering:
             )
         if x.levels:
             return self._pa_mvu(node, where, x, weights, acc, bias)
-        attrs = {
-            **common,
-            "inputDataType": x.datatype,
-            "weightDataType": weight_type,
-            "outputDataType": acc,
-        }
-        (y,) = self.builder.add(
-            "IntMvu", where, [x], [(shape, acc)], attrs, constants, x.scale * scale
-        )
+        op, attrs = "IntMvu", {**common, "inputDataType": x.datatype, "outputDataType": acc}
+        if bias is None and least_code >= 0 and most_code <= MAX_LEVEL and _signs(weights):
+            op, attrs["implementation"] = "BinaryMvu", "auto"
+            constants = {"weights": ((weights > 0).astype(np.int64), "BINARY")}
+        else:
+            attrs["weightDataType"] = weight_type
+        (y,) = self.builder.add(op, where, [x], [(shape, acc)], attrs, constants, x.scale * scale)
+        self.reached[y.name] = (least, most)
         return y
 
     def _pa_mvu(
@@ -868,20 +1062,30 @@ class _Lowering:
         )
 
     def _concat(self, node: onnx.NodeProto) -> None:
-        """Concat of two halves -> channel shuffle with two groups."""
+        """Concat of two tensors, or of two halves with a channel shuffle of two groups behind."""
         why = (
-            "expected Concat of two equal halves on axis 1 -> Reshape(n,2,c,h,w) -> "
-            "Transpose(0,2,1,3,4) -> Reshape(n,2c,h,w): concatenation with channel shuffle"
+            "expected Concat of two tensors on axis 1, or of two equal halves -> "
+            "Reshape(n,2,c,h,w) -> Transpose(0,2,1,3,4) -> Reshape(n,2c,h,w)"
         )
         if len(node.input) != 2 or self.graph.attributes(node)["axis"] not in (1, -3):
             raise LoweringError(node, why)
         left, right = self._stream(node, 0), self._stream(node, 1)
-        if (left.shape, left.datatype, left.scale) != (right.shape, right.datatype, right.scale):
+        shuffled = [n.op_type for n in self.graph.consumers[node.output[0]]] == ["Reshape"]
+        same = (left.datatype, left.scale, left.vectors) == (
+            right.datatype,
+            right.scale,
+            right.vectors,
+        )
+        if not same or (shuffled and left.channels != right.channels):
             raise LoweringError(
                 node,
-                f"found halves {left.datatype} {left.shape} and {right.datatype} "
-                f"{right.shape}, expected equal ones",
+                f"found {left.datatype} {left.shape} of scale {left.scale:g} and {right.datatype} "
+                f"{right.shape} of scale {right.scale:g}, expected "
+                f"{'equal ones' if shuffled else 'one datatype, scale and picture size'}",
             )
+        if not shuffled:
+            self._plain_concat(node, left, right)
+            return
         _, h, w, c = left.shape
         chain = [node]
         shapes = [(1, 2, c, h, w), (1, c, 2, h, w), (1, 2 * c, h, w)]
@@ -910,6 +1114,24 @@ class _Lowering:
         )
         self._claim(*chain)
         self._publish(y, chain[-1].output[0])
+
+    def _plain_concat(self, node: onnx.NodeProto, first: Stream, second: Stream) -> None:
+        channels = [first.channels, second.channels]
+        (y,) = self.builder.add(
+            "StreamingConcat",
+            layer_of(node),
+            [first, second],
+            [((*first.shape[:-1], sum(channels)), first.datatype)],
+            {
+                "SIMD": 1,
+                "ChannelsPerStream": channels,
+                "inputDataTypes": [first.datatype] * 2,
+                "numInputVectors": first.vectors,
+            },
+            scale=first.scale,
+        )
+        self._claim(node)
+        self._publish(y, node.output[0])
 
     def _split(self, node: onnx.NodeProto) -> None:
         x = self._stream(node)
@@ -971,14 +1193,7 @@ class _Lowering:
             raise LoweringError(node, "found transA, alpha or beta, expected x @ W + bias")
         weight, scale = self._weights(node)
         matrix = weight.T if attributes.get("transB", 0) else weight
-        bias = None
-        if len(node.input) > 2:
-            value = self.graph.constant(node.input[2])
-            bias = None if value is None else per_channel(value, matrix.shape[1], 2)
-            if bias is None:
-                raise LoweringError(node, "expected a constant bias, one value per output")
-        if bias is not None:
-            bias = bias / (x.scale * scale)
+        bias = self._bias(node, matrix.shape[1], x.scale * scale)
         self._accumulate(node, x, matrix, scale, bias)
 
     def _mat_mul(self, node: onnx.NodeProto) -> None:
@@ -988,6 +1203,31 @@ class _Lowering:
             raise LoweringError(node, f"found weights of shape {weight.shape}, expected a matrix")
         self._accumulate(node, x, weight, scale)
 
+    def _reshape(self, node: onnx.NodeProto) -> None:
+        """The four pixels (dy, dx, c) of each pixel beside each other; or a flattening.
+
+        The first is Reshape(n,2,2,c,h,w) -> Transpose(0,3,4,1,5,2) -> Reshape(n,c,2h,2w).
+        """
+        x = self._stream(node)
+        _, h, w, c = x.shape
+        if self.graph.shape(node.output[0]) != (1, 2, 2, c // 4, h, w):
+            self._flatten(node)
+            return
+        chain = [node]
+        for op, shape in (
+            ("Transpose", (1, c // 4, h, 2, w, 2)),
+            ("Reshape", (1, c // 4, 2 * h, 2 * w)),
+        ):
+            readers = self.graph.consumers[chain[-1].output[0]]
+            found = [(n.op_type, self.graph.shape(n.output[0])) for n in readers]
+            if found != [(op, shape)]:
+                raise LoweringError(node, f"is followed by {found}, expected {op} to {shape}")
+            chain += readers
+        if self.graph.attributes(chain[1])["perm"] != [0, 3, 4, 1, 5, 2]:
+            raise LoweringError(chain[1], "found another order, expected perm 0,3,4,1,5,2")
+        self._claim(*chain)
+        self._publish(self._interleaved(layer_of(node), x), chain[-1].output[0])
+
     def _flatten(self, node: onnx.NodeProto) -> None:
         """(1, C, 1, 1) -> (1, C): the same stream."""
         x = self._stream(node)
@@ -996,13 +1236,16 @@ class _Lowering:
             raise LoweringError(
                 node,
                 f"turns a map {x.shape} (NHWC) into {shape}, expected the flattening of one "
-                "pixel, or a channel shuffle behind a Concat",
+                "pixel, a channel shuffle behind a Concat, or the interleaving of four pixels",
             )
         self._claim(node)
         self.streams[node.output[0]] = x
 
     def _label_select(self) -> Stream:
-        """Argmax of the logits; positive factors and offsets behind them are dropped."""
+        """Argmax of the logits, of every pixel if there are several.
+
+        Positive factors and offsets behind them are dropped.
+        """
         name = self.graph.outputs[0].name
         last = self.graph.producer[name]
         while name not in self.streams and last.op_type in ("Mul", "Add", "Sub", "Div"):
@@ -1020,15 +1263,13 @@ class _Lowering:
                 LoweringError(last, "ends the graph, expected the logits of a Gemm or Conv"),
             )
         x = self.streams[name]
-        if x.shape[:-1] != (1, 1, 1):
-            raise LoweringError(last, f"the output has shape {x.shape}, expected one row of logits")
         bits = 8 * -(-(x.channels - 1).bit_length() // 8)
         datatype = f"UINT{max(8, bits)}"
         (y,) = self.builder.add(
             "LabelSelect",
             "argmax",
             [x],
-            [((1, 1, 1, 1), datatype)],
+            [((*x.shape[:-1], 1), datatype)],
             {
                 "Labels": x.channels,
                 "PE": 1,
@@ -1043,7 +1284,9 @@ class _Lowering:
     HANDLERS: ClassVar[dict[str, Callable[[Any, onnx.NodeProto], None]]] = {
         "BipolarQuant": _bipolar_quant,
         "Pad": _pad,
+        "Slice": _slice,
         "Conv": _conv,
+        "ConvTranspose": _conv_transpose,
         "Quant": _quant,
         "Gather": _gather,
         "MaxPool": _max_pool,
@@ -1055,7 +1298,7 @@ class _Lowering:
         "ReduceSum": _reduce_sum,
         "Gemm": _gemm,
         "MatMul": _mat_mul,
-        "Reshape": _flatten,
+        "Reshape": _reshape,
         "Flatten": _flatten,
     }
 
@@ -1082,6 +1325,11 @@ def _represented(x: Stream) -> tuple[int, int]:
     if x.levels:
         return 0, max(x.levels)
     return (-1, 1) if x.datatype == "BINARY" else _limits(x.datatype)
+
+
+def _signs(weights: IntArray | FloatArray) -> bool:
+    """Whether all weights are -1 or +1."""
+    return bool(np.all(np.abs(weights) == 1))
 
 
 def _limits(datatype: str) -> tuple[int, int]:

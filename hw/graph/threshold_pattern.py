@@ -22,7 +22,7 @@ from qonnx.core.onnx_exec import execute_onnx
 from qonnx.transformation.infer_shapes import InferShapes
 
 from ..kernels.base import IntArray
-from .qonnx_graph import LoweringError, QonnxGraph
+from .qonnx_graph import FloatArray, LoweringError, QonnxGraph, per_channel
 
 ELEMENTWISE = ("Add", "Sub", "Mul", "Div", "BatchNormalization", "Relu", "Clip", "Neg")
 """Ops allowed between the integer and its quantiser."""
@@ -43,6 +43,85 @@ class Table:
     """(C, high - low + 1)."""
     datatype: str
     scale: float
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """base + the sum of steps where x >= thresholds, in the network's own constants."""
+
+    source: str
+    """x."""
+    thresholds: FloatArray
+    """(C, n)."""
+    steps: FloatArray
+    """(C, n)."""
+    base: FloatArray
+    """(C,)."""
+    counts: bool
+    """A plain count: no steps, no base."""
+    nodes: tuple[onnx.NodeProto, ...]
+
+
+def match_comparisons(graph: QonnxGraph, total: onnx.NodeProto) -> Comparisons | None:
+    """Read x -> Unsqueeze(2) -> GreaterOrEqual -> Cast [-> Mul] -> ReduceSum(2) [-> Add].
+
+    Args:
+        graph: the network.
+        total: the ReduceSum.
+
+    Returns:
+        None where x is reached in another way.
+
+    Raises:
+        LoweringError: a constant has another shape than (C, n, 1, 1), or (C, 1, 1) for the base.
+    """
+    nodes = [total]
+    steps: FloatArray | None = None
+    node = graph.producer.get(total.input[0])
+    if node is not None and node.op_type == "Mul" and (product := graph.operands(node)) is not None:
+        nodes.insert(0, node)
+        node, steps = graph.producer.get(product[0]), product[1]
+    for op in ("Cast", "GreaterOrEqual", "Unsqueeze"):
+        if node is None or node.op_type != op:
+            return None
+        nodes.insert(0, node)
+        node = graph.producer.get(node.input[0])
+    unsqueeze, compare = nodes[:2]
+    limits = graph.constant(compare.input[1])
+    axes = graph.constant(unsqueeze.input[1])
+    if limits is None or axes is None or axes.tolist() != [2]:
+        return None
+    channels = graph.shape(unsqueeze.input[0])[1]
+    if limits.ndim != 4 or limits.shape[0] != channels or limits.shape[2:] != (1, 1):
+        raise LoweringError(
+            compare,
+            f"found thresholds of shape {limits.shape}, expected ({channels}, n, 1, 1)",
+        )
+    if steps is not None and steps.shape not in (limits.shape, ()):
+        raise LoweringError(
+            nodes[-2], f"found steps of shape {steps.shape}, expected {limits.shape}"
+        )
+    base: FloatArray | None = None
+    readers = graph.consumers[total.output[0]]
+    if len(readers) == 1 and readers[0].op_type == "Add":
+        offset = graph.operands(readers[0])
+        if offset is not None:
+            nodes.append(readers[0])
+            base = per_channel(offset[1], channels, 4)
+            if base is None:
+                raise LoweringError(
+                    readers[0],
+                    f"found a base of shape {offset[1].shape}, expected ({channels}, 1, 1)",
+                )
+    shape = limits.shape[:2]
+    return Comparisons(
+        unsqueeze.input[0],
+        limits.reshape(shape),
+        np.ones(shape) if steps is None else np.broadcast_to(steps.reshape(steps.shape[:2]), shape),
+        np.zeros(channels) if base is None else base,
+        steps is None and base is None,
+        tuple(nodes),
+    )
 
 
 def find_chain(
@@ -172,16 +251,59 @@ def signed_steps(low: int, codes: IntArray) -> tuple[IntArray, IntArray, IntArra
         than n steps has the others at ``low``, always reached and taken back in its base.
     """
     jumps = np.diff(codes, axis=1)
-    count = np.abs(jumps).sum(axis=1)
-    n = max(1, int(count.max()))
-    thresholds = np.full((len(codes), n), low, dtype=np.int64)
-    steps = np.ones((len(codes), n), dtype=np.int64)
-    for row, jump in enumerate(jumps):
+    units = []
+    for jump in jumps:
         (at,) = np.nonzero(jump)
         unit = np.repeat(at, np.abs(jump[at]))
-        thresholds[row, n - unit.size :] = low + 1 + unit
-        steps[row, n - unit.size :] = np.sign(jump[unit])
-    return thresholds, steps, codes[:, 0] - (n - count)
+        units.append((low + 1 + unit, np.sign(jump[unit])))
+    return _aligned(low, units, codes[:, 0])
+
+
+def within(
+    low: IntArray,
+    high: IntArray,
+    unused: int,
+    thresholds: FloatArray,
+    steps: IntArray,
+    base: IntArray,
+) -> tuple[IntArray, IntArray, IntArray]:
+    """Write signed steps for the integers that come alone, in the form of `signed_steps`.
+
+    Args:
+        low: (C,) smallest value of the integer x.
+        high: (C,) its largest value.
+        unused: where thresholds stand that are not used: at most ``low``.
+        thresholds: (C, n), in any order; x reaches one that is no integer where it reaches the
+            next integer.
+        steps: (C, n) of -1 and +1.
+        base: (C,).
+
+    Returns:
+        thresholds, ascending, steps and base. What x never reaches is gone, what it always
+        reaches is in the base, and so are columns that no channel uses.
+    """
+    always, never = thresholds <= low[:, None], thresholds > high[:, None]
+    first = base + (steps * always).sum(axis=1)
+    units = []
+    for row, step, used in zip(np.ceil(thresholds), steps, ~(always | never), strict=True):
+        order = np.argsort(row[used], kind="stable")
+        units.append((row[used][order].astype(np.int64), step[used][order]))
+    return _aligned(unused, units, first)
+
+
+def _aligned(
+    low: int, units: list[tuple[IntArray, IntArray]], first: IntArray
+) -> tuple[IntArray, IntArray, IntArray]:
+    """Bring the channels' thresholds and steps to equal counts; ``first`` = values below them,
+    ``low`` = where the thresholds stand that only fill up."""
+    count = np.array([at.size for at, _ in units])
+    n = max(1, int(count.max()))
+    thresholds = np.full((len(units), n), low, dtype=np.int64)
+    steps = np.ones((len(units), n), dtype=np.int64)
+    for row, (at, step) in enumerate(units):
+        thresholds[row, n - at.size :] = at
+        steps[row, n - at.size :] = step
+    return thresholds, steps, first - (n - count)
 
 
 def falling_channels(table: Table) -> npt.NDArray[np.bool_] | None:
