@@ -27,6 +27,7 @@ STREAM_KERNELS = (
     "pixel_interleave",
     "shift_requant",
     "shuffle_concat",
+    "stream_crop",
     "stream_max_pool",
     "streaming_concat",
     "streaming_fifo",
@@ -253,6 +254,19 @@ def test_pixel_interleave_refuses_lanes_that_divide_no_channels() -> None:
     attrs = {"NumChannels": 6, "PE": 4, "ImgDim": [2, 2], "inputDataType": "UINT4"}
     with pytest.raises(ValueError, match="dut: 6 channels cannot be split over PE=4"):
         rtl_op("PixelInterleave", **attrs).output_streams()
+
+
+def test_crop_by_hand() -> None:
+    x = np.arange(20).reshape(1, 4, 5, 1)
+    (y,) = golden("stream_crop", [x], Crop=[1, 2, 0, 1])
+    assert y[0, :, :, 0].tolist() == [[7, 8], [12, 13], [17, 18]]
+
+
+@pytest.mark.parametrize("crop", [[2, 0, 2, 0], [0, 3, 0, 2], [-1, 0, 0, 0]])
+def test_crop_refuses_borders_that_leave_no_picture(crop: list[int]) -> None:
+    attrs = {"NumChannels": 2, "SIMD": 1, "ImgDim": [4, 5], "inputDataType": "INT8"}
+    with pytest.raises(ValueError, match="dut: found Crop=.*of a picture of 4x5, expected"):
+        rtl_op("StreamCrop", Crop=crop, **attrs).verify_node()
 
 
 def test_duplicates_do_not_share_memory() -> None:

@@ -20,6 +20,7 @@ KERNELS: tuple[str, ...] = (
     "shift_requant",
     "shuffle_concat",
     "signed_thresholding",
+    "stream_crop",
     "stream_max_pool",
     "streaming_concat",
     "streaming_data_width_converter",

@@ -64,10 +64,10 @@ class PixelInterleave_rtl(RtlKernel, PixelInterleave):
         }
 
     def lut_estimation(self, fpgapart: str) -> int:
-        """The memory unless in block RAM; two LUTs per bit of the two counters and of each queue's
-        three (write, read, fill); one per bit of the two addresses."""
+        """The memory unless in block RAM; six LUTs per bit of its address (four addresses, two
+        fills) and 44 for the counters' ends and the handshake, as measured."""
         memory = self.line_memory()
-        return memory.luts + 18 * memory.depth.bit_length() + 8
+        return memory.luts + 6 * memory.depth.bit_length() + 44
 
     def bram_estimation(self, fpgapart: str) -> int:
         """18 Kbit blocks."""
