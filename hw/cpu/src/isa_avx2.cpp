@@ -120,6 +120,34 @@ inline void wide_tile(const IntGemm& a, const std::uint8_t* window, const std::i
           _mm256_hadd_epi32(sum[p][2 * h], sum[p][2 * h + 1]), order);
 }
 
+// Products of `groups` groups whose pairs fit 16 bits. Not inlined: among the caller's totals the
+// sums would not stay in registers.
+template <int P>
+__attribute__((noinline)) void short_sums(const std::uint8_t* window, std::int64_t step,
+                                          const std::int8_t* weights, std::int64_t groups,
+                                          __m256i (&out)[P][2]) noexcept {
+  __m256i sum[P][2];
+#pragma GCC unroll 4
+  for (int p = 0; p < P; ++p) sum[p][0] = sum[p][1] = _mm256_setzero_si256();
+  for (std::int64_t g = 0; g < groups; ++g, window += kIntDepth) {
+    const __m256i w0 = load(weights + g * kIntLanes * kIntDepth);
+    const __m256i w1 = load(weights + g * kIntLanes * kIntDepth + 8 * kIntDepth);
+#pragma GCC unroll 4
+    for (int p = 0; p < P; ++p) {
+      std::int32_t four;
+      __builtin_memcpy(&four, window + p * step, sizeof four);
+      const __m256i x = _mm256_set1_epi32(four);
+      sum[p][0] = _mm256_add_epi16(sum[p][0], _mm256_maddubs_epi16(x, w0));
+      sum[p][1] = _mm256_add_epi16(sum[p][1], _mm256_maddubs_epi16(x, w1));
+    }
+  }
+#pragma GCC unroll 4
+  for (int p = 0; p < P; ++p) {
+    out[p][0] = sum[p][0];
+    out[p][1] = sum[p][1];
+  }
+}
+
 // Small weights: pairs of products are summed in 16 bits for as many groups as fit.
 template <int P>
 inline void short_tile(const IntGemm& a, const std::uint8_t* window, const std::int8_t* weights,
@@ -129,23 +157,10 @@ inline void short_tile(const IntGemm& a, const std::uint8_t* window, const std::
   for (std::int64_t run = 0; run < a.runs; ++run, window += a.run_step) {
     for (std::int64_t start = 0; start < a.groups; start += a.short_groups) {
       const std::int64_t left = a.groups - start;
-      const std::int64_t stop = start + (left < a.short_groups ? left : a.short_groups);
+      const std::int64_t groups = left < a.short_groups ? left : a.short_groups;
       __m256i sum[P][2];
-#pragma GCC unroll 4
-      for (int p = 0; p < P; ++p) sum[p][0] = sum[p][1] = _mm256_setzero_si256();
-      for (std::int64_t g = start; g < stop; ++g, weights += kIntLanes * kIntDepth) {
-        const __m256i w0 = load(weights);
-        const __m256i w1 = load(weights + 8 * kIntDepth);
-#pragma GCC unroll 4
-        for (int p = 0; p < P; ++p) {
-          std::int32_t four;
-          __builtin_memcpy(&four, window + p * a.step + g * kIntDepth, sizeof four);
-          const __m256i x = _mm256_set1_epi32(four);
-          sum[p][0] = _mm256_add_epi16(sum[p][0], _mm256_maddubs_epi16(x, w0));
-          sum[p][1] = _mm256_add_epi16(sum[p][1], _mm256_maddubs_epi16(x, w1));
-        }
-      }
-#pragma GCC unroll 4
+      short_sums<P>(window + start * kIntDepth, a.step, weights, groups, sum);
+      weights += groups * kIntLanes * kIntDepth;
       for (int p = 0; p < P; ++p)
         for (int h = 0; h < 2; ++h)
           total[p][h] = _mm256_add_epi32(total[p][h], _mm256_madd_epi16(sum[p][h], ones));

@@ -86,19 +86,19 @@ std::int64_t Tensor::pixel_bytes() const noexcept {
   }
 }
 
-void Workspace::Free::operator()(std::uint8_t* p) const noexcept {
+void AlignedFree::operator()(std::uint8_t* p) const noexcept {
   ::operator delete(p, std::align_val_t{kAlignment});
 }
 
-Workspace::Memory Workspace::allocate(std::size_t bytes) {
+AlignedBytes allocate_aligned(std::size_t bytes) {
   auto* p = static_cast<std::uint8_t*>(::operator new(bytes, std::align_val_t{kAlignment}));
   // Kernels read the slack behind tensors: what they read there is ignored, but must be defined.
   std::memset(p, 0, bytes);
-  return Memory(p);
+  return AlignedBytes(p);
 }
 
 Workspace::Workspace(std::size_t arena_bytes, std::size_t scratch_bytes)
-    : arena_(allocate(arena_bytes)), scratch_(allocate(scratch_bytes)) {}
+    : arena_(allocate_aligned(arena_bytes)), scratch_(allocate_aligned(scratch_bytes)) {}
 
 Network::Network(std::vector<Tensor> tensors, const std::vector<StepSpec>& steps,
                  std::vector<int> inputs, const Kernels& kernels)

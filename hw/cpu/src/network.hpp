@@ -44,6 +44,14 @@ struct StepSpec {
   std::vector<Constant> constants;
 };
 
+struct AlignedFree {
+  void operator()(std::uint8_t* p) const noexcept;
+};
+using AlignedBytes = std::unique_ptr<std::uint8_t, AlignedFree>;
+
+// Zeroed memory that starts at a cache line.
+AlignedBytes allocate_aligned(std::size_t bytes);
+
 // Memory of one worker: every tensor at its offset in the arena, and scratch shared by the steps.
 class Workspace {
  public:
@@ -53,14 +61,8 @@ class Workspace {
   std::uint8_t* scratch() const noexcept { return scratch_.get(); }
 
  private:
-  struct Free {
-    void operator()(std::uint8_t* p) const noexcept;
-  };
-  using Memory = std::unique_ptr<std::uint8_t, Free>;
-  static Memory allocate(std::size_t bytes);
-
-  Memory arena_;
-  Memory scratch_;
+  AlignedBytes arena_;
+  AlignedBytes scratch_;
 };
 
 // A step ready to run: constants copied, tensors resolved to arena offsets.

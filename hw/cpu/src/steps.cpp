@@ -13,18 +13,18 @@
 namespace andpop {
 namespace {
 
-// Constants in own, aligned memory with readable slack behind them.
+// Constants in own memory, aligned to a cache line, with readable slack behind them.
 template <typename T>
 class Values {
  public:
-  explicit Values(const Constant& c) : data_(c.bytes / sizeof(T) + kSlack / sizeof(T)) {
-    if (c.bytes != 0) std::memcpy(data_.data(), c.data, c.bytes);
+  explicit Values(const Constant& c) : data_(allocate_aligned(c.bytes + kSlack)) {
+    if (c.bytes != 0) std::memcpy(data_.get(), c.data, c.bytes);
   }
-  const T* data() const noexcept { return data_.data(); }
-  const T& operator[](std::int64_t i) const noexcept { return data_[static_cast<std::size_t>(i)]; }
+  const T* data() const noexcept { return reinterpret_cast<const T*>(data_.get()); }
+  const T& operator[](std::int64_t i) const noexcept { return data()[i]; }
 
  private:
-  std::vector<T> data_;
+  AlignedBytes data_;
 };
 
 std::int64_t attribute(const StepSpec& spec, const char* name) {
