@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from qonnx.core.datatype import DataType
 
-from ....quant.grid import accumulator_bounds
+from ....quant.grid import IntArray, accumulator_bounds
 from ..base import RtlKernel, hex_memory, pack_lanes
 from ..mvu import POPCOUNT_PARTS, RTL_PARTS, Mvu, rom_cost
 from . import golden
@@ -57,13 +57,27 @@ class BinaryMvu(Mvu):
         """Bits of an input code."""
         return int(self.get_input_datatype().bitwidth())
 
+    def weight_bits(self, model: Any) -> IntArray:
+        """The weights (MW, MH) as bits.
+
+        Raises:
+            ValueError: a weight is neither 0 nor 1.
+        """
+        weights = self.initializer(model, 1)
+        if not 0 <= weights.min() <= weights.max() <= 1:
+            raise ValueError(
+                f"{self.onnx_node.name}: found weights {weights.min()}..{weights.max()}, expected "
+                "0 (for -1) and 1 (for +1)"
+            )
+        return weights
+
     def bounds(self, model: Any, datatype_only: bool = False) -> tuple[int, int]:
         """Codes at their largest where the weights are +1 and 0 elsewhere, or the reverse."""
         largest = (1 << self.code_bits()) - 1
         if datatype_only:
             reach = self.get_nodeattr("MW") * largest
             return -reach, reach
-        low, high = accumulator_bounds(2 * self.initializer(model, 1) - 1, 0, largest)
+        low, high = accumulator_bounds(2 * self.weight_bits(model) - 1, 0, largest)
         return int(low.min()), int(high.max())
 
     def init_cost(self) -> tuple[int, int]:
@@ -144,7 +158,7 @@ class BinaryMvu_rtl(RtlKernel, BinaryMvu):
         files = {f"{name}_weights.mem": self.weight_memory(model, DataType["BINARY"])}
         if self.resolved() == "addsub":
             pe, acc_bits = self.get_nodeattr("PE"), self.get_output_datatype().bitwidth()
-            minus_ones = np.count_nonzero(self.initializer(model, 1) == 0, axis=0)
+            minus_ones = np.count_nonzero(self.weight_bits(model) == 0, axis=0)
             # An inverted code is 2**k - 1 minus the code.
             init = -((1 << self.code_bits()) - 1) * minus_ones.astype(np.int64)
             words = pack_lanes(init.reshape(-1, pe), acc_bits)
