@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from andpop.hw.kernels.base import LUTS_PER_BRAM18
 from andpop.hw.kernels.binary_mvu import cases, golden
-from andpop.hw.kernels.binary_mvu.op import BRAM18_LUTS, IMPLEMENTATIONS
+from andpop.hw.kernels.binary_mvu.op import IMPLEMENTATIONS
 from andpop.sim.cases import Case
 from kernel_cases import build_op
 from qonnx.core.datatype import DataType
@@ -77,27 +78,26 @@ def test_accumulator_is_as_narrow_as_the_weights_allow(case: Case) -> None:
 @pytest.mark.parametrize("case", ALL, ids=lambda c: c.name)
 def test_auto_takes_the_cheapest(case: Case) -> None:
     op = build_op(altered(case, {"implementation": "auto"})).op
-    costs, (_, init_brams) = op.costs(), op.init_cost()
-    assert set(costs) == set(IMPLEMENTATIONS)
-    chosen, brams = op.resolved(), op.bram_estimation("")
-    assert op.lut_estimation("") == costs[chosen]
-    traded = {"serial": costs["serial"], "addsub": costs["addsub"] + BRAM18_LUTS * init_brams}
-    assert traded[chosen] == min(traded.values())
-    for name in costs:
+    usage, costs = op.usage(), op.costs()
+    assert set(usage) == set(costs) == set(IMPLEMENTATIONS)
+    assert costs[op.resolved()] == min(costs.values())
+    for name in (op.resolved(), *IMPLEMENTATIONS):
         op.set_nodeattr("implementation", name)
-        assert op.resolved() == name and op.lut_estimation("") == costs[name]
-        if name == "serial":
-            without = op.bram_estimation("")
-    assert brams == without + (init_brams if chosen == "addsub" else 0)
+        luts, blocks = usage[name]
+        assert op.resolved() == name and costs[name] == luts + LUTS_PER_BRAM18 * blocks
+        assert (op.lut_estimation(""), op.bram_estimation("")) == (luts, blocks)
 
 
 def test_both_implementations_are_chosen_somewhere() -> None:
-    """Few lanes share too little for `serial`; many starts of sums are too dear for `addsub`."""
-    base = {"implementation": "auto", "MW": 64, "SIMD": 64}
-    few = build_op(altered(cases.SMOKE[0], {**base, "MH": 64, "PE": 1}))
-    many = build_op(altered(cases.SMOKE[0], {**base, "MW": 8, "SIMD": 8, "MH": 1024, "PE": 2}))
-    assert few.op.resolved() == "addsub"
-    assert many.op.init_cost() == (0, 1) and many.op.resolved() == "serial"
+    """A single lane shares what `serial` subtracts with none; with many outputs, what the sums of
+    `addsub` start from takes a block RAM."""
+    base = {"implementation": "auto", "PE": 1}
+    one = build_op(altered(cases.SMOKE[0], {**base, "MW": 64, "MH": 64, "SIMD": 64})).op
+    many = build_op(altered(cases.SMOKE[0], {**base, "MW": 8, "MH": 128, "SIMD": 8})).op
+    assert one.usage()["addsub"][1] == one.usage()["serial"][1] == 0
+    assert one.resolved() == "addsub"
+    assert many.usage()["addsub"][1] == many.usage()["serial"][1] + 1
+    assert many.resolved() == "serial"
 
 
 def test_implementations_take_the_same_memory_of_weights(tmp_path: Path) -> None:

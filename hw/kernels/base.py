@@ -401,6 +401,10 @@ def lutram_luts(depth: int, width: int) -> int:
     return 4 * banks * -(-width // 3) + (width * -(-banks // 4) if banks > 1 else 0)
 
 
+LUTS_PER_BRAM18 = 190
+"""What a block RAM counts beside LUTs: the xc7z020 has 53,200 LUTs and 280 BRAM18 (DS190)."""
+
+
 def bram18_blocks(depth: int, width: int) -> int:
     """18 Kbit block RAMs of a simple dual-port memory, in the best of their aspect ratios."""
     aspects = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))

@@ -10,7 +10,7 @@ import numpy as np
 from qonnx.core.datatype import DataType
 
 from ....quant.grid import IntArray, accumulator_bounds
-from ..base import RtlKernel, hex_memory, pack_lanes
+from ..base import LUTS_PER_BRAM18, RtlKernel, hex_memory, pack_lanes
 from ..mvu import POPCOUNT_PARTS, RTL_PARTS, Mvu, rom_cost
 from . import golden
 
@@ -18,8 +18,6 @@ IMPLEMENTATIONS: tuple[str, ...] = ("serial", "addsub")
 """The ways to compute a dot product, numbered as the RTL numbers them."""
 MAX_CODE_BITS = 8
 """Widest input code."""
-BRAM18_LUTS = 190
-"""LUTs that a BRAM18 is worth: their ratio on the xc7z020, 53,200 to 280."""
 
 
 class BinaryMvu(Mvu):
@@ -80,42 +78,40 @@ class BinaryMvu(Mvu):
         low, high = accumulator_bounds(2 * self.weight_bits(model) - 1, 0, largest)
         return int(low.min()), int(high.max())
 
-    def init_cost(self) -> tuple[int, int]:
-        """(LUTs, BRAM18) of the memory of what the sums of `addsub` start from."""
-        pe, acc_bits = self.get_nodeattr("PE"), self.get_output_datatype().bitwidth()
-        return rom_cost(pe * acc_bits, self.get_nodeattr("MH") // pe)
+    def usage(self) -> dict[str, tuple[int, int]]:
+        """Estimated LUTs and BRAM18 of the node with each implementation; see README."""
+        pe, simd, k = self.get_nodeattr("PE"), self.get_nodeattr("SIMD"), self.code_bits()
+        acc_bits = self.get_output_datatype().bitwidth()
+        sum_bits = (simd * ((1 << k) - 1)).bit_length()
+        lane = 0.79 * k * simd + sum_bits
+        weight_luts, weight_blocks = rom_cost(pe * simd, self.weight_depth())
+        init_luts, init_blocks = rom_cost(pe * acc_bits, self.get_nodeattr("MH") // pe)
+        serial = pe * (lane + sum_bits + 1) + 0.52 * k * simd + sum_bits
+        addsub = pe * lane + init_luts
+        shared = pe * acc_bits + weight_luts + self.buffer_luts(k) + 60
+        return {
+            "serial": (math.ceil(serial) + shared, weight_blocks),
+            "addsub": (math.ceil(addsub) + shared, weight_blocks + init_blocks),
+        }
 
     def costs(self) -> dict[str, int]:
-        """Estimated LUTs of the node with each implementation; see README."""
-        pe, simd, k = self.get_nodeattr("PE"), self.get_nodeattr("SIMD"), self.code_bits()
-        sum_bits = (simd * ((1 << k) - 1)).bit_length()
-        dot = 0.79 * k * simd + sum_bits
-        dots = {
-            "serial": (pe + 0.6) * dot + pe * (sum_bits + 1),
-            "addsub": pe * dot + self.init_cost()[0],
+        """Estimated LUTs of each implementation, a BRAM18 counted as `LUTS_PER_BRAM18`."""
+        return {
+            name: luts + LUTS_PER_BRAM18 * blocks for name, (luts, blocks) in self.usage().items()
         }
-        rom_luts, _ = rom_cost(pe * simd, self.weight_depth())
-        shared = pe * self.get_output_datatype().bitwidth() + self.buffer_luts(k) + 60
-        return {name: math.ceil(luts) + rom_luts + shared for name, luts in dots.items()}
 
     def resolved(self) -> str:
         """The implementation in use: the attribute's, or the cheapest where that says ``auto``."""
-        wanted = str(self.get_nodeattr("implementation"))
-        if wanted != "auto":
-            return wanted
-        costs = self.costs()
-        costs["addsub"] += BRAM18_LUTS * self.init_cost()[1]
-        return min(costs, key=lambda name: costs[name])
+        wanted, costs = str(self.get_nodeattr("implementation")), self.costs()
+        return min(costs, key=lambda name: costs[name]) if wanted == "auto" else wanted
 
     def lut_estimation(self, fpgapart: str) -> int:
         """Estimated LUTs of the implementation in use."""
-        return self.costs()[self.resolved()]
+        return self.usage()[self.resolved()][0]
 
     def bram_estimation(self, fpgapart: str) -> int:
-        weights = rom_cost(
-            self.get_nodeattr("PE") * self.get_nodeattr("SIMD"), self.weight_depth()
-        )[1]
-        return weights + (self.init_cost()[1] if self.resolved() == "addsub" else 0)
+        """Estimated BRAM18 of the implementation in use."""
+        return self.usage()[self.resolved()][1]
 
 
 class BinaryMvu_rtl(RtlKernel, BinaryMvu):
