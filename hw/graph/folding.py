@@ -167,7 +167,9 @@ def _foldable(op: HWCustomOp, constants: set[str]) -> _Foldable:
     elif attributes == ["SIMD"]:
         limits = {"SIMD": math.gcd(ins[0], *outs)}
     elif attributes == ["PE"]:
-        limits = {"PE": math.gcd(*ins)}
+        # An output pixel of fewer channels (interleaving) takes no more lanes than it has.
+        own = [int(op.get_nodeattr("NumChannels"))] if "NumChannels" in known else []
+        limits = {"PE": math.gcd(*ins, *own)}
     else:
         raise FoldingError(
             f"{node.name}: op {node.op_type} has no attribute SIMD or PE, expected an op of "
