@@ -355,6 +355,8 @@ def compare(
 ) -> dict[str, Any]:
     """Compare backends with the golden model at every layer boundary.
 
+    Of a network that predicts masks, the build's report.html is completed by what was found.
+
     Args:
         folder: build folder.
         images: a picture or a folder of pictures.
@@ -376,7 +378,7 @@ def compare(
     truth = given.truth()
     tallies, found, simulation = _compare(files, given.pixels, given.names, backends, progress)
     result = combine(tallies)
-    if given.masks:
+    if given.masks and files.report.is_file():
         from . import masks, steps
 
         rows = masks.report_rows(given.names, given.pixels, masks.defects(found), truth)
@@ -616,7 +618,7 @@ def _pictures(files: BuildFiles, images: Path, count: int | None, progress: Prog
     from .masks import choose_pictures, reflection
 
     cpu = load_cpu_model(files.packed)
-    if not cpu.masks:
+    if not cpu.predicts_masks:
         paths = list_pictures(images)[:count]
         return Given(paths, *read_all(paths, cpu, progress), masks=False)
     paths, left_out = choose_pictures(images)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ import onnx
 from qonnx.core.modelwrapper import ModelWrapper
 
 from ..hw.graph.builder import Boundary, boundaries
-from ..hw.graph.executor import GoldenExecutor
+from ..hw.graph.executor import GoldenExecutor, base_op
 from ..hw.rtl import simulate as rtl
 from .build import Progress
 from .compare import Tally, combine
@@ -84,14 +85,16 @@ class Torch:
         from ..models.build import load_network
 
         self._net, _ = load_network(files.checkpoint)
-        self._boundaries = boundaries(onnx.load(files.dataflow, load_external_data=False))
+        dataflow = onnx.load(files.dataflow, load_external_data=False)
+        self._boundaries = boundaries(dataflow)
+        self._mask = _mask_and_logits(dataflow)
 
     def run(self, pictures: Pictures) -> dict[str, IntArray]:
-        """Signs, accumulators, epilogues, pools and logits."""
+        """Signs, accumulators, epilogues, level codes, pools, logits and masks."""
         from ..quant.capture import capture
 
         values = capture(self._net, pictures, {b.reference for b in self._boundaries})
-        return _codes(self._boundaries, values)
+        return _codes(self._boundaries, values, self._mask)
 
 
 class Qonnx:
@@ -106,7 +109,9 @@ class Qonnx:
     def __init__(self, files: BuildFiles) -> None:
         self._model = ModelWrapper(str(files.qonnx))
         self._input = self._model.graph.input[0].name
-        self._boundaries = boundaries(onnx.load(files.dataflow, load_external_data=False))
+        dataflow = onnx.load(files.dataflow, load_external_data=False)
+        self._boundaries = boundaries(dataflow)
+        self._mask = _mask_and_logits(dataflow)
         self._picture = next(b for b in self._boundaries if b.reference == self._input)
         self._opsets = self._model.get_opset_imports()
         self._steps = list(_node_graphs(self._model.graph))
@@ -119,7 +124,8 @@ class Qonnx:
             context = self._execute(self._picture.feed(picture[None]))
             for name in wanted:
                 rows[name].append(context[name])
-        return _codes(self._boundaries, {n: np.concatenate(row) for n, row in rows.items()})
+        values = {name: np.concatenate(row) for name, row in rows.items()}
+        return _codes(self._boundaries, values, self._mask)
 
     def _execute(self, picture: npt.NDArray[Any]) -> dict[str, Any]:
         from qonnx.core.onnx_exec import execute_node
@@ -271,10 +277,26 @@ def class_indices(output: IntArray) -> IntArray:
     return output.reshape(len(output)) if output[0].size == 1 else output[..., 0]
 
 
+def _mask_and_logits(model: onnx.ModelProto) -> tuple[str, str] | None:
+    """Return the tensors of the mask and of its logits, None where a graph finds no mask."""
+    output = model.graph.output[0]
+    pixels = math.prod(d.dim_value for d in output.type.tensor_type.shape.dim)
+    node = next(n for n in model.graph.node if output.name in n.output)
+    if pixels == 1 or base_op(node.op_type) != "LabelSelect":
+        return None
+    return output.name, node.input[0]
+
+
 def _codes(
-    layers: Sequence[Boundary], values: Mapping[str, npt.NDArray[Any]]
+    layers: Sequence[Boundary],
+    values: Mapping[str, npt.NDArray[Any]],
+    mask: tuple[str, str] | None,
 ) -> dict[str, IntArray]:
-    return {b.tensor: b.codes(values[b.reference]) for b in layers if b.reference in values}
+    codes = {b.tensor: b.codes(values[b.reference]) for b in layers if b.reference in values}
+    if mask is not None:
+        # The networks end in logits; what their users take of them is the largest per pixel.
+        codes[mask[0]] = codes[mask[1]].argmax(axis=-1)[..., None]
+    return codes
 
 
 @contextmanager

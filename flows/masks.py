@@ -52,7 +52,7 @@ def predicts(model: Path) -> bool:
     checkpoint = checkpoint_of(model)
     if checkpoint is not None:
         return predicts_masks(read_card(checkpoint).network)
-    return load(model).masks
+    return load(model).predicts_masks
 
 
 def defects(found: npt.NDArray[np.int64]) -> Mask:
@@ -132,7 +132,7 @@ def open_segmenter(model: Path, backend: str | None, command: str, threads: int)
         golden = Golden(open_build(model)).classes
         return Segmenter(cpu.shape, cpu.resize_filter, tuple(notes), lambda p: defects(golden(p)))
     return Segmenter(
-        cpu.shape, cpu.resize_filter, tuple(notes), lambda p: defects(cpu.run(p, threads)[0])
+        cpu.shape, cpu.resize_filter, tuple(notes), lambda p: defects(cpu.masks(p, threads))
     )
 
 

@@ -154,18 +154,17 @@ class CpuModel:
     def run(
         self, pictures: npt.NDArray[np.uint8], threads: int = 1
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Return class indices (N,) and integer logits (N, L) of (N, H, W, C) pictures.
-
-        Of a network that predicts masks (N, H, W) and (N, H, W, L).
-        """
+        """Return class indices (N,) and integer logits (N, L) of (N, H, W, C) pictures."""
         return self.engine.run(pictures, threads=threads)
 
+    def masks(self, pictures: npt.NDArray[np.uint8], threads: int = 1) -> npt.NDArray[np.int64]:
+        """Return a class index per pixel (N, H, W) of (N, H, W, C) pictures."""
+        return self.engine.masks(pictures, threads=threads)
+
     @property
-    def masks(self) -> bool:
-        """True if the network tells the class of every pixel."""
-        plan = self.engine.plan
-        last = next((s for s in reversed(plan.steps) if s.op == "argmax"), None)
-        return last is not None and plan.tensors[last.outputs[0]].pixels > 1
+    def predicts_masks(self) -> bool:
+        """True if the network finds a class per pixel."""
+        return self.engine.mask_shape is not None
 
     @property
     def card(self) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .exact import exact_eval
 from .integer import IntegerEpilogue
-from .kbit_integer import IntegerKbitActivation
+from .kbit_integer import IntegerKbitActivation, IntegerPixelClassifier
 from .pa_integer import IntegerPaActivation, IntegerPaConv
 
 Values = npt.NDArray[np.float32]
@@ -25,6 +25,7 @@ OWN_OUTPUTS = {
     IntegerPaActivation: "ReduceSum",
     IntegerPaConv: "Conv",
     IntegerKbitActivation: "Add",
+    IntegerPixelClassifier: "Conv",
 }
 """The same for modules whose last node's type stands inside other modules too."""
 
