@@ -9,8 +9,15 @@ import numpy as np
 from qonnx.core.datatype import DataType
 
 from ....quant.grid import FLOAT32_EXACT_BITS, IntArray
-from ..base import Kernel, RtlKernel, Stream, hex_memory, pack_lanes, require_divisor
-from ..mvu import rom_cost
+from ..base import (
+    Kernel,
+    RtlKernel,
+    Stream,
+    bram18_blocks,
+    hex_memory,
+    pack_lanes,
+    require_divisor,
+)
 from . import golden
 
 ENCODINGS = ("code", "onehot", "thermometer")
@@ -18,7 +25,22 @@ ENCODINGS = ("code", "onehot", "thermometer")
 IMPLEMENTATIONS = ("parallel", "search")
 """The ways to find the code, numbered as the RTL numbers them."""
 LUTS_PER_BRAM18 = 190
-"""What a block RAM counts in a comparison: the xc7z020 has 53,200 LUTs and 280 of them (DS190)."""
+"""What a block RAM counts beside LUTs: the xc7z020 has 53,200 LUTs and 280 BRAM18 (DS190)."""
+
+
+def memory_cost(width: int, depth: int) -> tuple[int, int]:
+    """Return LUTs and BRAM18 of a read-only memory, in whichever of them is cheaper.
+
+    A LUT6 holds 64 words of a column. Few words have few columns that differ: equal ones are one
+    LUT.
+    """
+    if depth == 1:
+        return 0, 0
+    luts = width << max(0, (depth - 1).bit_length() - 6)
+    if depth < luts.bit_length():
+        luts = 1 << depth
+    blocks = bram18_blocks(depth, width)
+    return (luts, 0) if luts <= LUTS_PER_BRAM18 * blocks else (0, blocks)
 
 
 def search_stages(steps: int) -> int:
@@ -128,10 +150,8 @@ class SignedThresholding(Kernel):
         compare = steps * -(-int(self.get_input_datatype().bitwidth()) // 2)
         decode = 0 if self.get_nodeattr("encoding") == "code" else levels
         lane = compare + 2 * steps + self.code_bits() + decode
-        depth = channels // pe
-        luts, blocks = rom_cost(pe * self.lane_bits(), depth)
-        # Few words have few columns that differ: equal ones are one LUT.
-        return int(pe * lane + min(luts, 1 << depth) + 20), blocks
+        luts, blocks = memory_cost(pe * self.lane_bits(), channels // pe)
+        return int(pe * lane + luts + 20), blocks
 
     def _search(self) -> tuple[int, int]:
         """LUTs and BRAM18 of a binary search; see README."""
@@ -139,14 +159,16 @@ class SignedThresholding(Kernel):
         groups = self.get_nodeattr("NumChannels") // pe
         bits = int(self.get_input_datatype().bitwidth())
         stages = search_stages(steps)
-        luts, blocks = 20, 0
+        lane = stages * -(-bits // 2)
+        shared, blocks = 20, 0
         for stage in range(stages + 1):
             depth = groups * search_entries(steps, stage)
-            width = bits if stage < stages else self.code_bits()
-            table, ram = rom_cost(width, depth)
-            luts += pe * table
+            luts, ram = memory_cost(bits if stage < stages else self.code_bits(), depth)
+            address = (depth - 1).bit_length()
+            lane += luts + (address if stage > 0 else 0)
+            shared += address if groups > 1 else 0
             blocks += pe * ram
-        return luts + pe * stages * bits, blocks
+        return pe * lane + shared, blocks
 
     def _usage(self) -> dict[str, tuple[int, int]]:
         """LUTs and BRAM18 of each implementation that can compute the node."""
