@@ -36,8 +36,11 @@ from .signed_thresholds import FloatArray, SignedThresholds, derive, fold, thres
 
 CODE_VARIANCE = 0.2
 """Nominal mean square of an activation, 1 being the largest."""
-LATENT_STD = 0.15
+LATENT_STD = 0.5
 """Of +-1 weights, times sqrt(2 / taps)."""
+BRIGHTNESS_EVERY = 4
+"""One filter of pixels in so many begins with a sum of its own; the others begin with sum 0 and see
+contrast alone, which brightness would drown."""
 MONOTONE_MARGIN = 1.0 - 2.0**-20
 """Keeps eta below 0.5 / L, from where on RSiLU steps down, in float32 too."""
 
@@ -295,6 +298,10 @@ class FixedPointKbitBlock(nn.Module):
             weight_bit_width=weight_bits,
         )
         nn.init.normal_(self.conv.weight, std=math.sqrt(2.0 / taps))
+        with torch.no_grad():
+            sums = self.conv.weight.mean((1, 2, 3), keepdim=True)
+            sums[::BRIGHTNESS_EVERY] = 0.0
+            self.conv.weight -= sums
         self.activation = KbitActivation(
             out_channels, k, 2.0 * in_variance, limit, monotone=monotone
         )
