@@ -7,7 +7,6 @@ Port. Here these three drive a Verilator model; the engine itself is FINN's, unc
 
 from __future__ import annotations
 
-import re
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -206,11 +205,11 @@ def compile_sim_obj(
     model = verilator.build(
         sources, top_module_name, defines=("FINN_SIMULATION",) if behav else (), trace=debug
     )
-    for source in sources:
-        for name in re.findall(r'"([^"\n/]+\.(?:mem|dat|hex))"', source.read_text()):
-            beside = source.parent / name
-            if beside.is_file():
-                shutil.copyfile(beside, sim_out_dir / name)
+    # Sources name their memories by file or by prefix: all that lie beside them go along.
+    for folder in {source.parent for source in sources}:
+        for memory in folder.iterdir():
+            if memory.suffix in (".mem", ".dat", ".hex"):
+                shutil.copyfile(memory, sim_out_dir / memory.name)
     relative = Path("xsim.dir") / top_module_name / "xsimk.so"
     (sim_out_dir / relative).parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(model, sim_out_dir / relative)

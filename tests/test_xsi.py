@@ -27,6 +27,7 @@ CASES = [
     ours("xnor_mvu"),
     ours("epilogue"),
     ours("duplicate_streams"),
+    ours("signed_thresholding"),
 ]
 
 

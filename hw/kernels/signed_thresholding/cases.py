@@ -101,9 +101,9 @@ def _case(
 
 
 SMOKE = [
+    _case(20, 12, 2, "INT16", implementation="search", rows=8),
     _case(7, 12, 3, "INT14", encoding="onehot"),
     _case(4, 6, 6, "UINT8", signed=True, threshold="INT10"),
-    _case(20, 12, 2, "INT16", implementation="search", rows=8),
 ]
 
 FULL = [
