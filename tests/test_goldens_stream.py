@@ -29,6 +29,7 @@ STREAM_KERNELS = (
     "shuffle_concat",
     "stream_crop",
     "stream_max_pool",
+    "stream_reflect_pad",
     "streaming_concat",
     "streaming_fifo",
     "streaming_split",
@@ -267,6 +268,35 @@ def test_crop_refuses_borders_that_leave_no_picture(crop: list[int]) -> None:
     attrs = {"NumChannels": 2, "SIMD": 1, "ImgDim": [4, 5], "inputDataType": "INT8"}
     with pytest.raises(ValueError, match="dut: found Crop=.*of a picture of 4x5, expected"):
         rtl_op("StreamCrop", Crop=crop, **attrs).verify_node()
+
+
+def test_reflect_pad_by_hand() -> None:
+    x = np.arange(6).reshape(1, 2, 3, 1)
+    (y,) = golden("stream_reflect_pad", [x], Padding=[1, 2, 0, 1])
+    assert y[0, :, :, 0].tolist() == [[5, 4, 3, 4, 5, 4], [2, 1, 0, 1, 2, 1], [5, 4, 3, 4, 5, 4]]
+
+
+def test_crop_undoes_reflect_pad() -> None:
+    x = np.random.default_rng(8).integers(0, 256, (1, 6, 5, 3))
+    borders = [3, 4, 5, 2]
+    (y,) = golden("stream_reflect_pad", [x], Padding=borders)
+    assert y.shape == (1, 14, 11, 3)
+    assert np.array_equal(golden("stream_crop", [y], Crop=borders)[0], x)
+
+
+def test_reflect_pad_states_its_cycles_and_its_memory() -> None:
+    attrs = {"NumChannels": 3, "SIMD": 1, "ImgDim": [20, 30], "inputDataType": "UINT8"}
+    op = rtl_op("StreamReflectPad", Padding=[4, 5, 8, 6], **attrs)
+    assert op.get_exp_cycles() == 3 * (32 * 41 + 4 * 30 + 5 + 1)
+    assert op.line_memory() == (9 * 30 * 3, 8)
+    assert op.line_memory().bits == 6480
+
+
+@pytest.mark.parametrize("padding", [[4, 0, 0, 0], [0, 5, 0, 0], [0, 0, 4, 0], [0, 0, 0, -1]])
+def test_reflect_pad_refuses_borders_as_large_as_the_side(padding: list[int]) -> None:
+    attrs = {"NumChannels": 2, "SIMD": 1, "ImgDim": [4, 5], "inputDataType": "INT8"}
+    with pytest.raises(ValueError, match="dut: found Padding=.*of a picture of 4x5, expected"):
+        rtl_op("StreamReflectPad", Padding=padding, **attrs).verify_node()
 
 
 def test_duplicates_do_not_share_memory() -> None:

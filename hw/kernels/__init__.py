@@ -22,6 +22,7 @@ KERNELS: tuple[str, ...] = (
     "signed_thresholding",
     "stream_crop",
     "stream_max_pool",
+    "stream_reflect_pad",
     "streaming_concat",
     "streaming_data_width_converter",
     "streaming_fifo",
