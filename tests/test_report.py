@@ -92,6 +92,38 @@ def test_page_says_what_was_found(report: dict[str, Any], tmp_path: Path) -> Non
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
 
 
+def test_masks_are_shown_beside_the_truth(report: dict[str, Any], tmp_path: Path) -> None:
+    mask = picture_uri(np.full((8, 8, 1), 255, dtype=np.uint8))
+    row = {"defect_pixels": 1234, "share": 0.25, "uri": mask, "mask": mask}
+    report["predictions"] = [
+        {"picture": "known", "truth": mask, "difference": mask, **row},
+        {"picture": "new", "truth": None, "difference": None, **row},
+    ]
+    report["trained"]["dice"] = 0.5
+    report["skips"] = [
+        {"edge": "up_2 skip", "depth": 77, "bits": 1232, "bound_bits": 1200, "map_bits": 65536}
+    ]
+    write_report(tmp_path / "report.html", report)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    titles = re.findall(r'alt="(\w+) of (\w+)"', page)
+    assert titles == [
+        ("input", "known"),
+        ("truth", "known"),
+        ("mask", "known"),
+        ("difference", "known"),
+        ("input", "new"),
+        ("mask", "new"),
+    ]
+    for text in (
+        "1,234 defect pixels, 25.00 %",
+        "99.00 % of the pixels of 288 validation pictures right at 128x128x1, with a Dice "
+        "coefficient of 0.5000.",
+        "cycles from first pixel to last of the mask",
+        "<td>up_2 skip</td><td>77</td><td>1,232</td><td>1,200</td><td>65,536</td>",
+    ):
+        assert text in page
+
+
 def test_page_needs_no_other_file_and_runs_no_code(report: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     write_report(path, report)

@@ -320,8 +320,8 @@ def test_evaluates_u_binet(trained: tuple[Path, Path, dict[str, Any]]) -> None:
 
 def test_refuses_what_masks_cannot_do(trained: tuple[Path, Path, dict[str, Any]]) -> None:
     data, checkpoint, _ = trained
-    with pytest.raises(UsageError, match="--backend: found cpu, expected torch as u-binet runs"):
-        api.evaluate(checkpoint, data, backend="cpu")
+    with pytest.raises(UsageError, match="--backend golden needs a build folder"):
+        api.evaluate(checkpoint, data, backend="golden")
     with pytest.raises(UsageError, match="--defects: found .*bi-shufflenet-neu.safetensors, expec"):
         api.evaluate(api.DEMO_CHECKPOINT, data, defects=["Patches"])
     with pytest.raises(UsageError, match="--defects: found bi-shufflenet, expected a network"):
