@@ -197,17 +197,23 @@ def test_piecewise_units_fold_and_keep_their_implementation(
     fold(piecewise, 300)
     assert max(cycles(piecewise).values()) <= 300
     units = implementations(piecewise)
-    assert set(units) == {"basic_PaMvu", "short_PaMvu", "down_PaMvu"}
+    assert set(units) == {
+        f"{block}_{op}"
+        for block in ("basic", "short", "down")
+        for op in ("PaMvu", "act_SignedThresholding")
+    }
     for name, (chosen, luts) in units.items():
         assert luts[chosen] == min(luts.values())
         assert folding_of(piecewise)[name]["implementation"] == "auto"
     path = tmp_path / "folding.json"
     folding = folding_of(piecewise)
     folding["basic_PaMvu"]["implementation"] = "literal"
+    folding["down_act_SignedThresholding"]["implementation"] = "search"
     path.write_text(json.dumps(folding), encoding="utf-8")
     fold(piecewise, read_folding(path))
     assert folding_of(piecewise) == folding
     assert implementations(piecewise)["basic_PaMvu"][0] == "literal"
+    assert implementations(piecewise)["down_act_SignedThresholding"][0] == "search"
 
 
 def test_names_an_impossible_implementation() -> None:
