@@ -303,6 +303,12 @@ REQUIRED = [
         Datapath("pa-coded", 256, True, bits=4), 12.5, id="pa-coded", marks=pytest.mark.full
     ),
     pytest.param(Datapath("pa-planes", 256, True), 7.5, id="pa-planes", marks=pytest.mark.full),
+    *(
+        pytest.param(
+            Datapath(f"binary-{way}", 64, True, bits=4), most, id=way, marks=pytest.mark.full
+        )
+        for way, most in (("serial", 4.0), ("addsub", 3.3))
+    ),
 ]
 
 
@@ -340,14 +346,24 @@ def netlist_cases() -> list[Any]:
         ("xnor_mvu", "mw8_mh8_simd8_pe1"),
         *(("pa_mvu", f"{way}_m4_n5_mw24_mh6_simd24_pe1") for way in ("literal", "coded", "planes")),
         *(("pa_mvu", f"{way}_m2_n1_mw24_mh6_simd6_pe2") for way in ("literal", "coded", "planes")),
+        *(
+            ("binary_mvu", f"{way}_{sizes}")
+            for way in ("serial", "addsub")
+            for sizes in (
+                "k1_mw24_mh6_simd6_pe2",
+                "k4_mw24_mh6_simd24_pe6",
+                "k8_mw24_mh6_simd4_pe1",
+                "k8_mw1_mh3_simd1_pe1",
+            )
+        ),
     }
+    quick = {("xnor_mvu", "mw8_mh8_simd8_pe1"), ("binary_mvu", "serial_k8_mw24_mh6_simd4_pe1")}
     parameters = []
     for kernel, name in sorted(chosen):
         cases = import_module(f"andpop.hw.kernels.{kernel}.cases")
         case = next(c for c in (*cases.SMOKE, *cases.FULL) if c.name.startswith(name))
         for primitives in (False, True):
-            quick = kernel == "xnor_mvu" and primitives
-            marks = () if quick else (pytest.mark.full,)
+            marks = () if primitives and (kernel, name) in quick else (pytest.mark.full,)
             body = "primitives" if primitives else "behavioural"
             parameters.append(
                 pytest.param(kernel, case, primitives, id=f"{name}-{body}", marks=marks)

@@ -12,9 +12,14 @@ from .sources import Sources
 from .yosys import SynthResult
 
 HW = Path(__file__).parent.parent
-KERNELS = ("xnor-dot", "and-dot", "xnor-pe", "pa-literal", "pa-coded", "pa-planes")
+KERNELS = (
+    "xnor-dot", "and-dot", "xnor-pe", "binary-serial", "binary-addsub",
+    "pa-literal", "pa-coded", "pa-planes",
+)  # fmt: skip
 PE_LANES = 4
-"""Processing elements of ``xnor-pe``."""
+"""Lanes of the datapaths in ``FOUR_LANES``."""
+FOUR_LANES = ("xnor-pe", "binary-serial", "binary-addsub")
+"""Datapaths whose lanes share something."""
 ACC_BITS = 16
 """Accumulator bits of ``xnor-pe``."""
 WORDS = 9
@@ -72,7 +77,8 @@ class Datapath:
     """One datapath to measure.
 
     ``m`` and ``n`` count the levels besides 0 of weights and inputs, ``bits`` are those of a level
-    (alpha two's complement, beta unsigned); the XNOR and AND datapaths have no levels.
+    (alpha two's complement, beta unsigned); the XNOR and AND datapaths have no levels. The inputs
+    of the binary datapaths are codes of ``bits`` bits, their weights +-1.
     """
 
     kernel: str
@@ -91,6 +97,8 @@ class Datapath:
             raise DatapathError(f"--width: found {self.width}, expected 1 to 4096")
         if not 2 <= self.bits <= 8:
             raise DatapathError(f"--bits: found {self.bits}, expected 2 to 8")
+        if not self.kernel.startswith("pa-"):
+            return
         if not 2 <= self.m <= 14 or self.m % 2 or self.m >= 1 << self.bits:
             raise DatapathError(
                 f"--m: found {self.m}, expected an even number, 2 to 14, below 2**bits"
@@ -101,7 +109,7 @@ class Datapath:
     @property
     def macs(self) -> int:
         """Multiply-accumulates per cycle."""
-        return self.width * (PE_LANES if self.kernel == "xnor-pe" else 1)
+        return self.width * (PE_LANES if self.kernel in FOUR_LANES else 1)
 
     def levels(self) -> tuple[list[int], list[int]]:
         """The codebooks alpha (M+1,) and beta (N+1,): the codes themselves for ``planes``, else
@@ -126,6 +134,15 @@ class Datapath:
                 "Simd": self.width, "Pe": PE_LANES, "Words": WORDS, "AccWidth": ACC_BITS,
                 **explicit,
             }  # fmt: skip
+        if self.kernel.startswith("binary-"):
+            return self.kernel.replace("binary-", "binary_dot_"), {
+                "Pe": PE_LANES,
+                "Simd": self.width,
+                "InWidth": self.bits,
+                # No sum wraps.
+                "OutWidth": (self.width * ((1 << self.bits) - 1)).bit_length() + 1,
+                **explicit,
+            }
         alpha, beta = self.levels()
         parameters: dict[str, int | str] = {
             "Pe": 1,

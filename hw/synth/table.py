@@ -21,6 +21,11 @@ LINES = (
     ("XNOR dot product", "xnor-dot", 8, (64, 128, 256)),
     ("AND dot product", "and-dot", 8, (64, 128, 256)),
     ("XNOR processing element", "xnor-pe", 8, (64, 128, 256)),
+    *(
+        (f"binary x {k}-bit, {way}", f"binary-{way}", k, widths)
+        for way in ("serial", "addsub")
+        for k, widths in ((2, (64, 256)), (4, (64,)), (8, (64,)))
+    ),
     ("PA literal, 8-bit levels", "pa-literal", 8, (64, 256)),
     ("PA coded, 8-bit levels", "pa-coded", 8, (64, 256)),
     ("PA coded, 4-bit levels", "pa-coded", 4, (64, 256)),
