@@ -52,6 +52,17 @@ class NetworkRun:
     """(frames finished or begun, words, bytes) as they left the top, low byte first."""
 
 
+@dataclass(frozen=True)
+class Pauses:
+    """Random bursts in which a source offers nothing or a sink takes nothing."""
+
+    seed: int
+    percent_in: int
+    """Share of the input's bursts of 1 to 64 cycles that are pauses, 0 to 99."""
+    percent_out: int
+    """The same of the output's."""
+
+
 def build_network(
     folder: Path, sources: Sequence[str], top: str, *, trace: bool = False, jobs: int = 2
 ) -> tuple[Path, float]:
@@ -94,6 +105,7 @@ def run_network(
     watchdog: int,
     capacities: Sequence[int] = (),
     throttle: int = 0,
+    pauses: Pauses | None = None,
     capture: Path | None = None,
     vcd: Path | None = None,
     vcd_from: int = 0,
@@ -111,6 +123,7 @@ def run_network(
         watchdog: cycles without a word in or out after which the network counts as stuck.
         capacities: words each FIFO may hold, by id; empty leaves each its storage.
         throttle: cycles over which the words of a frame are spread; 0 feeds at full rate.
+        pauses: random standstills of both sides.
         capture: folder that receives every FIFO's stream (see ``read_capture``).
         vcd: waveform file; the executable must have been built with ``trace``.
         vcd_from: first cycle of the waveform.
@@ -138,6 +151,12 @@ def run_network(
             "throttle": throttle,
             "watchdog": watchdog,
         }
+        if pauses is not None:
+            arguments |= {
+                "seed": pauses.seed,
+                "pauses_in": pauses.percent_in,
+                "pauses_out": pauses.percent_out,
+            }
         if capture is not None:
             capture.mkdir(parents=True, exist_ok=True)
             arguments["capture"] = capture.resolve()

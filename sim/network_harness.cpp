@@ -16,6 +16,7 @@
 #include <iterator>
 #include <map>
 #include <memory>
+#include <random>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -109,6 +110,28 @@ std::vector<uint64_t> widen(const std::vector<uint32_t>& items) {
   return {items.begin(), items.end()};
 }
 
+// Random bursts of 1 to 64 cycles in which a side stands still, `percent` of all bursts.
+class Pauses {
+ public:
+  Pauses(uint64_t percent, uint64_t seed) : percent_(percent), random_(seed) {}
+
+  bool next() {
+    if (!percent_) return false;
+    if (!left_) {
+      paused_ = random_() % 100 < percent_;
+      left_ = 1 + random_() % 64;
+    }
+    --left_;
+    return paused_;
+  }
+
+ private:
+  uint64_t percent_;
+  std::mt19937_64 random_;
+  uint64_t left_ = 0;
+  bool paused_ = false;
+};
+
 int run(const Arguments& arguments) {
   const std::vector<uint8_t> pixels = read_bytes(arguments.text("input"));
   const uint64_t frames = arguments.number("frames", 1);
@@ -117,6 +140,9 @@ int run(const Arguments& arguments) {
   const uint64_t words_out = arguments.number("words_out", 1);
   const uint64_t bytes_out = arguments.number("bytes_out", 1);
   const uint64_t throttle = arguments.number("throttle", 0);
+  const uint64_t seed = arguments.number("seed", 0);
+  Pauses pauses_in(arguments.number("pauses_in", 0), 2 * seed);
+  Pauses pauses_out(arguments.number("pauses_out", 0), 2 * seed + 1);
   const uint64_t watchdog = arguments.number("watchdog", 1000000);
   const uint64_t last_cycle = arguments.number("last_cycle", UINT64_MAX);
   const std::string capture = arguments.text("capture");
@@ -187,7 +213,10 @@ int run(const Arguments& arguments) {
       break;
     }
     top->ap_clk = 0;
-    const bool offer = sent < total_in && watch.cycle >= next_word;
+    const bool pause_in = pauses_in.next();
+    // What has been offered once stays offered.
+    const bool offer = sent < total_in && (loaded || (watch.cycle >= next_word && !pause_in));
+    top->m_axis_0_tready = !pauses_out.next();
     if (offer && !loaded) {
       set_port(top->s_axis_0_tdata, &pixels[sent * bytes_in], bytes_in);
       loaded = true;
@@ -196,7 +225,7 @@ int run(const Arguments& arguments) {
     top->eval();
     dump(0);
     const bool taken = offer && top->s_axis_0_tready;
-    if (top->m_axis_0_tvalid) {
+    if (top->m_axis_0_tvalid && top->m_axis_0_tready) {
       get_port(top->m_axis_0_tdata, results, bytes_out);
       last_event = watch.cycle;
       if (++got % words_out == 0) finished.push_back(watch.cycle);

@@ -84,9 +84,26 @@ def fifo_name(producer: str | None, port: int) -> str:
     return "input_fifo" if producer is None else f"{producer}_fifo{port}"
 
 
-def sizing_depth(words: int) -> int:
-    """Storage of a FIFO while depths are still unknown: four frames of its edge, within limits."""
+def sizing_depth(words: int, waits: bool = False) -> int:
+    """Storage of a FIFO while depths are still unknown.
+
+    Args:
+        words: words of a frame on its edge.
+        waits: its reader joins streams, so that it holds what comes before the other stream.
+
+    Returns:
+        Four frames, within limits. Where words wait, sixteen: as many frames may be under way in
+        a deep detour on small maps; within limits too, but two frames always.
+    """
+    if waits:
+        return max(64, min(16 * words, max(SIZING_LIMIT, 2 * words)))
     return max(64, min(4 * words, SIZING_LIMIT))
+
+
+def joining(graph: onnx.GraphProto) -> set[str]:
+    """Return the names of the nodes that read more than one stream."""
+    constants = {t.name for t in graph.initializer}
+    return {n.name for n in graph.node if sum(i not in constants for i in n.input if i) > 1}
 
 
 def insert_streams(model: ModelWrapper, depths: Mapping[str, int] | None = None) -> ModelWrapper:
@@ -122,6 +139,7 @@ def insert_streams(model: ModelWrapper, depths: Mapping[str, int] | None = None)
             f"found {len(source.input)} graph inputs and {len(source.output)} outputs, "
             "expected one of each"
         )
+    joins = joining(source)
     graph_input, graph_output = source.input[0].name, source.output[0].name
 
     out = copy.deepcopy(model.model)
@@ -145,7 +163,7 @@ def insert_streams(model: ModelWrapper, depths: Mapping[str, int] | None = None)
         fifo = fifo_name(writer[0] if writer else None, writer[1] if writer else 0)
         if fifo in ops:
             raise StreamError(f"node {fifo} has the name of a FIFO; rename the node")
-        depth = sizing_depth(producer.words)
+        depth = sizing_depth(producer.words, consumer is not None and consumer.node in joins)
         if depths is not None:
             if fifo not in depths:
                 raise StreamError(f"{fifo}: no depth given for this FIFO; size the FIFOs again")

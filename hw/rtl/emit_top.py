@@ -26,10 +26,11 @@ from typing import Any
 
 from finn.custom_op.fpgadataflow.hwcustomop import HWCustomOp
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from onnx import GraphProto, NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
-from ..graph.insert_streams import input_endpoint, output_endpoint, sizing_depth
+from ..graph.insert_streams import input_endpoint, joining, output_endpoint, sizing_depth
 from .top_info import EmitError, FifoInfo, NodeInfo, TopInfo
 
 HERE = Path(__file__).parent
@@ -66,6 +67,7 @@ def emit_top(model: ModelWrapper, folder: Path) -> TopInfo:
     wires: dict[str, dict[str, Any]] = {}
     graph = model.model.graph
     constants = {t.name for t in graph.initializer}
+    joins = joining(graph)
     names: dict[str, str] = {graph.input[0].name: "s_axis_0"}
 
     for node in graph.node:
@@ -75,7 +77,7 @@ def emit_top(model: ModelWrapper, folder: Path) -> TopInfo:
             )
         op = getCustomOp(node)
         if node.op_type == "StreamingFIFO_rtl":
-            info = _fifo_info(op, len(fifos))
+            info = _fifo_info(op, len(fifos), _reader(graph, node) in joins)
             fifos.append(info)
             depths[info.name] = int(op.get_nodeattr("depth"))
             names[node.output[0]] = info.name
@@ -202,13 +204,23 @@ class _Library:
         (self._packages if is_package else self._others).append(f"lib/{source.name}")
 
 
-def _fifo_info(op: HWCustomOp, number: int) -> FifoInfo:
+def _reader(graph: GraphProto, fifo: NodeProto) -> str:
+    """Return the node that reads a FIFO, behind its width converter; "" for the graph output."""
+    readers = {name: node for node in graph.node for name in node.input}
+    reader = readers.get(fifo.output[0])
+    while reader is not None and reader.op_type.startswith("StreamingDataWidthConverter"):
+        reader = readers.get(reader.output[0])
+    return "" if reader is None else reader.name
+
+
+def _fifo_info(op: HWCustomOp, number: int, waits: bool) -> FifoInfo:
     node = op.onnx_node
     end = output_endpoint(op, 0)
     producer = "" if node.name == "input_fifo" else node.name.rpartition("_fifo")[0]
     return FifoInfo(
         number, node.name, node.input[0] if not node.input[0].endswith("_word") else node.output[0],
-        end.shape, end.datatype, end.lanes, end.words, end.width, sizing_depth(end.words), producer,
+        end.shape, end.datatype, end.lanes, end.words, end.width, sizing_depth(end.words, waits),
+        producer,
     )  # fmt: skip
 
 

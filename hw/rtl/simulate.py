@@ -19,6 +19,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 
 from ...sim.network import (
     NetworkRun,
+    Pauses,
     Words,
     build_network,
     pack_words,
@@ -106,7 +107,8 @@ def size_fifos(folder: Path, *, progress: Progress | None = None, jobs: int = 2)
     """Find FIFO depths by simulation and store them: fifo.json, depth package, stitched graph.
 
     Run 1 spreads each frame over the slowest node's stated cycles and lets FIFOs grow; their
-    peaks, rounded up, are the depths. Run 2 checks these at full input rate.
+    peaks, rounded up, are the depths. It is repeated with more frames if more are under way at
+    once than were fed. Run 2 checks the depths at full input rate.
 
     Raises:
         SizingError: a FIFO would outgrow its storage, or the interval is missed.
@@ -115,11 +117,15 @@ def size_fifos(folder: Path, *, progress: Progress | None = None, jobs: int = 2)
     info = TopInfo.load(folder)
     slowest = info.slowest
     executable, build_seconds = _build(folder, info, jobs=jobs)
-    pictures = np.random.default_rng(0).integers(
-        0, 256, (SIZING_FRAMES, *info.fifos[0].shape[1:]), dtype=np.uint8
-    )
-    words = _input_words(info, pictures)
-    free = _run(executable, folder, info, words, throttle=slowest.cycles, progress=progress)
+    frames, free = SIZING_FRAMES, None
+    while free is None or frames < _frames_needed(free, slowest.cycles):
+        if free is not None:
+            frames = _frames_needed(free, slowest.cycles)
+        pictures = np.random.default_rng(0).integers(
+            0, 256, (frames, *info.fifos[0].shape[1:]), dtype=np.uint8
+        )
+        words = _input_words(info, pictures)
+        free = _run(executable, folder, info, words, throttle=slowest.cycles, progress=progress)
     for fifo, peak in zip(info.fifos, free.peak, strict=True):
         if peak >= fifo.storage:
             raise SizingError(
@@ -153,6 +159,7 @@ def simulate(
     pictures: Pictures,
     *,
     capture: bool = False,
+    pauses: Pauses | None = None,
     progress: Progress | None = None,
     jobs: int = 2,
 ) -> SimResult:
@@ -162,6 +169,7 @@ def simulate(
         folder: emitted RTL folder with a fifo.json.
         pictures: (N, H, W, C) uint8.
         capture: return every edge's tensor as well (slower).
+        pauses: random standstills at input and output.
         progress: called about once a second with cycle, frames_in, frames_out.
         jobs: compilers at a time, if the model must be built.
 
@@ -177,7 +185,7 @@ def simulate(
         captured = Path(name) if capture else None
         run = _run(
             executable, folder, info, words,
-            capacities=capacities, capture=captured, progress=progress,
+            capacities=capacities, pauses=pauses, capture=captured, progress=progress,
         )  # fmt: skip
         tensors: dict[str, IntArray] = {}
         cycle_of: dict[str, npt.NDArray[np.uint32]] = {}
@@ -256,6 +264,7 @@ def _run(
     *,
     capacities: list[int] | None = None,
     throttle: int = 0,
+    pauses: Pauses | None = None,
     capture: Path | None = None,
     progress: Progress | None = None,
 ) -> NetworkRun:
@@ -263,7 +272,8 @@ def _run(
     run = run_network(
         executable, folder, words,
         words_out=last.words, bytes_out=_bytes(last), watchdog=_watchdog(info),
-        capacities=capacities or [], throttle=throttle, capture=capture, progress=progress,
+        capacities=capacities or [], throttle=throttle, pauses=pauses, capture=capture,
+        progress=progress,
     )  # fmt: skip
     if run.status != "done":
         raise NetworkStuck(_standstill(info, run, capacities))
@@ -281,6 +291,11 @@ def _standstill(info: TopInfo, run: NetworkRun, capacities: list[int] | None) ->
         f"{len(empty)} empty (first: {', '.join(empty[:3]) or 'none'}); "
         "give the full ones more depth in fifo.json or size the FIFOs again"
     )
+
+
+def _frames_needed(run: NetworkRun, interval: int) -> int:
+    """Frames until FIFOs are as full as they get: those that are under way at once, and one."""
+    return -(-(run.finished[0] - run.started[0]) // interval) + 1
 
 
 def _interval(run: NetworkRun) -> int:
