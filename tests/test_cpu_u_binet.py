@@ -18,7 +18,7 @@ from andpop.hw.cpu.pack import MAX_COMPARED, compile_graph, pack
 from andpop.hw.cpu.plan import ModelError, read
 from andpop.hw.graph import executor
 from andpop.quant.grid import limits, signed_bits, type_format
-from dataflow_graphs import GraphBuilder
+from dataflow_graphs import GraphBuilder, bi_shufflenet, pa_resnet
 from safetensors.numpy import load_file, save_file
 
 IntArray = npt.NDArray[np.int64]
@@ -336,6 +336,34 @@ def test_network_for_masks_equals_golden_in_every_tensor(network: dict[str, Any]
     assert np.array_equal(masks, golden[last(model)][..., 0])
     assert masks.shape == (4, *network["size"]) == (4, *(engine.mask_shape or ()))
     assert set(np.unique(masks)) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: u_binet((12, 140), base=5),
+        lambda: u_binet((16, 16), k=8, base=8, depth=1),
+        lambda: pa_resnet(),
+        lambda: bi_shufflenet((33, 47), 3, (6, 12, 24, 48, 40), (1, 1, 1)),
+    ],
+)
+def test_steps_that_run_together_write_what_they_write_apart(
+    make: Callable[[], onnx.ModelProto], isa: str
+) -> None:
+    model = make()
+    engine, pictures = engine_of(model, isa), pictures_of(model, 3)
+    apart = engine.intermediates(pictures)
+    # Nobody asks for accumulators: they go from one step to the next in pieces.
+    streams = [
+        i for i, t in enumerate(engine.plan.tensors) if t.names and t.storage in ("u8", "i8")
+    ]
+    encoded, count = engine._encode({engine.plan.tensors[0].names[0]: pictures})
+    compared = 0
+    for index, raw in zip(streams, engine._run(encoded, count, streams, 1), strict=True):
+        together = engine._decode(index, raw)
+        assert np.array_equal(together, apart[engine.plan.tensors[index].names[0]])
+        compared += together.size
+    assert compared > 5000
 
 
 def test_masks_of_any_number_of_pictures_and_threads() -> None:

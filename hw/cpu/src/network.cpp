@@ -114,6 +114,21 @@ Network::Network(std::vector<Tensor> tensors, const std::vector<StepSpec>& steps
       producers_.at(static_cast<std::size_t>(t)) = static_cast<int>(i);
     }
   }
+  // Steps whose result goes to the next one alone may run together with it: what the first reads
+  // has to live as long as what the second writes.
+  std::vector<bool> feeds_next(steps.size(), false);
+  for (std::size_t i = 0; i + 1 < steps.size(); ++i) {
+    const int between = steps[i].outputs.at(0);
+    const std::vector<int>& read = steps[i + 1].inputs;
+    feeds_next[i] = !read.empty() && read[0] == between &&
+                    std::count(read.begin(), read.end(), between) == 1 &&
+                    last_use.at(static_cast<std::size_t>(between)) == static_cast<int>(i) + 1;
+    if (!feeds_next[i]) continue;
+    for (int t : steps[i].inputs) {
+      int& last = last_use[static_cast<std::size_t>(t)];
+      last = std::max(last, static_cast<int>(i) + 1);
+    }
+  }
   Placement placement;
   const auto place = [&](int t) {
     const auto k = static_cast<std::size_t>(t);
@@ -128,6 +143,13 @@ Network::Network(std::vector<Tensor> tensors, const std::vector<StepSpec>& steps
   for (const StepSpec& spec : steps) {
     steps_.push_back(make_step(spec, tensors_, offsets_, kernels));
     scratch_bytes_ = std::max(scratch_bytes_, steps_.back()->scratch_bytes());
+  }
+  pairs_.resize(steps.size());
+  for (std::size_t i = 0; i + 1 < steps.size(); ++i) {
+    const auto* source = dynamic_cast<const AccumulatingStep*>(steps_[i].get());
+    const auto* sink = dynamic_cast<const PixelStep*>(steps_[i + 1].get());
+    if (feeds_next[i] && source != nullptr && sink != nullptr)
+      pairs_[i] = {source, sink, steps[i].outputs[0]};
   }
   arena_bytes_ = placement.end() + static_cast<std::size_t>(kSlack);
   scratch_bytes_ += static_cast<std::size_t>(kSlack);
@@ -160,6 +182,10 @@ void Network::run(const std::vector<const std::uint8_t*>& inputs, std::int64_t c
   for (const Capture& c : captures)
     after.at(static_cast<std::size_t>(producers_.at(static_cast<std::size_t>(c.tensor)) + 1))
         .push_back(c);
+  std::vector<Pair> pairs = pairs_;
+  for (Pair& pair : pairs)
+    for (const Capture& c : captures)
+      if (c.tensor == pair.between) pair = {};
   std::atomic<std::int64_t> next{0};
   const auto work = [&](const Workspace& w) noexcept {
     const auto save = [&](std::size_t step, std::int64_t n) noexcept {
@@ -178,7 +204,12 @@ void Network::run(const std::vector<const std::uint8_t*>& inputs, std::int64_t c
       }
       save(0, n);
       for (std::size_t i = 0; i < steps_.size(); ++i) {
-        steps_[i]->run(w);
+        if (pairs[i].source != nullptr) {
+          pairs[i].source->run_into(w, *pairs[i].sink);
+          ++i;
+        } else {
+          steps_[i]->run(w);
+        }
         save(i + 1, n);
       }
     }

@@ -73,6 +73,21 @@ class Step {
   virtual std::size_t scratch_bytes() const noexcept { return 0; }
 };
 
+// A step that turns accumulators into a stream, pixel by pixel.
+class PixelStep : public Step {
+ public:
+  // Handles pixels first..first+count-1, whose accumulators lie at `in`; called in their order.
+  virtual void run_pixels(const Workspace& w, const std::int32_t* in, std::int64_t first,
+                          std::int64_t count) const noexcept = 0;
+};
+
+// A step that writes accumulators.
+class AccumulatingStep : public Step {
+ public:
+  // Runs together with the only step that reads the accumulators: they never leave the cache.
+  virtual void run_into(const Workspace& w, const PixelStep& next) const noexcept = 0;
+};
+
 // A tensor to be copied out of a run: picture n goes to data + n * bytes of the tensor.
 struct Capture {
   int tensor;
@@ -102,6 +117,13 @@ class Network {
   std::vector<std::size_t> offsets_;
   std::vector<int> producers_;  // step that writes a tensor; -1 for graph inputs
   std::vector<std::unique_ptr<Step>> steps_;
+  // Two steps that run together unless the tensor between them is captured.
+  struct Pair {
+    const AccumulatingStep* source = nullptr;
+    const PixelStep* sink = nullptr;
+    int between = -1;
+  };
+  std::vector<Pair> pairs_;  // by the first one's number
   std::size_t arena_bytes_ = 0;
   std::size_t scratch_bytes_ = 0;
   std::mutex mutex_;

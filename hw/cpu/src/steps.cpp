@@ -176,10 +176,10 @@ std::int64_t round_up(std::int64_t v, std::int64_t unit) noexcept {
 }
 
 // What 1-bit and 8-bit convolutions share: the picture with its border, and windows cut from it.
-class Convolution : public Step {
+class Convolution : public AccumulatingStep {
  public:
   // Pixels of a tile: its windows and its sums stay in the caches next to the core.
-  static constexpr std::int64_t kTile = 64;
+  static constexpr std::int64_t kTile = 128;
 
   Convolution(const Site& s, std::int64_t word, std::uint8_t flip)
       : geometry_(s),
@@ -197,7 +197,7 @@ class Convolution : public Step {
   }
 
   std::size_t scratch_bytes() const noexcept override {
-    return static_cast<std::size_t>(picture_bytes_ + kTile * stride_ + kSlack);
+    return static_cast<std::size_t>(tile_bytes() + sums_bytes() + picture_bytes_);
   }
 
  protected:
@@ -217,15 +217,29 @@ class Convolution : public Step {
 
   // Cuts the windows of one tile after the other and calls product(windows, pixels, sums).
   template <std::int64_t kWord, typename Product>
-  void tiles(const Workspace& w, Product product) const noexcept {
+  void tiles(const Workspace& w, const PixelStep* next, Product product) const noexcept {
     const std::uint8_t* source = picture(w);
     std::uint8_t* tile = w.scratch() + picture_bytes_;
     const std::int64_t pixels = out_.tensor.pixels;
     for (std::int64_t first = 0; first < pixels; first += kTile) {
       const std::int64_t last = std::min(first + kTile, pixels);
       windows_.cut<kWord>(source, first, last, stride_, tile);
-      product(tile, last - first, out_.in<std::int32_t>(w) + first * channels());
+      piece(w, next, first, last - first,
+            [&](std::int32_t* sums) { product(tile, last - first, sums); });
     }
+  }
+
+  // Lets product(sums) write the sums of some pixels: to their tensor, or for `next` to read.
+  template <typename Product>
+  void piece(const Workspace& w, const PixelStep* next, std::int64_t first, std::int64_t count,
+             Product product) const noexcept {
+    if (next == nullptr) {
+      product(out_.in<std::int32_t>(w) + first * channels());
+      return;
+    }
+    auto* sums = reinterpret_cast<std::int32_t*>(w.scratch() + picture_bytes_ + tile_bytes());
+    product(sums);
+    next->run_pixels(w, sums, first, count);
   }
 
   std::int64_t channels() const noexcept { return out_.tensor.channels; }
@@ -237,6 +251,10 @@ class Convolution : public Step {
   Slot out_;
 
  private:
+  // Both end at a cache line.
+  std::int64_t tile_bytes() const noexcept { return round_up(kTile * stride_, kSlack) + kSlack; }
+  std::int64_t sums_bytes() const noexcept { return kTile * channels() * 4 + kSlack; }
+
   std::int64_t stride_;
   std::uint8_t flip_;
   bool copied_ = false;
@@ -252,18 +270,29 @@ class BitConvolution final : public Convolution {
         inputs_(s("kernel_y") * s("kernel_x") * s.input().tensor.channels),
         direct_(geometry_.pointwise() && windows_.bytes() == stride() && !geometry_.padded()) {}
 
-  void run(const Workspace& w) const noexcept override {
+  void run(const Workspace& w) const noexcept override { run(w, nullptr); }
+  void run_into(const Workspace& w, const PixelStep& next) const noexcept override {
+    run(w, &next);
+  }
+
+ private:
+  void run(const Workspace& w, const PixelStep* next) const noexcept {
     const auto product = [&](const std::uint8_t* windows, std::int64_t pixels, std::int32_t* out) {
       kernel_({reinterpret_cast<const std::uint64_t*>(windows), weights_.data(), out, pixels,
                stride() / 8, channels(), inputs_});
     };
-    if (direct_)
-      product(picture(w), out_.tensor.pixels, out_.in<std::int32_t>(w));
-    else
-      tiles<8>(w, product);
+    if (!direct_) {
+      tiles<8>(w, next, product);
+      return;
+    }
+    const std::uint8_t* source = picture(w);
+    for (std::int64_t first = 0; first < out_.tensor.pixels; first += kTile) {
+      const std::int64_t count = std::min(kTile, out_.tensor.pixels - first);
+      piece(w, next, first, count,
+            [&](std::int32_t* sums) { product(source + first * stride(), count, sums); });
+    }
   }
 
- private:
   void (*kernel_)(const BitGemm&) noexcept;
   Values<std::uint64_t> weights_;
   std::int64_t inputs_;
@@ -280,18 +309,24 @@ class IntConvolution final : public Convolution {
         direct_(windows_.regular() && windows_.run_bytes() % kIntDepth == 0),
         short_groups_(short_groups(s.spec.constants.at(0))) {}
 
-  void run(const Workspace& w) const noexcept override {
-    if (direct_) {
-      read_in_place(w);
-      return;
-    }
-    tiles<kIntDepth>(w, [&](const std::uint8_t* windows, std::int64_t pixels, std::int32_t* out) {
-      kernel_({windows, weights_.data(), bias_.data(), out, 1, 0, pixels, stride(), 1, 0,
-               stride() / kIntDepth, channels(), short_groups_});
-    });
+  void run(const Workspace& w) const noexcept override { run(w, nullptr); }
+  void run_into(const Workspace& w, const PixelStep& next) const noexcept override {
+    run(w, &next);
   }
 
  private:
+  void run(const Workspace& w, const PixelStep* next) const noexcept {
+    if (direct_) {
+      read_in_place(w, next);
+      return;
+    }
+    tiles<kIntDepth>(
+        w, next, [&](const std::uint8_t* windows, std::int64_t pixels, std::int32_t* out) {
+          kernel_({windows, weights_.data(), bias_.data(), out, 1, 0, pixels, stride(), 1, 0,
+                   stride() / kIntDepth, channels(), short_groups_});
+        });
+  }
+
   // Groups whose products, with codes of 255, fit 16 bits in each of their two sums.
   static std::int64_t short_groups(const Constant& weights) noexcept {
     const auto* w = static_cast<const std::int8_t*>(weights.data);
@@ -302,21 +337,22 @@ class IntConvolution final : public Convolution {
   }
 
   // Windows are not copied: a tile is a few rows of a small picture or a piece of a long row.
-  void read_in_place(const Workspace& w) const noexcept {
+  void read_in_place(const Workspace& w, const PixelStep* next) const noexcept {
     const std::uint8_t* source = picture(w);
     const Geometry& g = geometry_;
     const std::int64_t step = g.stride_x * in_.tensor.pixel_bytes();
     const std::int64_t row_step = g.stride_y * g.padded_width() * in_.tensor.pixel_bytes();
-    const std::int64_t width = std::min(g.out_width, 2 * kTile);
-    const std::int64_t height = std::max<std::int64_t>(kTile / width, 1);
+    const std::int64_t width = std::min(g.out_width, kTile);
+    const std::int64_t height = kTile / width;
     for (std::int64_t y = 0; y < g.out_height; y += height) {
       const std::int64_t rows = std::min(height, g.out_height - y);
       for (std::int64_t x = 0; x < g.out_width; x += width) {
         const std::int64_t pixels = std::min(width, g.out_width - x);
-        kernel_({source + y * row_step + x * step, weights_.data(), bias_.data(),
-                 out_.in<std::int32_t>(w) + (y * g.out_width + x) * channels(), rows, row_step,
-                 pixels, step, windows_.runs(), windows_.run_step(),
-                 windows_.run_bytes() / kIntDepth, channels(), short_groups_});
+        piece(w, next, y * g.out_width + x, rows * pixels, [&](std::int32_t* sums) {
+          kernel_({source + y * row_step + x * step, weights_.data(), bias_.data(), sums, rows,
+                   row_step, pixels, step, windows_.runs(), windows_.run_step(),
+                   windows_.run_bytes() / kIntDepth, channels(), short_groups_});
+        });
       }
     }
   }
@@ -357,7 +393,7 @@ class WideProduct final : public Step {
   Values<std::int32_t> weights_, bias_;
 };
 
-class EpilogueStep final : public Step {
+class EpilogueStep final : public PixelStep {
  public:
   explicit EpilogueStep(const Site& s)
       : kernel_(s.kernels.epilogue),
@@ -366,7 +402,6 @@ class EpilogueStep final : public Step {
         has_shortcut_(s.spec.inputs.size() > 1),
         out_(s.output()),
         params_(s.constant<std::int32_t>(0)) {
-    args_.pixels = acc_.tensor.pixels;
     args_.channels = acc_.tensor.channels;
     args_.stride = round_up(acc_.tensor.channels, kParamLanes);
     args_.params = params_.data();
@@ -382,10 +417,16 @@ class EpilogueStep final : public Step {
   }
 
   void run(const Workspace& w) const noexcept override {
+    run_pixels(w, acc_.in<std::int32_t>(w), 0, acc_.tensor.pixels);
+  }
+
+  void run_pixels(const Workspace& w, const std::int32_t* in, std::int64_t first,
+                  std::int64_t count) const noexcept override {
     Epilogue args = args_;
-    args.acc = acc_.in<std::int32_t>(w);
-    args.shortcut = has_shortcut_ ? shortcut_.in<std::int8_t>(w) : nullptr;
-    args.out = out_.in<std::int8_t>(w);
+    args.acc = in;
+    args.shortcut = has_shortcut_ ? shortcut_.in<std::int8_t>(w) + first * args.channels : nullptr;
+    args.out = out_.in<std::int8_t>(w) + first * args.channels;
+    args.pixels = count;
     kernel_(args);
   }
 
@@ -541,7 +582,7 @@ class LevelsStep final : public Step {
 };
 
 // The same of accumulators.
-class AccLevelsStep final : public Step {
+class AccLevelsStep final : public PixelStep {
  public:
   explicit AccLevelsStep(const Site& s)
       : kernel_(s.kernels.acc_levels),
@@ -553,7 +594,6 @@ class AccLevelsStep final : public Step {
     const std::int64_t channels = in_.tensor.channels;
     // As in LevelsStep.
     args_.channels = kParamLanes % channels == 0 ? kParamLanes : channels;
-    args_.pixels = round_up(in_.tensor.pixels * channels, args_.channels) / args_.channels;
     args_.count = s("steps");
     args_.lanes = round_up(channels, kParamLanes);
     args_.bounds = bounds_.data();
@@ -562,9 +602,16 @@ class AccLevelsStep final : public Step {
   }
 
   void run(const Workspace& w) const noexcept override {
+    run_pixels(w, in_.in<std::int32_t>(w), 0, in_.tensor.pixels);
+  }
+
+  void run_pixels(const Workspace& w, const std::int32_t* in, std::int64_t first,
+                  std::int64_t count) const noexcept override {
+    const std::int64_t channels = in_.tensor.channels;
     AccLevels args = args_;
-    args.in = in_.in<std::int32_t>(w);
-    args.out = out_.in(w);
+    args.in = in;
+    args.out = out_.in(w) + first * channels;
+    args.pixels = round_up(count * channels, args.channels) / args.channels;
     kernel_(args);
   }
 
@@ -576,7 +623,7 @@ class AccLevelsStep final : public Step {
 };
 
 // The same of accumulators where thresholds are many: they are searched.
-class SearchLevelsStep final : public Step {
+class SearchLevelsStep final : public PixelStep {
  public:
   explicit SearchLevelsStep(const Site& s)
       : kernel_(s.kernels.search_levels),
@@ -584,7 +631,6 @@ class SearchLevelsStep final : public Step {
         out_(s.output()),
         thresholds_(s.constant<std::int32_t>(0)),
         codes_(s.constant<std::uint8_t>(1)) {
-    args_.pixels = in_.tensor.pixels;
     args_.channels = in_.tensor.channels;
     args_.bits = static_cast<int>(s("bits"));
     args_.thresholds = thresholds_.data();
@@ -592,9 +638,15 @@ class SearchLevelsStep final : public Step {
   }
 
   void run(const Workspace& w) const noexcept override {
+    run_pixels(w, in_.in<std::int32_t>(w), 0, in_.tensor.pixels);
+  }
+
+  void run_pixels(const Workspace& w, const std::int32_t* in, std::int64_t first,
+                  std::int64_t count) const noexcept override {
     SearchLevels args = args_;
-    args.in = in_.in<std::int32_t>(w);
-    args.out = out_.in(w);
+    args.in = in;
+    args.out = out_.in(w) + first * args.channels;
+    args.pixels = count;
     kernel_(args);
   }
 
@@ -966,7 +1018,7 @@ class SumStep final : public Step {
 };
 
 // Shortcut, rounding shift, saturation to 8 bits.
-class RequantiseStep final : public Step {
+class RequantiseStep final : public PixelStep {
  public:
   explicit RequantiseStep(const Site& s)
       : kernel_(s.kernels.requantise),
@@ -978,8 +1030,14 @@ class RequantiseStep final : public Step {
         shortcut_shift_(static_cast<int>(s("shortcut_shift"))) {}
 
   void run(const Workspace& w) const noexcept override {
-    kernel_({in_.in<std::int32_t>(w), has_shortcut_ ? shortcut_.in<std::int8_t>(w) : nullptr,
-             out_.in<std::int8_t>(w), in_.tensor.pixels * in_.tensor.channels, shift_,
+    run_pixels(w, in_.in<std::int32_t>(w), 0, in_.tensor.pixels);
+  }
+
+  void run_pixels(const Workspace& w, const std::int32_t* in, std::int64_t first,
+                  std::int64_t count) const noexcept override {
+    const std::int64_t channels = in_.tensor.channels;
+    kernel_({in, has_shortcut_ ? shortcut_.in<std::int8_t>(w) + first * channels : nullptr,
+             out_.in<std::int8_t>(w) + first * channels, count * channels, shift_,
              shortcut_shift_});
   }
 
