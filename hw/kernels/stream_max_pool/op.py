@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ..base import Kernel, RtlKernel, Stream, lutram_luts
+from ..base import Kernel, RtlKernel, Stream
+from ..line_memory import LineMemory
 from .golden import run
 
 
@@ -115,14 +116,25 @@ class StreamMaxPool_rtl(RtlKernel, StreamMaxPool):
 
     module = "stream_max_pool"
     sources = (
+        "rtl/line_memory.sv",
         "rtl/stream_register.sv",
         "kernels/stream_max_pool/window_max.sv",
         "kernels/stream_max_pool/stream_max_pool.sv",
     )
 
+    def line_memories(self) -> tuple[LineMemory, LineMemory]:
+        """The running maxima of the open windows along the rows and along the columns."""
+        rows, columns = self.axes()
+        width = self.input_streams()[0].width
+        return (
+            LineMemory(self.folds(), columns.slots * width),
+            LineMemory(self.folds() * columns.out, rows.slots * width),
+        )
+
     def rtl_parameters(self) -> dict[str, int | str]:
         rows, columns = self.axes()
         stream = self.input_streams()[0]
+        of_row, of_column = self.line_memories()
         return {
             "Lanes": stream.lanes,
             "Bits": stream.dtype.bitwidth(),
@@ -138,18 +150,24 @@ class StreamMaxPool_rtl(RtlKernel, StreamMaxPool):
             "PadLeft": columns.low,
             "OutHeight": rows.out,
             "OutWidth": columns.out,
+            "RowBlockRam": int(of_row.block),
+            "ColumnBlockRam": int(of_column.block),
         }
 
     def lut_estimation(self, fpgapart: str) -> int:
         """Per axis and open window: a comparison (half a LUT per bit), a choice and a restart per
-        data bit, and the running maxima in LUT RAM; 40 LUTs per axis for the counters."""
-        rows, columns = self.axes()
+        data bit, and the running maxima unless in block RAM or one word; 40 LUTs per axis for the
+        counters."""
         width = self.input_streams()[0].width
         luts = 80
-        for axis, inner in ((columns, self.folds()), (rows, self.folds() * columns.out)):
+        for axis, memory in zip(reversed(self.axes()), self.line_memories(), strict=True):
             luts += axis.slots * (5 * width // 2) + width
-            luts += lutram_luts(inner, axis.slots * width) if inner > 1 else 0
+            luts += memory.luts if memory.depth > 1 else 0
         return luts
+
+    def bram_estimation(self, fpgapart: str) -> int:
+        """18 Kbit blocks."""
+        return sum(memory.brams for memory in self.line_memories())
 
 
 OPS = (StreamMaxPool, StreamMaxPool_rtl)

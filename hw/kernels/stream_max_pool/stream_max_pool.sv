@@ -5,20 +5,23 @@
 /// value of the type, so they never win and are left out. Stored are the running maxima of the
 /// open windows only: at stride 2 and a kernel up to 3, one output row.
 module stream_max_pool #(
-  parameter int unsigned Lanes     = 1, // channels of a word
-  parameter int unsigned Bits      = 8, // bits of an element
-  parameter bit          Signed    = 1,
-  parameter int unsigned Folds     = 1, // words of a pixel
-  parameter int unsigned Height    = 4,
-  parameter int unsigned Width     = 4,
-  parameter int unsigned KernelY   = 2,
-  parameter int unsigned KernelX   = 2,
-  parameter int unsigned StrideY   = 2,
-  parameter int unsigned StrideX   = 2,
-  parameter int unsigned PadTop    = 0,
-  parameter int unsigned PadLeft   = 0,
-  parameter int unsigned OutHeight = 2,
-  parameter int unsigned OutWidth  = 2
+  parameter int unsigned Lanes          = 1, // channels of a word
+  parameter int unsigned Bits           = 8, // bits of an element
+  parameter bit          Signed         = 1,
+  parameter int unsigned Folds          = 1, // words of a pixel
+  parameter int unsigned Height         = 4,
+  parameter int unsigned Width          = 4,
+  parameter int unsigned KernelY        = 2,
+  parameter int unsigned KernelX        = 2,
+  parameter int unsigned StrideY        = 2,
+  parameter int unsigned StrideX        = 2,
+  parameter int unsigned PadTop         = 0,
+  parameter int unsigned PadLeft        = 0,
+  parameter int unsigned OutHeight      = 2,
+  parameter int unsigned OutWidth       = 2,
+  // Running maxima of the rows and of the columns in block RAM, otherwise in LUTs.
+  parameter bit          RowBlockRam    = 0,
+  parameter bit          ColumnBlockRam = 0
 ) (
   input  logic                  clk_i,
   input  logic                  rst_ni,
@@ -44,7 +47,8 @@ module stream_max_pool #(
     .Kernel   (KernelX),
     .Stride   (StrideX),
     .PadLow   (PadLeft),
-    .OutLength(OutWidth)
+    .OutLength(OutWidth),
+    .BlockRam (RowBlockRam)
   ) u_row (
     .clk_i,
     .rst_ni,
@@ -65,7 +69,8 @@ module stream_max_pool #(
     .Kernel   (KernelY),
     .Stride   (StrideY),
     .PadLow   (PadTop),
-    .OutLength(OutHeight)
+    .OutLength(OutHeight),
+    .BlockRam (ColumnBlockRam)
   ) u_column (
     .clk_i,
     .rst_ni,

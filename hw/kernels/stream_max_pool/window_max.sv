@@ -17,7 +17,8 @@ module window_max #(
   parameter int unsigned Kernel    = 2,
   parameter int unsigned Stride    = 2,
   parameter int unsigned PadLow    = 0, // border steps in front of the line
-  parameter int unsigned OutLength = 2  // output steps of a line
+  parameter int unsigned OutLength = 2, // output steps of a line
+  parameter bit          BlockRam  = 0  // maxima in block RAM, otherwise in LUTs
 ) (
   input  logic                  clk_i,
   input  logic                  rst_ni,
@@ -157,11 +158,19 @@ module window_max #(
       if (fire && !drain_q) old_q <= kept;
     end
   end else begin : gen_memory
-    logic [Slots*WordBits-1:0] memory [Inner];
-    always_ff @(posedge clk_i) begin
-      if (fire && !drain_q) memory[inner_q] <= kept;
-      if (fire) old_q <= memory[inner_next];
-    end
+    line_memory #(
+      .Width   (Slots * WordBits),
+      .Depth   (Inner),
+      .BlockRam(BlockRam)
+    ) u_memory (
+      .clk_i,
+      .write_i        (fire && !drain_q),
+      .write_address_i(inner_q),
+      .write_data_i   (kept),
+      .read_i         (fire),
+      .read_address_i (inner_next),
+      .read_data_o    (old_q)
+    );
   end
 
   assign out_valid_o = out_valid_q;
