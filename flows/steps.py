@@ -7,6 +7,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from qonnx.core.modelwrapper import ModelWrapper
 from .. import __version__
 from ..hw.cpu.pack import pack
 from ..hw.graph import folding, loader
+from ..hw.graph.fifo_sizing import load_depths
 from ..hw.graph.lowering import clean, lower
+from ..hw.graph.skips import skip_table
 from ..hw.graph.specialise import specialise
 from ..hw.graph.verify import verify
 from ..hw.rtl import simulate as rtl
@@ -253,7 +256,8 @@ def _size(context: Context) -> None:
         if state["frames_out"] < latest:  # the second run counts from zero again
             before = rtl.SIZING_FRAMES
         latest = state["frames_out"]
-        context.progress(stage, before + latest, total)
+        # A deep network is fed more frames than the least, which nobody knows beforehand.
+        context.progress(stage, min(before + latest, total), total)
 
     context.progress(f"{stage}: compiling", 0, total)
     sizing = rtl.size_fifos(files.rtl, progress=report)
@@ -301,7 +305,7 @@ def _report(context: Context) -> None:
     clock = context.config.clock_mhz
     worst = max(cycles, key=lambda name: cycles[name])
     sizing = json.loads((context.folder / "sizing.json").read_text(encoding="utf-8"))
-    fifos = json.loads(files.fifos.read_text(encoding="utf-8"))
+    fifos = load_depths(files.fifos)
     ops = {node.name: node.op_type for node in model.graph.node}
     report = {
         "network": card["network"] if card else "QONNX",
@@ -320,7 +324,8 @@ def _report(context: Context) -> None:
             for name, (chosen, luts) in folding.implementations(model).items()
         ],
         "sizing": sizing,
-        "fifos": [{"name": name, **values} for name, values in fifos.items()],
+        "fifos": [asdict(fifo) for fifo in fifos],
+        "skips": skip_table(model, fifos),
         "versions": _versions(),
         "trained": _trained(card),
         "commands": _commands(context),

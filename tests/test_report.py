@@ -43,6 +43,7 @@ def report() -> dict[str, Any]:
             {"name": f"fifo_{i}", "width": 8, "depth": 2 + i, "peak": 1 + i, "bits": 16 + 8 * i}
             for i in range(30)
         ],
+        "skips": [],
         "versions": {"andpop": "0.1.0", "torch": "missing"},
         "commands": ["andpop build model.safetensors --out BUILD"],
         "trained": {
