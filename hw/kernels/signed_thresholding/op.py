@@ -10,6 +10,7 @@ from qonnx.core.datatype import DataType
 
 from ....quant.grid import FLOAT32_EXACT_BITS, IntArray
 from ..base import (
+    LUTS_PER_BRAM18,
     Kernel,
     RtlKernel,
     Stream,
@@ -24,8 +25,6 @@ ENCODINGS = ("code", "onehot", "thermometer")
 """Output encodings; the RTL knows them by their index."""
 IMPLEMENTATIONS = ("parallel", "search")
 """The ways to find the code, numbered as the RTL numbers them."""
-LUTS_PER_BRAM18 = 190
-"""What a block RAM counts beside LUTs: the xc7z020 has 53,200 LUTs and 280 BRAM18 (DS190)."""
 
 
 def memory_cost(width: int, depth: int) -> tuple[int, int]:
