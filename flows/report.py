@@ -76,7 +76,8 @@ def write_report(path: Path, report: dict[str, Any]) -> None:
     environment.filters["thousands"] = lambda v: f"{v:,}" if isinstance(v, int) else v
     chart = cycles_chart(report["cycles"]["nodes"])
     largest = sorted(report["fifos"], key=lambda f: -f["bits"])[:10]
+    ways = dict.fromkeys(way for row in report["implementations"] for way in row["luts"])
     page = environment.get_template("report.html.jinja").render(
-        report=report, chart=chart, largest=largest, drawn=CHART_NODES
+        report=report, chart=chart, largest=largest, drawn=CHART_NODES, ways=list(ways)
     )
     replace_file(path, page.encode())

@@ -37,7 +37,8 @@ def report() -> dict[str, Any]:
             "fps": 111111.1,
         },
         "implementations": [
-            {"name": "pa_1", "implementation": "coded", "luts": {"literal": 4321, "coded": 1234}}
+            {"name": "pa_1", "implementation": "coded", "luts": {"literal": 4321, "coded": 1234}},
+            {"name": "up_1", "implementation": "serial", "luts": {"serial": 321, "addsub": 432}},
         ],
         "fifos": [
             {"name": f"fifo_{i}", "width": 8, "depth": 2 + i, "peak": 1 + i, "bits": 16 + 8 * i}
@@ -86,6 +87,7 @@ def test_page_says_what_was_found(report: dict[str, Any], tmp_path: Path) -> Non
         "No accuracy is claimed at 64x64x1",
         "Synthetic steel surfaces",
         "<b>patches</b>",
+        "<td>up_1</td><td>-</td><td>-</td><td><b>321</b></td><td>432</td>",
         "fifo_29",
         "andpop build model.safetensors --out BUILD",
     ):
