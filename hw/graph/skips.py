@@ -73,8 +73,9 @@ def skip_table(model: ModelWrapper, fifos: Sequence[FifoDepth]) -> list[dict[str
     """Return the skips beside their sized FIFOs, as report.json lists them.
 
     Returns:
-        One object per skip: edge (the FIFO's name), consumer, depth (words), bits,
-        bound_words, bound_bits (the least any schedule must hold), map_bits (the whole map).
+        One object per skip: edge (the FIFO's name), consumer, depth (words), bits, peak_bits
+        (held at most; depths are those of memory blocks), bound_words, bound_bits (the least any
+        schedule must hold), map_bits (the whole map).
     """
     sized = {f.name: f for f in fifos}
     table = []
@@ -87,6 +88,7 @@ def skip_table(model: ModelWrapper, fifos: Sequence[FifoDepth]) -> list[dict[str
                 "consumer": skip.consumer,
                 "depth": fifo.depth,
                 "bits": fifo.bits,
+                "peak_bits": fifo.peak * fifo.width,
                 "bound_words": bound_bits // fifo.width,
                 "bound_bits": bound_bits,
                 "map_bits": skip.map_pixels * skip.pixel_bits,
