@@ -6,6 +6,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ..quant.integer import IntegerLogits
+from ..quant.kbit_integer import HARDWARE_BITS
 from ..quant.kbit_layers import PixelClassifier
 from ..quant.layers import (
     PIXEL_RANGE,
@@ -66,12 +67,17 @@ class Network(nn.Module):
 
     def set_real(self, on: bool) -> None:
         """Run on real values (the first stage of a two-stage recipe), or on the quantised ones."""
-        set_real(self, on or not self.freezable)
+        set_real(self, on or self._real)
 
     @property
     def freezable(self) -> bool:
-        """False for a network that is real-valued by its configuration."""
-        return getattr(self.config, "kind", "") != "real"
+        """False for a network that never becomes integers, by its configuration: it is
+        real-valued, or its codes are wider than hardware's."""
+        return not self._real and getattr(self.config, "k", 1) in HARDWARE_BITS
+
+    @property
+    def _real(self) -> bool:
+        return getattr(self.config, "kind", "") == "real"
 
     @property
     def frozen(self) -> bool:

@@ -247,6 +247,23 @@ def test_a_network_without_integers_is_evaluated_in_torch_alone(
     assert sum(json.loads(text)["pixels"].values()) == PICTURES * HEIGHT * WIDTH
 
 
+def test_wide_activations_are_trained_and_stay_in_torch(
+    run: Run, tiles: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "net.safetensors"
+    stages = ("--real-epochs", 0, "--epochs", 1, "--finetune-epochs", 1, "--threads", 1)
+    network = ("--base", 2, "--k", 16, "--input", "20x24x1", "--validation", 0.5)
+    code, text, _ = run(
+        "train", "u-binet", "--data", tiles, "--out", path, *network, *stages, "--json"
+    )
+    result = json.loads(text)
+    assert code == OK and result["card"]["frozen"] is False
+    assert (
+        "pictures of 20x24 are reflected to 32x32 and their masks cropped back" in result["notes"]
+    )
+    assert "found activations of 16 bits" in refused(run("build", path, "--out", tmp_path / "b"))
+
+
 @pytest.mark.parametrize("command", ["build", "eval"])
 def test_nan_in_a_checkpoint_is_named(run: Run, tiles: Path, tmp_path: Path, command: str) -> None:
     path = save(tmp_path / "net.safetensors", frozen=False)
