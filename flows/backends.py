@@ -302,7 +302,7 @@ def _codes(
 @contextmanager
 def _frames(progress: Progress, stage: str, frames: int) -> Iterator[Any]:
     def update(report: Mapping[str, int]) -> None:
-        progress(stage, report["frames_out"], frames)
+        progress(stage, min(report["frames_out"], frames), frames)
 
     progress(stage, 0, frames)
     yield update
