@@ -191,6 +191,16 @@ def test_compare_counts_the_mask_as_a_layer(run: Run, packed: Path, tiles: Path)
         assert "LabelSelect" in last["layer"]
 
 
+def test_masks_of_pa_bases_are_compared_alike(run: Run, tiles: Path, tmp_path: Path) -> None:
+    path = save(tmp_path / "pa.safetensors", pa={"m": 4, "n": 5})
+    assert run("build", path, "--out", tmp_path / "build", "--until", "pack")[0] == OK
+    arguments = ("--images", tiles, "--count", 2, "--backends", "torch,golden,cpu", "--json")
+    code, text, _ = run("compare", tmp_path / "build", *arguments)
+    result = json.loads(text)
+    assert code == OK
+    assert result["values_differing"] == 0 and result["values_compared"] > 100_000
+
+
 def test_classes_have_neither_masks_nor_other_backends(run: Run, tmp_path: Path) -> None:
     Image.new("L", (128, 128), 90).save(tmp_path / "a.png")
     arguments = ("infer", api.DEMO_CHECKPOINT, "--images", tmp_path)
