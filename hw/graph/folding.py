@@ -226,7 +226,8 @@ def _align(model: ModelWrapper, foldables: Mapping[str, _Foldable]) -> None:
     only a shift register. More lanes never make a node slower, so the target still holds.
 
     A sliding window reads in bursts and keeps its stated cycles only if these come at full rate:
-    the border in front of it gets at least its lanes.
+    the border in front of it gets at least its lanes. So does what a concat reads, one pixel of
+    either stream after the other.
     """
     edges = _edges(model)
     changed = True
@@ -247,7 +248,10 @@ def _align(model: ModelWrapper, foldables: Mapping[str, _Foldable]) -> None:
 
 
 def _feeds_bursts(writer: _Foldable, reader: _Foldable) -> bool:
-    """Whether a border feeds a sliding window that reads while it emits, element by element."""
+    """Whether a border feeds a sliding window that reads while it emits, element by element, or
+    the reader is a concat."""
+    if reader.op.onnx_node.op_type.startswith("StreamingConcat"):
+        return True
     return (
         writer.op.onnx_node.op_type.startswith("FMPadding")
         and reader.windows

@@ -25,6 +25,8 @@ DOMAIN = "finn.custom_op.fpgadataflow.rtl"
 MIN_DEPTH = 2
 SIZING_LIMIT = 65536
 """Words beyond which a sizing FIFO does not grow, however many a frame has."""
+WAITING_LIMIT = 1 << 20
+"""The same where words wait for another stream."""
 
 
 class StreamError(ValueError):
@@ -96,7 +98,7 @@ def sizing_depth(words: int, waits: bool = False) -> int:
         a deep detour on small maps; within limits too, but two frames always.
     """
     if waits:
-        return max(64, min(16 * words, max(SIZING_LIMIT, 2 * words)))
+        return max(64, min(16 * words, max(WAITING_LIMIT, 2 * words)))
     return max(64, min(4 * words, SIZING_LIMIT))
 
 
