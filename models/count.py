@@ -118,7 +118,12 @@ class Counts:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the totals by name, as ``andpop count --json`` prints them."""
-        return {k: v for k, v in vars(self).items() if k != "layers"}
+        parameters = {
+            "weights": self.binary_weights + self.real_weights,
+            "bn_parameters": 2 * self.bn_channels,
+            "rsilu_parameters": 2 * self.rsilu_channels,
+        }
+        return {**{k: v for k, v in vars(self).items() if k != "layers"}, **parameters}
 
 
 def count(

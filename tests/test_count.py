@@ -51,6 +51,9 @@ ABLATION: list[tuple[str, str, tuple[int, ...], tuple[int, ...], int, float]] = 
                 "flops": 86_672_640,
                 "ops": 90_115_968,
                 "memory_bits": 1_466_496 + 32 * (208_590 + 2 * 4840),
+                "weights": 1_466_496 + 208_590,
+                "bn_parameters": 9680,
+                "rsilu_parameters": 0,
             },
         ),
         (
@@ -65,6 +68,9 @@ ABLATION: list[tuple[str, str, tuple[int, ...], tuple[int, ...], int, float]] = 
                 "flops": 37_901_568,
                 "ops": 41_344_896,
                 "memory_bits": 1_466_496 + 32 * (204_702 + 2 * 4840),
+                "weights": 1_466_496 + 204_702,
+                "bn_parameters": 9680,
+                "rsilu_parameters": 0,
             },
         ),
     ],
@@ -233,4 +239,15 @@ def test_json_keys_are_the_documented_ones() -> None:
         "flops",
         "ops",
         "memory_bits",
+        "weights",
+        "bn_parameters",
+        "rsilu_parameters",
     ]
+
+
+def test_u_binet_has_the_parameters_of_the_reference() -> None:
+    found = api.count("u-binet", (224, 224, 1), {})
+    assert found["weights"] == 7_756_130
+    assert found["binary_weights"] == 7_755_776
+    assert found["bn_parameters"] == 6_848
+    assert found["rsilu_parameters"] == 5_888
