@@ -100,7 +100,7 @@ def test_auto_takes_the_cheapest_that_has_the_encoding(case: Case) -> None:
 
 
 def test_few_thresholds_are_compared_and_many_are_searched() -> None:
-    auto = {"NumChannels": 64, "PE": 4, "inputDataType": "INT16", "weightDataType": "INT16"}
+    auto = {"NumChannels": 64, "PE": 1, "inputDataType": "INT16", "weightDataType": "INT16"}
     found = [altered(CODED[0], {**auto, "implementation": "auto", "numSteps": n}) for n in (1, 327)]
     assert [op.resolved() for op in found] == ["parallel", "search"]
 
