@@ -504,9 +504,11 @@ def synth_kernel(
     """Synthesise one datapath with Yosys: LUTs per multiply-accumulate.
 
     Args:
-        kernel: "xnor-dot", "and-dot", "xnor-pe", "pa-literal", "pa-coded" or "pa-planes".
+        kernel: "xnor-dot", "and-dot", "xnor-pe", "pa-literal", "pa-coded", "pa-planes",
+            "binary-serial" or "binary-addsub".
         width: multiply-accumulates per cycle of a dot product (SIMD).
-        m: weight levels besides 0, n: input levels besides 0, bits: bits of a level (PA only).
+        m: weight levels besides 0, n: input levels besides 0 (PA only).
+        bits: bits of a level of PA, or of an input code of binary weights.
         primitives: the explicit LUT6_2 and CARRY4 body instead of the behavioural one.
         progress: called before and after.
 

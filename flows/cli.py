@@ -575,7 +575,9 @@ def synth(
     width: Annotated[int, typer.Option(help="Its elements per cycle.")] = 128,
     m: Annotated[int, typer.Option("--m", help="Weight levels besides 0 (pa-*).")] = 4,
     n: Annotated[int, typer.Option("--n", help="Input levels besides 0 (pa-*).")] = 5,
-    bits: Annotated[int, typer.Option(help="Bits of a level (pa-literal, pa-coded).")] = 8,
+    bits: Annotated[
+        int, typer.Option(help="Bits of a level (pa-literal, pa-coded) or code (binary-*).")
+    ] = 8,
     primitives: Annotated[
         bool,
         typer.Option("--primitives/--behavioural", help="Explicit LUT6_2 and CARRY4 cells or not."),
