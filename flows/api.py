@@ -150,14 +150,14 @@ def train(
 def export(
     checkpoint: Path, file: Path, *, size: tuple[int, int, int] | None = None
 ) -> dict[str, Any]:
-    """Write a checkpoint as QONNX; returns ``{"file", "nodes"}``."""
+    """Write a checkpoint as QONNX; returns ``{"file", "nodes", "notes"}``."""
     require("export", "qonnx", "onnx", "torch", "brevitas")
     import onnx
 
     from . import steps
 
-    steps.export_checkpoint(checkpoint, file, size)
-    return {"file": str(file), "nodes": len(onnx.load(file).graph.node)}
+    notes = steps.export_checkpoint(checkpoint, file, size)
+    return {"file": str(file), "nodes": len(onnx.load(file).graph.node), "notes": notes}
 
 
 def build(

@@ -393,7 +393,12 @@ def export(
     Example: `andpop export models/zoo/bi-shufflenet-neu.safetensors --out bi.qonnx.onnx`
     """
     result = api.export(checkpoint, file, size=api.parse_size(size) if size else None)
-    _emit(result, as_json, lambda r: out.print(f"{r['file']}: {r['nodes']} nodes", soft_wrap=True))
+
+    def show(r: dict[str, Any]) -> None:
+        out.print(f"{r['file']}: {r['nodes']} nodes", soft_wrap=True)
+        _show_notes(r)
+
+    _emit(result, as_json, show)
 
 
 @app.command()

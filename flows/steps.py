@@ -126,10 +126,11 @@ def _check_integers(checkpoint: Path, card: Card) -> None:
     raise UsageError(f"{checkpoint}: is not frozen, so it has no integers yet; let training finish")
 
 
-def export_checkpoint(
-    checkpoint: Path, file: Path, size: tuple[int, int, int] | None
-) -> tuple[int, int, int]:
-    """Write a frozen checkpoint as QONNX at ``size``, or at its card's; returns the size used.
+def export_checkpoint(checkpoint: Path, file: Path, size: tuple[int, int, int] | None) -> list[str]:
+    """Write a frozen checkpoint as QONNX at ``size``, or at its card's.
+
+    Returns:
+        What the network does to pictures of that size, in words.
 
     Raises:
         UsageError: the network is not frozen, has other channels than ``size``, or is too deep
@@ -146,9 +147,9 @@ def export_checkpoint(
             f"--input: found {channels} channels, expected {card.input.channels} as {checkpoint} "
             "was trained on"
         )
-    reflection(card.network, card.config, height, width)
+    said = reflection(card.network, card.config, height, width)
     export(net, height, width, channels, file)
-    return height, width, channels
+    return said
 
 
 def notes(files: BuildFiles, size: tuple[int, int, int] | None) -> list[str]:

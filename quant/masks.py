@@ -234,6 +234,8 @@ class Counts:
     def figures(self) -> dict[str, float | None]:
         """Return ``FIGURES``; None where nothing is there to divide by.
 
+        Without true defects there is no Dice either: it would be 0 whatever was predicted.
+
         With masks of 0 and 1 the mean absolute error is the share of wrong pixels,
         1 - accuracy, as in the paper's table 4.
         """
@@ -245,7 +247,7 @@ class Counts:
             (self.fp, self.fp + self.tn),
             (self.fn, self.tp + self.fn),
             (self.fp + self.fn, n),
-            (2 * self.tp, 2 * self.tp + self.fp + self.fn),
+            (2 * self.tp, 2 * self.tp + self.fp + self.fn if self.tp + self.fn else 0),
         )
         values = (part / whole if whole else None for part, whole in shares)
         return dict(zip(FIGURES, values, strict=True))

@@ -104,6 +104,12 @@ def packed(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_export_says_what_happens_to_pictures(run: Run, checkpoint: Path, tmp_path: Path) -> None:
+    code, text, said = run("export", checkpoint, "--out", tmp_path / "net.onnx")
+    assert code == OK and "nodes" in text
+    assert "note: pictures of 20x24 are reflected to 24x24 and their masks cropped back" in said
+
+
 def test_infer_writes_masks_and_overlays(
     run: Run, checkpoint: Path, tiles: Path, tmp_path: Path
 ) -> None:

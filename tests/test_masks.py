@@ -225,7 +225,7 @@ def figures_by_definition(found: list[int], truth: list[int]) -> dict[str, Fract
         "fpr": share(sum(free), len(free)),
         "fnr": share(len(defect) - both, len(defect)),
         "mae": Fraction(sum(abs(f - t) for f, t in zip(found, truth, strict=True)), n),
-        "dice": share(2 * both, either),
+        "dice": share(2 * both, either if defect else 0),
     }
 
 

@@ -22,9 +22,9 @@ LINES = (
     ("AND dot product", "and-dot", 8, (64, 128, 256)),
     ("XNOR processing element", "xnor-pe", 8, (64, 128, 256)),
     *(
-        (f"binary x {k}-bit, {way}", f"binary-{way}", k, widths)
+        (f"binary x {k}-bit, {way}", f"binary-{way}", k, (64, 256))
         for way in ("serial", "addsub")
-        for k, widths in ((2, (64, 256)), (4, (64,)), (8, (64,)))
+        for k in (2, 4, 8)
     ),
     ("PA literal, 8-bit levels", "pa-literal", 8, (64, 256)),
     ("PA coded, 8-bit levels", "pa-coded", 8, (64, 256)),
