@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from ..base import Kernel, RtlKernel, Stream, require_divisor
+from ..base import RtlKernel
+from ..bordered import Bordered
 from ..line_memory import LineMemory
 from .golden import run
 
 
-class StreamReflectPad(Kernel):
+class StreamReflectPad(Bordered):
     """(1, H, W, C) -> (1, H+top+bottom, W+left+right, C), mirrored at the outermost pixels."""
 
     attributes = {
@@ -21,53 +20,23 @@ class StreamReflectPad(Kernel):
         "inputDataType": ("s", True, ""),
     }
     golden = staticmethod(run)
+    border_attribute = "Padding"
+    grows = 1
 
-    def borders(self) -> tuple[int, int, int, int]:
-        """Rows and columns put around the picture: top, left, bottom, right.
-
-        Raises:
-            ValueError: a border that is negative or not smaller than its side.
-        """
-        height, width = (int(n) for n in self.get_nodeattr("ImgDim"))
-        padding = [int(n) for n in self.get_nodeattr("Padding")]
-        top, left, bottom, right = padding
-        if min(padding) < 0 or max(top, bottom) >= height or max(left, right) >= width:
+    def check_borders(self, borders: tuple[int, int, int, int], height: int, width: int) -> None:
+        """Raise ValueError for a border that is negative or not smaller than its side."""
+        top, left, bottom, right = borders
+        if min(borders) < 0 or max(top, bottom) >= height or max(left, right) >= width:
             raise ValueError(
-                f"{self.onnx_node.name}: found Padding={padding} (top, left, bottom, right) of a "
-                f"picture of {height}x{width}, expected borders of 0 or more, smaller than its side"
+                f"{self.onnx_node.name}: found Padding={list(borders)} (top, left, bottom, right) "
+                f"of a picture of {height}x{width}, expected borders of 0 or more, smaller than "
+                "its side"
             )
-        return top, left, bottom, right
-
-    def verify_node(self) -> None:
-        """Raise ValueError for borders that the picture is too small to mirror."""
-        self.borders()
-
-    def infer_node_datatype(self, model: Any) -> None:
-        self.verify_node()
-        super().infer_node_datatype(model)
-
-    def input_streams(self) -> list[Stream]:
-        height, width = (int(n) for n in self.get_nodeattr("ImgDim"))
-        return [self._stream(height, width)]
-
-    def output_streams(self) -> list[Stream]:
-        height, width = (int(n) for n in self.get_nodeattr("ImgDim"))
-        top, left, bottom, right = self.borders()
-        return [self._stream(height + top + bottom, width + left + right)]
-
-    def _stream(self, height: int, width: int) -> Stream:
-        channels, simd = int(self.get_nodeattr("NumChannels")), int(self.get_nodeattr("SIMD"))
-        require_divisor(self.onnx_node.name, channels, "channels", "SIMD", simd)
-        return Stream(self.get_nodeattr("inputDataType"), (1, height, width, channels), simd)
-
-    def folds(self) -> int:
-        """Words of a pixel."""
-        return int(self.get_nodeattr("NumChannels")) // int(self.get_nodeattr("SIMD"))
 
     def cycles(self) -> int:
         """One output word per cycle, behind the input words that the first one waits for."""
         top, left, _, _ = self.borders()
-        first = (top * int(self.get_nodeattr("ImgDim")[1]) + left + 1) * self.folds()
+        first = (top * self.picture()[1] + left + 1) * self.folds()
         return self.output_streams()[0].words + first
 
 
@@ -89,20 +58,7 @@ class StreamReflectPad_rtl(RtlKernel, StreamReflectPad):
         return LineMemory(lines * stream.shape[2] * self.folds(), stream.width)
 
     def rtl_parameters(self) -> dict[str, int | str]:
-        top, left, bottom, right = self.borders()
-        memory = self.line_memory()
-        _, height, width, _ = self.input_streams()[0].shape
-        return {
-            "Width": memory.width,
-            "Folds": self.folds(),
-            "Rows": height,
-            "Columns": width,
-            "Top": top,
-            "Left": left,
-            "Bottom": bottom,
-            "Right": right,
-            "BlockRam": int(memory.block),
-        }
+        return {**self.border_parameters(), "BlockRam": int(self.line_memory().block)}
 
     def lut_estimation(self, fpgapart: str) -> int:
         """The memory unless in block RAM; five LUTs per bit of its address (three addresses) and
