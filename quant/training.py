@@ -52,7 +52,7 @@ class Trainable(Protocol):
 
     @property
     def freezable(self) -> bool:
-        """False where the network is real-valued by its configuration."""
+        """False where the configuration has no integers: real values, or codes too wide."""
 
     def set_real(self, on: bool) -> None:
         """Choose real or quantised values; without effect where ``freezable`` is False."""
