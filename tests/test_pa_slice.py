@@ -25,6 +25,7 @@ from andpop.quant.checkpoint import Card, InputSize
 from andpop.quant.pictures import list_pictures, read_picture
 from andpop.sim import verilator
 from qonnx.core.modelwrapper import ModelWrapper
+from slice_checks import BACKENDS, check_comparison
 
 # One worker builds the network once for all tests of this file.
 pytestmark = pytest.mark.xdist_group("pa-slice")
@@ -87,16 +88,8 @@ def small(shipped: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.sim
 def test_every_backend_gives_the_same_bits(small: Path, pictures: Path) -> None:
-    result = api.compare(small, pictures, ("torch", "qonnx", "golden", "cpu", "rtl"))
-    print(f"{result['values_compared']} values compared, {result['values_differing']} differing")
-    assert result["first_divergence"] is None
-    assert result["values_differing"] == 0
-    per_backend = {row["backend"]: row for row in result["backends"]}
-    assert set(per_backend) == {"torch", "qonnx", "cpu", "rtl"}
-    for row in per_backend.values():
-        assert row["pictures"] == 8
-        assert row["layers"] > 40
-        assert row["values_compared"] > 50_000
+    result = api.compare(small, pictures, BACKENDS)
+    check_comparison(result, pictures=8, layers=40, values=50_000)
 
 
 @pytest.mark.sim

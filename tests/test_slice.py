@@ -20,6 +20,7 @@ from andpop.models.build import save_network
 from andpop.quant import synthetic
 from andpop.quant.checkpoint import Card, InputSize
 from andpop.sim.bench import run_cocotb
+from slice_checks import BACKENDS, check_comparison
 
 # One worker builds the networks once for all tests of this file.
 pytestmark = pytest.mark.xdist_group("slice")
@@ -75,16 +76,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.sim
 def test_every_backend_gives_the_same_bits(small: Path, pictures: Path) -> None:
-    result = api.compare(small, pictures, ("torch", "qonnx", "golden", "cpu", "rtl"))
-    print(f"{result['values_compared']} values compared, {result['values_differing']} differing")
-    assert result["first_divergence"] is None
-    assert result["values_differing"] == 0
-    per_backend = {row["backend"]: row for row in result["backends"]}
-    assert set(per_backend) == {"torch", "qonnx", "cpu", "rtl"}
-    for row in per_backend.values():
-        assert row["pictures"] == 8
-        assert row["layers"] > 200
-        assert row["values_compared"] > 100_000
+    result = api.compare(small, pictures, BACKENDS)
+    check_comparison(result, pictures=8, layers=200, values=100_000)
 
 
 @pytest.mark.sim

@@ -14,6 +14,7 @@ from andpop.quant.masks import find_pairs
 from andpop.quant.segmentation import prepare
 from andpop.quant.synthetic import generate_masked
 from andpop.quant.training import predict
+from slice_checks import BACKENDS, check_comparison
 
 # One worker builds the network once for all tests of this file.
 pytestmark = pytest.mark.xdist_group("u-binet-slice")
@@ -39,16 +40,8 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.sim
 def test_every_backend_gives_the_same_masks(build: Path, tiles: Path) -> None:
-    result = api.compare(build, tiles, ("torch", "qonnx", "golden", "cpu", "rtl"), count=2)
-    print(f"{result['values_compared']} values compared, {result['values_differing']} differing")
-    assert result["first_divergence"] is None
-    assert result["values_differing"] == 0
-    per_backend = {row["backend"]: row for row in result["backends"]}
-    assert set(per_backend) == {"torch", "qonnx", "cpu", "rtl"}
-    for row in per_backend.values():
-        assert row["pictures"] == 2
-        assert row["layers"] > 40
-        assert row["values_compared"] > 1_000_000
+    result = api.compare(build, tiles, BACKENDS, count=2)
+    check_comparison(result, pictures=2, layers=40, values=1_000_000)
 
 
 @pytest.mark.sim

@@ -151,6 +151,7 @@ class Kernel(HWCustomOp):
         return node
 
     def infer_node_datatype(self, model: Any) -> None:
+        self.verify_node()
         for name, stream in zip(self.onnx_node.output, self.output_streams(), strict=True):
             model.set_tensor_datatype(name, stream.dtype)
 

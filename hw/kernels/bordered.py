@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from .base import Kernel, Stream, require_divisor
 
@@ -16,6 +16,12 @@ class Bordered(Kernel):
     1 where the output has the borders and -1 where the input has them.
     """
 
+    attributes = {
+        "NumChannels": ("i", True, 0),
+        "SIMD": ("i", True, 0),
+        "ImgDim": ("ints", True, []),
+        "inputDataType": ("s", True, ""),
+    }
     border_attribute: ClassVar[str]
     grows: ClassVar[int]
 
@@ -41,10 +47,6 @@ class Bordered(Kernel):
     def verify_node(self) -> None:
         """Raise ValueError for borders that the picture cannot have."""
         self.borders()
-
-    def infer_node_datatype(self, model: Any) -> None:
-        self.verify_node()
-        super().infer_node_datatype(model)
 
     def input_streams(self) -> list[Stream]:
         return [self._stream(*self.picture())]

@@ -11,13 +11,7 @@ from .golden import run
 class StreamCrop(Bordered):
     """y[i, j] = x[i + top, j + left]: (1, H, W, C) -> (1, H-top-bottom, W-left-right, C)."""
 
-    attributes = {
-        "NumChannels": ("i", True, 0),
-        "SIMD": ("i", True, 0),
-        "ImgDim": ("ints", True, []),
-        "Crop": ("ints", True, []),
-        "inputDataType": ("s", True, ""),
-    }
+    attributes = {**Bordered.attributes, "Crop": ("ints", True, [])}
     golden = staticmethod(run)
     border_attribute = "Crop"
     grows = -1

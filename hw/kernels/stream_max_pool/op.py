@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..base import Kernel, RtlKernel, Stream
 from ..line_memory import LineMemory
@@ -80,10 +80,6 @@ class StreamMaxPool(Kernel):
     def verify_node(self) -> None:
         """Raise ValueError for a geometry the op does not have (see ``axes``)."""
         self.axes()
-
-    def infer_node_datatype(self, model: Any) -> None:
-        self.verify_node()
-        super().infer_node_datatype(model)
 
     def input_streams(self) -> list[Stream]:
         return [self._stream("ImgDim")]

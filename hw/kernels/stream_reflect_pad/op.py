@@ -12,13 +12,7 @@ from .golden import run
 class StreamReflectPad(Bordered):
     """(1, H, W, C) -> (1, H+top+bottom, W+left+right, C), mirrored at the outermost pixels."""
 
-    attributes = {
-        "NumChannels": ("i", True, 0),
-        "SIMD": ("i", True, 0),
-        "ImgDim": ("ints", True, []),
-        "Padding": ("ints", True, []),
-        "inputDataType": ("s", True, ""),
-    }
+    attributes = {**Bordered.attributes, "Padding": ("ints", True, [])}
     golden = staticmethod(run)
     border_attribute = "Padding"
     grows = 1
