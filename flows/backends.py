@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,12 +13,14 @@ import numpy.typing as npt
 import onnx
 from qonnx.core.modelwrapper import ModelWrapper
 
-from ..hw.graph.builder import Boundary, boundaries
-from ..hw.graph.executor import GoldenExecutor, base_op
+from ..hw.graph.builder import boundaries
+from ..hw.graph.executor import GoldenExecutor
+from ..hw.graph.float32 import settle
+from ..hw.graph.reference import Reference, Value, classes
 from ..hw.rtl import simulate as rtl
 from .build import Progress
 from .compare import Tally, combine
-from .errors import UsageError
+from .errors import CheckFailed, UsageError
 from .models import BuildFiles, load_cpu_model
 
 IntArray = npt.NDArray[np.int64]
@@ -87,18 +88,29 @@ class Torch:
         self._net, _ = load_network(files.checkpoint)
         dataflow = onnx.load(files.dataflow, load_external_data=False)
         self._boundaries = boundaries(dataflow)
-        self._mask = _mask_and_logits(dataflow)
+        self._label, self._logits = _label_and_logits(dataflow)
 
     def run(self, pictures: Pictures) -> dict[str, IntArray]:
-        """Signs, accumulators, epilogues, level codes, pools, logits and masks."""
+        """Signs, accumulators, epilogues, level codes, pools, logits, class indices or masks."""
         from ..quant.capture import capture
 
         values = capture(self._net, pictures, {b.reference for b in self._boundaries})
-        return _codes(self._boundaries, values, self._mask)
+        codes = {
+            b.tensor: b.codes(values[b.reference])
+            for b in self._boundaries
+            if b.reference in values
+        }
+        # The networks end in logits; what their users take of them is the largest (per pixel).
+        codes[self._label] = codes[self._logits].argmax(axis=-1)[..., None]
+        return codes
 
 
 class Qonnx:
-    """QONNX's own execution of model.qonnx.onnx, node by node, one picture at a time.
+    """QONNX's own execution of model.qonnx.onnx in float32, node by node, one picture at a time.
+
+    Every node reads the exact tensors (`reference.Reference`), so its rounding is its own: where
+    its result lies within float32's bound of the exact one (`float32.settle`), it is that one;
+    anything else is a difference and stays what QONNX found.
 
     ``execute_onnx`` searches the whole graph for every tensor of every node (1530 nodes: most of
     a minute per picture). Each node is handed a graph of its own tensors alone instead.
@@ -108,33 +120,75 @@ class Qonnx:
 
     def __init__(self, files: BuildFiles) -> None:
         self._model = ModelWrapper(str(files.qonnx))
-        self._input = self._model.graph.input[0].name
         dataflow = onnx.load(files.dataflow, load_external_data=False)
         self._boundaries = boundaries(dataflow)
-        self._mask = _mask_and_logits(dataflow)
-        self._picture = next(b for b in self._boundaries if b.reference == self._input)
+        self._picture, self._label = dataflow.graph.input[0].name, dataflow.graph.output[0].name
+        self._reference = Reference(self._model.model)
         self._opsets = self._model.get_opset_imports()
-        self._steps = list(_node_graphs(self._model.graph))
+        self._graphs = {node.name: graph for node, graph in _node_graphs(self._model.graph)}
 
     def run(self, pictures: Pictures) -> dict[str, IntArray]:
-        """Every tensor of the QONNX graph that the dataflow graph has too."""
-        wanted = [b.reference for b in self._boundaries]
-        rows: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in wanted}
-        for picture in pictures:
-            context = self._execute(self._picture.feed(picture[None]))
-            for name in wanted:
-                rows[name].append(context[name])
-        values = {name: np.concatenate(row) for name, row in rows.items()}
-        return _codes(self._boundaries, values, self._mask)
+        """Every tensor of the QONNX graph that the dataflow graph has too, and the class index.
 
-    def _execute(self, picture: npt.NDArray[Any]) -> dict[str, Any]:
+        Raises:
+            CheckFailed: a node's result is not the exact one, and no boundary would show it.
+        """
+        rows: dict[str, list[IntArray]] = {}
+        for picture in pictures:
+            for name, codes in self._run_one(picture[None]).items():
+                rows.setdefault(name, []).append(codes)
+        return {name: np.concatenate(row) for name, row in rows.items()}
+
+    def _run_one(self, picture: Pictures) -> dict[str, IntArray]:
+        pairs = {b.reference: b for b in self._boundaries if b.tensor != self._picture}
+        codes: dict[str, IntArray] = {self._picture: picture.astype(np.int64)}
+        for node, tensors in self._reference.walk(picture):
+            for name, found in self._execute(node, tensors).items():
+                values, wrong = settle(node, tensors, name, found, self._model.model.opset_import)
+                shown = False
+                if name in pairs and values.shape == tensors[name].codes.shape:
+                    pair = pairs[name]
+                    codes[pair.tensor] = pair.nearest(values)
+                    shown = bool(np.any(codes[pair.tensor] != pair.codes(tensors[name].values)))
+                if name == self._reference.output:
+                    codes[self._label] = classes(values)
+                if wrong.any() and not shown:
+                    raise CheckFailed(_off(node, tensors[name].values, found, wrong))
+        label = codes[self._label]
+        codes[self._label] = label.reshape(*label.shape, *(1,) * (4 - label.ndim))
+        return codes
+
+    def _execute(
+        self, node: onnx.NodeProto, tensors: Mapping[str, Value]
+    ) -> dict[str, npt.NDArray[Any]]:
         from qonnx.core.onnx_exec import execute_node
 
-        context: dict[str, Any] = self._model.make_empty_exec_context()
-        context[self._input] = picture
-        for node, graph in self._steps:
-            execute_node(node, context, graph, self._opsets[node.domain])
-        return context
+        context = {
+            name: _float32(tensors[name].values) for name in (*node.input, *node.output) if name
+        }
+        execute_node(node, context, self._graphs[node.name], self._opsets[node.domain])
+        return {name: np.asarray(context[name]) for name in node.output if name}
+
+
+def _float32(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    # 0-d results of NumPy are scalars, which ONNX Runtime does not take.
+    return np.asarray(values, np.float32 if values.dtype.kind == "f" else None)
+
+
+def _off(
+    node: onnx.NodeProto,
+    exact: npt.NDArray[Any],
+    found: npt.NDArray[Any],
+    wrong: npt.NDArray[np.bool_],
+) -> str:
+    where = f"qonnx, {node.name} ({node.op_type})"
+    if exact.shape != found.shape:
+        return f"{where}: found shape {found.shape}, expected {exact.shape}"
+    at = tuple(int(i) for i in np.argwhere(wrong)[0])
+    return (
+        f"{where}: {int(wrong.sum())} of {wrong.size} values differ by more than float32 rounds, "
+        f"the first at {at}: found {found[at]:.9g}, expected {exact[at]:.9g}"
+    )
 
 
 def _node_graphs(graph: onnx.GraphProto) -> Iterator[tuple[onnx.NodeProto, onnx.GraphProto]]:
@@ -277,26 +331,11 @@ def class_indices(output: IntArray) -> IntArray:
     return output.reshape(len(output)) if output[0].size == 1 else output[..., 0]
 
 
-def _mask_and_logits(model: onnx.ModelProto) -> tuple[str, str] | None:
-    """Return the tensors of the mask and of its logits, None where a graph finds no mask."""
-    output = model.graph.output[0]
-    pixels = math.prod(d.dim_value for d in output.type.tensor_type.shape.dim)
-    node = next(n for n in model.graph.node if output.name in n.output)
-    if pixels == 1 or base_op(node.op_type) != "LabelSelect":
-        return None
-    return output.name, node.input[0]
-
-
-def _codes(
-    layers: Sequence[Boundary],
-    values: Mapping[str, npt.NDArray[Any]],
-    mask: tuple[str, str] | None,
-) -> dict[str, IntArray]:
-    codes = {b.tensor: b.codes(values[b.reference]) for b in layers if b.reference in values}
-    if mask is not None:
-        # The networks end in logits; what their users take of them is the largest per pixel.
-        codes[mask[0]] = codes[mask[1]].argmax(axis=-1)[..., None]
-    return codes
+def _label_and_logits(model: onnx.ModelProto) -> tuple[str, str]:
+    """Return the tensors of the class index, or mask, and of the logits it is found from."""
+    label = model.graph.output[0].name
+    node = next(n for n in model.graph.node if label in n.output)
+    return label, node.input[0]
 
 
 @contextmanager

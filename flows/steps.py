@@ -20,6 +20,8 @@ from ..hw.cpu.pack import pack
 from ..hw.graph import folding, loader
 from ..hw.graph.fifo_sizing import load_depths
 from ..hw.graph.lowering import clean, lower
+from ..hw.graph.pixels import Pixels, declares_raw, pixels_of
+from ..hw.graph.qonnx_graph import QonnxGraph
 from ..hw.graph.skips import skip_table
 from ..hw.graph.specialise import specialise
 from ..hw.graph.verify import verify
@@ -28,13 +30,14 @@ from ..models.config import parse
 from ..quant.checkpoint import Card, read_card
 from ..quant.kbit_integer import HARDWARE_BITS
 from ..sim.verilator import find_compiler, find_tool
-from .build import Context, Step, write_json
+from .build import BuildConfig, Context, Step, write_json
 from .errors import UsageError
 from .masks import reflection
 from .models import CHECKPOINT, QONNX, BuildFiles, sha256
 from .report import write_report
 
 LOWERED = "lowered.onnx"
+PIXEL_KEYS = ("input_scale", "input_mean", "input_std")
 
 
 def plan(source: Path) -> list[Step]:
@@ -50,6 +53,7 @@ def plan(source: Path) -> list[Step]:
                 _copy_checkpoint,
                 ("SOURCE", "CARD"),
                 ("checkpoint.safetensors", "checkpoint.json"),
+                PIXEL_KEYS,
             ),
             Step(
                 "export",
@@ -61,7 +65,13 @@ def plan(source: Path) -> list[Step]:
         ]
     elif source.suffix == QONNX:
         first = [
-            Step("source", _import_qonnx, ("SOURCE",), ("model.qonnx.onnx", "source.json")),
+            Step(
+                "source",
+                _import_qonnx,
+                ("SOURCE",),
+                ("model.qonnx.onnx", "source.json"),
+                PIXEL_KEYS,
+            ),
             Step("export", _check_qonnx, ("model.qonnx.onnx",), (), ("input",)),
         ]
     else:
@@ -96,6 +106,11 @@ def _copy_checkpoint(context: Context) -> None:
     """Copy checkpoint and card, and refuse early what cannot be built."""
     from ..models.build import load_network
 
+    if context.config.asks_for_pixels:
+        raise UsageError(
+            f"{context.source}: a checkpoint reads raw pixels 0..255; build it without "
+            "--input-scale, --input-mean and --input-std"
+        )
     _, card = load_network(context.source)
     _check_integers(context.source, card)
     shutil.copyfile(context.source, context.folder / "checkpoint.safetensors")
@@ -155,7 +170,8 @@ def export_checkpoint(checkpoint: Path, file: Path, size: tuple[int, int, int] |
 def notes(files: BuildFiles, size: tuple[int, int, int] | None) -> list[str]:
     """What a build does to pictures, in words."""
     if not files.checkpoint.is_file():
-        return []
+        source = json.loads((files.folder / "source.json").read_text(encoding="utf-8"))
+        return [source["input"]["note"]]
     card = read_card(files.checkpoint)
     height, width = size[:2] if size else (card.input.height, card.input.width)
     return reflection(card.network, card.config, height, width)
@@ -175,10 +191,35 @@ def _import_qonnx(context: Context) -> None:
         raise UsageError(f"{context.source}: no such file; expected a QONNX file")
     loaded = loader.load(context.source)
     network = clean(loaded.model)
+    pixels = _pixels(network, context.config)
+    pixels.note(network)
     # Nothing is known of a foreign network's arithmetic: only equal results are accepted.
     verify(network, lower(network))
     onnx.save(network, context.folder / "model.qonnx.onnx")
-    write_json(context.folder / "source.json", {"notes": loaded.notes, "renamed": loaded.renamed})
+    write_json(
+        context.folder / "source.json",
+        {
+            "notes": loaded.notes,
+            "renamed": loaded.renamed,
+            "input": {**asdict(pixels), "note": pixels.describe()},
+        },
+    )
+
+
+def _pixels(network: onnx.ModelProto, config: BuildConfig) -> Pixels:
+    """What somebody else's network reads of a pixel: as the options say, else as it tells.
+
+    Raises:
+        UsageError: the options contradict what the network declares.
+    """
+    if not config.asks_for_pixels:
+        return pixels_of(network)
+    if declares_raw(QonnxGraph(network)):
+        raise UsageError(
+            "--input-scale: the network declares its input UINT8, raw pixels 0..255; build it "
+            "without --input-scale, --input-mean and --input-std"
+        )
+    return config.pixels
 
 
 def _check_qonnx(context: Context) -> None:

@@ -20,13 +20,14 @@ from andpop.hw.graph.loader import ModelError, load
 from andpop.hw.graph.lowering import LoweringError, clean, lower
 from andpop.hw.graph.specialise import specialise
 from andpop.hw.graph.threshold_pattern import signed_steps
-from andpop.hw.graph.verify import reference, verify
+from andpop.hw.graph.verify import verify
 from andpop.hw.kernels.signed_thresholding.golden import signed_thresholding
 from andpop.models.build import build
 from andpop.quant.exact import exact_eval
 from andpop.quant.export_qonnx import export
 from andpop.quant.integer import IntegerBinaryBlock, IntegerClassifier, IntegerEpilogue
 from finn.core.onnx_exec import execute_onnx
+from float_execution import onnx_runtime
 from foreign_networks import export_cnv
 from onnx import helper, numpy_helper
 from qonnx.core.datatype import DataType
@@ -104,7 +105,7 @@ def test_every_boundary_equals_onnx_runtime(
     pairs = boundaries(exported.graph)
     golden = run(exported.graph, pictures, "all")
     labels = golden[exported.graph.graph.output[0].name].reshape(-1)
-    execute = reference(exported.proto, [*(b.reference for b in pairs), "logits"])
+    execute = onnx_runtime(exported.proto, [*(b.reference for b in pairs), "logits"])
     compared = 0
     for i, picture in enumerate(pictures):
         values = execute(picture[None].transpose(0, 3, 1, 2).astype(np.float32))

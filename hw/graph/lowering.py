@@ -9,14 +9,15 @@ read from the graph's constants; nothing is computed anew or rounded here.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import helper
 from qonnx.core.datatype import DataType
@@ -43,7 +44,8 @@ from .epilogue_pattern import (
     rounded,
 )
 from .loader import ModelError
-from .qonnx_graph import FloatArray, LoweringError, QonnxGraph, per_channel
+from .pixels import Pixels, check_channels, pixels_of
+from .qonnx_graph import FloatArray, LoweringError, QonnxGraph, multiples, per_channel
 from .threshold_pattern import (
     COMPARISONS,
     MAX_BITS,
@@ -61,8 +63,6 @@ from .threshold_pattern import (
     within,
 )
 
-PIXEL_MAX = 255
-"""A network whose input is not declared UINT8 sees pixel / 255, as torchvision's ToTensor says."""
 QONNX_DOMAIN = "qonnx.custom_op.general"
 ARITHMETIC = (*COMPARISONS, "Floor", "Where")
 """Ops that only patterns claim."""
@@ -92,7 +92,7 @@ def lower(model: onnx.ModelProto | ModelWrapper | Path | str, name: str = "andpo
     if isinstance(model, (str, Path)):
         model = onnx.load(model, load_external_data=False)
     proto = model.model if isinstance(model, ModelWrapper) else model
-    return _Lowering(QonnxGraph(proto), name).run()
+    return _Lowering(QonnxGraph(proto), name, pixels_of(proto)).run()
 
 
 def clean(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -135,8 +135,9 @@ class _Lowering:
     """State of one run: streams found so far and the smallest and largest value that the channels
     of accumulators reach, nodes claimed, why others were passed over."""
 
-    def __init__(self, graph: QonnxGraph, name: str) -> None:
+    def __init__(self, graph: QonnxGraph, name: str, pixels: Pixels) -> None:
         self.graph = graph
+        self.pixels = pixels
         if len(graph.inputs) != 1 or len(graph.outputs) != 1:
             raise LoweringError(
                 graph.nodes[0],
@@ -151,8 +152,8 @@ class _Lowering:
                 f"the graph input {picture} has shape {shape}, expected (1, C, H, W)",
             )
         _, c, h, w = shape
-        scale = 1.0 if graph.datatype(picture) == "UINT8" else 1 / PIXEL_MAX
-        self.builder = DataflowBuilder(name, picture, (1, h, w, c), scale)
+        check_channels(pixels, graph, c)
+        self.builder = DataflowBuilder(name, picture, (1, h, w, c), pixels.step or Fraction(1))
         self.streams: dict[str, Stream] = {}
         self.reached: dict[str, tuple[IntArray, IntArray]] = {}
         self.claimed: set[str] = set()
@@ -205,6 +206,13 @@ class _Lowering:
         name = node.input[index]
         if name in self.streams:
             found = self.streams[name]
+            if found == self.builder.picture and self.pixels.step is None:
+                raise LoweringError(
+                    node,
+                    f"reads the picture normalised by mean {self.pixels.mean} and std "
+                    f"{self.pixels.std}, which are no integers; expected a quantiser of the input "
+                    "in front",
+                )
             if found.levels and not levels:
                 raise LoweringError(
                     node, f"reads the level codes {found.name}, expected a convolution to do so"
@@ -253,7 +261,7 @@ class _Lowering:
             raise LoweringError(node, f"found scale {scale}, expected 1 (BN absorbs it)")
         self._claim(before, node)
         table = row.astype(np.int64)[:, None]
-        self._publish(self._thresholding(node, x, table, "BINARY", 0, 1.0), node.output[0])
+        self._publish(self._thresholding(node, x, table, "BINARY", 0, Fraction(1)), node.output[0])
 
     def _quantise(self, node: onnx.NodeProto) -> None:
         """A chain of elementwise nodes from a stream to this quantiser: thresholds."""
@@ -275,17 +283,18 @@ class _Lowering:
         self._claim(*nodes)
         self._publish(self._from_table(node, x, table), node.output[0])
 
-    def _values(self, node: onnx.NodeProto, x: Stream) -> tuple[int, npt.NDArray[np.float32]]:
+    def _values(self, node: onnx.NodeProto, x: Stream) -> tuple[int, FloatArray]:
         """Return the smallest code of a stream and what the network sees for it and the next."""
         if x.datatype == "BINARY" or x.levels:
             raise LoweringError(
                 node, f"quantises the {x.datatype} codes {x.name} again, expected an integer"
             )
         low, high = _limits(x.datatype)
-        codes = np.arange(low, high + 1, dtype=np.float32)
-        if x.name == self.builder.picture.name and x.scale != 1.0:
-            return low, codes / np.float32(PIXEL_MAX)
-        return low, codes * np.float32(x.scale)
+        codes = np.arange(low, high + 1)
+        if x == self.builder.picture:
+            pixels = np.broadcast_to(codes[None, :, None, None], (1, codes.size, 1, x.channels))
+            return low, self.pixels.feed(pixels)[0, :, :, 0]
+        return low, multiples(codes, x.scale)
 
     def _level_codes(self, node: onnx.NodeProto) -> None:
         """The sum over a channel's comparisons: signed thresholds give the level code."""
@@ -420,7 +429,7 @@ class _Lowering:
         table: IntArray,
         datatype: str,
         first: int,
-        scale: float,
+        scale: Fraction,
     ) -> Stream:
         # FINN compares saturated inputs where thresholds are narrower: never narrower.
         least, most = _limits(x.datatype)
@@ -457,7 +466,7 @@ class _Lowering:
             self._reflect(node, x)
             return
         value = self.graph.scalar(node.input[2]) if len(node.input) > 2 else 0.0
-        wanted = -x.scale if x.datatype == "BINARY" else 0.0
+        wanted = -float(x.scale) if x.datatype == "BINARY" else 0.0
         if attributes.get("mode", "constant") != "constant" or value != wanted:
             raise LoweringError(
                 node,
@@ -679,14 +688,14 @@ class _Lowering:
         )
         return replace(y, levels=x.levels)
 
-    def _weights(self, node: onnx.NodeProto) -> tuple[FloatArray, float]:
+    def _weights(self, node: onnx.NodeProto) -> tuple[FloatArray, Fraction]:
         """Return (integer weights, what one step stands for) of a convolution or product.
 
         The weights are an initializer of integers, or a quantiser of an initializer.
         """
         weight = self.graph.constant(node.input[1])
         if weight is not None:
-            return weight, 1.0
+            return weight, Fraction(1)
         quantiser = self.graph.producer[node.input[1]]
         if (
             quantiser.op_type not in ("BipolarQuant", "Quant")
@@ -698,9 +707,9 @@ class _Lowering:
             raise LoweringError(quantiser, "found no single scale, expected one for all weights")
         self._claim(quantiser)
         value = evaluate(self.graph, [quantiser], {})[quantiser.output[0]]
-        return np.rint(value.astype(np.float64) / scale), scale
+        return np.rint(value / scale), Fraction(scale)
 
-    def _bias(self, node: onnx.NodeProto, outputs: int, scale: float) -> FloatArray | None:
+    def _bias(self, node: onnx.NodeProto, outputs: int, scale: Fraction) -> FloatArray | None:
         """Return the bias (outputs,) of a convolution or product in steps of ``scale``, or None."""
         if len(node.input) < 3:
             return None
@@ -708,14 +717,15 @@ class _Lowering:
         bias = None if value is None else per_channel(value, outputs, 2)
         if bias is None:
             raise LoweringError(node, "expected a constant bias, one value per output")
-        return bias / scale
+        codes: FloatArray = np.rint(bias / float(scale))
+        return codes if np.array_equal(multiples(codes, scale), bias) else bias / float(scale)
 
     def _accumulate(
         self,
         node: onnx.NodeProto,
         x: Stream,
         matrix: FloatArray,
-        scale: float,
+        scale: Fraction,
         bias: FloatArray | None = None,
     ) -> None:
         """Lower a product, together with the quantiser behind it where thresholds do.
@@ -734,8 +744,7 @@ class _Lowering:
         low, high = _represented(x)
         ends = accumulator_bounds(matrix, low, high, 0 if bias is None else bias)
         limit = int(np.abs(ends).max())
-        step = np.float32(x.scale * scale)
-        values = np.arange(-limit, limit + 1, dtype=np.float32) * step
+        values = multiples(np.arange(-limit, limit + 1), x.scale * scale)
         table = tabulate(self.graph, chain, matrix.shape[1], -limit, values)
         falls = falling_channels(table)
         if falls is None:
@@ -760,7 +769,7 @@ class _Lowering:
         where: str,
         x: Stream,
         matrix: FloatArray,
-        scale: float,
+        scale: Fraction,
         bias: FloatArray | None,
     ) -> Stream:
         """A matrix (MW, MH) times the stream: XnorMvu on 1-bit tensors, PaMvu on level codes,
@@ -936,8 +945,8 @@ class _Lowering:
             if x.scale != 1.0 or x.levels or x.datatype == "BINARY" or x.shape != inputs[0].shape:
                 raise LoweringError(
                     node,
-                    f"its input {x.name} is {x.datatype} {x.shape} of scale {x.scale}, expected "
-                    f"integer codes of shape {inputs[0].shape}",
+                    f"its input {x.name} is {x.datatype} {x.shape} of scale {float(x.scale):g}, "
+                    f"expected integer codes of shape {inputs[0].shape}",
                 )
         self._claim(*found.nodes)
         datatype = f"INT{found.rounding.bits}"
@@ -977,7 +986,8 @@ class _Lowering:
         for x in inputs:
             if x.scale != 1.0:
                 raise LoweringError(
-                    node, f"its input {x.name} has the scale {x.scale}, expected integer codes"
+                    node,
+                    f"its input {x.name} has the scale {float(x.scale):g}, expected integer codes",
                 )
         for x in inputs[1:]:
             if x.datatype != out_type or x.shape != acc.shape:
@@ -1079,8 +1089,8 @@ class _Lowering:
         if not same or (shuffled and left.channels != right.channels):
             raise LoweringError(
                 node,
-                f"found {left.datatype} {left.shape} of scale {left.scale:g} and {right.datatype} "
-                f"{right.shape} of scale {right.scale:g}, expected "
+                f"found {left.datatype} {left.shape} of scale {float(left.scale):g} and "
+                f"{right.datatype} {right.shape} of scale {float(right.scale):g}, expected "
                 f"{'equal ones' if shuffled else 'one datatype, scale and picture size'}",
             )
         if not shuffled:
@@ -1242,17 +1252,26 @@ class _Lowering:
         self.streams[node.output[0]] = x
 
     def _label_select(self) -> Stream:
-        """Argmax of the logits, of every pixel if there are several.
+        """Argmax of the logits, of every pixel if there are several; of one, its sign.
 
-        Positive factors and offsets behind them are dropped.
+        Factors and offsets behind them are dropped: a positive factor and an offset choose no
+        other of several logits; of one logit they move the border between its classes.
         """
         name = self.graph.outputs[0].name
         last = self.graph.producer[name]
+        single = self.graph.shape(name)[1:2] == (1,)
+        # The output is factor * (tensor called name) + offset.
+        factor, offset = Fraction(1), Fraction(0)
         while name not in self.streams and last.op_type in ("Mul", "Add", "Sub", "Div"):
             operands = self.graph.operands(last)
             if operands is None or operands[1].size != 1:
                 break
-            if last.op_type in ("Mul", "Div") and operands[1].reshape(()) <= 0:
+            number = Fraction(float(operands[1].reshape(())))
+            if last.op_type in ("Add", "Sub"):
+                offset += factor * number * (1 if last.op_type == "Add" else -1)
+            elif number > 0 or (number and single):
+                factor = factor * number if last.op_type == "Mul" else factor / number
+            else:
                 break
             self._claim(last)
             name = operands[0]
@@ -1263,6 +1282,8 @@ class _Lowering:
                 LoweringError(last, "ends the graph, expected the logits of a Gemm or Conv"),
             )
         x = self.streams[name]
+        if x.channels == 1:
+            x = self._against_border(last, x, factor, offset)
         bits = 8 * -(-(x.channels - 1).bit_length() // 8)
         datatype = f"UINT{max(8, bits)}"
         (y,) = self.builder.add(
@@ -1280,6 +1301,34 @@ class _Lowering:
             },
         )
         return y
+
+    def _against_border(
+        self, node: onnx.NodeProto, x: Stream, factor: Fraction, offset: Fraction
+    ) -> Stream:
+        """One logit z, or a map of them, becomes two: (t, z), so that their argmax is 1 where
+        ``factor * z + offset`` is 0 or more: t is the largest z of class 0, z negative if the
+        factor is."""
+        if x.levels:
+            raise LoweringError(
+                node, f"ends the graph with the level codes {x.name}, expected a logit"
+            )
+        factor *= x.scale
+        sign = 1 if factor > 0 else -1
+        border = math.ceil(-offset / abs(factor))
+        low, high = (-1, 1) if x.datatype == "BINARY" else (int(r[0]) for r in self._reach(x))
+        if sign < 0:
+            low, high = -high, -low
+        if not low < border <= high:
+            raise LoweringError(
+                node,
+                f"ends the graph with one channel that is {'never' if high < border else 'always'} "
+                "0 or more, so its sign tells no two classes apart; expected a logit of both "
+                "signs, or one channel per class",
+            )
+        if x.datatype == "BINARY":
+            return self._mvu(node, "sign", x, np.array([[-sign, sign]]), Fraction(1), None)
+        bias = np.array([border - 1.0, 0.0])
+        return self._mvu(node, "sign", x, np.array([[0.0, sign]]), Fraction(1), bias)
 
     HANDLERS: ClassVar[dict[str, Callable[[Any, onnx.NodeProto], None]]] = {
         "BipolarQuant": _bipolar_quant,

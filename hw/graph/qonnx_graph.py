@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -99,6 +100,16 @@ class QonnxGraph:
         if value is not None and node.op_type in ("Add", "Mul"):
             return second, value
         return None
+
+
+def multiples(codes: npt.NDArray[Any], step: Fraction | float) -> FloatArray:
+    """Return ``codes * step`` in float64.
+
+    The numerator multiplies and the denominator divides: 255 steps of 1/255 are 1, which they are
+    not of the float next to 1/255, and a quantiser may round at just that value.
+    """
+    exact = Fraction(step)
+    return codes * float(exact.numerator) / float(exact.denominator)
 
 
 def per_channel(value: FloatArray, channels: int, ndim: int) -> FloatArray | None:

@@ -2,27 +2,29 @@
 """Turns a chain of elementwise nodes that ends in a quantiser or a count into integer thresholds.
 
 BN + Quant of somebody else's network is a function of one integer (an accumulator, a pixel) per
-channel. It is evaluated on every value that integer can take, by qonnx itself, in the network's
-own float32: the thresholds are then exact by construction, whatever the sign of gamma and wherever
-float32 rounds.
+channel. It is evaluated on every value that integer can take, by qonnx's quantisers and ONNX's
+reference implementation, in float64: the thresholds are those of exact arithmetic on the network's
+constants, whatever the sign of gamma. Where a value lies within float32's noise of a rounding
+border, an execution in float32 may find the code beyond it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import TensorProto, helper
 from qonnx.core.datatype import DataType
-from qonnx.core.modelwrapper import ModelWrapper
-from qonnx.core.onnx_exec import execute_onnx
-from qonnx.transformation.infer_shapes import InferShapes
+from qonnx.custom_op.general.bipolar_quant import binary_quant
+from qonnx.custom_op.general.intquant import int_quant
 
 from ..kernels.base import IntArray
 from .qonnx_graph import FloatArray, LoweringError, QonnxGraph, per_channel
+from .reference import onnx_reference
 
 ELEMENTWISE = ("Add", "Sub", "Mul", "Div", "BatchNormalization", "Relu", "Clip", "Neg")
 """Ops allowed between the integer and its quantiser."""
@@ -30,6 +32,8 @@ COMPARISONS = (*ELEMENTWISE, "Unsqueeze", "GreaterOrEqual", "Cast")
 """Ops allowed between the integer and the sum that counts the thresholds it reaches."""
 MAX_VALUES = 1 << 17
 """Most values an integer may take to be tabulated."""
+QUANT_DEFAULTS = {"signed": 1, "narrow": 1, "rounding_mode": "ROUND"}
+"""Of qonnx, where a quantiser does not say it."""
 MAX_BITS = 8
 """Widest output that thresholds serve."""
 
@@ -42,7 +46,7 @@ class Table:
     codes: IntArray
     """(C, high - low + 1)."""
     datatype: str
-    scale: float
+    scale: Fraction
 
 
 @dataclass(frozen=True)
@@ -179,7 +183,7 @@ def tabulate(
     nodes: list[onnx.NodeProto],
     channels: int,
     low: int,
-    values: npt.NDArray[np.float32],
+    values: FloatArray,
 ) -> Table:
     """Evaluate a chain on all values of its source.
 
@@ -188,7 +192,7 @@ def tabulate(
         nodes: the chain, as `find_chain` or `find_quantiser` returns it.
         channels: channels of the source.
         low: the integer that ``values[0]`` stands for; the next ones follow.
-        values: what the network sees for these integers.
+        values: (V,) or, of each channel, (C, V): what the network sees for these integers.
 
     Raises:
         LoweringError: too many values, or the quantiser is not one of the supported kinds.
@@ -199,7 +203,7 @@ def tabulate(
     if step is None or step <= 0:
         raise LoweringError(quantiser, "found no single scale above 0, expected a per-tensor scale")
     if quantiser.op_type == "BipolarQuant":
-        return Table(low, (table > 0).astype(np.int64), "BINARY", step)
+        return Table(low, (table > 0).astype(np.int64), "BINARY", Fraction(step))
     zero, bits = graph.scalar(quantiser.input[2]), graph.scalar(quantiser.input[3])
     if zero != 0.0 or bits is None or not 2 <= bits <= MAX_BITS:
         raise LoweringError(
@@ -208,32 +212,31 @@ def tabulate(
             "and zero point 0",
         )
     signed = graph.attributes(quantiser).get("signed", 1)
-    codes = np.rint(table.astype(np.float64) / step).astype(np.int64)
-    return Table(low, codes, f"{'INT' if signed else 'UINT'}{int(bits)}", step)
+    codes = np.rint(table / step).astype(np.int64)
+    return Table(low, codes, f"{'INT' if signed else 'UINT'}{int(bits)}", Fraction(step))
 
 
 def responses(
     graph: QonnxGraph,
     nodes: list[onnx.NodeProto],
     channels: int,
-    values: npt.NDArray[np.float32],
-) -> npt.NDArray[np.float32]:
+    values: FloatArray,
+) -> FloatArray:
     """Return (C, V): a chain's output for each of V ``values`` of its source, per channel.
 
     Raises:
         LoweringError: too many values.
     """
-    if values.size > MAX_VALUES:
+    count = values.shape[-1]
+    if count > MAX_VALUES:
         raise LoweringError(
             nodes[-1],
-            f"is a function of an integer of {values.size} values, expected at most {MAX_VALUES}",
+            f"is a function of an integer of {count} values, expected at most {MAX_VALUES}",
         )
+    rows = np.broadcast_to(values, (channels, count))
     source = next(n for n in nodes[0].input if n and graph.constant(n) is None)
     ndim = len(graph.shape(source))
-    if ndim == 4:
-        feed = np.broadcast_to(values[None, None, :, None], (1, channels, values.size, 1))
-    else:
-        feed = np.broadcast_to(values[:, None], (values.size, channels))
+    feed = rows[None, :, :, None] if ndim == 4 else rows.T
     out = evaluate(graph, nodes, {source: feed})[nodes[-1].output[0]]
     return out.reshape(channels, -1) if ndim == 4 else out.T
 
@@ -329,21 +332,25 @@ def thresholds(table: Table) -> tuple[IntArray, int]:
 
 
 def evaluate(
-    graph: QonnxGraph, nodes: list[onnx.NodeProto], feeds: dict[str, npt.NDArray[np.float32]]
-) -> dict[str, npt.NDArray[np.float32]]:
-    """Execute some nodes of the network with qonnx and return every tensor."""
-    used = {name for node in nodes for name in node.input}
-    constants = [t for t in graph.initializers if t.name in used]
-    made = nodes[-1].output[0]
-    sub = helper.make_graph(
-        nodes,
-        "part",
-        [helper.make_tensor_value_info(n, TensorProto.FLOAT, v.shape) for n, v in feeds.items()],
-        [helper.make_tensor_value_info(made, TensorProto.FLOAT, None)],
-        initializer=constants,
-    )
-    model = ModelWrapper(helper.make_model(sub, opset_imports=graph.opsets, ir_version=10))
-    result: dict[str, npt.NDArray[np.float32]] = execute_onnx(
-        model.transform(InferShapes()), {n: np.ascontiguousarray(v) for n, v in feeds.items()}, True
-    )
-    return result
+    graph: QonnxGraph, nodes: list[onnx.NodeProto], feeds: dict[str, FloatArray]
+) -> dict[str, npt.NDArray[Any]]:
+    """Execute some nodes of the network in float64 and return every tensor."""
+    context: dict[str, npt.NDArray[Any]] = dict(feeds)
+    for node in nodes:
+        inputs = [context[n] if n in context else _constant(graph, n) for n in node.input]
+        attributes = graph.attributes(node)
+        if node.op_type in ("Quant", "IntQuant"):
+            how = (attributes.get(k, d) for k, d in QUANT_DEFAULTS.items())
+            results = [int_quant(*inputs, *how)]
+        elif node.op_type == "BipolarQuant":
+            results = [binary_quant(*inputs)]
+        else:
+            results = onnx_reference(node, inputs, graph.opsets)
+        context.update(zip(node.output, results, strict=False))
+    return context
+
+
+def _constant(graph: QonnxGraph, name: str) -> npt.NDArray[Any] | None:
+    """A constant with floats in float64; None for an input that is left out."""
+    value = graph.constants.get(name)
+    return value.astype(np.float64) if value is not None and value.dtype.kind == "f" else value
