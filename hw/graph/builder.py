@@ -65,6 +65,8 @@ class Boundary:
     """Name in the network, NCHW (or NC) values."""
     scale: float
     bipolar: bool
+    offset: Sequence[float] = ()
+    """What the network adds to ``scale * code``, per channel: a bias that thresholds take in."""
 
     def codes(self, values: npt.NDArray[Any]) -> IntArray:
         """Turn values of the network (N, C, H, W) or (N, C) into codes (N, H, W, C).
@@ -95,7 +97,10 @@ class Boundary:
         return _as_stream(np.rint(np.nan_to_num(self._grid(values))).clip(-(2**62), 2**62))
 
     def _grid(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        grid = np.asarray(values, dtype=np.float64) / self.scale
+        grid = np.asarray(values, dtype=np.float64)
+        if self.offset:
+            grid = grid - np.reshape(self.offset, (-1, *(1,) * (grid.ndim - 2)))
+        grid = grid / self.scale
         return (grid + 1) / 2 if self.bipolar else grid
 
 
@@ -203,10 +208,13 @@ class DataflowBuilder:
         )
         return node, streams
 
-    def boundary(self, stream: Stream, reference: str) -> None:
-        """Note that ``stream`` holds the codes of the network's tensor ``reference``."""
+    def boundary(self, stream: Stream, reference: str, offset: Sequence[float] = ()) -> None:
+        """Note that ``stream`` holds the codes of the network's tensor ``reference``, which is
+        ``offset`` (of each channel) more than they stand for."""
         bipolar = stream.datatype == "BINARY"
-        self._boundaries.append(Boundary(stream.name, reference, float(stream.scale), bipolar))
+        self._boundaries.append(
+            Boundary(stream.name, reference, float(stream.scale), bipolar, offset)
+        )
 
     def finish(self, output: Stream) -> ModelWrapper:
         """Insert DuplicateStreams at forks and return the graph with its boundaries."""

@@ -66,6 +66,8 @@ from .threshold_pattern import (
 QONNX_DOMAIN = "qonnx.custom_op.general"
 ARITHMETIC = (*COMPARISONS, "Floor", "Where")
 """Ops that only patterns claim."""
+SCALARS = ("Mul", "Add", "Sub", "Div")
+"""Ops that scale and move logits."""
 MAX_PIECES = 15
 """Most different weights of a convolution on level codes, zero among them: M = 14."""
 MAX_LEVEL = (1 << MAX_BITS) - 1
@@ -156,6 +158,8 @@ class _Lowering:
         self.builder = DataflowBuilder(name, picture, (1, h, w, c), pixels.step or Fraction(1))
         self.streams: dict[str, Stream] = {}
         self.reached: dict[str, tuple[IntArray, IntArray]] = {}
+        self.offset = Fraction(0)
+        """What the one logit at the end is more than its stream."""
         self.claimed: set[str] = set()
         self.passed: dict[str, LoweringError] = {}
         self.epilogues = self._find_epilogues()
@@ -736,15 +740,27 @@ class _Lowering:
         self._claim(node)
         where, (accumulator,) = layer_of(node), node.output
         chain = find_quantiser(self.graph, accumulator)
+        # A bias between two steps, or where products have none, moves thresholds instead.
+        offset = np.zeros(matrix.shape[1])
+        whole = bias is None or np.array_equal(bias, np.rint(bias))
+        if bias is not None and (not whole or x.levels or x.datatype == "BINARY"):
+            one_logit = chain is None and bias.size == 1 and self._ends_graph(accumulator)
+            if chain is not None or one_logit:
+                offset, bias = bias * float(x.scale * scale), None
+        moved = offset.tolist() if offset.any() else []
         if chain is None or (
             x.scale * scale == 1.0 and rounded(self.graph, chain[-1]) == accumulator
         ):
-            self._publish(self._mvu(node, where, x, matrix, scale, bias), accumulator)
+            acc = self._mvu(node, where, x, matrix, scale, bias)
+            self.streams[accumulator] = acc
+            if moved:
+                self.offset = Fraction(float(offset[0]))
+            self.builder.boundary(acc, accumulator, moved)
             return
         low, high = _represented(x)
         ends = accumulator_bounds(matrix, low, high, 0 if bias is None else bias)
         limit = int(np.abs(ends).max())
-        values = multiples(np.arange(-limit, limit + 1), x.scale * scale)
+        values = multiples(np.arange(-limit, limit + 1), x.scale * scale) + offset[:, None]
         table = tabulate(self.graph, chain, matrix.shape[1], -limit, values)
         falls = falling_channels(table)
         if falls is None:
@@ -759,7 +775,8 @@ class _Lowering:
         )
         self._claim(*chain)
         if not falls.any():
-            self._publish(acc, accumulator)
+            self.streams[accumulator] = acc
+            self.builder.boundary(acc, accumulator, moved)
         y = self._from_table(chain[-1], acc, replace(table, codes=codes))
         self._publish(y, chain[-1].output[0])
 
@@ -1240,6 +1257,8 @@ class _Lowering:
 
     def _flatten(self, node: onnx.NodeProto) -> None:
         """(1, C, 1, 1) -> (1, C): the same stream."""
+        if node.input[0] not in self.streams and self._ends_graph(node.input[0]):
+            return  # Behind factors and offsets of the logits: what claims them claims it.
         x = self._stream(node)
         shape = self.graph.shape(node.output[0])
         if x.shape[:-1] != (1, 1, 1) or shape != (1, x.channels):
@@ -1250,6 +1269,15 @@ class _Lowering:
             )
         self._claim(node)
         self.streams[node.output[0]] = x
+
+    def _ends_graph(self, name: str) -> bool:
+        """Whether a tensor is the graph's output but for factors, offsets and a flattening."""
+        while not self.graph.is_output(name):
+            readers = self.graph.consumers[name]
+            if len(readers) != 1 or readers[0].op_type not in (*SCALARS, "Flatten", "Reshape"):
+                return False
+            name = readers[0].output[0]
+        return not self.graph.consumers[name]
 
     def _label_select(self) -> Stream:
         """Argmax of the logits, of every pixel if there are several; of one, its sign.
@@ -1262,7 +1290,12 @@ class _Lowering:
         single = self.graph.shape(name)[1:2] == (1,)
         # The output is factor * (tensor called name) + offset.
         factor, offset = Fraction(1), Fraction(0)
-        while name not in self.streams and last.op_type in ("Mul", "Add", "Sub", "Div"):
+        while name not in self.streams and last.op_type in (*SCALARS, "Flatten"):
+            if last.op_type == "Flatten" and self.graph.shape(last.input[0])[2:] == (1, 1):
+                self._claim(last)
+                name = last.input[0]
+                last = self.graph.producer.get(name, last)
+                continue
             operands = self.graph.operands(last)
             if operands is None or operands[1].size != 1:
                 break
@@ -1283,7 +1316,7 @@ class _Lowering:
             )
         x = self.streams[name]
         if x.channels == 1:
-            x = self._against_border(last, x, factor, offset)
+            x = self._against_border(last, x, factor, offset + factor * self.offset)
         bits = 8 * -(-(x.channels - 1).bit_length() // 8)
         datatype = f"UINT{max(8, bits)}"
         (y,) = self.builder.add(

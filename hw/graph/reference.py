@@ -356,6 +356,10 @@ def _concat(v: list[Value], attributes: Mapping[str, Any]) -> Value:
     return Value(np.concatenate([part.values for part in v], axis))
 
 
+def _gather(v: list[Value], attributes: Mapping[str, Any]) -> Value:
+    return Value(np.take(v[0].codes, v[1].codes, attributes.get("axis", 0)), v[0].step)
+
+
 def _batch_normalization(v: list[Value], attributes: Mapping[str, Any]) -> Value:
     x, gamma, beta, mean, var = (part.values for part in v)
     shape = (-1, *(1,) * (x.ndim - 2))
@@ -374,6 +378,7 @@ KERNELS: dict[str, Callable[[list[Value], Mapping[str, Any]], Value | None]] = {
     "MaxPool": _max_pool,
     "Pad": _pad,
     "Concat": _concat,
+    "Gather": _gather,
     "BatchNormalization": _batch_normalization,
     "Mul": lambda v, a: _scaled(v, a, False),
     "Div": lambda v, a: _scaled(v, a, True),
