@@ -43,7 +43,7 @@ class Maker:
 
     def weights(self, shape: tuple[int, ...], bits: int, odd: bool) -> str:
         fan = int(np.prod(shape[1:]))
-        value = self.rng.normal(0, 1 / np.sqrt(fan), shape)
+        value = self.rng.uniform(-1.7, 1.7, shape) / np.sqrt(fan)
         scale = np.abs(value).max() / (2 ** (bits - 1) - 1) if odd else 2.0 ** -int(3 + bits / 2)
         return self.quant(self.constant(value), float(scale), bits, 1, narrow=1)
 
@@ -82,6 +82,7 @@ def cnn(
     odd: bool = True,
     channels: int = 3,
     depth: int = 2,
+    base: int = 8,
     size: int = 16,
     outputs: int = 5,
     input_bits: int | None = 8,
@@ -99,6 +100,7 @@ def cnn(
         odd: scales that are no powers of two.
         channels: of the picture.
         depth: blocks.
+        base: channels of the first block; each of the others has half of it more.
         size: side of the picture.
         outputs: channels of the head.
         input_bits: of the input's quantiser; None for none.
@@ -113,7 +115,7 @@ def cnn(
         scale = float(m.rng.uniform(0.9, 1.1)) / 2 ** (input_bits - 1) if odd else 2.0**-7
         x = m.quant(x, scale, input_bits, 1)
     for block in range(depth):
-        wider = 8 + 4 * block
+        wider = base + base // 2 * block
         w = m.weights((wider, width, 3, 3), bits, odd)
         offset = [m.constant(m.rng.normal(0, 0.3, wider))] if bias else []
         x = m.node("Conv", x, w, *offset, kernel_shape=[3, 3], pads=[1, 1, 1, 1])

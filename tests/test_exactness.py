@@ -24,8 +24,8 @@ from onnx import numpy_helper
 from PIL import Image
 
 CNNS: list[dict[str, Any]] = [
-    {"bits": 4, "depth": 3},
-    {"bits": 4, "depth": 3, "channels": 1, "input_bits": None, "negative": True},
+    {"bits": 4, "depth": 3, "base": 16, "size": 32, "outputs": 10},
+    {"bits": 4, "depth": 3, "channels": 1, "input_bits": None, "negative": True, "base": 16},
     {"bits": 4, "depth": 2, "input_bits": None, "odd": False},
     {"bits": 4, "depth": 1, "hidden": 12, "negative": True},
     {"bits": 2, "depth": 3, "odd": False, "input_bits": None, "hidden": 12},
@@ -60,7 +60,7 @@ def built(model: onnx.ModelProto, tmp_path: Path, **options: Any) -> BuildFiles:
 @pytest.mark.parametrize("options", CNNS, ids=lambda o: "-".join(f"{k}{v}" for k, v in o.items()))
 def test_ordinary_cnns_build_and_compare(options: dict[str, Any], tmp_path: Path) -> None:
     files = built(cnn(11, **options), tmp_path)
-    pictures = folder(tmp_path / "pictures", 16, options.get("channels", 3))
+    pictures = folder(tmp_path / "pictures", options.get("size", 16), options.get("channels", 3))
     result = api.compare(files.folder, pictures, backends=["qonnx", "golden", "cpu"])
     assert result["values_differing"] == 0
     assert result["values_compared"] > 30_000
@@ -148,12 +148,12 @@ def tied() -> onnx.ModelProto:
     """Four logits; the second and the third add the same products in another order."""
     m = Maker(np.random.default_rng(2))
     x = m.quant("x", 0.00781243, 8, 1)
-    x = m.node("Conv", x, m.weights((8, 1, 8, 8), 4, True), kernel_shape=[8, 8])
-    x = m.activation(x, 8, 4, True, True)
+    x = m.node("Conv", x, m.weights((40, 1, 8, 8), 4, True), kernel_shape=[8, 8])
+    x = m.activation(x, 40, 4, True, True)
     x = m.node("Concat", x, x, axis=1)
-    row = m.rng.normal(0.15, 0.3, 16)
+    row = m.rng.normal(0.15, 0.3, 80)
     order = [[0, 1], [0, 1], [1, 0], [1, 0]]
-    rows = np.stack([row.reshape(2, 8)[o].reshape(-1) for o in order])
+    rows = np.stack([row.reshape(2, 40)[o].reshape(-1) for o in order])
     rows[[0, 3]] = -np.abs(rows[[0, 3]])
     w = m.quant(m.constant(rows[:, :, None, None]), 0.0631048, 4, 1, narrow=1)
     x = m.node("Conv", x, w, kernel_shape=[1, 1])
