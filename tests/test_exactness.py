@@ -14,9 +14,11 @@ from andpop.flows import api
 from andpop.flows.backends import Qonnx
 from andpop.flows.errors import CheckFailed
 from andpop.flows.models import BuildFiles
+from andpop.hw.graph.builder import Boundary
 from andpop.hw.graph.executor import GoldenExecutor, run
 from andpop.hw.graph.float32 import settle
 from andpop.hw.graph.lowering import LoweringError, clean, lower
+from andpop.hw.graph.qonnx_graph import multiples
 from andpop.hw.graph.reference import Reference
 from andpop.hw.graph.verify import extreme_pictures, verify
 from foreign_cnn import Maker, cnn, save
@@ -142,6 +144,22 @@ def test_rounding_borders_are_decided_by_exact_arithmetic(tmp_path: Path) -> Non
     assert codes.tolist() == exact
     float32 = np.rint(np.arange(256, dtype=np.float32) / np.float32(255) / scale)
     assert np.any(np.minimum(float32, 127) != exact), "float32 meets no border here"
+
+
+def test_steps_that_are_no_floats_stay_exact() -> None:
+    """98 steps of 1/49 are 2, which may be a quantiser's border."""
+    m = np.arange(-3000, 3000)
+    for divisor in (49, 255):
+        assert np.array_equal(multiples(divisor * m, Fraction(1, 8 * divisor)), m / 8)
+    assert not np.array_equal(49 * m * (1 / 392), m / 8), "as good by floats alone"
+
+
+@pytest.mark.parametrize("value", [1.3, -0.5, np.nan, np.inf])
+def test_what_is_no_code_is_told(value: float) -> None:
+    pair = Boundary("t", "r", 0.5, False)
+    assert pair.codes(np.array([[0.5, -1.0]])).reshape(-1).tolist() == [1, -2]
+    with pytest.raises(ValueError, match=r"r: value .* at \(0, 1\) is no integer times 0.5"):
+        pair.codes(np.array([[0.5, value / 2]]))
 
 
 def tied() -> onnx.ModelProto:

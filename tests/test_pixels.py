@@ -90,7 +90,9 @@ def codes_of_all_pixels(proto: onnx.ModelProto, channel: int = 0) -> list[int]:
     return codes[..., channel].reshape(-1).tolist()
 
 
-@pytest.mark.parametrize(("front", "raw", "value"), [c[1:] for c in CASES], ids=lambda c: str(c))
+@pytest.mark.parametrize(
+    ("front", "raw", "value"), [c[1:] for c in CASES], ids=[c[0] for c in CASES]
+)
 def test_pixels_are_read_as_computed_by_hand(
     front: Front, raw: bool, value: Callable[[int], Fraction]
 ) -> None:

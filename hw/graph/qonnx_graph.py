@@ -105,8 +105,8 @@ class QonnxGraph:
 def multiples(codes: npt.NDArray[Any], step: Fraction | float) -> FloatArray:
     """Return ``codes * step`` in float64.
 
-    The numerator multiplies and the denominator divides: 255 steps of 1/255 are 1, which they are
-    not of the float next to 1/255, and a quantiser may round at just that value.
+    The numerator multiplies and the denominator divides: 49 steps of 1/49 are 1, which they are
+    not of the float next to 1/49, and a quantiser may round at just that value.
     """
     exact = Fraction(step)
     return codes * float(exact.numerator) / float(exact.denominator)
