@@ -103,7 +103,10 @@ class BuildConfig(BaseModel):
     @model_validator(mode="after")
     def _pixel_numbers(self) -> BuildConfig:
         for name in ("input_scale", "input_mean", "input_std"):
-            row = parse_numbers(getattr(self, name) or "1")
+            try:
+                row = parse_numbers(getattr(self, name) or "1")
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from error
             if name != "input_mean" and min(row) <= 0:
                 raise ValueError(f"{name}: found {min(row):g}, expected numbers above 0")
         if len(parse_numbers(self.input_scale or "1")) > 1:

@@ -184,7 +184,7 @@ def test_a_build_with_another_scale_is_made_anew(tmp_path: Path) -> None:
     [
         ({"input_scale": "0"}, "input_scale: found 0, expected numbers above 0"),
         ({"input_scale": "1,2"}, "input_scale: found 1,2, expected one number"),
-        ({"input_scale": "1/0"}, "found '1/0', expected numbers such as 1/255"),
+        ({"input_scale": "1/0"}, "input_scale: found '1/0', expected numbers such as 1/255"),
         ({"input_scale": "nan"}, "found 'nan', expected numbers such as 1/255"),
         ({"input_scale": "inf"}, "found 'inf', expected numbers"),
         ({"input_scale": "1e-400"}, "input_scale: found 0, expected numbers above 0"),
