@@ -104,6 +104,7 @@ SMOKE = [
     _case(20, 12, 2, "INT16", implementation="search", rows=8),
     _case(7, 12, 3, "INT14", encoding="onehot"),
     _case(4, 6, 6, "UINT8", signed=True, threshold="INT10"),
+    _case(16, 6, 3, "UINT12", encoding="thermometer", rows=8),
 ]
 
 FULL = [
@@ -114,7 +115,6 @@ FULL = [
     _case(7, 24, 8, encoding="thermometer"),
     _case(15, 12, 2, "INT14"),
     _case(15, 6, 1, encoding="onehot"),
-    _case(16, 6, 3, "UINT12", encoding="thermometer", rows=8),
     _case(17, 6, 3, "INT4", rows=8),
     _case(255, 6, 2, "INT16", rows=90),
     _case(3, 12, 12, "INT20", signed=True),
