@@ -105,6 +105,7 @@ SMOKE = [
     _case(7, 12, 3, "INT14", encoding="onehot"),
     _case(4, 6, 6, "UINT8", signed=True, threshold="INT10"),
     _case(16, 6, 3, "UINT12", encoding="thermometer", rows=8),
+    _case(2, 12, 12, implementation="search", signed=True),  # one channel per lane
 ]
 
 FULL = [
@@ -123,7 +124,6 @@ FULL = [
         _case(steps, 12, pe, source, implementation="search", signed=signed, rows=rows)
         for steps, pe, source, signed, rows in (
             (1, 6, "INT8", False, 4),
-            (2, 12, "INT8", True, 4),  # one channel per lane
             (3, 3, "INT18", False, 4),
             (4, 1, "UINT8", True, 4),
             (15, 4, "INT12", False, 8),
