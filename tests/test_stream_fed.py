@@ -64,7 +64,7 @@ def core_of(built: Built, constants: Mapping[str, tuple[str, Stream]]) -> Any:
     ports = [p for p in kind.in_ports if p != "shortcut" or data > 1]
     unused = [p for p in kind.in_ports if p not in ports]
 
-    class Core(kind):  # type: ignore[misc]
+    class Core(kind):
         module = kind.module.removesuffix("_rom")
         in_ports = (*ports, *constants, *unused)
 

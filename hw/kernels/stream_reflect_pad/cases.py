@@ -40,6 +40,7 @@ SMOKE = [
     _case("UINT8", 3, 3, (5, 5), (4, 4, 4, 4)),  # borders as wide as they can be
     _case("UINT8", 12, 12, (4, 30), (2, 1, 2, 1)),  # lines in block RAM
     _case("INT4", 2, 1, (4, 3), (3, 2, 0, 0)),  # such borders on one side alone
+    _case("INT4", 2, 1, (4, 5), (0, 1, 0, 2)),  # no mirrored rows
 ]
 
 FULL = [
