@@ -98,6 +98,6 @@ def make_plan(kernel: str, case: Case, built: Built) -> Plan:
                 ],
             )
         )
-    words = len(frames[0].inputs[0])
-    phases = bench.phases_of(RANDOM_FRAMES, len(frames) - RANDOM_FRAMES, words)
-    return Plan(case.name, int(op.get_exp_cycles()), inputs, outputs, frames, phases)
+    words, cycles = len(frames[0].inputs[0]), int(op.get_exp_cycles())
+    phases = bench.phases_of(RANDOM_FRAMES, len(frames) - RANDOM_FRAMES, words, cycles)
+    return Plan(case.name, cycles, inputs, outputs, frames, phases)

@@ -35,7 +35,7 @@ def operand(rng: random.Random, bits: int) -> int:
 
 
 def check(library: Path, width: int, gate: int, steps: int) -> int:
-    """Compare a model with counting in Python under random stalls and gaps.
+    """Compare a model with counting in Python under random stalls, gaps and resets of one edge.
 
     Returns:
         Number of counts compared.
@@ -46,20 +46,20 @@ def check(library: Path, width: int, gate: int, steps: int) -> int:
     compared = 0
     pipeline: list[tuple[int, int] | None] = [None] * cycles
     with verilator.Model(library) as model:
-        for name, value in (("rst_ni", 0), ("enable_i", 1), ("valid_i", 0)):
-            model.set(name, value)
-        model.step()
-        model.set("rst_ni", 1)
-        for _ in range(steps):
+        for step in range(steps):
+            reset = step == 0 or rng.random() < 0.01
             a, b = operand(rng, LANES * width), operand(rng, LANES * width)
             enable, valid = rng.random() < 0.8, rng.random() < 0.8
+            model.set("rst_ni", not reset)
             tag = rng.getrandbits(TAG_BITS)
             for name, value in (("a_i", a), ("b_i", b), ("tag_i", tag)):
                 model.set(name, value)
             model.set("enable_i", enable)
             model.set("valid_i", valid)
             model.step()
-            if enable:
+            if reset:
+                pipeline = [None] * cycles
+            elif enable:
                 gated = (a, a & b, ~(a ^ b))[gate]
                 counts = 0
                 for lane in range(LANES):
