@@ -76,6 +76,7 @@ class Result:
     """What a plan's run compared and measured, in values and clock cycles."""
 
     values: int
+    differing: int
     interval: float
     latency: int
     phases: Mapping[str, Mapping[str, Any]]
@@ -252,6 +253,9 @@ def run_plan(
     values = sum(phase["values"] for phase in phases.values())
     if values != expected or not values:
         raise BenchFailure(f"{plan.case}: {values} values compared, expected {expected}")
+    differing = sum(phase["differing"] for phase in phases.values())
+    if differing:
+        raise BenchFailure(f"{plan.case}: {differing} of {values} values differ")
     steady = phases["steady"]
     tolerance = max(math.ceil(0.02 * plan.cycles), 4)
     if abs(steady["interval"] - plan.cycles) > tolerance:
@@ -259,4 +263,4 @@ def run_plan(
             f"{plan.case}: steady interval is {steady['interval']:g} cycles, the op states "
             f"{plan.cycles} (tolerance {tolerance}); correct cycles() or the RTL"
         )
-    return Result(values, steady["interval"], steady["latency"], phases)
+    return Result(values, differing, steady["interval"], steady["latency"], phases)

@@ -121,6 +121,7 @@ class Sink:
         self.words = words
         self.frame = frame
         self.count = 0
+        self.equal = 0
         self.is_ready = False
         self.held: int | None = None
         self.first: int | None = None
@@ -167,6 +168,7 @@ class Sink:
             )
         if self.first is None:
             self.first = cycle
+        self.equal += value == self.words[self.count]
         self.count += 1
         if self.count % self.frame == 0:
             self.frame_ends.append(cycle)
@@ -266,8 +268,10 @@ async def stream(dut: Any, name: str) -> None:
     ends = [s.first for s in sinks if s.first is not None]
     spans = [(s.frame_ends[-1] - s.frame_ends[1]) / (len(s.frame_ends) - 2)
              for s in sinks if len(s.frame_ends) > 2]  # fmt: skip
+    lanes = [port["lanes"] for port in PLAN["outputs"]]
     REPORT[name] = {
-        "values": sum(s.count * p["lanes"] for s, p in zip(sinks, PLAN["outputs"], strict=True)),
+        "values": sum(s.count * n for s, n in zip(sinks, lanes, strict=True)),
+        "differing": sum((s.count - s.equal) * n for s, n in zip(sinks, lanes, strict=True)),
         "latency": min(ends) - min(starts),
         "interval": max(spans, default=None),
     }
