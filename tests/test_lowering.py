@@ -543,5 +543,6 @@ def test_a_bias_turns_around_with_the_weights_of_a_negative_gamma() -> None:
     expected = acc * np.array([-1, 1]) >= 0
     for channel in (0, 1):
         assert 20 < expected[..., channel].sum() < 300
-    np.testing.assert_array_equal(run(graph, pictures, "all")["sign"], expected)
-    assert verify(proto, graph) > 0
+    tensors = run(graph, pictures, "all")
+    first = next(n for n in graph.graph.node if n.op_type == "Thresholding")
+    np.testing.assert_array_equal(tensors[first.output[0]], expected)
