@@ -855,6 +855,13 @@ def set_tensor(index: int, **values: Any) -> Callable[[dict[str, Any]], None]:
     return change
 
 
+def more_windows(document: dict[str, Any]) -> None:
+    """A convolution that states more windows than its picture has, and a tensor that holds them."""
+    step = next(s for s in document["steps"] if s["op"] == "int_convolution")
+    step["attributes"]["out_height"] += 1
+    document["tensors"][step["outputs"][0]]["shape"][0] += 1
+
+
 HOSTILE: list[Callable[[dict[str, Any]], None]] = [
     set_tensor(0, shape=[MAX_AXIS, MAX_AXIS, 3]),
     set_tensor(0, shape=[-1, 47, 3]),
@@ -869,6 +876,7 @@ HOSTILE: list[Callable[[dict[str, Any]], None]] = [
     set_step("int_convolution", kernel_y=1 << 40),
     set_step("int_convolution", kernel_y=0),
     set_step("int_convolution", stride_x=1),
+    more_windows,
     set_step("int_convolution", pad_left=-1),
     set_step("int_convolution", height=99999),
     set_step("int_convolution", inputs=[10**6]),

@@ -8,6 +8,7 @@ import pytest
 import torch
 from andpop.quant import functions as fn
 from andpop.quant import grid
+from andpop.quant.integer import pool_shift
 from andpop.quant.quantizers import BinaryWeight, Requant
 from brevitas.nn import QuantConv2d
 from torch import Tensor
@@ -199,3 +200,16 @@ def test_halves_round_up_in_numpy_and_in_training_alike(dtype: torch.dtype) -> N
         values = fn.round_to_grid(x, frac_bits, low, high)
         assert (values * 2.0**frac_bits).tolist() == expected
     assert torch.isnan(grid.snap(torch.tensor([torch.nan]), 2, -8, 7)).all()
+
+
+def test_width_of_a_signed_type_is_the_smallest_that_holds_both_ends() -> None:
+    for limit in (*range(1, 300), 32767, 32768, (1 << 30) - 1, 1 << 30):
+        bits = grid.signed_bits(limit)
+        low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+        assert low <= -limit and limit <= high
+        assert limit > high // 2
+
+
+def test_pool_shift_is_that_of_the_next_power_of_two() -> None:
+    sizes = {(1, 1): 0, (1, 2): 1, (2, 2): 2, (3, 2): 3, (4, 4): 4, (7, 7): 6, (8, 8): 6, (9, 8): 7}
+    assert {size: pool_shift(*size) for size in sizes} == sizes

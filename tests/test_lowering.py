@@ -265,6 +265,10 @@ def scaled_quant(proto: onnx.ModelProto) -> None:
     by_output(proto, "out").input[1] = "half"
 
 
+def other_comparison(proto: onnx.ModelProto) -> None:
+    by_output(proto, "positive").input[1] = "one"
+
+
 def real_classifier(proto: onnx.ModelProto) -> None:
     set_constant(proto, "fc", np.full((5, 4), 0.1, dtype=np.float32))
 
@@ -288,6 +292,10 @@ def sum_over_channels(proto: onnx.ModelProto) -> None:
         (no_half, r"\(Quant\): found no Add\(0\.5\) in front"),
         (scaled_quant, r"l_Quant_out \(Quant\): found scale 0\.5"),
         (real_classifier, r"fc_Gemm \(Gemm\): found weights that are not integers"),
+        (
+            other_comparison,
+            r"l_GreaterOrEqual_positive .*: found another comparison",
+        ),
         (sum_over_channels, r"l_ReduceSum_total \(ReduceSum\): sums over other axes"),
     ],
 )
@@ -546,3 +554,16 @@ def test_a_bias_turns_around_with_the_weights_of_a_negative_gamma() -> None:
     tensors = run(graph, pictures, "all")
     first = next(n for n in graph.graph.node if n.op_type == "Thresholding")
     np.testing.assert_array_equal(tensors[first.output[0]], expected)
+
+
+def test_pixels_of_an_undeclared_input_are_divided_by_255() -> None:
+    proto = block()
+    del proto.graph.quantization_annotation[:]
+    # Between two codes each: no rounding moves them, and 256 in the place of 255 would.
+    set_constant(proto, "gamma", np.float32([200.5, 99.5]).reshape(2, 1, 1) / 255)
+    graph = lower(proto)
+    pictures = np.random.default_rng(7).integers(0, 256, (40, 4, 4, 2), dtype=np.uint8)
+    pictures[0, 0] = [[200, 99], [201, 100], [202, 101], [255, 0]]
+    first = next(n for n in graph.graph.node if n.op_type == "Thresholding")
+    found = run(graph, pictures, "all")[first.output[0]]
+    np.testing.assert_array_equal(found, pictures >= np.array([201, 100]))
