@@ -263,6 +263,31 @@ def test_what_follows_a_product_one_output_short_of_its_blocks(outputs: int, isa
     assert assert_equal(expected, got) > 0
 
 
+def test_bit_tiles_of_a_large_map(isa: str) -> None:
+    g = GraphBuilder()
+    # Read where it lies: 64 channels, no window; more pixels than a tile, and a rest.
+    x = g.input((1, 10, 29, 64), "BINARY")
+    weights = g.rng.integers(0, 2, (64, 9))
+    y = g.xnor(x, 9, weights)
+    frames = g.rng.integers(0, 2, (2, 10, 29, 64))
+    expected = (2 * frames - 1) @ (2 * weights - 1)
+    assert np.array_equal(engine_of(g.model([y]), isa).intermediates(frames)[y], expected)
+
+
+@pytest.mark.parametrize("channels", [1, 4, 8, 16, 32])
+def test_levels_of_few_pixels_that_share_a_vector(channels: int, isa: str) -> None:
+    g = GraphBuilder(channels)
+    x = g.input((1, 1, 3, channels), "INT8")
+    one, two = g.duplicate(x)
+    acc = g.int_mvu(two, channels)
+    rows = np.sort(g.rng.integers(-9000, 9000, (channels, 5)), axis=1)
+    up, none = np.ones_like(rows), np.zeros(channels, dtype=np.int64)
+    model = g.model([g.levels(one, 5), g.signed_thresholds(acc, rows, up, none, "UINT3")])
+    frames = g.rng.integers(-128, 128, (6, 1, 3, channels))
+    got = engine_of(model, isa).intermediates(frames)
+    assert assert_equal(golden_tensors(model, frames), got) > 6 * 3 * channels
+
+
 def edge_product(stream: str, beyond: int) -> tuple[onnx.ModelProto, IntArray, IntArray]:
     """A product whose partial sums end ``beyond`` the ends of 32 bits, with weights and bias.
 
