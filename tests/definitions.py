@@ -18,7 +18,11 @@ Attributes = Mapping[str, Any]
 
 
 def evaluate(op_type: str, inputs: Inputs, attrs: Attributes) -> list[IntArray]:
-    """Return the outputs of an op for all its inputs, initializers included."""
+    """Return the outputs of an op for all its inputs, initializers included.
+
+    Raises:
+        KeyError: the op is not defined here yet.
+    """
     return DEFINITIONS[op_type]([np.asarray(x, dtype=np.int64) for x in inputs], attrs)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -258,6 +259,22 @@ class Results:
         return state, detail
 
 
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Keep other runs away from the copies.
+
+    Raises:
+        MutantError: one is at work.
+    """
+    WORK.mkdir(parents=True, exist_ok=True)
+    with (WORK / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise MutantError(f"{WORK}: another run is at work there; wait for its end") from None
+        yield
+
+
 def verdict(copy: Copy, mutant: Mutant) -> tuple[str, str]:
     """Plant a fault and run its tests: (killed | survived | broken, by what or why)."""
     try:
@@ -311,13 +328,12 @@ def run(mutants: Sequence[Mutant], jobs: int) -> dict[str, tuple[str, str]]:
     """Return the verdict on every mutant by its id; prints each as it comes.
 
     Raises:
-        MutantError: a fault cannot be planted, or the copy cannot be built.
+        MutantError: a fault cannot be planted, the copy cannot be built, or another run is at work.
     """
     for mutant in mutants:
         mutant.plant((ROOT / mutant.file).read_text(encoding="utf-8"))
     files = tracked()
     tree = tree_digest(files)
-    WORK.mkdir(parents=True, exist_ok=True)
     results = Results()
     copies: queue.SimpleQueue[Copy] = queue.SimpleQueue()
     for number in range(jobs):
@@ -405,7 +421,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             mutants = [m for m in mutants if m.id in options.only]
         if options.jobs < 1:
             raise MutantError(f"--jobs: found {options.jobs}, expected 1 or more")
-        verdicts = run(mutants, options.jobs)
+        with alone():
+            verdicts = run(mutants, options.jobs)
     except MutantError as error:
         print(f"mutants: {error}", file=sys.stderr)
         return 2
