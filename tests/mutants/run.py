@@ -40,12 +40,18 @@ ENGINE = "hw/cpu/src/"
 KEYS = {"id", "file", "search", "replace", "why", "tests", "equivalent"}
 UNTESTED = ("docs/", "tests/mutants/", "CHANGELOG.md", "README.md")
 """What no test named by a list depends on: a change there keeps the results."""
+JOINED = 8
+"""Selections of one file that run together without a fault."""
 TIMEOUT_S = 900
 """A test that takes longer with a fault in place has noticed it."""
 
 
 class MutantError(ValueError):
     """A list, an entry or the copy is not as it should be; one line says what."""
+
+
+class StoppedError(Exception):
+    """Tests did not come to an end, for a reason that says nothing of them."""
 
 
 @dataclass(frozen=True)
@@ -148,10 +154,19 @@ class Copy:
         (folder / "finn").mkdir()
         self._build_engine()
         code = "import andpop.hw.cpu.engine as e; print(e.__file__); print(e._engine.__file__)"
-        done = self._python(["-c", code], 300)
+        options: dict[str, Any] = {"cwd": self.root, "env": self._environment(), "text": True}
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, **options)
         origins = done.stdout.split()
         if len(origins) != 2 or not all(o.startswith(str(self.root)) for o in origins):
             raise MutantError(f"found andpop {origins} {done.stderr[-300:]}, expected {self.root}")
+        self._warm = subprocess.Popen(
+            [sys.executable, str(HERE / "warm.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            **options,
+        )
 
     @contextlib.contextmanager
     def fault(self, mutant: Mutant) -> Iterator[None]:
@@ -164,25 +179,43 @@ class Copy:
         finally:
             self._write(path, text)
 
-    def pytest(self, arguments: str) -> tuple[str, str]:
-        """Run tests: ("passed" | "failed" | "broken", which test failed or what went wrong)."""
-        command = [
-            "-m", "pytest", *shlex.split(arguments), "-m", "not full", "-x", "-q", "--tb=no",
-            "-rfE", "-p", "no:cacheprovider", f"--timeout={TIMEOUT_S}",
-        ]  # fmt: skip
-        try:
-            done = self._python(command, TIMEOUT_S + 60)
-        except subprocess.TimeoutExpired:
+    def pytest(self, arguments: str, limit: float | None) -> tuple[str, str]:
+        """Run tests: ("passed" | "failed" | "broken", which test failed or what went wrong).
+
+        Args:
+            arguments: of pytest.
+            limit: seconds after which a fault has made the tests hang; None for no limit.
+        """
+        options = ["-m", "not full", "-x", "-q", "--tb=no", "-rfE", "-p", "no:cacheprovider"]
+        log = self.folder / "pytest.log"
+        job = {
+            "arguments": [*shlex.split(arguments), *options, f"--timeout={TIMEOUT_S}"],
+            "log": str(log),
+            "limit": limit,
+        }
+        assert self._warm.stdin is not None and self._warm.stdout is not None
+        self._warm.stdin.write(json.dumps(job) + "\n")
+        self._warm.stdin.flush()
+        answer = self._warm.stdout.readline()
+        if not answer:
+            raise StoppedError("the process that runs the tests ended; run again")
+        code, text = json.loads(answer), log.read_text(encoding="utf-8", errors="replace")
+        if code is None:
             return "failed", f"{arguments} (no end)"
-        if done.returncode < 0:
-            return "failed", f"{arguments} (signal {-done.returncode})"
-        if done.returncode == 1:
-            found = re.search(r"^(?:FAILED|ERROR) (?:tests/)?(.+?)(?: - .*)?$", done.stdout, re.M)
+        if code < 0:
+            return "failed", f"{arguments} (signal {-code})"
+        if code == 1:
+            found = re.search(r"^(?:FAILED|ERROR) (?:tests/)?(.+?)(?: - .*)?$", text, re.M)
             return "failed", found[1] if found else arguments
-        if done.returncode == 0 and re.search(r"\d+ passed", done.stdout):
+        if code == 0 and re.search(r"\d+ passed", text):
             return "passed", ""
-        last = (done.stdout + done.stderr).strip().splitlines()[-1:]
-        return "broken", f"{arguments}: pytest ended with {done.returncode}: {''.join(last)}"
+        last = "".join(text.strip().splitlines()[-1:])
+        return "broken", f"{arguments}: pytest ended with {code}: {last}"
+
+    def close(self) -> None:
+        """End the process that runs the tests."""
+        self._warm.terminate()
+        self._warm.wait()
 
     def _write(self, path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
@@ -213,9 +246,10 @@ class Copy:
         _compile(["g++", "-shared", "-pthread", *map(str, objects), "-o", str(fresh)])
         fresh.replace(target)
 
-    def _python(self, arguments: list[str], timeout: float) -> subprocess.CompletedProcess[str]:
+    def _environment(self) -> dict[str, str]:
+        """The environment of the tests: the copy's package and folders of its own."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("ANDPOP_", "PYTEST_"))}
-        environment = {
+        return {
             **kept,
             "PYTHONPATH": str(self.folder),
             "ANDPOP_CACHE": str(WORK / "verilator"),
@@ -223,10 +257,6 @@ class Copy:
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
         }
-        return subprocess.run(
-            [sys.executable, *arguments], cwd=self.root, env=environment, timeout=timeout,
-            capture_output=True, text=True,
-        )  # fmt: skip
 
 
 def _compile(command: list[str]) -> None:
@@ -280,7 +310,7 @@ def verdict(copy: Copy, mutant: Mutant) -> tuple[str, str]:
     try:
         with copy.fault(mutant):
             for arguments in mutant.tests:
-                state, detail = copy.pytest(arguments)
+                state, detail = copy.pytest(arguments, TIMEOUT_S + 60)
                 if state != "passed":
                     return ("killed" if state == "failed" else "broken"), detail
     except MutantError as error:
@@ -290,7 +320,7 @@ def verdict(copy: Copy, mutant: Mutant) -> tuple[str, str]:
 
 def baseline(copy: Copy, arguments: str) -> tuple[str, str]:
     """Run tests without a fault: (passes | broken, what went wrong)."""
-    state, detail = copy.pytest(arguments)
+    state, detail = copy.pytest(arguments, None)
     return ("passes", "") if state == "passed" else ("broken", f"without a fault: {detail}")
 
 
@@ -300,19 +330,18 @@ def joined(tests: Sequence[str]) -> dict[str, str]:
     Starting Python with its libraries takes longer than most tests. A run that selects nothing
     is found when its fault is planted.
     """
-    files: dict[str, list[str]] = {}
-    alone = {}
-    for arguments in tests:
+    runs = {arguments: arguments for arguments in tests}
+    files: dict[str, list[tuple[str, str]]] = {}
+    for arguments in sorted(tests):
         words = shlex.split(arguments)
         if len(words) == 3 and words[1] == "-k":
-            files.setdefault(words[0], []).append(words[2])
-        else:
-            alone[arguments] = arguments
-    runs = {
-        file: f"{file} -k {shlex.quote(' or '.join(f'({e})' for e in sorted(expressions)))}"
-        for file, expressions in files.items()
-    }
-    return alone | {a: runs[shlex.split(a)[0]] for a in tests if a not in alone}
+            files.setdefault(words[0], []).append((arguments, words[2]))
+    for file, selections in files.items():
+        for start in range(0, len(selections), JOINED):
+            part = selections[start : start + JOINED]
+            either = " or ".join(f"({expression})" for _, expression in part)
+            runs |= {arguments: f"{file} -k {shlex.quote(either)}" for arguments, _ in part}
+    return runs
 
 
 def judged(mutant: Mutant, outcome: tuple[str, str]) -> tuple[str, str]:
@@ -335,10 +364,12 @@ def run(mutants: Sequence[Mutant], jobs: int) -> dict[str, tuple[str, str]]:
     files = tracked()
     tree = tree_digest(files)
     results = Results()
+    made: list[Copy] = []
     copies: queue.SimpleQueue[Copy] = queue.SimpleQueue()
     for number in range(jobs):
         print(f"copy {number + 1} of {jobs}: {len(files)} files, CPU engine", flush=True)
-        copies.put(Copy(WORK / f"copy{number}", files))
+        made.append(Copy(WORK / f"copy{number}", files))
+        copies.put(made[-1])
 
     def work(key: str, task: Callable[[Copy], tuple[str, str]]) -> tuple[str, str]:
         copy = copies.get()
@@ -367,9 +398,10 @@ def run(mutants: Sequence[Mutant], jobs: int) -> dict[str, tuple[str, str]]:
                     for m in usable
                 },
             )
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for copy in made:
+                copy.close()
     for mutant in mutants:
         if mutant.id not in found:
             found[mutant.id] = next(passing[t] for t in mutant.tests if passing[t][0] == "broken")
@@ -384,7 +416,7 @@ def _collect(what: str, pending: dict[Future[tuple[str, str]], str]) -> dict[str
         name = pending[future]
         found[name] = state, detail = future.result()
         seconds = time.monotonic() - start
-        line = f"{what} {number}/{len(pending)}, {seconds:.0f} s: {name}: {state} {detail}"
+        line = f"{what} {number}/{len(pending)}, {seconds:.0f} s: {name:.99}: {state} {detail}"
         print(line.rstrip(), flush=True)
     return found
 
@@ -423,7 +455,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise MutantError(f"--jobs: found {options.jobs}, expected 1 or more")
         with alone():
             verdicts = run(mutants, options.jobs)
-    except MutantError as error:
+    except (MutantError, StoppedError) as error:
         print(f"mutants: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
