@@ -10,11 +10,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 export FINN_BUILD_DIR ?= $(CURDIR)/.cache/finn
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup demo test test-full lint synth-table clean
+.PHONY: help setup demo test test-full mutants lint synth-table clean
 help:
 	@echo "make demo       shipped network on every backend, compared bit by bit (writes demo/report.html)"
 	@echo "make test       linters, types, import contracts, tests that fit in 25 minutes on 2 cores"
 	@echo "make test-full  the long tests as well (whole networks in Verilator, all kernel cases)"
+	@echo "make mutants    plants every fault of tests/mutants and says which test notices (about an hour)"
 	@echo "make lint       ruff, mypy and import-linter alone"
 	@echo "make synth-table  measures the table of docs/03_reference/synthesis.md again"
 	@echo "make setup      the .venv that the others use; done by each of them on its own"
@@ -59,6 +60,9 @@ test: lint
 
 test-full: lint
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+
+mutants: setup
+	$(BIN)/python tests/mutants/run.py --jobs $(JOBS)
 
 synth-table: setup
 	$(BIN)/python -m andpop.hw.synth.table docs/03_reference/synthesis.md

@@ -80,6 +80,7 @@ class Result:
     """What a plan's run compared and measured, in values and clock cycles."""
 
     values: int
+    differing: int
     interval: int
     latency: int
     phases: Mapping[str, Mapping[str, Any]]
@@ -260,6 +261,9 @@ def run_plan(
     values = sum(phase["values"] for phase in phases.values())
     if values != expected or not values:
         raise BenchFailure(f"{plan.case}: {values} values compared, expected {expected}")
+    differing = sum(phase["differing"] for phase in phases.values())
+    if differing:
+        raise BenchFailure(f"{plan.case}: {differing} of {values} values differ")
     steady = phases["steady"]
     for port, ends in zip(plan.outputs, steady["frame_ends"], strict=True):
         settled = ends[WARM_FRAMES - 1 :]
@@ -270,4 +274,4 @@ def run_plan(
                 f"{', '.join(map(str, found))} cycles, the op states {plan.cycles}; correct "
                 "cycles() or the RTL"
             )
-    return Result(values, plan.cycles, steady["latency"], phases)
+    return Result(values, differing, plan.cycles, steady["latency"], phases)

@@ -121,6 +121,7 @@ class Sink:
         self.words = words
         self.frame = frame
         self.count = 0
+        self.equal = 0
         self.is_ready: bool | None = None  # the line is left as the run before drove it
         self.held: int | None = None
         self.first: int | None = None
@@ -164,6 +165,7 @@ class Sink:
             )
         if self.first is None:
             self.first = cycle
+        self.equal += value == self.words[self.count]
         self.count += 1
         if self.count % self.frame == 0:
             self.frame_ends.append(cycle)
@@ -255,8 +257,10 @@ async def stream(dut: Any, name: str) -> None:
         raise BenchError(f"{PLAN['case']}: phase {name}: {error}") from None
     starts = [s.first for s in sources if s.first is not None]
     ends = [s.first for s in sinks if s.first is not None]
+    lanes = [port["lanes"] for port in PLAN["outputs"]]
     REPORT[name] = {
-        "values": sum(s.count * p["lanes"] for s, p in zip(sinks, PLAN["outputs"], strict=True)),
+        "values": sum(s.count * n for s, n in zip(sinks, lanes, strict=True)),
+        "differing": sum((s.count - s.equal) * n for s, n in zip(sinks, lanes, strict=True)),
         "latency": min(ends) - min(starts),
         "frame_ends": [s.frame_ends for s in sinks],
     }

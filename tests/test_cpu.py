@@ -214,6 +214,116 @@ def test_wide_weights_equal_golden(isa: str) -> None:
     assert_golden(model, random_pictures(model, 3), isa, gone=0)
 
 
+SHORT_BLOCKS = [15, 31, 47, 63, 79, 95, 111, 127]
+"""Outputs whose last block lacks one lane, behind every number of blocks a kernel takes at once."""
+
+
+@pytest.mark.parametrize("outputs", SHORT_BLOCKS)
+@pytest.mark.parametrize("stream", ["BINARY", "UINT8", "INT8"])
+def test_products_one_output_short_of_their_blocks(stream: str, outputs: int, isa: str) -> None:
+    g = GraphBuilder(outputs)
+    # 35 pixels: every number of pixels a kernel takes at once, and a rest.
+    x = g.input((1, 5, 7, 12), stream)
+    weights = g.rng.integers(-128, 127, (12, outputs), endpoint=True)
+    if stream == "BINARY":
+        weights = np.where(weights < 0, 0, 1)
+    y = g.xnor(x, outputs, weights) if stream == "BINARY" else g.int_mvu(x, outputs, weights)
+    low, high = grid.limits(*grid.type_format(stream))
+    frames = g.rng.integers(low, high, (3, 5, 7, 12), endpoint=True)
+    frames[0], frames[1] = low, high
+    binary = stream == "BINARY"
+    expected = (2 * frames - 1) @ (2 * weights - 1) if binary else frames @ weights
+    assert np.array_equal(engine_of(g.model([y]), isa).intermediates(frames)[y], expected)
+
+
+@pytest.mark.parametrize("outputs", SHORT_BLOCKS)
+def test_what_follows_a_product_one_output_short_of_its_blocks(outputs: int, isa: str) -> None:
+    g = GraphBuilder(outputs)
+    acc = g.duplicate(g.int_mvu(g.input((1, 5, 7, 6), "INT8"), outputs, low=-7, high=7), 4)
+    stream, shortcut, signs, codes = g.duplicate(g.epilogue(acc[0]), 4)
+    rows = np.sort(g.rng.integers(-900, 900, (outputs, 100)), axis=1)
+    up, none = np.ones_like(rows), np.zeros(outputs, dtype=np.int64)
+    model = g.model(
+        [
+            g.requant(acc[1], 4, "INT8", shortcut, 3),
+            g.signed_thresholds(acc[2], rows[:, ::20], up[:, ::20], none, "UINT3"),
+            g.signed_thresholds(acc[3], rows, up, none, "UINT7"),
+            g.sign(signs),
+            g.levels(codes, 5),
+            g.max_pool(stream, [2, 2], [2, 2], [0, 0, 1, 1]),
+        ]
+    )
+    engine = engine_of(model, isa)
+    ops = {s.op for s in engine.plan.steps}
+    assert {"requantise", "acc_levels", "search_levels", "sign", "levels", "epilogue"} <= ops
+    frames = g.rng.integers(-128, 128, (3, 5, 7, 6))
+    frames[0], frames[1] = -128, 127
+    expected, got = golden_tensors(model, frames), engine.intermediates(frames)
+    assert all(name in got for name in (o.name for o in model.graph.output))
+    assert assert_equal(expected, got) > 0
+
+
+def test_bit_tiles_of_a_large_map(isa: str) -> None:
+    g = GraphBuilder()
+    # Read where it lies: 64 channels, no window; more pixels than a tile, and a rest.
+    x = g.input((1, 10, 29, 64), "BINARY")
+    weights = g.rng.integers(0, 2, (64, 9))
+    y = g.xnor(x, 9, weights)
+    frames = g.rng.integers(0, 2, (2, 10, 29, 64))
+    expected = (2 * frames - 1) @ (2 * weights - 1)
+    assert np.array_equal(engine_of(g.model([y]), isa).intermediates(frames)[y], expected)
+
+
+@pytest.mark.parametrize("channels", [1, 4, 8, 16, 32])
+def test_levels_of_few_pixels_that_share_a_vector(channels: int, isa: str) -> None:
+    g = GraphBuilder(channels)
+    x = g.input((1, 1, 3, channels), "INT8")
+    one, two = g.duplicate(x)
+    acc = g.int_mvu(two, channels)
+    rows = np.sort(g.rng.integers(-9000, 9000, (channels, 5)), axis=1)
+    up, none = np.ones_like(rows), np.zeros(channels, dtype=np.int64)
+    model = g.model([g.levels(one, 5), g.signed_thresholds(acc, rows, up, none, "UINT3")])
+    frames = g.rng.integers(-128, 128, (6, 1, 3, channels))
+    got = engine_of(model, isa).intermediates(frames)
+    assert assert_equal(golden_tensors(model, frames), got) > 6 * 3 * channels
+
+
+def edge_product(stream: str, beyond: int) -> tuple[onnx.ModelProto, IntArray, IntArray]:
+    """A product whose partial sums end ``beyond`` the ends of 32 bits, with weights and bias.
+
+    The kernel starts at the bias, 128 * sum(weights) lower where codes are signed, and adds
+    unsigned codes of 8 bits: those sums, not the final ones alone, must fit.
+    """
+    g = GraphBuilder()
+    # Sums of weights for which a float32, as initializers are, holds the bias that ends there.
+    weights = np.array([[127, -128, 1], [127, -128, -1], [3, -128, 0]])
+    lower_by = 128 * weights.sum(axis=0) if stream.startswith("I") else 0
+    reach = 255 * weights.sum(axis=0)
+    bias = np.array([(1 << 31) - 1 - reach[0] + beyond, -(1 << 31) - reach[1] - beyond, 0])
+    bias = bias + lower_by
+    assert np.array_equal(bias.astype(np.float32), bias)
+    model = g.model([g.int_mvu(g.input((1, 2, 3, 3), stream), 3, weights, bias)])
+    return edited(model, outputDataType="INT32"), weights, bias
+
+
+@pytest.mark.parametrize("stream", ["UINT8", "INT8", "UINT4"])
+def test_partial_sums_at_the_ends_of_32_bits(stream: str, isa: str) -> None:
+    model, weights, bias = edge_product(stream, 0)
+    low, high = grid.limits(*grid.type_format(stream))
+    frames = np.random.default_rng(0).integers(low, high, (4, 2, 3, 3), endpoint=True)
+    frames[0], frames[1] = low, high
+    got = engine_of(model, isa).intermediates(frames)[model.graph.output[0].name]
+    assert np.array_equal(got, frames @ weights + bias)
+
+
+@pytest.mark.parametrize("stream", ["UINT8", "INT8", "UINT4"])
+def test_partial_sums_beyond_the_ends_of_32_bits_are_refused(stream: str, tmp_path: Path) -> None:
+    model, _, _ = edge_product(stream, 128)
+    message = "partial sums" if stream == "UINT4" else "worst-case sums"
+    with pytest.raises(ModelError, match=f"its {message} do not fit 32 bits"):
+        pack(model, None, tmp_path / "x.andpop")
+
+
 @pytest.mark.parametrize("agree", [False, True])
 @pytest.mark.parametrize(("inputs", "outputs"), [(2400, 24), (9 * 512, 16), (1, 1), (63, 8)])
 def test_binary_products_where_all_bits_agree_or_differ(
@@ -770,6 +880,13 @@ def set_tensor(index: int, **values: Any) -> Callable[[dict[str, Any]], None]:
     return change
 
 
+def more_windows(document: dict[str, Any]) -> None:
+    """A convolution that states more windows than its picture has, and a tensor that holds them."""
+    step = next(s for s in document["steps"] if s["op"] == "int_convolution")
+    step["attributes"]["out_height"] += 1
+    document["tensors"][step["outputs"][0]]["shape"][0] += 1
+
+
 HOSTILE: list[Callable[[dict[str, Any]], None]] = [
     set_tensor(0, shape=[MAX_AXIS, MAX_AXIS, 3]),
     set_tensor(0, shape=[-1, 47, 3]),
@@ -784,6 +901,7 @@ HOSTILE: list[Callable[[dict[str, Any]], None]] = [
     set_step("int_convolution", kernel_y=1 << 40),
     set_step("int_convolution", kernel_y=0),
     set_step("int_convolution", stride_x=1),
+    more_windows,
     set_step("int_convolution", pad_left=-1),
     set_step("int_convolution", height=99999),
     set_step("int_convolution", inputs=[10**6]),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from andpop.hw.graph import folding
 from andpop.hw.graph.executor import run
 from andpop.hw.graph.folding import (
     FoldingError,
@@ -76,6 +77,21 @@ def test_matrix_units_get_the_cheapest_lanes(model: ModelWrapper) -> None:
         if op.get_exp_cycles() <= target:
             costs[simd, pe] = op.lut_estimation(part)
     assert costs[chosen] == min(costs.values())
+
+
+def test_a_folding_that_takes_exactly_the_target_is_enough(model: ModelWrapper) -> None:
+    node = next(n for n in model.graph.node if n.op_type == "IntMvu_rtl")
+    op = getCustomOp(node)
+    inputs, outputs = op.get_nodeattr("MW"), op.get_nodeattr("MH")
+    reached = set()
+    for simd, pe in itertools.product(divisors(inputs), divisors(outputs)):
+        op.set_nodeattr("SIMD", simd)
+        op.set_nodeattr("PE", pe)
+        reached.add(int(op.get_exp_cycles()))
+    (unit,) = [f for f in folding._foldables(model) if f.name == node.name]
+    assert len(reached) > 3
+    for target in reached:
+        assert folding._cheapest(unit, target) == target
 
 
 def test_window_unrolls_when_channels_are_not_enough(model: ModelWrapper) -> None:

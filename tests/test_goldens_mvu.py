@@ -13,7 +13,7 @@ from andpop.hw.kernels.epilogue import cases as epilogue_cases
 from andpop.hw.kernels.epilogue import golden as epilogue_golden
 from andpop.hw.kernels.int_mvu import cases as int_cases
 from andpop.hw.kernels.int_mvu import golden as int_golden
-from andpop.hw.kernels.mvu import weight_words
+from andpop.hw.kernels.mvu import rom_cost, weight_words
 from andpop.hw.kernels.xnor_mvu import cases as xnor_cases
 from andpop.hw.kernels.xnor_mvu import golden as xnor_golden
 from andpop.quant.grid import EpilogueFormat, epilogue
@@ -240,3 +240,20 @@ def test_memories_refuse_what_does_not_fit(tmp_path: Any) -> None:
     built.model.set_initializer("params", params)
     with pytest.raises(ValueError, match="slope of channel 5 is 128, expected -128..127"):
         built.generate(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("width", "depth", "luts", "blocks"),
+    [
+        (100, 1, 0, 0),
+        (7, 64, 7, 0),
+        (36, 65, 0, 1),
+        (37, 512, 0, 2),
+        (36, 513, 0, 2),
+        (9, 2048, 0, 1),
+        (1, 16384, 0, 1),
+        (1, 16385, 0, 2),
+    ],
+)
+def test_rom_costs_whole_block_rams(width: int, depth: int, luts: int, blocks: int) -> None:
+    assert rom_cost(width, depth) == (luts, blocks)

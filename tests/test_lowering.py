@@ -28,7 +28,7 @@ from andpop.quant.export_qonnx import export
 from andpop.quant.integer import IntegerBinaryBlock, IntegerClassifier, IntegerEpilogue
 from finn.core.onnx_exec import execute_onnx
 from foreign_networks import export_cnv
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx_block import block, by_output, pa_network, set_constant
@@ -265,6 +265,10 @@ def scaled_quant(proto: onnx.ModelProto) -> None:
     by_output(proto, "out").input[1] = "half"
 
 
+def other_comparison(proto: onnx.ModelProto) -> None:
+    by_output(proto, "positive").input[1] = "one"
+
+
 def real_classifier(proto: onnx.ModelProto) -> None:
     set_constant(proto, "fc", np.full((5, 4), 0.1, dtype=np.float32))
 
@@ -288,6 +292,10 @@ def sum_over_channels(proto: onnx.ModelProto) -> None:
         (no_half, r"\(Quant\): found no Add\(0\.5\) in front"),
         (scaled_quant, r"l_Quant_out \(Quant\): found scale 0\.5"),
         (real_classifier, r"fc_Gemm \(Gemm\): found weights that are not integers"),
+        (
+            other_comparison,
+            r"l_GreaterOrEqual_positive .*: found another comparison",
+        ),
         (sum_over_channels, r"l_ReduceSum_total \(ReduceSum\): sums over other axes"),
     ],
 )
@@ -522,3 +530,40 @@ def test_reads_from_a_path(tmp_path: Path) -> None:
     path = tmp_path / "block.onnx"
     onnx.save(block(), path)
     assert lower(path).model == lower(block()).model
+
+
+def test_a_bias_turns_around_with_the_weights_of_a_negative_gamma() -> None:
+    rng = np.random.default_rng(4)
+    weights = np.float32([[5, -7], [-3, 6]]).reshape(2, 2, 1, 1)
+    bias = np.float32([350, -420])
+    gamma = np.float32([-0.5, 0.25]).reshape(2, 1, 1)
+    proto = block()
+    constants = {"w0": weights, "b0": bias, "turn": gamma}
+    proto.graph.initializer.extend(numpy_helper.from_array(v, k) for k, v in constants.items())
+    by_output(proto, "d").CopyFrom(helper.make_node("Mul", ["c", "turn"], ["d"], name="turned"))
+    proto.graph.node.insert(0, helper.make_node("Conv", ["x", "w0", "b0"], ["c"], name="first"))
+    for name in ("c", "d"):
+        info = helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 2, 4, 4])
+        proto.graph.value_info.append(info)
+    graph = lower(proto)
+    pictures = rng.integers(0, 256, (20, 4, 4, 2), dtype=np.uint8)
+    acc = pictures.astype(np.int64) @ weights[:, :, 0, 0].T.astype(np.int64) + np.int64(bias)
+    expected = acc * np.array([-1, 1]) >= 0
+    for channel in (0, 1):
+        assert 20 < expected[..., channel].sum() < 300
+    tensors = run(graph, pictures, "all")
+    first = next(n for n in graph.graph.node if n.op_type == "Thresholding")
+    np.testing.assert_array_equal(tensors[first.output[0]], expected)
+
+
+def test_pixels_of_an_undeclared_input_are_divided_by_255() -> None:
+    proto = block()
+    del proto.graph.quantization_annotation[:]
+    # Between two codes each: no rounding moves them, and 256 in the place of 255 would.
+    set_constant(proto, "gamma", np.float32([200.5, 99.5]).reshape(2, 1, 1) / 255)
+    graph = lower(proto)
+    pictures = np.random.default_rng(7).integers(0, 256, (40, 4, 4, 2), dtype=np.uint8)
+    pictures[0, 0] = [[200, 99], [201, 100], [202, 101], [255, 0]]
+    first = next(n for n in graph.graph.node if n.op_type == "Thresholding")
+    found = run(graph, pictures, "all")[first.output[0]]
+    np.testing.assert_array_equal(found, pictures >= np.array([201, 100]))
