@@ -45,6 +45,7 @@ __all__ = [
     "export",
     "infer",
     "parse_size",
+    "register",
     "simulate",
     "synth",
     "synth_kernel",
@@ -159,6 +160,28 @@ def export(
 
     notes = steps.export_checkpoint(checkpoint, file, size)
     return {"file": str(file), "nodes": len(onnx.load(file).graph.node), "notes": notes}
+
+
+def register(*, verilator: bool = False) -> None:
+    """Make FINN know andpop's ops in this process, so that its passes accept andpop's graphs.
+
+    Call it once per process, before FINN is asked for anything. FINN's build folder is set to one
+    in andpop's cache unless ``FINN_BUILD_DIR`` names another.
+
+    Args:
+        verilator: put Verilator in the place of Vivado's simulator, too, for every op of FINN.
+
+    Raises:
+        MissingExtra: FINN or what it needs is not installed.
+    """
+    require_hardware("register")
+    from ..hw.kernels import register as register_kernels
+
+    register_kernels()
+    if verilator:
+        from ..sim import xsi
+
+        xsi.install()
 
 
 def build(

@@ -197,3 +197,26 @@ def test_digests_name_version_and_files(empty_cache: Path) -> None:
     final, _ = fill("library-1")
     seal = json.loads((final / cache.SEAL).read_text())
     assert set(seal) == {"andpop", "files"} and set(seal["files"]) == {"first.h", "obj/model.so"}
+
+
+def test_a_damaged_packed_model_is_compiled_anew(
+    empty_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from andpop.flows import models, steps
+
+    checkpoint = tmp_path / "net.safetensors"
+    checkpoint.write_bytes(b"tensors")
+    checkpoint.with_suffix(".json").write_text("{}")
+    made: list[Path] = []
+
+    def compile_checkpoint(source: Path, target: Path) -> None:
+        made.append(source)
+        target.write_bytes(b"packed")
+
+    monkeypatch.setattr(steps, "compile_checkpoint", compile_checkpoint)
+    packed = models.packed_model(checkpoint)
+    assert models.packed_model(checkpoint) == packed and len(made) == 1
+    os.truncate(packed, 3)
+    assert models.packed_model(checkpoint).read_bytes() == b"packed" and len(made) == 2
+    checkpoint.with_suffix(".json").write_text('{"classes": []}')
+    assert models.packed_model(checkpoint) != packed and len(made) == 3

@@ -329,3 +329,43 @@ def test_a_build_that_cannot_be_written_to_is_read_all_the_same(
     monkeypatch.setattr(folders, "writing", refuse)
     with reading(out):
         assert content(out) == {"old"}
+
+
+def test_two_trainings_do_not_share_a_checkpoint(tmp_path: Path) -> None:
+    from andpop.flows import api
+    from andpop.quant import synthetic
+
+    synthetic.generate(tmp_path / "data", 2, 32, seed=1)
+    checkpoint = tmp_path / "net.safetensors"
+    with writing(checkpoint), pytest.raises(Busy, match=r"net\.safetensors: process"):
+        api.train(
+            "bi-shufflenet",
+            tmp_path / "data",
+            checkpoint,
+            size=(32, 32, 1),
+            config={"width": 0.25},
+            recipe={"epochs": 1, "finetune_epochs": 0, "batch": 2},
+        )
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["data"]
+
+
+def test_every_command_that_opens_a_build_puts_it_right_first(tmp_path: Path) -> None:
+    import andpop
+    from andpop.flows import api
+
+    calls = {
+        "simulate": lambda out: api.simulate(out, tmp_path),
+        "compare": lambda out: api.compare(out, tmp_path, ["cpu"]),
+        "synth": lambda out: api.synth(out),
+        "infer": lambda out: api.infer(out, tmp_path),
+        "evaluate": lambda out: api.evaluate(model=out, data=tmp_path),
+        "load": lambda out: andpop.load(str(out)),
+    }
+    for name, call in calls.items():
+        source, out = tmp_path / "source.txt", tmp_path / name
+        make("whole", source, out)
+        out.rename(tmp_path / f".{name}.new")
+        with pytest.raises(ValueError, match=name):
+            call(out)  # two text files are no network
+        assert content(out) == {"whole"}, name
+    assert hidden(tmp_path) == []
