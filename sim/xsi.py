@@ -205,7 +205,6 @@ def compile_sim_obj(
             f"{top_module_name}: FINN's FIFO sizing needs Vivado; use andpop's own sizing"
         )
     sources = [Path(s) for s in order_pkg_first(list(source_list))]
-    sim_out_dir = Path(sim_out_dir)
     model = verilator.build(
         [adapt(source, sim_out_dir / "adapted") for source in sources],
         top_module_name,
