@@ -22,6 +22,7 @@ from . import doctor as _doctor
 from .build import Progress, parse_size, read_config, run_build
 from .compare import IntArray, Tally, combine
 from .errors import CheckFailed, UsageError, require
+from .folder import reading, reads_build
 from .models import (
     CHECKPOINT,
     BuildFiles,
@@ -44,6 +45,7 @@ __all__ = [
     "export",
     "infer",
     "parse_size",
+    "register",
     "simulate",
     "synth",
     "synth_kernel",
@@ -160,6 +162,28 @@ def export(
     return {"file": str(file), "nodes": len(onnx.load(file).graph.node), "notes": notes}
 
 
+def register(*, verilator: bool = False) -> None:
+    """Make FINN know andpop's ops in this process, so that its passes accept andpop's graphs.
+
+    Call it once per process, before FINN is asked for anything. FINN's build folder is set to one
+    in andpop's cache unless ``FINN_BUILD_DIR`` names another.
+
+    Args:
+        verilator: put Verilator in the place of Vivado's simulator, too, for every op of FINN.
+
+    Raises:
+        MissingExtra: FINN or what it needs is not installed.
+    """
+    require_hardware("register")
+    from ..hw.kernels import register as register_kernels
+
+    register_kernels()
+    if verilator:
+        from ..sim import xsi
+
+        xsi.install()
+
+
 def build(
     source: Path,
     folder: Path,
@@ -192,14 +216,16 @@ def build(
     if chosen.until in (None, "size", "report"):
         steps.check_simulator()
     rows = run_build(steps.plan(source), source, folder, chosen, progress)
-    return {
-        "folder": str(folder),
-        "steps": rows,
-        "slowest": steps.slowest(BuildFiles(folder)),
-        "notes": steps.notes(BuildFiles(folder), chosen.size),
-    }
+    with reading(folder):
+        return {
+            "folder": str(folder),
+            "steps": rows,
+            "slowest": steps.slowest(BuildFiles(folder)),
+            "notes": steps.notes(BuildFiles(folder), chosen.size),
+        }
 
 
+@reads_build
 def infer(
     model: Path,
     images: Path,
@@ -252,6 +278,7 @@ def infer(
     return {"predictions": predictions, "notes": notes, "seconds": seconds}
 
 
+@reads_build
 def evaluate(
     model: Path,
     data: Path,
@@ -345,6 +372,7 @@ def _classify(model: Path, backend: str, pictures: Pictures) -> npt.NDArray[np.i
     return backends.golden_classes(files, pictures)
 
 
+@reads_build
 def compare(
     folder: Path,
     images: Path,
@@ -424,6 +452,7 @@ def _compare(
     return tallies, np.concatenate(found), simulation
 
 
+@reads_build
 def simulate(
     folder: Path,
     images: Path,
@@ -465,6 +494,7 @@ def simulate(
     return {**result, "notes": given.notes}
 
 
+@reads_build
 def synth(
     folder: Path, *, node: str | None = None, primitives: bool = True, progress: Progress = _silent
 ) -> dict[str, Any]:
@@ -546,10 +576,17 @@ def demo(
         The comparison of `compare` plus ``predictions``, ``simulation`` and ``report``.
     """
     require_hardware("demo")
+    built = build(DEMO_CHECKPOINT, folder, input=f"{size}x{size}x1", progress=progress)
+    return {**_compare_all(folder, size, images, count, progress), "build": built}
+
+
+@reads_build
+def _compare_all(
+    folder: Path, size: int, images: Path | None, count: int, progress: Progress
+) -> dict[str, Any]:
     from . import backends, steps
     from .report import picture_uri
 
-    built = build(DEMO_CHECKPOINT, folder, input=f"{size}x{size}x1", progress=progress)
     files = open_build(folder)
     notes: list[str] = []
     if images is None:
@@ -575,7 +612,6 @@ def demo(
         **result,
         "predictions": predictions,
         "simulation": simulation,
-        "build": built,
         "notes": notes,
         "report": str(folder / "report.html"),
     }

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -17,9 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ..quant.checkpoint import replace_file
 from .errors import UsageError
+from .folder import STATE, behind_links, beside, put_right, swap, writing
 
 ROOT = Path(__file__).parent.parent
-STATE = "build.json"
 Progress = Callable[[str, int, int], None]
 
 
@@ -145,38 +146,91 @@ def run_build(
 ) -> list[dict[str, Any]]:
     """Run ``steps`` into ``out``; returns one row per step (step, seconds, skipped).
 
-    Work happens in a hidden folder beside ``out`` that takes its place when every step is done:
-    a failed build leaves the last good one intact. What stopped for another reason than bad input
-    is resumed by the next call.
+    Work happens in a hidden folder beside ``out`` that takes its place when every step is done
+    and nobody reads the last build: a failed build leaves the last good one intact. What stopped
+    for another reason than bad input is resumed by the next call. A link stays a link: what it
+    points to is rebuilt.
 
     Raises:
+        Busy: another command builds into ``out``.
         UsageError: ``out`` exists and is no build, or ``config.until`` names no step.
     """
     names = [step.name for step in steps]
     if config.until is not None and config.until not in names:
         raise UsageError(f"--until: found '{config.until}', expected one of {', '.join(names)}")
+    out = behind_links(out)
+    made = _make_folders(out.parent)
+    try:
+        with writing(out):
+            return _build(steps, source, out, config, progress)
+    finally:
+        for folder in made:
+            # What was made for a build that came to nothing goes again.
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+def _make_folders(folder: Path) -> list[Path]:
+    """Make a folder and those above it; returns the new ones, innermost first."""
+    new = [f for f in (folder, *folder.parents) if not f.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return new
+
+
+def _build(
+    steps: Sequence[Step], source: Path, out: Path, config: BuildConfig, progress: Progress
+) -> list[dict[str, Any]]:
+    """See ``run_build``; ``out`` is held."""
+
+    def waiting() -> None:
+        progress("build: waiting for the commands that read the last build", 0, 1)
+
+    put_right(out, waiting)
     is_build = (out / STATE).is_file()
     if out.exists() and not is_build and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out}: exists and is not a build of andpop; choose another folder")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    staging = out.with_name(f".{out.name}.partial")
-    if not staging.exists() and is_build:
-        shutil.copytree(out, staging)
-    staging.mkdir(exist_ok=True)
+    staging = beside(out, "partial")
     try:
+        if not staging.exists() and is_build:
+            copy = beside(out, "copy")
+            shutil.copytree(out, copy, symlinks=True)
+            copy.rename(staging)
+        staging.mkdir(exist_ok=True)
+        _remove_unfinished(steps, staging)
         rows = _run_steps(steps, Context(staging, source, config, progress))
     except BaseException as error:
+        shutil.rmtree(beside(out, "copy"), ignore_errors=True)
         # Bad input has nothing worth resuming; an interruption or a full disk has.
         if isinstance(error, ValueError) or not (staging / STATE).is_file():
             shutil.rmtree(staging, ignore_errors=True)
         raise
-    _swap(staging, out)
+    swap(staging, out, waiting)
     return rows
+
+
+def _read_state(folder: Path) -> dict[str, Any]:
+    """What steps have been done by ``build.json``: none, if it is missing or damaged."""
+    try:
+        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        return {name: {"key": s["key"], "outputs": dict(s["outputs"])} for name, s in state.items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return {}
+
+
+def _remove_unfinished(steps: Sequence[Step], folder: Path) -> None:
+    """Take away what a killed build has left by half, and what no step here writes any more."""
+    state = _read_state(folder)
+    written = {name for done in state.values() for name in done["outputs"]}
+    names = {name for step in steps for name in step.outputs}
+    _remove(folder, sorted(names ^ written))
+    for name in (STATE, *names):
+        for temporary in folder.glob(f".{name}.*"):
+            temporary.unlink(missing_ok=True)
 
 
 def _run_steps(steps: Sequence[Step], context: Context) -> list[dict[str, Any]]:
     state_file = context.folder / STATE
-    state = json.loads(state_file.read_text()) if state_file.is_file() else {}
+    state = _read_state(context.folder)
     code = code_digest()
     rows: list[dict[str, Any]] = []
     if context.config.until is not None:
@@ -232,15 +286,6 @@ def _input_path(context: Context, name: str) -> Path:
 def _intact(context: Context, outputs: dict[str, str]) -> bool:
     paths = {context.folder / name: value for name, value in outputs.items()}
     return all(p.exists() and digest(p) == value for p, value in paths.items())
-
-
-def _swap(staging: Path, out: Path) -> None:
-    old = out.with_name(f".{out.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if out.exists():
-        out.replace(old)
-    staging.replace(out)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _remove(folder: Path, names: Sequence[str]) -> None:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..sim.verilator import cache_folder
+from ..sim.cache import building, content_key, subfolder
 from .errors import UsageError, require
+from .folder import reads_build
 
 if TYPE_CHECKING:
     from ..hw.cpu.engine import Engine
@@ -30,9 +31,7 @@ def require_hardware(command: str) -> None:
         MissingExtra: finn, qonnx, onnx, torch or brevitas is missing.
     """
     if "FINN_BUILD_DIR" not in os.environ:
-        folder = cache_folder() / "finn"
-        folder.mkdir(exist_ok=True)
-        os.environ["FINN_BUILD_DIR"] = str(folder)
+        os.environ["FINN_BUILD_DIR"] = str(subfolder("finn"))
     require(command, "finn", "qonnx", "onnx", "torch", "brevitas")
 
 
@@ -130,14 +129,13 @@ def _compile(checkpoint: Path) -> Path:
     require_hardware("infer")
     from . import steps
 
-    cache = cache_folder()
     card = checkpoint.with_suffix(".json")
-    key = hashlib.sha256((sha256(checkpoint) + (sha256(card) if card.is_file() else "")).encode())
-    target = cache / "packed" / f"{key.hexdigest()[:32]}{PACKED}"
-    if not target.is_file():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        steps.compile_checkpoint(checkpoint, target)
-    return target
+    files = [sha256(file) for file in (checkpoint, card) if file.is_file()]
+    name = f"model{PACKED}"
+    with building(content_key("packed", *files)) as (final, work):
+        if work is not None:
+            steps.compile_checkpoint(checkpoint, work / name)
+    return final / name
 
 
 @dataclass(frozen=True)
@@ -184,6 +182,7 @@ def load_cpu_model(packed: Path) -> CpuModel:
     return CpuModel(engine, (height, width, channels), classes, filter)
 
 
+@reads_build
 def load(path: Path | str) -> CpuModel:
     """Load a build folder, a checkpoint or a packed model for the CPU.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import metadata
@@ -27,6 +26,7 @@ from ..hw.rtl import simulate as rtl
 from ..models.config import parse
 from ..quant.checkpoint import Card, read_card
 from ..quant.kbit_integer import HARDWARE_BITS
+from ..sim.cache import scratch
 from ..sim.verilator import find_compiler, find_tool
 from .build import Context, Step, write_json
 from .errors import UsageError
@@ -220,8 +220,7 @@ def _pack(context: Context) -> None:
 
 def compile_checkpoint(checkpoint: Path, target: Path) -> None:
     """Compile a checkpoint into a packed CPU model, at its card's input size."""
-    with tempfile.TemporaryDirectory(prefix="andpop_pack_") as name:
-        folder = Path(name)
+    with scratch("pack") as folder:
         files = BuildFiles(folder)
         shutil.copyfile(checkpoint, files.checkpoint)
         shutil.copyfile(checkpoint.with_suffix(".json"), files.checkpoint.with_suffix(".json"))

@@ -20,6 +20,7 @@ from ..quant.training import Progress as Epoch
 from ..quant.training import train as run
 from .build import Progress
 from .errors import UsageError
+from .folder import behind_links, writing
 from .masks import reflection
 from .models import CHECKPOINT, sha256
 
@@ -99,7 +100,9 @@ def train(
         if isinstance(task, segmentation.Segmentation):
             segmentation.draw_examples(net, task, checkpoint.with_suffix(".pictures.png"))
 
-    result = run(net, task, options, checkpoint, report, save)
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    with writing(behind_links(checkpoint)):
+        result = run(net, task, options, checkpoint, report, save)
     if isinstance(task, segmentation.Segmentation):
         notes = [*task.notes, *notes]
     return {

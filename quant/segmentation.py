@@ -9,6 +9,7 @@ no defect to divide by.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .checkpoint import replace_file
 from .datasets import Dataset, bounded, split
 from .masks import FIGURES, MASK_FILTER, Mask, Notes, augment_pair, load_pairs, read_pair, score
 from .pictures import Picture, resize
@@ -233,7 +235,9 @@ def draw_examples(net: nn.Module, task: Segmentation, path: Path, device: str = 
         axes[row, 0].set_ylabel(task.classes[task.val_labels[i]], fontsize="small")
     for axis, title in zip(axes[0], ("input", "truth", "prediction", "difference"), strict=True):
         axis.set_title(title, fontsize="small")
-    chart.savefig(path, dpi=100)
+    buffer = io.BytesIO()
+    chart.savefig(buffer, format="png", dpi=100)
+    replace_file(path, buffer.getvalue())
 
 
 def difference(found: Mask, truth: Mask) -> npt.NDArray[np.uint8]:

@@ -12,6 +12,7 @@ phases and is never frozen.
 from __future__ import annotations
 
 import ctypes
+import io
 import json
 import math
 import tempfile
@@ -543,7 +544,9 @@ def _plot(result: Outcome, figure: str, path: Path) -> None:
     right.axhline(end, color="tab:blue", linestyle=":", label="in the end")
     right.set_ylabel(f"validation {figure}, %")
     chart.legend(loc="outside upper center", ncols=3, fontsize="small")
-    chart.savefig(path, dpi=100)
+    buffer = io.BytesIO()
+    chart.savefig(buffer, format="png", dpi=100)
+    replace_file(path, buffer.getvalue())
 
 
 def _percent(share: float | None) -> float:

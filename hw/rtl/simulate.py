@@ -7,7 +7,6 @@ build: the storage of the FIFOs stays, their capacity is set at run time from fi
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy.typing as npt
 from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 
+from ...sim.cache import scratch
 from ...sim.network import (
     NetworkRun,
     Pauses,
@@ -185,8 +185,8 @@ def simulate(
     if capture and any(base_op(node.op_type) == "StreamCrop" for node in info.nodes):
         # The last result may be out before the borders that are cropped off it have come through.
         words = np.concatenate((words, words[-1:]))
-    with tempfile.TemporaryDirectory(prefix="andpop_capture_") as name:
-        captured = Path(name) if capture else None
+    with scratch("capture") as found:
+        captured = found if capture else None
         run = _run(
             executable, folder, info, words,
             capacities=capacities, pauses=pauses, capture=captured, progress=progress,
