@@ -395,6 +395,7 @@ def _compare(
 ) -> tuple[list[Tally], IntArray, dict[str, Any] | None]:
     """Return tallies, the golden model's class indices, and what the RTL took if it ran."""
     from . import backends
+    from .coverage import coverage
 
     wanted = [name.strip() for name in wanted]
     unknown = [name for name in wanted if name not in BACKENDS]
@@ -402,7 +403,7 @@ def _compare(
         raise UsageError(f"--backends: found '{unknown[0]}', expected any of {','.join(BACKENDS)}")
     golden = backends.Golden(files)
     runners = [backends.open_backend(name, files, progress) for name in wanted if name != "golden"]
-    tallies = [Tally(runner.name, golden.order, golden.bits) for runner in runners]
+    tallies = [Tally(coverage(runner.name, golden.model), golden.bits) for runner in runners]
     if not tallies:
         raise CheckFailed("nothing to compare: name at least one backend besides golden")
     done, total = 0, len(pictures) * (1 + len(runners))
