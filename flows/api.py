@@ -31,6 +31,7 @@ from .models import (
     require_hardware,
 )
 from .pictures import Pictures, read_all
+from .trust import check as check_trust
 
 __all__ = [
     "BUILD_STEPS",
@@ -351,9 +352,12 @@ def compare(
     backends: Sequence[str],
     *,
     count: int | None = None,
+    trust: bool = False,
     progress: Progress = _silent,
 ) -> dict[str, Any]:
     """Compare backends with the golden model at every layer boundary.
+
+    Every backend must deliver the layers that ``flows.coverage`` states for it.
 
     Of a network that predicts masks, the build's report.html is completed by what was found.
 
@@ -362,17 +366,20 @@ def compare(
         images: a picture or a folder of pictures.
         backends: any of "torch", "qonnx", "golden", "cpu", "rtl"; golden always runs.
         count: use the first ``count`` pictures.
+        trust: compile and run the RTL of a folder that differs from its build.json too.
         progress: called per chunk of pictures.
 
     Returns:
         ``{"values_compared", "values_differing", "first_divergence", "backends", "layers",
-        "notes"}``.
+        "notes"}``; values compared are distinct ones, see ``hw.graph.distinct``.
 
     Raises:
-        UsageError: unknown backend or a build that lacks what one needs.
-        CheckFailed: nothing was compared.
+        UsageError: unknown backend, a build that lacks what one needs, or RTL in a folder that
+            differs from its build.json.
+        CheckFailed: nothing was compared, or a backend's layers are not those it must deliver.
     """
     files = open_build(folder)
+    doubts = check_trust(files, "rtl" in [name.strip() for name in backends], trust)
     require_hardware("compare")
     given = _pictures(files, images, count, progress)
     truth = given.truth()
@@ -383,7 +390,7 @@ def compare(
 
         rows = masks.report_rows(given.names, given.pixels, masks.defects(found), truth)
         steps.finish_report(files, rows, result, simulation, False)
-    return {**result, "notes": given.notes}
+    return {**result, "notes": [*doubts, *given.notes]}
 
 
 def _compare(
@@ -432,6 +439,7 @@ def simulate(
     count: int | None = None,
     capture: bool = True,
     masks_folder: Path | None = None,
+    trust: bool = False,
     progress: Progress = _silent,
 ) -> dict[str, Any]:
     """Run the whole network in Verilator against the golden model.
@@ -443,14 +451,20 @@ def simulate(
         masks_folder: where the simulated masks and their overlays are written, of networks that
             predict masks; nowhere by default.
         capture: compare every layer boundary too (a second run; speed is measured without).
+        trust: compile and run a folder that differs from its build.json too.
         progress: called about once a second.
 
     Returns:
         ``{"images", "values_compared", "values_differing", "cycles_per_frame", "interval",
-        "sim_cycles_per_second", "build_seconds", "first_divergence", ...}``; of masks also
-        ``predictions`` as those of ``infer``.
+        "sim_cycles_per_second", "build_seconds", "first_divergence", "layers", "layers_total",
+        "not_covered", ...}``; of masks also ``predictions`` as those of ``infer``.
+
+    Raises:
+        UsageError: the folder differs from its build.json, or has no RTL.
+        CheckFailed: a layer came back short or not at all.
     """
     files = open_build(folder)
+    doubts = check_trust(files, True, trust)
     require_hardware("simulate")
     from . import backends, masks
 
@@ -463,7 +477,7 @@ def simulate(
     if given.masks:
         mask = masks.defects(found)
         result["predictions"] = masks.predictions(images, given.paths, mask, masks_folder)
-    return {**result, "notes": given.notes}
+    return {**result, "notes": [*doubts, *given.notes]}
 
 
 def synth(

@@ -178,6 +178,18 @@ def _check_shape(backend: str, name: str, found: tuple[int, ...], shape: tuple[i
         raise CheckFailed(f"{backend}, layer {name}: found shape {found}, expected {shape}")
 
 
+def gap_lines(gaps: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Sum up ``not_covered`` of a backend for people.
+
+    Returns:
+        (reason, such as "windows (36), picture (1)"), one per reason.
+    """
+    lines: dict[str, list[str]] = {}
+    for gap in gaps:
+        lines.setdefault(gap["reason"], []).append(f"{gap['kind']} ({len(gap['layers'])})")
+    return [(reason, ", ".join(parts)) for reason, parts in lines.items()]
+
+
 def bit_pattern(value: int, width: int) -> str:
     """Two's complement bits of ``value``, most significant first."""
     return format(value & ((1 << width) - 1), f"0{width}b")
