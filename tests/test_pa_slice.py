@@ -96,6 +96,11 @@ def test_every_backend_gives_the_same_bits(small: Path, pictures: Path) -> None:
 def test_the_hardware_keeps_its_stated_pace(small: Path, pictures: Path) -> None:
     result = api.simulate(small, pictures, count=4, capture=False)
     assert result["values_compared"] == 4
+    assert len(result["layers"]) == 1
+    assert sum(len(gap["layers"]) for gap in result["not_covered"]) == result["layers_total"] - 1
+    assert {"only the output was compared (--no-capture)"} == {
+        gap["reason"] for gap in result["not_covered"]
+    }
     assert result["values_differing"] == 0
     stated = TopInfo.load(small / "rtl").slowest.cycles
     assert stated <= result["interval"] <= 1.05 * stated
