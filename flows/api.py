@@ -404,7 +404,7 @@ def _compare(
     from . import backends
     from .coverage import coverage
 
-    wanted = [name.strip() for name in wanted]
+    wanted = list(dict.fromkeys(name.strip() for name in wanted))
     unknown = [name for name in wanted if name not in BACKENDS]
     if unknown:
         raise UsageError(f"--backends: found '{unknown[0]}', expected any of {','.join(BACKENDS)}")

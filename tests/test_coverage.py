@@ -361,6 +361,12 @@ def test_the_output_alone_says_so(built: Path) -> None:
     assert sum(alone.distinct.values()) == 1
 
 
+def test_a_backend_named_twice_is_compared_once(built: Path, pictures: Path) -> None:
+    once, twice = (api.compare(built, pictures, names) for names in (("cpu",), ("cpu", " cpu")))
+    assert [row["backend"] for row in twice["backends"]] == ["cpu"]
+    assert twice["values_compared"] == once["values_compared"]
+
+
 # What is shown
 
 

@@ -110,6 +110,23 @@ def test_every_edge_equals_the_golden(network: Network) -> None:
 
 
 @pytest.mark.sim
+def test_captures_are_whole_where_last_rows_are_not_needed(tmp_path: Path) -> None:
+    """The result is out before the last row and column, which no pool reaches, came through."""
+    g = GraphBuilder(4)
+    x = g.epilogue(g.int_mvu(g.input((1, 9, 21, 1), "UINT8"), 2))
+    x = g.int_mvu(g.max_pool(x, [2, 2], [2, 2], [0] * 4), 3)
+    model = fold(specialise(ModelWrapper(g.model([x]))), 1000)
+    emit(model, tmp_path / "rtl")
+    sizing = size_fifos(tmp_path / "rtl")
+    pictures = np.random.default_rng(6).integers(0, 256, (2, 9, 21, 1), dtype=np.uint8)
+    result = simulate(tmp_path / "rtl", pictures, capture=True)
+    golden = dict(run(model, pictures, keep="all"))
+    tally = compare(Network(tmp_path / "rtl", model, sizing, pictures, golden), result)
+    assert tally.values_differing == 0
+    assert len(result.outputs) == result.images == 2
+
+
+@pytest.mark.sim
 def test_interval_is_the_slowest_nodes_and_depths_are_the_peaks(network: Network) -> None:
     sizing = network.sizing
     assert abs(sizing.interval - sizing.stated) <= 0.05 * sizing.stated
