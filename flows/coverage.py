@@ -34,8 +34,11 @@ KINDS = {
 }
 """How the outputs of an op are called; others by the op's name."""
 
-UNSEEN_BY_TORCH = frozenset({"FMPadding", "GlobalAccPool", "StreamingConcat", "StreamingSplit"})
-"""Ops that PyTorch does inside a module or between modules, where nothing can be observed."""
+UNSEEN_BY_TORCH = frozenset({PICTURE, "FMPadding", "GlobalAccPool"})
+"""Ops whose outputs stay inside a PyTorch module, and the network's input."""
+OWN_OPS = "net_"
+"""Begin of the names that the QONNX export gives to what the network itself does between its
+modules (splits, concats, crops, its own pools): no module ends there."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,11 @@ def output_alone(backend: str, model: onnx.ModelProto, reason: str) -> Coverage:
 def _torch(model: onnx.ModelProto) -> Coverage:
     """Boundaries that a module of the network ends at, and the class."""
     ops = _producers(model)
-    seen = {b.tensor for b in boundaries(model) if not _unseen(ops[b.tensor], b.reference)}
+    seen = {
+        b.tensor
+        for b in boundaries(model)
+        if ops[b.tensor] not in UNSEEN_BY_TORCH and not b.reference.startswith(OWN_OPS)
+    }
     return Coverage(
         "torch",
         model,
@@ -133,12 +140,6 @@ def _torch(model: onnx.ModelProto) -> Coverage:
         "no module of the PyTorch network ends there",
         {KINDS[PICTURE]: "it is what the network is given"},
     )
-
-
-def _unseen(op: str, reference: str) -> bool:
-    # Max pools are modules of units; those that the network itself calls bear its name, "net".
-    called = op == "StreamMaxPool" and reference.startswith("net_")
-    return op == PICTURE or op in UNSEEN_BY_TORCH or called
 
 
 def _qonnx(model: onnx.ModelProto) -> Coverage:
