@@ -265,6 +265,6 @@ def test_shipped_network_at_64x64(shipped: Path, andpop_data: Path, tmp_path: Pa
     result = api.simulate(tmp_path / "build", images, count=4)
     print({k: v for k, v in result.items() if k != "layers"})
     assert result["values_differing"] == 0
-    assert result["values_compared"] > 1_000_000
+    assert result["values_compared"] > 500_000
     stated = TopInfo.load(tmp_path / "build" / "rtl").slowest.cycles
     assert result["interval"] <= 1.05 * stated
