@@ -32,6 +32,7 @@ from .models import (
     require_hardware,
 )
 from .pictures import Pictures, read_all
+from .trust import check as check_trust
 
 __all__ = [
     "BUILD_STEPS",
@@ -379,9 +380,12 @@ def compare(
     backends: Sequence[str],
     *,
     count: int | None = None,
+    trust: bool = False,
     progress: Progress = _silent,
 ) -> dict[str, Any]:
     """Compare backends with the golden model at every layer boundary.
+
+    Every backend must deliver the layers that ``flows.coverage`` states for it.
 
     Of a network that predicts masks, the build's report.html is completed by what was found.
 
@@ -390,17 +394,20 @@ def compare(
         images: a picture or a folder of pictures.
         backends: any of "torch", "qonnx", "golden", "cpu", "rtl"; golden always runs.
         count: use the first ``count`` pictures.
+        trust: compile and run the RTL of a folder that differs from its build.json too.
         progress: called per chunk of pictures.
 
     Returns:
         ``{"values_compared", "values_differing", "first_divergence", "backends", "layers",
-        "notes"}``.
+        "notes"}``; values compared are distinct ones, see ``hw.graph.distinct``.
 
     Raises:
-        UsageError: unknown backend or a build that lacks what one needs.
-        CheckFailed: nothing was compared.
+        UsageError: unknown backend, a build that lacks what one needs, or RTL in a folder that
+            differs from its build.json.
+        CheckFailed: nothing was compared, or a backend's layers are not those it must deliver.
     """
     files = open_build(folder)
+    doubts = check_trust(files, "rtl" in [name.strip() for name in backends], trust)
     require_hardware("compare")
     given = _pictures(files, images, count, progress)
     truth = given.truth()
@@ -411,7 +418,7 @@ def compare(
 
         rows = masks.report_rows(given.names, given.pixels, masks.defects(found), truth)
         steps.finish_report(files, rows, result, simulation, False)
-    return {**result, "notes": given.notes}
+    return {**result, "notes": [*doubts, *given.notes]}
 
 
 def _compare(
@@ -423,14 +430,15 @@ def _compare(
 ) -> tuple[list[Tally], IntArray, dict[str, Any] | None]:
     """Return tallies, the golden model's class indices, and what the RTL took if it ran."""
     from . import backends
+    from .coverage import coverage
 
-    wanted = [name.strip() for name in wanted]
+    wanted = list(dict.fromkeys(name.strip() for name in wanted))
     unknown = [name for name in wanted if name not in BACKENDS]
     if unknown:
         raise UsageError(f"--backends: found '{unknown[0]}', expected any of {','.join(BACKENDS)}")
     golden = backends.Golden(files)
     runners = [backends.open_backend(name, files, progress) for name in wanted if name != "golden"]
-    tallies = [Tally(runner.name, golden.order, golden.bits) for runner in runners]
+    tallies = [Tally(coverage(runner.name, golden.model), golden.bits) for runner in runners]
     if not tallies:
         raise CheckFailed("nothing to compare: name at least one backend besides golden")
     done, total = 0, len(pictures) * (1 + len(runners))
@@ -460,6 +468,7 @@ def simulate(
     count: int | None = None,
     capture: bool = True,
     masks_folder: Path | None = None,
+    trust: bool = False,
     progress: Progress = _silent,
 ) -> dict[str, Any]:
     """Run the whole network in Verilator against the golden model.
@@ -471,14 +480,20 @@ def simulate(
         masks_folder: where the simulated masks and their overlays are written, of networks that
             predict masks; nowhere by default.
         capture: compare every layer boundary too (a second run; speed is measured without).
+        trust: compile and run a folder that differs from its build.json too.
         progress: called about once a second.
 
     Returns:
         ``{"images", "values_compared", "values_differing", "cycles_per_frame", "interval",
-        "sim_cycles_per_second", "build_seconds", "first_divergence", ...}``; of masks also
-        ``predictions`` as those of ``infer``.
+        "sim_cycles_per_second", "build_seconds", "first_divergence", "layers", "layers_total",
+        "not_covered", ...}``; of masks also ``predictions`` as those of ``infer``.
+
+    Raises:
+        UsageError: the folder differs from its build.json, or has no RTL.
+        CheckFailed: a layer came back short or not at all.
     """
     files = open_build(folder)
+    doubts = check_trust(files, True, trust)
     require_hardware("simulate")
     from . import backends, masks
 
@@ -491,7 +506,7 @@ def simulate(
     if given.masks:
         mask = masks.defects(found)
         result["predictions"] = masks.predictions(images, given.paths, mask, masks_folder)
-    return {**result, "notes": given.notes}
+    return {**result, "notes": [*doubts, *given.notes]}
 
 
 @reads_build

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from ..hw.graph.executor import GoldenExecutor, base_op
 from ..hw.rtl import simulate as rtl
 from .build import Progress
 from .compare import Tally, combine
+from .coverage import coverage, output_alone
 from .errors import UsageError
 from .models import BuildFiles, load_cpu_model
 
@@ -27,7 +27,8 @@ Pictures = npt.NDArray[np.uint8]
 
 
 class Backend(Protocol):
-    """Runs pictures and returns what it knows of the dataflow graph's tensors."""
+    """Runs pictures and returns what it knows of the dataflow graph's tensors: those that
+    ``coverage`` states for its name, no more and no less."""
 
     name: str
 
@@ -42,6 +43,7 @@ class Golden:
 
     def __init__(self, files: BuildFiles) -> None:
         model = ModelWrapper(str(files.dataflow))
+        self.model: onnx.ModelProto = model.model
         self._executor = GoldenExecutor(model)
         self.output = self._executor.outputs[0]
         self.order = self._executor.tensors
@@ -67,7 +69,7 @@ class Cpu:
         self._engine = load_cpu_model(files.packed).engine
 
     def run(self, pictures: Pictures) -> dict[str, IntArray]:
-        """Every tensor that exists on the CPU (padded pictures and windows do not)."""
+        """Every tensor that exists on the CPU (what convolutions read through does not)."""
         return self._engine.intermediates(pictures)
 
 
@@ -90,7 +92,7 @@ class Torch:
         self._mask = _mask_and_logits(dataflow)
 
     def run(self, pictures: Pictures) -> dict[str, IntArray]:
-        """Signs, accumulators, epilogues, level codes, pools, logits and masks."""
+        """Signs, accumulators, epilogues, level codes, pools, logits, classes or masks."""
         from ..quant.capture import capture
 
         values = capture(self._net, pictures, {b.reference for b in self._boundaries})
@@ -219,28 +221,32 @@ def simulate(
     backend = Rtl(files, progress)
     with _frames(progress, "rtl", len(pictures)) as report:
         run = rtl.simulate(files.rtl, pictures, progress=report)
-    tally = Tally("rtl", golden.order, golden.bits)
+    alone = output_alone("rtl", golden.model, "only the output was compared (--no-capture)")
+    tally = Tally(alone, golden.bits)
     expected = golden.run(pictures)
-    output = run.outputs.reshape(expected[golden.output].shape)
-    tally.add(expected, {golden.output: output}, names)
+    tally.add(expected, {golden.output: run.outputs}, names)
     tallies = [tally]
     divergence: dict[str, Any] | None = None
     if capture or tally.values_differing:
-        layers = Tally("rtl", golden.order, golden.bits)
+        layers = Tally(coverage("rtl", golden.model), golden.bits)
         layers.add(expected, backend.run(pictures), names)
         tallies.append(layers)
         divergence = _explain(files, backend, pictures, layers)
     result = combine(tallies)
+    # The output comes out of both runs: it counts once, but what differs in either is told.
+    seen = tallies[-1].summary()
     figures = {
         "images": run.images,
-        "values_compared": result["values_compared"],
+        "values_compared": seen["values_compared"],
         "values_differing": result["values_differing"],
         **cycle_figures(run),
         "build_seconds": run.build_seconds,
         "first_divergence": divergence or result["first_divergence"],
         "layers": tallies[-1].layers(),
+        "layers_total": seen["layers_total"],
+        "not_covered": seen["not_covered"],
     }
-    return figures, class_indices(output)
+    return figures, class_indices(run.outputs)
 
 
 def cycle_figures(run: rtl.SimResult) -> dict[str, Any]:
@@ -278,11 +284,10 @@ def class_indices(output: IntArray) -> IntArray:
 
 
 def _mask_and_logits(model: onnx.ModelProto) -> tuple[str, str] | None:
-    """Return the tensors of the mask and of its logits, None where a graph finds no mask."""
+    """Return the tensors of the class (of every pixel) and of its logits, None without a class."""
     output = model.graph.output[0]
-    pixels = math.prod(d.dim_value for d in output.type.tensor_type.shape.dim)
     node = next(n for n in model.graph.node if output.name in n.output)
-    if pixels == 1 or base_op(node.op_type) != "LabelSelect":
+    if base_op(node.op_type) != "LabelSelect":
         return None
     return output.name, node.input[0]
 
@@ -294,7 +299,7 @@ def _codes(
 ) -> dict[str, IntArray]:
     codes = {b.tensor: b.codes(values[b.reference]) for b in layers if b.reference in values}
     if mask is not None:
-        # The networks end in logits; what their users take of them is the largest per pixel.
+        # The networks end in logits; what their users take of them is the largest.
         codes[mask[0]] = codes[mask[1]].argmax(axis=-1)[..., None]
     return codes
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -125,7 +126,7 @@ def digest(path: Path) -> str:
     state = hashlib.sha256()
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
     for file in files:
-        state.update(str(file.relative_to(path)).encode())
+        state.update(os.fsencode(file.relative_to(path)))
         with file.open("rb") as stream:
             state.update(hashlib.file_digest(stream, "sha256").digest())
     return state.hexdigest()

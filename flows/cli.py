@@ -20,6 +20,7 @@ from rich.table import Table
 from ..models.config import place_pa
 from ..quant.masks import FIGURES
 from . import api
+from .compare import gap_lines
 from .errors import BAD_INPUT, CHECK_FAILED, OK, UsageError, explain
 
 app = typer.Typer(
@@ -69,6 +70,9 @@ Defects = Annotated[
     typer.Option(help="u-binet: these kinds of defect alone, e.g. Crack,Fray; all."),
 ]
 Masks = Annotated[Path | None, typer.Option("--out", help="Folder for masks and overlays as PNG.")]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Run RTL of a build that differs from its build.json.")
+]
 InputSize = Annotated[str | None, typer.Option("--input", metavar="HxWxC", help="Input size.")]
 
 out = Console()
@@ -176,7 +180,7 @@ def _show_backends(result: dict[str, Any]) -> None:
         (
             b["backend"],
             b["pictures"],
-            b["layers"],
+            f"{b['layers']} of {b['layers_total']}",
             b["values_compared"],
             b["values_differing"],
             f"{b['seconds']:.2f} s",
@@ -185,8 +189,16 @@ def _show_backends(result: dict[str, Any]) -> None:
     ]
     columns = ("backend", "pictures", "layers", "values compared", "differing", "time")
     _table("Every backend against the golden model", columns, rows)
+    for b in result["backends"]:
+        _show_gaps(b["backend"], b["not_covered"])
     _show_divergence(result)
     _show_notes(result)
+
+
+def _show_gaps(backend: str, gaps: list[dict[str, Any]]) -> None:
+    """Say which layers were not compared and why, one line per reason."""
+    for reason, text in gap_lines(gaps):
+        out.print(f"{backend}: not compared: {text}; {reason}", **PLAIN)
 
 
 def _show_notes(result: dict[str, Any]) -> None:
@@ -458,6 +470,7 @@ def simulate(
         bool, typer.Option(help="Also compare every layer boundary (a second, slower run).")
     ] = True,
     masks: Masks = None,
+    trust: Trust = False,
     as_json: Json = False,
 ) -> None:
     """Run the whole network in Verilator against the golden model.
@@ -468,7 +481,13 @@ def simulate(
     """
     with Bars(as_json) as progress:
         result = api.simulate(
-            folder, images, count=count, capture=capture, masks_folder=masks, progress=progress
+            folder,
+            images,
+            count=count,
+            capture=capture,
+            masks_folder=masks,
+            trust=trust,
+            progress=progress,
         )
 
     def show(r: dict[str, Any]) -> None:
@@ -477,13 +496,14 @@ def simulate(
             ("pictures", r["images"]),
             ("values compared", r["values_compared"]),
             ("values differing", r["values_differing"]),
-            ("layers compared", len(r["layers"])),
+            ("layers compared", f"{len(r['layers'])} of {r['layers_total']}"),
             (f"cycles from first pixel to {end}", r["cycles_per_frame"]),
             (f"cycles between two {each}", r["interval"]),
             ("simulated cycles per second", f"{r['sim_cycles_per_second']:,.0f}"),
             ("Verilator build", f"{r['build_seconds']:.1f} s"),
         ]
         _table(f"{folder} in Verilator against the golden model", ("figure", "value"), rows)
+        _show_gaps("rtl", r["not_covered"])
         if "predictions" in r:
             _show_defects(r)
         _show_divergence(r)
@@ -555,6 +575,7 @@ def compare(
         str, typer.Option(help="Any of torch,qonnx,golden,cpu,rtl.")
     ] = "torch,golden,cpu,rtl",
     count: Count = None,
+    trust: Trust = False,
     as_json: Json = False,
 ) -> None:
     """Compare backends with the golden model, layer by layer, bit by bit.
@@ -562,7 +583,9 @@ def compare(
     Example: `andpop compare build/steel --images pictures/ --backends torch,golden,cpu,rtl`
     """
     with Bars(as_json) as progress:
-        result = api.compare(folder, images, backends.split(","), count=count, progress=progress)
+        result = api.compare(
+            folder, images, backends.split(","), count=count, trust=trust, progress=progress
+        )
 
     _emit(result, as_json, _show_backends)
     raise typer.Exit(CHECK_FAILED if result["values_differing"] else OK)

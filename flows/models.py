@@ -46,6 +46,10 @@ class BuildFiles:
         return self.folder / "checkpoint.safetensors"
 
     @property
+    def card(self) -> Path:
+        return self.folder / "checkpoint.json"
+
+    @property
     def qonnx(self) -> Path:
         return self.folder / "model.qonnx.onnx"
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from ..quant.checkpoint import replace_file
+from .compare import gap_lines
 
 ACCENT, QUIET = "#c2410c", "#7b8794"
 CHART_NODES = 40
@@ -74,6 +75,7 @@ def write_report(path: Path, report: dict[str, Any]) -> None:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["thousands"] = lambda v: f"{v:,}" if isinstance(v, int) else v
+    environment.filters["gap_lines"] = gap_lines
     chart = cycles_chart(report["cycles"]["nodes"])
     largest = sorted(report["fifos"], key=lambda f: -f["bits"])[:10]
     ways = dict.fromkeys(way for row in report["implementations"] for way in row["luts"])

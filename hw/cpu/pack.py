@@ -1146,6 +1146,12 @@ LOWERING: dict[str, Callable[[_Packer, Node], None]] = {
 }
 
 
+def fused_tensors(model: onnx.ModelProto) -> set[str]:
+    """Return the tensors of a graph that the engine never stores: the windows that a matrix
+    product takes in, and the padded pictures in front of them."""
+    return _Packer(model.graph, "", None).fused()
+
+
 def compile_graph(
     model: onnx.ModelProto, name: str, card: dict[str, Any] | None
 ) -> tuple[packed.Plan, dict[str, npt.NDArray[Any]]]:
