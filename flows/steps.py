@@ -18,8 +18,9 @@ from qonnx.core.modelwrapper import ModelWrapper
 from .. import __version__
 from ..hw.cpu.pack import pack
 from ..hw.graph import folding, loader
+from ..hw.graph.clean import clean
 from ..hw.graph.fifo_sizing import load_depths
-from ..hw.graph.lowering import clean, lower
+from ..hw.graph.lowering import lower
 from ..hw.graph.skips import skip_table
 from ..hw.graph.specialise import specialise
 from ..hw.graph.verify import verify

@@ -14,10 +14,11 @@ import onnx
 import pytest
 import torch
 from andpop.hw.graph.builder import boundaries
+from andpop.hw.graph.clean import clean
 from andpop.hw.graph.executor import GoldenExecutor, run
 from andpop.hw.graph.folding import fold
 from andpop.hw.graph.loader import ModelError, load
-from andpop.hw.graph.lowering import LoweringError, clean, lower
+from andpop.hw.graph.lowering import LoweringError, lower
 from andpop.hw.graph.specialise import specialise
 from andpop.hw.graph.threshold_pattern import signed_steps
 from andpop.hw.graph.verify import reference, verify
@@ -513,9 +514,12 @@ def test_nodes_without_a_name_of_their_own_are_refused() -> None:
 def test_graph_that_makes_no_sense_is_refused_in_one_line() -> None:
     proto = block()
     proto.graph.node.insert(0, helper.make_node("Add", ["fc", "bias"], ["sum"], name="broken"))
-    with pytest.raises(ModelError, match="the graph cannot be prepared") as caught:
+    with pytest.raises(LoweringError, match=r"broken \(Add\): its shapes do not go") as caught:
         clean(proto)
     assert "\n" not in str(caught.value)
+    proto.graph.node[0].input[0] = "acc"
+    with pytest.raises(ModelError, match=r"broken \(Add\) reads acc, which nothing in front"):
+        clean(proto)
 
 
 def test_reads_from_a_path(tmp_path: Path) -> None:

@@ -182,23 +182,24 @@ def simulate(
     words = _input_words(info, pictures)
     capacities = _capacities(folder, info)
     executable, build_seconds = _build(folder, info, jobs=jobs)
-    if capture and any(base_op(node.op_type) == "StreamCrop" for node in info.nodes):
-        # The last result may be out before the borders that are cropped off it have come through.
-        words = np.concatenate((words, words[-1:]))
-    with tempfile.TemporaryDirectory(prefix="andpop_capture_") as name:
-        captured = Path(name) if capture else None
-        run = _run(
-            executable, folder, info, words,
-            capacities=capacities, pauses=pauses, capture=captured, progress=progress,
-        )  # fmt: skip
-        tensors: dict[str, IntArray] = {}
-        cycle_of: dict[str, npt.NDArray[np.uint32]] = {}
-        if captured is not None:
-            for fifo in info.fifos:
-                words_got, cycles = read_capture(captured, fifo.id, fifo.width)
-                count = fifo.words * len(pictures)
-                tensors[fifo.tensor] = _tensor(fifo, words_got[:count], len(pictures))
-                cycle_of[fifo.tensor] = cycles[:count]
+    # The last result may be out before the rows and columns it does not need have come through:
+    # cropped borders, or what is left over behind the last window of a pool or a convolution.
+    spare = capture and any(base_op(node.op_type) == "StreamCrop" for node in info.nodes)
+    while True:
+        fed = np.concatenate((words, words[-1:])) if spare else words
+        with tempfile.TemporaryDirectory(prefix="andpop_capture_") as name:
+            captured = Path(name) if capture else None
+            run = _run(
+                executable, folder, info, fed,
+                capacities=capacities, pauses=pauses, capture=captured, progress=progress,
+            )  # fmt: skip
+            streams = {} if captured is None else _captured(captured, info, len(pictures))
+        short = any(len(words) < f.words * len(pictures) for f, (words, _) in streams.items())
+        if spare or not short:
+            break
+        spare = True
+    tensors = {f.tensor: _tensor(f, words, len(pictures)) for f, (words, _) in streams.items()}
+    cycle_of = {f.tensor: cycles for f, (_, cycles) in streams.items()}
     last = info.fifos[-1]
     outputs = run.outputs[: len(pictures)]
     return SimResult(
@@ -283,6 +284,18 @@ def _run(
     if run.status != "done":
         raise NetworkStuck(_standstill(info, run, capacities))
     return run
+
+
+def _captured(
+    folder: Path, info: TopInfo, pictures: int
+) -> dict[FifoInfo, tuple[Words, npt.NDArray[np.uint32]]]:
+    """Return the words of the pictures that left each FIFO, and their cycles."""
+    streams = {}
+    for fifo in info.fifos:
+        words, cycles = read_capture(folder, fifo.id, fifo.width)
+        count = fifo.words * pictures
+        streams[fifo] = (words[:count], cycles[:count])
+    return streams
 
 
 def _standstill(info: TopInfo, run: NetworkRun, capacities: list[int] | None) -> str:
