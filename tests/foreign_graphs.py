@@ -182,7 +182,7 @@ OPS = ("Add", "Sub", "Mul", "Div", "Relu", "Clip", "Neg", "Conv", "ConvTranspose
        "Quant", "BipolarQuant", "IntQuant", "QuantizeLinear", "DequantizeLinear", "Resize", "Tile",
        "BatchNormalization", "Einsum", "OneHot", "NonZero", "Loop", "Identity")  # fmt: skip
 TYPES = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.INT8,
-         TensorProto.INT64, TensorProto.UINT8, TensorProto.BOOL, TensorProto.STRING, 99)  # fmt: skip
+         TensorProto.INT64, TensorProto.UINT8, TensorProto.BOOL, 8, 99)  # fmt: skip
 
 
 def mutant(proto: onnx.ModelProto, rng: random.Random) -> bytes:

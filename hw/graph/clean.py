@@ -18,7 +18,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from .loader import MAX_ELEMENTS, ModelError
+from .loader import ELEMENT_TYPES, MAX_ELEMENTS, ModelError
 from .qdq import Computed, read
 from .qonnx_graph import LoweringError, outputs_axis
 from .schema import (
@@ -201,6 +201,8 @@ class _Cleaning:
         check_inputs(node, schema, self.types)
         if node.op_type == "Reshape":
             self._unbatch(node)
+        if node.op_type == "BatchNormalization":
+            self._check_norm(node)
         types = self._infer(node, schema)
         if node.op_type in ("Shape", "Size"):
             self._known_shape(node)
@@ -213,6 +215,21 @@ class _Cleaning:
         else:
             self._narrow_constants(node, types[0])
             self._keep(node, types)
+
+    def _check_norm(self, node: onnx.NodeProto) -> None:
+        channels = self.shape(node.input[0])[1:2]
+        for name in node.input[1:]:
+            value = self.value(name)
+            if value is None or value.shape != channels or not np.isfinite(value).all():
+                raise LoweringError(
+                    node,
+                    f"its parameter {name} has shape {self.shape(name)}, expected a constant of "
+                    f"shape {channels}, all numbers finite",
+                )
+        if any(a.name in ("training_mode", "spatial") for a in node.attribute) and not all(
+            a.i == (a.name == "spatial") for a in node.attribute if a.type == a.INT
+        ):
+            raise LoweringError(node, "normalises by other statistics than stored ones")
 
     def _infer(self, node: onnx.NodeProto, schema: onnx.defs.OpSchema) -> list[onnx.TypeProto]:
         """Return the types of a node's outputs, their sizes known and bounded."""
@@ -242,6 +259,10 @@ class _Cleaning:
             ):
                 raise LoweringError(
                     node, f"the size of its output {name} cannot be told; export with fixed sizes"
+                )
+            if name and tensor.elem_type not in ELEMENT_TYPES:
+                raise LoweringError(
+                    node, f"its output {name} has the element type {tensor.elem_type}"
                 )
             sizes = [d.dim_value for d in tensor.shape.dim]
             self._bound(name, sizes, f"{node.name} ({node.op_type})")
@@ -321,7 +342,10 @@ class _Cleaning:
     def _transpose(self, node: onnx.NodeProto) -> None:
         """Quantised weights are turned around in front of their quantiser."""
         before = self.producer[node.input[0]]
-        perm = next((list(a.ints) for a in node.attribute if a.name == "perm"), None)
+        axes = list(range(len(self.shape(node.input[0]))))
+        perm = next((list(a.ints) for a in node.attribute if a.name == "perm"), axes[::-1])
+        if sorted(perm) != axes:
+            raise LoweringError(node, f"found perm {perm}, expected an order of {axes}")
         inputs = []
         for name in before.input:
             value = self.value(name)

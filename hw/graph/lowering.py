@@ -32,7 +32,15 @@ from .epilogue_pattern import (
     match_rounding,
     rounded,
 )
-from .qonnx_graph import FloatArray, LoweringError, QonnxGraph, outputs_axis, per_channel
+from .qonnx_graph import (
+    MAX_ACCUMULATOR,
+    FloatArray,
+    LoweringError,
+    QonnxGraph,
+    outputs_axis,
+    per_channel,
+    whole,
+)
 from .threshold_pattern import (
     COMPARISONS,
     MAX_BITS,
@@ -65,8 +73,6 @@ WHOLE = 1e-3
 """How far float32 may take weights of up to 16 bits from whole steps."""
 FLOAT32_HAIR = 2.0**-21
 """How far, relatively, a bias stored in float32 may lie from whole steps."""
-MAX_ACCUMULATOR = 31
-"""Widest accumulator any backend takes."""
 
 
 def lower(model: onnx.ModelProto | ModelWrapper | Path | str, name: str = "andpop") -> ModelWrapper:
@@ -216,8 +222,7 @@ class _Lowering:
         row = None
         if x is not None:
             row = per_channel(operands[1], x.channels, len(self.graph.shape(operands[0])))
-        whole = row is not None and np.array_equal(row, np.rint(row))
-        if x is None or row is None or not whole or x.scale != 1.0 or x.datatype == "BINARY":
+        if x is None or row is None or not whole(row) or x.scale != 1.0 or x.datatype == "BINARY":
             self._quantise(node)
             return
         scale = self.graph.scalar(node.input[1])
@@ -380,9 +385,13 @@ class _Lowering:
         if levels.size < 2 or self.graph.attributes(node).get("axis", 0) not in (0, -1):
             raise LoweringError(node, "expected two levels or more, on axis 0")
         x = self._stream(cast)
-        whole = np.array_equal(levels, np.rint(levels))
         fits = x.datatype == smallest_unsigned(levels.size - 1)
-        if not fits or not whole or levels[0] != 0 or not 0 <= levels.min() <= levels.max() <= 255:
+        if (
+            not fits
+            or not whole(levels)
+            or levels[0] != 0
+            or not 0 <= levels.min() <= levels.max() <= 255
+        ):
             raise LoweringError(
                 node,
                 f"found the levels {levels.tolist()} for codes of {x.datatype}, expected integers "
@@ -578,6 +587,14 @@ class _Lowering:
         x = self._stream(node, levels=True)
         weight, scale = self._weights(node)
         attributes = self.graph.attributes(node)
+        if weight.ndim != 4 or list(attributes.get("kernel_shape", weight.shape[2:])) != list(
+            weight.shape[2:]
+        ):
+            raise LoweringError(
+                node,
+                f"found kernel_shape {attributes.get('kernel_shape')} and weights of shape "
+                f"{weight.shape}, expected (outputs, inputs, *kernel_shape)",
+            )
         if attributes.get("group", 1) != 1 or attributes.get("auto_pad", "NOTSET") != "NOTSET":
             raise LoweringError(
                 node,
@@ -608,7 +625,7 @@ class _Lowering:
         x = self._stream(node)
         weight, scale = self._weights(node)
         attributes = self.graph.attributes(node)
-        plain = {"group": 1, "auto_pad": "NOTSET", "strides": [2, 2]}
+        plain: dict[str, Any] = {"group": 1, "auto_pad": "NOTSET", "strides": [2, 2]}
         plain |= {"pads": [0] * 4, "output_padding": [0, 0], "dilations": [1, 1]}
         plain |= {"output_shape": []}
         found = {k: attributes.get(k, v) for k, v in plain.items()}
@@ -692,7 +709,7 @@ class _Lowering:
         """
         weight = self.graph.constant(node.input[1])
         if weight is not None:
-            return weight, np.ones(())
+            return self._integers(node, "weights", weight).astype(np.float64), np.ones(())
         quantiser = self.graph.producer.get(node.input[1])
         if (
             quantiser is None
@@ -706,11 +723,11 @@ class _Lowering:
         self._claim(quantiser)
         value = evaluate(self.graph, [quantiser], {})[quantiser.output[0]]
         codes = value.astype(np.float64) / scale
-        whole = np.rint(codes)
-        if np.abs(codes - whole).max(initial=0) > WHOLE:
+        nearest = np.rint(codes)
+        if not whole(nearest) or np.abs(codes - nearest).max(initial=0) > WHOLE:
             raise LoweringError(quantiser, "gives weights that are no integers times its scale")
         if scale.size == 1:
-            return whole, scale.reshape(())
+            return nearest, scale.reshape(())
         axis = outputs_axis(node) % value.ndim
         if scale.ndim != value.ndim or scale.shape[axis] != scale.size:
             raise LoweringError(
@@ -718,7 +735,7 @@ class _Lowering:
                 f"found scales of shape {scale.shape}, expected one, or one per output along "
                 f"axis {axis}",
             )
-        return whole, scale.reshape(-1)
+        return nearest, scale.reshape(-1)
 
     def _bias(
         self, node: onnx.NodeProto, outputs: int, scale: FloatArray
@@ -737,12 +754,16 @@ class _Lowering:
             self._claim(quantiser)
             value = evaluate(self.graph, [quantiser], {})[node.input[2]].astype(np.float64)
         bias = None if value is None else per_channel(value, outputs, 2)
-        if bias is None or not np.isfinite(bias).all():
-            raise LoweringError(node, "expected a constant bias, one finite value per output")
+        if bias is None or not whole(np.rint(bias / scale)):
+            raise LoweringError(
+                node,
+                "expected a constant bias, one value per output of at most "
+                f"{MAX_ACCUMULATOR} bits in steps of the accumulator",
+            )
         steps = bias / scale
-        whole = np.rint(steps)
-        if (np.abs(steps - whole) <= FLOAT32_HAIR * np.abs(whole)).all():
-            return whole, True
+        nearest = np.rint(steps)
+        if (np.abs(steps - nearest) <= FLOAT32_HAIR * np.abs(nearest)).all():
+            return nearest, True
         return steps, False
 
     def _accumulate(
@@ -761,7 +782,7 @@ class _Lowering:
         self._claim(node)
         where, (accumulator,) = layer_of(node), node.output
         step = x.scale * scale
-        bias, whole = self._bias(node, matrix.shape[1], step)
+        bias, exact = self._bias(node, matrix.shape[1], step)
         chain = find_quantiser(self.graph, accumulator)
         if chain is None or ((step == 1.0).all() and rounded(self.graph, chain[-1]) == accumulator):
             if step.size > 1:
@@ -774,7 +795,7 @@ class _Lowering:
             self._publish(self._mvu(node, where, x, matrix, float(step), bias), accumulator)
             return
         low, high = _represented(x)
-        adds = whole and x.datatype != "BINARY" and not x.levels
+        adds = exact and x.datatype != "BINARY" and not x.levels
         inside = bias if adds else None
         ends = accumulator_bounds(matrix, low, high, 0 if inside is None else inside)
         limit = int(np.abs(ends).max())
@@ -941,13 +962,11 @@ class _Lowering:
         return y
 
     def _integers(self, node: onnx.NodeProto, what: str, value: FloatArray) -> IntArray:
-        if not np.array_equal(value, np.rint(value)):
+        if not whole(value):
             raise LoweringError(
-                node, f"found {what} that are not integers, expected integer codes (scale 1)"
-            )
-        if np.abs(value).max(initial=0) >= 1 << MAX_ACCUMULATOR:
-            raise LoweringError(
-                node, f"found {what} beyond {MAX_ACCUMULATOR} bits, expected smaller integers"
+                node,
+                f"found {what} that are not integers of at most {MAX_ACCUMULATOR} bits, expected "
+                "integer codes (scale 1)",
             )
         return value.astype(np.int64)
 

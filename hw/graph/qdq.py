@@ -94,8 +94,9 @@ def read(
     before = producer.get(node.input[0])
     while before is not None and before.op_type == "Clip":
         ends = [value(name) if name else None for name in before.input[1:]]
-        if any(end is None and name for end, name in zip(ends, before.input[1:], strict=True)):
-            raise LoweringError(before, "clips codes to computed ends, expected constants")
+        for end, name in zip(ends, before.input[1:], strict=True):
+            if name and (end is None or end.size != 1):
+                raise LoweringError(before, f"clips codes to {name}, expected a constant number")
         if ends and ends[0] is not None:
             low = max(low, int(ends[0].reshape(())))
         if len(ends) > 1 and ends[1] is not None:

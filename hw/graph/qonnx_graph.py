@@ -12,6 +12,9 @@ import onnx
 
 from ..kernels.base import node_attributes
 
+MAX_ACCUMULATOR = 31
+"""Widest accumulator any backend takes."""
+
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -127,6 +130,12 @@ def per_channel(value: FloatArray, channels: int, ndim: int) -> FloatArray | Non
         return None
     axes_behind = value.ndim - 1 - value.shape.index(channels)
     return value.reshape(-1) if axes_behind == ndim - 2 else None
+
+
+def whole(value: FloatArray) -> bool:
+    """Whether all numbers are integers of at most MAX_ACCUMULATOR bits, sign included."""
+    small = np.abs(value) < 1 << (MAX_ACCUMULATOR - 1)  # False for what is no number.
+    return bool(small.all() and np.array_equal(value, np.rint(value)))
 
 
 def outputs_axis(node: onnx.NodeProto) -> int:

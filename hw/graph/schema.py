@@ -62,14 +62,46 @@ RANGES = {
     "value_ints": (-(1 << 63), (1 << 63) - 1),
 }
 """Smallest and largest value of attributes of whole numbers; of others see INT."""
+IMAGE_OPS = ("Conv", "ConvTranspose", "MaxPool", "AveragePool")
+LENGTHS = {
+    "kernel_shape": 2,
+    "strides": 2,
+    "dilations": 2,
+    "pads": 4,
+    "output_padding": 2,
+    "output_shape": 2,
+}
+"""How many numbers the attributes of IMAGE_OPS hold: pictures have two axes."""
+RANKS = {
+    "Conv": (4, 4, 1),
+    "ConvTranspose": (4, 4, 1),
+    "MaxPool": (4,),
+    "AveragePool": (4,),
+    "GlobalAveragePool": (4,),
+    "Gemm": (2, 2),
+    "Expand": (None, 1),
+    "Pad": (None, 1),
+    "ReduceMax": (None, 1),
+    "ReduceMean": (None, 1),
+    "ReduceMin": (None, 1),
+    "ReduceSum": (None, 1),
+    "Reshape": (None, 1),
+    "Slice": (None, 1, 1, 1, 1),
+    "Split": (None, 1),
+    "Tile": (None, 1),
+}
+"""Axes of an operator's inputs, None for any: others stop the process inside shape inference, or
+are refused by ONNX Runtime alone."""
 
 
 def check_attributes(node: onnx.NodeProto) -> None:
-    """Check every number among a node's attributes.
+    """Check every number among a node's attributes, and that only Split has several outputs.
 
     Raises:
         LoweringError: one is out of range.
     """
+    if len(node.output) != 1 and node.op_type != "Split":
+        raise LoweringError(node, f"found {len(node.output)} outputs, expected one")
     for attribute in node.attribute:
         whole = [*attribute.ints]
         if attribute.type == AttributeProto.INT:
@@ -77,6 +109,11 @@ def check_attributes(node: onnx.NodeProto) -> None:
         least, most = RANGES.get(attribute.name, (-INT, INT))
         if node.op_type == "Pad":
             least = -SIDE
+        length = LENGTHS.get(attribute.name, len(whole))
+        if node.op_type in IMAGE_OPS and len(whole) != length:
+            raise LoweringError(
+                node, f"found {len(whole)} numbers in {attribute.name}, expected {length}"
+            )
         for value in whole:
             if not least <= value <= most:
                 raise LoweringError(
@@ -111,7 +148,7 @@ def check_quantiser(node: onnx.NodeProto) -> None:
 def check_inputs(
     node: onnx.NodeProto, schema: onnx.defs.OpSchema, types: dict[str, onnx.TypeProto]
 ) -> None:
-    """Check number and element types of a standard operator's inputs.
+    """Check number, element types and axes of a standard operator's inputs.
 
     Raises:
         LoweringError: there are too few or too many, or their types do not go together.
@@ -123,6 +160,10 @@ def check_inputs(
         )
     allowed = {c.type_param_str: c.allowed_type_strs for c in schema.type_constraints}
     bound: dict[str, str] = {}
+    for name, rank in zip(node.input, RANKS.get(node.op_type, ()), strict=False):
+        if name and rank and len(types[name].tensor_type.shape.dim) != rank:
+            sizes = [d.dim_value for d in types[name].tensor_type.shape.dim]
+            raise LoweringError(node, f"input {name} has the shape {sizes}, expected {rank} axes")
     for i, name in enumerate(node.input):
         formal = schema.inputs[min(i, len(schema.inputs) - 1)]
         if not name:

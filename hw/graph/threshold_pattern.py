@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import onnx
+import onnxruntime
 from onnx import TensorProto, helper
 from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
@@ -24,12 +25,16 @@ from qonnx.transformation.infer_shapes import InferShapes
 from ..kernels.base import IntArray
 from .qonnx_graph import FloatArray, LoweringError, QonnxGraph, per_channel
 
+onnxruntime.set_default_logger_severity(4)  # Its errors are told in one line of ours.
+
 ELEMENTWISE = ("Add", "Sub", "Mul", "Div", "BatchNormalization", "Relu", "Clip", "Neg")
 """Ops allowed between the integer and its quantiser."""
 COMPARISONS = (*ELEMENTWISE, "Unsqueeze", "GreaterOrEqual", "Cast")
 """Ops allowed between the integer and the sum that counts the thresholds it reaches."""
 MAX_VALUES = 1 << 17
 """Most values an integer may take to be tabulated."""
+MAX_CHAIN = 64
+"""Most nodes between an integer and its quantiser."""
 MAX_BITS = 8
 """Widest output that thresholds serve."""
 
@@ -146,6 +151,15 @@ def find_chain(
         if producer is None or producer.op_type not in ops:
             return None
         nodes.insert(0, producer)
+        _check_length(nodes)
+
+
+def _check_length(nodes: list[onnx.NodeProto]) -> None:
+    if len(nodes) > MAX_CHAIN:
+        raise LoweringError(
+            nodes[-1],
+            f"ends a chain of more than {MAX_CHAIN} elementwise nodes, expected fewer; fold them",
+        )
 
 
 def find_quantiser(graph: QonnxGraph, tensor: str) -> list[onnx.NodeProto] | None:
@@ -164,6 +178,7 @@ def find_quantiser(graph: QonnxGraph, tensor: str) -> list[onnx.NodeProto] | Non
         if sum(graph.constant(n) is None for n in reader.input if n) != 1:
             return None
         nodes.append(reader)
+        _check_length(nodes)
         if reader.op_type == "BipolarQuant":
             return nodes
         if reader.op_type == "Quant":
