@@ -176,6 +176,12 @@ def _import_qonnx(context: Context) -> None:
         raise UsageError(f"{context.source}: no such file; expected a QONNX file")
     loaded = loader.load(context.source)
     network = clean(loaded.model)
+    channels = network.graph.input[0].type.tensor_type.shape.dim[1].dim_value
+    if channels not in (1, 3):
+        raise UsageError(
+            f"{context.source.name}: found {channels} input channels, expected 1 (grey) or 3 "
+            "(RGB): every command reads pictures; feed the others through a network of their own"
+        )
     # Nothing is known of a foreign network's arithmetic: only equal results are accepted.
     verify(network, lower(network))
     onnx.save(network, context.folder / "model.qonnx.onnx")

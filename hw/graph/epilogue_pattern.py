@@ -84,7 +84,8 @@ def match_rounding(graph: QonnxGraph, node: onnx.NodeProto) -> Rounding:
     if node.op_type != "Quant":
         raise LoweringError(node, "found this op, expected a Quant that rounds integers")
     scale, zero, bits = (graph.scalar(name) for name in node.input[1:4])
-    if scale != 1.0 or zero != 0.0 or bits not in range(2, MAX_ACCUMULATOR + 1):
+    known = bits is not None and bits in range(2, MAX_ACCUMULATOR + 1)
+    if scale != 1.0 or zero != 0.0 or bits is None or not known:
         raise LoweringError(
             node,
             f"found scale {scale}, zero point {zero}, bits {bits}, expected scale 1 "
