@@ -117,17 +117,17 @@ def test_old_and_new_forms_of_pad_slice_and_sum(opset: int, tmp_path: Path) -> N
 
 def test_slice_with_attributes(tmp_path: Path) -> None:
     net = Net()
-    net.op("Slice", [first(net)], starts=[2, 1], ends=[(1 << 63) - 1, -1], axes=[2, 3])
+    x = net.op("Slice", [first(net)], starts=[2, 1], ends=[(1 << 63) - 1, -1], axes=[2, 3])
     weight = net.quant(net.constant(net.weights(5, 4, 4, 4)), narrow=1)
-    net.op("Conv", [net.last if False else "t5", weight], kernel_shape=[4, 4])
+    net.op("Conv", [x, weight], kernel_shape=[4, 4])
     accepted(net.model([1, 5, 1, 1], 9), tmp_path)
 
 
 def test_global_sum_of_unsigned_codes_is_unsigned(tmp_path: Path) -> None:
     net = Net()
-    net.op("ReduceSum", [first(net), net.constant([2, 3], np.int64)], keepdims=1)
+    total = net.op("ReduceSum", [first(net), net.constant([2, 3], np.int64)], keepdims=1)
     weight = net.quant(net.constant(net.weights(4, 5)), narrow=1)
-    net.op("MatMul", [net.op("Flatten", ["t5"]), weight])
+    net.op("MatMul", [net.op("Flatten", [total]), weight])
     api.build(save(net.model([1, 5]), tmp_path), tmp_path / "build", until="emit")
 
 
@@ -138,9 +138,9 @@ def test_what_nobody_reads_is_ignored_and_said(tmp_path: Path) -> None:
     net.op("Conv", [x, weight], kernel_shape=[1, 1])
     head(net, x, 4)
     loaded, network, _ = accepted(net.model([1, 5]), tmp_path)
-    assert loaded.notes == ["ignored 2 nodes whose results nobody reads: Quant_5 (Quant), "
-                            "Conv_6 (Conv)"]  # fmt: skip
-    assert "Conv_6" not in [n.name for n in network.graph.node]
+    assert loaded.notes == ["ignored 2 nodes whose results nobody reads: Quant_4 (Quant), "
+                            "Conv_5 (Conv)"]  # fmt: skip
+    assert "Conv_5" not in [n.name for n in network.graph.node]
 
 
 def test_a_summand_that_is_the_same_for_all_pixels(tmp_path: Path) -> None:
@@ -310,7 +310,7 @@ def test_matmul_on_a_map_is_refused(tmp_path: Path) -> None:
     net = Net(8, 6)
     net.op("MatMul", [first(net), net.quant(net.constant(net.weights(4, 3)))])
     text = refusal(net.model([1, 4, 6, 3]), tmp_path)
-    assert "MatMul_6 (MatMul): multiplies the last axis of a tensor of shape (1, 4, 6, 4)" in text
+    assert "MatMul_5 (MatMul): multiplies the last axis of a tensor of shape (1, 4, 6, 4)" in text
 
 
 @pytest.mark.parametrize("extra", [{"dilations": [2, 2]}, {"output_shape": [13, 13]}])
@@ -452,16 +452,17 @@ def test_small_files_that_unfold_are_refused_at_once(
     began = time.process_time()
     text = refusal(proto, tmp_path)
     assert time.process_time() - began < 1.0
-    assert any(word in text for word in ("unfold to more", "would have the shape", "cannot be"))
+    reasons = ("unfold to more", "would have the shape", "cannot be lowered", "is a constant")
+    assert any(reason in text for reason in reasons)
 
 
 def test_work_and_values_of_one_picture_are_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(cleaning, "TOTAL_WORK", 20_000)
+        patch.setattr(cleaning, "TOTAL_WORK", 2000)
         text = refusal(plain(), tmp_path)
-        assert "Conv_6 (Conv): up to here one picture takes" in text
+        assert "Conv_5 (Conv): up to here one picture takes" in text
     monkeypatch.setattr(cleaning, "TOTAL_ELEMENTS", 200)
     assert "Conv_1 (Conv): up to here one picture takes" in refusal(plain(), tmp_path)
 

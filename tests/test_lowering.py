@@ -13,14 +13,16 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from andpop.hw.graph.bisection import bisect, levels_of_table
 from andpop.hw.graph.builder import boundaries
 from andpop.hw.graph.clean import clean
 from andpop.hw.graph.executor import GoldenExecutor, run
 from andpop.hw.graph.folding import fold
 from andpop.hw.graph.loader import ModelError, load
 from andpop.hw.graph.lowering import LoweringError, lower
+from andpop.hw.graph.qonnx_graph import QonnxGraph
 from andpop.hw.graph.specialise import specialise
-from andpop.hw.graph.threshold_pattern import signed_steps
+from andpop.hw.graph.threshold_pattern import Table, signed_steps
 from andpop.hw.graph.verify import reference, verify
 from andpop.hw.kernels.signed_thresholding.golden import signed_thresholding
 from andpop.models.build import build
@@ -526,3 +528,25 @@ def test_reads_from_a_path(tmp_path: Path) -> None:
     path = tmp_path / "block.onnx"
     onnx.save(block(), path)
     assert lower(path).model == lower(block()).model
+
+
+def test_halving_finds_what_the_table_says() -> None:
+    """Rising and falling channels, levels never reached, always reached, and between."""
+    rng = np.random.default_rng(4)
+    limit, channels = 300, 40
+    step = rng.uniform(-0.02, 0.02, (channels, 1)).astype(np.float32)
+    step[:3] = 0
+    offset = rng.uniform(-3, 3, (channels, 1)).astype(np.float32)
+
+    def tabulate(integers: np.ndarray) -> Table:
+        values = np.rint(integers.astype(np.float32) * step + offset)
+        return Table(-limit, np.clip(values, -8, 7).astype(np.int64), "INT4", 0.5)
+
+    graph = QonnxGraph(block())
+    found = bisect(graph, [], channels, limit, tabulate)
+    expected = levels_of_table(
+        block().graph.node[0], tabulate(np.tile(np.arange(-limit, limit + 1), (channels, 1)))
+    )
+    np.testing.assert_array_equal(found.thresholds, expected.thresholds)
+    np.testing.assert_array_equal(found.falls, expected.falls)
+    assert (found.first, found.datatype, found.scale) == (-8, "INT4", 0.5)

@@ -24,6 +24,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from ...quant.grid import accumulator_bounds, signed_bits
 from ..kernels.base import IntArray
 from ..kernels.signed_thresholding.golden import signed_thresholding
+from .bisection import Levels, bisect, levels_of_table
 from .builder import DataflowBuilder, Stream, smallest_signed, smallest_unsigned
 from .epilogue_pattern import (
     EpiloguePattern,
@@ -44,6 +45,7 @@ from .qonnx_graph import (
 from .threshold_pattern import (
     COMPARISONS,
     MAX_BITS,
+    MAX_VALUES,
     Comparisons,
     Table,
     check_values,
@@ -799,28 +801,41 @@ class _Lowering:
         inside = bias if adds else None
         ends = accumulator_bounds(matrix, low, high, 0 if inside is None else inside)
         limit = int(np.abs(ends).max())
-        check_values(chain[-1], 2 * limit + 1)
-        values = np.arange(-limit, limit + 1, dtype=np.float32) * step.astype(np.float32)[..., None]
-        if bias is not None and not adds:
-            values = values + (bias * step).astype(np.float32)[:, None]
-        table = self._tabulate(chain, matrix.shape[1], -limit, values)
-        falls = falling_channels(table)
-        if falls is None:
-            raise LoweringError(
-                chain[-1],
-                "rises and falls with its accumulator, expected one direction per channel",
-            )
-        signs = np.where(falls, -1, 1)
-        codes = np.where(falls[:, None], table.codes[:, ::-1], table.codes)
+        offset = np.zeros(1) if bias is None or adds else bias * step
+        found = self._levels(chain, matrix.shape[1], limit, step.reshape(-1), offset)
+        signs = np.where(found.falls, -1, 1)
         acc = self._mvu(
             node, where, x, matrix * signs, 1.0, None if inside is None else inside * signs
         )
         self._claim(*chain)
-        if step.size == 1 and (bias is None or adds) and not falls.any():
+        if step.size == 1 and (bias is None or adds) and not found.falls.any():
             acc = replace(acc, scale=float(step))
             self._publish(acc, accumulator)
-        y = self._from_table(chain[-1], acc, replace(table, codes=codes))
+        y = self._thresholding(
+            chain[-1], acc, found.thresholds, found.datatype, found.first, found.scale
+        )
         self._publish(y, chain[-1].output[0])
+
+    def _levels(
+        self,
+        chain: list[onnx.NodeProto],
+        channels: int,
+        limit: int,
+        step: FloatArray,
+        offset: FloatArray,
+    ) -> Levels:
+        """Find where a chain reaches its codes over the integers -limit..limit, of which the
+        network sees ``integer * step + offset``; both (1,) or (C,)."""
+
+        def tabulate(integers: IntArray) -> Table:
+            values = integers.astype(np.float32) * step.astype(np.float32)[:, None]
+            return self._tabulate(
+                chain, channels, -limit, values + offset.astype(np.float32)[:, None]
+            )
+
+        if 2 * limit < MAX_VALUES:
+            return levels_of_table(chain[-1], tabulate(np.arange(-limit, limit + 1)))
+        return bisect(self.graph, chain, channels, limit, tabulate)
 
     def _tabulate(
         self,
