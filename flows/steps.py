@@ -154,7 +154,11 @@ def export_checkpoint(checkpoint: Path, file: Path, size: tuple[int, int, int] |
 
 
 def notes(files: BuildFiles, size: tuple[int, int, int] | None) -> list[str]:
-    """What a build does to pictures, in words."""
+    """What a build does to pictures, and what it left out of somebody else's file, in words."""
+    imported = files.folder / "source.json"
+    if imported.is_file():
+        said: list[str] = json.loads(imported.read_text(encoding="utf-8"))["notes"]
+        return [note for note in said if not note.startswith("renamed ")]
     if not files.checkpoint.is_file():
         return []
     card = read_card(files.checkpoint)

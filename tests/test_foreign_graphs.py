@@ -141,6 +141,8 @@ def test_what_nobody_reads_is_ignored_and_said(tmp_path: Path) -> None:
     assert loaded.notes == ["ignored 2 nodes whose results nobody reads: Quant_4 (Quant), "
                             "Conv_5 (Conv)"]  # fmt: skip
     assert "Conv_5" not in [n.name for n in network.graph.node]
+    built = api.build(tmp_path / "net.onnx", tmp_path / "build", until="lower")
+    assert built["notes"] == loaded.notes
 
 
 def test_a_summand_that_is_the_same_for_all_pixels(tmp_path: Path) -> None:
