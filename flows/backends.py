@@ -15,6 +15,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 
 from ..hw.graph.builder import Boundary, boundaries
 from ..hw.graph.executor import GoldenExecutor, base_op
+from ..hw.graph.nodewise import Nodewise
 from ..hw.rtl import simulate as rtl
 from .build import Progress
 from .compare import Tally, combine
@@ -100,23 +101,16 @@ class Torch:
 
 
 class Qonnx:
-    """QONNX's own execution of model.qonnx.onnx, node by node, one picture at a time.
-
-    ``execute_onnx`` searches the whole graph for every tensor of every node (1530 nodes: most of
-    a minute per picture). Each node is handed a graph of its own tensors alone instead.
-    """
+    """QONNX's own execution of model.qonnx.onnx, node by node, one picture at a time."""
 
     name = "qonnx"
 
     def __init__(self, files: BuildFiles) -> None:
-        self._model = ModelWrapper(str(files.qonnx))
-        self._input = self._model.graph.input[0].name
+        self._execute = Nodewise(onnx.load(files.qonnx, load_external_data=False))
         dataflow = onnx.load(files.dataflow, load_external_data=False)
         self._boundaries = boundaries(dataflow)
         self._mask = _mask_and_logits(dataflow)
-        self._picture = next(b for b in self._boundaries if b.reference == self._input)
-        self._opsets = self._model.get_opset_imports()
-        self._steps = list(_node_graphs(self._model.graph))
+        self._picture = next(b for b in self._boundaries if b.reference == self._execute.input)
 
     def run(self, pictures: Pictures) -> dict[str, IntArray]:
         """Every tensor of the QONNX graph that the dataflow graph has too."""
@@ -128,25 +122,6 @@ class Qonnx:
                 rows[name].append(context[name])
         values = {name: np.concatenate(row) for name, row in rows.items()}
         return _codes(self._boundaries, values, self._mask)
-
-    def _execute(self, picture: npt.NDArray[Any]) -> dict[str, Any]:
-        from qonnx.core.onnx_exec import execute_node
-
-        context: dict[str, Any] = self._model.make_empty_exec_context()
-        context[self._input] = picture
-        for node, graph in self._steps:
-            execute_node(node, context, graph, self._opsets[node.domain])
-        return context
-
-
-def _node_graphs(graph: onnx.GraphProto) -> Iterator[tuple[onnx.NodeProto, onnx.GraphProto]]:
-    """Yield every node with a graph that declares its own inputs and outputs."""
-    declared = {v.name: v for v in (*graph.value_info, *graph.output, *graph.input)}
-    for node in graph.node:
-        inner = [n for a in node.attribute for sub in a.g.node for n in sub.input]
-        names = dict.fromkeys((*node.input, *inner, *node.output))
-        infos = [declared[name] for name in names if name in declared]
-        yield node, onnx.helper.make_graph([], node.name, [], [], value_info=infos)
 
 
 class Rtl:

@@ -17,8 +17,9 @@ from qonnx.core.modelwrapper import ModelWrapper
 from .. import __version__
 from ..hw.cpu.pack import pack
 from ..hw.graph import folding, loader
+from ..hw.graph.clean import clean
 from ..hw.graph.fifo_sizing import load_depths
-from ..hw.graph.lowering import clean, lower
+from ..hw.graph.lowering import lower
 from ..hw.graph.skips import skip_table
 from ..hw.graph.specialise import specialise
 from ..hw.graph.verify import verify
@@ -153,7 +154,11 @@ def export_checkpoint(checkpoint: Path, file: Path, size: tuple[int, int, int] |
 
 
 def notes(files: BuildFiles, size: tuple[int, int, int] | None) -> list[str]:
-    """What a build does to pictures, in words."""
+    """What a build does to pictures, and what it left out of somebody else's file, in words."""
+    imported = files.folder / "source.json"
+    if imported.is_file():
+        said: list[str] = json.loads(imported.read_text(encoding="utf-8"))["notes"]
+        return [note for note in said if not note.startswith("renamed ")]
     if not files.checkpoint.is_file():
         return []
     card = read_card(files.checkpoint)
@@ -175,6 +180,12 @@ def _import_qonnx(context: Context) -> None:
         raise UsageError(f"{context.source}: no such file; expected a QONNX file")
     loaded = loader.load(context.source)
     network = clean(loaded.model)
+    channels = network.graph.input[0].type.tensor_type.shape.dim[1].dim_value
+    if channels not in (1, 3):
+        raise UsageError(
+            f"{context.source.name}: found {channels} input channels, expected 1 (grey) or 3 "
+            "(RGB): every command reads pictures; feed the others through a network of their own"
+        )
     # Nothing is known of a foreign network's arithmetic: only equal results are accepted.
     verify(network, lower(network))
     onnx.save(network, context.folder / "model.qonnx.onnx")

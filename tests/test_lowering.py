@@ -13,13 +13,16 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from andpop.hw.graph.bisection import bisect, levels_of_table
 from andpop.hw.graph.builder import boundaries
+from andpop.hw.graph.clean import clean
 from andpop.hw.graph.executor import GoldenExecutor, run
 from andpop.hw.graph.folding import fold
 from andpop.hw.graph.loader import ModelError, load
-from andpop.hw.graph.lowering import LoweringError, clean, lower
+from andpop.hw.graph.lowering import LoweringError, lower
+from andpop.hw.graph.qonnx_graph import QonnxGraph
 from andpop.hw.graph.specialise import specialise
-from andpop.hw.graph.threshold_pattern import signed_steps
+from andpop.hw.graph.threshold_pattern import Table, signed_steps
 from andpop.hw.graph.verify import reference, verify
 from andpop.hw.kernels.signed_thresholding.golden import signed_thresholding
 from andpop.models.build import build
@@ -521,9 +524,12 @@ def test_nodes_without_a_name_of_their_own_are_refused() -> None:
 def test_graph_that_makes_no_sense_is_refused_in_one_line() -> None:
     proto = block()
     proto.graph.node.insert(0, helper.make_node("Add", ["fc", "bias"], ["sum"], name="broken"))
-    with pytest.raises(ModelError, match="the graph cannot be prepared") as caught:
+    with pytest.raises(LoweringError, match=r"broken \(Add\): its shapes do not go") as caught:
         clean(proto)
     assert "\n" not in str(caught.value)
+    proto.graph.node[0].input[0] = "acc"
+    with pytest.raises(ModelError, match=r"broken \(Add\) reads acc, which nothing in front"):
+        clean(proto)
 
 
 def test_reads_from_a_path(tmp_path: Path) -> None:
@@ -567,3 +573,25 @@ def test_pixels_of_an_undeclared_input_are_divided_by_255() -> None:
     first = next(n for n in graph.graph.node if n.op_type == "Thresholding")
     found = run(graph, pictures, "all")[first.output[0]]
     np.testing.assert_array_equal(found, pictures >= np.array([201, 100]))
+
+
+def test_halving_finds_what_the_table_says() -> None:
+    """Rising and falling channels, levels never reached, always reached, and between."""
+    rng = np.random.default_rng(4)
+    limit, channels = 300, 40
+    step = rng.uniform(-0.02, 0.02, (channels, 1)).astype(np.float32)
+    step[:3] = 0
+    offset = rng.uniform(-3, 3, (channels, 1)).astype(np.float32)
+
+    def tabulate(integers: np.ndarray) -> Table:
+        values = np.rint(integers.astype(np.float32) * step + offset)
+        return Table(-limit, np.clip(values, -8, 7).astype(np.int64), "INT4", 0.5)
+
+    graph = QonnxGraph(block())
+    found = bisect(graph, [], channels, limit, tabulate)
+    expected = levels_of_table(
+        block().graph.node[0], tabulate(np.tile(np.arange(-limit, limit + 1), (channels, 1)))
+    )
+    np.testing.assert_array_equal(found.thresholds, expected.thresholds)
+    np.testing.assert_array_equal(found.falls, expected.falls)
+    assert (found.first, found.datatype, found.scale) == (-8, "INT4", 0.5)

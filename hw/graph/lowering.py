@@ -18,22 +18,13 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import helper
 from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
-from qonnx.transformation.change_batchsize import ChangeBatchSize
-from qonnx.transformation.fold_constants import FoldConstants
-from qonnx.transformation.general import (
-    GiveUniqueParameterTensors,
-    RemoveStaticGraphInputs,
-    RemoveUnusedTensors,
-)
-from qonnx.transformation.infer_shapes import InferShapes
-from qonnx.transformation.quant_constant_folding import FoldTransposeIntoQuantInit
 
 from ...quant.grid import accumulator_bounds, signed_bits
 from ..kernels.base import IntArray
 from ..kernels.signed_thresholding.golden import signed_thresholding
+from .bisection import Levels, bisect, levels_of_table
 from .builder import DataflowBuilder, Stream, smallest_signed, smallest_unsigned
 from .epilogue_pattern import (
     EpiloguePattern,
@@ -42,13 +33,22 @@ from .epilogue_pattern import (
     match_rounding,
     rounded,
 )
-from .loader import ModelError
-from .qonnx_graph import FloatArray, LoweringError, QonnxGraph, per_channel
+from .qonnx_graph import (
+    MAX_ACCUMULATOR,
+    FloatArray,
+    LoweringError,
+    QonnxGraph,
+    outputs_axis,
+    per_channel,
+    whole,
+)
 from .threshold_pattern import (
     COMPARISONS,
     MAX_BITS,
+    MAX_VALUES,
     Comparisons,
     Table,
+    check_values,
     evaluate,
     falling_channels,
     find_chain,
@@ -63,15 +63,18 @@ from .threshold_pattern import (
 
 PIXEL_MAX = 255
 """A network whose input is not declared UINT8 sees pixel / 255, as torchvision's ToTensor says."""
-QONNX_DOMAIN = "qonnx.custom_op.general"
 ARITHMETIC = (*COMPARISONS, "Floor", "Where")
 """Ops that only patterns claim."""
 MAX_PIECES = 15
 """Most different weights of a convolution on level codes, zero among them: M = 14."""
 MAX_LEVEL = (1 << MAX_BITS) - 1
 """Largest level code of an activation."""
-MAX_ACCUMULATOR = 31
-"""Widest accumulator any backend takes."""
+MAX_TABULATED = 1 << 31
+"""Most evaluations of elementwise nodes for all thresholds of a network: some minutes."""
+WHOLE = 1e-3
+"""How far float32 may take weights of up to 16 bits from whole steps."""
+FLOAT32_HAIR = 2.0**-21
+"""How far, relatively, a bias stored in float32 may lie from whole steps."""
 
 
 def lower(model: onnx.ModelProto | ModelWrapper | Path | str, name: str = "andpop") -> ModelWrapper:
@@ -93,42 +96,6 @@ def lower(model: onnx.ModelProto | ModelWrapper | Path | str, name: str = "andpo
         model = onnx.load(model, load_external_data=False)
     proto = model.model if isinstance(model, ModelWrapper) else model
     return _Lowering(QonnxGraph(proto), name).run()
-
-
-def clean(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Prepare somebody else's QONNX for `lower`: batch 1, shapes inferred, constants folded.
-
-    Names stay. The file must have come through `loader.load`: qonnx evaluates what files say.
-
-    Raises:
-        ModelError: qonnx cannot make sense of the graph.
-    """
-    model = ModelWrapper(proto, make_deepcopy=True)
-    for node in model.graph.node:
-        if node.op_type in ("Quant", "BipolarQuant"):
-            node.domain = QONNX_DOMAIN
-    if all(o.domain != QONNX_DOMAIN for o in model.model.opset_import):
-        model.model.opset_import.append(helper.make_opsetid(QONNX_DOMAIN, 1))
-    steps = (
-        ChangeBatchSize(1),
-        InferShapes(),
-        GiveUniqueParameterTensors(),
-        FoldConstants(exclude_op_types=["Quant", "BipolarQuant"]),
-        FoldTransposeIntoQuantInit(),
-        RemoveUnusedTensors(),
-        RemoveStaticGraphInputs(),
-        InferShapes(),
-    )
-    for step in steps:
-        try:
-            model = model.transform(step)
-        except Exception as error:  # qonnx and ONNX Runtime raise whatever they meet.
-            why = (str(error) or type(error).__name__).splitlines()[0][:200]
-            raise ModelError(
-                f"the graph cannot be prepared ({type(step).__name__}: {why}); expected QONNX with "
-                "consistent shapes"
-            ) from error
-    return model.model
 
 
 class _Lowering:
@@ -157,6 +124,7 @@ class _Lowering:
         self.reached: dict[str, tuple[IntArray, IntArray]] = {}
         self.claimed: set[str] = set()
         self.passed: dict[str, LoweringError] = {}
+        self.tabulated = 0
         self.epilogues = self._find_epilogues()
         self.inside = {
             node.name
@@ -191,7 +159,19 @@ class _Lowering:
     # Bookkeeping
 
     def _publish(self, stream: Stream, reference: str) -> None:
-        """``stream`` holds the network's tensor ``reference``."""
+        """``stream`` holds the network's tensor ``reference``.
+
+        Raises:
+            LoweringError: the network gives it another shape: an attribute was misread.
+        """
+        shape = self.graph.shape(reference)
+        planes = (stream.shape[0], stream.shape[3], *stream.shape[1:3])
+        if shape and shape not in (planes, planes[:2] if planes[2:] == (1, 1) else planes):
+            raise LoweringError(
+                self.graph.producer[reference],
+                f"gives {reference} the shape {shape}, expected {planes} (NCHW) as its attributes "
+                "are read here; use the plain form of this op",
+            )
         self.streams[reference] = stream
         self.builder.boundary(stream, reference)
 
@@ -244,8 +224,7 @@ class _Lowering:
         row = None
         if x is not None:
             row = per_channel(operands[1], x.channels, len(self.graph.shape(operands[0])))
-        whole = row is not None and np.array_equal(row, np.rint(row))
-        if x is None or row is None or not whole or x.scale != 1.0 or x.datatype == "BINARY":
+        if x is None or row is None or not whole(row) or x.scale != 1.0 or x.datatype == "BINARY":
             self._quantise(node)
             return
         scale = self.graph.scalar(node.input[1])
@@ -264,7 +243,7 @@ class _Lowering:
         source, nodes = found
         x = self.streams[source]
         low, values = self._values(node, x)
-        table = tabulate(self.graph, nodes, x.channels, low, values)
+        table = self._tabulate(nodes, x.channels, low, values)
         falls = falling_channels(table)
         if falls is None or falls.any():
             raise LoweringError(
@@ -282,6 +261,7 @@ class _Lowering:
                 node, f"quantises the {x.datatype} codes {x.name} again, expected an integer"
             )
         low, high = _limits(x.datatype)
+        check_values(node, high - low + 1)
         codes = np.arange(low, high + 1, dtype=np.float32)
         if x.name == self.builder.picture.name and x.scale != 1.0:
             return low, codes / np.float32(PIXEL_MAX)
@@ -312,7 +292,14 @@ class _Lowering:
         source, nodes = found
         x = self.streams[source]
         low, values = self._values(node, x)
-        codes = np.rint(responses(self.graph, nodes, x.channels, values)).astype(np.int64)
+        sums = responses(self.graph, nodes, x.channels, values)
+        if not ((sums >= 0) & (sums <= MAX_LEVEL)).all():
+            raise LoweringError(
+                node,
+                f"counts {sums.min()}..{sums.max()}, expected 0..{MAX_LEVEL}: activations of 1 to "
+                f"{MAX_BITS} bits become hardware",
+            )
+        codes = np.rint(sums).astype(np.int64)
         datatype = smallest_unsigned(self.graph.shape(node.input[0])[2])
         y = self._signed_thresholding(node, x, signed_steps(low, codes), datatype)
         self._claim(*nodes)
@@ -397,10 +384,16 @@ class _Lowering:
             raise LoweringError(
                 node, "expected Gather(constant levels (N+1,), Cast(level codes)) on axis 0"
             )
+        if levels.size < 2 or self.graph.attributes(node).get("axis", 0) not in (0, -1):
+            raise LoweringError(node, "expected two levels or more, on axis 0")
         x = self._stream(cast)
-        whole = np.array_equal(levels, np.rint(levels))
         fits = x.datatype == smallest_unsigned(levels.size - 1)
-        if not fits or not whole or levels[0] != 0 or not 0 <= levels.min() <= levels.max() <= 255:
+        if (
+            not fits
+            or not whole(levels)
+            or levels[0] != 0
+            or not 0 <= levels.min() <= levels.max() <= 255
+        ):
             raise LoweringError(
                 node,
                 f"found the levels {levels.tolist()} for codes of {x.datatype}, expected integers "
@@ -456,7 +449,10 @@ class _Lowering:
         if attributes.get("mode", "constant") == "reflect":
             self._reflect(node, x)
             return
-        value = self.graph.scalar(node.input[2]) if len(node.input) > 2 else 0.0
+        given = self.graph.parameter(node, 2, "value")
+        if len(node.input) > 2 and node.input[2] and given is None:
+            raise LoweringError(node, f"found the computed border {node.input[2]}")
+        value = 0.0 if given is None else float(given.reshape(()))
         wanted = -x.scale if x.datatype == "BINARY" else 0.0
         if attributes.get("mode", "constant") != "constant" or value != wanted:
             raise LoweringError(
@@ -470,7 +466,9 @@ class _Lowering:
 
     def _border(self, node: onnx.NodeProto) -> list[int]:
         """Return [top, left, bottom, right] of a Pad."""
-        pads = self.graph.constant(node.input[1])
+        pads = self.graph.parameter(node, 1, "pads")
+        if len(node.input) > 3 and node.input[3]:
+            raise LoweringError(node, "names the axes it pads, expected pads of all axes")
         if pads is None or pads.size != 8 or pads[[0, 1, 4, 5]].any() or pads.min() < 0:
             raise LoweringError(node, "expected constant pads of the two image axes, 0 or more")
         return [int(pads[i]) for i in (2, 3, 6, 7)]
@@ -533,12 +531,14 @@ class _Lowering:
 
     def _narrow(self, node: onnx.NodeProto, kept: dict[int, tuple[int, int]]) -> None:
         """Apply a Slice to the rows (axis 2) and columns (axis 3) kept so far, [begin, end)."""
-        values = [self.graph.constant(name) for name in node.input[1:]]
-        found = [v.reshape(-1).astype(np.int64).tolist() for v in values if v is not None]
-        if len(found) < 3 or len(found) < len(values):
+        found = [
+            self._whole(node, i, name) for i, name in enumerate(("starts", "ends", "axes"), start=1)
+        ]
+        if None in found or any(n and n not in self.graph.constants for n in node.input[1:]):
             raise LoweringError(node, "expected constant starts, ends and axes")
-        starts, ends, axes, *strides = found
-        if any(s != 1 for s in sum(strides, [])) or not {a % 4 for a in axes} <= kept.keys():
+        starts, ends, axes = (row or [] for row in found)
+        strides = self._whole(node, 4, "steps") or []
+        if any(s != 1 for s in strides) or not {a % 4 for a in axes} <= kept.keys():
             raise LoweringError(
                 node,
                 f"slices the axes {axes} by steps of {strides or 1}, expected rows and columns "
@@ -550,6 +550,19 @@ class _Lowering:
             if begin >= stop:
                 raise LoweringError(node, f"keeps {start}..{end} of {high - low}, expected some")
             kept[axis % 4] = (low + begin, low + stop)
+
+    def _whole(self, node: onnx.NodeProto, index: int, name: str) -> list[int] | None:
+        """Return constant whole numbers: input ``index``, or in older opsets attribute ``name``.
+
+        They are not turned into float64, which does not hold the 2**63 - 1 that stands for "to
+        the end".
+        """
+        if len(node.input) > index and node.input[index]:
+            value = self.graph.constants.get(node.input[index])
+        else:
+            given = self.graph.attributes(node).get(name)
+            value = None if given is None else np.asarray(given, dtype=np.int64)
+        return None if value is None else [int(v) for v in value.reshape(-1)]
 
     def _padding(self, where: str, x: Stream, pads: list[int]) -> Stream:
         top, left, bottom, right = pads
@@ -576,6 +589,14 @@ class _Lowering:
         x = self._stream(node, levels=True)
         weight, scale = self._weights(node)
         attributes = self.graph.attributes(node)
+        if weight.ndim != 4 or list(attributes.get("kernel_shape", weight.shape[2:])) != list(
+            weight.shape[2:]
+        ):
+            raise LoweringError(
+                node,
+                f"found kernel_shape {attributes.get('kernel_shape')} and weights of shape "
+                f"{weight.shape}, expected (outputs, inputs, *kernel_shape)",
+            )
         if attributes.get("group", 1) != 1 or attributes.get("auto_pad", "NOTSET") != "NOTSET":
             raise LoweringError(
                 node,
@@ -583,7 +604,6 @@ class _Lowering:
                 f"{attributes.get('auto_pad', 'NOTSET')}, expected a dense convolution with "
                 "explicit pads",
             )
-        bias = self._bias(node, weight.shape[0], x.scale * scale)
         kernel = list(weight.shape[2:])
         stride = list(attributes.get("strides", [1, 1]))
         dilation = list(attributes.get("dilations", [1, 1]))
@@ -600,27 +620,31 @@ class _Lowering:
         if kernel != [1, 1] or stride != [1, 1]:
             x = self._windows(node, x, kernel, stride, dilation)
         matrix = weight.transpose(2, 3, 1, 0).reshape(-1, weight.shape[0])
-        self._accumulate(node, x, matrix, scale, bias)
+        self._accumulate(node, x, matrix, scale)
 
     def _conv_transpose(self, node: onnx.NodeProto) -> None:
         """Transposed 2x2 convolution of stride 2: every pixel gives four, each by a product."""
         x = self._stream(node)
         weight, scale = self._weights(node)
         attributes = self.graph.attributes(node)
-        plain = {"group": 1, "auto_pad": "NOTSET", "strides": [2, 2]}
-        zeros = {"pads": [0] * 4, "output_padding": [0, 0]}
-        found = {k: attributes.get(k, v) for k, v in {**plain, **zeros}.items()}
-        if weight.shape[2:] != (2, 2) or found != {**plain, **zeros} or len(node.input) > 2:
+        plain: dict[str, Any] = {"group": 1, "auto_pad": "NOTSET", "strides": [2, 2]}
+        plain |= {"pads": [0] * 4, "output_padding": [0, 0], "dilations": [1, 1]}
+        plain |= {"output_shape": []}
+        found = {k: attributes.get(k, v) for k, v in plain.items()}
+        if weight.shape[2:] != (2, 2) or found != plain or len(node.input) > 2:
             raise LoweringError(
                 node,
                 f"found a kernel {weight.shape[2:]} with {len(node.input) - 2} biases and "
-                f"{found}, expected 2x2 of stride 2, no bias, group or padding",
+                f"{found}, expected 2x2 of stride 2, no bias, group, "
+                "padding or dilation",
             )
         matrix = weight.transpose(0, 2, 3, 1).reshape(len(weight), -1)
         self._claim(node)
+        if scale.size > 1:
+            raise LoweringError(node, "found one weight scale per output, expected one for all")
         # The accumulators are interleaved, not their codes: thresholds in front would cost four
         # times their memory, and this way every tensor of the network is one of the graph.
-        acc = self._mvu(node, layer_of(node), x, matrix, scale, None)
+        acc = self._mvu(node, layer_of(node), x, matrix, x.scale * float(scale), None)
         self._publish(self._interleaved(layer_of(node), acc), node.output[0])
 
     def _interleaved(self, where: str, x: Stream) -> Stream:
@@ -679,80 +703,156 @@ class _Lowering:
         )
         return replace(y, levels=x.levels)
 
-    def _weights(self, node: onnx.NodeProto) -> tuple[FloatArray, float]:
+    def _weights(self, node: onnx.NodeProto) -> tuple[FloatArray, FloatArray]:
         """Return (integer weights, what one step stands for) of a convolution or product.
 
-        The weights are an initializer of integers, or a quantiser of an initializer.
+        The weights are an initializer of integers, or a quantiser of an initializer. A step is
+        one number for all outputs, (), or one per output, (outputs,).
         """
         weight = self.graph.constant(node.input[1])
         if weight is not None:
-            return weight, 1.0
-        quantiser = self.graph.producer[node.input[1]]
+            return self._integers(node, "weights", weight).astype(np.float64), np.ones(())
+        quantiser = self.graph.producer.get(node.input[1])
         if (
-            quantiser.op_type not in ("BipolarQuant", "Quant")
+            quantiser is None
+            or quantiser.op_type not in ("BipolarQuant", "Quant")
             or self.graph.constant(quantiser.input[0]) is None
         ):
             raise LoweringError(node, "found computed weights, expected constants; fold them")
-        scale = self.graph.scalar(quantiser.input[1])
-        if scale is None or scale <= 0:
-            raise LoweringError(quantiser, "found no single scale, expected one for all weights")
+        scale = self.graph.constant(quantiser.input[1])
+        if scale is None or not (scale > 0).all():
+            raise LoweringError(quantiser, "found a scale that is computed or not above 0")
         self._claim(quantiser)
         value = evaluate(self.graph, [quantiser], {})[quantiser.output[0]]
-        return np.rint(value.astype(np.float64) / scale), scale
+        codes = value.astype(np.float64) / scale
+        nearest = np.rint(codes)
+        if not whole(nearest) or np.abs(codes - nearest).max(initial=0) > WHOLE:
+            raise LoweringError(quantiser, "gives weights that are no integers times its scale")
+        if scale.size == 1:
+            return nearest, scale.reshape(())
+        axis = outputs_axis(node) % value.ndim
+        if scale.ndim != value.ndim or scale.shape[axis] != scale.size:
+            raise LoweringError(
+                quantiser,
+                f"found scales of shape {scale.shape}, expected one, or one per output along "
+                f"axis {axis}",
+            )
+        return nearest, scale.reshape(-1)
 
-    def _bias(self, node: onnx.NodeProto, outputs: int, scale: float) -> FloatArray | None:
-        """Return the bias (outputs,) of a convolution or product in steps of ``scale``, or None."""
-        if len(node.input) < 3:
-            return None
+    def _bias(
+        self, node: onnx.NodeProto, outputs: int, scale: FloatArray
+    ) -> tuple[FloatArray | None, bool]:
+        """Return a convolution's or product's bias (outputs,) in steps of ``scale``, or None, and
+        whether it is whole: a stored one is float32(steps * scale), a hair from whole steps."""
+        if len(node.input) < 3 or not node.input[2]:
+            return None, True
         value = self.graph.constant(node.input[2])
+        quantiser = self.graph.producer.get(node.input[2])
+        if (
+            quantiser is not None
+            and quantiser.op_type == "Quant"
+            and self.graph.constant(quantiser.input[0]) is not None
+        ):
+            self._claim(quantiser)
+            value = evaluate(self.graph, [quantiser], {})[node.input[2]].astype(np.float64)
         bias = None if value is None else per_channel(value, outputs, 2)
-        if bias is None:
-            raise LoweringError(node, "expected a constant bias, one value per output")
-        return bias / scale
+        if bias is None or not whole(np.rint(bias / scale)):
+            raise LoweringError(
+                node,
+                "expected a constant bias, one value per output of at most "
+                f"{MAX_ACCUMULATOR} bits in steps of the accumulator",
+            )
+        steps = bias / scale
+        nearest = np.rint(steps)
+        if (np.abs(steps - nearest) <= FLOAT32_HAIR * np.abs(nearest)).all():
+            return nearest, True
+        return steps, False
 
     def _accumulate(
         self,
         node: onnx.NodeProto,
         x: Stream,
         matrix: FloatArray,
-        scale: float,
-        bias: FloatArray | None = None,
+        scale: FloatArray,
     ) -> None:
         """Lower a product, together with the quantiser behind it where thresholds do.
 
         Thresholds only count upwards: where a negative gamma turns the function around, the
-        channel's weights change their sign, and so does its accumulator.
+        channel's weights change their sign, and so does its accumulator. They also take in what
+        is no integer: a bias that is no whole number of steps, and a step per channel.
         """
         self._claim(node)
         where, (accumulator,) = layer_of(node), node.output
+        step = x.scale * scale
+        bias, exact = self._bias(node, matrix.shape[1], step)
         chain = find_quantiser(self.graph, accumulator)
-        if chain is None or (
-            x.scale * scale == 1.0 and rounded(self.graph, chain[-1]) == accumulator
-        ):
-            self._publish(self._mvu(node, where, x, matrix, scale, bias), accumulator)
+        if chain is None or ((step == 1.0).all() and rounded(self.graph, chain[-1]) == accumulator):
+            if step.size > 1:
+                raise LoweringError(
+                    node,
+                    "found one weight scale per output and no quantiser of at most "
+                    f"{MAX_BITS} bits behind, expected one scale for all: its results are compared "
+                    "with one another as integers",
+                )
+            self._publish(self._mvu(node, where, x, matrix, float(step), bias), accumulator)
             return
         low, high = _represented(x)
-        ends = accumulator_bounds(matrix, low, high, 0 if bias is None else bias)
+        adds = exact and x.datatype != "BINARY" and not x.levels
+        inside = bias if adds else None
+        ends = accumulator_bounds(matrix, low, high, 0 if inside is None else inside)
         limit = int(np.abs(ends).max())
-        step = np.float32(x.scale * scale)
-        values = np.arange(-limit, limit + 1, dtype=np.float32) * step
-        table = tabulate(self.graph, chain, matrix.shape[1], -limit, values)
-        falls = falling_channels(table)
-        if falls is None:
-            raise LoweringError(
-                chain[-1],
-                "rises and falls with its accumulator, expected one direction per channel",
-            )
-        signs = np.where(falls, -1, 1)
-        codes = np.where(falls[:, None], table.codes[:, ::-1], table.codes)
+        offset = np.zeros(1) if bias is None or adds else bias * step
+        found = self._levels(chain, matrix.shape[1], limit, step.reshape(-1), offset)
+        signs = np.where(found.falls, -1, 1)
         acc = self._mvu(
-            node, where, x, matrix * signs, scale, None if bias is None else bias * signs
+            node, where, x, matrix * signs, 1.0, None if inside is None else inside * signs
         )
         self._claim(*chain)
-        if not falls.any():
+        if step.size == 1 and (bias is None or adds) and not found.falls.any():
+            acc = replace(acc, scale=float(step))
             self._publish(acc, accumulator)
-        y = self._from_table(chain[-1], acc, replace(table, codes=codes))
+        y = self._thresholding(
+            chain[-1], acc, found.thresholds, found.datatype, found.first, found.scale
+        )
         self._publish(y, chain[-1].output[0])
+
+    def _levels(
+        self,
+        chain: list[onnx.NodeProto],
+        channels: int,
+        limit: int,
+        step: FloatArray,
+        offset: FloatArray,
+    ) -> Levels:
+        """Find where a chain reaches its codes over the integers -limit..limit, of which the
+        network sees ``integer * step + offset``; both (1,) or (C,)."""
+
+        def tabulate(integers: IntArray) -> Table:
+            values = integers.astype(np.float32) * step.astype(np.float32)[:, None]
+            return self._tabulate(
+                chain, channels, -limit, values + offset.astype(np.float32)[:, None]
+            )
+
+        if 2 * limit < MAX_VALUES:
+            return levels_of_table(chain[-1], tabulate(np.arange(-limit, limit + 1)))
+        return bisect(self.graph, chain, channels, limit, tabulate)
+
+    def _tabulate(
+        self,
+        chain: list[onnx.NodeProto],
+        channels: int,
+        low: int,
+        values: npt.NDArray[np.float32],
+    ) -> Table:
+        """Tabulate a chain; all tables together are bounded, as each is."""
+        self.tabulated += len(chain) * channels * values.shape[-1]
+        if self.tabulated > MAX_TABULATED:
+            raise LoweringError(
+                chain[-1],
+                f"the tables of quantisers up to here take {self.tabulated} evaluations, expected "
+                f"at most {MAX_TABULATED}; use fewer bits or channels",
+            )
+        return tabulate(self.graph, chain, channels, low, values)
 
     def _mvu(
         self,
@@ -764,7 +864,8 @@ class _Lowering:
         bias: FloatArray | None,
     ) -> Stream:
         """A matrix (MW, MH) times the stream: XnorMvu on 1-bit tensors, PaMvu on level codes,
-        BinaryMvu of weights -1 and +1 on unsigned codes, IntMvu on integers."""
+        BinaryMvu of weights -1 and +1 on unsigned codes, IntMvu on integers; ``scale`` is what one
+        step of the result stands for."""
         mw, mh = matrix.shape
         if mw != x.channels:
             raise LoweringError(
@@ -787,7 +888,7 @@ class _Lowering:
                 [(shape, acc)],
                 {**common, "outputDataType": acc},
                 {"weights": ((matrix > 0).astype(np.int64), "BINARY")},
-                x.scale * scale,
+                scale,
             )
             return y
         weights = self._integers(node, "weights", matrix)
@@ -814,7 +915,7 @@ class _Lowering:
             constants = {"weights": ((weights > 0).astype(np.int64), "BINARY")}
         else:
             attrs["weightDataType"] = weight_type
-        (y,) = self.builder.add(op, where, [x], [(shape, acc)], attrs, constants, x.scale * scale)
+        (y,) = self.builder.add(op, where, [x], [(shape, acc)], attrs, constants, scale)
         self.reached[y.name] = (least, most)
         return y
 
@@ -876,9 +977,11 @@ class _Lowering:
         return y
 
     def _integers(self, node: onnx.NodeProto, what: str, value: FloatArray) -> IntArray:
-        if not np.array_equal(value, np.rint(value)):
+        if not whole(value):
             raise LoweringError(
-                node, f"found {what} that are not integers, expected integer codes (scale 1)"
+                node,
+                f"found {what} that are not integers of at most {MAX_ACCUMULATOR} bits, expected "
+                "integer codes (scale 1)",
             )
         return value.astype(np.int64)
 
@@ -1015,6 +1118,8 @@ class _Lowering:
     def _max_pool(self, node: onnx.NodeProto) -> None:
         x = self._stream(node)
         attributes = self.graph.attributes(node)
+        if len(self.graph.shape(node.input[0])) != 4:
+            raise LoweringError(node, "pools no map, expected one (1, C, H, W)")
         kernel = list(attributes["kernel_shape"])
         stride = list(attributes.get("strides", [1, 1]))
         pads = list(attributes.get("pads", [0, 0, 0, 0]))
@@ -1140,6 +1245,9 @@ class _Lowering:
         sizes = [self.graph.shape(name)[1] for name in node.output]
         if sum(sizes) != x.channels:
             raise LoweringError(node, f"found parts of {sizes} channels, expected {x.channels}")
+        for name in node.output:
+            if not self.graph.consumers[name] and not self.graph.is_output(name):
+                raise LoweringError(node, f"nobody reads its output {name}, expected all be read")
         parts = self.builder.add(
             "StreamingSplit",
             layer_of(node),
@@ -1158,16 +1266,20 @@ class _Lowering:
             self._publish(part, name)
 
     def _reduce_sum(self, node: onnx.NodeProto) -> None:
-        axes = self.graph.constant(node.input[1]) if len(node.input) > 1 else None
+        axes = self.graph.parameter(node, 1, "axes")
         if axes is not None and axes.tolist() == [2] and len(self.graph.shape(node.input[0])) == 5:
             self._level_codes(node)
             return
         x = self._stream(node)
         if axes is None or sorted(int(a) % 4 for a in axes.reshape(-1)) != [2, 3]:
             raise LoweringError(node, "sums over other axes, expected the constant axes 2 and 3")
+        if x.datatype == "BINARY":
+            raise LoweringError(node, f"sums the 1-bit tensor {x.name}, expected integers")
         _, h, w, c = x.shape
         low, high = _limits(x.datatype)
-        datatype = smallest_signed(low * h * w, high * h * w)
+        # FINN's op sums unsigned codes to an unsigned number.
+        least, most = low * h * w, high * h * w
+        datatype = smallest_signed(least, most) if low < 0 else smallest_unsigned(most)
         (y,) = self.builder.add(
             "GlobalAccPool",
             layer_of(node),
@@ -1193,14 +1305,18 @@ class _Lowering:
             raise LoweringError(node, "found transA, alpha or beta, expected x @ W + bias")
         weight, scale = self._weights(node)
         matrix = weight.T if attributes.get("transB", 0) else weight
-        bias = self._bias(node, matrix.shape[1], x.scale * scale)
-        self._accumulate(node, x, matrix, scale, bias)
+        self._accumulate(node, x, matrix, scale)
 
     def _mat_mul(self, node: onnx.NodeProto) -> None:
         x = self._stream(node, levels=True)
         weight, scale = self._weights(node)
-        if weight.ndim != 2:
-            raise LoweringError(node, f"found weights of shape {weight.shape}, expected a matrix")
+        before = self.graph.shape(node.input[0])
+        if weight.ndim != 2 or len(before) != 2:
+            raise LoweringError(
+                node,
+                f"multiplies the last axis of a tensor of shape {before} by weights of shape "
+                f"{weight.shape}, expected (1, C) by (C, outputs): flatten the map in front",
+            )
         self._accumulate(node, x, weight, scale)
 
     def _reshape(self, node: onnx.NodeProto) -> None:

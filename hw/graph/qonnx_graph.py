@@ -12,6 +12,9 @@ import onnx
 
 from ..kernels.base import node_attributes
 
+MAX_ACCUMULATOR = 31
+"""Widest accumulator any backend takes."""
+
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -86,11 +89,23 @@ class QonnxGraph:
         value = self.constants.get(name)
         return float(value.reshape(())) if value is not None and value.size == 1 else None
 
+    def parameter(self, node: onnx.NodeProto, index: int, name: str) -> FloatArray | None:
+        """Return a constant parameter: input ``index``, or in older opsets attribute ``name``.
+
+        None if it is computed or not there.
+        """
+        if len(node.input) > index and node.input[index]:
+            return self.constant(node.input[index])
+        value = self.attributes(node).get(name)
+        return None if value is None else np.asarray(value, dtype=np.float64)
+
     def operands(self, node: onnx.NodeProto) -> tuple[str, FloatArray] | None:
         """Return (tensor, constant) of a binary node with one constant; None otherwise.
 
         For Sub and Div the constant must come second.
         """
+        if len(node.input) != 2:
+            return None
         first, second = node.input
         value = self.constant(second)
         if value is not None:
@@ -115,3 +130,16 @@ def per_channel(value: FloatArray, channels: int, ndim: int) -> FloatArray | Non
         return None
     axes_behind = value.ndim - 1 - value.shape.index(channels)
     return value.reshape(-1) if axes_behind == ndim - 2 else None
+
+
+def whole(value: FloatArray) -> bool:
+    """Whether all numbers are integers of at most MAX_ACCUMULATOR bits, sign included."""
+    small = np.abs(value) < 1 << (MAX_ACCUMULATOR - 1)  # False for what is no number.
+    return bool(small.all() and np.array_equal(value, np.rint(value)))
+
+
+def outputs_axis(node: onnx.NodeProto) -> int:
+    """Return the axis of a product's weights that its outputs lie along."""
+    if node.op_type == "Gemm":
+        return 0 if node_attributes(node).get("transB", 0) else 1
+    return {"Conv": 0, "ConvTranspose": 1, "MatMul": -1}[node.op_type]

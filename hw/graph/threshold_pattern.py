@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import onnx
+import onnxruntime
 from onnx import TensorProto, helper
 from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
@@ -24,12 +25,16 @@ from qonnx.transformation.infer_shapes import InferShapes
 from ..kernels.base import IntArray
 from .qonnx_graph import FloatArray, LoweringError, QonnxGraph, per_channel
 
+onnxruntime.set_default_logger_severity(4)  # Its errors are told in one line of ours.
+
 ELEMENTWISE = ("Add", "Sub", "Mul", "Div", "BatchNormalization", "Relu", "Clip", "Neg")
 """Ops allowed between the integer and its quantiser."""
 COMPARISONS = (*ELEMENTWISE, "Unsqueeze", "GreaterOrEqual", "Cast")
 """Ops allowed between the integer and the sum that counts the thresholds it reaches."""
 MAX_VALUES = 1 << 17
 """Most values an integer may take to be tabulated."""
+MAX_CHAIN = 64
+"""Most nodes between an integer and its quantiser."""
 MAX_BITS = 8
 """Widest output that thresholds serve."""
 
@@ -88,7 +93,7 @@ def match_comparisons(graph: QonnxGraph, total: onnx.NodeProto) -> Comparisons |
         node = graph.producer.get(node.input[0])
     unsqueeze, compare = nodes[:2]
     limits = graph.constant(compare.input[1])
-    axes = graph.constant(unsqueeze.input[1])
+    axes = graph.parameter(unsqueeze, 1, "axes")
     if limits is None or axes is None or axes.tolist() != [2]:
         return None
     channels = graph.shape(unsqueeze.input[0])[1]
@@ -146,6 +151,15 @@ def find_chain(
         if producer is None or producer.op_type not in ops:
             return None
         nodes.insert(0, producer)
+        _check_length(nodes)
+
+
+def _check_length(nodes: list[onnx.NodeProto]) -> None:
+    if len(nodes) > MAX_CHAIN:
+        raise LoweringError(
+            nodes[-1],
+            f"ends a chain of more than {MAX_CHAIN} elementwise nodes, expected fewer; fold them",
+        )
 
 
 def find_quantiser(graph: QonnxGraph, tensor: str) -> list[onnx.NodeProto] | None:
@@ -164,6 +178,7 @@ def find_quantiser(graph: QonnxGraph, tensor: str) -> list[onnx.NodeProto] | Non
         if sum(graph.constant(n) is None for n in reader.input if n) != 1:
             return None
         nodes.append(reader)
+        _check_length(nodes)
         if reader.op_type == "BipolarQuant":
             return nodes
         if reader.op_type == "Quant":
@@ -195,8 +210,12 @@ def tabulate(
     """
     quantiser = nodes[-1]
     table = responses(graph, nodes, channels, values)
+    if not np.isfinite(table).all():
+        raise LoweringError(
+            quantiser, "quantises what is no finite number for some input; divide by no 0"
+        )
     step = graph.scalar(quantiser.input[1])
-    if step is None or step <= 0:
+    if step is None or not step > 0:
         raise LoweringError(quantiser, "found no single scale above 0, expected a per-tensor scale")
     if quantiser.op_type == "BipolarQuant":
         return Table(low, (table > 0).astype(np.int64), "BINARY", step)
@@ -208,8 +227,26 @@ def tabulate(
             "and zero point 0",
         )
     signed = graph.attributes(quantiser).get("signed", 1)
+    datatype = f"{'INT' if signed else 'UINT'}{int(bits)}"
     codes = np.rint(table.astype(np.float64) / step).astype(np.int64)
-    return Table(low, codes, f"{'INT' if signed else 'UINT'}{int(bits)}", step)
+    limits = DataType[datatype]
+    if codes.min() < limits.min() or codes.max() > limits.max():
+        raise LoweringError(
+            quantiser, f"gives the codes {codes.min()}..{codes.max()}, expected {datatype}"
+        )
+    return Table(low, codes, datatype, step)
+
+
+def check_values(node: onnx.NodeProto, count: int) -> None:
+    """Check how many values an integer takes before they are written down.
+
+    Raises:
+        LoweringError: too many.
+    """
+    if count > MAX_VALUES:
+        raise LoweringError(
+            node, f"is a function of an integer of {count} values, expected at most {MAX_VALUES}"
+        )
 
 
 def responses(
@@ -220,22 +257,44 @@ def responses(
 ) -> npt.NDArray[np.float32]:
     """Return (C, V): a chain's output for each of V ``values`` of its source, per channel.
 
+    Args:
+        graph: the network.
+        nodes: the chain.
+        channels: C.
+        values: (V,), or (C, V) where channels see different ones.
+
     Raises:
-        LoweringError: too many values.
+        LoweringError: a constant in the chain is not one value per channel, or the chain cannot
+            be executed.
     """
-    if values.size > MAX_VALUES:
-        raise LoweringError(
-            nodes[-1],
-            f"is a function of an integer of {values.size} values, expected at most {MAX_VALUES}",
-        )
     source = next(n for n in nodes[0].input if n and graph.constant(n) is None)
-    ndim = len(graph.shape(source))
-    if ndim == 4:
-        feed = np.broadcast_to(values[None, None, :, None], (1, channels, values.size, 1))
-    else:
-        feed = np.broadcast_to(values[:, None], (values.size, channels))
+    ndim, count = len(graph.shape(source)), values.shape[-1]
+    for node in nodes:
+        if node.op_type == "Unsqueeze":
+            break  # Behind it the thresholds of a channel lie along an axis of their own.
+        _check_constants(graph, node, channels, ndim)
+    rows = np.broadcast_to(values, (channels, count))
+    feed = rows[None, :, :, None] if ndim == 4 else rows.T
     out = evaluate(graph, nodes, {source: feed})[nodes[-1].output[0]]
-    return out.reshape(channels, -1) if ndim == 4 else out.T
+    if out.size != channels * count:
+        raise LoweringError(
+            nodes[-1], f"gives {out.shape} for {feed.shape}, expected one value for each"
+        )
+    return out.reshape(channels, count) if ndim == 4 else out.reshape(count, channels).T
+
+
+def _check_constants(graph: QonnxGraph, node: onnx.NodeProto, channels: int, ndim: int) -> None:
+    for name in node.input:
+        value = graph.constant(name) if name else None
+        if value is None:
+            continue
+        normalises = node.op_type == "BatchNormalization" and value.shape == (channels,)
+        if not normalises and per_channel(value, channels, ndim) is None:
+            raise LoweringError(
+                node,
+                f"its constant {name} has the shape {value.shape}, expected one value, or one per "
+                f"channel ({channels}) that is the same for all pixels",
+            )
 
 
 def signed_steps(low: int, codes: IntArray) -> tuple[IntArray, IntArray, IntArray]:
@@ -331,7 +390,11 @@ def thresholds(table: Table) -> tuple[IntArray, int]:
 def evaluate(
     graph: QonnxGraph, nodes: list[onnx.NodeProto], feeds: dict[str, npt.NDArray[np.float32]]
 ) -> dict[str, npt.NDArray[np.float32]]:
-    """Execute some nodes of the network with qonnx and return every tensor."""
+    """Execute some nodes of the network with qonnx and return every tensor.
+
+    Raises:
+        LoweringError: qonnx cannot.
+    """
     used = {name for node in nodes for name in node.input}
     constants = [t for t in graph.initializers if t.name in used]
     made = nodes[-1].output[0]
@@ -343,7 +406,12 @@ def evaluate(
         initializer=constants,
     )
     model = ModelWrapper(helper.make_model(sub, opset_imports=graph.opsets, ir_version=10))
-    result: dict[str, npt.NDArray[np.float32]] = execute_onnx(
-        model.transform(InferShapes()), {n: np.ascontiguousarray(v) for n, v in feeds.items()}, True
-    )
+    inputs = {n: np.ascontiguousarray(v) for n, v in feeds.items()}
+    try:
+        result: dict[str, npt.NDArray[np.float32]] = execute_onnx(
+            model.transform(InferShapes()), inputs, True
+        )
+    except Exception as error:  # qonnx raises bare Exception, ONNX Runtime classes of its own.
+        why = " ".join(str(error).split())[:200]
+        raise LoweringError(nodes[-1], f"qonnx cannot execute it: {why}") from error
     return result

@@ -11,10 +11,10 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 from qonnx.core.modelwrapper import ModelWrapper
-from qonnx.core.onnx_exec import execute_onnx
 
 from .builder import boundaries
 from .executor import GoldenExecutor
+from .nodewise import Nodewise
 from .qonnx_graph import LoweringError, QonnxGraph
 
 FloatTensor: TypeAlias = npt.NDArray[np.float32]
@@ -44,8 +44,7 @@ def reference(
     bodies = {(f.domain, f.name) for f in proto.functions}
     custom = {(n.domain, n.op_type) for n in proto.graph.node if n.domain not in ("", "ai.onnx")}
     if not custom <= bodies:
-        model = ModelWrapper(proto)
-        return lambda feed: execute_onnx(model, {picture: feed}, True)
+        return Nodewise(proto)
     copy = onnx.ModelProto.FromString(proto.SerializeToString())
     names = [n for n in wanted if n != picture]
     known = {o.name for o in copy.graph.output}
