@@ -22,6 +22,7 @@ from .build import Progress
 from .errors import UsageError
 from .masks import reflection
 from .models import CHECKPOINT, sha256
+from .pictures import upright_notes
 
 
 def train(
@@ -55,6 +56,12 @@ def train(
         raise UsageError(str(error)) from error
     notes = reflection(model, config, height, width)
     dataset = find_pairs(data, defects) if masks else find_samples(data)
+    if not masks and len(dataset.classes) < 2:
+        raise UsageError(
+            f"{data}: found pictures of class {dataset.classes[0]} alone ({dataset.layout}), "
+            "expected two classes or more to tell apart; add pictures of another class"
+        )
+    notes = [*upright_notes([sample.path for sample in dataset.samples]), *notes]
     classes = segmentation.CLASSES if masks else dataset.classes
     torch.manual_seed(options.seed)
     net = build(model, {**config, "channels": channels, "classes": len(classes)})
