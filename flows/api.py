@@ -189,6 +189,8 @@ def build(
     require_hardware("build")
     from . import steps
 
+    if chosen.folding is not None:
+        steps.folding.read_folding(Path(chosen.folding))  # wrong ones are refused before the work
     if chosen.until in (None, "size", "report"):
         steps.check_simulator()
     rows = run_build(steps.plan(source), source, folder, chosen, progress)

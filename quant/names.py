@@ -18,6 +18,15 @@ def printable(name: object) -> str:
     return "".join(_escaped(c) if unicodedata.category(c) in _UNPRINTABLE else c for c in str(name))
 
 
+def brief(value: object, most: int = 60) -> str:
+    """Return ``repr`` of a value somebody gave, its end cut off where it is long."""
+    try:
+        text = printable(repr(value))
+    except ValueError:  # Python writes integers of so many digits alone
+        return "a number of thousands of digits"
+    return text if len(text) <= most else f"{text[:most]}... ({len(text):,} characters)"
+
+
 def _escaped(character: str) -> str:
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:  # how Python carries a byte that is not UTF-8

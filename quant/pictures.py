@@ -44,6 +44,11 @@ MOST_PIXELS = 100_000_000
 """A picture of more pixels is not decoded: a few kilobytes may declare gigabytes."""
 
 _FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+_DAMAGED = (
+    ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, SyntaxError,
+    TypeError, ValueError, struct.error,
+)  # fmt: skip
+"""What Pillow raises of damaged files; a TIFF without a height is a TypeError, for instance."""
 _CHANNEL_MODES = {1: "L", 3: "RGB"}
 _TOO_LARGE = (
     f"found more than {MOST_PIXELS:,} pixels declared, the most that is decoded; "
@@ -128,12 +133,11 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise PictureError(f"{shown}: no such picture file; check the path")
     try:
         with warnings.catch_warnings():
-            # Pillow warns of large pictures below our limit.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(path, formats=_FORMATS)
-        with image:
-            _refuse(path, image)
-            yield image
+            # Pillow warns of sizes below our limit, and of metadata that nobody reads.
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=_FORMATS) as image:
+                _refuse(path, image)
+                yield image
     except PictureError:
         raise
     except PermissionError as e:
@@ -147,7 +151,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise PictureError(f"{shown}: {_TOO_LARGE}") from e
     except MemoryError as e:
         raise PictureError(f"{shown}: found a picture too large for this memory; scale it") from e
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as e:
+    except _DAMAGED as e:
         raise PictureError(
             f"{shown}: the picture is damaged or cut short ({_one_line(e)}); copy it again"
         ) from e
@@ -249,7 +253,7 @@ def _orientation(image: Image.Image) -> int:
     """Return the orientation tag, 1 (upright) where there is none or it cannot be read."""
     try:
         value = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except (OSError, SyntaxError, ValueError, TypeError, KeyError, EOFError, struct.error):
+    except _DAMAGED:
         return 1  # damaged EXIF data beside a whole picture: viewers ignore it too
     return value if value in range(1, 9) else 1
 
