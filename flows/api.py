@@ -610,10 +610,11 @@ class Given:
 
     def truth(self) -> list[Mask | None]:
         """Return the masks beside the pictures, of a build that predicts masks."""
+        from ..quant.folders import Folders
         from .masks import truth_beside
 
-        size = self.pixels.shape[1:3]
-        return [truth_beside(path, *size) for path in self.paths] if self.masks else []
+        size, folders = self.pixels.shape[1:3], Folders()
+        return [truth_beside(p, folders, *size) for p in self.paths] if self.masks else []
 
 
 def _pictures(files: BuildFiles, images: Path, count: int | None, progress: Progress) -> Given:

@@ -17,6 +17,7 @@ from PIL import Image
 from ..models.config import UBiNetConfig, parse, predicts_masks
 from ..quant.checkpoint import read_card, replace_file
 from ..quant.data import choose_pictures, mask_of
+from ..quant.folders import Folders
 from ..quant.masks import Mask, Notes, find_pairs, load_pairs, read_pair, resize_mask, score
 from ..quant.pictures import decode, resize
 from .build import Progress
@@ -189,13 +190,13 @@ def infer(
     }
 
 
-def truth_beside(path: Path, height: int, width: int) -> Mask | None:
+def truth_beside(path: Path, folders: Folders, height: int, width: int) -> Mask | None:
     """Return the (height, width) mask of a picture, None where there is none.
 
     Raises:
         DatasetError, PictureError: as ``quant.masks.read_pair``.
     """
-    sample = mask_of(path)
+    sample = mask_of(path, folders)
     return None if sample is None else resize_mask(read_pair(sample, 1)[1], height, width)
 
 

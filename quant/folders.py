@@ -43,6 +43,13 @@ class Folders:
             self._entries[folder] = found
         return self._entries[folder]
 
+    def _named(self, folder: Path, name: str) -> list[Path]:
+        """Entries of a folder by name in lower case; none where it may not be listed."""
+        try:
+            return self._read(folder).get(name, [])
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            return []
+
     def _all(self, folder: Path) -> Iterator[Path]:
         for paths in self._read(folder).values():
             yield from paths
@@ -72,14 +79,12 @@ class Folders:
 
     def child(self, folder: Path, *names: str) -> Path | None:
         """Return the first subfolder of one of these names, given in lower case: IMAGES, images."""
-        entries = self._read(folder)
-        return next((p for name in names for p in entries.get(name, []) if p.is_dir()), None)
+        found = (path for name in names for path in self._named(folder, name))
+        return next((path for path in found if path.is_dir()), None)
 
     def file(self, folder: Path, name: str) -> Path | None:
         """Return the file of that name, or the one whose name differs in case alone."""
-        if not folder.is_dir():
-            return None
-        found = [path for path in self._read(folder).get(name.lower(), []) if path.is_file()]
+        found = [path for path in self._named(folder, name.lower()) if path.is_file()]
         exact = [path for path in found if path.name == name]
         return next(iter(exact or found), None)
 

@@ -55,9 +55,9 @@ def simulated(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         files: object, pictures: np.ndarray, names: list[str], *_: object
     ) -> tuple[dict[str, Any], np.ndarray]:
         given.append(names)
-        figures = dict.fromkeys(("values_compared", "cycles_per_frame", "interval"), 1)
-        figures |= {"values_differing": 0, "sim_cycles_per_second": 1.0, "build_seconds": 1.0}
-        result = {"images": len(names), "layers": [], "first_divergence": None, **figures}
+        result: dict[str, Any] = {"images": len(names), "layers": [], "first_divergence": None}
+        result |= dict.fromkeys(("values_compared", "cycles_per_frame", "interval"), 1)
+        result |= {"values_differing": 0, "sim_cycles_per_second": 1.0, "build_seconds": 1.0}
         return result, np.zeros(pictures.shape[:3], dtype=np.int64)
 
     monkeypatch.setattr(backends, "simulate", record)

@@ -109,7 +109,7 @@ def test_three_pictures_are_three_for_every_question(tmp_path: Path, name: str) 
     pairs = find_pairs(tmp_path).samples
     assert sum(bool(read_pair(sample, 1)[1].any()) for sample in pairs) == defects
     for sample in pairs:
-        known = mask_of(sample.path)
+        known = mask_of(sample.path, Folders())
         assert (known and (known.mask, known.mask_above)) == (
             sample.mask and (sample.mask, sample.mask_above)
         )
@@ -185,7 +185,7 @@ def test_two_pictures_of_one_name_are_two(tmp_path: Path) -> None:
     names = ["a.jpg", "a.png", "b.jpg", "c.jpg"]
     assert [path.name for path in choose_pictures(tmp_path)[0]] == names * 2
     assert [sample.path.name for sample in find_samples(tmp_path).samples] == names * 2
-    found = mask_of(tmp_path / "good/b.jpg")
+    found = mask_of(tmp_path / "good/b.jpg", Folders())
     assert found is not None and found.mask == tmp_path / "good/b.png"
 
 
@@ -343,3 +343,18 @@ def test_real_sets(andpop_data: Path, name: str, layout: str, count: int, masks:
     assert (dataset.layout, len(dataset.samples)) == (layout, count)
     assert sum(sample.mask is not None for sample in dataset.samples) == masks
     assert choose_pictures(andpop_data / name)[0] == [sample.path for sample in dataset.samples]
+
+
+def test_a_file_is_taken_where_its_folder_may_not_be_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may enter a folder but not list it; root may do both, so the error is raised here."""
+    path = put(tmp_path / "images/a.png")
+
+    def refuse(self: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert choose_pictures(path) == ([path], [])
+    with pytest.raises(PermissionError):
+        choose_pictures(path.parent)

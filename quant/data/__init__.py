@@ -60,9 +60,8 @@ def picture_of(path: Path, folders: Folders) -> Path | None:
     return next((place for place in places if place is not None), None)
 
 
-def mask_of(path: Path) -> Sample | None:
+def mask_of(path: Path, folders: Folders) -> Sample | None:
     """Return a picture with its mask, None if it has none."""
-    folders = Folders()
     for layout in LAYOUTS:
         mask = layout.mask_of(path, folders)
         if mask is not None and mask != path:
