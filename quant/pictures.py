@@ -13,11 +13,12 @@ more than ``MOST_PIXELS`` is refused before it is decoded. Grey is ITU-R 601-2 l
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ RESIZE_FILTERS = {
     "hamming": Image.Resampling.HAMMING,
 }
 
+STDERR = 2
+"""The file descriptor that libraries in C write to."""
 MOST_PIXELS = 100_000_000
 """A picture of more pixels is not decoded: a few kilobytes may declare gigabytes."""
 
@@ -137,7 +140,8 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             warnings.simplefilter("ignore")
             with Image.open(path, formats=_FORMATS) as image:
                 _refuse(path, image)
-                yield image
+                with _quiet_libtiff() if image.format == "TIFF" else nullcontext():
+                    yield image
     except PictureError:
         raise
     except PermissionError as e:
@@ -214,6 +218,23 @@ def natural_key(path: Path) -> list[tuple[int, int, str]]:
         (1, int(word), "") if word.isdecimal() else (0, 0, word)
         for word in re.split(r"(\d+)", path.as_posix())
     ]
+
+
+@contextmanager
+def _quiet_libtiff() -> Iterator[None]:
+    """Keep libtiff from writing remarks on damaged files to standard error, past Python."""
+    try:
+        before = os.dup(STDERR)
+    except OSError:  # it is closed: nothing is written
+        yield
+        return
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), STDERR)
+        try:
+            yield
+        finally:
+            os.dup2(before, STDERR)
+            os.close(before)
 
 
 def _refuse(path: Path, image: Image.Image) -> None:

@@ -182,11 +182,17 @@ def test_two_pictures_of_one_name_are_two(tmp_path: Path) -> None:
         put(tmp_path / kind / "b.png", mask(255))
         put(tmp_path / kind / "c.jpg")
         put(tmp_path / kind / "c_mask.png", mask(255))
-    names = ["a.jpg", "a.png", "b.jpg", "c.jpg"]
+        put(tmp_path / kind / "d.png")
+        put(tmp_path / kind / "d_label.png", 120)
+    names = ["a.jpg", "a.png", "b.jpg", "c.jpg", "d.png", "d_label.png"]
     assert [path.name for path in choose_pictures(tmp_path)[0]] == names * 2
     assert [sample.path.name for sample in find_samples(tmp_path).samples] == names * 2
-    found = mask_of(tmp_path / "good/b.jpg", Folders())
-    assert found is not None and found.mask == tmp_path / "good/b.png"
+    found = {
+        name: known and known.mask and known.mask.name
+        for name in names
+        for known in [mask_of(tmp_path / "good" / name, Folders())]
+    }
+    assert found == dict.fromkeys(names) | {"b.jpg": "b.png", "c.jpg": "c_mask.png"}
 
 
 def yolo(root: Path) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -320,3 +321,17 @@ def test_listing_refuses_nothing_at_all(tmp_path: Path) -> None:
         list_pictures(tmp_path)
     with pytest.raises(PictureError, match="no such file or folder"):
         list_pictures(tmp_path / "absent")
+
+
+def test_libtiff_prints_nothing_of_its_own(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.tif"
+    Image.fromarray(noise(40, 40)).save(path, compression="tiff_adobe_deflate")
+    content = bytearray(path.read_bytes())
+    content[100:400] = bytes(300)
+    path.write_bytes(content)
+    with pytest.raises(PictureError, match="damaged or cut short"):
+        decode(path, 1)
+    os.write(2, b"seen")
+    assert capfd.readouterr().err == "seen"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Your own pictures: one folder per class. A mask may lie beside its picture.
 
-The mask of a.jpg is a_mask.png (or _label, _gt, _seg), or a.png if that is black and white as masks
-are: two pictures may have one name.
+The mask of a.jpg is a_mask.png (or _label, _gt, _seg) or a.png, if that is black and white as masks
+are: two pictures may have one name, and a bottle's picture may be called after its label.
 """
 
 from __future__ import annotations
@@ -51,23 +51,25 @@ def _find(root: Path, folders: Folders) -> Found:
 
 
 def _mask_of(path: Path, folders: Folders) -> Path | None:
-    named = (folders.picture(path.parent, path.stem + end) for end in ENDS)
-    mask = next((mask for mask in named if mask), None)
-    same = folders.file(path.parent, f"{path.stem}.png")
-    if mask is None and same is not None and _picture_of(same, folders) is not None:
-        mask = same if path.suffix.lower() != ".png" else None
-    return mask
+    others = [folders.picture(path.parent, path.stem + end) for end in ENDS]
+    if not _is_png(path):
+        others.append(folders.file(path.parent, f"{path.stem}.png"))
+    found = (other for other in others if other is not None and _is_mask(other, path))
+    return next(found, None)
 
 
 def _picture_of(path: Path, folders: Folders) -> Path | None:
-    for end in ENDS:
-        if path.stem.lower().endswith(end):
-            return folders.picture(path.parent, path.stem[: -len(end)])
-    if path.suffix.lower() != ".png":
-        return None
-    others = (folders.file(path.parent, path.stem + s) for s in sorted(SUFFIXES - {".png"}))
-    picture = next((other for other in others if other), None)
-    return picture if picture is not None and _is_mask(path, picture) else None
+    ends = [end for end in ENDS if path.stem.lower().endswith(end)]
+    others = [folders.picture(path.parent, path.stem[: -len(end)]) for end in ends]
+    if _is_png(path):
+        names = (path.stem + suffix for suffix in sorted(SUFFIXES - {".png"}))
+        others += [folders.file(path.parent, name) for name in names]
+    found = (other for other in others if other is not None and _is_mask(path, other))
+    return next(found, None)
+
+
+def _is_png(path: Path) -> bool:
+    return path.suffix.lower() == ".png"
 
 
 def _is_mask(path: Path, picture: Path) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ..folders import Folders
 from .layout import DatasetError, Found, Layout, Sample
 
+NAME = re.compile(r"Part\d+")
 LABEL = "_label"
 MASK_ABOVE = 0
 """As distributed the masks hold 0 and 1, one of them 2."""
@@ -33,17 +34,16 @@ def _find(root: Path, folders: Folders) -> Found:
 
 
 def _mask_of(path: Path, folders: Folders) -> Path | None:
+    if not NAME.fullmatch(path.stem):
+        return None
     return folders.file(path.parent, f"{path.stem}{LABEL}.bmp")
 
 
 def _picture_of(path: Path, folders: Folders) -> Path | None:
-    if path.suffix.lower() != ".bmp" or not path.stem.endswith(LABEL):
-        return None
     stem = path.stem.removesuffix(LABEL)
-    picture = folders.picture(path.parent, stem)
-    # The data set's own name is a mask, whether its picture is there or not.
-    own = re.fullmatch(r"Part\d+", stem) is not None
-    return picture or (path.with_name(f"{stem}.jpg") if own else None)
+    if path.suffix.lower() != ".bmp" or stem == path.stem or not NAME.fullmatch(stem):
+        return None
+    return folders.file(path.parent, f"{stem}.jpg") or path.with_name(f"{stem}.jpg")
 
 
 LAYOUT = Layout(

@@ -33,13 +33,14 @@ def _find(root: Path, folders: Folders) -> Found:
 
 
 def _mask_of(path: Path, folders: Folders) -> Path | None:
+    if not path.stem.isdecimal():
+        return None
     return folders.file(path.parent, f"{path.stem}{LABEL}.png")
 
 
 def _picture_of(path: Path, folders: Folders) -> Path | None:
-    if not path.stem.endswith(LABEL):
-        return None
-    return folders.picture(path.parent, path.stem.removesuffix(LABEL))
+    stem = path.stem.removesuffix(LABEL)
+    return folders.picture(path.parent, stem) if stem != path.stem and stem.isdecimal() else None
 
 
 LAYOUT = Layout(
