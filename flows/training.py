@@ -15,6 +15,7 @@ from ..quant import classification, segmentation
 from ..quant.checkpoint import Card, InputSize
 from ..quant.datasets import find_samples
 from ..quant.masks import find_pairs
+from ..quant.names import printable
 from ..quant.training import Options, Outcome, Task
 from ..quant.training import Progress as Epoch
 from ..quant.training import train as run
@@ -83,11 +84,11 @@ def train(
         input=InputSize(height=height, width=width, channels=1 if channels == 1 else 3),
         classes=list(classes),
         data=(
-            f"{data.name} ({dataset.layout}{kinds}), {len(task.train_labels)} pictures to train, "
-            f"{len(task.val_pictures)} to validate, split by seed"
+            f"{printable(data.name)} ({dataset.layout}{kinds}), {len(task.train_labels)} pictures "
+            f"to train, {len(task.val_pictures)} to validate, split by seed"
         ),
         seed=options.seed,
-        command=command,
+        command=printable(command),
         frozen=net.freezable,
     )
 

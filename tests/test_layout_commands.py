@@ -152,6 +152,23 @@ def test_a_damaged_box_file_does_not_stop_a_classifier(run: Run, tmp_path: Path)
     assert json.loads(text)["card"]["classes"] == ["crack", "good"]
 
 
+def test_names_that_are_not_utf8_are_trained_on_but_for_classes(run: Run, tmp_path: Path) -> None:
+    data = tmp_path / "data\udcff\n"
+    for n in range(4):
+        for kind in ("crack", "good\n"):
+            put(data / kind / f"{n}.png", 100 + n)
+            (data / kind / f"{n}.png").rename(data / kind / f"{n}\udcfe.png")
+    code, text, err = train(run, data, tmp_path / "out")
+    assert code == OK, err
+    card = json.loads(text)["card"]
+    assert card["data"].startswith(r"data\xff\n (folders), ")
+    assert card["classes"] == ["crack", "good\n"]
+    (data / "crack").rename(data / "crack\udcff")
+    code, _, err = train(run, data, tmp_path / "other")
+    assert code == BAD_INPUT
+    assert r"found a class named crack\xff, expected a name in UTF-8" in err
+
+
 def test_an_orientation_is_said_by_every_command(run: Run, build: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     exif = Image.Exif()

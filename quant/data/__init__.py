@@ -49,9 +49,20 @@ def find(root: Path) -> tuple[Layout, Found]:
     for layout in LAYOUTS:
         found = layout.find(root, folders)
         if found:
+            _check_names({name for name, _ in found}, root)
             return layout, found
     looks = "; ".join(layout.looks for layout in reversed(LAYOUTS) if layout.looks)
     raise DatasetError(f"{root}: found no labelled pictures, expected one of: {looks}")
+
+
+def _check_names(classes: Iterable[str], root: Path) -> None:
+    for name in classes:
+        # What is not UTF-8 fits in no card.
+        if any("\ud800" <= character <= "\udfff" for character in name):
+            raise DatasetError(
+                f"{printable(root)}: found a class named {printable(name)}, expected a name in "
+                "UTF-8; rename the folder"
+            )
 
 
 def picture_of(path: Path, folders: Folders) -> Path | None:
