@@ -214,6 +214,8 @@ def build(
     require_hardware("build")
     from . import steps
 
+    if chosen.folding is not None:
+        steps.folding.read_folding(Path(chosen.folding))  # wrong ones are refused before the work
     if chosen.until in (None, "size", "report"):
         steps.check_simulator()
     rows = run_build(steps.plan(source), source, folder, chosen, progress)
@@ -250,7 +252,7 @@ def infer(
         ``{"predictions": [{picture, class, index, logits}], "notes": [...], "seconds"}``; of
         masks a prediction is ``{picture, defect_pixels, share, mask, overlay}``.
     """
-    from ..quant.pictures import list_pictures
+    from ..quant.data import choose_pictures
     from . import masks
 
     _check_backend(backend)
@@ -261,7 +263,7 @@ def infer(
     if folder is not None:
         raise UsageError(f"--out: found {model}, expected a network that predicts masks")
     cpu = load(model)
-    paths = list_pictures(images)
+    paths, left_out = choose_pictures(images)
     pictures, notes = read_all(paths, cpu, progress)
     classes = cpu.classes
     began = time.perf_counter()
@@ -276,7 +278,7 @@ def infer(
         }
         for path, index, row in zip(paths, found, logits, strict=True)
     ]
-    return {"predictions": predictions, "notes": notes, "seconds": seconds}
+    return {"predictions": predictions, "notes": [*left_out, *notes], "seconds": seconds}
 
 
 @reads_build
@@ -659,24 +661,22 @@ class Given:
 
     def truth(self) -> list[Mask | None]:
         """Return the masks beside the pictures, of a build that predicts masks."""
+        from ..quant.folders import Folders
         from .masks import truth_beside
 
-        size = self.pixels.shape[1:3]
-        return [truth_beside(path, *size) for path in self.paths] if self.masks else []
+        size, folders = self.pixels.shape[1:3], Folders()
+        return [truth_beside(p, folders, *size) for p in self.paths] if self.masks else []
 
 
 def _pictures(files: BuildFiles, images: Path, count: int | None, progress: Progress) -> Given:
     """Read pictures at a build's input size."""
-    from ..quant.pictures import list_pictures
-    from .masks import choose_pictures, reflection
+    from ..quant.data import choose_pictures
+    from .masks import reflection
 
     cpu = load_cpu_model(files.packed)
-    if not cpu.predicts_masks:
-        paths = list_pictures(images)[:count]
-        return Given(paths, *read_all(paths, cpu, progress), masks=False)
     paths, left_out = choose_pictures(images)
     paths = paths[:count]
     pixels, notes = read_all(paths, cpu, progress)
-    card = cpu.card
-    said = reflection(card["network"], card["config"], *cpu.shape[:2]) if card else []
-    return Given(paths, pixels, [*left_out, *notes, *said], masks=True)
+    card, masks = cpu.card, cpu.predicts_masks
+    said = reflection(card["network"], card["config"], *cpu.shape[:2]) if card and masks else []
+    return Given(paths, pixels, [*left_out, *notes, *said], masks)

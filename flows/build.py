@@ -14,27 +14,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..quant.checkpoint import replace_file
+from ..quant.names import brief
+from .boards import known_board
 from .errors import UsageError
 from .folder import STATE, behind_links, beside, put_right, swap, writing
+from .options import read_options
 
 ROOT = Path(__file__).parent.parent
 Progress = Callable[[str, int, int], None]
+MOST_SIDE = 4096
+"""Most rows or columns of an input, as a checkpoint's card has it."""
+MOST_CYCLES = 10**12
 
 
 def parse_size(text: str) -> tuple[int, int, int]:
     """Parse HxWxC.
 
     Raises:
-        UsageError: anything else than three positive integers joined by x.
+        UsageError: anything else than three positive integers joined by x, sides too large.
     """
     parts = text.lower().split("x")
-    if len(parts) != 3 or not all(p.isdecimal() and int(p) > 0 for p in parts):
-        raise UsageError(f"--input: found '{text}', expected HxWxC such as 64x64x1")
+    # Longer numbers are out of every range, and Python reads only so many digits.
+    if len(parts) != 3 or not all(p.isdecimal() and len(p) < 10 and int(p) > 0 for p in parts):
+        raise UsageError(f"--input: found {brief(text)}, expected HxWxC such as 64x64x1")
     height, width, channels = (int(p) for p in parts)
+    if max(height, width) > MOST_SIDE:
+        raise UsageError(f"--input: found {brief(text)}, expected sides of at most {MOST_SIDE}")
     if channels not in (1, 3):
         raise UsageError(f"--input: found {channels} channels in '{text}', expected 1 or 3")
     return height, width, channels
@@ -46,12 +54,31 @@ class BuildConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     input: str | None = None
-    target_cycles: int | None = Field(default=None, ge=1)
-    target_fps: float | None = Field(default=None, gt=0)
-    clock_mhz: float = Field(default=100.0, gt=0)
+    target_cycles: int | None = Field(default=None, ge=1, le=MOST_CYCLES)
+    target_fps: float | None = Field(default=None, ge=1e-3, le=1e9, allow_inf_nan=False)
+    clock_mhz: float = Field(default=100.0, ge=1e-3, le=1e4, allow_inf_nan=False)
     folding: str | None = None
     board: str = "pynq-z2"
     until: str | None = None
+
+    @field_validator("target_cycles", "target_fps", "clock_mhz", mode="before")
+    @classmethod
+    def _no_switch(cls, value: Any) -> Any:
+        if isinstance(value, bool):  # which pydantic would take for 0 or 1
+            raise ValueError(f"found {str(value).lower()}, expected a number")
+        return value
+
+    @field_validator("board")
+    @classmethod
+    def _known_board(cls, value: str) -> str:
+        return known_board(value)
+
+    @field_validator("folding")
+    @classmethod
+    def _a_path(cls, value: str | None) -> str | None:
+        if value is not None and (not value or "\0" in value):
+            raise ValueError(f"found {brief(value)}, expected the path of a file")
+        return value
 
     @model_validator(mode="after")
     def _one_target(self) -> BuildConfig:
@@ -84,20 +111,22 @@ def read_config(file: Path | None, options: dict[str, Any]) -> BuildConfig:
     where = "build options"
     if file is not None:
         where = str(file)
-        try:
-            loaded = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UsageError(f"{file}: not readable as YAML: {error}") from error
-        if not isinstance(loaded, dict):
-            raise UsageError(f"{file}: found {type(loaded).__name__}, expected keys and values")
-        values.update(loaded)
+        values.update(read_options(file))
     values.update({k: v for k, v in options.items() if v is not None})
     try:
-        return BuildConfig(**values)
+        config = BuildConfig.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "options"
-        raise UsageError(f"{where}: {key}: {first['msg']}") from error
+        message = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            message = f"found no such option, expected one of {', '.join(BuildConfig.model_fields)}"
+        elif first["type"] != "value_error":
+            message = f"found {brief(first['input'])}: {message}"
+        raise UsageError(f"{where}: {key}: {message}") from error
+    if config.input is not None:
+        parse_size(config.input)
+    return config
 
 
 @dataclass

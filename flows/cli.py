@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -16,12 +17,14 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from ..models.config import place_pa
 from ..quant.masks import FIGURES
+from ..quant.names import printable
 from . import api
 from .compare import gap_lines
-from .errors import BAD_INPUT, CHECK_FAILED, OK, UsageError, explain
+from .errors import BAD_INPUT, CHECK_FAILED, OK, UsageError, explain, one_line
 
 app = typer.Typer(
     name="andpop",
@@ -73,11 +76,12 @@ Masks = Annotated[Path | None, typer.Option("--out", help="Folder for masks and 
 Trust = Annotated[
     bool, typer.Option("--trust", help="Run RTL of a build that differs from its build.json.")
 ]
+Threads = Annotated[int, typer.Option(min=1, max=1024, help="CPU threads.")]
 InputSize = Annotated[str | None, typer.Option("--input", metavar="HxWxC", help="Input size.")]
 
-out = Console()
-err = Console(stderr=True)
-PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "soft_wrap": True}
+# Names come from outside: [bold] or :smile: in them is text and nothing else.
+out = Console(markup=False, emoji=False, highlight=False)
+err = Console(markup=False, emoji=False, highlight=False, stderr=True)
 BAD_USAGE: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 """Base of all usage errors; where it lives depends on Typer's version."""
 
@@ -90,7 +94,7 @@ class Bars:
 
     def __init__(self, quiet: bool) -> None:
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -111,6 +115,7 @@ class Bars:
     def _update(self, stage: str, done: int, total: int) -> None:
         if not self._tasks and not self._quiet:
             self._progress.start()
+        stage = printable(stage)
         name = stage.partition(":")[0]
         if name not in self._tasks:
             self._tasks[name] = self._progress.add_task(stage, total=total)
@@ -124,14 +129,19 @@ def _emit(result: dict[str, Any], as_json: bool, show: Callable[[dict[str, Any]]
         show(result)
 
 
+def _say(text: str, console: Console = out) -> None:
+    """Print one line, never wrapped."""
+    console.print(printable(text), soft_wrap=True)
+
+
 def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    table = Table(title=title, title_justify="left")
+    table = Table(title=printable(title), title_justify="left")
     for i, column in enumerate(columns):
         # A column of figures starts with one.
         figures = bool(rows) and str(rows[0][i])[:1].isdigit()
-        table.add_column(column, justify="right" if figures else "left", overflow="fold")
+        table.add_column(printable(column), justify="right" if figures else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(f"{v:,}" if isinstance(v, int) else str(v) for v in row))
+        table.add_row(*(f"{v:,}" if isinstance(v, int) else printable(v) for v in row))
     out.print(table)
 
 
@@ -155,11 +165,11 @@ def doctor(as_json: Json = False) -> None:
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Option("--out", help="Folder of the build.")] = Path("demo"),
-    size: Annotated[int, typer.Option(help="Side of the pictures.", min=32)] = 64,
+    size: Annotated[int, typer.Option(help="Side of the pictures.", min=32, max=4096)] = 64,
     images: Annotated[
         Path | None, typer.Option("--images", help="Your own pictures instead of synthetic ones.")
     ] = None,
-    count: Annotated[int, typer.Option(min=1, help="Number of pictures.")] = 4,
+    count: Annotated[int, typer.Option(min=1, max=1000, help="Number of pictures.")] = 4,
     as_json: Json = False,
 ) -> None:
     """Take the shipped Bi-ShuffleNet from checkpoint to RTL and compare every backend bit by bit.
@@ -198,24 +208,24 @@ def _show_backends(result: dict[str, Any]) -> None:
 def _show_gaps(backend: str, gaps: list[dict[str, Any]]) -> None:
     """Say which layers were not compared and why, one line per reason."""
     for reason, text in gap_lines(gaps):
-        out.print(f"{backend}: not compared: {text}; {reason}", **PLAIN)
+        _say(f"{backend}: not compared: {text}; {reason}")
 
 
 def _show_notes(result: dict[str, Any]) -> None:
     for note in result["notes"]:
-        err.print(f"note: {note}", **PLAIN)
+        _say(f"note: {note}", err)
 
 
 def _show_demo(result: dict[str, Any], folder: Path) -> None:
     _show_backends(result)
     for p in result["predictions"]:
-        out.print(f"{p['picture']}: [bold]{p['class']}[/bold]", highlight=False)
+        out.print(Text.assemble(f"{printable(p['picture'])}: ", (printable(p["class"]), "bold")))
     sim = result["simulation"]
     out.print(
         f"RTL: {sim['cycles_per_frame']:,} cycles per frame, interval {sim['interval']:,}, "
         f"simulated at {sim['sim_cycles_per_second']:,.0f} cycles/s"
     )
-    out.print(f"Report: {folder / 'report.html'}", soft_wrap=True)
+    _say(f"Report: {folder / 'report.html'}")
 
 
 @app.command()
@@ -346,7 +356,7 @@ def train(
     ] = None,
     validation: Annotated[float, typer.Option(help="Fraction kept for validation.")] = 0.2,
     seed: Annotated[int, typer.Option()] = 0,
-    threads: Annotated[int | None, typer.Option(min=1)] = None,
+    threads: Annotated[int | None, typer.Option(min=1, max=1024)] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     as_json: Json = False,
 ) -> None:
@@ -407,7 +417,7 @@ def export(
     result = api.export(checkpoint, file, size=api.parse_size(size) if size else None)
 
     def show(r: dict[str, Any]) -> None:
-        out.print(f"{r['file']}: {r['nodes']} nodes", soft_wrap=True)
+        _say(f"{r['file']}: {r['nodes']} nodes")
         _show_notes(r)
 
     _emit(result, as_json, show)
@@ -457,7 +467,7 @@ def _show_build(result: dict[str, Any], folder: Path) -> None:
     _table(f"Build {folder}", ("step", "time"), rows)
     if result.get("slowest"):
         slowest = result["slowest"]
-        out.print(f"Slowest node: {slowest['name']}, {slowest['cycles']:,} cycles per frame")
+        _say(f"Slowest node: {slowest['name']}, {slowest['cycles']:,} cycles per frame")
     _show_notes(result)
 
 
@@ -517,9 +527,9 @@ def _show_divergence(result: dict[str, Any]) -> None:
     first = result["first_divergence"]
     if first is None:
         return
-    err.print("[bold red]First divergence[/bold red]")
+    err.print("First divergence", style="bold red")
     for key, value in first.items():
-        err.print(f"  {key}: {value}", highlight=False, soft_wrap=True)
+        _say(f"  {key}: {value}", err)
 
 
 @app.command()
@@ -530,7 +540,7 @@ def infer(
         str | None, typer.Option(help="Of masks: cpu, golden or torch; cpu.")
     ] = None,
     masks: Masks = None,
-    threads: Annotated[int, typer.Option(min=1)] = 1,
+    threads: Threads = 1,
     as_json: Json = False,
 ) -> None:
     """Classify pictures on the CPU, or find the defects in them.
@@ -551,7 +561,7 @@ def infer(
             _show_notes(r)
             return
         for p in r["predictions"]:
-            out.print(f"{p['picture']}\t{p['class']}", highlight=False, soft_wrap=True)
+            out.print(f"{printable(p['picture'])}\t{printable(p['class'])}", soft_wrap=True)
         _show_notes(r)
 
     _emit(result, as_json, show)
@@ -564,7 +574,7 @@ def _show_defects(result: dict[str, Any]) -> None:
     _table("Defects, counted at the network's size", columns, rows)
     written = sum(p["mask"] is not None for p in found)
     if written:
-        out.print(f"{written} masks and overlays written, e.g. {found[0]['mask']}", **PLAIN)
+        _say(f"{written} masks and overlays written, e.g. {found[0]['mask']}")
 
 
 @app.command()
@@ -666,7 +676,7 @@ def _show_synth(result: dict[str, Any]) -> None:
         _table(f"Yosys {result['yosys']}, each node by itself, not placed", columns, rows)
     for n in result["nodes"]:
         if n["not_synthesised"] is not None:
-            err.print(f"not synthesised: {n['name']}: {n['not_synthesised']}", **PLAIN)
+            _say(f"not synthesised: {n['name']}: {n['not_synthesised']}", err)
 
 
 def _resources(name: str, nodes: Sequence[dict[str, Any]]) -> tuple[object, ...]:
@@ -684,7 +694,7 @@ def evaluate(
     backend: Annotated[
         str | None, typer.Option(help="cpu, golden or torch; cpu, real-valued masks torch.")
     ] = None,
-    threads: Annotated[int, typer.Option(min=1)] = 1,
+    threads: Threads = 1,
     defects: Defects = None,
     as_json: Json = False,
 ) -> None:
@@ -722,6 +732,10 @@ def _show_masks(result: dict[str, Any]) -> None:
 
 def main() -> None:
     """Run the program; turns errors a user can act on into one line and the right exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that cannot show a letter of a name gets its number, not a traceback.
+            stream.reconfigure(errors="backslashreplace")
     logging.basicConfig(level=os.environ.get("ANDPOP_LOG", "ERROR").upper())
     if not sys.warnoptions:
         # Hints of libraries to their programmers; python -W default shows them again.
@@ -743,12 +757,13 @@ def _report(error: Exception) -> int:
         if not sys.argv[1:]:
             error.show()  # the help page
         else:
-            err.print(f"andpop: {error.format_message().rstrip('.')}; see andpop --help", **PLAIN)
+            message = one_line(error.format_message()).rstrip(".")
+            _say(f"andpop: {message}; see andpop --help", err)
         return BAD_INPUT
     known = explain(error)
     if known is None:
         raise error
-    err.print(f"andpop: {known[1]}", **PLAIN)
+    _say(f"andpop: {known[1]}", err)
     return known[0]
 
 

@@ -9,9 +9,9 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
-from ..quant.pictures import decode, resize
+from ..quant.names import printable
+from ..quant.pictures import decode, is_turned, mode_of, resize
 from .build import Progress
 
 Pictures = npt.NDArray[np.uint8]
@@ -53,19 +53,30 @@ def read_all(
     for i, path in enumerate(paths):
         picture = decode(path, channels)
         if picture.shape[:2] != (height, width):
-            resized.append(f"{path.name} was {picture.shape[0]}x{picture.shape[1]}")
-        with Image.open(path) as image:
-            if image.mode != mode:
-                converted.append(f"{path.name} was {image.mode}")
+            resized.append(f"{printable(path.name)} was {picture.shape[0]}x{picture.shape[1]}")
+        found = mode_of(path)
+        if found != mode:
+            converted.append(f"{printable(path.name)} was {found}")
         out[i] = resize(picture, height, width, model.resize_filter)
         progress("reading pictures", i + 1, len(paths))
-    notes = []
+    notes = upright_notes(paths)
     if converted:
         notes.append(_note(converted, len(paths), f"converted to {colours}"))
     if resized:
         how = f"resized to {height}x{width} ({model.resize_filter})"
         notes.append(_note(resized, len(paths), how))
     return out, notes
+
+
+def upright_notes(paths: Sequence[Path]) -> list[str]:
+    """Say which pictures have an orientation tag and are turned upright.
+
+    Raises:
+        PictureError: a file cannot be used as a picture.
+    """
+    turned = [printable(path.name) for path in paths if is_turned(path)]
+    how = "turned upright as their orientation tag says"
+    return [_note(turned, len(paths), how)] if turned else []
 
 
 def _note(examples: Sequence[str], total: int, done: str) -> str:

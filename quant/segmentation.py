@@ -25,6 +25,7 @@ from torch.nn import functional as F
 from .checkpoint import replace_file
 from .datasets import Dataset, bounded, split
 from .masks import FIGURES, MASK_FILTER, Mask, Notes, augment_pair, load_pairs, read_pair, score
+from .names import printable
 from .pictures import Picture, resize
 from .training import Figures, Options, Progress, predict
 
@@ -232,7 +233,9 @@ def draw_examples(net: nn.Module, task: Segmentation, path: Path, device: str = 
             axis.imshow(panel, cmap="gray", vmin=0, vmax=255 if panel is grey else 1)
             axis.set_xticks([])
             axis.set_yticks([])
-        axes[row, 0].set_ylabel(task.classes[task.val_labels[i]], fontsize="small")
+        # A dollar in a class's name is no formula.
+        name = printable(task.classes[task.val_labels[i]])
+        axes[row, 0].set_ylabel(name, fontsize="small", parse_math=False)
     for axis, title in zip(axes[0], ("input", "truth", "prediction", "difference"), strict=True):
         axis.set_title(title, fontsize="small")
     buffer = io.BytesIO()
