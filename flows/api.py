@@ -249,7 +249,7 @@ def infer(
         }
         for path, index, row in zip(paths, found, logits, strict=True)
     ]
-    return {"predictions": predictions, "notes": notes, "seconds": seconds}
+    return {"predictions": predictions, "notes": [*cpu.notes, *notes], "seconds": seconds}
 
 
 def evaluate(
@@ -298,6 +298,7 @@ def evaluate(
     labels = np.array([classes.index(dataset.classes[s.label]) for s in dataset.samples])
     paths = [s.path for s in dataset.samples]
     pictures, notes = read_all(paths, cpu, progress)
+    notes = [*cpu.notes, *notes]
     began = time.perf_counter()
     if backend in (None, "cpu"):
         found, _ = cpu.run(pictures, threads=threads)
@@ -622,10 +623,11 @@ def _pictures(files: BuildFiles, images: Path, count: int | None, progress: Prog
     cpu = load_cpu_model(files.packed)
     if not cpu.predicts_masks:
         paths = list_pictures(images)[:count]
-        return Given(paths, *read_all(paths, cpu, progress), masks=False)
+        pixels, notes = read_all(paths, cpu, progress)
+        return Given(paths, pixels, [*cpu.notes, *notes], masks=False)
     paths, left_out = choose_pictures(images)
     paths = paths[:count]
     pixels, notes = read_all(paths, cpu, progress)
     card = cpu.card
     said = reflection(card["network"], card["config"], *cpu.shape[:2]) if card else []
-    return Given(paths, pixels, [*left_out, *notes, *said], masks=True)
+    return Given(paths, pixels, [*cpu.notes, *left_out, *notes, *said], masks=True)

@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from ..models.config import place_pa
 from ..quant.masks import FIGURES
@@ -73,7 +74,8 @@ InputSize = Annotated[str | None, typer.Option("--input", metavar="HxWxC", help=
 
 out = Console()
 err = Console(stderr=True)
-PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "soft_wrap": True}
+PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False, "soft_wrap": True}
+"""Text is printed as it is, whatever names stand in it."""
 BAD_USAGE: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 """Base of all usage errors; where it lives depends on Typer's version."""
 
@@ -86,7 +88,7 @@ class Bars:
 
     def __init__(self, quiet: bool) -> None:
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -121,13 +123,15 @@ def _emit(result: dict[str, Any], as_json: bool, show: Callable[[dict[str, Any]]
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    table = Table(title=title, title_justify="left")
+    # Names are printed as they are: what looks like markup is none.
+    table = Table(title=Text(title), title_justify="left")
     for i, column in enumerate(columns):
         # A column of figures starts with one.
         figures = bool(rows) and str(rows[0][i])[:1].isdigit()
-        table.add_column(column, justify="right" if figures else "left", overflow="fold")
+        justify: Any = "right" if figures else "left"
+        table.add_column(Text(column), justify=justify, overflow="fold")
     for row in rows:
-        table.add_row(*(f"{v:,}" if isinstance(v, int) else str(v) for v in row))
+        table.add_row(*(Text(f"{v:,}" if isinstance(v, int) else str(v)) for v in row))
     out.print(table)
 
 
@@ -197,13 +201,13 @@ def _show_notes(result: dict[str, Any]) -> None:
 def _show_demo(result: dict[str, Any], folder: Path) -> None:
     _show_backends(result)
     for p in result["predictions"]:
-        out.print(f"{p['picture']}: [bold]{p['class']}[/bold]", highlight=False)
+        out.print(f"{p['picture']}: {p['class']}", **PLAIN)
     sim = result["simulation"]
     out.print(
         f"RTL: {sim['cycles_per_frame']:,} cycles per frame, interval {sim['interval']:,}, "
         f"simulated at {sim['sim_cycles_per_second']:,.0f} cycles/s"
     )
-    out.print(f"Report: {folder / 'report.html'}", soft_wrap=True)
+    out.print(f"Report: {folder / 'report.html'}", **PLAIN)
 
 
 @app.command()
@@ -395,7 +399,7 @@ def export(
     result = api.export(checkpoint, file, size=api.parse_size(size) if size else None)
 
     def show(r: dict[str, Any]) -> None:
-        out.print(f"{r['file']}: {r['nodes']} nodes", soft_wrap=True)
+        out.print(f"{r['file']}: {r['nodes']} nodes", **PLAIN)
         _show_notes(r)
 
     _emit(result, as_json, show)
@@ -445,7 +449,8 @@ def _show_build(result: dict[str, Any], folder: Path) -> None:
     _table(f"Build {folder}", ("step", "time"), rows)
     if result.get("slowest"):
         slowest = result["slowest"]
-        out.print(f"Slowest node: {slowest['name']}, {slowest['cycles']:,} cycles per frame")
+        text = f"Slowest node: {slowest['name']}, {slowest['cycles']:,} cycles per frame"
+        out.print(text, **PLAIN)
     _show_notes(result)
 
 
@@ -499,7 +504,7 @@ def _show_divergence(result: dict[str, Any]) -> None:
         return
     err.print("[bold red]First divergence[/bold red]")
     for key, value in first.items():
-        err.print(f"  {key}: {value}", highlight=False, soft_wrap=True)
+        err.print(f"  {key}: {value}", **PLAIN)
 
 
 @app.command()
@@ -531,7 +536,7 @@ def infer(
             _show_notes(r)
             return
         for p in r["predictions"]:
-            out.print(f"{p['picture']}\t{p['class']}", highlight=False, soft_wrap=True)
+            out.print(f"{p['picture']}\t{p['class']}", **PLAIN)
         _show_notes(r)
 
     _emit(result, as_json, show)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
@@ -119,6 +120,11 @@ class PackedCard(Card):
             if any(unicodedata.category(c) == "Cc" for c in name):
                 raise ValueError(f"found {name!r:.80}, expected names without control characters")
         return names
+
+
+def deciding(fields: Iterable[str]) -> list[str]:
+    """Return those fields of a card that decide what a network answers."""
+    return [name for name in fields if name not in DESCRIPTIVE]
 
 
 def differing(one: Card, other: Card) -> list[str]:
