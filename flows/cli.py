@@ -21,7 +21,7 @@ from rich.text import Text
 from ..models.config import place_pa
 from ..quant.masks import FIGURES
 from . import api
-from .errors import BAD_INPUT, CHECK_FAILED, OK, UsageError, explain
+from .errors import BAD_INPUT, CHECK_FAILED, INTERRUPTED, OK, UsageError, explain
 
 app = typer.Typer(
     name="andpop",
@@ -713,10 +713,11 @@ def main() -> None:
     except typer.Exit as stop:
         code = stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        err.print("andpop: interrupted; run the same command again to resume")
-        code = 130
+        code = INTERRUPTED
     except Exception as error:
         code = _report(error)
+    if code == INTERRUPTED:  # Typer makes an exit of Ctrl-C, and prints nothing
+        err.print("andpop: interrupted; run the same command again to resume", **PLAIN)
     sys.exit(code if isinstance(code, int) else OK)
 
 
