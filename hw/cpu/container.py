@@ -183,7 +183,7 @@ def _decode(data: bytes) -> tuple[Plan, dict[str, npt.NDArray[Any]]]:
 
 def _check_version(data: bytes) -> None:
     found = data[6:8]
-    if data[:6] == MAGIC and found.isdigit():
+    if data[:6] == MAGIC and len(found) == 2 and found.isdigit():
         version = int(found)
     elif data[8:9] == b"{" and b"andpop-packed" in data[:1024]:
         version = 1  # it was a safetensors file

@@ -269,7 +269,7 @@ class Engine:
 
 
 def _encode(name: str, array: npt.NDArray[Any], tensor: Tensor) -> Bytes:
-    if array.dtype == np.uint8 and tensor.datatype == "UINT8":
+    if array.dtype == np.uint8 and (tensor.datatype, tensor.storage) == ("UINT8", "u8"):
         return np.ascontiguousarray(array)
     if not np.issubdtype(array.dtype, np.integer):
         raise ModelError(f"{name}: found {array.dtype}, expected integers ({tensor.datatype})")
