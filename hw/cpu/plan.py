@@ -198,6 +198,10 @@ def check_bounds(plan: Plan) -> None:
 
 def explain(error: ValidationError) -> str:
     """Return the first fault that pydantic found in one short line."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return " ".join(f"{ascii(where)[1:-1]:.120}: {first['msg']:.200}".split())
+    first = error.errors(include_url=False, include_context=False)[0]
+    where = ascii(".".join(str(part) for part in first["loc"]))[1:-1]
+    expected = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    found, value = "", first["input"]
+    if isinstance(value, str) or (isinstance(value, int) and abs(value) <= 1 << 64):
+        found = f"found {ascii(value):.40}, "
+    return " ".join(f"{where:.120}: {found}{expected:.200}".split())
