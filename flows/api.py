@@ -278,7 +278,11 @@ def infer(
         }
         for path, index, row in zip(paths, found, logits, strict=True)
     ]
-    return {"predictions": predictions, "notes": [*left_out, *notes], "seconds": seconds}
+    return {
+        "predictions": predictions,
+        "notes": [*cpu.notes, *left_out, *notes],
+        "seconds": seconds,
+    }
 
 
 @reads_build
@@ -328,6 +332,7 @@ def evaluate(
     labels = np.array([classes.index(dataset.classes[s.label]) for s in dataset.samples])
     paths = [s.path for s in dataset.samples]
     pictures, notes = read_all(paths, cpu, progress)
+    notes = [*cpu.notes, *notes]
     began = time.perf_counter()
     if backend in (None, "cpu"):
         found, _ = cpu.run(pictures, threads=threads)
@@ -679,4 +684,4 @@ def _pictures(files: BuildFiles, images: Path, count: int | None, progress: Prog
     pixels, notes = read_all(paths, cpu, progress)
     card, masks = cpu.card, cpu.predicts_masks
     said = reflection(card["network"], card["config"], *cpu.shape[:2]) if card and masks else []
-    return Given(paths, pixels, [*left_out, *notes, *said], masks)
+    return Given(paths, pixels, [*cpu.notes, *left_out, *notes, *said], masks)

@@ -24,7 +24,7 @@ from ..quant.masks import FIGURES
 from ..quant.names import printable
 from . import api
 from .compare import gap_lines
-from .errors import BAD_INPUT, CHECK_FAILED, OK, UsageError, explain, one_line
+from .errors import BAD_INPUT, CHECK_FAILED, INTERRUPTED, OK, UsageError, explain, one_line
 
 app = typer.Typer(
     name="andpop",
@@ -745,10 +745,11 @@ def main() -> None:
     except typer.Exit as stop:
         code = stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        err.print("andpop: interrupted; run the same command again to resume")
-        code = 130
+        code = INTERRUPTED
     except Exception as error:
         code = _report(error)
+    if code == INTERRUPTED:  # Typer makes an exit of Ctrl-C, and prints nothing
+        _say("andpop: interrupted; run the same command again to resume", err)
     sys.exit(code if isinstance(code, int) else OK)
 
 

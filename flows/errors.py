@@ -12,6 +12,7 @@ OK = 0
 CHECK_FAILED = 1
 BAD_INPUT = 2
 MISSING_TOOL = 3
+INTERRUPTED = 130
 
 EXTRAS = {
     "torch": "train",

@@ -125,7 +125,8 @@ def open_segmenter(model: Path, backend: str | None, command: str, threads: int)
         classify = torch_classifier(checkpoint)
         return Segmenter(shape, card.resize, tuple(notes), lambda p: defects(classify(p)))
     cpu = load(model)
-    notes = reflection(cpu.card["network"], cpu.card["config"], *cpu.shape[:2]) if cpu.card else []
+    said = reflection(cpu.card["network"], cpu.card["config"], *cpu.shape[:2]) if cpu.card else []
+    notes = [*cpu.notes, *said]
     if backend == "golden":
         require_hardware(command)
         from .backends import Golden

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ..quant.names import printable
 from ..quant.pictures import decode, is_turned, mode_of, resize
 from .build import Progress
+from .errors import UsageError
 
 Pictures = npt.NDArray[np.uint8]
 MODES = {1: ("L", "grey"), 3: ("RGB", "RGB")}
@@ -44,8 +45,14 @@ def read_all(
 
     Raises:
         PictureError: a file cannot be used as a picture.
+        UsageError: no picture file has as many channels as the model takes.
     """
     height, width, channels = model.shape
+    if channels not in MODES:
+        raise UsageError(
+            f"found a network that takes {channels} channels, expected 1 (grey) or 3 (RGB) to read "
+            "picture files; hand arrays to andpop.load(MODEL).run instead"
+        )
     mode, colours = MODES[channels]
     out = np.empty((len(paths), height, width, channels), dtype=np.uint8)
     resized: list[str] = []

@@ -13,15 +13,28 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from .. import __version__
+from .card import Card, InputSize, Quantisation
+
+__all__ = [
+    "Card",
+    "CheckpointError",
+    "InputSize",
+    "Quantisation",
+    "card_path",
+    "read",
+    "read_card",
+    "replace_file",
+    "smallest_integers",
+    "write",
+]
 
 SUFFIX = ".safetensors"
 PICKLES = (".pth", ".pt", ".pkl", ".ckpt", ".bin")
@@ -30,73 +43,6 @@ Array = npt.NDArray[Any]
 
 class CheckpointError(ValueError):
     """A checkpoint that cannot be read or does not fit its card."""
-
-
-class InputSize(BaseModel):
-    """Size of the picture a network was trained on."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    height: int = Field(ge=1, le=4096)
-    width: int = Field(ge=1, le=4096)
-    channels: Literal[1, 3]
-
-
-class Quantisation(BaseModel):
-    """Formats of the integers, as the network's shapes and quantisers fix them."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    stream_bits: int = 8
-    stream_fraction_bits: int = 4
-    pre_activation_bits: int = 14
-    pre_activation_fraction_bits: int = 8
-    slope_fraction_bits: int = 6
-    multiplier_bits: int = 10
-    accumulator_bits: int = 16
-
-
-class Card(BaseModel):
-    """What a checkpoint is: network, input, classes, and where it came from.
-
-    Attributes:
-        network: name known to ``models.build``.
-        config: the network's configuration.
-        quantisation: integer formats.
-        input: picture size.
-        resize: resampling filter that brings a picture to that size.
-        grey: how a colour picture becomes one channel.
-        classes: class names in label order.
-        data: the training data, in words.
-        seed: seed of split, initial weights and order.
-        accuracy: fraction of the validation pictures the frozen network gets right; of their
-            pixels where it predicts masks.
-        dice: Dice coefficient over the validation pixels where it predicts masks.
-        validation_pictures: how many those were.
-        command: the command that trained it.
-        frozen: True when the tensors are the integers.
-        andpop: version that wrote it.
-        tensors_sha256: digest of the file of tensors it was written with; none in old cards.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    network: str
-    config: dict[str, Any] = Field(default_factory=dict)
-    quantisation: Quantisation = Quantisation()
-    input: InputSize
-    resize: Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"] = "bilinear"
-    grey: str = "ITU-R 601-2 luma"
-    classes: list[str] = Field(min_length=2)
-    data: str = ""
-    seed: int = 0
-    accuracy: float | None = Field(default=None, ge=0.0, le=1.0)
-    dice: float | None = Field(default=None, ge=0.0, le=1.0)
-    validation_pictures: int | None = Field(default=None, ge=1)
-    command: str = ""
-    frozen: bool
-    andpop: str = __version__
-    tensors_sha256: str | None = None
 
 
 def card_path(path: Path) -> Path:
