@@ -184,7 +184,7 @@ def _import_qonnx(context: Context) -> None:
     if channels not in (1, 3):
         raise UsageError(
             f"{context.source.name}: found {channels} input channels, expected 1 (grey) or 3 "
-            "(RGB): every command reads pictures; feed the others through a network of their own"
+            "(RGB): every command reads picture files; train on such pictures"
         )
     # Nothing is known of a foreign network's arithmetic: only equal results are accepted.
     verify(network, lower(network))

@@ -281,6 +281,11 @@ def declared(datatype: str) -> Callable[[onnx.ModelProto], None]:
     return change
 
 
+def cast_to_nothing(proto: onnx.ModelProto) -> None:
+    proto.graph.node.append(helper.make_node("Cast", ["t6"], ["y"], name="Cast_7", to=0))
+    proto.graph.output[0].name = "y"
+
+
 def wide(proto: onnx.ModelProto) -> None:
     proto.graph.input[0].type.tensor_type.elem_type = TensorProto.DOUBLE
 
@@ -297,6 +302,7 @@ def wide(proto: onnx.ModelProto) -> None:
         (attribute(1, dilations=[1, 1, 1]), "found 3 numbers in dilations, expected 2"),
         (attribute(1, kernel_shape=[2, 2]), "found kernel_shape [2, 2] and weights of shape"),
         (attribute(2, epsilon=float("nan")), "found epsilon that is no number"),
+        (cast_to_nothing, "Cast_7 (Cast): found to 0, expected 1..13"),
         (attribute(0, bits=4), "found bits 4, expected no such attribute"),
     ],
 )

@@ -450,8 +450,9 @@ class _Lowering:
             self._reflect(node, x)
             return
         given = self.graph.parameter(node, 2, "value")
-        if len(node.input) > 2 and node.input[2] and given is None:
-            raise LoweringError(node, f"found the computed border {node.input[2]}")
+        computed = given is None and len(node.input) > 2 and node.input[2]
+        if computed or (given is not None and given.size != 1):
+            raise LoweringError(node, f"pads with {node.input[2:3]}, expected a constant number")
         value = 0.0 if given is None else float(given.reshape(()))
         wanted = -x.scale if x.datatype == "BINARY" else 0.0
         if attributes.get("mode", "constant") != "constant" or value != wanted:
