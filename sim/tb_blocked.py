@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from cocotb.clock import Clock
-from cocotb.triggers import FallingEdge
+from cocotb.triggers import FallingEdge, ReadOnly
 
 
 async def words_taken(dut: Any, cycles: int, leaving: int) -> int:
@@ -29,7 +29,8 @@ async def words_taken(dut: Any, cycles: int, leaving: int) -> int:
     dut.ap_rst_n.value = 1
     taken = 0
     for _ in range(cycles):
-        # Looked at half a cycle before the edge that moves the words.
+        # Looked at half a cycle before the edge that moves the words, with ready settled.
+        await ReadOnly()
         taken += bool(dut.in0_V_TREADY.value)
         leaving -= bool(leaving and dut.out0_V_TVALID.value)
         await FallingEdge(dut.ap_clk)

@@ -12,7 +12,7 @@ from ....sim.tb_blocked import words_taken
 
 @cocotb.test()
 async def border_waits_for_nobody(dut: Any) -> None:
-    """While a row's last word waits at the output, words are taken up to the next one that stays."""
+    """While a row's last word waits at the output, words go in up to the next one that stays."""
     names = ("Folds", "Rows", "Columns", "Top", "Left", "Bottom", "Right")
     folds, rows, columns, top, left, bottom, right = (
         int(getattr(dut.u_core, name).value) for name in names
