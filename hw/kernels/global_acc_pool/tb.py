@@ -12,9 +12,9 @@ from ....sim.tb_blocked import words_taken
 
 @cocotb.test()
 async def input_waits_in_the_last_pixel_only(dut: Any) -> None:
-    """While a sum waits at the output, words are taken up to the next one that ends a sum."""
+    """While a frame's last sum waits at the output, words are taken up to the next sum's end."""
     folds, pixels = (int(getattr(dut.u_core, name).value) for name in ("Folds", "Pixels"))
     frame = [pixel == pixels - 1 for pixel in range(pixels) for _ in range(folds)]
     ends = [i for i, last in enumerate(2 * frame) if last]
-    taken = await words_taken(dut, 2 * len(frame) + 10)
-    assert taken == ends[1], f"{taken} words went in, expected {ends[1]}"
+    taken = await words_taken(dut, 2 * len(frame) + 10, folds - 1)
+    assert taken == ends[folds], f"{taken} words went in, expected {ends[folds]}"

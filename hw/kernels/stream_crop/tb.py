@@ -12,7 +12,7 @@ from ....sim.tb_blocked import words_taken
 
 @cocotb.test()
 async def border_waits_for_nobody(dut: Any) -> None:
-    """While a word waits at the output, words are taken up to the next one that stays."""
+    """While a row's last word waits at the output, words go in up to the next one that stays."""
     names = ("Folds", "Rows", "Columns", "Top", "Left", "Bottom", "Right")
     folds, rows, columns, top, left, bottom, right = (
         int(getattr(dut.u_core, name).value) for name in names
@@ -24,5 +24,6 @@ async def border_waits_for_nobody(dut: Any) -> None:
         for _ in range(folds)
     ]
     stays = [i for i, inside in enumerate(2 * picture) if inside]
-    taken = await words_taken(dut, 2 * len(picture) + 10)
-    assert taken == stays[1], f"{taken} words went in, expected {stays[1]}"
+    kept = folds * (columns - left - right)
+    taken = await words_taken(dut, 2 * len(picture) + 10, kept - 1)
+    assert taken == stays[kept], f"{taken} words went in, expected {stays[kept]}"
