@@ -213,11 +213,12 @@ def test_names_wrong_pictures(pictures: np.ndarray) -> None:
         run(small_graph(), pictures)
 
 
-def test_names_a_value_outside_its_datatype() -> None:
+@pytest.mark.parametrize("pixel", [16, 77])
+def test_names_a_value_outside_its_datatype(pixel: int) -> None:
     model = small_graph()
     model.set_tensor_datatype("t2", DataType["UINT4"])
-    pictures = np.full((1, 8, 8, 2), 77, dtype=np.uint8)
-    message = r"ConvolutionInputGenerator_1: output t2 holds 0\.\.77, expected 0\.\.15 .*UINT4"
+    pictures = np.full((1, 8, 8, 2), pixel, dtype=np.uint8)
+    message = rf"Generator_1: output t2 holds 0\.\.{pixel}, expected 0\.\.15 .*UINT4"
     with pytest.raises(ExecutionError, match=message):
         run(model, pictures)
 

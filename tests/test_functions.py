@@ -139,6 +139,17 @@ def test_snapped_integers_stay_within_the_formats() -> None:
             assert (k.zeta.min(), k.eta.max()) == (-8192, 8191)
 
 
+@pytest.mark.parametrize("acc_frac", [-7, 0, 5])
+def test_bias_lies_on_the_grid_of_the_products(acc_frac: int) -> None:
+    spec = fn.EpilogueSpec(eps=0.1, acc_frac=acc_frac, acc_limit=2000)
+    c = torch.linspace(-1, 1, 11).double()
+    k = fn.snap_epilogue(c, c.flip(0), 0.3 * c, c, c.abs(), c, spec)
+    real = c.flip(0) - 0.3 * c * k.m * 2.0**-k.m_frac
+    step = 2.0 ** -(acc_frac + k.m_frac)
+    assert (k.b * step - real).abs().max() <= step / 2
+    assert len(k.b.unique()) > 5
+
+
 def test_rsign_is_plus_one_at_equality_and_has_the_quadratic_surrogate() -> None:
     gamma = torch.tensor([0.25, -0.5]).double().requires_grad_()
     x = torch.tensor([[0.25, -0.5], [0.1875, -0.5625], [0.75, 0.75]]).double()
