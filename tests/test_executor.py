@@ -8,6 +8,7 @@ import onnx
 import pytest
 from andpop.hw.graph import executor
 from andpop.hw.graph.executor import ExecutionError, GoldenExecutor, run
+from andpop.hw.graph.finn_golden import windows
 from finn.core.onnx_exec import execute_onnx
 from onnx import TensorProto, helper
 from qonnx.core.datatype import DataType
@@ -140,6 +141,15 @@ def test_windows_equal_finn(
     node, out = window(shape, kernel, stride, "INT8")
     model = chain([node], [(1, *shape), out], ["INT8"] * 2)
     assert compare_with_finn(model, -128, 127) > 0
+
+
+def test_dilated_windows_by_hand() -> None:
+    x = np.arange(5 * 7 * 2).reshape(1, 5, 7, 2)
+    found = windows(x, [2, 3], [2, 1], [3, 2])
+    assert found.shape == (1, 1, 3, 12)
+    for column in range(3):
+        rows, columns = [0, 3], [column, column + 2, column + 4]
+        assert found[0, 0, column].tolist() == x[0][rows][:, columns].ravel().tolist()
 
 
 @pytest.mark.parametrize(("steps", "output", "first"), [(1, "BINARY", 0), (3, "INT2", -2)])

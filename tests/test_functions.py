@@ -213,6 +213,16 @@ def test_halves_round_up_in_numpy_and_in_training_alike(dtype: torch.dtype) -> N
     assert torch.isnan(grid.snap(torch.tensor([torch.nan]), 2, -8, 7)).all()
 
 
+@pytest.mark.parametrize(("low", "high"), [(0, 3), (-2, 1), (-3, 0)])
+def test_bounds_of_sums_are_met_and_never_passed(low: int, high: int) -> None:
+    rng = np.random.default_rng(3)
+    weights, bias = rng.integers(-9, 10, (3, 20)), rng.integers(-50, 50, 20)
+    inputs = np.stack(np.meshgrid(*[np.arange(low, high + 1)] * 3), axis=-1).reshape(-1, 3)
+    sums = inputs @ weights + bias
+    least, most = grid.accumulator_bounds(weights, low, high, bias)
+    assert np.array_equal(least, sums.min(axis=0)) and np.array_equal(most, sums.max(axis=0))
+
+
 def test_width_of_a_signed_type_is_the_smallest_that_holds_both_ends() -> None:
     for limit in (*range(1, 300), 32767, 32768, (1 << 30) - 1, 1 << 30):
         bits = grid.signed_bits(limit)
