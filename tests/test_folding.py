@@ -59,6 +59,14 @@ def test_every_node_reaches_the_target(model: ModelWrapper, target: int) -> None
         assert max(writer, reader) % min(writer, reader) == 0, name
 
 
+@pytest.mark.parametrize("target", [1000, 2500])
+def test_lanes_at_the_two_ends_of_an_edge_divide_one_another(target: int) -> None:
+    # Here the cheapest foldings meet 4 lanes with 18.
+    model = fold(specialise(lower(pa_network(1, 4, 5, size=(16, 17), stride=2))), target)
+    for name, writer, reader in lanes_of_edges(model):
+        assert max(writer, reader) % min(writer, reader) == 0, name
+
+
 def test_unhurried_network_gets_one_lane(model: ModelWrapper) -> None:
     fold(model, 1_000_000)
     values = {v for attributes in folding_of(model).values() for v in attributes.values()}

@@ -139,6 +139,17 @@ def test_snapped_integers_stay_within_the_formats() -> None:
             assert (k.zeta.min(), k.eta.max()) == (-8192, 8191)
 
 
+@pytest.mark.parametrize("acc_frac", [-7, 0, 5])
+def test_bias_lies_on_the_grid_of_the_products(acc_frac: int) -> None:
+    spec = fn.EpilogueSpec(eps=0.1, acc_frac=acc_frac, acc_limit=2000)
+    c = torch.linspace(-1, 1, 11).double()
+    k = fn.snap_epilogue(c, c.flip(0), 0.3 * c, c, c.abs(), c, spec)
+    real = c.flip(0) - 0.3 * c * k.m * 2.0**-k.m_frac
+    step = 2.0 ** -(acc_frac + k.m_frac)
+    assert (k.b * step - real).abs().max() <= step / 2
+    assert len(k.b.unique()) > 5
+
+
 def test_rsign_is_plus_one_at_equality_and_has_the_quadratic_surrogate() -> None:
     gamma = torch.tensor([0.25, -0.5]).double().requires_grad_()
     x = torch.tensor([[0.25, -0.5], [0.1875, -0.5625], [0.75, 0.75]]).double()
@@ -200,6 +211,16 @@ def test_halves_round_up_in_numpy_and_in_training_alike(dtype: torch.dtype) -> N
         values = fn.round_to_grid(x, frac_bits, low, high)
         assert (values * 2.0**frac_bits).tolist() == expected
     assert torch.isnan(grid.snap(torch.tensor([torch.nan]), 2, -8, 7)).all()
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 3), (-2, 1), (-3, 0)])
+def test_bounds_of_sums_are_met_and_never_passed(low: int, high: int) -> None:
+    rng = np.random.default_rng(3)
+    weights, bias = rng.integers(-9, 10, (3, 20)), rng.integers(-50, 50, 20)
+    inputs = np.stack(np.meshgrid(*[np.arange(low, high + 1)] * 3), axis=-1).reshape(-1, 3)
+    sums = inputs @ weights + bias
+    least, most = grid.accumulator_bounds(weights, low, high, bias)
+    assert np.array_equal(least, sums.min(axis=0)) and np.array_equal(most, sums.max(axis=0))
 
 
 def test_width_of_a_signed_type_is_the_smallest_that_holds_both_ends() -> None:

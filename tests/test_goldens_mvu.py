@@ -13,7 +13,7 @@ from andpop.hw.kernels.epilogue import cases as epilogue_cases
 from andpop.hw.kernels.epilogue import golden as epilogue_golden
 from andpop.hw.kernels.int_mvu import cases as int_cases
 from andpop.hw.kernels.int_mvu import golden as int_golden
-from andpop.hw.kernels.mvu import rom_cost, weight_words
+from andpop.hw.kernels.mvu import rom_cost, signed_width, weight_words
 from andpop.hw.kernels.xnor_mvu import cases as xnor_cases
 from andpop.hw.kernels.xnor_mvu import golden as xnor_golden
 from andpop.quant.grid import EpilogueFormat, epilogue
@@ -149,6 +149,13 @@ def test_accumulator_is_as_narrow_as_the_weights_allow() -> None:
         assert low < -narrower or high >= narrower
         wide = built.op.minimize_accumulator_width(built.model, datatype_only=True)
         assert wide.bitwidth() >= bits
+
+
+def test_signed_width_is_the_smallest_that_holds_a_range() -> None:
+    ends = (-256, -129, -128, -127, -2, -1, 0, 1, 2, 126, 127, 128, 255)
+    for low, high in ((a, b) for a in ends for b in ends if a <= 0 <= b):
+        fits = (n for n in range(2, 20) if -(2 ** (n - 1)) <= low and high <= 2 ** (n - 1) - 1)
+        assert signed_width(low, high) == next(fits), (low, high)
 
 
 def test_xnor_accumulator_holds_all_agreeing() -> None:

@@ -221,6 +221,17 @@ def test_small_block_lowers() -> None:
     ]
 
 
+def test_small_block_keeps_its_constants() -> None:
+    proto = block()
+    graph = lower(proto)
+    constants = {t.name: numpy_helper.to_array(t).ravel() for t in proto.graph.initializer}
+    node = next(n for n in graph.graph.node if n.op_type == "Epilogue")
+    rows = np.stack([constants[name] for name in ("m", "b", "zeta", "slope", "eta")])
+    np.testing.assert_array_equal(graph.get_initializer(node.input[-1]), rows)
+    names = ("accShift", "preShift", "slopeShift", "outShift", "preBits", "hasShortcut")
+    assert [helper.get_node_attr_value(node, n) for n in names] == [0, 3, 6, 4, 14, 0]
+
+
 def average(proto: onnx.ModelProto) -> None:
     by_output(proto, "total").CopyFrom(
         helper.make_node("GlobalAveragePool", ["out"], ["total"], name="pool_GlobalAveragePool")
