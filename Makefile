@@ -10,11 +10,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 export FINN_BUILD_DIR ?= $(CURDIR)/.cache/finn
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup demo test test-full lint synth-table clean
+.PHONY: help setup demo test test-full sanitize mutants lint synth-table clean
 help:
 	@echo "make demo       shipped network on every backend, compared bit by bit (writes demo/report.html)"
 	@echo "make test       linters, types, import contracts, tests that fit in 25 minutes on 2 cores"
 	@echo "make test-full  the long tests as well (whole networks in Verilator, all kernel cases)"
+	@echo "make mutants    plants every fault of tests/mutants and says which test notices (about an hour)"
+	@echo "make sanitize   CPU tests on an engine built with AddressSanitizer and UBSan; part of test-full"
 	@echo "make lint       ruff, mypy and import-linter alone"
 	@echo "make synth-table  measures the table of docs/03_reference/synthesis.md again"
 	@echo "make setup      the .venv that the others use; done by each of them on its own"
@@ -57,8 +59,22 @@ lint: setup
 test: lint
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not full"
 
-test-full: lint
+test-full: lint sanitize
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+
+mutants: setup
+	$(BIN)/python tests/mutants/run.py --jobs $(JOBS)
+
+# Whatever the sanitizers find ends the program: a finding is a failed test.
+SANITIZED := $(CURDIR)/.cache/sanitized
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+sanitize: setup
+	CFLAGS="$(SANITIZE)" LDFLAGS="$(SANITIZE)" $(BIN)/python setup.py -q build_ext \
+	  --build-temp $(SANITIZED)/objects --build-lib $(SANITIZED)
+	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" \
+	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	  ANDPOP_SANITIZED=$(SANITIZED) PYTHONPATH=$(CURDIR)/tests/sanitized \
+	  $(BIN)/python -m pytest -m "not full" tests/test_cpu.py tests/test_cpu_u_binet.py tests/test_packed_files.py
 
 synth-table: setup
 	$(BIN)/python -m andpop.hw.synth.table docs/03_reference/synthesis.md

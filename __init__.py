@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """andpop: binary neural networks on edge hardware, exact to the bit.
 
-``build``, ``simulate``, ``compare``, ``infer`` and ``load`` come from ``andpop.flows`` and are
-imported when first used: ``import andpop`` itself costs nothing.
+``build``, ``simulate``, ``compare``, ``infer``, ``load`` and ``register`` come from
+``andpop.flows`` and are imported when first used: ``import andpop`` itself costs nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ _API = {
     "build": "api",
     "compare": "api",
     "infer": "api",
+    "register": "api",
     "simulate": "api",
     "load": "models",
 }

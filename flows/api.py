@@ -22,6 +22,7 @@ from . import doctor as _doctor
 from .build import Progress, parse_size, read_config, run_build
 from .compare import IntArray, Tally, combine
 from .errors import CheckFailed, UsageError, require
+from .folder import reading, reads_build
 from .models import (
     CHECKPOINT,
     BuildFiles,
@@ -31,6 +32,7 @@ from .models import (
     require_hardware,
 )
 from .pictures import Pictures, read_all
+from .trust import check as check_trust
 
 __all__ = [
     "BUILD_STEPS",
@@ -44,6 +46,7 @@ __all__ = [
     "export",
     "infer",
     "parse_size",
+    "register",
     "simulate",
     "synth",
     "synth_kernel",
@@ -160,6 +163,28 @@ def export(
     return {"file": str(file), "nodes": len(onnx.load(file).graph.node), "notes": notes}
 
 
+def register(*, verilator: bool = False) -> None:
+    """Make FINN know andpop's ops in this process, so that its passes accept andpop's graphs.
+
+    Call it once per process, before FINN is asked for anything. FINN's build folder is set to one
+    in andpop's cache unless ``FINN_BUILD_DIR`` names another.
+
+    Args:
+        verilator: put Verilator in the place of Vivado's simulator, too, for every op of FINN.
+
+    Raises:
+        MissingExtra: FINN or what it needs is not installed.
+    """
+    require_hardware("register")
+    from ..hw.kernels import register as register_kernels
+
+    register_kernels()
+    if verilator:
+        from ..sim import xsi
+
+        xsi.install()
+
+
 def build(
     source: Path,
     folder: Path,
@@ -189,17 +214,21 @@ def build(
     require_hardware("build")
     from . import steps
 
+    if chosen.folding is not None:
+        steps.folding.read_folding(Path(chosen.folding))  # wrong ones are refused before the work
     if chosen.until in (None, "size", "report"):
         steps.check_simulator()
     rows = run_build(steps.plan(source), source, folder, chosen, progress)
-    return {
-        "folder": str(folder),
-        "steps": rows,
-        "slowest": steps.slowest(BuildFiles(folder)),
-        "notes": steps.notes(BuildFiles(folder), chosen.size),
-    }
+    with reading(folder):
+        return {
+            "folder": str(folder),
+            "steps": rows,
+            "slowest": steps.slowest(BuildFiles(folder)),
+            "notes": steps.notes(BuildFiles(folder), chosen.size),
+        }
 
 
+@reads_build
 def infer(
     model: Path,
     images: Path,
@@ -223,7 +252,7 @@ def infer(
         ``{"predictions": [{picture, class, index, logits}], "notes": [...], "seconds"}``; of
         masks a prediction is ``{picture, defect_pixels, share, mask, overlay}``.
     """
-    from ..quant.pictures import list_pictures
+    from ..quant.data import choose_pictures
     from . import masks
 
     _check_backend(backend)
@@ -234,7 +263,7 @@ def infer(
     if folder is not None:
         raise UsageError(f"--out: found {model}, expected a network that predicts masks")
     cpu = load(model)
-    paths = list_pictures(images)
+    paths, left_out = choose_pictures(images)
     pictures, notes = read_all(paths, cpu, progress)
     classes = cpu.classes
     began = time.perf_counter()
@@ -249,9 +278,14 @@ def infer(
         }
         for path, index, row in zip(paths, found, logits, strict=True)
     ]
-    return {"predictions": predictions, "notes": notes, "seconds": seconds}
+    return {
+        "predictions": predictions,
+        "notes": [*cpu.notes, *left_out, *notes],
+        "seconds": seconds,
+    }
 
 
+@reads_build
 def evaluate(
     model: Path,
     data: Path,
@@ -298,6 +332,7 @@ def evaluate(
     labels = np.array([classes.index(dataset.classes[s.label]) for s in dataset.samples])
     paths = [s.path for s in dataset.samples]
     pictures, notes = read_all(paths, cpu, progress)
+    notes = [*cpu.notes, *notes]
     began = time.perf_counter()
     if backend in (None, "cpu"):
         found, _ = cpu.run(pictures, threads=threads)
@@ -345,15 +380,19 @@ def _classify(model: Path, backend: str, pictures: Pictures) -> npt.NDArray[np.i
     return backends.golden_classes(files, pictures)
 
 
+@reads_build
 def compare(
     folder: Path,
     images: Path,
     backends: Sequence[str],
     *,
     count: int | None = None,
+    trust: bool = False,
     progress: Progress = _silent,
 ) -> dict[str, Any]:
     """Compare backends with the golden model at every layer boundary.
+
+    Every backend must deliver the layers that ``flows.coverage`` states for it.
 
     Of a network that predicts masks, the build's report.html is completed by what was found.
 
@@ -362,17 +401,20 @@ def compare(
         images: a picture or a folder of pictures.
         backends: any of "torch", "qonnx", "golden", "cpu", "rtl"; golden always runs.
         count: use the first ``count`` pictures.
+        trust: compile and run the RTL of a folder that differs from its build.json too.
         progress: called per chunk of pictures.
 
     Returns:
         ``{"values_compared", "values_differing", "first_divergence", "backends", "layers",
-        "notes"}``.
+        "notes"}``; values compared are distinct ones, see ``hw.graph.distinct``.
 
     Raises:
-        UsageError: unknown backend or a build that lacks what one needs.
-        CheckFailed: nothing was compared.
+        UsageError: unknown backend, a build that lacks what one needs, or RTL in a folder that
+            differs from its build.json.
+        CheckFailed: nothing was compared, or a backend's layers are not those it must deliver.
     """
     files = open_build(folder)
+    doubts = check_trust(files, "rtl" in [name.strip() for name in backends], trust)
     require_hardware("compare")
     given = _pictures(files, images, count, progress)
     truth = given.truth()
@@ -383,7 +425,7 @@ def compare(
 
         rows = masks.report_rows(given.names, given.pixels, masks.defects(found), truth)
         steps.finish_report(files, rows, result, simulation, False)
-    return {**result, "notes": given.notes}
+    return {**result, "notes": [*doubts, *given.notes]}
 
 
 def _compare(
@@ -395,14 +437,15 @@ def _compare(
 ) -> tuple[list[Tally], IntArray, dict[str, Any] | None]:
     """Return tallies, the golden model's class indices, and what the RTL took if it ran."""
     from . import backends
+    from .coverage import coverage
 
-    wanted = [name.strip() for name in wanted]
+    wanted = list(dict.fromkeys(name.strip() for name in wanted))
     unknown = [name for name in wanted if name not in BACKENDS]
     if unknown:
         raise UsageError(f"--backends: found '{unknown[0]}', expected any of {','.join(BACKENDS)}")
     golden = backends.Golden(files)
     runners = [backends.open_backend(name, files, progress) for name in wanted if name != "golden"]
-    tallies = [Tally(runner.name, golden.order, golden.bits) for runner in runners]
+    tallies = [Tally(coverage(runner.name, golden.model), golden.bits) for runner in runners]
     if not tallies:
         raise CheckFailed("nothing to compare: name at least one backend besides golden")
     done, total = 0, len(pictures) * (1 + len(runners))
@@ -424,6 +467,7 @@ def _compare(
     return tallies, np.concatenate(found), simulation
 
 
+@reads_build
 def simulate(
     folder: Path,
     images: Path,
@@ -431,6 +475,7 @@ def simulate(
     count: int | None = None,
     capture: bool = True,
     masks_folder: Path | None = None,
+    trust: bool = False,
     progress: Progress = _silent,
 ) -> dict[str, Any]:
     """Run the whole network in Verilator against the golden model.
@@ -442,14 +487,20 @@ def simulate(
         masks_folder: where the simulated masks and their overlays are written, of networks that
             predict masks; nowhere by default.
         capture: compare every layer boundary too (a second run; speed is measured without).
+        trust: compile and run a folder that differs from its build.json too.
         progress: called about once a second.
 
     Returns:
         ``{"images", "values_compared", "values_differing", "cycles_per_frame", "interval",
-        "sim_cycles_per_second", "build_seconds", "first_divergence", ...}``; of masks also
-        ``predictions`` as those of ``infer``.
+        "sim_cycles_per_second", "build_seconds", "first_divergence", "layers", "layers_total",
+        "not_covered", ...}``; of masks also ``predictions`` as those of ``infer``.
+
+    Raises:
+        UsageError: the folder differs from its build.json, or has no RTL.
+        CheckFailed: a layer came back short or not at all.
     """
     files = open_build(folder)
+    doubts = check_trust(files, True, trust)
     require_hardware("simulate")
     from . import backends, masks
 
@@ -462,9 +513,10 @@ def simulate(
     if given.masks:
         mask = masks.defects(found)
         result["predictions"] = masks.predictions(images, given.paths, mask, masks_folder)
-    return {**result, "notes": given.notes}
+    return {**result, "notes": [*doubts, *given.notes]}
 
 
+@reads_build
 def synth(
     folder: Path, *, node: str | None = None, primitives: bool = True, progress: Progress = _silent
 ) -> dict[str, Any]:
@@ -546,10 +598,17 @@ def demo(
         The comparison of `compare` plus ``predictions``, ``simulation`` and ``report``.
     """
     require_hardware("demo")
+    built = build(DEMO_CHECKPOINT, folder, input=f"{size}x{size}x1", progress=progress)
+    return {**_compare_all(folder, size, images, count, progress), "build": built}
+
+
+@reads_build
+def _compare_all(
+    folder: Path, size: int, images: Path | None, count: int, progress: Progress
+) -> dict[str, Any]:
     from . import backends, steps
     from .report import picture_uri
 
-    built = build(DEMO_CHECKPOINT, folder, input=f"{size}x{size}x1", progress=progress)
     files = open_build(folder)
     notes: list[str] = []
     if images is None:
@@ -575,7 +634,6 @@ def demo(
         **result,
         "predictions": predictions,
         "simulation": simulation,
-        "build": built,
         "notes": notes,
         "report": str(folder / "report.html"),
     }
@@ -608,24 +666,22 @@ class Given:
 
     def truth(self) -> list[Mask | None]:
         """Return the masks beside the pictures, of a build that predicts masks."""
+        from ..quant.folders import Folders
         from .masks import truth_beside
 
-        size = self.pixels.shape[1:3]
-        return [truth_beside(path, *size) for path in self.paths] if self.masks else []
+        size, folders = self.pixels.shape[1:3], Folders()
+        return [truth_beside(p, folders, *size) for p in self.paths] if self.masks else []
 
 
 def _pictures(files: BuildFiles, images: Path, count: int | None, progress: Progress) -> Given:
     """Read pictures at a build's input size."""
-    from ..quant.pictures import list_pictures
-    from .masks import choose_pictures, reflection
+    from ..quant.data import choose_pictures
+    from .masks import reflection
 
     cpu = load_cpu_model(files.packed)
-    if not cpu.predicts_masks:
-        paths = list_pictures(images)[:count]
-        return Given(paths, *read_all(paths, cpu, progress), masks=False)
     paths, left_out = choose_pictures(images)
     paths = paths[:count]
     pixels, notes = read_all(paths, cpu, progress)
-    card = cpu.card
-    said = reflection(card["network"], card["config"], *cpu.shape[:2]) if card else []
-    return Given(paths, pixels, [*left_out, *notes, *said], masks=True)
+    card, masks = cpu.card, cpu.predicts_masks
+    said = reflection(card["network"], card["config"], *cpu.shape[:2]) if card and masks else []
+    return Given(paths, pixels, [*cpu.notes, *left_out, *notes, *said], masks)

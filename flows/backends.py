@@ -16,10 +16,12 @@ from qonnx.core.modelwrapper import ModelWrapper
 from ..hw.graph.builder import boundaries
 from ..hw.graph.executor import GoldenExecutor
 from ..hw.graph.float32 import settle
-from ..hw.graph.reference import Reference, Value, classes
+from ..hw.graph.nodewise import Nodewise
+from ..hw.graph.reference import Reference, classes
 from ..hw.rtl import simulate as rtl
 from .build import Progress
 from .compare import Tally, combine
+from .coverage import coverage, output_alone
 from .errors import CheckFailed, UsageError
 from .models import BuildFiles, load_cpu_model
 
@@ -28,7 +30,8 @@ Pictures = npt.NDArray[np.uint8]
 
 
 class Backend(Protocol):
-    """Runs pictures and returns what it knows of the dataflow graph's tensors."""
+    """Runs pictures and returns what it knows of the dataflow graph's tensors: those that
+    ``coverage`` states for its name, no more and no less."""
 
     name: str
 
@@ -43,6 +46,7 @@ class Golden:
 
     def __init__(self, files: BuildFiles) -> None:
         model = ModelWrapper(str(files.dataflow))
+        self.model: onnx.ModelProto = model.model
         self._executor = GoldenExecutor(model)
         self.output = self._executor.outputs[0]
         self.order = self._executor.tensors
@@ -68,7 +72,7 @@ class Cpu:
         self._engine = load_cpu_model(files.packed).engine
 
     def run(self, pictures: Pictures) -> dict[str, IntArray]:
-        """Every tensor that exists on the CPU (padded pictures and windows do not)."""
+        """Every tensor that exists on the CPU (what convolutions read through does not)."""
         return self._engine.intermediates(pictures)
 
 
@@ -111,21 +115,18 @@ class Qonnx:
     Every node reads the exact tensors (`reference.Reference`), so its rounding is its own: where
     its result lies within float32's bound of the exact one (`float32.settle`), it is that one;
     anything else is a difference and stays what QONNX found.
-
-    ``execute_onnx`` searches the whole graph for every tensor of every node (1530 nodes: most of
-    a minute per picture). Each node is handed a graph of its own tensors alone instead.
     """
 
     name = "qonnx"
 
     def __init__(self, files: BuildFiles) -> None:
-        self._model = ModelWrapper(str(files.qonnx))
+        network = onnx.load(files.qonnx, load_external_data=False)
         dataflow = onnx.load(files.dataflow, load_external_data=False)
         self._boundaries = boundaries(dataflow)
         self._picture, self._label = dataflow.graph.input[0].name, dataflow.graph.output[0].name
-        self._reference = Reference(self._model.model)
-        self._opsets = self._model.get_opset_imports()
-        self._graphs = {node.name: graph for node, graph in _node_graphs(self._model.graph)}
+        self._reference = Reference(network)
+        self._opsets = network.opset_import
+        self._execute = Nodewise(network)
 
     def run(self, pictures: Pictures) -> dict[str, IntArray]:
         """Every tensor of the QONNX graph that the dataflow graph has too, and the class index.
@@ -143,8 +144,9 @@ class Qonnx:
         pairs = {b.reference: b for b in self._boundaries if b.tensor != self._picture}
         codes: dict[str, IntArray] = {self._picture: picture.astype(np.int64)}
         for node, tensors in self._reference.walk(picture):
-            for name, found in self._execute(node, tensors).items():
-                values, wrong = settle(node, tensors, name, found, self._model.model.opset_import)
+            inputs = {name: tensors[name].values for name in node.input if name}
+            for name, found in self._execute(node, inputs).items():
+                values, wrong = settle(node, tensors, name, found, self._opsets)
                 shown = False
                 if name in pairs and values.shape == tensors[name].codes.shape:
                     pair = pairs[name]
@@ -157,22 +159,6 @@ class Qonnx:
         label = codes[self._label]
         codes[self._label] = label.reshape(*label.shape, *(1,) * (4 - label.ndim))
         return codes
-
-    def _execute(
-        self, node: onnx.NodeProto, tensors: Mapping[str, Value]
-    ) -> dict[str, npt.NDArray[Any]]:
-        from qonnx.core.onnx_exec import execute_node
-
-        context = {
-            name: _float32(tensors[name].values) for name in (*node.input, *node.output) if name
-        }
-        execute_node(node, context, self._graphs[node.name], self._opsets[node.domain])
-        return {name: np.asarray(context[name]) for name in node.output if name}
-
-
-def _float32(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    # 0-d results of NumPy are scalars, which ONNX Runtime does not take.
-    return np.asarray(values, np.float32 if values.dtype.kind == "f" else None)
 
 
 def _off(
@@ -189,16 +175,6 @@ def _off(
         f"{where}: {int(wrong.sum())} of {wrong.size} values differ by more than float32 rounds, "
         f"the first at {at}: found {found[at]:.9g}, expected {exact[at]:.9g}"
     )
-
-
-def _node_graphs(graph: onnx.GraphProto) -> Iterator[tuple[onnx.NodeProto, onnx.GraphProto]]:
-    """Yield every node with a graph that declares its own inputs and outputs."""
-    declared = {v.name: v for v in (*graph.value_info, *graph.output, *graph.input)}
-    for node in graph.node:
-        inner = [n for a in node.attribute for sub in a.g.node for n in sub.input]
-        names = dict.fromkeys((*node.input, *inner, *node.output))
-        infos = [declared[name] for name in names if name in declared]
-        yield node, onnx.helper.make_graph([], node.name, [], [], value_info=infos)
 
 
 class Rtl:
@@ -273,28 +249,32 @@ def simulate(
     backend = Rtl(files, progress)
     with _frames(progress, "rtl", len(pictures)) as report:
         run = rtl.simulate(files.rtl, pictures, progress=report)
-    tally = Tally("rtl", golden.order, golden.bits)
+    alone = output_alone("rtl", golden.model, "only the output was compared (--no-capture)")
+    tally = Tally(alone, golden.bits)
     expected = golden.run(pictures)
-    output = run.outputs.reshape(expected[golden.output].shape)
-    tally.add(expected, {golden.output: output}, names)
+    tally.add(expected, {golden.output: run.outputs}, names)
     tallies = [tally]
     divergence: dict[str, Any] | None = None
     if capture or tally.values_differing:
-        layers = Tally("rtl", golden.order, golden.bits)
+        layers = Tally(coverage("rtl", golden.model), golden.bits)
         layers.add(expected, backend.run(pictures), names)
         tallies.append(layers)
         divergence = _explain(files, backend, pictures, layers)
     result = combine(tallies)
+    # The output comes out of both runs: it counts once, but what differs in either is told.
+    seen = tallies[-1].summary()
     figures = {
         "images": run.images,
-        "values_compared": result["values_compared"],
+        "values_compared": seen["values_compared"],
         "values_differing": result["values_differing"],
         **cycle_figures(run),
         "build_seconds": run.build_seconds,
         "first_divergence": divergence or result["first_divergence"],
         "layers": tallies[-1].layers(),
+        "layers_total": seen["layers_total"],
+        "not_covered": seen["not_covered"],
     }
-    return figures, class_indices(output)
+    return figures, class_indices(run.outputs)
 
 
 def cycle_figures(run: rtl.SimResult) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -13,37 +15,46 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
 from ..quant.checkpoint import replace_file
+from ..quant.names import brief
+from .boards import known_board
 from .errors import UsageError
+from .folder import STATE, behind_links, beside, put_right, swap, writing
+from .options import read_options
 
 if TYPE_CHECKING:
     from ..hw.graph.pixels import Pixels
 
 ROOT = Path(__file__).parent.parent
-STATE = "build.json"
 Progress = Callable[[str, int, int], None]
+MOST_SIDE = 4096
+"""Most rows or columns of an input, as a checkpoint's card has it."""
+MOST_CYCLES = 10**12
 
 
 def parse_size(text: str) -> tuple[int, int, int]:
     """Parse HxWxC.
 
     Raises:
-        UsageError: anything else than three positive integers joined by x.
+        UsageError: anything else than three positive integers joined by x, sides too large.
     """
     parts = text.lower().split("x")
-    if len(parts) != 3 or not all(p.isdecimal() and int(p) > 0 for p in parts):
-        raise UsageError(f"--input: found '{text}', expected HxWxC such as 64x64x1")
+    # Longer numbers are out of every range, and Python reads only so many digits.
+    if len(parts) != 3 or not all(p.isdecimal() and len(p) < 10 and int(p) > 0 for p in parts):
+        raise UsageError(f"--input: found {brief(text)}, expected HxWxC such as 64x64x1")
     height, width, channels = (int(p) for p in parts)
+    if max(height, width) > MOST_SIDE:
+        raise UsageError(f"--input: found {brief(text)}, expected sides of at most {MOST_SIDE}")
     if channels not in (1, 3):
         raise UsageError(f"--input: found {channels} channels in '{text}', expected 1 or 3")
     return height, width, channels
@@ -86,12 +97,31 @@ class BuildConfig(BaseModel):
     input_scale: Numbers = None
     input_mean: Numbers = None
     input_std: Numbers = None
-    target_cycles: int | None = Field(default=None, ge=1)
-    target_fps: float | None = Field(default=None, gt=0)
-    clock_mhz: float = Field(default=100.0, gt=0)
+    target_cycles: int | None = Field(default=None, ge=1, le=MOST_CYCLES)
+    target_fps: float | None = Field(default=None, ge=1e-3, le=1e9, allow_inf_nan=False)
+    clock_mhz: float = Field(default=100.0, ge=1e-3, le=1e4, allow_inf_nan=False)
     folding: str | None = None
     board: str = "pynq-z2"
     until: str | None = None
+
+    @field_validator("target_cycles", "target_fps", "clock_mhz", mode="before")
+    @classmethod
+    def _no_switch(cls, value: Any) -> Any:
+        if isinstance(value, bool):  # which pydantic would take for 0 or 1
+            raise ValueError(f"found {str(value).lower()}, expected a number")
+        return value
+
+    @field_validator("board")
+    @classmethod
+    def _known_board(cls, value: str) -> str:
+        return known_board(value)
+
+    @field_validator("folding")
+    @classmethod
+    def _a_path(cls, value: str | None) -> str | None:
+        if value is not None and (not value or "\0" in value):
+            raise ValueError(f"found {brief(value)}, expected the path of a file")
+        return value
 
     @model_validator(mode="after")
     def _one_target(self) -> BuildConfig:
@@ -154,20 +184,22 @@ def read_config(file: Path | None, options: dict[str, Any]) -> BuildConfig:
     where = "build options"
     if file is not None:
         where = str(file)
-        try:
-            loaded = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UsageError(f"{file}: not readable as YAML: {error}") from error
-        if not isinstance(loaded, dict):
-            raise UsageError(f"{file}: found {type(loaded).__name__}, expected keys and values")
-        values.update(loaded)
+        values.update(read_options(file))
     values.update({k: v for k, v in options.items() if v is not None})
     try:
-        return BuildConfig(**values)
+        config = BuildConfig.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "options"
-        raise UsageError(f"{where}: {key}: {first['msg']}") from error
+        message = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            message = f"found no such option, expected one of {', '.join(BuildConfig.model_fields)}"
+        elif first["type"] != "value_error":
+            message = f"found {brief(first['input'])}: {message}"
+        raise UsageError(f"{where}: {key}: {message}") from error
+    if config.input is not None:
+        parse_size(config.input)
+    return config
 
 
 @dataclass
@@ -196,7 +228,7 @@ def digest(path: Path) -> str:
     state = hashlib.sha256()
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
     for file in files:
-        state.update(str(file.relative_to(path)).encode())
+        state.update(os.fsencode(file.relative_to(path)))
         with file.open("rb") as stream:
             state.update(hashlib.file_digest(stream, "sha256").digest())
     return state.hexdigest()
@@ -217,38 +249,91 @@ def run_build(
 ) -> list[dict[str, Any]]:
     """Run ``steps`` into ``out``; returns one row per step (step, seconds, skipped).
 
-    Work happens in a hidden folder beside ``out`` that takes its place when every step is done:
-    a failed build leaves the last good one intact. What stopped for another reason than bad input
-    is resumed by the next call.
+    Work happens in a hidden folder beside ``out`` that takes its place when every step is done
+    and nobody reads the last build: a failed build leaves the last good one intact. What stopped
+    for another reason than bad input is resumed by the next call. A link stays a link: what it
+    points to is rebuilt.
 
     Raises:
+        Busy: another command builds into ``out``.
         UsageError: ``out`` exists and is no build, or ``config.until`` names no step.
     """
     names = [step.name for step in steps]
     if config.until is not None and config.until not in names:
         raise UsageError(f"--until: found '{config.until}', expected one of {', '.join(names)}")
+    out = behind_links(out)
+    made = _make_folders(out.parent)
+    try:
+        with writing(out):
+            return _build(steps, source, out, config, progress)
+    finally:
+        for folder in made:
+            # What was made for a build that came to nothing goes again.
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+def _make_folders(folder: Path) -> list[Path]:
+    """Make a folder and those above it; returns the new ones, innermost first."""
+    new = [f for f in (folder, *folder.parents) if not f.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return new
+
+
+def _build(
+    steps: Sequence[Step], source: Path, out: Path, config: BuildConfig, progress: Progress
+) -> list[dict[str, Any]]:
+    """See ``run_build``; ``out`` is held."""
+
+    def waiting() -> None:
+        progress("build: waiting for the commands that read the last build", 0, 1)
+
+    put_right(out, waiting)
     is_build = (out / STATE).is_file()
     if out.exists() and not is_build and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out}: exists and is not a build of andpop; choose another folder")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    staging = out.with_name(f".{out.name}.partial")
-    if not staging.exists() and is_build:
-        shutil.copytree(out, staging)
-    staging.mkdir(exist_ok=True)
+    staging = beside(out, "partial")
     try:
+        if not staging.exists() and is_build:
+            copy = beside(out, "copy")
+            shutil.copytree(out, copy, symlinks=True)
+            copy.rename(staging)
+        staging.mkdir(exist_ok=True)
+        _remove_unfinished(steps, staging)
         rows = _run_steps(steps, Context(staging, source, config, progress))
     except BaseException as error:
+        shutil.rmtree(beside(out, "copy"), ignore_errors=True)
         # Bad input has nothing worth resuming; an interruption or a full disk has.
         if isinstance(error, ValueError) or not (staging / STATE).is_file():
             shutil.rmtree(staging, ignore_errors=True)
         raise
-    _swap(staging, out)
+    swap(staging, out, waiting)
     return rows
+
+
+def _read_state(folder: Path) -> dict[str, Any]:
+    """What steps have been done by ``build.json``: none, if it is missing or damaged."""
+    try:
+        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        return {name: {"key": s["key"], "outputs": dict(s["outputs"])} for name, s in state.items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return {}
+
+
+def _remove_unfinished(steps: Sequence[Step], folder: Path) -> None:
+    """Take away what a killed build has left by half, and what no step here writes any more."""
+    state = _read_state(folder)
+    written = {name for done in state.values() for name in done["outputs"]}
+    names = {name for step in steps for name in step.outputs}
+    _remove(folder, sorted(names ^ written))
+    for name in (STATE, *names):
+        for temporary in folder.glob(f".{name}.*"):
+            temporary.unlink(missing_ok=True)
 
 
 def _run_steps(steps: Sequence[Step], context: Context) -> list[dict[str, Any]]:
     state_file = context.folder / STATE
-    state = json.loads(state_file.read_text()) if state_file.is_file() else {}
+    state = _read_state(context.folder)
     code = code_digest()
     rows: list[dict[str, Any]] = []
     if context.config.until is not None:
@@ -304,15 +389,6 @@ def _input_path(context: Context, name: str) -> Path:
 def _intact(context: Context, outputs: dict[str, str]) -> bool:
     paths = {context.folder / name: value for name, value in outputs.items()}
     return all(p.exists() and digest(p) == value for p, value in paths.items())
-
-
-def _swap(staging: Path, out: Path) -> None:
-    old = out.with_name(f".{out.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if out.exists():
-        out.replace(old)
-    staging.replace(out)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _remove(folder: Path, names: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -16,11 +17,14 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from ..models.config import place_pa
 from ..quant.masks import FIGURES
+from ..quant.names import printable
 from . import api
-from .errors import BAD_INPUT, CHECK_FAILED, OK, UsageError, explain
+from .compare import gap_lines
+from .errors import BAD_INPUT, CHECK_FAILED, INTERRUPTED, OK, UsageError, explain, one_line
 
 app = typer.Typer(
     name="andpop",
@@ -69,11 +73,15 @@ Defects = Annotated[
     typer.Option(help="u-binet: these kinds of defect alone, e.g. Crack,Fray; all."),
 ]
 Masks = Annotated[Path | None, typer.Option("--out", help="Folder for masks and overlays as PNG.")]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Run RTL of a build that differs from its build.json.")
+]
+Threads = Annotated[int, typer.Option(min=1, max=1024, help="CPU threads.")]
 InputSize = Annotated[str | None, typer.Option("--input", metavar="HxWxC", help="Input size.")]
 
-out = Console()
-err = Console(stderr=True)
-PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "soft_wrap": True}
+# Names come from outside: [bold] or :smile: in them is text and nothing else.
+out = Console(markup=False, emoji=False, highlight=False)
+err = Console(markup=False, emoji=False, highlight=False, stderr=True)
 BAD_USAGE: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 """Base of all usage errors; where it lives depends on Typer's version."""
 
@@ -86,7 +94,7 @@ class Bars:
 
     def __init__(self, quiet: bool) -> None:
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -107,6 +115,7 @@ class Bars:
     def _update(self, stage: str, done: int, total: int) -> None:
         if not self._tasks and not self._quiet:
             self._progress.start()
+        stage = printable(stage)
         name = stage.partition(":")[0]
         if name not in self._tasks:
             self._tasks[name] = self._progress.add_task(stage, total=total)
@@ -120,14 +129,19 @@ def _emit(result: dict[str, Any], as_json: bool, show: Callable[[dict[str, Any]]
         show(result)
 
 
+def _say(text: str, console: Console = out) -> None:
+    """Print one line, never wrapped."""
+    console.print(printable(text), soft_wrap=True)
+
+
 def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    table = Table(title=title, title_justify="left")
+    table = Table(title=printable(title), title_justify="left")
     for i, column in enumerate(columns):
         # A column of figures starts with one.
         figures = bool(rows) and str(rows[0][i])[:1].isdigit()
-        table.add_column(column, justify="right" if figures else "left", overflow="fold")
+        table.add_column(printable(column), justify="right" if figures else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(f"{v:,}" if isinstance(v, int) else str(v) for v in row))
+        table.add_row(*(f"{v:,}" if isinstance(v, int) else printable(v) for v in row))
     out.print(table)
 
 
@@ -151,11 +165,11 @@ def doctor(as_json: Json = False) -> None:
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Option("--out", help="Folder of the build.")] = Path("demo"),
-    size: Annotated[int, typer.Option(help="Side of the pictures.", min=32)] = 64,
+    size: Annotated[int, typer.Option(help="Side of the pictures.", min=32, max=4096)] = 64,
     images: Annotated[
         Path | None, typer.Option("--images", help="Your own pictures instead of synthetic ones.")
     ] = None,
-    count: Annotated[int, typer.Option(min=1, help="Number of pictures.")] = 4,
+    count: Annotated[int, typer.Option(min=1, max=1000, help="Number of pictures.")] = 4,
     as_json: Json = False,
 ) -> None:
     """Take the shipped Bi-ShuffleNet from checkpoint to RTL and compare every backend bit by bit.
@@ -176,7 +190,7 @@ def _show_backends(result: dict[str, Any]) -> None:
         (
             b["backend"],
             b["pictures"],
-            b["layers"],
+            f"{b['layers']} of {b['layers_total']}",
             b["values_compared"],
             b["values_differing"],
             f"{b['seconds']:.2f} s",
@@ -185,25 +199,33 @@ def _show_backends(result: dict[str, Any]) -> None:
     ]
     columns = ("backend", "pictures", "layers", "values compared", "differing", "time")
     _table("Every backend against the golden model", columns, rows)
+    for b in result["backends"]:
+        _show_gaps(b["backend"], b["not_covered"])
     _show_divergence(result)
     _show_notes(result)
 
 
+def _show_gaps(backend: str, gaps: list[dict[str, Any]]) -> None:
+    """Say which layers were not compared and why, one line per reason."""
+    for reason, text in gap_lines(gaps):
+        _say(f"{backend}: not compared: {text}; {reason}")
+
+
 def _show_notes(result: dict[str, Any]) -> None:
     for note in result["notes"]:
-        err.print(f"note: {note}", **PLAIN)
+        _say(f"note: {note}", err)
 
 
 def _show_demo(result: dict[str, Any], folder: Path) -> None:
     _show_backends(result)
     for p in result["predictions"]:
-        out.print(f"{p['picture']}: [bold]{p['class']}[/bold]", highlight=False)
+        out.print(Text.assemble(f"{printable(p['picture'])}: ", (printable(p["class"]), "bold")))
     sim = result["simulation"]
     out.print(
         f"RTL: {sim['cycles_per_frame']:,} cycles per frame, interval {sim['interval']:,}, "
         f"simulated at {sim['sim_cycles_per_second']:,.0f} cycles/s"
     )
-    out.print(f"Report: {folder / 'report.html'}", soft_wrap=True)
+    _say(f"Report: {folder / 'report.html'}")
 
 
 @app.command()
@@ -334,7 +356,7 @@ def train(
     ] = None,
     validation: Annotated[float, typer.Option(help="Fraction kept for validation.")] = 0.2,
     seed: Annotated[int, typer.Option()] = 0,
-    threads: Annotated[int | None, typer.Option(min=1)] = None,
+    threads: Annotated[int | None, typer.Option(min=1, max=1024)] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     as_json: Json = False,
 ) -> None:
@@ -395,7 +417,7 @@ def export(
     result = api.export(checkpoint, file, size=api.parse_size(size) if size else None)
 
     def show(r: dict[str, Any]) -> None:
-        out.print(f"{r['file']}: {r['nodes']} nodes", soft_wrap=True)
+        _say(f"{r['file']}: {r['nodes']} nodes")
         _show_notes(r)
 
     _emit(result, as_json, show)
@@ -455,7 +477,7 @@ def _show_build(result: dict[str, Any], folder: Path) -> None:
     _table(f"Build {folder}", ("step", "time"), rows)
     if result.get("slowest"):
         slowest = result["slowest"]
-        out.print(f"Slowest node: {slowest['name']}, {slowest['cycles']:,} cycles per frame")
+        _say(f"Slowest node: {slowest['name']}, {slowest['cycles']:,} cycles per frame")
     _show_notes(result)
 
 
@@ -468,6 +490,7 @@ def simulate(
         bool, typer.Option(help="Also compare every layer boundary (a second, slower run).")
     ] = True,
     masks: Masks = None,
+    trust: Trust = False,
     as_json: Json = False,
 ) -> None:
     """Run the whole network in Verilator against the golden model.
@@ -478,7 +501,13 @@ def simulate(
     """
     with Bars(as_json) as progress:
         result = api.simulate(
-            folder, images, count=count, capture=capture, masks_folder=masks, progress=progress
+            folder,
+            images,
+            count=count,
+            capture=capture,
+            masks_folder=masks,
+            trust=trust,
+            progress=progress,
         )
 
     def show(r: dict[str, Any]) -> None:
@@ -487,13 +516,14 @@ def simulate(
             ("pictures", r["images"]),
             ("values compared", r["values_compared"]),
             ("values differing", r["values_differing"]),
-            ("layers compared", len(r["layers"])),
+            ("layers compared", f"{len(r['layers'])} of {r['layers_total']}"),
             (f"cycles from first pixel to {end}", r["cycles_per_frame"]),
             (f"cycles between two {each}", r["interval"]),
             ("simulated cycles per second", f"{r['sim_cycles_per_second']:,.0f}"),
             ("Verilator build", f"{r['build_seconds']:.1f} s"),
         ]
         _table(f"{folder} in Verilator against the golden model", ("figure", "value"), rows)
+        _show_gaps("rtl", r["not_covered"])
         if "predictions" in r:
             _show_defects(r)
         _show_divergence(r)
@@ -507,9 +537,9 @@ def _show_divergence(result: dict[str, Any]) -> None:
     first = result["first_divergence"]
     if first is None:
         return
-    err.print("[bold red]First divergence[/bold red]")
+    err.print("First divergence", style="bold red")
     for key, value in first.items():
-        err.print(f"  {key}: {value}", highlight=False, soft_wrap=True)
+        _say(f"  {key}: {value}", err)
 
 
 @app.command()
@@ -520,7 +550,7 @@ def infer(
         str | None, typer.Option(help="Of masks: cpu, golden or torch; cpu.")
     ] = None,
     masks: Masks = None,
-    threads: Annotated[int, typer.Option(min=1)] = 1,
+    threads: Threads = 1,
     as_json: Json = False,
 ) -> None:
     """Classify pictures on the CPU, or find the defects in them.
@@ -541,7 +571,7 @@ def infer(
             _show_notes(r)
             return
         for p in r["predictions"]:
-            out.print(f"{p['picture']}\t{p['class']}", highlight=False, soft_wrap=True)
+            out.print(f"{printable(p['picture'])}\t{printable(p['class'])}", soft_wrap=True)
         _show_notes(r)
 
     _emit(result, as_json, show)
@@ -554,7 +584,7 @@ def _show_defects(result: dict[str, Any]) -> None:
     _table("Defects, counted at the network's size", columns, rows)
     written = sum(p["mask"] is not None for p in found)
     if written:
-        out.print(f"{written} masks and overlays written, e.g. {found[0]['mask']}", **PLAIN)
+        _say(f"{written} masks and overlays written, e.g. {found[0]['mask']}")
 
 
 @app.command()
@@ -565,6 +595,7 @@ def compare(
         str, typer.Option(help="Any of torch,qonnx,golden,cpu,rtl.")
     ] = "torch,golden,cpu,rtl",
     count: Count = None,
+    trust: Trust = False,
     as_json: Json = False,
 ) -> None:
     """Compare backends with the golden model, layer by layer, bit by bit.
@@ -572,7 +603,9 @@ def compare(
     Example: `andpop compare build/steel --images pictures/ --backends torch,golden,cpu,rtl`
     """
     with Bars(as_json) as progress:
-        result = api.compare(folder, images, backends.split(","), count=count, progress=progress)
+        result = api.compare(
+            folder, images, backends.split(","), count=count, trust=trust, progress=progress
+        )
 
     _emit(result, as_json, _show_backends)
     raise typer.Exit(CHECK_FAILED if result["values_differing"] else OK)
@@ -653,7 +686,7 @@ def _show_synth(result: dict[str, Any]) -> None:
         _table(f"Yosys {result['yosys']}, each node by itself, not placed", columns, rows)
     for n in result["nodes"]:
         if n["not_synthesised"] is not None:
-            err.print(f"not synthesised: {n['name']}: {n['not_synthesised']}", **PLAIN)
+            _say(f"not synthesised: {n['name']}: {n['not_synthesised']}", err)
 
 
 def _resources(name: str, nodes: Sequence[dict[str, Any]]) -> tuple[object, ...]:
@@ -671,7 +704,7 @@ def evaluate(
     backend: Annotated[
         str | None, typer.Option(help="cpu, golden or torch; cpu, real-valued masks torch.")
     ] = None,
-    threads: Annotated[int, typer.Option(min=1)] = 1,
+    threads: Threads = 1,
     defects: Defects = None,
     as_json: Json = False,
 ) -> None:
@@ -709,6 +742,10 @@ def _show_masks(result: dict[str, Any]) -> None:
 
 def main() -> None:
     """Run the program; turns errors a user can act on into one line and the right exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that cannot show a letter of a name gets its number, not a traceback.
+            stream.reconfigure(errors="backslashreplace")
     logging.basicConfig(level=os.environ.get("ANDPOP_LOG", "ERROR").upper())
     if not sys.warnoptions:
         # Hints of libraries to their programmers; python -W default shows them again.
@@ -718,10 +755,11 @@ def main() -> None:
     except typer.Exit as stop:
         code = stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        err.print("andpop: interrupted; run the same command again to resume")
-        code = 130
+        code = INTERRUPTED
     except Exception as error:
         code = _report(error)
+    if code == INTERRUPTED:  # Typer makes an exit of Ctrl-C, and prints nothing
+        _say("andpop: interrupted; run the same command again to resume", err)
     sys.exit(code if isinstance(code, int) else OK)
 
 
@@ -730,12 +768,13 @@ def _report(error: Exception) -> int:
         if not sys.argv[1:]:
             error.show()  # the help page
         else:
-            err.print(f"andpop: {error.format_message().rstrip('.')}; see andpop --help", **PLAIN)
+            message = one_line(error.format_message()).rstrip(".")
+            _say(f"andpop: {message}; see andpop --help", err)
         return BAD_INPUT
     known = explain(error)
     if known is None:
         raise error
-    err.print(f"andpop: {known[1]}", **PLAIN)
+    _say(f"andpop: {known[1]}", err)
     return known[0]
 
 

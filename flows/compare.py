@@ -5,12 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .errors import CheckFailed
+
+if TYPE_CHECKING:
+    from .coverage import Coverage
 
 IntArray = npt.NDArray[np.int64]
 
@@ -40,17 +43,23 @@ class Tally:
     """Running comparison of one backend with the golden model.
 
     Tensors come in chunks of pictures: ``add`` takes two mappings name -> (pictures, ...) arrays.
-    ``order`` lists the layers from input to output; it decides which divergence is first.
+    The order of the layers in ``coverage``, from input to output, decides which divergence is
+    first.
     """
 
-    backend: str
-    order: Sequence[str]
+    coverage: Coverage
     bits: Mapping[str, int]
     pictures: int = 0
     seconds: float = 0.0
     compared: dict[str, int] = field(default_factory=dict)
+    """Elements looked at, by layer; copies count like everything else."""
     differing: dict[str, int] = field(default_factory=dict)
     _first: dict[str, Divergence] = field(default_factory=dict)
+
+    @property
+    def backend(self) -> str:
+        """Name of the backend."""
+        return self.coverage.backend
 
     def add(
         self,
@@ -62,21 +71,39 @@ class Tally:
         """Compare one chunk.
 
         Raises:
-            CheckFailed: no layer is common to both, or shapes differ.
+            CheckFailed: a layer is missing, one more than stated is there, or one has another
+                number of pictures or another shape than the graph says.
         """
-        common = [name for name in self.order if name in got and name in expected]
-        if not common:
-            raise CheckFailed(f"{self.backend}: no layer to compare with the golden model")
-        for name in common:
+        layers = self.coverage.layers
+        self._check_names(got)
+        for name in layers:
+            shape = (len(pictures), *self.coverage.shapes[name][1:])
+            _check_shape("golden", name, expected[name].shape, shape)
+            _check_shape(self.backend, name, got[name].shape, shape)
+        for name in layers:
             self._compare(name, expected[name], got[name], pictures)
         self.pictures += len(pictures)
         self.seconds += seconds
 
-    def _compare(self, name: str, want: IntArray, have: IntArray, pictures: Sequence[str]) -> None:
-        if want.shape != have.shape:
+    def _check_names(self, got: Mapping[str, IntArray]) -> None:
+        layers = self.coverage.layers
+        missing = [name for name in layers if name not in got]
+        if missing:
             raise CheckFailed(
-                f"{self.backend}, layer {name}: found shape {have.shape}, expected {want.shape}"
+                f"{self.backend}, layer {missing[0]}: found no capture ({len(missing)} of "
+                f"{len(layers)} missing), expected every layer that {self.backend} states to "
+                "deliver; build again, and if it stays the backend is at fault"
             )
+        surplus = [name for name in got if name not in set(layers)]
+        if surplus:
+            known = surplus[0] in self.coverage.order
+            raise CheckFailed(
+                f"{self.backend}, layer {surplus[0]}: found a capture, expected none as "
+                + (f"{self.backend} states not to deliver it" if known else "it is no layer")
+                + "; build again, and if it stays the backend is at fault"
+            )
+
+    def _compare(self, name: str, want: IntArray, have: IntArray, pictures: Sequence[str]) -> None:
         wrong = want != have
         self.compared[name] = self.compared.get(name, 0) + want.size
         self.differing[name] = self.differing.get(name, 0) + int(wrong.sum())
@@ -97,29 +124,33 @@ class Tally:
 
     @property
     def values_compared(self) -> int:
-        """Values compared so far, over all layers."""
-        return sum(self.compared.values())
+        """Distinct values compared so far, over all layers: see ``distinct_values``."""
+        return self.pictures * sum(self.coverage.distinct.values())
 
     @property
     def values_differing(self) -> int:
-        """Values that differ, over all layers."""
+        """Elements that differ, over all layers, in copies too: a copy can go wrong by itself."""
         return sum(self.differing.values())
 
     @property
     def first(self) -> Divergence | None:
         """The divergence nearest to the input."""
-        return next((self._first[n] for n in self.order if n in self._first), None)
+        return next((self._first[n] for n in self.coverage.layers if n in self._first), None)
 
     def layers(self) -> list[dict[str, Any]]:
-        """One row per layer, from input to output."""
+        """One row per layer, from input to output.
+
+        ``values_compared`` are those that no earlier layer holds, ``elements`` the whole tensor.
+        """
         return [
             {
                 "backend": self.backend,
                 "layer": name,
-                "values_compared": self.compared[name],
+                "elements": self.compared[name],
+                "values_compared": self.pictures * self.coverage.distinct[name],
                 "values_differing": self.differing[name],
             }
-            for name in self.order
+            for name in self.coverage.layers
             if name in self.compared
         ]
 
@@ -129,10 +160,34 @@ class Tally:
             "backend": self.backend,
             "pictures": self.pictures,
             "layers": len(self.compared),
+            "layers_total": len(self.coverage.order),
+            "not_covered": [gap.as_json() for gap in self.coverage.gaps],
             "values_compared": self.values_compared,
             "values_differing": self.values_differing,
             "seconds": self.seconds,
         }
+
+
+def _check_shape(backend: str, name: str, found: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    if found[:1] != shape[:1]:
+        raise CheckFailed(
+            f"{backend}, layer {name}: found {found[0] if found else 0} pictures, "
+            f"expected {shape[0]}"
+        )
+    if found != shape:
+        raise CheckFailed(f"{backend}, layer {name}: found shape {found}, expected {shape}")
+
+
+def gap_lines(gaps: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Sum up ``not_covered`` of a backend for people.
+
+    Returns:
+        (reason, such as "windows (36), picture (1)"), one per reason.
+    """
+    lines: dict[str, list[str]] = {}
+    for gap in gaps:
+        lines.setdefault(gap["reason"], []).append(f"{gap['kind']} ({len(gap['layers'])})")
+    return [(reason, ", ".join(parts)) for reason, parts in lines.items()]
 
 
 def bit_pattern(value: int, width: int) -> str:

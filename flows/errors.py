@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from importlib import import_module
 
 OK = 0
 CHECK_FAILED = 1
 BAD_INPUT = 2
 MISSING_TOOL = 3
+INTERRUPTED = 130
 
 EXTRAS = {
     "torch": "train",
@@ -76,13 +78,19 @@ def require(command: str, *modules: str) -> None:
             ) from error
 
 
+def one_line(text: str) -> str:
+    """Join the lines of a message and shorten endless numbers; blanks inside a line stay."""
+    joined = " ".join(line.strip() for line in text.splitlines() if line.strip())
+    return re.sub(r"\d{50,}", lambda m: f"{m[0][:20]}... ({len(m[0]):,} digits)", joined)
+
+
 def explain(error: BaseException) -> tuple[int, str] | None:
     """Return (exit code, one-line message) for an error a user can act on, else None.
 
     Errors of the rooms are recognised by their class names' module: every room raises its own
     ``ValueError`` subclasses for bad input, and ``ToolMissing`` for external tools.
     """
-    text = " ".join(str(error).split())
+    text = one_line(str(error))
     name = type(error).__name__
     if isinstance(error, MissingExtra) or name == "ToolMissing":
         return MISSING_TOOL, text

@@ -16,13 +16,14 @@ from PIL import Image
 
 from ..models.config import UBiNetConfig, parse, predicts_masks
 from ..quant.checkpoint import read_card, replace_file
-from ..quant.datasets import Sample
+from ..quant.data import choose_pictures, mask_of
+from ..quant.folders import Folders
 from ..quant.masks import Mask, Notes, find_pairs, load_pairs, read_pair, resize_mask, score
-from ..quant.pictures import decode, list_pictures, resize
+from ..quant.pictures import decode, resize
 from .build import Progress
 from .errors import UsageError, require
 from .models import checkpoint_of, load, open_build, require_hardware
-from .pictures import Pictures, read_all
+from .pictures import Pictures, read_all, upright_notes
 
 CHUNK = 64
 """Pictures in memory at a time."""
@@ -124,7 +125,8 @@ def open_segmenter(model: Path, backend: str | None, command: str, threads: int)
         classify = torch_classifier(checkpoint)
         return Segmenter(shape, card.resize, tuple(notes), lambda p: defects(classify(p)))
     cpu = load(model)
-    notes = reflection(cpu.card["network"], cpu.card["config"], *cpu.shape[:2]) if cpu.card else []
+    said = reflection(cpu.card["network"], cpu.card["config"], *cpu.shape[:2]) if cpu.card else []
+    notes = [*cpu.notes, *said]
     if backend == "golden":
         require_hardware(command)
         from .backends import Golden
@@ -162,7 +164,8 @@ def evaluate(
         progress("predicting masks", start + len(part), len(samples))
     labels = [sample.label for sample in samples]
     figures = score(np.concatenate(found), np.concatenate(truth), labels, dataset.classes)
-    return {**figures, "notes": [*notes.lines(), *net.notes], "seconds": seconds}
+    turned = upright_notes([sample.path for sample in samples])
+    return {**figures, "notes": [*turned, *notes.lines(), *net.notes], "seconds": seconds}
 
 
 def infer(
@@ -188,33 +191,14 @@ def infer(
     }
 
 
-def choose_pictures(images: Path) -> tuple[list[Path], list[str]]:
-    """List the pictures of a folder without the masks beside them, and say how many those were."""
-    paths = list_pictures(images)
-    masks = {mask for path in paths if (mask := mask_beside(path)) is not None} - {images}
-    chosen = [path for path in paths if path not in masks]
-    if len(chosen) == len(paths):
-        return chosen, []
-    count, example = len(paths) - len(chosen), min(masks).name
-    return chosen, [f"{count} of {len(paths)} files are masks of pictures, e.g. {example}"]
-
-
-def mask_beside(path: Path) -> Path | None:
-    """Return the mask of a picture as Magnetic Tile has it: the same name ending in .png."""
-    mask = path.with_suffix(".png")
-    return mask if path.suffix.lower() != ".png" and mask.is_file() else None
-
-
-def truth_beside(path: Path, height: int, width: int) -> Mask | None:
-    """Return the (height, width) mask that lies beside a picture, None where there is none.
+def truth_beside(path: Path, folders: Folders, height: int, width: int) -> Mask | None:
+    """Return the (height, width) mask of a picture, None where there is none.
 
     Raises:
         DatasetError, PictureError: as ``quant.masks.read_pair``.
     """
-    mask = mask_beside(path)
-    if mask is None:
-        return None
-    return resize_mask(read_pair(Sample(path, -1, mask=mask), 1)[1], height, width)
+    sample = mask_of(path, folders)
+    return None if sample is None else resize_mask(read_pair(sample, 1)[1], height, width)
 
 
 def check_names(folder: Path | None, images: Path, paths: Sequence[Path]) -> None:
@@ -225,7 +209,7 @@ def check_names(folder: Path | None, images: Path, paths: Sequence[Path]) -> Non
     """
     if folder is None:
         return
-    if images.is_dir() and folder.resolve().is_relative_to(images.resolve()):
+    if images.is_dir() and _lies_in(folder, images):
         raise UsageError(
             f"--out: found {folder} among the pictures of {images}, expected another folder; "
             "the masks would be pictures of the next run"
@@ -331,6 +315,15 @@ def write_mask(target: Path, picture: Path, mask: Mask) -> tuple[Path, Path]:
         Image.fromarray(content).save(buffer, format="PNG")
         replace_file(file, buffer.getvalue())
     return files
+
+
+def _lies_in(folder: Path, images: Path) -> bool:
+    try:
+        return folder.resolve().is_relative_to(images.resolve())
+    except RuntimeError as error:  # what pathlib raises for links that lead in a circle
+        raise UsageError(
+            f"--out: found {folder}, a link that leads to itself; choose another folder"
+        ) from error
 
 
 def _target(folder: Path, images: Path, path: Path) -> Path:

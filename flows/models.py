@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +13,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..sim.verilator import cache_folder
-from .errors import UsageError, require
+from ..quant.card import Card, deciding, differing
+from ..quant.checkpoint import CheckpointError, card_path, read_card
+from ..sim.cache import building, content_key, subfolder
+from .errors import MissingExtra, UsageError, require
+from .folder import reads_build
 
 if TYPE_CHECKING:
     from ..hw.cpu.engine import Engine
 
 PACKED = ".andpop"
+PACKED_NAME = "model.andpop"
 CHECKPOINT = ".safetensors"
 QONNX = ".onnx"
 
@@ -30,9 +35,7 @@ def require_hardware(command: str) -> None:
         MissingExtra: finn, qonnx, onnx, torch or brevitas is missing.
     """
     if "FINN_BUILD_DIR" not in os.environ:
-        folder = cache_folder() / "finn"
-        folder.mkdir(exist_ok=True)
-        os.environ["FINN_BUILD_DIR"] = str(folder)
+        os.environ["FINN_BUILD_DIR"] = str(subfolder("finn"))
     require(command, "finn", "qonnx", "onnx", "torch", "brevitas")
 
 
@@ -47,6 +50,10 @@ class BuildFiles:
         return self.folder / "checkpoint.safetensors"
 
     @property
+    def card(self) -> Path:
+        return self.folder / "checkpoint.json"
+
+    @property
     def qonnx(self) -> Path:
         return self.folder / "model.qonnx.onnx"
 
@@ -56,7 +63,7 @@ class BuildFiles:
 
     @property
     def packed(self) -> Path:
-        return self.folder / "model.andpop"
+        return self.folder / PACKED_NAME
 
     @property
     def rtl(self) -> Path:
@@ -90,54 +97,116 @@ def open_build(folder: Path) -> BuildFiles:
     return files
 
 
-def packed_model(path: Path) -> Path:
-    """Return the packed CPU model of a build, a checkpoint or a packed model.
+def _open_packed(path: Path) -> tuple[Path, Engine, list[str]]:
+    """Open the packed CPU model of a build, a checkpoint or a packed model.
 
-    A checkpoint uses the packed model beside it if that was made from it; otherwise it is
-    compiled once into the cache (needs the extras train and hw).
+    A checkpoint uses the packed model beside it if that was made from it and from its card;
+    otherwise it is compiled once into the cache (needs the extras train and hw).
+
+    Returns:
+        The packed model, the engine that runs it, and what has to be said about the choice.
 
     Raises:
         UsageError: the path is none of the three.
     """
+    from ..hw.cpu.engine import Engine
+
     if path.is_dir():
         files = open_build(path)
         if not files.packed.is_file():
             raise UsageError(f"{path}: the build has no CPU model yet; run andpop build again")
-        return files.packed
+        return files.packed, Engine.load(files.packed), []
     if not path.is_file():
         raise UsageError(f"{path}: no such file; expected a build folder, {CHECKPOINT} or {PACKED}")
     if path.suffix == PACKED:
-        return path
+        return path, Engine.load(path), []
     if path.suffix != CHECKPOINT:
         raise UsageError(
             f"{path}: found a {path.suffix or 'suffixless'} file, expected a build folder, "
             f"a checkpoint ({CHECKPOINT}) or a packed model ({PACKED})"
         )
     beside = path.with_suffix(PACKED)
-    if beside.is_file() and _packed_from(beside) == sha256(path):
-        return beside
-    return _compile(path)
+    notes = []
+    if beside.is_file():
+        found = _packed_from(beside, path)
+        if not isinstance(found, str):
+            return beside, found, []
+        notes.append(f"{beside} is not used, {found}; {path} and its card are packed instead")
+    return *_compile(path, notes), notes
 
 
-def _packed_from(packed: Path) -> str | None:
-    """SHA-256 of the checkpoint a packed model was made from."""
-    card = load_cpu_model(packed).engine.card or {}
-    value: str | None = card.get("checkpoint_sha256")
-    return value
+def _packed_from(packed: Path, checkpoint: Path) -> Engine | str:
+    """Return a packed model if it was made from a checkpoint and its card, else why not."""
+    from ..hw.cpu.engine import Engine
+    from ..hw.cpu.plan import ModelError
+
+    try:
+        engine = Engine.load(packed)
+    except ModelError as error:
+        return f"it cannot be read ({str(error).removeprefix(f'{packed}: ')})"
+    inside = engine.plan.card
+    if inside is None or inside.checkpoint_sha256 != sha256(checkpoint):
+        return "it was packed from another checkpoint"
+    fields = deciding(differing(read_card(checkpoint), inside))
+    return f"it was packed with another card ({', '.join(fields)})" if fields else engine
 
 
-def _compile(checkpoint: Path) -> Path:
-    require_hardware("infer")
-    from . import steps
+def _compile(checkpoint: Path, notes: list[str]) -> tuple[Path, Engine]:
+    """Pack a checkpoint into the cache, or find it there; ``notes`` say why that is needed."""
+    from ..hw.cpu.container import VERSION
+    from ..hw.cpu.engine import Engine
 
-    cache = cache_folder()
-    card = checkpoint.with_suffix(".json")
-    key = hashlib.sha256((sha256(checkpoint) + (sha256(card) if card.is_file() else "")).encode())
-    target = cache / "packed" / f"{key.hexdigest()[:32]}{PACKED}"
-    if not target.is_file():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        steps.compile_checkpoint(checkpoint, target)
-    return target
+    files = [sha256(file) for file in (checkpoint, card_path(checkpoint)) if file.is_file()]
+    name = f"model{PACKED}"
+    with building(content_key("packed", VERSION, *files)) as (final, work):
+        if work is not None:
+            try:
+                require_hardware("infer")
+            except MissingExtra as error:
+                raise MissingExtra("; ".join([*notes, str(error)])) from error
+            from . import steps
+
+            steps.compile_checkpoint(checkpoint, work / name)
+    return final / name, Engine.load(final / name)
+
+
+def _card_notes(packed: Path, inside: Card | None) -> list[str]:
+    """Compare the card inside a packed model with the one that lies where people would edit it.
+
+    Returns:
+        What has to be said: a card that is not used although its file is there.
+
+    Raises:
+        UsageError: it says something else that decides answers.
+    """
+    in_build = packed.name == PACKED_NAME and (packed.parent / "build.json").is_file()
+    path = card_path(BuildFiles(packed.parent).checkpoint if in_build else packed)
+    if not path.is_file():
+        return []
+    advice = (
+        f"{packed.name} answers by the card inside it; put {path.name} right, "
+        "or pack the model again with it: andpop build CKPT"
+    )
+    try:
+        document = json.loads(path.read_bytes())
+        if not isinstance(document, dict) or "network" not in document:
+            return [f"{path} is no card and is not used"]
+    except (OSError, ValueError, RecursionError) as error:
+        return [f"{path} cannot be read as a card ({error}) and is not used"]
+    try:
+        beside = read_card(packed if not in_build else BuildFiles(packed.parent).checkpoint)
+    except CheckpointError as error:
+        raise UsageError(f"{error}; {advice}") from error
+    if inside is None:
+        return [f"{path} is not used: {packed.name} was packed without a card"]
+    fields = differing(beside, inside)
+    if deciding(fields):
+        raise UsageError(
+            f"{path}: found other {', '.join(deciding(fields))} than in {packed.name}; {advice}"
+        )
+    if fields:
+        return [f"{path} says other {', '.join(fields)} than {packed.name}, which is not changed"]
+    return []
 
 
 @dataclass(frozen=True)
@@ -150,6 +219,8 @@ class CpuModel:
     classes: tuple[str, ...]
     """Class names; numbers where the model came without a card."""
     resize_filter: str
+    notes: tuple[str, ...] = ()
+    """What has to be said about where the model came from."""
 
     def run(
         self, pictures: npt.NDArray[np.uint8], threads: int = 1
@@ -173,17 +244,32 @@ class CpuModel:
 
 
 def load_cpu_model(packed: Path) -> CpuModel:
-    """Load a packed model into the CPU engine."""
+    """Load a packed model into the CPU engine.
+
+    Raises:
+        ModelError: it is damaged or finds no classes.
+        UsageError: the card beside it is another one.
+    """
     from ..hw.cpu.engine import Engine
 
-    engine = Engine.load(packed)
-    card = engine.card or {}
+    return _cpu_model(packed, Engine.load(packed), [])
+
+
+def _cpu_model(packed: Path, engine: Engine, notes: list[str]) -> CpuModel:
+    card = engine.plan.card
+    notes = [*notes, *_card_notes(packed, card)]
+    if len(engine.input_shape) != 3:
+        raise UsageError(
+            f"{packed}: found inputs of shape {engine.input_shape}, "
+            "expected pictures (height, width, channels)"
+        )
     height, width, channels = engine.input_shape
-    classes = tuple(card.get("classes") or map(str, range(engine.labels)))
-    filter = card.get("resize", "bilinear")
-    return CpuModel(engine, (height, width, channels), classes, filter)
+    names = card.classes if card is not None else map(str, range(engine.labels))
+    resize = card.resize if card is not None else "bilinear"
+    return CpuModel(engine, (height, width, channels), tuple(names), resize, tuple(notes))
 
 
+@reads_build
 def load(path: Path | str) -> CpuModel:
     """Load a build folder, a checkpoint or a packed model for the CPU.
 
@@ -191,7 +277,7 @@ def load(path: Path | str) -> CpuModel:
         >>> model = andpop.load("bi-shufflenet-neu.andpop")
         >>> classes, logits = model.run(pictures)
     """
-    return load_cpu_model(packed_model(Path(path)))
+    return _cpu_model(*_open_packed(Path(path)))
 
 
 def checkpoint_of(path: Path) -> Path | None:

@@ -14,6 +14,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from ..quant.checkpoint import replace_file
+from ..quant.names import printable
+from .compare import gap_lines
 
 ACCENT, QUIET = "#c2410c", "#7b8794"
 CHART_NODES = 40
@@ -49,7 +51,9 @@ def cycles_chart(nodes: list[dict[str, Any]], most: int = CHART_NODES) -> str:
         colours = [ACCENT if n is slowest else QUIET for n in shown]
         positions = range(len(shown))
         axes.barh(positions, [n["cycles"] for n in shown], color=colours, height=0.75)
-        axes.set_yticks(positions, [n["name"] for n in shown], fontsize=7)
+        # A dollar in a node's name is no formula.
+        names = [printable(n["name"]) for n in shown]
+        axes.set_yticks(positions, names, fontsize=7, parse_math=False)
         axes.invert_yaxis()
         axes.margins(y=0.01)
         axes.set_xlabel("cycles per frame, as stated by each node", fontsize=8)
@@ -64,6 +68,11 @@ def cycles_chart(nodes: list[dict[str, Any]], most: int = CHART_NODES) -> str:
     return svg[svg.index("<svg") :]
 
 
+def _shown(value: Any) -> Any:
+    """Names as text that a page can hold; what is a page's own part stays."""
+    return printable(value) if type(value) is str else value
+
+
 def write_report(path: Path, report: dict[str, Any]) -> None:
     """Write the page for ``report`` (the content of report.json) to ``path``, atomically."""
     environment = jinja2.Environment(
@@ -72,8 +81,10 @@ def write_report(path: Path, report: dict[str, Any]) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_shown,
     )
     environment.filters["thousands"] = lambda v: f"{v:,}" if isinstance(v, int) else v
+    environment.filters["gap_lines"] = gap_lines
     chart = cycles_chart(report["cycles"]["nodes"])
     largest = sorted(report["fifos"], key=lambda f: -f["bits"])[:10]
     ways = dict.fromkeys(way for row in report["implementations"] for way in row["luts"])

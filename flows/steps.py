@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import metadata
@@ -18,8 +17,9 @@ from qonnx.core.modelwrapper import ModelWrapper
 from .. import __version__
 from ..hw.cpu.pack import pack
 from ..hw.graph import folding, loader
+from ..hw.graph.clean import clean
 from ..hw.graph.fifo_sizing import load_depths
-from ..hw.graph.lowering import clean, lower
+from ..hw.graph.lowering import lower
 from ..hw.graph.pixels import Pixels, declares_raw, pixels_of
 from ..hw.graph.qonnx_graph import QonnxGraph
 from ..hw.graph.skips import skip_table
@@ -29,6 +29,7 @@ from ..hw.rtl import simulate as rtl
 from ..models.config import parse
 from ..quant.checkpoint import Card, read_card
 from ..quant.kbit_integer import HARDWARE_BITS
+from ..sim.cache import scratch
 from ..sim.verilator import find_compiler, find_tool
 from .build import BuildConfig, Context, Step, write_json
 from .errors import UsageError
@@ -168,10 +169,12 @@ def export_checkpoint(checkpoint: Path, file: Path, size: tuple[int, int, int] |
 
 
 def notes(files: BuildFiles, size: tuple[int, int, int] | None) -> list[str]:
-    """What a build does to pictures, in words."""
+    """What a build does to pictures, in words; of somebody else's file also what it reads of a
+    pixel, and what was left out of it."""
     if not files.checkpoint.is_file():
         source = json.loads((files.folder / "source.json").read_text(encoding="utf-8"))
-        return [source["input"]["note"]]
+        said = [note for note in source["notes"] if not note.startswith("renamed ")]
+        return [source["input"]["note"], *said]
     card = read_card(files.checkpoint)
     height, width = size[:2] if size else (card.input.height, card.input.width)
     return reflection(card.network, card.config, height, width)
@@ -191,6 +194,12 @@ def _import_qonnx(context: Context) -> None:
         raise UsageError(f"{context.source}: no such file; expected a QONNX file")
     loaded = loader.load(context.source)
     network = clean(loaded.model)
+    channels = network.graph.input[0].type.tensor_type.shape.dim[1].dim_value
+    if channels not in (1, 3):
+        raise UsageError(
+            f"{context.source.name}: found {channels} input channels, expected 1 (grey) or 3 "
+            "(RGB): every command reads picture files; train on such pictures"
+        )
     pixels = _pixels(network, context.config)
     pixels.note(network)
     # Nothing is known of a foreign network's arithmetic: only equal results are accepted.
@@ -261,8 +270,7 @@ def _pack(context: Context) -> None:
 
 def compile_checkpoint(checkpoint: Path, target: Path) -> None:
     """Compile a checkpoint into a packed CPU model, at its card's input size."""
-    with tempfile.TemporaryDirectory(prefix="andpop_pack_") as name:
-        folder = Path(name)
+    with scratch("pack") as folder:
         files = BuildFiles(folder)
         shutil.copyfile(checkpoint, files.checkpoint)
         shutil.copyfile(checkpoint.with_suffix(".json"), files.checkpoint.with_suffix(".json"))

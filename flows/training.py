@@ -15,13 +15,16 @@ from ..quant import classification, segmentation
 from ..quant.checkpoint import Card, InputSize
 from ..quant.datasets import find_samples
 from ..quant.masks import find_pairs
+from ..quant.names import printable
 from ..quant.training import Options, Outcome, Task
 from ..quant.training import Progress as Epoch
 from ..quant.training import train as run
 from .build import Progress
 from .errors import UsageError
+from .folder import behind_links, writing
 from .masks import reflection
 from .models import CHECKPOINT, sha256
+from .pictures import upright_notes
 
 
 def train(
@@ -55,6 +58,12 @@ def train(
         raise UsageError(str(error)) from error
     notes = reflection(model, config, height, width)
     dataset = find_pairs(data, defects) if masks else find_samples(data)
+    if not masks and len(dataset.classes) < 2:
+        raise UsageError(
+            f"{data}: found pictures of class {dataset.classes[0]} alone ({dataset.layout}), "
+            "expected two classes or more to tell apart; add pictures of another class"
+        )
+    notes = [*upright_notes([sample.path for sample in dataset.samples]), *notes]
     classes = segmentation.CLASSES if masks else dataset.classes
     torch.manual_seed(options.seed)
     net = build(model, {**config, "channels": channels, "classes": len(classes)})
@@ -76,11 +85,11 @@ def train(
         input=InputSize(height=height, width=width, channels=1 if channels == 1 else 3),
         classes=list(classes),
         data=(
-            f"{data.name} ({dataset.layout}{kinds}), {len(task.train_labels)} pictures to train, "
-            f"{len(task.val_pictures)} to validate, split by seed"
+            f"{printable(data.name)} ({dataset.layout}{kinds}), {len(task.train_labels)} pictures "
+            f"to train, {len(task.val_pictures)} to validate, split by seed"
         ),
         seed=options.seed,
-        command=command,
+        command=printable(command),
         frozen=net.freezable,
     )
 
@@ -99,7 +108,9 @@ def train(
         if isinstance(task, segmentation.Segmentation):
             segmentation.draw_examples(net, task, checkpoint.with_suffix(".pictures.png"))
 
-    result = run(net, task, options, checkpoint, report, save)
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    with writing(behind_links(checkpoint)):
+        result = run(net, task, options, checkpoint, report, save)
     if isinstance(task, segmentation.Segmentation):
         notes = [*task.notes, *notes]
     return {

@@ -7,19 +7,34 @@ stored in the smallest type that holds them.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import hashlib
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from .. import __version__
+from .card import Card, InputSize, Quantisation
+
+__all__ = [
+    "Card",
+    "CheckpointError",
+    "InputSize",
+    "Quantisation",
+    "card_path",
+    "read",
+    "read_card",
+    "replace_file",
+    "smallest_integers",
+    "write",
+]
 
 SUFFIX = ".safetensors"
 PICKLES = (".pth", ".pt", ".pkl", ".ckpt", ".bin")
@@ -28,71 +43,6 @@ Array = npt.NDArray[Any]
 
 class CheckpointError(ValueError):
     """A checkpoint that cannot be read or does not fit its card."""
-
-
-class InputSize(BaseModel):
-    """Size of the picture a network was trained on."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    height: int = Field(ge=1, le=4096)
-    width: int = Field(ge=1, le=4096)
-    channels: Literal[1, 3]
-
-
-class Quantisation(BaseModel):
-    """Formats of the integers, as the network's shapes and quantisers fix them."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    stream_bits: int = 8
-    stream_fraction_bits: int = 4
-    pre_activation_bits: int = 14
-    pre_activation_fraction_bits: int = 8
-    slope_fraction_bits: int = 6
-    multiplier_bits: int = 10
-    accumulator_bits: int = 16
-
-
-class Card(BaseModel):
-    """What a checkpoint is: network, input, classes, and where it came from.
-
-    Attributes:
-        network: name known to ``models.build``.
-        config: the network's configuration.
-        quantisation: integer formats.
-        input: picture size.
-        resize: resampling filter that brings a picture to that size.
-        grey: how a colour picture becomes one channel.
-        classes: class names in label order.
-        data: the training data, in words.
-        seed: seed of split, initial weights and order.
-        accuracy: fraction of the validation pictures the frozen network gets right; of their
-            pixels where it predicts masks.
-        dice: Dice coefficient over the validation pixels where it predicts masks.
-        validation_pictures: how many those were.
-        command: the command that trained it.
-        frozen: True when the tensors are the integers.
-        andpop: version that wrote it.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    network: str
-    config: dict[str, Any] = Field(default_factory=dict)
-    quantisation: Quantisation = Quantisation()
-    input: InputSize
-    resize: Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"] = "bilinear"
-    grey: str = "ITU-R 601-2 luma"
-    classes: list[str] = Field(min_length=2)
-    data: str = ""
-    seed: int = 0
-    accuracy: float | None = Field(default=None, ge=0.0, le=1.0)
-    dice: float | None = Field(default=None, ge=0.0, le=1.0)
-    validation_pictures: int | None = Field(default=None, ge=1)
-    command: str = ""
-    frozen: bool
-    andpop: str = __version__
 
 
 def card_path(path: Path) -> Path:
@@ -119,6 +69,8 @@ def smallest_integers(value: Array) -> Array:
 def write(path: Path, tensors: Mapping[str, Array], card: Card) -> None:
     """Write tensors and card; each file is replaced only when its successor is complete.
 
+    The card holds the digest of the tensors: ``read`` refuses a pair of two different writes.
+
     Args:
         path: file to write, ending in .safetensors.
         tensors: name -> array; stored as they are, or as the smallest integers if frozen.
@@ -136,9 +88,10 @@ def write(path: Path, tensors: Mapping[str, Array], card: Card) -> None:
             stored[name] = smallest_integers(value) if card.frozen else value
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {name}: {error}") from error
-    text = card.model_dump_json(indent=2) + "\n"
-    replace_file(path, save({k: np.ascontiguousarray(v) for k, v in stored.items()}))
-    replace_file(card_path(path), text.encode())
+    data = save({k: np.ascontiguousarray(v) for k, v in stored.items()})
+    whole = card.model_copy(update={"tensors_sha256": hashlib.sha256(data).hexdigest()})
+    replace_file(path, data)
+    replace_file(card_path(path), (whole.model_dump_json(indent=2) + "\n").encode())
 
 
 def read(path: Path) -> tuple[dict[str, Array], Card]:
@@ -148,8 +101,8 @@ def read(path: Path) -> tuple[dict[str, Array], Card]:
         The tensors as stored, and the card.
 
     Raises:
-        CheckpointError: a pickle, a missing or damaged file, a card that does not validate, NaN,
-            or fractions in a network the card calls frozen.
+        CheckpointError: a pickle, a missing or damaged file, a card that does not validate or
+            belongs to other tensors, NaN, or fractions in a network the card calls frozen.
     """
     _check_suffix(path)
     if not path.is_file():
@@ -169,7 +122,12 @@ def read(path: Path) -> tuple[dict[str, Array], Card]:
             )
         if not np.isfinite(value).all():
             raise CheckpointError(f"{path}: {name} holds NaN or infinity; train it again")
-    return tensors, card
+    if card.tensors_sha256 not in (None, _sha256(path)):
+        raise CheckpointError(
+            f"{path}: its tensors are not those of its card {card_path(path).name}; copy both "
+            "files, or run the command that trained it again"
+        )
+    return tensors, card.model_copy(update={"tensors_sha256": None})
 
 
 def read_card(checkpoint: Path) -> Card:
@@ -191,6 +149,11 @@ def read_card(checkpoint: Path) -> Card:
         raise CheckpointError(f"{path}: {where}: {first['msg']}") from error
 
 
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def _check_suffix(path: Path) -> None:
     if path.suffix in PICKLES:
         raise CheckpointError(
@@ -202,18 +165,39 @@ def _check_suffix(path: Path) -> None:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write ``content`` to a temporary file beside ``path`` and rename it over ``path``."""
+    """Write ``content`` to ``.<name>.part`` beside ``path`` and rename it over ``path``.
+
+    What a killed process left there is written over. A link stays a link: the file behind it is
+    replaced.
+
+    Raises:
+        CheckpointError: ``path`` is a device, a pipe or a socket.
+        OSError: it cannot be written.
+    """
+    path = Path(os.path.realpath(path))
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise CheckpointError(f"{path}: is no ordinary file, expected one; choose another path")
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
+    temporary = path.with_name(f".{path.name}.part")
+    with _open_locked(temporary) as file:
+        try:
+            file.truncate()
             file.write(content)
-        # mkstemp makes private files; give the one that stays the usual permissions.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+            file.flush()
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def _open_locked(path: Path) -> IO[bytes]:
+    """Open a file, made if it is missing, that nobody else is writing any more."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        file = os.fdopen(descriptor, "r+b")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        # Whoever held it before has renamed or removed it: then this is not the file at ``path``.
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
+                return file
+        file.close()

@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .grid import limits, snap
+
 STREAM_FRAC = 4
 """Fraction bits of the INT8 residual streams of the whole network."""
 GUARD = 4
@@ -56,17 +58,12 @@ def channel_sums(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1).reshape(n * h, w * c).sum(0).view(w, c).sum(0)
 
 
-def round_half_up(x: Tensor) -> Tensor:
-    """Return floor(x + 1/2)."""
-    return torch.floor(x + 0.5)
-
-
 class _Rounded(torch.autograd.Function):
-    """clamp(floor(x*scale + 1/2), low, high) / scale with the gradient of the identity."""
+    """``grid.snap`` as a value on the grid, with the gradient of the identity."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, scale: float, low: float, high: float) -> Tensor:
-        return (x * scale).add_(0.5).floor_().clamp_(low, high).mul_(1.0 / scale)
+    def forward(ctx: Any, x: Tensor, frac_bits: int, low: float, high: float) -> Tensor:
+        return snap(x, frac_bits, low, high).mul_(2.0**-frac_bits)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
@@ -82,7 +79,7 @@ def round_to_grid(x: Tensor, frac_bits: int, low: float, high: float) -> Tensor:
         low: smallest code.
         high: largest code.
     """
-    out: Tensor = _Rounded.apply(x, 2.0**frac_bits, low, high)
+    out: Tensor = _Rounded.apply(x, frac_bits, low, high)
     return out
 
 
@@ -110,8 +107,7 @@ def binary_weight(w: Tensor) -> Tensor:
 
 def snap_threshold(gamma: Tensor) -> Tensor:
     """Return RSign's threshold snapped to the grid of the INT8 streams (value, not code)."""
-    step = 2.0**STREAM_FRAC
-    return round_half_up(gamma * step).clamp(STREAM_MIN, STREAM_MAX) / step
+    return snap(gamma, STREAM_FRAC, STREAM_MIN, STREAM_MAX) * 2.0**-STREAM_FRAC
 
 
 class _RSignBit(torch.autograd.Function):
@@ -208,17 +204,15 @@ def snap_epilogue(
     m_frac = high
     if largest > 0.0 and math.isfinite(largest):
         m_frac = min(max(math.floor(math.log2(spec.m_limit / largest)), low), high)
-    m = round_half_up(multiplier * 2.0**m_frac).clamp(-spec.m_limit, spec.m_limit)
-    grid = 2.0 ** (spec.acc_frac + m_frac)
-    b = round_half_up((beta - mean * (m * 2.0**-m_frac)) * grid).clamp(-B_MAX, B_MAX)
-    pre = 2.0**PRE_FRAC
-    limit = float(1 << (PRE_BITS - 1))
+    m = snap(multiplier, m_frac, -spec.m_limit, spec.m_limit)
+    offset = beta - mean * (m * 2.0**-m_frac)
+    pre_limits = limits(PRE_BITS)
     return EpilogueIntegers(
         m=m,
-        b=b,
-        zeta=round_half_up(zeta * pre).clamp(-limit, limit - 1),
-        slope=round_half_up(slope * 2.0**SLOPE_FRAC).clamp(0, SLOPE_MAX),
-        eta=round_half_up(eta * pre).clamp(-limit, limit - 1),
+        b=snap(offset, spec.acc_frac + m_frac, -B_MAX, B_MAX),
+        zeta=snap(zeta, PRE_FRAC, *pre_limits),
+        slope=snap(slope, SLOPE_FRAC, 0, SLOPE_MAX),
+        eta=snap(eta, PRE_FRAC, *pre_limits),
         m_frac=m_frac,
     )
 

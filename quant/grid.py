@@ -1,28 +1,47 @@
 # SPDX-License-Identifier: Apache-2.0
 """The integer rules of andpop, written once: rounding, saturation, snapping, the epilogue.
 
-NumPy only. PyTorch's eval path, the golden models and the C++ engine all follow this file; the
-tests hold them to it with exact equality. Every function takes and returns ``int64`` arrays
-unless it says otherwise, and works element by element on arrays of any shape.
+NumPy only. Training snaps its parameters by ``snap``; PyTorch's eval path, the golden models and
+the C++ engine all follow this file, and the tests hold them to it with exact equality. Every
+function takes and returns ``int64`` arrays unless it says otherwise, and works element by element
+on arrays of any shape.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 IntArray = npt.NDArray[np.int64]
 
+Reals = TypeVar("Reals")
+"""A float array of NumPy or a tensor of PyTorch, which this file must not import."""
+
 FLOAT32_EXACT_BITS = 24
 """A float32 holds every integer of magnitude up to 2**24 exactly."""
 
 
-def round_half_up(x: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Return floor(x + 1/2) in float64: the only rounding andpop knows."""
-    return np.floor(np.asarray(x, dtype=np.float64) + 0.5)
+def round_half_up(x: Reals) -> Reals:
+    """Return floor(x + 1/2) in x's own float type: the only rounding andpop knows."""
+    y: Any = x
+    y = y + 0.5
+    rounded: Reals = y.floor() if hasattr(y, "floor") else np.floor(y)
+    return rounded
+
+
+def snap(x: Reals, frac_bits: int, low: float, high: float) -> Reals:
+    """Return the integers of real ``x`` on the grid 2**-frac_bits, clamped to ``low..high``.
+
+    ``frac_bits`` may be negative. Integers come in x's own float type; NaN stays NaN.
+    """
+    y: Any = x
+    y = round_half_up(y * 2.0**frac_bits)
+    clamped: Reals = y.clip(low, high)
+    return clamped
 
 
 def shift_round(v: npt.ArrayLike, shift: int) -> IntArray:
@@ -65,26 +84,6 @@ def saturate(v: npt.ArrayLike, bits: int, signed: bool = True) -> IntArray:
 def requantise(v: npt.ArrayLike, shift: int, bits: int = 8, signed: bool = True) -> IntArray:
     """Round away ``shift`` fraction bits (half up) and saturate to ``bits`` bits."""
     return saturate(shift_round(v, shift), bits, signed)
-
-
-def snap(x: npt.ArrayLike, frac_bits: int, bits: int, signed: bool = True) -> IntArray:
-    """Return the integers of real ``x`` on the grid 2**-frac_bits, saturated to ``bits`` bits.
-
-    ``frac_bits`` may be negative. NaN is refused.
-
-    Raises:
-        ValueError: ``x`` holds a NaN.
-    """
-    a = np.asarray(x, dtype=np.float64)
-    if np.isnan(a).any():
-        raise ValueError("snap: found NaN among the values, expected real numbers")
-    low, high = limits(bits, signed)
-    return np.clip(round_half_up(np.ldexp(a, frac_bits)), low, high).astype(np.int64)
-
-
-def sign_bit(a: npt.ArrayLike, threshold: npt.ArrayLike = 0) -> IntArray:
-    """RSign as a bit: 1 (meaning +1) where ``a >= threshold``, else 0 (meaning -1)."""
-    return (np.asarray(a) >= np.asarray(threshold)).astype(np.int64)
 
 
 def signed_bits(limit: int) -> int:

@@ -16,22 +16,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .datasets import MASK_THRESHOLD, Dataset, DatasetError, Sample, View, find_samples, jittered
+from .data import LAYOUTS
+from .data.layout import MASK_THRESHOLD, Dataset, DatasetError, Sample
+from .datasets import View, find_samples, jittered
 from .pictures import Picture, decode, resize
 
 Mask = npt.NDArray[np.bool_]
 """(H, W), or (N, H, W) for several; True is defect."""
 
 MASK_FILTER = "box"
-LAYOUTS = {"magnetic-tile": False, "dagm": True, "kolektor-sdd": False}
-"""Layouts with masks -> whether a picture without a mask file is one without defects."""
 
 
 def find_pairs(root: str | Path, only: Sequence[str] = ()) -> Dataset:
     """List the pictures of a folder that has masks; classes are kinds of defect.
 
     Args:
-        root: a folder in a layout of ``LAYOUTS``.
+        root: a folder in a layout of ``data.LAYOUTS`` that has masks.
         only: classes to keep, all by default; the paper trains one network per kind of defect.
 
     Raises:
@@ -39,11 +39,12 @@ def find_pairs(root: str | Path, only: Sequence[str] = ()) -> Dataset:
             ``only`` is.
     """
     dataset = find_samples(root)
-    if dataset.layout not in LAYOUTS:
+    (layout,) = (layout for layout in LAYOUTS if layout.name == dataset.layout)
+    if layout.masks == "none":
+        looks = "; ".join(layout.looks for layout in LAYOUTS if layout.masks != "none")
         raise DatasetError(
-            f"{dataset.root}: found pictures without masks ({dataset.layout}), expected Magnetic "
-            "Tile (MT_<Class>/Imgs/*.jpg with a .png each), DAGM (Class<N>/Train/Label) or "
-            "KolektorSDD (kos<NN>/Part<N>_label.bmp)"
+            f"{dataset.root}: found pictures without masks ({layout.name}), "
+            f"expected one of: {looks}"
         )
     unknown = [name for name in only if name not in dataset.classes]
     if unknown:
@@ -53,7 +54,7 @@ def find_pairs(root: str | Path, only: Sequence[str] = ()) -> Dataset:
         )
     samples = [s for s in dataset.samples if not only or dataset.classes[s.label] in only]
     for sample in samples:
-        if sample.mask is None and not LAYOUTS[dataset.layout]:
+        if sample.mask is None and layout.masks == "every":
             raise DatasetError(
                 f"{sample.path}: found no mask, expected {sample.path.stem}.png beside it; "
                 "add it or take the picture away"
@@ -144,6 +145,8 @@ def read_pair(sample: Sample, channels: int) -> tuple[Picture, Picture]:
             f"{sample.path.name} has; export it again at the picture's size"
         )
     largest = int(mask.max())
+    if sample.mask_above != MASK_THRESHOLD:
+        return picture, np.where(mask > sample.mask_above, 255, 0).astype(np.uint8)
     if 0 < largest <= MASK_THRESHOLD:
         raise DatasetError(
             f"{sample.mask}: found {largest} as the mask's largest value, expected defects above "

@@ -24,7 +24,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from .functions import STREAM_FRAC, STREAM_MAX, STREAM_MIN, round_half_up
+from .functions import STREAM_FRAC, STREAM_MAX, STREAM_MIN
+from .grid import snap
 
 Levels = Literal["free", "linear"]
 
@@ -162,7 +163,7 @@ def quantise_weight(weight: Tensor, spec: PaSpec, beta_frac: int) -> PaWeights:
         mean = torch.bincount(flat, w.flatten(), minlength=pieces) / count
         mean[spec.m // 2] = 0.0
         frac = fraction_bits(float(mean.abs().max()), spec.alpha_max, low, high)
-        alpha = round_half_up(mean * 2.0**frac).clamp_(-spec.alpha_max, spec.alpha_max)
+        alpha = snap(mean, frac, -spec.alpha_max, spec.alpha_max)
     middles = (u[1:] + u[:-1]) / 2
     # Mean length of the inner intervals; M = 2 has none and takes the distance of its endpoints.
     span = float(middles[-1] - middles[0]) / (spec.m - 2) if spec.m > 2 else float(u[1] - u[0])

@@ -3,20 +3,31 @@
 
 NumPy and Pillow only. What is read: BMP, JPEG, PGM/PPM, PNG, TIFF and WebP of 8 bits per channel.
 Palette, 1-bit, CMYK and YCbCr pictures are converted, an alpha channel that hides nothing is
-dropped. Refused, because no conversion is the obvious one: 16-bit and floating-point pictures,
-transparency, several frames in a file. EXIF orientation is not applied. Grey is ITU-R 601-2 luma,
+dropped. A picture with an orientation tag (EXIF or TIFF) is turned upright, in every format, for
+training and for every backend: as its viewer shows it and its masks were drawn. Refused, because no
+conversion is the obvious one: more than 8 bits per channel in any format, transparency, several
+frames in a file (but the first of a camera's MPO file is the photograph). A picture that declares
+more than ``MOST_PIXELS`` is refused before it is decoded. Grey is ITU-R 601-2 luma,
 (19595 R + 38470 G + 7471 B + 32768) >> 16.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
+
+from .folders import SUFFIXES, Folders
+from .names import printable
 
 Picture = npt.NDArray[np.uint8]
 """(H, W, C) pixel values 0..255."""
@@ -30,10 +41,22 @@ RESIZE_FILTERS = {
     "hamming": Image.Resampling.HAMMING,
 }
 
-SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+STDERR = 2
+"""The file descriptor that libraries in C write to."""
+MOST_PIXELS = 100_000_000
+"""A picture of more pixels is not decoded: a few kilobytes may declare gigabytes."""
 
 _FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+_DAMAGED = (
+    ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, SyntaxError,
+    TypeError, ValueError, struct.error,
+)  # fmt: skip
+"""What Pillow raises of damaged files; a TIFF without a height is a TypeError, for instance."""
 _CHANNEL_MODES = {1: "L", 3: "RGB"}
+_TOO_LARGE = (
+    f"found more than {MOST_PIXELS:,} pixels declared, the most that is decoded; "
+    "cut or scale the picture first"
+)
 
 
 class PictureError(ValueError):
@@ -75,28 +98,67 @@ def decode(path: str | Path, channels: int) -> Picture:
     if channels not in _CHANNEL_MODES:
         raise ValueError(f"found {channels} picture channels, expected 1 (grey) or 3 (RGB)")
     path = Path(path)
+    with _opened(path) as image:
+        if image.format != "MPO":
+            _refuse_frames(path, image)
+        upright = _orientation(image) != 1
+        image.load()
+        # Pillow turns TIFF by itself while loading, and takes the tag away.
+        turned = ImageOps.exif_transpose(image) if upright else image
+        return _to_array(path, turned, channels)
+
+
+def mode_of(path: Path) -> str:
+    """Return Pillow's name of a picture's pixels, e.g. "RGB", from its header.
+
+    Raises:
+        PictureError: as ``read_picture``.
+    """
+    with _opened(path) as image:
+        return image.mode
+
+
+def is_turned(path: Path) -> bool:
+    """Tell from the header whether ``decode`` turns a picture upright.
+
+    Raises:
+        PictureError: as ``read_picture``.
+    """
+    with _opened(path) as image:
+        return _orientation(image) != 1
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """Open a picture that may be decoded; every error becomes a PictureError of one line."""
+    shown = printable(path)
     if not path.is_file():
-        raise PictureError(f"{path}: no such picture file; check the path")
+        raise PictureError(f"{shown}: no such picture file; check the path")
     try:
-        with Image.open(path, formats=_FORMATS) as image:
-            _refuse(path, image)
-            image.load()
-            return _to_array(path, image, channels)
+        with warnings.catch_warnings():
+            # Pillow warns of sizes below our limit, and of metadata that nobody reads.
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=_FORMATS) as image:
+                _refuse(path, image)
+                with _quiet_libtiff() if image.format == "TIFF" else nullcontext():
+                    yield image
     except PictureError:
         raise
     except PermissionError as e:
-        raise PictureError(f"{path}: the picture may not be read; check its permissions") from e
+        raise PictureError(f"{shown}: the picture may not be read; check its permissions") from e
     except Image.UnidentifiedImageError as e:
         raise PictureError(
-            f"{path}: found something that is no picture of the known kinds, "
+            f"{shown}: found something that is no picture of the known kinds, "
             f"expected one of {', '.join(_FORMATS)}"
         ) from e
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as e:
-        raise PictureError(
-            f"{path}: the picture is damaged or cut short ({_one_line(e)}); copy it again"
-        ) from e
     except Image.DecompressionBombError as e:
-        raise PictureError(f"{path}: the picture is too large ({_one_line(e)})") from e
+        raise PictureError(f"{shown}: {_TOO_LARGE}") from e
+    except MemoryError as e:
+        raise PictureError(f"{shown}: found a picture too large for this memory; scale it") from e
+    except _DAMAGED as e:
+        raise PictureError(
+            f"{shown}: the picture is damaged or cut short ({_one_line(e)}); copy it again"
+        ) from e
 
 
 def resize(
@@ -129,26 +191,22 @@ def resize(
 def list_pictures(path: str | Path) -> list[Path]:
     """Return the pictures of a folder and its subfolders in natural order, or the one file given.
 
-    Files are chosen by suffix; hidden files and folders are left out.
+    Files are chosen by suffix; hidden files and what systems leave behind (``folders.JUNK``) are
+    left out. Masks are not told apart here: ``data.choose_pictures`` does.
 
     Raises:
         PictureError: nothing there, or a folder without pictures.
+        FolderError: a link leads nowhere.
     """
     path = Path(path)
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise PictureError(f"{path}: no such file or folder; check the path")
-    found = [
-        p
-        for p in path.rglob("*")
-        if p.suffix.lower() in SUFFIXES
-        and p.is_file()
-        and not any(part.startswith(".") for part in p.relative_to(path).parts)
-    ]
+        raise PictureError(f"{printable(path)}: no such file or folder; check the path")
+    found = list(Folders().walk(path))
     if not found:
         raise PictureError(
-            f"{path}: found no pictures in the folder, "
+            f"{printable(path)}: found no pictures in the folder, "
             f"expected files ending in {', '.join(sorted(SUFFIXES))}"
         )
     return sorted(found, key=natural_key)
@@ -162,21 +220,63 @@ def natural_key(path: Path) -> list[tuple[int, int, str]]:
     ]
 
 
+@contextmanager
+def _quiet_libtiff() -> Iterator[None]:
+    """Keep libtiff from writing remarks on damaged files to standard error, past Python."""
+    try:
+        before = os.dup(STDERR)
+    except OSError:  # it is closed: nothing is written
+        yield
+        return
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), STDERR)
+        try:
+            yield
+        finally:
+            os.dup2(before, STDERR)
+            os.close(before)
+
+
 def _refuse(path: Path, image: Image.Image) -> None:
-    """Refuse, from the header alone, what has no obvious conversion."""
+    """Refuse, from the header alone, what is too large or has no obvious conversion."""
+    shown = printable(path)
     if image.width < 1 or image.height < 1:
-        raise PictureError(f"{path}: found a picture of {image.width}x{image.height} pixels")
-    # Pillow would keep the high byte of 16-bit colour without a word; its raw mode tells.
-    if image.mode.startswith(("I", "F")) or any(
-        ";16" in str(tile.args) for tile in getattr(image, "tile", ())
-    ):
+        raise PictureError(f"{shown}: found a picture of {image.width}x{image.height} pixels")
+    if image.width * image.height > MOST_PIXELS:
+        raise PictureError(f"{shown}: {image.width}x{image.height}: {_TOO_LARGE}")
+    # Pillow would keep the high byte of 16-bit colour without a word; how it unpacks tells.
+    if image.mode.startswith(("I", "F")) or any(map(_is_deep, getattr(image, "tile", ()))):
         raise PictureError(
-            f"{path}: found a picture of more than 8 bits per channel, expected 8; "
+            f"{shown}: found a picture of more than 8 bits per channel, expected 8; "
             "scale it to 8 bits first, the right scale depends on the camera"
         )
+
+
+def _is_deep(tile: Any) -> bool:
+    """Tell whether a tile unpacks more than 8 bits per channel: by raw mode, or PPM's maximum."""
+    codec, *_, arguments = tile
+    words = arguments if isinstance(arguments, tuple) else (arguments,)
+    if str(codec).startswith("ppm"):
+        return isinstance(words[-1], int) and words[-1] > 255
+    # BGR;16 of BMP is 5, 6 and 5 bits.
+    return any(";16" in word and word != "BGR;16" for word in map(str, words))
+
+
+def _refuse_frames(path: Path, image: Image.Image) -> None:
     frames = getattr(image, "n_frames", 1)
     if frames != 1:
-        raise PictureError(f"{path}: found {frames} frames in one file, expected a single picture")
+        raise PictureError(
+            f"{printable(path)}: found {frames} frames in one file, expected a single picture"
+        )
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the orientation tag, 1 (upright) where there is none or it cannot be read."""
+    try:
+        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except _DAMAGED:
+        return 1  # damaged EXIF data beside a whole picture: viewers ignore it too
+    return value if value in range(1, 9) else 1
 
 
 def _to_array(path: Path, image: Image.Image, channels: int) -> Picture:
@@ -184,7 +284,7 @@ def _to_array(path: Path, image: Image.Image, channels: int) -> Picture:
         image = image.convert("RGBA")
         if image.getchannel("A").getextrema() != (255, 255):
             raise PictureError(
-                f"{path}: found transparent pixels, expected an opaque picture; "
+                f"{printable(path)}: found transparent pixels, expected an opaque picture; "
                 "flatten it on a background first"
             )
         image = image.convert("RGB")

@@ -9,6 +9,7 @@ no defect to divide by.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,10 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .checkpoint import replace_file
 from .datasets import Dataset, bounded, split
 from .masks import FIGURES, MASK_FILTER, Mask, Notes, augment_pair, load_pairs, read_pair, score
+from .names import printable
 from .pictures import Picture, resize
 from .training import Figures, Options, Progress, predict
 
@@ -230,10 +233,14 @@ def draw_examples(net: nn.Module, task: Segmentation, path: Path, device: str = 
             axis.imshow(panel, cmap="gray", vmin=0, vmax=255 if panel is grey else 1)
             axis.set_xticks([])
             axis.set_yticks([])
-        axes[row, 0].set_ylabel(task.classes[task.val_labels[i]], fontsize="small")
+        # A dollar in a class's name is no formula.
+        name = printable(task.classes[task.val_labels[i]])
+        axes[row, 0].set_ylabel(name, fontsize="small", parse_math=False)
     for axis, title in zip(axes[0], ("input", "truth", "prediction", "difference"), strict=True):
         axis.set_title(title, fontsize="small")
-    chart.savefig(path, dpi=100)
+    buffer = io.BytesIO()
+    chart.savefig(buffer, format="png", dpi=100)
+    replace_file(path, buffer.getvalue())
 
 
 def difference(found: Mask, truth: Mask) -> npt.NDArray[np.uint8]:

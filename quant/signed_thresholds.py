@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .grid import IntArray
+from .grid import IntArray, round_half_up
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -57,7 +57,7 @@ class LevelFunction:
     def levels(self, x: npt.NDArray[np.int64]) -> IntArray:
         """Return (C, V) levels of (C, V) integers."""
         clipped = np.clip(self.values(x), 0.0, 1.0)
-        return np.floor(clipped * self.top + 0.5).astype(np.int64)
+        return round_half_up(clipped * self.top).astype(np.int64)
 
 
 def fold(

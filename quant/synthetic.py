@@ -7,6 +7,7 @@ measured on them says nothing about real steel. NumPy and Pillow only.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from .checkpoint import replace_file
 from .pictures import Picture
 
 Field = npt.NDArray[np.floating[Any]]
@@ -92,7 +94,7 @@ def generate(folder: str | Path, per_class: int, size: int, seed: int) -> list[P
         for n in range(1, per_class + 1):
             drawn = picture(name, np.random.default_rng([seed, label, n]), size)
             path = target / f"{name}_{n}.png"
-            Image.fromarray(drawn[:, :, 0]).save(path)
+            _write(path, drawn)
             written.append(path)
     return written
 
@@ -118,10 +120,19 @@ def generate_masked(folder: str | Path, per_class: int, size: int, seed: int) ->
         for n in range(1, per_class + 1):
             drawn, mask = masked_picture(name, np.random.default_rng([seed, label, n]), size)
             path = target / f"synthetic_{n}.jpg"
-            Image.fromarray(drawn[:, :, 0]).save(path, quality=95)
-            Image.fromarray(mask[:, :, 0]).save(path.with_suffix(".png"))
+            # A picture is never there without its mask.
+            _write(path.with_suffix(".png"), mask)
+            _write(path, drawn, quality=95)
             written.append(path)
     return written
+
+
+def _write(path: Path, pixels: Picture, **options: int) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels[:, :, 0]).save(
+        buffer, format=Image.registered_extensions()[path.suffix], **options
+    )
+    replace_file(path, buffer.getvalue())
 
 
 def _photograph(surface: Field, rng: np.random.Generator) -> Picture:

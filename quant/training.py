@@ -12,6 +12,7 @@ phases and is never frozen.
 from __future__ import annotations
 
 import ctypes
+import io
 import json
 import math
 import tempfile
@@ -33,6 +34,7 @@ from torch import Tensor, nn
 
 from .checkpoint import replace_file
 from .datasets import balanced_order
+from .names import brief
 
 EVALUATION_BATCH = 32
 REAL_WEIGHT_DECAY = 1e-5
@@ -64,6 +66,27 @@ class Trainable(Protocol):
         """Turn every constant into integers."""
 
 
+RANGES: dict[str, tuple[float, float]] = {
+    "real_epochs": (0, 1_000_000),
+    "epochs": (1, 1_000_000),
+    "finetune_epochs": (0, 1_000_000),
+    "warmup_epochs": (0, 1_000_000),
+    "real_learning_rate": (1e-9, 10.0),
+    "learning_rate": (1e-9, 10.0),
+    "finetune_learning_rate": (1e-9, 10.0),
+    "batch": (2, 65_536),
+    "label_smoothing": (0.0, 0.5),
+    "jitter": (0.0, 1.0),
+    "seed": (0, (1 << 32) - 1),
+    "threads": (1, 1024),
+}
+"""Least and most of every number of ``Options``."""
+
+
+class OptionError(ValueError):
+    """An option of the recipe that is out of range; the message is one line."""
+
+
 @dataclass(frozen=True)
 class Options:
     """The recipe.
@@ -84,6 +107,9 @@ class Options:
         start: SHA-256 of the checkpoint the network starts from; empty for initial weights.
         threads: CPU threads of PyTorch; None leaves PyTorch's choice.
         device: "cpu" or "cuda".
+
+    Raises:
+        OptionError: a value is out of ``RANGES``, or the device is unknown.
     """
 
     real_epochs: int = 0
@@ -102,15 +128,15 @@ class Options:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        for name, least in (
-            ("real_epochs", 0),
-            ("epochs", 1),
-            ("finetune_epochs", 0),
-            ("batch", 2),
-        ):
+        for name, (least, most) in RANGES.items():
             value = getattr(self, name)
-            if value < least:
-                raise ValueError(f"training: found {name} {value}, expected {least} or more")
+            # Written so that NaN is refused too.
+            if value is not None and not least <= value <= most:
+                raise OptionError(
+                    f"training: found {name} {brief(value)}, expected {least} to {most}"
+                )
+        if self.device not in ("cpu", "cuda"):
+            raise OptionError(f"training: found device {brief(self.device)}, expected cpu or cuda")
 
 
 Figures = dict[str, float | None]
@@ -543,7 +569,9 @@ def _plot(result: Outcome, figure: str, path: Path) -> None:
     right.axhline(end, color="tab:blue", linestyle=":", label="in the end")
     right.set_ylabel(f"validation {figure}, %")
     chart.legend(loc="outside upper center", ncols=3, fontsize="small")
-    chart.savefig(path, dpi=100)
+    buffer = io.BytesIO()
+    chart.savefig(buffer, format="png", dpi=100)
+    replace_file(path, buffer.getvalue())
 
 
 def _percent(share: float | None) -> float:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import random
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,11 @@ from . import verilator
 from .verilator import ToolMissing
 
 SEEDS = (1, 2, 3)
-INTERVAL_FRAMES = 5
+WARM_FRAMES = 3
+"""Frames after which a design has found its pace."""
+STEADY_FRAMES = 6
+STEADY_CYCLES = 1000
+"""Least frames and least stated cycles over which every frame has to take the stated cycles."""
 
 
 class BenchFailure(AssertionError):
@@ -76,25 +80,28 @@ class Result:
     """What a plan's run compared and measured, in values and clock cycles."""
 
     values: int
-    interval: float
+    differing: int
+    interval: int
     latency: int
     phases: Mapping[str, Mapping[str, Any]]
 
 
-def phases_of(random_frames: int, worst_frames: int, words: int) -> list[Phase]:
+def phases_of(random_frames: int, worst_frames: int, words: int, cycles: int) -> list[Phase]:
     """The phases every kernel has to pass.
 
     Args:
         random_frames: frames 0.. of the plan with random operands, at least two per seed.
         worst_frames: frames after those, with worst-case operands.
         words: words per frame of input 0.
+        cycles: stated cycles per frame.
 
     Returns:
         Steady state; worst case; every back-pressure pattern with every seed; valid that must
         not wait for ready; resets in the middle of a frame.
     """
     worst = list(range(random_frames, random_frames + worst_frames))
-    steady = [i % random_frames for i in range(INTERVAL_FRAMES)]
+    length = WARM_FRAMES + max(STEADY_FRAMES, -(-STEADY_CYCLES // cycles))
+    steady = [i % random_frames for i in range(length)]
     phases = [
         Phase("steady", steady),
         Phase("worst", worst),
@@ -109,7 +116,9 @@ def phases_of(random_frames: int, worst_frames: int, words: int) -> list[Phase]:
     points = sorted({1, max(1, words // 2), words, rng.randint(1, words)})
     points.append(words + max(1, words // 3))
     phases.append(Phase("reset", [0, 1], "none", reset_after=points))
-    phases.append(Phase("reset_random", [0, 1], "random", 2, reset_after=points[1:3]))
+    for pattern in ("random", "stall"):
+        anywhere = [rng.randint(1, 2 * words - 1) for _ in range(4)]
+        phases.append(Phase(f"reset_{pattern}", [0, 1], pattern, 2, reset_after=anywhere))
     return phases
 
 
@@ -214,7 +223,7 @@ def run_plan(
     modules: Sequence[str] = (),
     ports_only: bool = False,
 ) -> Result:
-    """Play ``plan`` through a design and check the steady interval against ``plan.cycles``.
+    """Play ``plan`` through a design; in the steady state each frame takes ``plan.cycles``.
 
     Args:
         plan: ports, words, phases.
@@ -252,11 +261,17 @@ def run_plan(
     values = sum(phase["values"] for phase in phases.values())
     if values != expected or not values:
         raise BenchFailure(f"{plan.case}: {values} values compared, expected {expected}")
+    differing = sum(phase["differing"] for phase in phases.values())
+    if differing:
+        raise BenchFailure(f"{plan.case}: {differing} of {values} values differ")
     steady = phases["steady"]
-    tolerance = max(math.ceil(0.02 * plan.cycles), 4)
-    if abs(steady["interval"] - plan.cycles) > tolerance:
-        raise BenchFailure(
-            f"{plan.case}: steady interval is {steady['interval']:g} cycles, the op states "
-            f"{plan.cycles} (tolerance {tolerance}); correct cycles() or the RTL"
-        )
-    return Result(values, steady["interval"], steady["latency"], phases)
+    for port, ends in zip(plan.outputs, steady["frame_ends"], strict=True):
+        settled = ends[WARM_FRAMES - 1 :]
+        found = sorted({after - before for before, after in pairwise(settled)})
+        if found != [plan.cycles]:
+            raise BenchFailure(
+                f"{plan.case}: in the steady state a frame of {port.name} takes "
+                f"{', '.join(map(str, found))} cycles, the op states {plan.cycles}; correct "
+                "cycles() or the RTL"
+            )
+    return Result(values, differing, plan.cycles, steady["latency"], phases)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from .cache import scratch
 from .verilator import SimulationError, build
 
 HARNESS = Path(__file__).parent / "network_harness.cpp"
@@ -134,15 +134,14 @@ def run_network(
         SimulationError: the executable failed; the message quotes its last words.
     """
     frames, words_in, bytes_in = words.shape
-    with tempfile.TemporaryDirectory(prefix="andpop_network_") as name:
-        scratch = Path(name)
-        (scratch / "input").write_bytes(np.ascontiguousarray(words, dtype=np.uint8).tobytes())
-        (scratch / "capacities").write_text("\n".join(map(str, capacities)))
+    with scratch("network") as files:
+        (files / "input").write_bytes(np.ascontiguousarray(words, dtype=np.uint8).tobytes())
+        (files / "capacities").write_text("\n".join(map(str, capacities)))
         arguments: dict[str, object] = {
-            "input": scratch / "input",
-            "capacities": scratch / "capacities",
-            "output": scratch / "output",
-            "report": scratch / "report",
+            "input": files / "input",
+            "capacities": files / "capacities",
+            "output": files / "output",
+            "report": files / "report",
             "frames": frames,
             "words_in": words_in,
             "bytes_in": bytes_in,
@@ -165,7 +164,7 @@ def run_network(
         if last_cycle is not None:
             arguments["last_cycle"] = last_cycle
         command = [str(executable), *(f"{key}={value}" for key, value in arguments.items())]
-        with (scratch / "errors").open("w+") as errors:
+        with (files / "errors").open("w+") as errors:
             with subprocess.Popen(
                 command, cwd=folder, stdout=subprocess.PIPE, stderr=errors, text=True
             ) as process:
@@ -186,8 +185,8 @@ def run_network(
             raise SimulationError(
                 f"network simulation: exit code {process.returncode}, its last words: {said}"
             )
-        report = json.loads((scratch / "report").read_text())
-        raw = np.frombuffer((scratch / "output").read_bytes(), dtype=np.uint8)
+        report = json.loads((files / "report").read_text())
+        raw = np.frombuffer((files / "output").read_bytes(), dtype=np.uint8)
     whole = raw.size // (words_out * bytes_out)
     return NetworkRun(
         report["status"],

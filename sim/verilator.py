@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import functools
-import hashlib
 import json
 import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -27,6 +24,8 @@ from pathlib import Path
 from typing import Literal
 
 import jinja2
+
+from .cache import building, content_key, scratch
 
 HERE = Path(__file__).parent
 OLDEST = (5, 36)
@@ -134,46 +133,6 @@ def find_compiler() -> tuple[str, str]:
         [path, "-dumpfullversion"], capture_output=True, text=True, check=False
     ).stdout.strip()
     return path, version
-
-
-def cache_folder() -> Path:
-    """The folder of finished builds: ``ANDPOP_CACHE``, by default ``~/.cache/andpop``."""
-    folder = Path(os.environ.get("ANDPOP_CACHE") or Path.home() / ".cache" / "andpop")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder.resolve()
-
-
-@contextlib.contextmanager
-def building(key: str) -> Iterator[tuple[Path, Path | None]]:
-    """Yield ``(final, work)`` for the cache entry ``key``.
-
-    ``work`` is an empty folder to fill, moved to ``final`` when the block ends without an error;
-    it is None when the entry exists. Processes that want the same entry wait for each other.
-    """
-    final = cache_folder() / key
-    with final.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if final.is_dir():
-            yield final, None
-            return
-        work = Path(tempfile.mkdtemp(prefix=f"{key}.", dir=final.parent))
-        try:
-            yield final, work
-            work.rename(final)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-
-
-def content_key(kind: str, *parts: object) -> str:
-    """Return ``kind`` with a hash of ``parts`` (files by content, the rest by ``repr``)."""
-    digest = hashlib.sha256()
-    for part in parts:
-        if isinstance(part, Path):
-            digest.update(part.name.encode() + b"\0" + part.read_bytes())
-        else:
-            digest.update(repr(part).encode())
-        digest.update(b"\1")
-    return f"{kind}-{digest.hexdigest()[:24]}"
 
 
 def _flags(tool: Tool, *, library: bool, trace: bool) -> list[str]:
@@ -376,9 +335,8 @@ def build(
     with building(key) as (final, work):
         if work is None:
             return final / name
-        scratch = Path(tempfile.mkdtemp(prefix="build.", dir=final.parent))
-        try:
-            given = _copy_sources(files, scratch / "src")
+        with scratch("build") as folder:
+            given = _copy_sources(files, folder / "src")
             quoted = {k: f'"{v}"' if isinstance(v, str) else v for k, v in values.items()}
             _run(
                 [
@@ -388,34 +346,35 @@ def build(
                     *(f"-D{d}" for d in defines), *(f"-G{k}={v}" for k, v in quoted.items()),
                     *given,
                 ],
-                scratch, top,
+                folder, top,
             )  # fmt: skip
-            units = [(f"obj/{n}", opt if hot else "-O0") for n, hot in _chunks(scratch / "obj")]
+            units = [(f"obj/{n}", opt if hot else "-O0") for n, hot in _chunks(folder / "obj")]
             if library:
-                units.append((_library_source(scratch, trace).name, "-O1"))
+                units.append((_library_source(folder, trace).name, "-O1"))
             for file in extra:
-                shutil.copyfile(file, scratch / file.name)
+                shutil.copyfile(file, folder / file.name)
                 if file.suffix not in (".h", ".hpp"):
                     units.append((file.name, opt))
             flags = [*_flags(tool, library=library, trace=trace), "-Iobj", "-I."]
+            first = {
+                level: _precompiled(tool, level, library=library, trace=trace)
+                for level in dict.fromkeys(level for _, level in units)
+            }
             commands, objects = [], []
             for unit, level in units:
-                first = _precompiled(tool, level, library=library, trace=trace)
                 objects.append(f"{Path(unit).stem}.o")
                 commands.append(
-                    [gxx, *flags, level, "-w", "-include", str(first), "-c", unit]
+                    [gxx, *flags, level, "-w", "-include", str(first[level]), "-c", unit]
                     + ["-o", objects[-1]]
                 )
-            _compile(commands, scratch, top, jobs)
+            _compile(commands, folder, top, jobs)
             parts = [RUNTIME_VPI, RUNTIME] if "--vpi" in verilator_flags else [RUNTIME]
             archives = [_runtime(tool, p, library=library, jobs=jobs) for p in parts]
             shared = ["-shared", "-Wl,-Bsymbolic"] if library else []
             _run(
                 [gxx, *shared, *objects, *archives, "-pthread", *link_flags, "-o", work / name],
-                scratch, top,
+                folder, top,
             )  # fmt: skip
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
     return final / name
 
 

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from . import verilator
+from .finn_sources import adapt
 from .verilator import Model, Port, SimulationError
 
 
@@ -180,6 +181,8 @@ def compile_sim_obj(
 ) -> tuple[Path, Path]:
     """Build a model below ``sim_out_dir``, with the memory files of its sources beside it.
 
+    Sources of FINN that Verilator refuses are adapted in a copy (``finn_sources``).
+
     Args:
         top_module_name: top module.
         source_list: Verilog and SystemVerilog files.
@@ -203,7 +206,10 @@ def compile_sim_obj(
         )
     sources = [Path(s) for s in order_pkg_first(list(source_list))]
     model = verilator.build(
-        sources, top_module_name, defines=("FINN_SIMULATION",) if behav else (), trace=debug
+        [adapt(source, sim_out_dir / "adapted") for source in sources],
+        top_module_name,
+        defines=("FINN_SIMULATION",) if behav else (),
+        trace=debug,
     )
     # Sources name their memories by file or by prefix: all that lie beside them go along.
     for folder in {source.parent for source in sources}:

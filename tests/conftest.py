@@ -6,10 +6,12 @@ from __future__ import annotations
 import atexit
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from comparisons import Comparisons
 
 # The workers fill the cores already; more BLAS threads would only wait for one another.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -47,12 +49,39 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.fixture
+def compared(request: pytest.FixtureRequest) -> Comparisons:
+    """Counts what the test compares; a test that asks for it and compares nothing fails."""
+    return Comparisons(request.node.user_properties)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
+    """Fail a bench that ran to its end and compared nothing, or went on after a difference."""
+    result = yield
+    bench = pyfuncitem.funcargs.get("compared")
+    if isinstance(bench, Comparisons):
+        assert bench.values, "the bench compared nothing"
+        assert not bench.differing, f"{bench.differing} values differ"
+    return result
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Say how many values the benches compared: a hollow bench would show here."""
-    reports = terminalreporter.stats.get("passed", [])
-    rows = [dict(r.user_properties) for r in reports if r.when == "call"]
-    values = [row["values"] for row in rows if "values" in row]
-    if values:
+    """Say what the benches compared, as they counted it themselves."""
+    stats = terminalreporter.stats
+    benches = {
+        outcome: [
+            row
+            for report in stats.get(outcome, [])
+            for row in [dict(report.user_properties)]
+            if report.when == "call" and "differing" in row
+        ]
+        for outcome in ("passed", "failed")
+    }
+    rows = [*benches["passed"], *benches["failed"]]
+    if rows:
         terminalreporter.write_line(
-            f"benches: {len(values)} runs, {sum(values)} values compared, 0 differing"
+            f"benches: {len(rows)} runs, {len(benches['failed'])} failed, "
+            f"{sum(row['values'] for row in rows)} values compared, "
+            f"{sum(row['differing'] for row in rows)} differing"
         )

@@ -54,9 +54,9 @@ class GraphBuilder:
     ) -> list[str]:
         """Add a node; ``outputs`` are (shape, datatype)."""
         names = [self.tensor(*o) for o in outputs]
-        self.nodes.append(
-            helper.make_node(op, inputs, names, f"{op}_{len(self.nodes)}", domain=DOMAIN, **attrs)
-        )
+        name = f"{op}_{len(self.nodes)}"
+        marks = {"domain": DOMAIN, "backend": "fpgadataflow"}
+        self.nodes.append(helper.make_node(op, inputs, names, name, **marks, **attrs))
         return names
 
     def vectors(self, x: str) -> list[int]:

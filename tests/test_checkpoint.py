@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -154,3 +156,58 @@ def test_failed_write_keeps_the_old_file(saved: Path, monkeypatch: pytest.Monkey
         checkpoint.write(saved, {"w": np.zeros(1)}, make_card(False))
     assert saved.read_bytes() == before
     assert sorted(p.name for p in saved.parent.iterdir()) == ["net.json", "net.safetensors"]
+
+
+def test_a_pair_of_two_different_writes_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "net.safetensors"
+    checkpoint.write(path, {"w": np.zeros(1, np.float32)}, make_card(False))
+    real = checkpoint.replace_file
+
+    def killed(target: Path, content: bytes) -> None:
+        if target.suffix == ".json":
+            raise KeyboardInterrupt
+        real(target, content)
+
+    monkeypatch.setattr(checkpoint, "replace_file", killed)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.write(path, {"w": np.ones(1, np.float32)}, make_card(False))
+    with pytest.raises(CheckpointError, match="not those of its card net.json"):
+        checkpoint.read(path)
+    monkeypatch.setattr(checkpoint, "replace_file", real)
+    checkpoint.write(path, {"w": np.ones(1, np.float32)}, make_card(False))
+    assert checkpoint.read(path)[0]["w"].tolist() == [1.0]
+
+
+def test_a_file_is_replaced_behind_its_link_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    link = tmp_path / "link.json"
+    link.symlink_to(tmp_path / "real" / "file.json")
+    # Longer than what follows: left by a killed process.
+    (tmp_path / "real" / ".file.json.part").write_bytes(b"x" * 1000)
+    checkpoint.replace_file(link, b"new")
+    assert link.is_symlink() and link.read_bytes() == b"new"
+    assert [p.name for p in (tmp_path / "real").iterdir()] == ["file.json"]
+
+
+def test_two_writers_of_one_file_leave_one_of_their_texts(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    texts = [bytes([65 + i]) * 200_000 for i in range(4)]
+
+    def write(text: bytes) -> None:
+        for _ in range(20):
+            checkpoint.replace_file(path, text)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, texts))
+    assert path.read_bytes() in texts
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_device_is_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(CheckpointError, match="no ordinary file"):
+        checkpoint.replace_file(pipe, b"x")
+    assert pipe.is_fifo()

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from andpop.quant.data.layout import DatasetError, Sample
+from andpop.quant.data.neu_det import Box, read_boxes
 from andpop.quant.datasets import (
-    Box,
-    DatasetError,
-    Sample,
     augment,
     balanced_order,
     find_samples,
@@ -52,7 +51,8 @@ def test_neu_det(tmp_path: Path, flat: bool) -> None:
     assert (dataset.layout, dataset.classes) == ("neu-det", ("crazing", "rolled-in_scale"))
     assert [s.path.stem for s in dataset.samples[:3]] == ["crazing_1", "crazing_2", "crazing_10"]
     assert [s.label for s in dataset.samples] == [0, 0, 0, 1, 1, 1]
-    assert [s.boxes for s in dataset.samples[:3]] == [(), (), (Box("crazing", 1, 2, 30, 40),)]
+    boxes = [read_boxes(s) for s in dataset.samples[:3]]
+    assert boxes == [(), (), (Box("crazing", 1, 2, 30, 40),)]
 
 
 def test_magnetic_tile(tmp_path: Path) -> None:
@@ -125,13 +125,17 @@ def test_refuses_folders_that_are_no_data_set(tmp_path: Path) -> None:
         find_samples(tmp_path)
 
 
-def test_refuses_a_broken_annotation(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", ["<annotation><object>", VOC.replace("30", "wide"), ""])
+def test_a_broken_annotation_stops_who_needs_boxes_alone(tmp_path: Path, content: str) -> None:
     put(tmp_path / "IMAGES/crazing_1.jpg")
+    put(tmp_path / "IMAGES/patches_1.jpg")
     (tmp_path / "ANNOTATIONS").mkdir()
-    for content in ("<annotation><object>", VOC.replace("30", "wide")):
-        (tmp_path / "ANNOTATIONS/crazing_1.xml").write_text(content)
-        with pytest.raises(DatasetError, match="crazing_1.xml: found no VOC annotation"):
-            find_samples(tmp_path)
+    (tmp_path / "ANNOTATIONS/crazing_1.xml").write_text(content)
+    dataset = find_samples(tmp_path)
+    assert dataset.classes == ("crazing", "patches")
+    with pytest.raises(DatasetError, match="crazing_1.xml: found no VOC annotation"):
+        read_boxes(dataset.samples[0])
+    assert read_boxes(dataset.samples[1]) == ()
 
 
 def test_split_is_stratified_without_overlap_and_stable() -> None:
@@ -212,7 +216,7 @@ def test_real_neu_det(andpop_data: Path) -> None:
     dataset = find_samples(andpop_data / "neu-det")
     assert dataset.layout == "neu-det"
     assert np.bincount([s.label for s in dataset.samples]).tolist() == [240] * 6
-    assert all(s.boxes for s in dataset.samples)
+    assert all(read_boxes(s) for s in dataset.samples)
     train, validation = split([s.label for s in dataset.samples], 0.2)
     assert (len(train), len(validation)) == (1152, 288)
 

@@ -15,9 +15,10 @@ from andpop.flows.backends import Qonnx
 from andpop.flows.errors import CheckFailed
 from andpop.flows.models import BuildFiles
 from andpop.hw.graph.builder import Boundary
+from andpop.hw.graph.clean import clean
 from andpop.hw.graph.executor import GoldenExecutor, run
 from andpop.hw.graph.float32 import settle
-from andpop.hw.graph.lowering import LoweringError, clean, lower
+from andpop.hw.graph.lowering import LoweringError, lower
 from andpop.hw.graph.qonnx_graph import multiples
 from andpop.hw.graph.reference import Reference
 from andpop.hw.graph.verify import extreme_pictures, verify

@@ -8,6 +8,7 @@ import onnx
 import pytest
 from andpop.hw.graph import executor
 from andpop.hw.graph.executor import ExecutionError, GoldenExecutor, run
+from andpop.hw.graph.finn_golden import windows
 from finn.core.onnx_exec import execute_onnx
 from onnx import TensorProto, helper
 from qonnx.core.datatype import DataType
@@ -142,6 +143,15 @@ def test_windows_equal_finn(
     assert compare_with_finn(model, -128, 127) > 0
 
 
+def test_dilated_windows_by_hand() -> None:
+    x = np.arange(5 * 7 * 2).reshape(1, 5, 7, 2)
+    found = windows(x, [2, 3], [2, 1], [3, 2])
+    assert found.shape == (1, 1, 3, 12)
+    for column in range(3):
+        rows, columns = [0, 3], [column, column + 2, column + 4]
+        assert found[0, 0, column].tolist() == x[0][rows][:, columns].ravel().tolist()
+
+
 @pytest.mark.parametrize(("steps", "output", "first"), [(1, "BINARY", 0), (3, "INT2", -2)])
 def test_thresholds_equal_finn(steps: int, output: str, first: int) -> None:
     shape = (1, 6, 5, 4)
@@ -213,11 +223,12 @@ def test_names_wrong_pictures(pictures: np.ndarray) -> None:
         run(small_graph(), pictures)
 
 
-def test_names_a_value_outside_its_datatype() -> None:
+@pytest.mark.parametrize("pixel", [16, 77])
+def test_names_a_value_outside_its_datatype(pixel: int) -> None:
     model = small_graph()
     model.set_tensor_datatype("t2", DataType["UINT4"])
-    pictures = np.full((1, 8, 8, 2), 77, dtype=np.uint8)
-    message = r"ConvolutionInputGenerator_1: output t2 holds 0\.\.77, expected 0\.\.15 .*UINT4"
+    pictures = np.full((1, 8, 8, 2), pixel, dtype=np.uint8)
+    message = rf"Generator_1: output t2 holds 0\.\.{pixel}, expected 0\.\.15 .*UINT4"
     with pytest.raises(ExecutionError, match=message):
         run(model, pictures)
 

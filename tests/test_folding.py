@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
+from andpop.hw.graph import folding
 from andpop.hw.graph.executor import run
 from andpop.hw.graph.folding import (
     FoldingError,
@@ -57,6 +59,14 @@ def test_every_node_reaches_the_target(model: ModelWrapper, target: int) -> None
         assert max(writer, reader) % min(writer, reader) == 0, name
 
 
+@pytest.mark.parametrize("target", [1000, 2500])
+def test_lanes_at_the_two_ends_of_an_edge_divide_one_another(target: int) -> None:
+    # Here the cheapest foldings meet 4 lanes with 18.
+    model = fold(specialise(lower(pa_network(1, 4, 5, size=(16, 17), stride=2))), target)
+    for name, writer, reader in lanes_of_edges(model):
+        assert max(writer, reader) % min(writer, reader) == 0, name
+
+
 def test_unhurried_network_gets_one_lane(model: ModelWrapper) -> None:
     fold(model, 1_000_000)
     values = {v for attributes in folding_of(model).values() for v in attributes.values()}
@@ -76,6 +86,21 @@ def test_matrix_units_get_the_cheapest_lanes(model: ModelWrapper) -> None:
         if op.get_exp_cycles() <= target:
             costs[simd, pe] = op.lut_estimation(part)
     assert costs[chosen] == min(costs.values())
+
+
+def test_a_folding_that_takes_exactly_the_target_is_enough(model: ModelWrapper) -> None:
+    node = next(n for n in model.graph.node if n.op_type == "IntMvu_rtl")
+    op = getCustomOp(node)
+    inputs, outputs = op.get_nodeattr("MW"), op.get_nodeattr("MH")
+    reached = set()
+    for simd, pe in itertools.product(divisors(inputs), divisors(outputs)):
+        op.set_nodeattr("SIMD", simd)
+        op.set_nodeattr("PE", pe)
+        reached.add(int(op.get_exp_cycles()))
+    (unit,) = [f for f in folding._foldables(model) if f.name == node.name]
+    assert len(reached) > 3
+    for target in reached:
+        assert folding._cheapest(unit, target) == target
 
 
 def test_window_unrolls_when_channels_are_not_enough(model: ModelWrapper) -> None:
@@ -224,6 +249,52 @@ def test_names_an_impossible_implementation() -> None:
         fold(model, {"basic_PaMvu": {"implementation": "planes"}})
 
 
+@pytest.mark.parametrize(
+    "entry",
+    [[], [1], [1, 5], [1, "all", 2], [1, {"all": 1}], [1, ["all", 5]], "all", 3, None, {"a": 1},
+     [1, "every"]],
+)  # fmt: skip
+def test_names_a_default_of_the_wrong_form(model: ModelWrapper, entry: object) -> None:
+    with pytest.raises(FoldingError, match="Defaults.PE: found .*, expected \\[value, \\[op types"):
+        fold(model, {"Defaults": {"PE": entry}})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [0, -1, 1.0, True, False, None, "1", [1], {}, 10**30, math.nan, math.inf, "x" * 10**5],
+    ids=lambda value: repr(value)[:30],
+)
+def test_names_lanes_that_are_no_divisor(model: ModelWrapper, value: object) -> None:
+    name = next(iter(folding_of(model)))
+    attribute = next(iter(folding_of(model)[name]))
+    with pytest.raises(FoldingError, match=f"cannot be split over {attribute}=") as caught:
+        fold(model, {name: {attribute: value}})
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("value", [True, 1.0, "1", [1], None, 2, -1])
+def test_names_a_window_that_is_no_switch(model: ModelWrapper, value: object) -> None:
+    name = next(n for n, attributes in folding_of(model).items() if "parallel_window" in attributes)
+    with pytest.raises(FoldingError, match="found parallel_window=.*, expected 0 or 1"):
+        fold(model, {name: {"parallel_window": value}})
+
+
+@pytest.mark.parametrize("value", [5, ["block"], None, True, "fast", {}])
+def test_names_a_memory_that_is_none(model: ModelWrapper, value: object) -> None:
+    name = next(
+        n.name for n in model.graph.node if "ram_style" in getCustomOp(n).get_nodeattr_types()
+    )
+    with pytest.raises(FoldingError, match=f"{name}: found ram_style=.*, expected"):
+        fold(model, {name: {"ram_style": value}})
+
+
+@pytest.mark.parametrize("value", [[], {}, None, 5])
+def test_names_an_implementation_that_is_no_word(value: object) -> None:
+    model = specialise(lower(pa_network(0)))
+    with pytest.raises(FoldingError, match="basic_PaMvu: found implementation=.*, expected one"):
+        fold(model, {"basic_PaMvu": {"implementation": value}})
+
+
 def test_names_an_unknown_node(model: ModelWrapper) -> None:
     with pytest.raises(FoldingError, match="conv99: found no such node"):
         fold(model, {"conv99": {"PE": 1}})
@@ -231,7 +302,20 @@ def test_names_an_unknown_node(model: ModelWrapper) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", "found no JSON"), ("[1]", "found no map"), (json.dumps({"a": 3}), "found no map")],
+    [
+        ("{", "found no JSON"),
+        ("", "found no JSON"),
+        ("[1]", "found no map"),
+        (json.dumps({"a": 3}), "found no map"),
+        ("{}", "says nothing of any node"),
+        ('{"Defaults": {}}', "says nothing of any node"),
+        ('{"a": {"PE": 1}, "a": {"PE": 2}}', "found 'a' twice"),
+        ('{"a": {"PE": 1, "PE": 2}}', "found 'PE' twice"),
+        ('{"a": {"PE": ' + "9" * 5000 + "}}", "found no JSON"),
+        ("[" * 100_000, "found too many levels"),
+        ('{"a": {"PE": 1}}' + " " * (16 << 20), "found more than 16,777,216 bytes"),
+    ],
+    ids=lambda value: value[:30],
 )
 def test_names_a_broken_file(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "folding.json"

@@ -13,6 +13,7 @@ from andpop.hw.synth import yosys
 HW = Path(__file__).parent.parent / "hw"
 PARTS = [HW / "rtl" / "gated_popcount.sv", HW / "rtl" / "adder_tree.sv"]
 PARTS += sorted((HW / "rtl").glob("bit_heap*.sv"))
+PARTS += [HW / "kernels" / "binary_mvu" / "binary_plane_heap.sv"]
 
 BLACK_BOXES = """
 module LUT6_2 #(parameter [63:0] INIT = 0) (output O6, O5, input I0, I1, I2, I3, I4, I5);
@@ -75,6 +76,18 @@ def popcount(width: int, gate: int) -> Pair:
     )
 
 
+def binary(way: str, simd: int, code_bits: int, out: int) -> Pair:
+    """`binary_dot_serial` or `binary_dot_addsub` in one lane."""
+    return Pair(
+        f"binary_dot_{way}",
+        ("data_i", simd * code_bits),
+        ("weight_i", simd),
+        ("dot_o", out),
+        f".Pe(1), .Simd({simd}), .InWidth({code_bits}), .OutWidth({out})",
+        max((simd - 1).bit_length(), 4) + 2,
+    )
+
+
 def planes(simd: int, weight_bits: int, input_bits: int, out: int) -> Pair:
     """`pa_dot_planes` in one lane; codes of all bits."""
     return Pair(
@@ -125,9 +138,7 @@ def proof(
     yosys.prepare()
     names = []
     planted = 0
-    for source in (*PARTS, HW / "kernels" / "pa_mvu" / f"{pair.module}.sv"):
-        if not source.is_file():
-            continue
+    for source in (*PARTS, *(HW / "kernels").glob(f"*/{pair.module}.sv")):
         text = source.read_text(encoding="ascii")
         for good, bad in (faults or {}).items():
             planted += text.count(good)
@@ -164,6 +175,8 @@ SHORT = [
     popcount(25, 1),
     planes(2, 3, 3, 9),
     coded(2, *LEVELS, 20),
+    binary("serial", 5, 3, 8),
+    binary("addsub", 5, 3, 8),
 ]
 
 

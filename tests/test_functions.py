@@ -8,6 +8,7 @@ import pytest
 import torch
 from andpop.quant import functions as fn
 from andpop.quant import grid
+from andpop.quant.integer import pool_shift
 from andpop.quant.quantizers import BinaryWeight, Requant
 from brevitas.nn import QuantConv2d
 from torch import Tensor
@@ -138,6 +139,17 @@ def test_snapped_integers_stay_within_the_formats() -> None:
             assert (k.zeta.min(), k.eta.max()) == (-8192, 8191)
 
 
+@pytest.mark.parametrize("acc_frac", [-7, 0, 5])
+def test_bias_lies_on_the_grid_of_the_products(acc_frac: int) -> None:
+    spec = fn.EpilogueSpec(eps=0.1, acc_frac=acc_frac, acc_limit=2000)
+    c = torch.linspace(-1, 1, 11).double()
+    k = fn.snap_epilogue(c, c.flip(0), 0.3 * c, c, c.abs(), c, spec)
+    real = c.flip(0) - 0.3 * c * k.m * 2.0**-k.m_frac
+    step = 2.0 ** -(acc_frac + k.m_frac)
+    assert (k.b * step - real).abs().max() <= step / 2
+    assert len(k.b.unique()) > 5
+
+
 def test_rsign_is_plus_one_at_equality_and_has_the_quadratic_surrogate() -> None:
     gamma = torch.tensor([0.25, -0.5]).double().requires_grad_()
     x = torch.tensor([[0.25, -0.5], [0.1875, -0.5625], [0.75, 0.75]]).double()
@@ -178,3 +190,47 @@ def test_requant_module_is_shift_round_with_saturation(shift: int) -> None:
     codes[:8] = [-(1 << shift) // 2, (1 << shift) // 2, -1, 0, 1, 3 << shift >> 1, -(1 << 20), 5]
     found = Requant(0, 8)(torch.from_numpy(codes).float() * 2.0**-shift).numpy()
     assert np.count_nonzero(found != grid.requantise(codes, shift)) == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_halves_round_up_in_numpy_and_in_training_alike(dtype: torch.dtype) -> None:
+    halves = torch.arange(-9, 10).to(dtype) / 2
+    expected = [-4, -4, -3, -3, -2, -2, -1, -1, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5]
+    assert grid.round_half_up(halves).tolist() == expected
+    assert grid.round_half_up(halves.numpy()).tolist() == expected
+    # Multiples of 1/16, which both float types hold: exact in unbounded integers too.
+    sixteenths = range(-320, 321)
+    x = torch.tensor(sixteenths).to(dtype) / 16
+    for frac_bits, low, high in ((3, -128, 127), (0, -2, 3), (-2, -8, 7), (4, 0, 9)):
+        step = 16 if frac_bits >= 0 else 16 << -frac_bits
+        codes = [(2 * v * (1 << max(0, frac_bits)) + step) // (2 * step) for v in sixteenths]
+        expected = [min(max(code, low), high) for code in codes]
+        found = grid.snap(x, frac_bits, low, high)
+        assert found.dtype == dtype and found.tolist() == expected
+        assert grid.snap(x.numpy(), frac_bits, low, high).tolist() == expected
+        values = fn.round_to_grid(x, frac_bits, low, high)
+        assert (values * 2.0**frac_bits).tolist() == expected
+    assert torch.isnan(grid.snap(torch.tensor([torch.nan]), 2, -8, 7)).all()
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 3), (-2, 1), (-3, 0)])
+def test_bounds_of_sums_are_met_and_never_passed(low: int, high: int) -> None:
+    rng = np.random.default_rng(3)
+    weights, bias = rng.integers(-9, 10, (3, 20)), rng.integers(-50, 50, 20)
+    inputs = np.stack(np.meshgrid(*[np.arange(low, high + 1)] * 3), axis=-1).reshape(-1, 3)
+    sums = inputs @ weights + bias
+    least, most = grid.accumulator_bounds(weights, low, high, bias)
+    assert np.array_equal(least, sums.min(axis=0)) and np.array_equal(most, sums.max(axis=0))
+
+
+def test_width_of_a_signed_type_is_the_smallest_that_holds_both_ends() -> None:
+    for limit in (*range(1, 300), 32767, 32768, (1 << 30) - 1, 1 << 30):
+        bits = grid.signed_bits(limit)
+        low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+        assert low <= -limit and limit <= high
+        assert limit > high // 2
+
+
+def test_pool_shift_is_that_of_the_next_power_of_two() -> None:
+    sizes = {(1, 1): 0, (1, 2): 1, (2, 2): 2, (3, 2): 3, (4, 4): 4, (7, 7): 6, (8, 8): 6, (9, 8): 7}
+    assert {size: pool_shift(*size) for size in sizes} == sizes

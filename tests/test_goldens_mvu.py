@@ -13,7 +13,7 @@ from andpop.hw.kernels.epilogue import cases as epilogue_cases
 from andpop.hw.kernels.epilogue import golden as epilogue_golden
 from andpop.hw.kernels.int_mvu import cases as int_cases
 from andpop.hw.kernels.int_mvu import golden as int_golden
-from andpop.hw.kernels.mvu import weight_words
+from andpop.hw.kernels.mvu import rom_cost, signed_width, weight_words
 from andpop.hw.kernels.xnor_mvu import cases as xnor_cases
 from andpop.hw.kernels.xnor_mvu import golden as xnor_golden
 from andpop.quant.grid import EpilogueFormat, epilogue
@@ -151,6 +151,13 @@ def test_accumulator_is_as_narrow_as_the_weights_allow() -> None:
         assert wide.bitwidth() >= bits
 
 
+def test_signed_width_is_the_smallest_that_holds_a_range() -> None:
+    ends = (-256, -129, -128, -127, -2, -1, 0, 1, 2, 126, 127, 128, 255)
+    for low, high in ((a, b) for a in ends for b in ends if a <= 0 <= b):
+        fits = (n for n in range(2, 20) if -(2 ** (n - 1)) <= low and high <= 2 ** (n - 1) - 1)
+        assert signed_width(low, high) == next(fits), (low, high)
+
+
 def test_xnor_accumulator_holds_all_agreeing() -> None:
     built = build_op(xnor_cases.SMOKE[0])
     assert built.op.minimize_accumulator_width(built.model).name == "INT9"  # -216..216
@@ -240,3 +247,20 @@ def test_memories_refuse_what_does_not_fit(tmp_path: Any) -> None:
     built.model.set_initializer("params", params)
     with pytest.raises(ValueError, match="slope of channel 5 is 128, expected -128..127"):
         built.generate(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("width", "depth", "luts", "blocks"),
+    [
+        (100, 1, 0, 0),
+        (7, 64, 7, 0),
+        (36, 65, 0, 1),
+        (37, 512, 0, 2),
+        (36, 513, 0, 2),
+        (9, 2048, 0, 1),
+        (1, 16384, 0, 1),
+        (1, 16385, 0, 2),
+    ],
+)
+def test_rom_costs_whole_block_rams(width: int, depth: int, luts: int, blocks: int) -> None:
+    assert rom_cost(width, depth) == (luts, blocks)

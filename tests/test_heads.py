@@ -11,8 +11,9 @@ import onnx
 import pytest
 from andpop.flows import api
 from andpop.flows.models import load
+from andpop.hw.graph.clean import clean
 from andpop.hw.graph.executor import run
-from andpop.hw.graph.lowering import LoweringError, clean, lower
+from andpop.hw.graph.lowering import LoweringError, lower
 from andpop.hw.graph.reference import Reference, classes
 from andpop.hw.graph.verify import verify
 from foreign_cnn import Maker, cnn, save

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from andpop.quant.signed_thresholds import (
     most_falling,
     threshold_count,
 )
+from comparisons import Comparisons
 from test_golden_signed_thresholding import searched
 
 CHANNELS = 64
@@ -52,9 +52,11 @@ def random_function(
 
 @pytest.mark.parametrize("rsilu", [True, False])
 @pytest.mark.parametrize("k", [1, 2, 3, 4, 8])
-def test_equal_the_function_at_every_accumulator(k: int, rsilu: bool, record_property: Any) -> None:
+def test_equal_the_function_at_every_accumulator(
+    k: int, rsilu: bool, compared: Comparisons
+) -> None:
     top = (1 << k) - 1
-    compared = steps_down = 0
+    steps_down = 0
     for seed in range(4 if k == 8 else 20):
         rng = np.random.default_rng(seed)
         # Narrow statistics put the whole curve between neighbours, wide ones outside the range.
@@ -63,25 +65,23 @@ def test_equal_the_function_at_every_accumulator(k: int, rsilu: bool, record_pro
         x = every(low, high, CHANNELS)
         expected = function.levels(x)
         found = derive(function, low, high, threshold_count(top, rsilu))
-        assert np.count_nonzero(found.levels(x) != expected) == 0
+        compared.arrays(expected, found.levels(x))
         assert found.thresholds.min() >= low and found.thresholds.max() <= high
         assert (np.diff(found.thresholds, axis=1) >= 0).all()
         assert set(np.unique(found.steps)) <= {-1, 1}
         constants = found.thresholds, found.steps, found.base
-        assert np.array_equal(signed_thresholding(x.T, *constants), expected.T)
+        compared.arrays(expected.T, signed_thresholding(x.T, *constants))
         # As wide as the accumulator's type, which reaches farther than the accumulator.
         ends = -(1 << 12), (1 << 12) - 1
-        assert np.array_equal(searched(search_tables(*constants, *ends), x - ends[0]), expected)
-        compared += 3 * expected.size
+        compared.arrays(expected, searched(search_tables(*constants, *ends), x - ends[0]))
         steps_down += int((np.diff(expected[function.scale > 0]) < 0).sum())
-    record_property("values", compared)
-    assert compared > 1_200_000
+    assert compared.values > 1_200_000
     assert (steps_down > 20) == rsilu
 
 
 @pytest.mark.parametrize(("k", "limit"), [(4, 1024 * 9 * 15), (8, 9 * 127 * 255)])
 def test_equal_the_function_on_the_widest_accumulators(
-    k: int, limit: int, record_property: Any
+    k: int, limit: int, compared: Comparisons
 ) -> None:
     rng = np.random.default_rng(k)
     function = random_function(rng, (1 << k) - 1, True, limit / 30)
@@ -92,14 +92,13 @@ def test_equal_the_function_on_the_widest_accumulators(
     x = every(-limit, limit, 8)
     found = derive(function, -limit, limit, threshold_count(function.top, True))
     expected = function.levels(x)
-    assert np.count_nonzero(found.levels(x) != expected) == 0
+    compared.arrays(expected, found.levels(x))
     constants = found.thresholds, found.steps, found.base
     near = np.unique(found.thresholds + np.arange(-1, 2)[:, None, None]).clip(-limit, limit)
     codes = signed_thresholding(np.tile(near[:, None], (1, 8)), *constants)
-    assert np.array_equal(codes.T, function.levels(np.tile(near, (8, 1))))
+    compared.arrays(function.levels(np.tile(near, (8, 1))), codes.T)
     tables = search_tables(*constants, -limit, limit)
-    assert np.array_equal(searched(tables, x + limit), expected)
-    record_property("values", 2 * expected.size + codes.size)
+    compared.arrays(expected, searched(tables, x + limit))
     assert expected.size > 2_000_000
     assert len(np.unique(expected)) == function.top + 1
 

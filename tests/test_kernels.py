@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every kernel, every case: golden = op execution = RTL, under back-pressure and reset."""
+"""Every kernel, every case: definition = golden = op execution = RTL, under back-pressure and
+reset."""
 
 from __future__ import annotations
 
@@ -14,6 +15,8 @@ import pytest
 from andpop.sim import bench
 from andpop.sim.bench import Frame, Plan
 from andpop.sim.cases import Case
+from comparisons import Comparisons
+from definitions import evaluate
 from kernel_cases import Built, build_op, kernel_cases, pack, port_list
 
 RANDOM_FRAMES = 2 * len(bench.SEEDS)
@@ -26,9 +29,13 @@ def golden_of(kernel: str) -> ModuleType:
 
 def golden(kernel: str, case: Case, streamed: list[Any]) -> list[Any]:
     """Outputs of the golden model for one frame of streamed inputs."""
+    return list(golden_of(kernel).run(inputs_of(case, streamed), case.attrs))
+
+
+def inputs_of(case: Case, streamed: list[Any]) -> list[Any]:
+    """All inputs of the node for one frame of streamed inputs."""
     values, initializers = iter(streamed), iter(case.make_initializers())
-    inputs = [next(values if o.streamed else initializers) for o in case.operands]
-    return list(golden_of(kernel).run(inputs, case.attrs))
+    return [next(values if o.streamed else initializers) for o in case.operands]
 
 
 def frames_of(case: Case) -> list[list[Any]]:
@@ -40,32 +47,29 @@ def frames_of(case: Case) -> list[list[Any]]:
     return frames + case.worst_frames()
 
 
-def compare(case: Case, what: str, expected: list[Any], got: list[Any]) -> int:
-    """Compare tensors exactly; return how many values were compared."""
-    assert len(expected) == len(got), f"{case.name}: {what} has {len(got)} outputs"
-    for index, (e, g) in enumerate(zip(expected, got, strict=True)):
-        assert e.shape == g.shape, f"{case.name}: {what} output {index} has shape {g.shape}"
-        wrong = np.argwhere(e != g)
-        assert not len(wrong), (
-            f"{case.name}: {what} output {index} differs from golden in {len(wrong)} of {e.size} "
-            f"values, first at {tuple(wrong[0])}: expected {e[tuple(wrong[0])]}, "
-            f"got {g[tuple(wrong[0])]}"
-        )
-    return sum(e.size for e in expected)
-
-
-@pytest.mark.parametrize(("kernel", "case"), kernel_cases())
-def test_op_execution_equals_golden(kernel: str, case: Case) -> None:
+@pytest.mark.parametrize(
+    ("kernel", "case"),
+    # Quick enough for all cases, those marked as long for their RTL too.
+    [pytest.param(*p.values, id=p.id) for p in kernel_cases()],
+)
+def test_golden_and_op_execution_equal_the_definition(
+    kernel: str, case: Case, compared: Comparisons
+) -> None:
+    """The definition shares no code with the golden, which op execution only calls."""
     built = build_op(case)
-    values = 0
     for frame in frames_of(case):
-        values += compare(case, "op execution", golden(kernel, case, frame), built.execute(frame))
-    assert values > 0
+        expected = evaluate(case.op_type, inputs_of(case, frame), case.attrs)
+        for got in (golden(kernel, case, frame), built.execute(frame)):
+            assert len(got) == len(expected)
+            for e, g in zip(expected, got, strict=True):
+                compared.arrays(e, g, case.name)
 
 
 @pytest.mark.sim
 @pytest.mark.parametrize(("kernel", "case"), kernel_cases())
-def test_rtl_equals_golden(kernel: str, case: Case, tmp_path: Path, record_property: Any) -> None:
+def test_rtl_equals_golden(
+    kernel: str, case: Case, tmp_path: Path, record_property: Any, compared: Comparisons
+) -> None:
     built = build_op(case)
     folder = tmp_path / "rtl"
     sources = built.generate(folder)
@@ -74,7 +78,8 @@ def test_rtl_equals_golden(kernel: str, case: Case, tmp_path: Path, record_prope
     modules = [bench_module] if find_spec(bench_module) else []
     top = built.op.get_nodeattr("gen_top_module")
     result = bench.run_plan(plan, sources, top, tmp_path / "run", data=folder, modules=modules)
-    for name in ("values", "interval", "latency"):
+    compared.count(result.values, result.differing)
+    for name in ("interval", "latency"):
         record_property(name, getattr(result, name))
 
 
@@ -98,6 +103,6 @@ def make_plan(kernel: str, case: Case, built: Built) -> Plan:
                 ],
             )
         )
-    words = len(frames[0].inputs[0])
-    phases = bench.phases_of(RANDOM_FRAMES, len(frames) - RANDOM_FRAMES, words)
-    return Plan(case.name, int(op.get_exp_cycles()), inputs, outputs, frames, phases)
+    words, cycles = len(frames[0].inputs[0]), int(op.get_exp_cycles())
+    phases = bench.phases_of(RANDOM_FRAMES, len(frames) - RANDOM_FRAMES, words, cycles)
+    return Plan(case.name, cycles, inputs, outputs, frames, phases)

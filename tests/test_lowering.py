@@ -13,13 +13,16 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from andpop.hw.graph.bisection import bisect, levels_of_table
 from andpop.hw.graph.builder import boundaries
+from andpop.hw.graph.clean import clean
 from andpop.hw.graph.executor import GoldenExecutor, run
 from andpop.hw.graph.folding import fold
 from andpop.hw.graph.loader import ModelError, load
-from andpop.hw.graph.lowering import LoweringError, clean, lower
+from andpop.hw.graph.lowering import LoweringError, lower
+from andpop.hw.graph.qonnx_graph import QonnxGraph
 from andpop.hw.graph.specialise import specialise
-from andpop.hw.graph.threshold_pattern import signed_steps
+from andpop.hw.graph.threshold_pattern import Table, signed_steps
 from andpop.hw.graph.verify import verify
 from andpop.hw.kernels.signed_thresholding.golden import signed_thresholding
 from andpop.models.build import build
@@ -29,7 +32,7 @@ from andpop.quant.integer import IntegerBinaryBlock, IntegerClassifier, IntegerE
 from finn.core.onnx_exec import execute_onnx
 from float_execution import onnx_runtime
 from foreign_networks import export_cnv
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx_block import block, by_output, pa_network, set_constant
@@ -219,6 +222,17 @@ def test_small_block_lowers() -> None:
     ]
 
 
+def test_small_block_keeps_its_constants() -> None:
+    proto = block()
+    graph = lower(proto)
+    constants = {t.name: numpy_helper.to_array(t).ravel() for t in proto.graph.initializer}
+    node = next(n for n in graph.graph.node if n.op_type == "Epilogue")
+    rows = np.stack([constants[name] for name in ("m", "b", "zeta", "slope", "eta")])
+    np.testing.assert_array_equal(graph.get_initializer(node.input[-1]), rows)
+    names = ("accShift", "preShift", "slopeShift", "outShift", "preBits", "hasShortcut")
+    assert [helper.get_node_attr_value(node, n) for n in names] == [0, 3, 6, 4, 14, 0]
+
+
 def average(proto: onnx.ModelProto) -> None:
     by_output(proto, "total").CopyFrom(
         helper.make_node("GlobalAveragePool", ["out"], ["total"], name="pool_GlobalAveragePool")
@@ -266,6 +280,10 @@ def scaled_quant(proto: onnx.ModelProto) -> None:
     by_output(proto, "out").input[1] = "half"
 
 
+def other_comparison(proto: onnx.ModelProto) -> None:
+    by_output(proto, "positive").input[1] = "one"
+
+
 def real_classifier(proto: onnx.ModelProto) -> None:
     set_constant(proto, "fc", np.full((5, 4), 0.1, dtype=np.float32))
 
@@ -283,12 +301,16 @@ def sum_over_channels(proto: onnx.ModelProto) -> None:
         (pad_with_zero, r"l_Pad_padded \(Pad\): pads BINARY with 0\.0"),
         (conv_pads, r"l_Conv_acc \(Conv\): pads \[1, 1, 1, 1\] put 0 around a \+-1 tensor"),
         (grouped, r"l_Conv_acc \(Conv\): found group 2"),
-        (half_weights, r"l_Conv_acc \(Conv\): found a bias or weights other than -1 and \+1"),
+        (half_weights, r"l_Conv_acc \(Conv\): found weights that are not integers"),
         (real_multiplier, r"l_Quant_out \(Quant\): m of channel 0 is 1\.5, expected an integer"),
         (odd_slope_shift, r"l_Mul_n2 \(Mul\): found the factor 0\.3.*, expected a power of two"),
         (no_half, r"\(Quant\): found no Add\(0\.5\) in front"),
         (scaled_quant, r"l_Quant_out \(Quant\): found scale 0\.5"),
         (real_classifier, r"fc_Gemm \(Gemm\): found weights that are not integers"),
+        (
+            other_comparison,
+            r"l_GreaterOrEqual_positive .*: found another comparison",
+        ),
         (sum_over_channels, r"l_ReduceSum_total \(ReduceSum\): sums over other axes"),
     ],
 )
@@ -514,12 +536,74 @@ def test_nodes_without_a_name_of_their_own_are_refused() -> None:
 def test_graph_that_makes_no_sense_is_refused_in_one_line() -> None:
     proto = block()
     proto.graph.node.insert(0, helper.make_node("Add", ["fc", "bias"], ["sum"], name="broken"))
-    with pytest.raises(ModelError, match="the graph cannot be prepared") as caught:
+    with pytest.raises(LoweringError, match=r"broken \(Add\): its shapes do not go") as caught:
         clean(proto)
     assert "\n" not in str(caught.value)
+    proto.graph.node[0].input[0] = "acc"
+    with pytest.raises(ModelError, match=r"broken \(Add\) reads acc, which nothing in front"):
+        clean(proto)
 
 
 def test_reads_from_a_path(tmp_path: Path) -> None:
     path = tmp_path / "block.onnx"
     onnx.save(block(), path)
     assert lower(path).model == lower(block()).model
+
+
+def test_a_bias_turns_around_with_the_weights_of_a_negative_gamma() -> None:
+    rng = np.random.default_rng(4)
+    weights = np.float32([[5, -7], [-3, 6]]).reshape(2, 2, 1, 1)
+    bias = np.float32([350, -420])
+    gamma = np.float32([-0.5, 0.25]).reshape(2, 1, 1)
+    proto = block()
+    constants = {"w0": weights, "b0": bias, "turn": gamma}
+    proto.graph.initializer.extend(numpy_helper.from_array(v, k) for k, v in constants.items())
+    by_output(proto, "d").CopyFrom(helper.make_node("Mul", ["c", "turn"], ["d"], name="turned"))
+    proto.graph.node.insert(0, helper.make_node("Conv", ["x", "w0", "b0"], ["c"], name="first"))
+    for name in ("c", "d"):
+        info = helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 2, 4, 4])
+        proto.graph.value_info.append(info)
+    graph = lower(proto)
+    pictures = rng.integers(0, 256, (20, 4, 4, 2), dtype=np.uint8)
+    acc = pictures.astype(np.int64) @ weights[:, :, 0, 0].T.astype(np.int64) + np.int64(bias)
+    expected = acc * np.array([-1, 1]) >= 0
+    for channel in (0, 1):
+        assert 20 < expected[..., channel].sum() < 300
+    tensors = run(graph, pictures, "all")
+    first = next(n for n in graph.graph.node if n.op_type == "Thresholding")
+    np.testing.assert_array_equal(tensors[first.output[0]], expected)
+
+
+def test_pixels_of_an_undeclared_input_are_divided_by_255() -> None:
+    proto = block()
+    del proto.graph.quantization_annotation[:]
+    # Between two codes each: no rounding moves them, and 256 in the place of 255 would.
+    set_constant(proto, "gamma", np.float32([200.5, 99.5]).reshape(2, 1, 1) / 255)
+    graph = lower(proto)
+    pictures = np.random.default_rng(7).integers(0, 256, (40, 4, 4, 2), dtype=np.uint8)
+    pictures[0, 0] = [[200, 99], [201, 100], [202, 101], [255, 0]]
+    first = next(n for n in graph.graph.node if n.op_type == "Thresholding")
+    found = run(graph, pictures, "all")[first.output[0]]
+    np.testing.assert_array_equal(found, pictures >= np.array([201, 100]))
+
+
+def test_halving_finds_what_the_table_says() -> None:
+    """Rising and falling channels, levels never reached, always reached, and between."""
+    rng = np.random.default_rng(4)
+    limit, channels = 300, 40
+    step = rng.uniform(-0.02, 0.02, (channels, 1)).astype(np.float32)
+    step[:3] = 0
+    offset = rng.uniform(-3, 3, (channels, 1)).astype(np.float32)
+
+    def tabulate(integers: np.ndarray) -> Table:
+        values = np.rint(integers.astype(np.float32) * step + offset)
+        return Table(-limit, np.clip(values, -8, 7).astype(np.int64), "INT4", 0.5)
+
+    graph = QonnxGraph(block())
+    found = bisect(graph, [], channels, limit, tabulate)
+    expected = levels_of_table(
+        block().graph.node[0], tabulate(np.tile(np.arange(-limit, limit + 1), (channels, 1)))
+    )
+    np.testing.assert_array_equal(found.thresholds, expected.thresholds)
+    np.testing.assert_array_equal(found.falls, expected.falls)
+    assert (found.first, found.datatype, found.scale) == (-8, "INT4", 0.5)

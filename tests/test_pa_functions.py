@@ -373,3 +373,11 @@ def test_disjoint_and_nested_bases_give_the_same_sums(seed: int) -> None:
         assert torch.equal(torch.einsum("i,j,ijo->o", a, b, counts), expected)
         if not nested:
             assert (counts.sum((0, 1)) <= 200).all()
+
+
+def test_a_weight_on_an_endpoint_belongs_to_the_piece_above() -> None:
+    # A standard deviation for which the endpoints are -1/2 and 1/2.
+    w = torch.tensor([0.5, -0.5, 1.0, -1.0, 0.9, -0.9])
+    found = pa.quantise_weight(w, pa.PaSpec(m=2, levels="linear"), 4)
+    assert found.frac == 0
+    assert (found.index - 1).tolist() == [1, 0, 1, -1, 1, -1]

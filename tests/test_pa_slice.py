@@ -96,6 +96,11 @@ def test_every_backend_gives_the_same_bits(small: Path, pictures: Path) -> None:
 def test_the_hardware_keeps_its_stated_pace(small: Path, pictures: Path) -> None:
     result = api.simulate(small, pictures, count=4, capture=False)
     assert result["values_compared"] == 4
+    assert len(result["layers"]) == 1
+    assert sum(len(gap["layers"]) for gap in result["not_covered"]) == result["layers_total"] - 1
+    assert {"only the output was compared (--no-capture)"} == {
+        gap["reason"] for gap in result["not_covered"]
+    }
     assert result["values_differing"] == 0
     stated = TopInfo.load(small / "rtl").slowest.cycles
     assert stated <= result["interval"] <= 1.05 * stated
@@ -186,7 +191,7 @@ def test_resnet18_golden_equals_cpu(resnet18: Path, tmp_path: Path) -> None:
     result = api.compare(resnet18, tmp_path, ("cpu",), count=4)
     print(f"{result['values_compared']} values compared, {result['values_differing']} differing")
     assert result["values_differing"] == 0
-    assert result["values_compared"] > 4 * 10_000_000
+    assert result["values_compared"] > 4 * 5_000_000
 
 
 @pytest.mark.full
@@ -235,7 +240,7 @@ def test_bi_shufflenet_with_pa_blocks(tmp_path: Path, pictures: Path) -> None:
     result = api.compare(tmp_path / "build", pictures, ("torch", "qonnx", "cpu", "rtl"), count=1)
     print(f"{result['values_compared']} values compared, {result['values_differing']} differing")
     assert result["values_differing"] == 0
-    assert all(row["values_compared"] > 20_000 for row in result["backends"])
+    assert all(row["values_compared"] > 15_000 for row in result["backends"])
 
 
 @pytest.mark.data
@@ -260,6 +265,6 @@ def test_shipped_network_at_64x64(shipped: Path, andpop_data: Path, tmp_path: Pa
     result = api.simulate(tmp_path / "build", images, count=4)
     print({k: v for k, v in result.items() if k != "layers"})
     assert result["values_differing"] == 0
-    assert result["values_compared"] > 1_000_000
+    assert result["values_compared"] > 500_000
     stated = TopInfo.load(tmp_path / "build" / "rtl").slowest.cycles
     assert result["interval"] <= 1.05 * stated

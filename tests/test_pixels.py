@@ -17,8 +17,9 @@ from andpop.flows.build import BuildConfig, read_config
 from andpop.flows.errors import UsageError
 from andpop.flows.models import BuildFiles
 from andpop.hw.graph import lowering
+from andpop.hw.graph.clean import clean
 from andpop.hw.graph.executor import run
-from andpop.hw.graph.lowering import LoweringError, clean, lower
+from andpop.hw.graph.lowering import LoweringError, lower
 from andpop.hw.graph.pixels import Pixels, pixels_of
 from andpop.hw.graph.verify import verify
 from foreign_cnn import Maker, cnn, save

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
-from typing import Any
 
 import pytest
 from andpop.hw.synth import yosys
 from andpop.sim import verilator
+from comparisons import Comparisons
 
 pytestmark = pytest.mark.sim
 
@@ -34,32 +34,27 @@ def operand(rng: random.Random, bits: int) -> int:
     return rng.choice([0, (1 << bits) - 1, a & b, a | b, a])
 
 
-def check(library: Path, width: int, gate: int, steps: int) -> int:
-    """Compare a model with counting in Python under random stalls and gaps.
-
-    Returns:
-        Number of counts compared.
-    """
+def check(library: Path, width: int, gate: int, steps: int, compared: Comparisons) -> None:
+    """Compare a model with counting in Python under random stalls, gaps and resets of one edge."""
     cycles = max((width - 1).bit_length(), 4) - 1
     count_bits = width.bit_length()
     rng = random.Random(f"{width} {gate}")
-    compared = 0
     pipeline: list[tuple[int, int] | None] = [None] * cycles
     with verilator.Model(library) as model:
-        for name, value in (("rst_ni", 0), ("enable_i", 1), ("valid_i", 0)):
-            model.set(name, value)
-        model.step()
-        model.set("rst_ni", 1)
-        for _ in range(steps):
+        for step in range(steps):
+            reset = step == 0 or rng.random() < 0.01
             a, b = operand(rng, LANES * width), operand(rng, LANES * width)
             enable, valid = rng.random() < 0.8, rng.random() < 0.8
+            model.set("rst_ni", not reset)
             tag = rng.getrandbits(TAG_BITS)
             for name, value in (("a_i", a), ("b_i", b), ("tag_i", tag)):
                 model.set(name, value)
             model.set("enable_i", enable)
             model.set("valid_i", valid)
             model.step()
-            if enable:
+            if reset:
+                pipeline = [None] * cycles
+            elif enable:
                 gated = (a, a & b, ~(a ^ b))[gate]
                 counts = 0
                 for lane in range(LANES):
@@ -69,10 +64,8 @@ def check(library: Path, width: int, gate: int, steps: int) -> int:
             expected = pipeline[-1]
             assert model.get("valid_o") == (expected is not None)
             if expected is not None:
-                assert (model.get("tag_o"), model.get("count_o")) == expected
-                compared += LANES
-    assert compared > steps
-    return compared
+                compared.words(expected, (model.get("tag_o"), model.get("count_o")), LANES)
+    assert compared.values > steps
 
 
 def netlist(width: int, gate: int) -> Path:
@@ -83,14 +76,14 @@ def netlist(width: int, gate: int) -> Path:
 
 
 @pytest.mark.parametrize("primitives", [0, 1])
-def test_rtl_counts(primitives: int, record_property: Any) -> None:
+def test_rtl_counts(primitives: int, compared: Comparisons) -> None:
     sources = [*SOURCES, yosys.cells_sim()] if primitives else SOURCES
     library = verilator.build(sources, TOP, parameters=parameters(72, 2, primitives), jobs=1)
-    record_property("values", check(library, 72, 2, 4000))
+    check(library, 72, 2, 4000, compared)
 
 
-def test_netlist_counts(record_property: Any) -> None:
-    record_property("values", check(netlist(33, 1), 33, 1, 4000))
+def test_netlist_counts(compared: Comparisons) -> None:
+    check(netlist(33, 1), 33, 1, 4000, compared)
 
 
 MODELS = {
@@ -158,5 +151,5 @@ def test_cycles_are_enough(width: int, tmp_path: Path) -> None:
 @pytest.mark.full
 @pytest.mark.parametrize("gate", [1, 2])
 @pytest.mark.parametrize("width", [1, 2, 3, 5, 8, 13, 16, 17, 24, 31, 40, 64, 128, 256])
-def test_netlist_counts_at_every_width(width: int, gate: int, record_property: Any) -> None:
-    record_property("values", check(netlist(width, gate), width, gate, 20_000))
+def test_netlist_counts_at_every_width(width: int, gate: int, compared: Comparisons) -> None:
+    check(netlist(width, gate), width, gate, 20_000, compared)

@@ -59,6 +59,11 @@ def report() -> dict[str, Any]:
                 "backend": "rtl",
                 "pictures": 1,
                 "layers": 60,
+                "layers_total": 63,
+                "not_covered": [
+                    {"kind": "windows", "reason": "they <b>hide</b>", "layers": ["x", "y"]},
+                    {"kind": "picture", "reason": "they <b>hide</b>", "layers": ["p"]},
+                ],
                 "values_compared": 123456,
                 "values_differing": 0,
                 "seconds": 1.5,
@@ -82,6 +87,8 @@ def test_page_says_what_was_found(report: dict[str, Any], tmp_path: Path) -> Non
     page = path.read_text(encoding="utf-8")
     for text in (
         "0 differing of 123,456 values compared",
+        "<td>60 of 63</td>",
+        "<li>rtl: windows (2), picture (1); they &lt;b&gt;hide&lt;/b&gt;</li>",
         "Slowest node: <b>node_59</b> with 900 cycles",
         "99.00 % of 288 validation pictures",
         "No accuracy is claimed at 64x64x1",

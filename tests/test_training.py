@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,8 @@ from andpop.quant.classification import Classification, Result, prepare
 from andpop.quant.datasets import find_samples
 from andpop.quant.synthetic import CLASSES, generate
 from andpop.quant.training import (
+    RANGES,
+    OptionError,
     Options,
     Progress,
     TrainingError,
@@ -210,10 +213,14 @@ def test_stops_when_the_loss_is_no_number(data: Classification, tmp_path: Path) 
 
 
 def test_refuses_impossible_options() -> None:
-    with pytest.raises(ValueError, match="found epochs 0, expected 1 or more"):
-        Options(epochs=0)
-    with pytest.raises(ValueError, match="found batch 1, expected 2 or more"):
-        Options(batch=1)
+    for name, (least, most) in RANGES.items():
+        Options(**{name: least})
+        Options(**{name: most})
+        for value in (least - 1, most + 1, math.nan, math.inf, -math.inf, 10**5000):
+            with pytest.raises(OptionError, match=f"found {name} .*, expected {least} to {most}"):
+                Options(**{name: value})
+    with pytest.raises(OptionError, match="found device 'meta', expected cpu or cuda"):
+        Options(device="meta")
 
 
 def test_names_a_missing_device(

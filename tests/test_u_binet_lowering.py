@@ -32,6 +32,7 @@ from andpop.quant.exact import exact_eval
 from andpop.quant.export_qonnx import export
 from andpop.quant.masks import Notes, find_pairs, load_pairs
 from andpop.sim.network import Pauses
+from comparisons import Comparisons
 from finn.core.onnx_exec import execute_onnx
 from float_execution import onnx_runtime
 from onnx import numpy_helper
@@ -41,7 +42,6 @@ from test_u_binet import floats, network, pictures
 from torch import nn
 
 Pictures = npt.NDArray[np.uint8]
-Record = Callable[[str, object], None]
 
 
 @dataclass
@@ -93,7 +93,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Lowered:
     return kbit(tmp_path_factory.mktemp("small"))
 
 
-def compare(found: Lowered, x: Pictures) -> tuple[int, int]:
+def compare(found: Lowered, x: Pictures, compared: Comparisons) -> tuple[int, int]:
     """Compare PyTorch, QONNX and golden; return (values compared with both, with QONNX alone)."""
     pairs = boundaries(found.graph)
     with exact_eval():
@@ -107,16 +107,16 @@ def compare(found: Lowered, x: Pictures) -> tuple[int, int]:
             theirs = execute(floats(x[i : i + 1]).numpy())
             for pair in pairs:
                 mine = ours[pair.tensor][i - part.start : i - part.start + 1]
-                assert np.array_equal(mine, pair.codes(theirs[pair.reference])), pair.reference
+                compared.arrays(mine, pair.codes(theirs[pair.reference]), pair.reference)
                 if pair.reference in torchs:
                     values = pair.codes(torchs[pair.reference][i : i + 1])
-                    assert np.array_equal(mine, values), pair.reference
+                    compared.arrays(mine, values, pair.reference)
                     both += mine.size
                 else:
                     alone += mine.size
             assert np.array_equal(theirs["logits"], logits[i : i + 1])
             mask = ours[executor.outputs[0]][i - part.start, ..., 0]
-            assert np.array_equal(mask, logits[i].argmax(0))
+            compared.arrays(mask, logits[i].argmax(0), "mask")
             both += mask.size
             ones += int(mask.sum())
     assert ones > 100, "a mask of one class compares nothing"
@@ -135,36 +135,33 @@ def compare(found: Lowered, x: Pictures) -> tuple[int, int]:
     ],
 )
 def test_every_boundary_equals_torch_and_qonnx(
-    k: int, height: int, width: int, tmp_path: Path, record_property: Record
+    k: int, height: int, width: int, tmp_path: Path, compared: Comparisons
 ) -> None:
     found = kbit(tmp_path, k, height, width)
-    both, alone = compare(found, pictures(6, height, width))
-    print(f"{both} values of three backends and {alone} of two compared, 0 differing")
+    both, alone = compare(found, pictures(6, height, width), compared)
+    print(f"{both} values of three backends and {alone} of two, {compared.differing} differing")
     assert both > 100_000 and alone > 20_000
     assert len(boundaries(found.graph)) == 42 + 2 * (height % 8 > 0)
-    record_property("values", both + alone)
 
 
-def test_pa_bases_lower_without_code_of_their_own(tmp_path: Path, record_property: Record) -> None:
+def test_pa_bases_lower_without_code_of_their_own(tmp_path: Path, compared: Comparisons) -> None:
     found = pa(tmp_path, 20, 24)
     kinds = Counter(n.op_type for n in found.graph.graph.node)
     assert (kinds["PaMvu"], kinds["PixelInterleave"], kinds["StreamingConcat"]) == (16, 3, 3)
-    both, alone = compare(found, pictures(4, 20, 24))
+    both, alone = compare(found, pictures(4, 20, 24), compared)
     assert both > 50_000 and alone > 10_000
-    record_property("values", both + alone)
 
 
 @pytest.mark.data
 @pytest.mark.full
-def test_200_real_pictures(tmp_path: Path, andpop_data: Path, record_property: Record) -> None:
+def test_200_real_pictures(tmp_path: Path, andpop_data: Path, compared: Comparisons) -> None:
     samples = list(find_pairs(andpop_data / "magnetic-tile").samples)[::5][:200]
     x, _ = load_pairs(samples, 1, Notes(32, 32, "bilinear"))
     assert x.shape == (200, 32, 32, 1)
     found = kbit(tmp_path, 4, 32, 32)
-    both, alone = compare(found, x)
-    print(f"{both} values of three backends and {alone} of two compared, 0 differing")
+    both, alone = compare(found, x, compared)
+    print(f"{both} values of three backends and {alone} of two, {compared.differing} differing")
     assert both > 10_000_000
-    record_property("values", both + alone)
 
 
 def test_graph_is_that_of_the_contract(small: Lowered) -> None:
@@ -234,17 +231,14 @@ def test_thresholds_within_a_range_are_the_same_function() -> None:
     assert compared > 20_000
 
 
-def test_specialised_graph_runs_in_finn_and_folds(small: Lowered, record_property: Record) -> None:
+def test_specialised_graph_runs_in_finn_and_folds(small: Lowered, compared: Comparisons) -> None:
     model = specialise(small.graph)
     x = pictures(3, 16, 16)[-1:]
     golden = run(small.graph, x, "all")
     theirs = execute_onnx(model, {"picture": x.astype(np.float32)}, True)
-    compared = 0
     for name, value in golden.items():
-        assert np.array_equal(value, theirs[name]), name
-        compared += value.size
-    assert compared > 50_000
-    record_property("values", compared)
+        compared.arrays(value, theirs[name], name)
+    assert compared.values > 50_000
     for target in (36_864, 9_000, 4_096):
         assert max(cycles(fold(model, target)).values()) <= target
         insert_streams(model)
@@ -413,7 +407,7 @@ def sized(graph: ModelWrapper, target: int, folder: Path) -> tuple[ModelWrapper,
 @pytest.mark.full
 @pytest.mark.sim
 @pytest.mark.timeout(3600)
-def test_no_deadlock_under_random_pauses(tmp_path: Path, record_property: Record) -> None:
+def test_no_deadlock_under_random_pauses(tmp_path: Path, compared: Comparisons) -> None:
     """Pixels to mask in Verilator, input and output paused at random: 20 seeds."""
     found = kbit(tmp_path, 4, 32, 32)
     model, sizing = sized(found.graph, 32 * 32 * 18, tmp_path / "rtl")
@@ -422,25 +416,21 @@ def test_no_deadlock_under_random_pauses(tmp_path: Path, record_property: Record
     expected = run(model, x)[model.graph.output[0].name]
     assert 100 < expected.sum() < expected.size - 100
     rng = np.random.default_rng(20)
-    compared = 0
     for seed in range(20):
         pauses = Pauses(seed, int(rng.integers(0, 95)), int(rng.integers(0, 95)))
         masks = simulate(tmp_path / "rtl", x, pauses=pauses).outputs
-        assert np.array_equal(masks, expected), pauses
-        compared += masks.size
-    assert compared == 20 * 5 * 32 * 32
-    record_property("values", compared)
+        compared.arrays(expected, masks, pauses)
+    assert compared.values == 20 * 5 * 32 * 32
 
 
 @pytest.mark.full
 @pytest.mark.sim
 @pytest.mark.timeout(3600)
-def test_skips_hold_lines_where_lines_do(tmp_path: Path, record_property: Record) -> None:
+def test_skips_hold_lines_where_lines_do(tmp_path: Path, compared: Comparisons) -> None:
     """On a tall picture no skip holds its whole map."""
     found = kbit(tmp_path, 4, 128, 16)
     model, sizing = sized(found.graph, 128 * 16 * 18, tmp_path / "rtl")
     assert all(row["peak_bits"] < row["map_bits"] for row in skip_table(model, sizing.fifos))
     x = pictures(4, 128, 16)
     expected = run(model, x)[model.graph.output[0].name]
-    assert np.array_equal(simulate(tmp_path / "rtl", x).outputs, expected)
-    record_property("values", expected.size)
+    compared.arrays(expected, simulate(tmp_path / "rtl", x).outputs)

@@ -69,7 +69,7 @@ def test_same_content_is_built_once(counter: Path, empty_cache: Path) -> None:
     assert other != first
     (moved / "counter.sv").write_text(COUNTER.replace("33'd5", "33'd6"))
     assert verilator.build([moved / "counter.sv"], "counter") not in (first, other)
-    assert not [p for p in empty_cache.iterdir() if "." in p.name and p.suffix != ".lock"]
+    assert list((empty_cache / "scratch").iterdir()) == []
 
 
 def test_memory_files_are_read_when_the_model_starts(counter: Path, tmp_path: Path) -> None:
@@ -113,6 +113,21 @@ def test_waveform(counter: Path, tmp_path: Path) -> None:
         model.close_vcd()
     text = (tmp_path / "wave.vcd").read_text()
     assert "memory_o" in text and "#25000" in text
+
+
+def test_half_a_model_and_an_emptied_archive_are_made_anew(
+    counter: Path, empty_cache: Path
+) -> None:
+    library = verilator.build([counter], "counter")
+    os.truncate(library, library.stat().st_size // 2)
+    (archive,) = empty_cache.glob("runtime-*/libverilated.a")
+    os.truncate(archive, 0)
+    assert verilator.build([counter], "counter") == library
+    assert archive.stat().st_size > 0
+    with Model(library, data=counter.parent) as model:
+        model.set("odd__name", 3)
+        model.step()
+        assert model.get("memory_o") == 0x3D
 
 
 def _build(path: str, queue: multiprocessing.Queue[str]) -> None:

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run a packed model on the CPU: exact to the bit, threads over pictures, no Python in the loop.
 
-Needs NumPy and safetensors only.
+Needs NumPy and pydantic only.
 """
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _engine
-from .plan import DataType, ModelError, Plan, Step, Tensor, read
+from .checks import check
+from .container import read
+from .plan import DataType, ModelError, Plan, Step, Tensor
 
 IntArray = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
@@ -58,13 +61,16 @@ class Engine:
     """
 
     def __init__(self, plan: Plan, constants: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Prepare a plan; it is checked again, for the C++ side trusts it.
+        """Prepare a plan; it is checked, for the C++ side trusts it.
 
         Raises:
             ModelError: the plan is inconsistent, or ``ANDPOP_ISA`` names an instruction set that
                 this machine lacks.
         """
-        plan.check(constants)
+        check(plan, constants)
+        self._prepare(plan, constants)
+
+    def _prepare(self, plan: Plan, constants: Mapping[str, npt.NDArray[Any]]) -> None:
         self.isa = isa()
         self.plan = plan
         steps = [
@@ -73,7 +79,7 @@ class Engine:
         ]
         tensors = [(t.storage, t.pixels, t.channels) for t in plan.tensors]
         self._network = _engine.Network(tensors, steps, plan.inputs, self.isa)
-        self._argmax = next((s for s in reversed(plan.steps) if s.op == "argmax"), None)
+        self._argmax = plan.decision
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Engine:
@@ -82,12 +88,15 @@ class Engine:
         Raises:
             ModelError: the file is missing, damaged, of another kind or version.
         """
-        return cls(*read(Path(path)))
+        engine = cls.__new__(cls)
+        engine._prepare(*read(Path(path)))
+        return engine
 
     @property
     def card(self) -> dict[str, Any] | None:
         """The card of the checkpoint the model was packed from, if it had one."""
-        return self.plan.card
+        card = self.plan.card
+        return None if card is None else card.model_dump(mode="json", exclude_unset=True)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -108,10 +117,16 @@ class Engine:
         """Height and width of a mask, None for a model that finds one class per picture.
 
         Raises:
-            ModelError: the model finds no classes.
+            ModelError: the model finds no classes, or classes of something else than pixels.
         """
-        tensor = self.plan.tensors[self._decision().outputs[0]]
-        return None if tensor.pixels == 1 else (tensor.shape[0], tensor.shape[1])
+        shape = self.plan.tensors[self._decision().outputs[0]].shape
+        if math.prod(shape) == 1:
+            return None
+        if len(shape) != 3:
+            raise ModelError(
+                f"{self.plan.name}: found classes of shape {shape}, expected (height, width, 1)"
+            )
+        return shape[0], shape[1]
 
     def run(self, pictures: npt.ArrayLike, threads: int = 1) -> tuple[IntArray, IntArray]:
         """Classify pictures.
@@ -213,7 +228,13 @@ class Engine:
     def _run(self, inputs: list[Bytes], count: int, wanted: list[int], threads: int) -> list[Bytes]:
         if not 1 <= threads <= MAX_THREADS:
             raise ModelError(f"threads: found {threads}, expected 1..{MAX_THREADS}")
-        raw: list[Bytes] = self._network.run(inputs, count, wanted, threads)
+        try:
+            raw: list[Bytes] = self._network.run(inputs, count, wanted, threads)
+        except MemoryError as error:
+            raise ModelError(
+                f"{self.plan.name}: out of memory with {count} pictures on {threads} threads, each "
+                f"of which needs {self._network.arena_bytes} bytes for its tensors; use fewer"
+            ) from error
         return raw
 
     def _input_name(self, position: int) -> str:
@@ -248,7 +269,7 @@ class Engine:
 
 
 def _encode(name: str, array: npt.NDArray[Any], tensor: Tensor) -> Bytes:
-    if array.dtype == np.uint8 and tensor.datatype == "UINT8":
+    if array.dtype == np.uint8 and (tensor.datatype, tensor.storage) == ("UINT8", "u8"):
         return np.ascontiguousarray(array)
     if not np.issubdtype(array.dtype, np.integer):
         raise ModelError(f"{name}: found {array.dtype}, expected integers ({tensor.datatype})")

@@ -21,10 +21,14 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from google.protobuf.message import DecodeError
+from pydantic import ValidationError
 
 from ...quant import grid
+from ...quant.card import PackedCard
 from ..kernels.signed_thresholding.golden import encode, signed_thresholding
 from . import plan as packed
+from .checks import check
+from .container import write
 from .plan import DataType, ModelError, round_up
 
 IntArray = npt.NDArray[np.int64]
@@ -128,7 +132,7 @@ class Geometry:
 class _Packer:
     """One lowering: the plan as it grows, and what is known about each tensor of the graph."""
 
-    def __init__(self, graph: onnx.GraphProto, name: str, card: dict[str, Any] | None) -> None:
+    def __init__(self, graph: onnx.GraphProto, name: str, card: PackedCard | None) -> None:
         self.plan = packed.Plan(name, [], [], [], [], card)
         self.constants: dict[str, npt.NDArray[Any]] = {}
         self.graph = graph
@@ -1146,17 +1150,28 @@ LOWERING: dict[str, Callable[[_Packer, Node], None]] = {
 }
 
 
+def fused_tensors(model: onnx.ModelProto) -> set[str]:
+    """Return the tensors of a graph that the engine never stores: the windows that a matrix
+    product takes in, and the padded pictures in front of them."""
+    return _Packer(model.graph, "", None).fused()
+
+
 def compile_graph(
     model: onnx.ModelProto, name: str, card: dict[str, Any] | None
 ) -> tuple[packed.Plan, dict[str, npt.NDArray[Any]]]:
     """Compile a dataflow graph in memory.
 
     Raises:
-        ModelError: the graph holds an op, attribute or datatype outside the contract.
+        ModelError: the graph holds an op, attribute or datatype outside the contract, or the card
+            is another network's.
     """
-    packer = _Packer(model.graph, name, card)
+    try:
+        parsed = None if card is None else PackedCard.model_validate(card)
+    except ValidationError as error:
+        raise ModelError(f"card: {packed.explain(error)}") from error
+    packer = _Packer(model.graph, name, parsed)
     packer.run()
-    packer.plan.check(packer.constants)
+    check(packer.plan, packer.constants)
     return packer.plan, packer.constants
 
 
@@ -1169,15 +1184,17 @@ def pack(
 
     Args:
         model: ``dataflow.onnx`` or the graph in memory.
-        card: the checkpoint's card, kept in the file for those who run it (class names, resize
-            filter); None where there is none.
+        card: the checkpoint's card as JSON has it with the checkpoint's SHA-256, see
+            ``PackedCard``, kept in the file for those who run it (class names, resize filter);
+            None where there is none.
         out: file to write, ``<name>.andpop``; replaced whole or not at all.
 
     Returns:
         The path written.
 
     Raises:
-        ModelError: the graph is outside the contract; names the node.
+        ModelError: the graph is outside the contract; names the node. Or the card is no card, or
+            another network's.
         OSError: the file cannot be written.
     """
     path = Path(out)
@@ -1187,6 +1204,8 @@ def pack(
             model = onnx.load(str(source), load_external_data=False)
         except (OSError, DecodeError, ValueError) as error:
             raise ModelError(f"{source}: not a readable ONNX file ({error})") from error
-    plan, constants = compile_graph(model, path.name.removesuffix(packed.SUFFIX), card)
-    packed.write(path, plan, constants)
+    # A file's name may hold bytes that are no UTF-8; what stands in the file is text.
+    name = os.fsencode(path.name.removesuffix(packed.SUFFIX)).decode(errors="replace")
+    plan, constants = compile_graph(model, name, card)
+    write(path, plan, constants)
     return path

@@ -19,8 +19,17 @@ import numpy as np
 import onnx
 
 from ..kernels.base import IntArray
-from .qonnx_graph import FloatArray, LoweringError, QonnxGraph, per_channel
+from .qonnx_graph import (
+    MAX_ACCUMULATOR,
+    FloatArray,
+    LoweringError,
+    QonnxGraph,
+    per_channel,
+    whole,
+)
 
+MAX_CHAIN = 64
+"""Most nodes of a pattern: a sum of a tensor with itself, again and again, would never end."""
 QUANT_ATTRIBUTES = {"signed": 1, "narrow": 0, "rounding_mode": "FLOOR"}
 
 
@@ -75,11 +84,12 @@ def match_rounding(graph: QonnxGraph, node: onnx.NodeProto) -> Rounding:
     if node.op_type != "Quant":
         raise LoweringError(node, "found this op, expected a Quant that rounds integers")
     scale, zero, bits = (graph.scalar(name) for name in node.input[1:4])
-    if scale != 1.0 or zero != 0.0 or bits is None:
+    known = bits is not None and bits in range(2, MAX_ACCUMULATOR + 1)
+    if scale != 1.0 or zero != 0.0 or bits is None or not known:
         raise LoweringError(
             node,
             f"found scale {scale}, zero point {zero}, bits {bits}, expected scale 1 "
-            "(integer codes), zero point 0 and a constant width",
+            f"(integer codes), zero point 0 and a constant width of 2 to {MAX_ACCUMULATOR}",
         )
     attributes = {k: graph.attributes(node).get(k) for k in QUANT_ATTRIBUTES}
     if attributes != QUANT_ATTRIBUTES:
@@ -176,8 +186,8 @@ def match_epilogue(graph: QonnxGraph, node: onnx.NodeProto, channels: int) -> Ep
 
     rows = {"m": m, "b": b, "zeta": -minus_zeta, "slope": slope, "eta": eta}
     for label, row in rows.items():
-        if not np.array_equal(row, np.rint(row)):
-            channel = int(np.flatnonzero(row != np.rint(row))[0])
+        if not whole(row):
+            channel = next(i for i, value in enumerate(row) if not whole(value))
             raise LoweringError(
                 node, f"{label} of channel {channel} is {row[channel]}, expected an integer"
             )
@@ -259,6 +269,8 @@ def _addends(
     if node is None or node.op_type != "Add":
         return [name], np.zeros(channels)
     nodes.append(node)
+    if len(nodes) > MAX_CHAIN:
+        raise LoweringError(node, f"belongs to a sum of more than {MAX_CHAIN} nodes")
     terms: list[str] = []
     total = np.zeros(channels)
     for part in node.input:
@@ -314,6 +326,8 @@ def _producer(graph: QonnxGraph, name: str, op: str, reader: onnx.NodeProto) -> 
 
 def _log2(node: onnx.NodeProto, factor: float) -> int:
     mantissa, exponent = math.frexp(factor)
-    if mantissa != 0.5:
-        raise LoweringError(node, f"found the factor {factor}, expected a power of two")
+    if mantissa != 0.5 or abs(exponent - 1) > MAX_ACCUMULATOR:
+        raise LoweringError(
+            node, f"found the factor {factor}, expected a power of two of {MAX_ACCUMULATOR} bits"
+        )
     return exponent - 1

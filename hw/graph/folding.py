@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -27,6 +27,8 @@ Folding: TypeAlias = dict[str, dict[str, Any]]
 LANES = ("SIMD", "PE")
 PART = "xc7z020clg400-1"
 """Part for which the ops estimate their LUTs, to compare foldings of equal speed."""
+MOST_BYTES = 16 << 20
+"""Largest folding file."""
 STYLES = ("ram_style", "depth_trigger_bram", "depth_trigger_uram", "deep_pipeline")
 """Attributes a folding file may set beside the folding itself: where memories go."""
 IMPLEMENTATION = "implementation"
@@ -134,18 +136,35 @@ def read_folding(path: Path) -> Folding:
     Raises:
         FoldingError: no such file, or not a folding.
     """
+    expected = 'expected FINN\'s folding, e.g. {"conv1_IntMvu": {"PE": 8, "SIMD": 27}}'
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as stream:
+            content = stream.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise FoldingError(f"{path}: found more than {MOST_BYTES:,} bytes, {expected}")
+        data = json.loads(content.decode("utf-8"), object_pairs_hook=_each_once)
     except OSError as error:
         raise FoldingError(f"{path}: cannot read the folding: {error.strerror}") from error
+    except RecursionError as error:
+        raise FoldingError(f"{path}: found too many levels, {expected}") from error
+    except FoldingError:
+        raise
     except ValueError as error:
-        raise FoldingError(f"{path}: found no JSON ({error}), expected FINN's folding") from error
+        raise FoldingError(f"{path}: found no JSON ({error}), {expected}") from error
     if not isinstance(data, dict) or not all(isinstance(v, dict) for v in data.values()):
-        raise FoldingError(
-            f"{path}: found no map of node names to attributes, expected e.g. "
-            '{"conv1_IntMvu": {"PE": 8, "SIMD": 27}}'
-        )
+        raise FoldingError(f"{path}: found no map of node names to attributes, {expected}")
+    if not any(data.values()):
+        raise FoldingError(f"{path}: found a folding that says nothing of any node, {expected}")
     return data
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"found {twice!r} twice")
+    return values
 
 
 def _foldables(model: ModelWrapper) -> list[_Foldable]:
@@ -312,15 +331,28 @@ def _defaults(defaults: Mapping[str, Any], foldable: _Foldable) -> dict[str, Any
     chosen = {}
     known = foldable.op.get_nodeattr_types()
     for attribute, entry in defaults.items():
-        if not isinstance(entry, Sequence) or isinstance(entry, str) or len(entry) % 2:
-            raise FoldingError(
-                f'Defaults.{attribute}: found {entry!r}, expected [value, [op types or "all"]]'
-            )
+        if not isinstance(entry, list) or not entry or len(entry) % 2:
+            raise _bad_default(attribute, entry)
         for value, ops in zip(entry[::2], entry[1::2], strict=True):
+            if ops != "all" and not (
+                isinstance(ops, list) and all(isinstance(op, str) for op in ops)
+            ):
+                raise _bad_default(attribute, entry)
             everybody = ops == "all" or "all" in ops
             if foldable.op.onnx_node.op_type in ops or (everybody and attribute in known):
                 chosen[attribute] = value
     return chosen
+
+
+def _bad_default(attribute: str, entry: Any) -> FoldingError:
+    return FoldingError(
+        f'Defaults.{attribute}: found {_brief(entry)}, expected [value, [op types or "all"], ...]'
+    )
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 def _check_value(foldable: _Foldable, attribute: str, value: Any) -> None:
@@ -332,18 +364,18 @@ def _check_value(foldable: _Foldable, attribute: str, value: Any) -> None:
             shown = ",".join(map(str, choices if len(choices) <= 12 else choices[:5]))
             shown += "" if len(choices) <= 12 else f",...,{choices[-1]}"
             raise FoldingError(
-                f"{foldable.name}: {limit} channels cannot be split over {attribute}={value!r}; "
-                f"use one of {shown} {where}"
+                f"{foldable.name}: {limit} channels cannot be split over "
+                f"{attribute}={_brief(value)}; use one of {shown} {where}"
             )
     elif attribute == "parallel_window" and foldable.windows:
-        if value not in (0, 1):
+        if isinstance(value, bool) or not isinstance(value, int) or value not in (0, 1):
             raise FoldingError(
-                f"{foldable.name}: found parallel_window={value!r}, expected 0 or 1 {where}"
+                f"{foldable.name}: found parallel_window={_brief(value)}, expected 0 or 1 {where}"
             )
     elif attribute in foldable.options:
-        if value not in foldable.options[attribute]:
+        if not isinstance(value, str) or value not in foldable.options[attribute]:
             raise FoldingError(
-                f"{foldable.name}: found {attribute}={value!r}, expected one of "
+                f"{foldable.name}: found {attribute}={_brief(value)}, expected one of "
                 f"{', '.join(sorted(foldable.options[attribute]))} {where}"
             )
     elif attribute not in STYLES or attribute not in foldable.op.get_nodeattr_types():
@@ -352,6 +384,19 @@ def _check_value(foldable: _Foldable, attribute: str, value: Any) -> None:
             f"{foldable.name}: found attribute {attribute}, expected {' or '.join(allowed)}; "
             f"FIFO depths belong into fifo.json {where}"
         )
+    else:
+        kind, _, _, *choices = foldable.op.get_nodeattr_types()[attribute]
+        fits = isinstance(value, str) if kind == "s" else type(value) is int
+        if not fits or (kind != "s" and not 0 <= value < 1 << 31):
+            wanted = "a word" if kind == "s" else "a whole number from 0 to 2147483647"
+            raise FoldingError(
+                f"{foldable.name}: found {attribute}={_brief(value)}, expected {wanted} {where}"
+            )
+        if choices and choices[0] and value not in choices[0]:
+            raise FoldingError(
+                f"{foldable.name}: found {attribute}={_brief(value)}, expected one of "
+                f"{', '.join(map(repr, sorted(choices[0])))} {where}"
+            )
 
 
 def _show(values: Mapping[str, int]) -> str:

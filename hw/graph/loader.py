@@ -4,6 +4,7 @@
 FINN and qonnx evaluate text found in a file (layout annotations, metadata) and import Python
 modules named by node domains, so nothing may reach them before this loader has let it through:
 one self-contained file, known operators only, plain names, no metadata.
+What the nodes say with these words is checked by `clean.clean`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import DecodeError, Message
 from onnx import AttributeProto, TensorProto
 from qonnx.core.datatype import DataType
 
@@ -24,7 +26,9 @@ MAX_BYTES = 256 << 20
 MAX_NODES = 20_000
 """Most nodes in a graph."""
 MAX_ELEMENTS = 1 << 28
-"""Most elements of any tensor, stored or computed (folding constants would allocate them)."""
+"""Most elements of any tensor, stored or computed."""
+OPSETS = (7, onnx.defs.onnx_opset_version())
+"""Oldest and newest version of ONNX's operators: before 7, broadcasting was something else."""
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 """What a node or tensor may be called: the name becomes a module, a file and a Tcl word."""
@@ -32,6 +36,23 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 STANDARD_DOMAINS = ("", "ai.onnx")
 QONNX_DOMAINS = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
 QONNX_OPS = ("Quant", "IntQuant", "BipolarQuant")
+ELEMENT_TYPES = (
+    TensorProto.FLOAT,
+    TensorProto.DOUBLE,
+    TensorProto.FLOAT16,
+    TensorProto.INT8,
+    TensorProto.UINT8,
+    TensorProto.INT16,
+    TensorProto.UINT16,
+    TensorProto.INT32,
+    TensorProto.UINT32,
+    TensorProto.INT64,
+    TensorProto.UINT64,
+    TensorProto.BOOL,
+)
+"""Element types that tensors may have."""
+TEXT_BYTES = ("onnx.AttributeProto.s", "onnx.AttributeProto.strings")
+"""Fields of bytes that hold text."""
 DATATYPE = re.compile(r"(U?INT[1-9][0-9]?|BINARY|BIPOLAR|TERNARY|FLOAT32)")
 
 
@@ -57,8 +78,8 @@ def load(path: Path | str) -> LoadedModel:
     annotations are dropped; both are told in ``notes``.
 
     Raises:
-        ModelError: no such file, not ONNX, too large, external data, an unknown operator or
-            domain, a subgraph, or a graph that is not well formed.
+        ModelError: no such file, not ONNX, too large, text that is not UTF-8, external data, an
+            unknown operator, domain or opset, a subgraph, or a graph that is not well formed.
     """
     path = Path(path)
     model = _parse(path)
@@ -69,13 +90,16 @@ def load(path: Path | str) -> LoadedModel:
         raise ModelError(
             f"{where}: found {len(model.graph.node)} nodes, expected at most {MAX_NODES}"
         )
+    _check_text(model, where)
     loaded = LoadedModel(model)
+    _check_opset(model, where)
     _check_tensors(model, where)
     _check_nodes(model.graph, where)
     _drop_functions(loaded)
     _drop_metadata(loaded)
     _rename(loaded)
     _check_graph(model, where)
+    _drop_unread(loaded)
     return loaded
 
 
@@ -100,6 +124,40 @@ def _parse(path: Path) -> onnx.ModelProto:
     return model
 
 
+def _check_text(message: Message, where: str) -> None:
+    """Names and attributes of text must be UTF-8: the parser hands out anything else as bytes."""
+    for descriptor, value in message.ListFields():
+        parts = value if _repeated(descriptor) else [value]
+        if descriptor.type == FieldDescriptor.TYPE_MESSAGE:
+            for part in parts:
+                _check_text(part, where)
+        elif descriptor.type == FieldDescriptor.TYPE_STRING or descriptor.full_name in TEXT_BYTES:
+            for part in parts:
+                try:
+                    bytes(part, "utf-8") if isinstance(part, str) else part.decode("utf-8")
+                except UnicodeError as error:
+                    raise ModelError(
+                        f"{where}: {descriptor.full_name} holds {_show(repr(part))}, expected "
+                        "UTF-8; export the network again"
+                    ) from error
+
+
+def _repeated(descriptor: FieldDescriptor) -> bool:
+    return bool(descriptor.label == FieldDescriptor.LABEL_REPEATED)
+
+
+def _check_opset(model: onnx.ModelProto, where: str) -> None:
+    for opset in model.opset_import:
+        if opset.domain in STANDARD_DOMAINS:
+            opset.domain = ""
+    found = [o.version for o in model.opset_import if o.domain == ""]
+    if len(found) != 1 or not OPSETS[0] <= found[0] <= OPSETS[1]:
+        raise ModelError(
+            f"{where}: found the ONNX opsets {found}, expected one of {OPSETS[0]} to {OPSETS[1]}; "
+            "export with opset 13, for instance"
+        )
+
+
 def _check_tensors(model: onnx.ModelProto, where: str) -> None:
     graph = model.graph
     if graph.sparse_initializer or model.training_info:
@@ -112,6 +170,11 @@ def _check_tensors(model: onnx.ModelProto, where: str) -> None:
             raise ModelError(
                 f"{where}: tensor {_show(tensor.name)} holds external data, expected all data "
                 "inside the file; save it with onnx.save(model, path)"
+            )
+        if tensor.data_type not in ELEMENT_TYPES:
+            raise ModelError(
+                f"{where}: tensor {_show(tensor.name)} has the element type {tensor.data_type}, "
+                "expected numbers of 8 to 64 bits"
             )
         elements = 1
         for dim in tensor.dims:
@@ -284,20 +347,34 @@ def _plain(name: str) -> str:
 def _check_graph(model: onnx.ModelProto, where: str) -> None:
     try:
         onnx.checker.check_model(model)
-        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+    except onnx.checker.ValidationError as error:
         raise ModelError(
             f"{where}: the graph is not well formed: {str(error).splitlines()[0][:200]}"
         ) from error
-    for value in inferred.graph.value_info:
-        elements = 1
-        for dim in value.type.tensor_type.shape.dim:
-            elements *= max(1, dim.dim_value)
-        if elements > MAX_ELEMENTS:
-            raise ModelError(
-                f"{where}: tensor {value.name} would have {elements} elements, expected at most "
-                f"{MAX_ELEMENTS}"
-            )
+
+
+def _drop_unread(loaded: LoadedModel) -> None:
+    """Nodes whose results nobody reads change nothing."""
+    graph = loaded.model.graph
+    read = {value.name for value in graph.output}
+    kept: list[onnx.NodeProto] = []
+    unread: list[str] = []
+    for node in reversed(graph.node):
+        if read.intersection(filter(None, node.output)):
+            read.update(node.input)
+            kept.append(node)
+        else:
+            unread.append(f"{node.name} ({node.op_type})")
+    if not unread:
+        return
+    if not kept:
+        raise ModelError("no node computes the graph's output; export the network again")
+    loaded.notes.append(
+        f"ignored {len(unread)} nodes whose results nobody reads: {', '.join(unread[:-4:-1])}"
+    )
+    nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in reversed(kept)]
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def _show(name: str) -> str:

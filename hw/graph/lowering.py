@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -19,22 +19,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 import onnx
-from onnx import helper
 from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
-from qonnx.transformation.change_batchsize import ChangeBatchSize
-from qonnx.transformation.fold_constants import FoldConstants
-from qonnx.transformation.general import (
-    GiveUniqueParameterTensors,
-    RemoveStaticGraphInputs,
-    RemoveUnusedTensors,
-)
-from qonnx.transformation.infer_shapes import InferShapes
-from qonnx.transformation.quant_constant_folding import FoldTransposeIntoQuantInit
 
 from ...quant.grid import accumulator_bounds, signed_bits
 from ..kernels.base import IntArray
 from ..kernels.signed_thresholding.golden import signed_thresholding
+from .bisection import Levels, bisect, levels_of_table
 from .builder import DataflowBuilder, Stream, smallest_signed, smallest_unsigned
 from .epilogue_pattern import (
     EpiloguePattern,
@@ -43,14 +34,26 @@ from .epilogue_pattern import (
     match_rounding,
     rounded,
 )
-from .loader import ModelError
 from .pixels import Pixels, check_channels, pixels_of
-from .qonnx_graph import FloatArray, LoweringError, QonnxGraph, multiples, per_channel
+from .qonnx_graph import (
+    MAX_ACCUMULATOR,
+    FloatArray,
+    LoweringError,
+    QonnxGraph,
+    Steps,
+    multiples,
+    outputs_axis,
+    per_channel,
+    whole,
+    whole_steps,
+)
 from .threshold_pattern import (
     COMPARISONS,
     MAX_BITS,
+    MAX_VALUES,
     Comparisons,
     Table,
+    check_values,
     evaluate,
     falling_channels,
     find_chain,
@@ -63,7 +66,6 @@ from .threshold_pattern import (
     within,
 )
 
-QONNX_DOMAIN = "qonnx.custom_op.general"
 ARITHMETIC = (*COMPARISONS, "Floor", "Where")
 """Ops that only patterns claim."""
 SCALARS = ("Mul", "Add", "Sub", "Div")
@@ -72,8 +74,10 @@ MAX_PIECES = 15
 """Most different weights of a convolution on level codes, zero among them: M = 14."""
 MAX_LEVEL = (1 << MAX_BITS) - 1
 """Largest level code of an activation."""
-MAX_ACCUMULATOR = 31
-"""Widest accumulator any backend takes."""
+MAX_TABULATED = 1 << 31
+"""Most evaluations of elementwise nodes for all thresholds of a network: some minutes."""
+WHOLE = 2.0**-20
+"""How far float64 may take weights of up to 32 bits from whole steps."""
 
 
 def lower(model: onnx.ModelProto | ModelWrapper | Path | str, name: str = "andpop") -> ModelWrapper:
@@ -95,42 +99,6 @@ def lower(model: onnx.ModelProto | ModelWrapper | Path | str, name: str = "andpo
         model = onnx.load(model, load_external_data=False)
     proto = model.model if isinstance(model, ModelWrapper) else model
     return _Lowering(QonnxGraph(proto), name, pixels_of(proto)).run()
-
-
-def clean(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Prepare somebody else's QONNX for `lower`: batch 1, shapes inferred, constants folded.
-
-    Names stay. The file must have come through `loader.load`: qonnx evaluates what files say.
-
-    Raises:
-        ModelError: qonnx cannot make sense of the graph.
-    """
-    model = ModelWrapper(proto, make_deepcopy=True)
-    for node in model.graph.node:
-        if node.op_type in ("Quant", "BipolarQuant"):
-            node.domain = QONNX_DOMAIN
-    if all(o.domain != QONNX_DOMAIN for o in model.model.opset_import):
-        model.model.opset_import.append(helper.make_opsetid(QONNX_DOMAIN, 1))
-    steps = (
-        ChangeBatchSize(1),
-        InferShapes(),
-        GiveUniqueParameterTensors(),
-        FoldConstants(exclude_op_types=["Quant", "BipolarQuant"]),
-        FoldTransposeIntoQuantInit(),
-        RemoveUnusedTensors(),
-        RemoveStaticGraphInputs(),
-        InferShapes(),
-    )
-    for step in steps:
-        try:
-            model = model.transform(step)
-        except Exception as error:  # qonnx and ONNX Runtime raise whatever they meet.
-            why = (str(error) or type(error).__name__).splitlines()[0][:200]
-            raise ModelError(
-                f"the graph cannot be prepared ({type(step).__name__}: {why}); expected QONNX with "
-                "consistent shapes"
-            ) from error
-    return model.model
 
 
 class _Lowering:
@@ -162,6 +130,7 @@ class _Lowering:
         """What the one logit at the end is more than its stream."""
         self.claimed: set[str] = set()
         self.passed: dict[str, LoweringError] = {}
+        self.tabulated = 0
         self.epilogues = self._find_epilogues()
         self.inside = {
             node.name
@@ -195,10 +164,23 @@ class _Lowering:
 
     # Bookkeeping
 
-    def _publish(self, stream: Stream, reference: str) -> None:
-        """``stream`` holds the network's tensor ``reference``."""
+    def _publish(self, stream: Stream, reference: str, offset: Sequence[float] = ()) -> None:
+        """``stream`` holds the network's tensor ``reference``, which is ``offset`` (of each
+        channel) more.
+
+        Raises:
+            LoweringError: the network gives it another shape: an attribute was misread.
+        """
+        shape = self.graph.shape(reference)
+        planes = (stream.shape[0], stream.shape[3], *stream.shape[1:3])
+        if shape and shape not in (planes, planes[:2] if planes[2:] == (1, 1) else planes):
+            raise LoweringError(
+                self.graph.producer[reference],
+                f"gives {reference} the shape {shape}, expected {planes} (NCHW) as its attributes "
+                "are read here; use the plain form of this op",
+            )
         self.streams[reference] = stream
-        self.builder.boundary(stream, reference)
+        self.builder.boundary(stream, reference, offset)
 
     def _stream(self, node: onnx.NodeProto, index: int = 0, levels: bool = False) -> Stream:
         """Return the stream of a node's input; ``levels``: it may hold level codes.
@@ -256,8 +238,7 @@ class _Lowering:
         row = None
         if x is not None:
             row = per_channel(operands[1], x.channels, len(self.graph.shape(operands[0])))
-        whole = row is not None and np.array_equal(row, np.rint(row))
-        if x is None or row is None or not whole or x.scale != 1.0 or x.datatype == "BINARY":
+        if x is None or row is None or not whole(row) or x.scale != 1.0 or x.datatype == "BINARY":
             self._quantise(node)
             return
         scale = self.graph.scalar(node.input[1])
@@ -276,7 +257,7 @@ class _Lowering:
         source, nodes = found
         x = self.streams[source]
         low, values = self._values(node, x)
-        table = tabulate(self.graph, nodes, x.channels, low, values)
+        table = self._tabulate(nodes, x.channels, low, values)
         falls = falling_channels(table)
         if falls is None or falls.any():
             raise LoweringError(
@@ -294,6 +275,7 @@ class _Lowering:
                 node, f"quantises the {x.datatype} codes {x.name} again, expected an integer"
             )
         low, high = _limits(x.datatype)
+        check_values(node, high - low + 1)
         codes = np.arange(low, high + 1)
         if x == self.builder.picture:
             pixels = np.broadcast_to(codes[None, :, None, None], (1, codes.size, 1, x.channels))
@@ -325,7 +307,14 @@ class _Lowering:
         source, nodes = found
         x = self.streams[source]
         low, values = self._values(node, x)
-        codes = np.rint(responses(self.graph, nodes, x.channels, values)).astype(np.int64)
+        sums = responses(self.graph, nodes, x.channels, values)
+        if not ((sums >= 0) & (sums <= MAX_LEVEL)).all():
+            raise LoweringError(
+                node,
+                f"counts {sums.min()}..{sums.max()}, expected 0..{MAX_LEVEL}: activations of 1 to "
+                f"{MAX_BITS} bits become hardware",
+            )
+        codes = np.rint(sums).astype(np.int64)
         datatype = smallest_unsigned(self.graph.shape(node.input[0])[2])
         y = self._signed_thresholding(node, x, signed_steps(low, codes), datatype)
         self._claim(*nodes)
@@ -410,10 +399,16 @@ class _Lowering:
             raise LoweringError(
                 node, "expected Gather(constant levels (N+1,), Cast(level codes)) on axis 0"
             )
+        if levels.size < 2 or self.graph.attributes(node).get("axis", 0) not in (0, -1):
+            raise LoweringError(node, "expected two levels or more, on axis 0")
         x = self._stream(cast)
-        whole = np.array_equal(levels, np.rint(levels))
         fits = x.datatype == smallest_unsigned(levels.size - 1)
-        if not fits or not whole or levels[0] != 0 or not 0 <= levels.min() <= levels.max() <= 255:
+        if (
+            not fits
+            or not whole(levels)
+            or levels[0] != 0
+            or not 0 <= levels.min() <= levels.max() <= 255
+        ):
             raise LoweringError(
                 node,
                 f"found the levels {levels.tolist()} for codes of {x.datatype}, expected integers "
@@ -469,7 +464,11 @@ class _Lowering:
         if attributes.get("mode", "constant") == "reflect":
             self._reflect(node, x)
             return
-        value = self.graph.scalar(node.input[2]) if len(node.input) > 2 else 0.0
+        given = self.graph.parameter(node, 2, "value")
+        computed = given is None and len(node.input) > 2 and node.input[2]
+        if computed or (given is not None and given.size != 1):
+            raise LoweringError(node, f"pads with {node.input[2:3]}, expected a constant number")
+        value = 0.0 if given is None else float(given.reshape(()))
         wanted = -float(x.scale) if x.datatype == "BINARY" else 0.0
         if attributes.get("mode", "constant") != "constant" or value != wanted:
             raise LoweringError(
@@ -483,7 +482,9 @@ class _Lowering:
 
     def _border(self, node: onnx.NodeProto) -> list[int]:
         """Return [top, left, bottom, right] of a Pad."""
-        pads = self.graph.constant(node.input[1])
+        pads = self.graph.parameter(node, 1, "pads")
+        if len(node.input) > 3 and node.input[3]:
+            raise LoweringError(node, "names the axes it pads, expected pads of all axes")
         if pads is None or pads.size != 8 or pads[[0, 1, 4, 5]].any() or pads.min() < 0:
             raise LoweringError(node, "expected constant pads of the two image axes, 0 or more")
         return [int(pads[i]) for i in (2, 3, 6, 7)]
@@ -546,12 +547,14 @@ class _Lowering:
 
     def _narrow(self, node: onnx.NodeProto, kept: dict[int, tuple[int, int]]) -> None:
         """Apply a Slice to the rows (axis 2) and columns (axis 3) kept so far, [begin, end)."""
-        values = [self.graph.constant(name) for name in node.input[1:]]
-        found = [v.reshape(-1).astype(np.int64).tolist() for v in values if v is not None]
-        if len(found) < 3 or len(found) < len(values):
+        found = [
+            self._whole(node, i, name) for i, name in enumerate(("starts", "ends", "axes"), start=1)
+        ]
+        if None in found or any(n and n not in self.graph.constants for n in node.input[1:]):
             raise LoweringError(node, "expected constant starts, ends and axes")
-        starts, ends, axes, *strides = found
-        if any(s != 1 for s in sum(strides, [])) or not {a % 4 for a in axes} <= kept.keys():
+        starts, ends, axes = (row or [] for row in found)
+        strides = self._whole(node, 4, "steps") or []
+        if any(s != 1 for s in strides) or not {a % 4 for a in axes} <= kept.keys():
             raise LoweringError(
                 node,
                 f"slices the axes {axes} by steps of {strides or 1}, expected rows and columns "
@@ -563,6 +566,19 @@ class _Lowering:
             if begin >= stop:
                 raise LoweringError(node, f"keeps {start}..{end} of {high - low}, expected some")
             kept[axis % 4] = (low + begin, low + stop)
+
+    def _whole(self, node: onnx.NodeProto, index: int, name: str) -> list[int] | None:
+        """Return constant whole numbers: input ``index``, or in older opsets attribute ``name``.
+
+        They are not turned into float64, which does not hold the 2**63 - 1 that stands for "to
+        the end".
+        """
+        if len(node.input) > index and node.input[index]:
+            value = self.graph.constants.get(node.input[index])
+        else:
+            given = self.graph.attributes(node).get(name)
+            value = None if given is None else np.asarray(given, dtype=np.int64)
+        return None if value is None else [int(v) for v in value.reshape(-1)]
 
     def _padding(self, where: str, x: Stream, pads: list[int]) -> Stream:
         top, left, bottom, right = pads
@@ -589,6 +605,14 @@ class _Lowering:
         x = self._stream(node, levels=True)
         weight, scale = self._weights(node)
         attributes = self.graph.attributes(node)
+        if weight.ndim != 4 or list(attributes.get("kernel_shape", weight.shape[2:])) != list(
+            weight.shape[2:]
+        ):
+            raise LoweringError(
+                node,
+                f"found kernel_shape {attributes.get('kernel_shape')} and weights of shape "
+                f"{weight.shape}, expected (outputs, inputs, *kernel_shape)",
+            )
         if attributes.get("group", 1) != 1 or attributes.get("auto_pad", "NOTSET") != "NOTSET":
             raise LoweringError(
                 node,
@@ -596,7 +620,6 @@ class _Lowering:
                 f"{attributes.get('auto_pad', 'NOTSET')}, expected a dense convolution with "
                 "explicit pads",
             )
-        bias = self._bias(node, weight.shape[0], x.scale * scale)
         kernel = list(weight.shape[2:])
         stride = list(attributes.get("strides", [1, 1]))
         dilation = list(attributes.get("dilations", [1, 1]))
@@ -613,27 +636,31 @@ class _Lowering:
         if kernel != [1, 1] or stride != [1, 1]:
             x = self._windows(node, x, kernel, stride, dilation)
         matrix = weight.transpose(2, 3, 1, 0).reshape(-1, weight.shape[0])
-        self._accumulate(node, x, matrix, scale, bias)
+        self._accumulate(node, x, matrix, scale)
 
     def _conv_transpose(self, node: onnx.NodeProto) -> None:
         """Transposed 2x2 convolution of stride 2: every pixel gives four, each by a product."""
         x = self._stream(node)
         weight, scale = self._weights(node)
         attributes = self.graph.attributes(node)
-        plain = {"group": 1, "auto_pad": "NOTSET", "strides": [2, 2]}
-        zeros = {"pads": [0] * 4, "output_padding": [0, 0]}
-        found = {k: attributes.get(k, v) for k, v in {**plain, **zeros}.items()}
-        if weight.shape[2:] != (2, 2) or found != {**plain, **zeros} or len(node.input) > 2:
+        plain: dict[str, Any] = {"group": 1, "auto_pad": "NOTSET", "strides": [2, 2]}
+        plain |= {"pads": [0] * 4, "output_padding": [0, 0], "dilations": [1, 1]}
+        plain |= {"output_shape": []}
+        found = {k: attributes.get(k, v) for k, v in plain.items()}
+        if weight.shape[2:] != (2, 2) or found != plain or len(node.input) > 2:
             raise LoweringError(
                 node,
                 f"found a kernel {weight.shape[2:]} with {len(node.input) - 2} biases and "
-                f"{found}, expected 2x2 of stride 2, no bias, group or padding",
+                f"{found}, expected 2x2 of stride 2, no bias, group, "
+                "padding or dilation",
             )
         matrix = weight.transpose(0, 2, 3, 1).reshape(len(weight), -1)
         self._claim(node)
+        if scale.size > 1:
+            raise LoweringError(node, "found one weight scale per output, expected one for all")
         # The accumulators are interleaved, not their codes: thresholds in front would cost four
         # times their memory, and this way every tensor of the network is one of the graph.
-        acc = self._mvu(node, layer_of(node), x, matrix, scale, None)
+        acc = self._mvu(node, layer_of(node), x, matrix, x.scale * scale[0], None)
         self._publish(self._interleaved(layer_of(node), acc), node.output[0])
 
     def _interleaved(self, where: str, x: Stream) -> Stream:
@@ -692,93 +719,154 @@ class _Lowering:
         )
         return replace(y, levels=x.levels)
 
-    def _weights(self, node: onnx.NodeProto) -> tuple[FloatArray, Fraction]:
+    def _weights(self, node: onnx.NodeProto) -> tuple[FloatArray, Steps]:
         """Return (integer weights, what one step stands for) of a convolution or product.
 
-        The weights are an initializer of integers, or a quantiser of an initializer.
+        The weights are an initializer of integers, or a quantiser of an initializer. A step is
+        one number for all outputs, (1,), or one per output, (outputs,).
         """
         weight = self.graph.constant(node.input[1])
         if weight is not None:
-            return weight, Fraction(1)
-        quantiser = self.graph.producer[node.input[1]]
+            one = np.array([Fraction(1)], dtype=object)
+            return self._integers(node, "weights", weight).astype(np.float64), one
+        quantiser = self.graph.producer.get(node.input[1])
         if (
-            quantiser.op_type not in ("BipolarQuant", "Quant")
+            quantiser is None
+            or quantiser.op_type not in ("BipolarQuant", "Quant")
             or self.graph.constant(quantiser.input[0]) is None
         ):
             raise LoweringError(node, "found computed weights, expected constants; fold them")
-        scale = self.graph.scalar(quantiser.input[1])
-        if scale is None or scale <= 0:
-            raise LoweringError(quantiser, "found no single scale, expected one for all weights")
+        scale = self.graph.constant(quantiser.input[1])
+        if scale is None or not (scale > 0).all():
+            raise LoweringError(quantiser, "found a scale that is computed or not above 0")
         self._claim(quantiser)
-        value = evaluate(self.graph, [quantiser], {})[quantiser.output[0]]
-        return np.rint(value / scale), Fraction(scale)
+        codes = evaluate(self.graph, [quantiser], {})[quantiser.output[0]] / scale
+        nearest = np.rint(codes)
+        if not whole(nearest) or np.abs(codes - nearest).max(initial=0) > WHOLE:
+            raise LoweringError(quantiser, "gives weights that are no integers times its scale")
+        if (scale == scale.flat[0]).all():
+            return nearest, np.array([Fraction(scale.flat[0])], dtype=object)
+        axis = outputs_axis(node) % codes.ndim
+        if scale.ndim != codes.ndim or scale.shape[axis] != scale.size:
+            raise LoweringError(
+                quantiser,
+                f"found scales of shape {scale.shape}, expected one, or one per output along "
+                f"axis {axis}",
+            )
+        return nearest, np.array([Fraction(s) for s in scale.flat], dtype=object)
 
-    def _bias(self, node: onnx.NodeProto, outputs: int, scale: Fraction) -> FloatArray | None:
-        """Return the bias (outputs,) of a convolution or product in steps of ``scale``, or None."""
-        if len(node.input) < 3:
+    def _bias(self, node: onnx.NodeProto, outputs: int) -> FloatArray | None:
+        """Return the bias (outputs,) of a convolution or product; None without one, or if it is
+        0."""
+        if len(node.input) < 3 or not node.input[2]:
             return None
         value = self.graph.constant(node.input[2])
+        quantiser = self.graph.producer.get(node.input[2])
+        if (
+            quantiser is not None
+            and quantiser.op_type == "Quant"
+            and self.graph.constant(quantiser.input[0]) is not None
+        ):
+            self._claim(quantiser)
+            value = evaluate(self.graph, [quantiser], {})[node.input[2]]
         bias = None if value is None else per_channel(value, outputs, 2)
-        if bias is None:
-            raise LoweringError(node, "expected a constant bias, one value per output")
-        codes: FloatArray = np.rint(bias / float(scale))
-        return codes if np.array_equal(multiples(codes, scale), bias) else bias / float(scale)
+        if bias is None or not np.isfinite(bias).all():
+            raise LoweringError(node, "expected a constant bias, one finite value per output")
+        return bias if bias.any() else None
 
     def _accumulate(
-        self,
-        node: onnx.NodeProto,
-        x: Stream,
-        matrix: FloatArray,
-        scale: Fraction,
-        bias: FloatArray | None = None,
+        self, node: onnx.NodeProto, x: Stream, matrix: FloatArray, scale: Steps
     ) -> None:
         """Lower a product, together with the quantiser behind it where thresholds do.
 
         Thresholds only count upwards: where a negative gamma turns the function around, the
-        channel's weights change their sign, and so does its accumulator.
+        channel's weights change their sign, and so does its accumulator. They also take in what
+        is no integer: a bias between two steps, or where products have none, and a step per
+        channel.
         """
         self._claim(node)
         where, (accumulator,) = layer_of(node), node.output
+        outputs = matrix.shape[1]
+        step = x.scale * scale
         chain = find_quantiser(self.graph, accumulator)
-        # A bias between two steps, or where products have none, moves thresholds instead.
-        offset = np.zeros(matrix.shape[1])
-        whole = bias is None or np.array_equal(bias, np.rint(bias))
-        if bias is not None and (not whole or x.levels or x.datatype == "BINARY"):
-            one_logit = chain is None and bias.size == 1 and self._ends_graph(accumulator)
-            if chain is not None or one_logit:
-                offset, bias = bias * float(x.scale * scale), None
+        if chain and (step == 1).all() and rounded(self.graph, chain[-1]) == accumulator:
+            chain = None
+        if chain is None and step.size > 1:
+            raise LoweringError(
+                node,
+                f"found one weight scale per output and no quantiser of at most {MAX_BITS} bits "
+                "behind, expected one scale for all: its results are compared with one another as "
+                "integers",
+            )
+        row = self._bias(node, outputs)
+        offset = np.zeros(outputs) if row is None else row
+        # In steps: what the product adds, and what thresholds take in instead.
+        bias = whole_steps(offset, step[0]) if step.size == 1 else None
+        if row is None or (bias is not None and x.datatype != "BINARY" and not x.levels):
+            bias, offset = (None if row is None else bias), np.zeros(outputs)
+        elif chain is not None or (outputs == 1 and self._ends_graph(accumulator)):
+            bias = None
+        else:
+            bias, offset = offset / float(step[0]), np.zeros(outputs)
         moved = offset.tolist() if offset.any() else []
-        if chain is None or (
-            x.scale * scale == 1.0 and rounded(self.graph, chain[-1]) == accumulator
-        ):
-            acc = self._mvu(node, where, x, matrix, scale, bias)
-            self.streams[accumulator] = acc
+        if chain is None:
             if moved:
-                self.offset = Fraction(float(offset[0]))
-            self.builder.boundary(acc, accumulator, moved)
+                self.offset = Fraction(moved[0])
+            self._publish(self._mvu(node, where, x, matrix, step[0], bias), accumulator, moved)
             return
         low, high = _represented(x)
         ends = accumulator_bounds(matrix, low, high, 0 if bias is None else bias)
         limit = int(np.abs(ends).max())
-        values = multiples(np.arange(-limit, limit + 1), x.scale * scale) + offset[:, None]
-        table = tabulate(self.graph, chain, matrix.shape[1], -limit, values)
-        falls = falling_channels(table)
-        if falls is None:
-            raise LoweringError(
-                chain[-1],
-                "rises and falls with its accumulator, expected one direction per channel",
-            )
-        signs = np.where(falls, -1, 1)
-        codes = np.where(falls[:, None], table.codes[:, ::-1], table.codes)
+        found = self._levels(chain, outputs, limit, step, offset)
+        signs = np.where(found.falls, -1, 1)
+        # The steps of channels that differ are the thresholds' alone.
         acc = self._mvu(
-            node, where, x, matrix * signs, scale, None if bias is None else bias * signs
+            node,
+            where,
+            x,
+            matrix * signs,
+            step[0] if step.size == 1 else Fraction(1),
+            None if bias is None else bias * signs,
         )
         self._claim(*chain)
-        if not falls.any():
-            self.streams[accumulator] = acc
-            self.builder.boundary(acc, accumulator, moved)
-        y = self._from_table(chain[-1], acc, replace(table, codes=codes))
+        if step.size == 1 and not found.falls.any():
+            self._publish(acc, accumulator, moved)
+        y = self._thresholding(
+            chain[-1], acc, found.thresholds, found.datatype, found.first, found.scale
+        )
         self._publish(y, chain[-1].output[0])
+
+    def _levels(
+        self,
+        chain: list[onnx.NodeProto],
+        channels: int,
+        limit: int,
+        step: Steps,
+        offset: FloatArray,
+    ) -> Levels:
+        """Find where a chain reaches its codes over the integers -limit..limit, of which the
+        network sees ``integer * step + offset``: step (1,) or (C,), offset (C,)."""
+
+        def tabulate(integers: IntArray) -> Table:
+            values = multiples(integers, step[:, None]) + offset[:, None]
+            return self._tabulate(chain, channels, -limit, values)
+
+        if 2 * limit < MAX_VALUES:
+            return levels_of_table(chain[-1], tabulate(np.arange(-limit, limit + 1)))
+        return bisect(self.graph, chain, channels, limit, tabulate)
+
+    def _tabulate(
+        self, chain: list[onnx.NodeProto], channels: int, low: int, values: FloatArray
+    ) -> Table:
+        """Tabulate a chain; all tables together are bounded, as each is."""
+        self.tabulated += len(chain) * channels * values.shape[-1]
+        if self.tabulated > MAX_TABULATED:
+            raise LoweringError(
+                chain[-1],
+                f"the tables of quantisers up to here take {self.tabulated} evaluations, expected "
+                f"at most {MAX_TABULATED}; use fewer bits or channels",
+            )
+        return tabulate(self.graph, chain, channels, low, values)
 
     def _mvu(
         self,
@@ -790,7 +878,8 @@ class _Lowering:
         bias: FloatArray | None,
     ) -> Stream:
         """A matrix (MW, MH) times the stream: XnorMvu on 1-bit tensors, PaMvu on level codes,
-        BinaryMvu of weights -1 and +1 on unsigned codes, IntMvu on integers."""
+        BinaryMvu of weights -1 and +1 on unsigned codes, IntMvu on integers; ``scale`` is what one
+        step of the result stands for."""
         mw, mh = matrix.shape
         if mw != x.channels:
             raise LoweringError(
@@ -813,7 +902,7 @@ class _Lowering:
                 [(shape, acc)],
                 {**common, "outputDataType": acc},
                 {"weights": ((matrix > 0).astype(np.int64), "BINARY")},
-                x.scale * scale,
+                scale,
             )
             return y
         weights = self._integers(node, "weights", matrix)
@@ -840,7 +929,7 @@ class _Lowering:
             constants = {"weights": ((weights > 0).astype(np.int64), "BINARY")}
         else:
             attrs["weightDataType"] = weight_type
-        (y,) = self.builder.add(op, where, [x], [(shape, acc)], attrs, constants, x.scale * scale)
+        (y,) = self.builder.add(op, where, [x], [(shape, acc)], attrs, constants, scale)
         self.reached[y.name] = (least, most)
         return y
 
@@ -902,9 +991,11 @@ class _Lowering:
         return y
 
     def _integers(self, node: onnx.NodeProto, what: str, value: FloatArray) -> IntArray:
-        if not np.array_equal(value, np.rint(value)):
+        if not whole(value):
             raise LoweringError(
-                node, f"found {what} that are not integers, expected integer codes (scale 1)"
+                node,
+                f"found {what} that are not integers of at most {MAX_ACCUMULATOR} bits, expected "
+                "integer codes (scale 1)",
             )
         return value.astype(np.int64)
 
@@ -1042,6 +1133,8 @@ class _Lowering:
     def _max_pool(self, node: onnx.NodeProto) -> None:
         x = self._stream(node)
         attributes = self.graph.attributes(node)
+        if len(self.graph.shape(node.input[0])) != 4:
+            raise LoweringError(node, "pools no map, expected one (1, C, H, W)")
         kernel = list(attributes["kernel_shape"])
         stride = list(attributes.get("strides", [1, 1]))
         pads = list(attributes.get("pads", [0, 0, 0, 0]))
@@ -1167,6 +1260,9 @@ class _Lowering:
         sizes = [self.graph.shape(name)[1] for name in node.output]
         if sum(sizes) != x.channels:
             raise LoweringError(node, f"found parts of {sizes} channels, expected {x.channels}")
+        for name in node.output:
+            if not self.graph.consumers[name] and not self.graph.is_output(name):
+                raise LoweringError(node, f"nobody reads its output {name}, expected all be read")
         parts = self.builder.add(
             "StreamingSplit",
             layer_of(node),
@@ -1185,16 +1281,20 @@ class _Lowering:
             self._publish(part, name)
 
     def _reduce_sum(self, node: onnx.NodeProto) -> None:
-        axes = self.graph.constant(node.input[1]) if len(node.input) > 1 else None
+        axes = self.graph.parameter(node, 1, "axes")
         if axes is not None and axes.tolist() == [2] and len(self.graph.shape(node.input[0])) == 5:
             self._level_codes(node)
             return
         x = self._stream(node)
         if axes is None or sorted(int(a) % 4 for a in axes.reshape(-1)) != [2, 3]:
             raise LoweringError(node, "sums over other axes, expected the constant axes 2 and 3")
+        if x.datatype == "BINARY":
+            raise LoweringError(node, f"sums the 1-bit tensor {x.name}, expected integers")
         _, h, w, c = x.shape
         low, high = _limits(x.datatype)
-        datatype = smallest_signed(low * h * w, high * h * w)
+        # FINN's op sums unsigned codes to an unsigned number.
+        least, most = low * h * w, high * h * w
+        datatype = smallest_signed(least, most) if low < 0 else smallest_unsigned(most)
         (y,) = self.builder.add(
             "GlobalAccPool",
             layer_of(node),
@@ -1220,14 +1320,18 @@ class _Lowering:
             raise LoweringError(node, "found transA, alpha or beta, expected x @ W + bias")
         weight, scale = self._weights(node)
         matrix = weight.T if attributes.get("transB", 0) else weight
-        bias = self._bias(node, matrix.shape[1], x.scale * scale)
-        self._accumulate(node, x, matrix, scale, bias)
+        self._accumulate(node, x, matrix, scale)
 
     def _mat_mul(self, node: onnx.NodeProto) -> None:
         x = self._stream(node, levels=True)
         weight, scale = self._weights(node)
-        if weight.ndim != 2:
-            raise LoweringError(node, f"found weights of shape {weight.shape}, expected a matrix")
+        before = self.graph.shape(node.input[0])
+        if weight.ndim != 2 or len(before) != 2:
+            raise LoweringError(
+                node,
+                f"multiplies the last axis of a tensor of shape {before} by weights of shape "
+                f"{weight.shape}, expected (1, C) by (C, outputs): flatten the map in front",
+            )
         self._accumulate(node, x, weight, scale)
 
     def _reshape(self, node: onnx.NodeProto) -> None:

@@ -13,7 +13,15 @@ import onnx
 
 from ..kernels.base import node_attributes
 
+MAX_ACCUMULATOR = 31
+"""Widest accumulator any backend takes."""
+
 FloatArray = npt.NDArray[np.float64]
+Steps = npt.NDArray[np.object_]
+"""Fractions."""
+FLOAT32_HAIR = 2.0**-22
+"""How far, relatively, a stored bias may lie from what it stands for: two roundings to float32, of
+its scale and of itself, and as much again."""
 
 
 class LoweringError(ValueError):
@@ -87,11 +95,23 @@ class QonnxGraph:
         value = self.constants.get(name)
         return float(value.reshape(())) if value is not None and value.size == 1 else None
 
+    def parameter(self, node: onnx.NodeProto, index: int, name: str) -> FloatArray | None:
+        """Return a constant parameter: input ``index``, or in older opsets attribute ``name``.
+
+        None if it is computed or not there.
+        """
+        if len(node.input) > index and node.input[index]:
+            return self.constant(node.input[index])
+        value = self.attributes(node).get(name)
+        return None if value is None else np.asarray(value, dtype=np.float64)
+
     def operands(self, node: onnx.NodeProto) -> tuple[str, FloatArray] | None:
         """Return (tensor, constant) of a binary node with one constant; None otherwise.
 
         For Sub and Div the constant must come second.
         """
+        if len(node.input) != 2:
+            return None
         first, second = node.input
         value = self.constant(second)
         if value is not None:
@@ -102,14 +122,32 @@ class QonnxGraph:
         return None
 
 
-def multiples(codes: npt.NDArray[Any], step: Fraction | float) -> FloatArray:
-    """Return ``codes * step`` in float64.
+def multiples(codes: npt.NDArray[Any], step: Fraction | float | Steps) -> FloatArray:
+    """Return ``codes * step`` in float64; an array of steps broadcasts.
 
     The numerator multiplies and the denominator divides: 49 steps of 1/49 are 1, which they are
     not of the float next to 1/49, and a quantiser may round at just that value.
     """
+    if isinstance(step, np.ndarray):
+        exact_steps: list[Fraction] = step.reshape(-1).tolist()
+        above, below = (
+            np.array([float(part) for part in row]).reshape(step.shape)
+            for row in zip(*(f.as_integer_ratio() for f in exact_steps), strict=True)
+        )
+        return codes * above / below
     exact = Fraction(step)
     return codes * float(exact.numerator) / float(exact.denominator)
+
+
+def whole_steps(bias: FloatArray, step: Fraction) -> FloatArray | None:
+    """Return a bias (outputs,) in steps of the sum it is added to; None if it lies between them.
+
+    Files store float32(steps * scale), which is a hair from whole steps where the scale is no
+    power of two: the steps are what it stands for.
+    """
+    codes: FloatArray = np.rint(bias / float(step))
+    off = np.abs(multiples(codes, step) - bias)
+    return codes if whole(codes) and (off <= FLOAT32_HAIR * np.abs(bias)).all() else None
 
 
 def per_channel(value: FloatArray, channels: int, ndim: int) -> FloatArray | None:
@@ -126,3 +164,16 @@ def per_channel(value: FloatArray, channels: int, ndim: int) -> FloatArray | Non
         return None
     axes_behind = value.ndim - 1 - value.shape.index(channels)
     return value.reshape(-1) if axes_behind == ndim - 2 else None
+
+
+def whole(value: FloatArray) -> bool:
+    """Whether all numbers are integers of at most MAX_ACCUMULATOR bits, sign included."""
+    small = np.abs(value) < 1 << (MAX_ACCUMULATOR - 1)  # False for what is no number.
+    return bool(small.all() and np.array_equal(value, np.rint(value)))
+
+
+def outputs_axis(node: onnx.NodeProto) -> int:
+    """Return the axis of a product's weights that its outputs lie along."""
+    if node.op_type == "Gemm":
+        return 0 if node_attributes(node).get("transB", 0) else 1
+    return {"Conv": 0, "ConvTranspose": 1, "MatMul": -1}[node.op_type]

@@ -26,8 +26,10 @@ from onnx.reference import ReferenceEvaluator
 
 from ..kernels.base import node_attributes
 from .pixels import Pixels, pixels_of
-from .qonnx_graph import LoweringError, multiples
+from .qonnx_graph import LoweringError, Steps, multiples, whole_steps
 
+MAX_STEP = 1 << 1000
+"""Numerators and denominators of steps that float64 holds, whatever they are multiplied with."""
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 
@@ -38,6 +40,8 @@ class Value:
 
     codes: Array
     step: Fraction | None = None
+    grid: tuple[Array, Steps] | None = None
+    """Integers and their steps, broadcasting to them, where a quantiser has several."""
 
     @property
     def values(self) -> Array:
@@ -97,7 +101,9 @@ class Reference:
     def _run(self, node: onnx.NodeProto, context: Mapping[str, Value]) -> dict[str, Value]:
         inputs = [context[name] if name else None for name in node.input]
         try:
-            results = execute(node, inputs, self._opsets)
+            # What overflows is no code: the comparison at the next boundary says so.
+            with np.errstate(all="ignore"):
+                results = execute(node, inputs, self._opsets)
         except (TypeError, ValueError, RuntimeError, NotImplementedError, KeyError) as error:
             why = (str(error) or type(error).__name__).splitlines()[0][:200]
             raise LoweringError(node, f"cannot be evaluated exactly ({why})") from error
@@ -211,23 +217,33 @@ def quantised(q: Floats, bits: float, attributes: Mapping[str, Any]) -> Floats:
 def _quant(v: list[Value], attributes: Mapping[str, Any]) -> Value:
     x, scale, zero, bits = (part.values for part in v)
     codes = quantised(x / scale + zero, float(bits.reshape(())), attributes) - zero
-    if scale.size == 1:
-        return Value(codes, Fraction(float(scale.reshape(()))))
-    return Value(codes * scale)
+    return _scaled_codes(codes, scale)
 
 
 def _bipolar_quant(v: list[Value], attributes: Mapping[str, Any]) -> Value:
     signs, scale = np.where(v[0].values >= 0, 1.0, -1.0), v[1].values
-    if scale.size == 1:
-        return Value(signs, Fraction(float(scale.reshape(()))))
-    return Value(signs * scale)
+    return _scaled_codes(signs, scale)
 
 
-def _linear(v: list[Value], product: Callable[[Array, Array], Array], axis: int) -> Value:
-    """A product, and a bias along ``axis`` behind it."""
+def _scaled_codes(codes: Floats, scale: Floats) -> Value:
+    if (scale == scale.flat[0]).all():
+        return Value(codes, Fraction(float(scale.flat[0])))
+    steps = np.array([Fraction(s) for s in scale.flat], dtype=object).reshape(scale.shape)
+    return Value(codes * scale, grid=(codes, steps))
+
+
+def _linear(
+    v: list[Value], product: Callable[[Array, Array], Array], axis: int, outputs: int
+) -> Value:
+    """A product, and a bias along ``axis`` behind it; ``outputs``: their axis of the weights."""
     x, w = v[:2]
     if x.step is not None and w.step is not None:
         y = Value(product(x.codes, w.codes), x.step * w.step)
+    elif x.step is not None and w.grid is not None and _one_per_output(*w.grid, outputs):
+        # Sums of integers are exact: each is rounded once, whatever its channel's step is.
+        codes, steps = w.grid
+        along = steps.reshape(-1, *(1,) * (2 * axis))
+        y = Value(multiples(product(x.codes, codes), x.step * along))
     else:
         y = Value(product(x.values, w.values))
     if len(v) < 3:
@@ -236,10 +252,12 @@ def _linear(v: list[Value], product: Callable[[Array, Array], Array], axis: int)
     bias = bias.reshape(bias.shape + (1,) * (y.codes.ndim - 1 - axis)) if axis == 1 else bias
     if y.step is None:
         return Value(y.codes + bias)
-    steps = np.rint(bias / float(y.step))
-    if np.array_equal(multiples(steps, y.step), bias):
-        return Value(y.codes + steps, y.step)
-    return Value(y.values + bias)
+    whole = whole_steps(bias, y.step)
+    return Value(y.values + bias) if whole is None else Value(y.codes + whole, y.step)
+
+
+def _one_per_output(codes: Array, steps: Steps, axis: int) -> bool:
+    return steps.ndim == codes.ndim > axis and steps.shape[axis] == steps.size
 
 
 def _conv(v: list[Value], attributes: Mapping[str, Any]) -> Value | None:
@@ -253,7 +271,7 @@ def _conv(v: list[Value], attributes: Mapping[str, Any]) -> Value | None:
         windows = _windows(x, kernel, attributes, 0.0)
         return np.tensordot(windows, w, ((1, 4, 5), (1, 2, 3))).transpose(0, 3, 1, 2)
 
-    return _linear(v, product, 1)
+    return _linear(v, product, 1, 0)
 
 
 def _windows(x: Array, kernel: Sequence[int], attributes: Mapping[str, Any], fill: float) -> Array:
@@ -284,18 +302,21 @@ def _conv_transpose(v: list[Value], attributes: Mapping[str, Any]) -> Value | No
         tiles = np.tensordot(x, w, ((1,), (0,))).transpose(0, 3, 1, 4, 2, 5)
         return tiles.reshape(n, w.shape[1], rows * kernel[0], columns * kernel[1])
 
-    return _linear(v, product, 1)
+    return _linear(v, product, 1, 1)
 
 
 def _gemm(v: list[Value], attributes: Mapping[str, Any]) -> Value | None:
     if (attributes.get("alpha", 1.0), attributes.get("beta", 1.0)) != (1.0, 1.0):
         return None
     turned = [attributes.get(key, 0) for key in ("transA", "transB")]
-    return _linear(v, lambda x, w: (x.T if turned[0] else x) @ (w.T if turned[1] else w), 0)
+    outputs = 0 if turned[1] else 1
+    return _linear(
+        v, lambda x, w: (x.T if turned[0] else x) @ (w.T if turned[1] else w), 0, outputs
+    )
 
 
 def _mat_mul(v: list[Value], attributes: Mapping[str, Any]) -> Value:
-    return _linear(v, np.matmul, 0)
+    return _linear(v, np.matmul, 0, 1)
 
 
 def _max_pool(v: list[Value], attributes: Mapping[str, Any]) -> Value | None:
@@ -343,7 +364,8 @@ def _scaled(v: list[Value], attributes: Mapping[str, Any], divide: bool) -> Valu
             shape = np.broadcast_shapes(first.codes.shape, second.codes.shape)
             exact = Fraction(float(factor))
             step = first.step / exact if divide else first.step * exact
-            return Value(np.broadcast_to(first.codes, shape), step)
+            if max(step.as_integer_ratio()) < MAX_STEP:
+                return Value(np.broadcast_to(first.codes, shape), step)
     x, y = v[0].values, v[1].values
     return Value(x / y if divide else x * y)
 

@@ -34,6 +34,8 @@ MAX_VALUES = 1 << 17
 """Most values an integer may take to be tabulated."""
 QUANT_DEFAULTS = {"signed": 1, "narrow": 1, "rounding_mode": "ROUND"}
 """Of qonnx, where a quantiser does not say it."""
+MAX_CHAIN = 64
+"""Most nodes between an integer and its quantiser."""
 MAX_BITS = 8
 """Widest output that thresholds serve."""
 
@@ -92,7 +94,7 @@ def match_comparisons(graph: QonnxGraph, total: onnx.NodeProto) -> Comparisons |
         node = graph.producer.get(node.input[0])
     unsqueeze, compare = nodes[:2]
     limits = graph.constant(compare.input[1])
-    axes = graph.constant(unsqueeze.input[1])
+    axes = graph.parameter(unsqueeze, 1, "axes")
     if limits is None or axes is None or axes.tolist() != [2]:
         return None
     channels = graph.shape(unsqueeze.input[0])[1]
@@ -150,6 +152,15 @@ def find_chain(
         if producer is None or producer.op_type not in ops:
             return None
         nodes.insert(0, producer)
+        _check_length(nodes)
+
+
+def _check_length(nodes: list[onnx.NodeProto]) -> None:
+    if len(nodes) > MAX_CHAIN:
+        raise LoweringError(
+            nodes[-1],
+            f"ends a chain of more than {MAX_CHAIN} elementwise nodes, expected fewer; fold them",
+        )
 
 
 def find_quantiser(graph: QonnxGraph, tensor: str) -> list[onnx.NodeProto] | None:
@@ -168,6 +179,7 @@ def find_quantiser(graph: QonnxGraph, tensor: str) -> list[onnx.NodeProto] | Non
         if sum(graph.constant(n) is None for n in reader.input if n) != 1:
             return None
         nodes.append(reader)
+        _check_length(nodes)
         if reader.op_type == "BipolarQuant":
             return nodes
         if reader.op_type == "Quant":
@@ -199,8 +211,12 @@ def tabulate(
     """
     quantiser = nodes[-1]
     table = responses(graph, nodes, channels, values)
+    if not np.isfinite(table).all():
+        raise LoweringError(
+            quantiser, "quantises what is no finite number for some input; divide by no 0"
+        )
     step = graph.scalar(quantiser.input[1])
-    if step is None or step <= 0:
+    if step is None or not step > 0:
         raise LoweringError(quantiser, "found no single scale above 0, expected a per-tensor scale")
     if quantiser.op_type == "BipolarQuant":
         return Table(low, (table > 0).astype(np.int64), "BINARY", Fraction(step))
@@ -212,8 +228,26 @@ def tabulate(
             "and zero point 0",
         )
     signed = graph.attributes(quantiser).get("signed", 1)
+    datatype = f"{'INT' if signed else 'UINT'}{int(bits)}"
     codes = np.rint(table / step).astype(np.int64)
-    return Table(low, codes, f"{'INT' if signed else 'UINT'}{int(bits)}", Fraction(step))
+    limits = DataType[datatype]
+    if codes.min() < limits.min() or codes.max() > limits.max():
+        raise LoweringError(
+            quantiser, f"gives the codes {codes.min()}..{codes.max()}, expected {datatype}"
+        )
+    return Table(low, codes, datatype, Fraction(step))
+
+
+def check_values(node: onnx.NodeProto, count: int) -> None:
+    """Check how many values an integer takes before they are written down.
+
+    Raises:
+        LoweringError: too many.
+    """
+    if count > MAX_VALUES:
+        raise LoweringError(
+            node, f"is a function of an integer of {count} values, expected at most {MAX_VALUES}"
+        )
 
 
 def responses(
@@ -224,21 +258,44 @@ def responses(
 ) -> FloatArray:
     """Return (C, V): a chain's output for each of V ``values`` of its source, per channel.
 
+    Args:
+        graph: the network.
+        nodes: the chain.
+        channels: C.
+        values: (V,), or (C, V) where channels see different ones.
+
     Raises:
-        LoweringError: too many values.
+        LoweringError: a constant in the chain is not one value per channel, or the chain cannot
+            be executed.
     """
-    count = values.shape[-1]
-    if count > MAX_VALUES:
-        raise LoweringError(
-            nodes[-1],
-            f"is a function of an integer of {count} values, expected at most {MAX_VALUES}",
-        )
-    rows = np.broadcast_to(values, (channels, count))
     source = next(n for n in nodes[0].input if n and graph.constant(n) is None)
-    ndim = len(graph.shape(source))
+    ndim, count = len(graph.shape(source)), values.shape[-1]
+    for node in nodes:
+        if node.op_type == "Unsqueeze":
+            break  # Behind it the thresholds of a channel lie along an axis of their own.
+        _check_constants(graph, node, channels, ndim)
+    rows = np.broadcast_to(values, (channels, count))
     feed = rows[None, :, :, None] if ndim == 4 else rows.T
     out = evaluate(graph, nodes, {source: feed})[nodes[-1].output[0]]
-    return out.reshape(channels, -1) if ndim == 4 else out.T
+    if out.size != channels * count:
+        raise LoweringError(
+            nodes[-1], f"gives {out.shape} for {feed.shape}, expected one value for each"
+        )
+    return out.reshape(channels, count) if ndim == 4 else out.reshape(count, channels).T
+
+
+def _check_constants(graph: QonnxGraph, node: onnx.NodeProto, channels: int, ndim: int) -> None:
+    for name in node.input:
+        value = graph.constant(name) if name else None
+        if value is None:
+            continue
+        normalises = node.op_type == "BatchNormalization" and value.shape == (channels,)
+        if not normalises and per_channel(value, channels, ndim) is None:
+            raise LoweringError(
+                node,
+                f"its constant {name} has the shape {value.shape}, expected one value, or one per "
+                f"channel ({channels}) that is the same for all pixels",
+            )
 
 
 def signed_steps(low: int, codes: IntArray) -> tuple[IntArray, IntArray, IntArray]:
@@ -334,20 +391,34 @@ def thresholds(table: Table) -> tuple[IntArray, int]:
 def evaluate(
     graph: QonnxGraph, nodes: list[onnx.NodeProto], feeds: dict[str, FloatArray]
 ) -> dict[str, npt.NDArray[Any]]:
-    """Execute some nodes of the network in float64 and return every tensor."""
+    """Execute some nodes of the network in float64 and return every tensor.
+
+    Raises:
+        LoweringError: a node cannot be executed.
+    """
     context: dict[str, npt.NDArray[Any]] = dict(feeds)
     for node in nodes:
         inputs = [context[n] if n in context else _constant(graph, n) for n in node.input]
-        attributes = graph.attributes(node)
-        if node.op_type in ("Quant", "IntQuant"):
-            how = (attributes.get(k, d) for k, d in QUANT_DEFAULTS.items())
-            results = [int_quant(*inputs, *how)]
-        elif node.op_type == "BipolarQuant":
-            results = [binary_quant(*inputs)]
-        else:
-            results = onnx_reference(node, inputs, graph.opsets)
+        try:
+            # What overflows, or divides by 0, is no finite number: `tabulate` says so.
+            with np.errstate(all="ignore"):
+                results = _execute(graph, node, inputs)
+        except Exception as error:  # qonnx raises bare Exception, ONNX's kernels what they meet.
+            why = " ".join(str(error).split())[:200]
+            raise LoweringError(node, f"cannot be evaluated: {why}") from error
         context.update(zip(node.output, results, strict=False))
     return context
+
+
+def _execute(
+    graph: QonnxGraph, node: onnx.NodeProto, inputs: list[npt.NDArray[Any] | None]
+) -> list[npt.NDArray[Any]]:
+    attributes = graph.attributes(node)
+    if node.op_type == "Quant":
+        return [int_quant(*inputs, *(attributes.get(k, d) for k, d in QUANT_DEFAULTS.items()))]
+    if node.op_type == "BipolarQuant":
+        return [binary_quant(*inputs)]
+    return onnx_reference(node, inputs, graph.opsets)
 
 
 def _constant(graph: QonnxGraph, name: str) -> npt.NDArray[Any] | None:

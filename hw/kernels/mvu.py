@@ -135,6 +135,20 @@ class Mvu(Kernel):
     def cycles(self) -> int:
         return math.prod(self.vectors()) * self.weight_depth()
 
+    def weight_type(self) -> BaseDataType:
+        """Datatype of the weights; one bit unless an op says otherwise."""
+        return DataType["BINARY"]
+
+    def get_op_and_param_counts(self) -> dict[str, int]:
+        """Multiply-accumulates per frame and weights, under the names that FINN's MVAU uses."""
+        weights = int(self.get_nodeattr("MW") * self.get_nodeattr("MH"))
+        bits = int(self.weight_type().bitwidth())
+        low, high = sorted((bits, int(self.get_input_datatype().bitwidth())))
+        return {
+            f"op_mac_{low}bx{high}b": weights * math.prod(self.vectors()),
+            f"param_weight_{bits}b": weights,
+        }
+
     def weight_depth(self) -> int:
         """Weight words: steps of one input vector."""
         synapse_fold = self.get_nodeattr("MW") // self.get_nodeattr("SIMD")

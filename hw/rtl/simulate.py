@@ -7,7 +7,6 @@ build: the storage of the FIFOs stays, their capacity is set at run time from fi
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy.typing as npt
 from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 
+from ...sim.cache import scratch
 from ...sim.network import (
     NetworkRun,
     Pauses,
@@ -70,7 +70,8 @@ class SimResult:
     sim_cycles_per_second: float
     build_seconds: float
     tensors: dict[str, IntArray]
-    """Every edge of the graph by tensor name, (images, ...); empty without capture."""
+    """Every edge of the graph by tensor name, (images, ...), or (fewer, ...) where words stayed
+    away; empty without capture."""
     cycle_of: dict[str, npt.NDArray[np.uint32]]
     """By tensor name: the cycle in which each word left its FIFO; empty without capture."""
 
@@ -182,23 +183,19 @@ def simulate(
     words = _input_words(info, pictures)
     capacities = _capacities(folder, info)
     executable, build_seconds = _build(folder, info, jobs=jobs)
-    if capture and any(base_op(node.op_type) == "StreamCrop" for node in info.nodes):
-        # The last result may be out before the borders that are cropped off it have come through.
-        words = np.concatenate((words, words[-1:]))
-    with tempfile.TemporaryDirectory(prefix="andpop_capture_") as name:
-        captured = Path(name) if capture else None
-        run = _run(
+    tensors: dict[str, IntArray] = {}
+    cycle_of: dict[str, npt.NDArray[np.uint32]] = {}
+
+    def feed(words: Words, captured: Path | None) -> NetworkRun:
+        return _run(
             executable, folder, info, words,
             capacities=capacities, pauses=pauses, capture=captured, progress=progress,
         )  # fmt: skip
-        tensors: dict[str, IntArray] = {}
-        cycle_of: dict[str, npt.NDArray[np.uint32]] = {}
-        if captured is not None:
-            for fifo in info.fifos:
-                words_got, cycles = read_capture(captured, fifo.id, fifo.width)
-                count = fifo.words * len(pictures)
-                tensors[fifo.tensor] = _tensor(fifo, words_got[:count], len(pictures))
-                cycle_of[fifo.tensor] = cycles[:count]
+
+    if capture:
+        run, tensors, cycle_of = _feed_captured(feed, info, words)
+    else:
+        run = feed(words, None)
     last = info.fifos[-1]
     outputs = run.outputs[: len(pictures)]
     return SimResult(
@@ -212,6 +209,33 @@ def simulate(
         tensors,
         cycle_of,
     )
+
+
+def _feed_captured(
+    feed: Callable[[Words, Path], NetworkRun], info: TopInfo, words: Words
+) -> tuple[NetworkRun, dict[str, IntArray], dict[str, npt.NDArray[np.uint32]]]:
+    """Run with capture; return the run, every edge's tensor and the cycles of its words.
+
+    The last result may be out before what it does not need has come through: borders that are
+    cropped off, rows that no window reaches. One more picture behind the last pushes them out. It
+    is fed from the start where the graph crops, else in a second run if the first comes short. An
+    edge that is short even then has fewer pictures than were asked for.
+    """
+    images = len(words)
+    crops = any(base_op(node.op_type) == "StreamCrop" for node in info.nodes)
+    longer = np.concatenate((words, words[-1:]))
+    for fed in (longer,) if crops else (words, longer):
+        with scratch("capture") as found:
+            run = feed(fed, found)
+            tensors, cycle_of = {}, {}
+            for fifo in info.fifos:
+                got, cycles = read_capture(found, fifo.id, fifo.width)
+                whole = min(len(got) // fifo.words, images)
+                tensors[fifo.tensor] = _tensor(fifo, got[: whole * fifo.words], whole)
+                cycle_of[fifo.tensor] = cycles[: whole * fifo.words]
+        if all(len(tensor) == images for tensor in tensors.values()):
+            break
+    return run, tensors, cycle_of
 
 
 def locate(folder: Path, result: SimResult, tensor: str, index: Sequence[int]) -> tuple[str, int]:

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...sim.cache import scratch
 from . import yosys
 from .sources import Sources
 from .yosys import SynthResult
@@ -191,8 +191,8 @@ def synthesise_datapath(datapath: Datapath) -> SynthResult:
     files = {f.name: f for f in sorted(HW.rglob("*.sv"))}
     texts = {name: f.read_text(encoding="ascii") for name, f in files.items()}
     needed = Sources({**texts, "xnor_pe.sv": XNOR_PE}).needed(top)
-    with tempfile.TemporaryDirectory(prefix="andpop_synth_") as folder:
-        generated = Path(folder) / "xnor_pe.sv"
+    with scratch("datapath") as folder:
+        generated = folder / "xnor_pe.sv"
         generated.write_text(XNOR_PE, encoding="ascii")
         sources = [files.get(name, generated) for name in needed]
         return yosys.synthesise(top, sources, parameters=parameters)

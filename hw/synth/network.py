@@ -8,8 +8,6 @@ parameters and memories are synthesised once, whatever their names are.
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from typing import Any
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
+from ...sim.cache import scratch
 from ..kernels import register
 from ..kernels.base import RtlKernel
 from ..rtl.emit_top import PART
@@ -196,8 +195,7 @@ class _Library:
 
 
 def _run(design: _Design, defines: Sequence[str]) -> SynthResult:
-    folder = Path(tempfile.mkdtemp(prefix="andpop_synth_"))
-    try:
+    with scratch("synth") as folder:
         for name, text in (*design.sources, *design.memories):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(text, encoding="utf-8")
@@ -209,5 +207,3 @@ def _run(design: _Design, defines: Sequence[str]) -> SynthResult:
             memories={name: folder / name for name, _ in design.memories},
             dsp=design.dsp,
         )
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

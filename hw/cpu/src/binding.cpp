@@ -52,7 +52,8 @@ std::unique_ptr<Network> make_network(const std::vector<TensorTuple>& tensors,
   return std::make_unique<Network>(std::move(all), specs, inputs, select_kernels(isa));
 }
 
-// Returns one (count, bytes) array per wanted tensor.
+// Returns one (count, bytes) array per wanted tensor. Signals are handled while it runs: what their
+// handlers raise, KeyboardInterrupt for one, ends the run.
 std::vector<Bytes> run(Network& network, const std::vector<Bytes>& inputs, std::int64_t count,
                        const std::vector<int>& wanted, int threads) {
   std::vector<const std::uint8_t*> in;
@@ -64,10 +65,15 @@ std::vector<Bytes> run(Network& network, const std::vector<Bytes>& inputs, std::
     out.emplace_back(std::vector<py::ssize_t>{count, bytes});
     captures.push_back({t, out.back().mutable_data()});
   }
+  bool complete = false;
   {
     const py::gil_scoped_release release;
-    network.run(in, count, captures, threads);
+    complete = network.run(in, count, captures, threads, [] {
+      const py::gil_scoped_acquire acquire;
+      return PyErr_CheckSignals() != 0;
+    });
   }
+  if (!complete) throw py::error_already_set();
   return out;
 }
 

@@ -19,6 +19,13 @@ constexpr std::int64_t kIntDepth = 4;         // inputs per group of 8-bit weigh
 constexpr std::int64_t kParamLanes = 16;      // epilogue parameters are padded to this
 constexpr std::int64_t kThresholdLanes = 64;  // thresholds are padded to this
 
+// Asks whether the run shall end early, after `work` operations since it was asked last. No member
+// function: what an instruction set's file compiles must not be shared with the others.
+struct Poll {
+  bool (*ask)(const void* whom, std::int64_t work) noexcept;
+  const void* whom;
+};
+
 // out[p][o] = inputs - 2 * popcount(windows[p] ^ weights[o])
 struct BitGemm {
   const std::uint64_t* windows;  // [pixels][words]; bits behind the inputs are 0
@@ -112,13 +119,14 @@ struct Requantise {
   int shift, shortcut_shift;
 };
 
-// Maximum over windows that are clipped to the picture
+// Maximum over windows that are clipped to the picture; incomplete when `poll` said stop
 struct MaxPool {
   const void* in;  // [height][width][channels]
   void* row;       // scratch [width][channels]
   void* out;       // [out_height][out_width][channels]
   std::int64_t height, width, channels, out_height, out_width;
   std::int64_t kernel_y, kernel_x, stride_y, stride_x, pad_top, pad_left;
+  Poll poll;
 };
 
 // out[p][2j] = left[p][j], out[p][2j+1] = right[p][j]; count = pixels * channels
@@ -129,7 +137,7 @@ struct Shuffle {
   std::int64_t count;
 };
 
-// out[c] = sum over pixels
+// out[c] += sum over pixels
 struct SumPool {
   const void* in;
   std::int32_t* out;

@@ -43,14 +43,18 @@ void max_pool(const MaxPool& a) noexcept {
   T* row = static_cast<T*>(a.row);
   T* out = static_cast<T*>(a.out);
   const std::int64_t row_size = a.width * a.channels;
+  constexpr std::int64_t kLongWork = 1 << 20;
+  std::int64_t work = 0;
   for (std::int64_t oy = 0; oy < a.out_height; ++oy) {
     std::int64_t top = oy * a.stride_y - a.pad_top;
     std::int64_t bottom = top + a.kernel_y;
     if (top < 0) top = 0;
     if (bottom > a.height) bottom = a.height;
     copy(row, in + top * row_size, row_size);
-    for (std::int64_t y = top + 1; y < bottom; ++y)
+    for (std::int64_t y = top + 1; y < bottom; ++y) {
       combine<T, Op>(row, in + y * row_size, row_size);
+      if (a.poll.ask(a.poll.whom, row_size)) return;
+    }
     for (std::int64_t ox = 0; ox < a.out_width; ++ox) {
       std::int64_t left = ox * a.stride_x - a.pad_left;
       std::int64_t right = left + a.kernel_x;
@@ -60,6 +64,11 @@ void max_pool(const MaxPool& a) noexcept {
       for (std::int64_t x = left + 1; x < right; ++x)
         combine<T, Op>(out, row + x * a.channels, a.channels);
       out += a.channels;
+      work += (right - left) * a.channels;
+      if (work >= kLongWork) {
+        if (a.poll.ask(a.poll.whom, work)) return;
+        work = 0;
+      }
     }
   }
 }
@@ -86,7 +95,6 @@ template <typename T>
 void sum_pool(const SumPool& a) noexcept {
   const T* __restrict in = static_cast<const T*>(a.in);
   std::int32_t* __restrict out = a.out;
-  for (std::int64_t c = 0; c < a.channels; ++c) out[c] = 0;
   for (std::int64_t p = 0; p < a.pixels; ++p)
     for (std::int64_t c = 0; c < a.channels; ++c) out[c] += in[p * a.channels + c];
 }

@@ -4,7 +4,7 @@
 #include "network.hpp"
 
 #include <algorithm>
-#include <atomic>
+#include <condition_variable>
 #include <cstring>
 #include <new>
 #include <stdexcept>
@@ -97,6 +97,15 @@ AlignedBytes allocate_aligned(std::size_t bytes) {
   return AlignedBytes(p);
 }
 
+bool Stop::poll() noexcept {
+  const Clock::time_point now = Clock::now();
+  if (!asked() && now >= next_) {
+    next_ = now + kPollInterval;
+    if (ask_()) asked_.store(true, std::memory_order_relaxed);
+  }
+  return asked();
+}
+
 Workspace::Workspace(std::size_t arena_bytes, std::size_t scratch_bytes)
     : arena_(allocate_aligned(arena_bytes)), scratch_(allocate_aligned(scratch_bytes)) {}
 
@@ -106,14 +115,31 @@ Network::Network(std::vector<Tensor> tensors, const std::vector<StepSpec>& steps
       inputs_(std::move(inputs)),
       offsets_(tensors_.size(), 0),
       producers_(tensors_.size(), -1) {
+  // A tensor that nobody writes has no place in memory: reading it would read anything.
+  std::vector<bool> written(tensors_.size(), false);
+  const auto write = [&](int t) {
+    if (written.at(static_cast<std::size_t>(t)))
+      throw std::invalid_argument("tensor " + std::to_string(t) + " is written twice");
+    written[static_cast<std::size_t>(t)] = true;
+  };
   std::vector<int> last_use(tensors_.size(), -1);
+  for (int t : inputs_) write(t);
   for (std::size_t i = 0; i < steps.size(); ++i) {
-    for (int t : steps[i].inputs) last_use.at(static_cast<std::size_t>(t)) = static_cast<int>(i);
+    for (int t : steps[i].inputs) {
+      if (!written.at(static_cast<std::size_t>(t)))
+        throw std::invalid_argument("tensor " + std::to_string(t) + " is read before it is written");
+      last_use[static_cast<std::size_t>(t)] = static_cast<int>(i);
+    }
     for (int t : steps[i].outputs) {
-      last_use.at(static_cast<std::size_t>(t)) = static_cast<int>(i);
-      producers_.at(static_cast<std::size_t>(t)) = static_cast<int>(i);
+      write(t);
+      last_use[static_cast<std::size_t>(t)] = static_cast<int>(i);
+      producers_[static_cast<std::size_t>(t)] = static_cast<int>(i);
     }
   }
+  const auto never = std::find(written.begin(), written.end(), false);
+  if (never != written.end())
+    throw std::invalid_argument("tensor " + std::to_string(never - written.begin()) +
+                                " is never written");
   // Steps whose result goes to the next one alone may run together with it: what the first reads
   // has to live as long as what the second writes.
   std::vector<bool> feeds_next(steps.size(), false);
@@ -172,8 +198,8 @@ void Network::return_workspace(std::unique_ptr<Workspace> w) {
   idle_.push_back(std::move(w));
 }
 
-void Network::run(const std::vector<const std::uint8_t*>& inputs, std::int64_t count,
-                  const std::vector<Capture>& captures, int threads) {
+bool Network::run(const std::vector<const std::uint8_t*>& inputs, std::int64_t count,
+                  const std::vector<Capture>& captures, int threads, std::function<bool()> ask) {
   if (inputs.size() != inputs_.size())
     throw std::invalid_argument("found " + std::to_string(inputs.size()) + " inputs, expected " +
                                 std::to_string(inputs_.size()));
@@ -186,6 +212,7 @@ void Network::run(const std::vector<const std::uint8_t*>& inputs, std::int64_t c
   for (Pair& pair : pairs)
     for (const Capture& c : captures)
       if (c.tensor == pair.between) pair = {};
+  Stop stop(std::move(ask));
   std::atomic<std::int64_t> next{0};
   const auto work = [&](const Workspace& w) noexcept {
     const auto save = [&](std::size_t step, std::int64_t n) noexcept {
@@ -210,6 +237,7 @@ void Network::run(const std::vector<const std::uint8_t*>& inputs, std::int64_t c
         } else {
           steps_[i]->run(w);
         }
+        if (w.stopped(1)) return;
         save(i + 1, n);
       }
     }
@@ -217,21 +245,44 @@ void Network::run(const std::vector<const std::uint8_t*>& inputs, std::int64_t c
   const auto workers = static_cast<std::size_t>(
       std::clamp<std::int64_t>(std::min<std::int64_t>(threads, count), 1, 1024));
   std::vector<std::unique_ptr<Workspace>> spaces;
-  for (std::size_t i = 0; i < workers; ++i) spaces.push_back(take_workspace());
+  for (std::size_t i = 0; i < workers; ++i) {
+    spaces.push_back(take_workspace());
+    spaces.back()->join(&stop, i == 0);
+  }
   {
+    std::mutex mutex;
+    std::condition_variable ended;
+    std::size_t running = 0;
     // Threads live for one call: starting them costs microseconds against a batch of pictures,
     // and a process that forks between two calls has none to lose.
     Joined pool;
     for (std::size_t i = 1; i < workers; ++i) {
+      {
+        const std::lock_guard<std::mutex> lock(mutex);
+        ++running;
+      }
+      const auto end = [&] {
+        const std::lock_guard<std::mutex> lock(mutex);
+        --running;
+        ended.notify_one();
+      };
       try {
-        pool.start([&work, w = spaces[i].get()] { work(*w); });
+        pool.start([&work, end, w = spaces[i].get()] {
+          work(*w);
+          end();
+        });
       } catch (const std::system_error&) {
+        end();
         break;  // the system is out of threads: those that run take the pictures
       }
     }
     work(*spaces[0]);
+    // The others may be at their last pictures for long.
+    std::unique_lock<std::mutex> lock(mutex);
+    while (!ended.wait_for(lock, Stop::kPollInterval, [&] { return running == 0; })) stop.poll();
   }
   for (auto& w : spaces) return_workspace(std::move(w));
+  return !stop.asked();
 }
 
 std::vector<std::string> available_kernels() {

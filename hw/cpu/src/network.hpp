@@ -3,12 +3,16 @@
 
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernels.hpp"
@@ -34,8 +38,8 @@ struct Constant {
   std::size_t bytes;
 };
 
-// One step as the plan states it. The plan was checked before (plan.py): shapes, attributes and
-// constants agree with the kernels.
+// One step as the plan states it. The plan was checked before (checks/): shapes, attributes and
+// constants agree with the kernels, and no integer overflows.
 struct StepSpec {
   std::string op;
   std::vector<int> inputs;
@@ -52,6 +56,29 @@ using AlignedBytes = std::unique_ptr<std::uint8_t, AlignedFree>;
 // Zeroed memory that starts at a cache line.
 AlignedBytes allocate_aligned(std::size_t bytes);
 
+// Ends a run early on all its threads.
+class Stop {
+ public:
+  static constexpr std::chrono::milliseconds kPollInterval{100};
+
+  // `ask` says whether the user wants to stop; only the thread that called run() asks, once in
+  // kPollInterval at most.
+  explicit Stop(std::function<bool()> ask) : ask_(std::move(ask)) {}
+
+  bool asked() const noexcept { return asked_.load(std::memory_order_relaxed); }
+  bool poll() noexcept;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  std::function<bool()> ask_;
+  std::atomic<bool> asked_{false};
+  Clock::time_point next_ = Clock::now() + kPollInterval;
+};
+
+// Operations between two looks at the clock: milliseconds at most, on any instruction set.
+constexpr std::int64_t kPieceWork = 1 << 24;
+
 // Memory of one worker: every tensor at its offset in the arena, and scratch shared by the steps.
 class Workspace {
  public:
@@ -60,9 +87,28 @@ class Workspace {
   std::uint8_t* arena() const noexcept { return arena_.get(); }
   std::uint8_t* scratch() const noexcept { return scratch_.get(); }
 
+  // Joins a run; `caller` is the thread that called it.
+  void join(Stop* stop, bool caller) noexcept {
+    stop_ = stop;
+    caller_ = caller;
+    work_ = 0;
+  }
+
+  // Whether the run ends early, after `work` more operations. What steps leave unwritten then is
+  // read by nobody but steps, whose results nobody gets.
+  bool stopped(std::int64_t work) const noexcept {
+    work_ += work;
+    if (!caller_ || work_ < kPieceWork) return stop_->asked();
+    work_ = 0;
+    return stop_->poll();
+  }
+
  private:
   AlignedBytes arena_;
   AlignedBytes scratch_;
+  Stop* stop_ = nullptr;
+  bool caller_ = false;
+  mutable std::int64_t work_ = 0;
 };
 
 // A step ready to run: constants copied, tensors resolved to arena offsets.
@@ -96,14 +142,16 @@ struct Capture {
 
 class Network {
  public:
-  // Raises std::invalid_argument for an op that does not exist or a missing attribute.
+  // Raises std::invalid_argument for an op that does not exist, a missing attribute, and a tensor
+  // that is read before it is written, written twice or never.
   Network(std::vector<Tensor> tensors, const std::vector<StepSpec>& steps, std::vector<int> inputs,
           const Kernels& kernels);
 
   // Runs `count` pictures on up to `threads` threads. `inputs[i]` holds the packed bytes of graph
-  // input i for all pictures. Allocates workspaces on first use only. Thread-safe.
-  void run(const std::vector<const std::uint8_t*>& inputs, std::int64_t count,
-           const std::vector<Capture>& captures, int threads);
+  // input i for all pictures. Allocates workspaces on first use only. Thread-safe. Returns false,
+  // with what was captured incomplete, when `ask` returned true.
+  bool run(const std::vector<const std::uint8_t*>& inputs, std::int64_t count,
+           const std::vector<Capture>& captures, int threads, std::function<bool()> ask);
 
   const std::vector<Tensor>& tensors() const noexcept { return tensors_; }
   std::size_t arena_bytes() const noexcept { return arena_bytes_; }

@@ -27,6 +27,18 @@ class Values {
   AlignedBytes data_;
 };
 
+// Calls part(first, count) for all pixels, piece by piece: between two of them, `work` operations
+// for each pixel later, the run may be stopped.
+template <typename Part>
+void pieces(const Workspace& w, std::int64_t pixels, std::int64_t work, Part part) noexcept {
+  const std::int64_t most = std::max<std::int64_t>(kPieceWork / work, 1);
+  for (std::int64_t first = 0; first < pixels; first += most) {
+    const std::int64_t count = std::min(most, pixels - first);
+    part(first, count);
+    if (w.stopped(count * work)) return;
+  }
+}
+
 std::int64_t attribute(const StepSpec& spec, const char* name) {
   const auto found = spec.attributes.find(name);
   if (found == spec.attributes.end())
@@ -94,8 +106,8 @@ struct Geometry {
 };
 
 // Copies a picture into one with a border of `fill` bytes.
-void pad(const Geometry& g, const std::uint8_t* in, std::int64_t pixel_bytes, std::uint8_t fill,
-         std::uint8_t* out) noexcept {
+void pad(const Workspace& w, const Geometry& g, const std::uint8_t* in, std::int64_t pixel_bytes,
+         std::uint8_t fill, std::uint8_t* out) noexcept {
   const auto row = static_cast<std::size_t>(g.width * pixel_bytes);
   const auto padded_row = static_cast<std::size_t>(g.padded_width() * pixel_bytes);
   const auto left = static_cast<std::size_t>(g.pad_left * pixel_bytes);
@@ -110,6 +122,7 @@ void pad(const Geometry& g, const std::uint8_t* in, std::int64_t pixel_bytes, st
     std::memset(out + left + row, fill, right);
     in += row;
     out += padded_row;
+    if (w.stopped(g.padded_width() * pixel_bytes)) return;
   }
   std::memset(out, fill, bottom);
 }
@@ -178,8 +191,10 @@ std::int64_t round_up(std::int64_t v, std::int64_t unit) noexcept {
 // What 1-bit and 8-bit convolutions share: the picture with its border, and windows cut from it.
 class Convolution : public AccumulatingStep {
  public:
-  // Pixels of a tile: its windows and its sums stay in the caches next to the core.
+  // Most pixels of a tile: its windows and its sums stay in the caches next to the core.
   static constexpr std::int64_t kTile = 128;
+  // Most bytes that a tile multiplies: a fraction of a second in plain loops.
+  static constexpr std::int64_t kTileWork = 1 << 28;
 
   Convolution(const Site& s, std::int64_t word, std::uint8_t flip)
       : geometry_(s),
@@ -188,6 +203,8 @@ class Convolution : public AccumulatingStep {
         out_(s.output()),
         stride_(round_up(windows_.bytes(), word)),
         flip_(flip) {
+    const std::int64_t allowed = kTileWork / (windows_.bytes() * out_.tensor.channels);
+    tile_ = std::min(std::clamp<std::int64_t>(allowed, 1, kTile), out_.tensor.pixels);
     copied_ = geometry_.padded() || flip_ != 0;
     picture_bytes_ = round_up(copied_ ? geometry_.padded_height() * geometry_.padded_width() *
                                             in_.tensor.pixel_bytes()
@@ -206,7 +223,7 @@ class Convolution : public AccumulatingStep {
     if (!copied_) return in_.in(w);
     // Flipping the top bit turns signed codes into unsigned ones, 128 higher; code 0 in the
     // border becomes 128 the same way. The bias takes 128 * sum(weights) back.
-    pad(geometry_, in_.in(w), in_.tensor.pixel_bytes(), 0, w.scratch());
+    pad(w, geometry_, in_.in(w), in_.tensor.pixel_bytes(), 0, w.scratch());
     const std::int64_t size =
         geometry_.padded_height() * geometry_.padded_width() * in_.tensor.pixel_bytes();
     if (flip_ != 0)
@@ -221,11 +238,12 @@ class Convolution : public AccumulatingStep {
     const std::uint8_t* source = picture(w);
     std::uint8_t* tile = w.scratch() + picture_bytes_;
     const std::int64_t pixels = out_.tensor.pixels;
-    for (std::int64_t first = 0; first < pixels; first += kTile) {
-      const std::int64_t last = std::min(first + kTile, pixels);
+    for (std::int64_t first = 0; first < pixels; first += tile_) {
+      const std::int64_t last = std::min(first + tile_, pixels);
       windows_.cut<kWord>(source, first, last, stride_, tile);
       piece(w, next, first, last - first,
             [&](std::int32_t* sums) { product(tile, last - first, sums); });
+      if (w.stopped(work(last - first))) return;
     }
   }
 
@@ -242,6 +260,12 @@ class Convolution : public AccumulatingStep {
     next->run_pixels(w, sums, first, count);
   }
 
+  // What the sums of some pixels cost.
+  std::int64_t work(std::int64_t pixels) const noexcept {
+    return pixels * windows_.bytes() * channels();
+  }
+
+  std::int64_t tile() const noexcept { return tile_; }
   std::int64_t channels() const noexcept { return out_.tensor.channels; }
   std::int64_t stride() const noexcept { return stride_; }
 
@@ -252,11 +276,12 @@ class Convolution : public AccumulatingStep {
 
  private:
   // Both end at a cache line.
-  std::int64_t tile_bytes() const noexcept { return round_up(kTile * stride_, kSlack) + kSlack; }
-  std::int64_t sums_bytes() const noexcept { return kTile * channels() * 4 + kSlack; }
+  std::int64_t tile_bytes() const noexcept { return round_up(tile_ * stride_, kSlack) + kSlack; }
+  std::int64_t sums_bytes() const noexcept { return tile_ * channels() * 4 + kSlack; }
 
   std::int64_t stride_;
   std::uint8_t flip_;
+  std::int64_t tile_ = 0;
   bool copied_ = false;
   std::int64_t picture_bytes_ = 0;
 };
@@ -286,10 +311,11 @@ class BitConvolution final : public Convolution {
       return;
     }
     const std::uint8_t* source = picture(w);
-    for (std::int64_t first = 0; first < out_.tensor.pixels; first += kTile) {
-      const std::int64_t count = std::min(kTile, out_.tensor.pixels - first);
+    for (std::int64_t first = 0; first < out_.tensor.pixels; first += tile()) {
+      const std::int64_t count = std::min(tile(), out_.tensor.pixels - first);
       piece(w, next, first, count,
             [&](std::int32_t* sums) { product(source + first * stride(), count, sums); });
+      if (w.stopped(work(count))) return;
     }
   }
 
@@ -342,8 +368,8 @@ class IntConvolution final : public Convolution {
     const Geometry& g = geometry_;
     const std::int64_t step = g.stride_x * in_.tensor.pixel_bytes();
     const std::int64_t row_step = g.stride_y * g.padded_width() * in_.tensor.pixel_bytes();
-    const std::int64_t width = std::min(g.out_width, kTile);
-    const std::int64_t height = kTile / width;
+    const std::int64_t width = std::min(g.out_width, tile());
+    const std::int64_t height = tile() / width;
     for (std::int64_t y = 0; y < g.out_height; y += height) {
       const std::int64_t rows = std::min(height, g.out_height - y);
       for (std::int64_t x = 0; x < g.out_width; x += width) {
@@ -353,6 +379,7 @@ class IntConvolution final : public Convolution {
                    row_step, pixels, step, windows_.runs(), windows_.run_step(),
                    windows_.run_bytes() / kIntDepth, channels(), short_groups_});
         });
+        if (w.stopped(work(rows * pixels))) return;
       }
     }
   }
@@ -378,14 +405,16 @@ class WideProduct final : public Step {
     auto* out = out_.in<std::int32_t>(w);
     const std::int64_t depth = in_.tensor.channels;
     const std::int64_t channels = out_.tensor.channels;
-    for (std::int64_t p = 0; p < out_.tensor.pixels; ++p) {
-      for (std::int64_t o = 0; o < channels; ++o) {
-        std::int64_t sum = bias_[o];
-        for (std::int64_t k = 0; k < depth; ++k)
-          sum += std::int64_t{x[p * depth + k]} * weights_[k * channels + o];
-        out[p * channels + o] = static_cast<std::int32_t>(sum);
+    pieces(w, out_.tensor.pixels, depth * channels, [&](std::int64_t first, std::int64_t count) {
+      for (std::int64_t p = first; p < first + count; ++p) {
+        for (std::int64_t o = 0; o < channels; ++o) {
+          std::int64_t sum = bias_[o];
+          for (std::int64_t k = 0; k < depth; ++k)
+            sum += std::int64_t{x[p * depth + k]} * weights_[k * channels + o];
+          out[p * channels + o] = static_cast<std::int32_t>(sum);
+        }
       }
-    }
+    });
   }
 
  private:
@@ -422,12 +451,15 @@ class EpilogueStep final : public PixelStep {
 
   void run_pixels(const Workspace& w, const std::int32_t* in, std::int64_t first,
                   std::int64_t count) const noexcept override {
-    Epilogue args = args_;
-    args.acc = in;
-    args.shortcut = has_shortcut_ ? shortcut_.in<std::int8_t>(w) + first * args.channels : nullptr;
-    args.out = out_.in<std::int8_t>(w) + first * args.channels;
-    args.pixels = count;
-    kernel_(args);
+    pieces(w, count, args_.channels, [&](std::int64_t start, std::int64_t part) {
+      const std::int64_t at = (first + start) * args_.channels;
+      Epilogue args = args_;
+      args.acc = in + start * args_.channels;
+      args.shortcut = has_shortcut_ ? shortcut_.in<std::int8_t>(w) + at : nullptr;
+      args.out = out_.in<std::int8_t>(w) + at;
+      args.pixels = part;
+      kernel_(args);
+    });
   }
 
  private:
@@ -469,24 +501,25 @@ class WideEpilogue final : public Step {
     const auto* shortcut = has_shortcut_ ? shortcut_.in<std::int32_t>(w) : nullptr;
     auto* out = out_.in<std::int32_t>(w);
     const std::int64_t channels = acc_.tensor.channels;
-    for (std::int64_t p = 0; p < acc_.tensor.pixels; ++p) {
-      for (std::int64_t c = 0; c < channels; ++c) {
-        const std::int64_t i = p * channels + c;
-        std::int64_t a = acc[i];
-        if (acc_shift_ != 0) a = std::clamp(shift_round(a, acc_shift_), acc_low_, acc_high_);
-        std::int64_t y = a * params_[c] + params_[channels + c];
-        if (shortcut != nullptr) y += shortcut[i] * (std::int64_t{1} << shortcut_shift_);
-        const std::int64_t t = std::clamp(shift_round(y, pre_shift_), pre_low_, pre_high_);
-        const std::int64_t u = t - params_[2 * channels + c];
-        const std::int64_t v = (u >= 0 ? u : (u * params_[3 * channels + c]) >> slope_shift_) +
-                               params_[4 * channels + c];
-        out[i] =
-            static_cast<std::int32_t>(std::clamp(shift_round(v, out_shift_), out_low_, out_high_));
-      }
-    }
+    pieces(w, acc_.tensor.pixels, channels, [&](std::int64_t first, std::int64_t count) {
+      for (std::int64_t i = first * channels; i < (first + count) * channels; ++i)
+        out[i] = value(acc[i], shortcut == nullptr ? 0 : shortcut[i], i % channels);
+    });
   }
 
  private:
+  std::int32_t value(std::int64_t a, std::int64_t shortcut, std::int64_t c) const noexcept {
+    const std::int64_t channels = acc_.tensor.channels;
+    if (acc_shift_ != 0) a = std::clamp(shift_round(a, acc_shift_), acc_low_, acc_high_);
+    const std::int64_t y = a * params_[c] + params_[channels + c] +
+                           shortcut * (std::int64_t{1} << shortcut_shift_);
+    const std::int64_t t = std::clamp(shift_round(y, pre_shift_), pre_low_, pre_high_);
+    const std::int64_t u = t - params_[2 * channels + c];
+    const std::int64_t v = (u >= 0 ? u : (u * params_[3 * channels + c]) >> slope_shift_) +
+                           params_[4 * channels + c];
+    return static_cast<std::int32_t>(std::clamp(shift_round(v, out_shift_), out_low_, out_high_));
+  }
+
   Slot acc_, shortcut_;
   bool has_shortcut_;
   Slot out_;
@@ -505,8 +538,12 @@ class SignStep final : public Step {
         always_(s.constant<std::uint8_t>(1)) {}
 
   void run(const Workspace& w) const noexcept override {
-    kernel_({in_.in<std::int8_t>(w), bound_.data(), always_.data(), out_.in(w), in_.tensor.pixels,
-             in_.tensor.channels, out_.tensor.pixel_bytes()});
+    const std::int64_t channels = in_.tensor.channels;
+    const std::int64_t bytes = out_.tensor.pixel_bytes();
+    pieces(w, in_.tensor.pixels, channels, [&](std::int64_t first, std::int64_t count) {
+      kernel_({in_.in<std::int8_t>(w) + first * channels, bound_.data(), always_.data(),
+               out_.in(w) + first * bytes, count, channels, bytes});
+    });
   }
 
  private:
@@ -529,14 +566,17 @@ class Thresholds final : public Step {
   void run(const Workspace& w) const noexcept override {
     const auto* in = in_.in<std::int32_t>(w);
     auto* out = out_.in<std::int32_t>(w);
-    for (std::int64_t p = 0; p < in_.tensor.pixels; ++p) {
-      for (std::int64_t c = 0; c < in_.tensor.channels; ++c) {
-        std::int64_t level = base_;
-        for (std::int64_t n = 0; n < steps_; ++n) level += *in >= thresholds_[c * steps_ + n];
-        ++in;
-        *out++ = static_cast<std::int32_t>(level);
+    const std::int64_t channels = in_.tensor.channels;
+    pieces(w, in_.tensor.pixels, channels * steps_, [&](std::int64_t, std::int64_t count) {
+      for (std::int64_t p = 0; p < count; ++p) {
+        for (std::int64_t c = 0; c < channels; ++c) {
+          std::int64_t level = base_;
+          for (std::int64_t n = 0; n < steps_; ++n) level += *in >= thresholds_[c * steps_ + n];
+          ++in;
+          *out++ = static_cast<std::int32_t>(level);
+        }
       }
-    }
+    });
   }
 
  private:
@@ -567,10 +607,13 @@ class LevelsStep final : public Step {
   }
 
   void run(const Workspace& w) const noexcept override {
-    Levels args = args_;
-    args.in = in_.in<std::int8_t>(w);
-    args.out = out_.in(w);
-    kernel_(args);
+    pieces(w, args_.pixels, args_.channels * args_.count, [&](std::int64_t first, std::int64_t n) {
+      Levels args = args_;
+      args.in = in_.in<std::int8_t>(w) + first * args_.channels;
+      args.out = out_.in(w) + first * args_.channels;
+      args.pixels = n;
+      kernel_(args);
+    });
   }
 
  private:
@@ -608,11 +651,14 @@ class AccLevelsStep final : public PixelStep {
   void run_pixels(const Workspace& w, const std::int32_t* in, std::int64_t first,
                   std::int64_t count) const noexcept override {
     const std::int64_t channels = in_.tensor.channels;
-    AccLevels args = args_;
-    args.in = in;
-    args.out = out_.in(w) + first * channels;
-    args.pixels = round_up(count * channels, args.channels) / args.channels;
-    kernel_(args);
+    const std::int64_t pixels = round_up(count * channels, args_.channels) / args_.channels;
+    pieces(w, pixels, args_.channels * args_.count, [&](std::int64_t start, std::int64_t n) {
+      AccLevels args = args_;
+      args.in = in + start * args_.channels;
+      args.out = out_.in(w) + first * channels + start * args_.channels;
+      args.pixels = n;
+      kernel_(args);
+    });
   }
 
  private:
@@ -643,11 +689,13 @@ class SearchLevelsStep final : public PixelStep {
 
   void run_pixels(const Workspace& w, const std::int32_t* in, std::int64_t first,
                   std::int64_t count) const noexcept override {
-    SearchLevels args = args_;
-    args.in = in;
-    args.out = out_.in(w) + first * args.channels;
-    args.pixels = count;
-    kernel_(args);
+    pieces(w, count, args_.channels * args_.bits, [&](std::int64_t start, std::int64_t part) {
+      SearchLevels args = args_;
+      args.in = in + start * args_.channels;
+      args.out = out_.in(w) + (first + start) * args_.channels;
+      args.pixels = part;
+      kernel_(args);
+    });
   }
 
  private:
@@ -673,15 +721,17 @@ class WideLevels final : public Step {
     const auto* in = in_.in<std::int32_t>(w);
     auto* out = out_.in<std::int32_t>(w);
     const std::int64_t channels = in_.tensor.channels;
-    for (std::int64_t p = 0; p < in_.tensor.pixels; ++p) {
-      for (std::int64_t c = 0; c < channels; ++c) {
-        std::int64_t level = base_[c];
-        for (std::int64_t i = c * count_; i < (c + 1) * count_; ++i)
-          if (*in >= thresholds_[i]) level += steps_[i];
-        ++in;
-        *out++ = static_cast<std::int32_t>(level);
+    pieces(w, in_.tensor.pixels, channels * count_, [&](std::int64_t, std::int64_t count) {
+      for (std::int64_t p = 0; p < count; ++p) {
+        for (std::int64_t c = 0; c < channels; ++c) {
+          std::int64_t level = base_[c];
+          for (std::int64_t i = c * count_; i < (c + 1) * count_; ++i)
+            if (*in >= thresholds_[i]) level += steps_[i];
+          ++in;
+          *out++ = static_cast<std::int32_t>(level);
+        }
       }
-    }
+    });
   }
 
  private:
@@ -702,14 +752,17 @@ class LookupStep final : public Step {
 
   void run(const Workspace& w) const noexcept override {
     const std::uint8_t* in = in_.in(w);
-    const std::int64_t count = in_.tensor.pixels * in_.tensor.channels;
-    if (out_.tensor.storage != Storage::kI32) {
-      kernel_({in, table_.data(), out_.in(w), count, nibbles_});
-      return;
-    }
+    const bool bytes = out_.tensor.storage != Storage::kI32;
     auto* out = out_.in<std::int32_t>(w);
-    for (std::int64_t i = 0; i < count; ++i)
-      std::memcpy(out + i, table_.data() + in[i] * sizeof *out, sizeof *out);
+    pieces(w, in_.tensor.pixels * in_.tensor.channels, 1,
+           [&](std::int64_t first, std::int64_t count) {
+             if (bytes) {
+               kernel_({in + first, table_.data(), out_.in(w) + first, count, nibbles_});
+               return;
+             }
+             for (std::int64_t i = first; i < first + count; ++i)
+               std::memcpy(out + i, table_.data() + in[i] * sizeof *out, sizeof *out);
+           });
   }
 
  private:
@@ -728,13 +781,15 @@ class Cast final : public Step {
     const std::int64_t channels = in_.tensor.channels;
     const std::int64_t in_bytes = in_.tensor.pixel_bytes();
     const std::int64_t out_bytes = out_.tensor.pixel_bytes();
-    for (std::int64_t p = 0; p < in_.tensor.pixels; ++p) {
-      const std::uint8_t* from = in_.in(w) + p * in_bytes;
-      std::uint8_t* to = out_.in(w) + p * out_bytes;
-      if (out_.tensor.storage == Storage::kBits)
-        std::memset(to, 0, static_cast<std::size_t>(out_bytes));
-      for (std::int64_t c = 0; c < channels; ++c) put(to, c, get(from, c));
-    }
+    pieces(w, in_.tensor.pixels, channels, [&](std::int64_t first, std::int64_t count) {
+      for (std::int64_t p = first; p < first + count; ++p) {
+        const std::uint8_t* from = in_.in(w) + p * in_bytes;
+        std::uint8_t* to = out_.in(w) + p * out_bytes;
+        if (out_.tensor.storage == Storage::kBits)
+          std::memset(to, 0, static_cast<std::size_t>(out_bytes));
+        for (std::int64_t c = 0; c < channels; ++c) put(to, c, get(from, c));
+      }
+    });
   }
 
  private:
@@ -812,6 +867,10 @@ class PoolStep final : public Step {
     args.in = in_.in(w);
     args.row = w.scratch();
     args.out = out_.in(w);
+    args.poll = {[](const void* whom, std::int64_t work) noexcept {
+                   return static_cast<const Workspace*>(whom)->stopped(work);
+                 },
+                 &w};
     kernel_(args);
   }
 
@@ -828,7 +887,7 @@ class PadStep final : public Step {
   explicit PadStep(const Site& s) : geometry_(s), in_(s.input()), out_(s.output()) {}
 
   void run(const Workspace& w) const noexcept override {
-    pad(geometry_, in_.in(w), in_.tensor.pixel_bytes(), 0, out_.in(w));
+    pad(w, geometry_, in_.in(w), in_.tensor.pixel_bytes(), 0, out_.in(w));
   }
 
  private:
@@ -850,6 +909,7 @@ class ReflectStep final : public Step {
       for (std::int64_t x = 0; x < geometry_.padded_width(); ++x, to += bytes)
         std::memcpy(to, row + mirror(x - geometry_.pad_left, geometry_.width) * bytes,
                     static_cast<std::size_t>(bytes));
+      if (w.stopped(geometry_.padded_width() * bytes)) return;
     }
   }
 
@@ -877,10 +937,12 @@ class CropStep final : public Step {
 
   void run(const Workspace& w) const noexcept override {
     const std::int64_t bytes = in_.tensor.pixel_bytes();
-    for (std::int64_t y = 0; y < out_height_; ++y)
+    for (std::int64_t y = 0; y < out_height_; ++y) {
       std::memcpy(out_.in(w) + y * out_width_ * bytes,
                   in_.in(w) + ((top_ + y) * width_ + left_) * bytes,
                   static_cast<std::size_t>(out_width_ * bytes));
+      if (w.stopped(out_width_ * bytes)) return;
+    }
   }
 
  private:
@@ -904,6 +966,7 @@ class InterleaveStep final : public Step {
         std::memcpy(upper + x * run, from, static_cast<std::size_t>(run));
         std::memcpy(lower + x * run, from + run, static_cast<std::size_t>(run));
       }
+      if (w.stopped(2 * width_ * run)) return;
     }
   }
 
@@ -919,7 +982,10 @@ class WindowStep final : public Step {
       : windows_(Geometry(s), s.input().tensor.pixel_bytes()), in_(s.input()), out_(s.output()) {}
 
   void run(const Workspace& w) const noexcept override {
-    windows_.cut<1>(in_.in(w), 0, out_.tensor.pixels, windows_.bytes(), out_.in(w));
+    const std::int64_t bytes = windows_.bytes();
+    pieces(w, out_.tensor.pixels, bytes, [&](std::int64_t first, std::int64_t count) {
+      windows_.cut<1>(in_.in(w), first, first + count, bytes, out_.in(w) + first * bytes);
+    });
   }
 
  private:
@@ -939,8 +1005,10 @@ class SplitStep final : public Step {
     for (const Slot& out : outs_) {
       const std::int64_t bytes = out.tensor.pixel_bytes();
       std::uint8_t* to = out.in(w);
-      for (std::int64_t p = 0; p < in_.tensor.pixels; ++p)
-        std::memcpy(to + p * bytes, from + p * pixel, static_cast<std::size_t>(bytes));
+      pieces(w, in_.tensor.pixels, bytes, [&](std::int64_t first, std::int64_t count) {
+        for (std::int64_t p = first; p < first + count; ++p)
+          std::memcpy(to + p * bytes, from + p * pixel, static_cast<std::size_t>(bytes));
+      });
       from += bytes;
     }
   }
@@ -963,8 +1031,10 @@ class ConcatStep final : public Step {
     for (const Slot& in : ins_) {
       const std::int64_t bytes = in.tensor.pixel_bytes();
       const std::uint8_t* from = in.in(w);
-      for (std::int64_t p = 0; p < out_.tensor.pixels; ++p)
-        std::memcpy(to + p * pixel, from + p * bytes, static_cast<std::size_t>(bytes));
+      pieces(w, out_.tensor.pixels, bytes, [&](std::int64_t first, std::int64_t count) {
+        for (std::int64_t p = first; p < first + count; ++p)
+          std::memcpy(to + p * pixel, from + p * bytes, static_cast<std::size_t>(bytes));
+      });
       to += bytes;
     }
   }
@@ -984,7 +1054,11 @@ class ShuffleStep final : public Step {
         out_(s.output()) {}
 
   void run(const Workspace& w) const noexcept override {
-    kernel_({left_.in(w), right_.in(w), out_.in(w), left_.tensor.pixels * left_.tensor.channels});
+    const std::int64_t bytes = left_.tensor.pixel_bytes();
+    pieces(w, left_.tensor.pixels, bytes, [&](std::int64_t first, std::int64_t count) {
+      kernel_({left_.in(w) + first * bytes, right_.in(w) + first * bytes,
+               out_.in(w) + 2 * first * bytes, count * left_.tensor.channels});
+    });
   }
 
  private:
@@ -1009,7 +1083,12 @@ class SumStep final : public Step {
   }
 
   void run(const Workspace& w) const noexcept override {
-    kernel_({in_.in(w), out_.in<std::int32_t>(w), in_.tensor.pixels, in_.tensor.channels});
+    const std::int64_t channels = in_.tensor.channels;
+    const std::int64_t bytes = in_.tensor.pixel_bytes();
+    std::memset(out_.in(w), 0, static_cast<std::size_t>(out_.tensor.bytes()));
+    pieces(w, in_.tensor.pixels, channels, [&](std::int64_t first, std::int64_t count) {
+      kernel_({in_.in(w) + first * bytes, out_.in<std::int32_t>(w), count, channels});
+    });
   }
 
  private:
@@ -1036,9 +1115,11 @@ class RequantiseStep final : public PixelStep {
   void run_pixels(const Workspace& w, const std::int32_t* in, std::int64_t first,
                   std::int64_t count) const noexcept override {
     const std::int64_t channels = in_.tensor.channels;
-    kernel_({in, has_shortcut_ ? shortcut_.in<std::int8_t>(w) + first * channels : nullptr,
-             out_.in<std::int8_t>(w) + first * channels, count * channels, shift_,
-             shortcut_shift_});
+    pieces(w, count, channels, [&](std::int64_t start, std::int64_t part) {
+      const std::int64_t at = (first + start) * channels;
+      kernel_({in + start * channels, has_shortcut_ ? shortcut_.in<std::int8_t>(w) + at : nullptr,
+               out_.in<std::int8_t>(w) + at, part * channels, shift_, shortcut_shift_});
+    });
   }
 
  private:
@@ -1066,11 +1147,13 @@ class ShiftStep final : public Step {
     const auto* in = in_.in<std::int32_t>(w);
     const auto* shortcut = has_shortcut_ ? shortcut_.in<std::int32_t>(w) : nullptr;
     auto* out = out_.in<std::int32_t>(w);
-    const std::int64_t count = in_.tensor.pixels * in_.tensor.channels;
-    for (std::int64_t i = 0; i < count; ++i) {
-      const std::int64_t sum = in[i] + (shortcut == nullptr ? 0 : shortcut[i] * scale_);
-      out[i] = static_cast<std::int32_t>(std::clamp(shift_round(sum, shift_), low_, high_));
-    }
+    pieces(w, in_.tensor.pixels * in_.tensor.channels, 1,
+           [&](std::int64_t first, std::int64_t count) {
+             for (std::int64_t i = first; i < first + count; ++i) {
+               const std::int64_t sum = in[i] + (shortcut == nullptr ? 0 : shortcut[i] * scale_);
+               out[i] = static_cast<std::int32_t>(std::clamp(shift_round(sum, shift_), low_, high_));
+             }
+           });
   }
 
  private:
@@ -1088,8 +1171,11 @@ class ArgmaxStep final : public Step {
   void run(const Workspace& w) const noexcept override {
     const auto* in = in_.in<std::int32_t>(w);
     auto* out = out_.in<std::int32_t>(w);
-    for (std::int64_t p = 0; p < in_.tensor.pixels; ++p, in += in_.tensor.channels)
-      out[p] = static_cast<std::int32_t>(std::max_element(in, in + in_.tensor.channels) - in);
+    const std::int64_t channels = in_.tensor.channels;
+    pieces(w, in_.tensor.pixels, channels, [&](std::int64_t first, std::int64_t count) {
+      for (std::int64_t p = first; p < first + count; ++p, in += channels)
+        out[p] = static_cast<std::int32_t>(std::max_element(in, in + channels) - in);
+    });
   }
 
  private:

@@ -66,6 +66,7 @@ SMOKE = [
     _case(4, 72, 6, 36, 2, "serial"),  # two chunks of the popcount
     _case(8, 24, 6, 6, 3, "addsub"),
     _case(2, 18, 4, 9, 4, "serial"),  # PE = MH: no replay buffer
+    _case(3, 20, 6, 20, 2, "addsub"),  # a vector is one word
 ]
 
 FULL = [

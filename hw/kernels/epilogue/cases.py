@@ -110,6 +110,10 @@ SMOKE = [
     _case(24, 3, (1, 3, 2), 9, shortcut=True, shortcut_shift=7, pre_shift=3),
     _case(12, 2, (1, 3, 3), 23, shortcut=False, acc_shift=7, pre_shift=5),
     _case(5, 5, (1, 4, 3), 12, shortcut=True, shortcut_shift=4),  # no rounding before t
+    # The rounded accumulator is narrower than its saturation.
+    _case(8, 2, (1, 4, 4), 12, shortcut=True, acc_shift=2, shortcut_shift=3, pre_shift=2),
+    # The half lies inside the shortcut.
+    _case(8, 4, (1, 4, 4), 9, shortcut=True, shortcut_shift=2, pre_shift=3, out_bits=4),
 ]
 
 FULL = [
@@ -118,11 +122,9 @@ FULL = [
     _case(8, 2, (1, 4, 4), 10, shortcut=False, pre_shift=6),
     _case(8, 2, (1, 4, 4), 4, shortcut=False, pre_shift=0),
     _case(8, 2, (1, 4, 4), 24, shortcut=False, acc_shift=8, acc_bits=14, pre_shift=6),
-    _case(8, 2, (1, 4, 4), 12, shortcut=True, acc_shift=2, shortcut_shift=3, pre_shift=2),
     _case(8, 2, (1, 4, 4), 12, shortcut=False, acc_shift=9, acc_bits=3),
     _case(8, 4, (1, 4, 4), 9, shortcut=True, shortcut_shift=16, pre_shift=16),
     _case(8, 4, (1, 4, 4), 9, shortcut=True, shortcut_shift=0, pre_shift=1, slope_shift=0),
     _case(8, 4, (1, 4, 4), 9, shortcut=False, pre_shift=3, slope_shift=7, out_shift=0),
     _case(8, 4, (1, 4, 4), 9, shortcut=False, pre_shift=3, out_shift=7, pre_bits=16),
-    _case(8, 4, (1, 4, 4), 9, shortcut=True, shortcut_shift=2, pre_shift=3, out_bits=4),
 ]

@@ -77,12 +77,13 @@ SMOKE = [
     _case(81, 6, 27, 2, (1, 2, 2)),
     _case(12, 3, 1, 1, (1, 2, 2), x_type="INT8", bias=5000),
     _case(24, 6, 12, 6, (1, 2, 2), x_type="INT4", w_bits=2),  # PE = MH: no replay buffer
+    _case(8, 8, 8, 8, (1, 4, 4), bias=1),  # one word in, one word out
+    _case(5, 6, 5, 2, (1, 3, 3), x_type="INT8", bias=300),  # a vector is one word
 ]
 
 FULL = [
     _case(81, 24, 81, 3, (1, 4, 4)),  # a 9x9 window at once
     _case(8, 8, 8, 8, (1, 4, 4)),  # one word in, one word out
-    _case(8, 8, 8, 8, (1, 4, 4), bias=1),
     _case(5, 5, 5, 1, (1, 3, 3), x_type="INT8"),
     _case(192, 6, 24, 2, (1, 1, 1), x_type="INT8", bias=100000),  # a classifier
     _case(192, 6, 1, 1, (1, 1, 1), x_type="INT8", bias=1 << 20),

@@ -94,6 +94,7 @@ SMOKE = [
     _case(72, 6, 36, 2, "literal", levels=(4, 3)),  # two chunks of the popcount
     _case(24, 6, 8, 2, "coded", levels=(8, 7)),
     _case(18, 4, 9, 4, "planes", linear=True),  # PE = MH: no replay buffer
+    _case(16, 6, 16, 2, "coded"),  # a vector is one word
 ]
 
 FULL = [

@@ -26,6 +26,8 @@ def _case(datatype: str, channels: int, pe: int, image: tuple[int, int]) -> Case
 SMOKE = [
     _case("UINT4", 4, 2, (4, 5)),
     _case("INT12", 3, 1, (3, 4)),
+    _case("INT9", 3, 1, (3, 2)),  # queues of 8 words
+    _case("INT16", 8, 8, (2, 23)),  # queues in block RAM
 ]
 
 FULL = [

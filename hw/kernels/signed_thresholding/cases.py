@@ -104,6 +104,8 @@ SMOKE = [
     _case(20, 12, 2, "INT16", implementation="search", rows=8),
     _case(7, 12, 3, "INT14", encoding="onehot"),
     _case(4, 6, 6, "UINT8", signed=True, threshold="INT10"),
+    _case(16, 6, 3, "UINT12", encoding="thermometer", rows=8),
+    _case(2, 12, 12, implementation="search", signed=True),  # one channel per lane
 ]
 
 FULL = [
@@ -114,7 +116,6 @@ FULL = [
     _case(7, 24, 8, encoding="thermometer"),
     _case(15, 12, 2, "INT14"),
     _case(15, 6, 1, encoding="onehot"),
-    _case(16, 6, 3, "UINT12", encoding="thermometer", rows=8),
     _case(17, 6, 3, "INT4", rows=8),
     _case(255, 6, 2, "INT16", rows=90),
     _case(3, 12, 12, "INT20", signed=True),
@@ -123,7 +124,6 @@ FULL = [
         _case(steps, 12, pe, source, implementation="search", signed=signed, rows=rows)
         for steps, pe, source, signed, rows in (
             (1, 6, "INT8", False, 4),
-            (2, 12, "INT8", True, 4),  # one channel per lane
             (3, 3, "INT18", False, 4),
             (4, 1, "UINT8", True, 4),
             (15, 4, "INT12", False, 8),

@@ -137,6 +137,12 @@ class SignedThresholding(Kernel):
         bits = int(self.get_output_datatype().bitwidth())
         return bits if self.get_nodeattr("encoding") == "code" else bits.bit_length()
 
+    def get_op_and_param_counts(self) -> dict[str, int]:
+        """Thresholds, under the name that FINN's MVAU uses for its own."""
+        bits = int(DataType[self.get_nodeattr("weightDataType")].bitwidth())
+        count = int(self.get_nodeattr("NumChannels") * self.get_nodeattr("numSteps"))
+        return {f"param_threshold_{bits}b": count}
+
     def lane_bits(self) -> int:
         """Bits of one channel's parameters: thresholds, directions, base."""
         threshold = int(DataType[self.get_nodeattr("weightDataType")].bitwidth())

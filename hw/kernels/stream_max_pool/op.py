@@ -21,15 +21,21 @@ class Axis(NamedTuple):
     out: int
 
     @property
-    def drains(self) -> int:
-        """Output steps that need no input: windows beyond the first that end in the border."""
-        early = max(0, -(-(self.length + self.low - self.kernel) // self.stride))
-        return max(0, self.out - early - 1)
+    def early(self) -> int:
+        """Windows that end before the last step of a line."""
+        return max(0, -(-(self.length + self.low - self.kernel) // self.stride))
 
     @property
-    def head(self) -> int:
-        """Input steps at the start of a line during which no window ends."""
-        return min(self.kernel - 1 - self.low, self.length - 1)
+    def drains(self) -> int:
+        """Output steps that need no input: windows beyond the first that end in the border."""
+        return max(0, self.out - self.early - 1)
+
+    @property
+    def sends(self) -> list[bool]:
+        """Whether a window leaves, for every input step of a line and every drained one."""
+        first = self.kernel - 1 - self.low
+        ends = [i >= first and (i - first) % self.stride == 0 for i in range(self.length - 1)]
+        return [*ends, self.out > self.early, *[True] * self.drains]
 
     @property
     def slots(self) -> int:
@@ -98,13 +104,17 @@ class StreamMaxPool(Kernel):
     def cycles(self) -> int:
         """One input word per cycle, and the drained windows of every row and of the picture.
 
-        While the last rows drain, the next frame enters until its first window ends.
+        While the last rows drain, the frame's last words and the next frame's first ones enter,
+        until a second window along the rows would have to wait.
         """
         rows, columns = self.axes()
-        drained = rows.drains * columns.out
-        hidden = min(drained, columns.head)
-        words = rows.length * (columns.length + columns.drains) + drained - hidden
-        return words * self.folds()
+        line = [sends for sends in columns.sends for _ in range(self.folds())]
+        last = len(line) - 1 - line[::-1].index(True)
+        behind = line[last + 1 :] + 2 * line
+        second = behind.index(True, behind.index(True) + 1)
+        out = columns.out * self.folds()
+        waits = max(0, rows.drains * out - (second - 1))
+        return max(rows.length * len(line) + waits, len(rows.sends) * out)
 
 
 class StreamMaxPool_rtl(RtlKernel, StreamMaxPool):

@@ -37,11 +37,14 @@ SMOKE = [
     _case("UINT8", 3, 1, (5, 6), (2, 1, 1, 3)),
     _case("UINT8", 1, 1, (6, 5), (1, 0, 2, 0)),
     _case("UINT4", 4, 4, (4, 7), (0, 2, 1, 1)),
+    _case("UINT8", 3, 3, (5, 5), (4, 4, 4, 4)),  # borders as wide as they can be
+    _case("UINT8", 12, 12, (4, 30), (2, 1, 2, 1)),  # lines in block RAM
+    _case("INT4", 2, 1, (4, 3), (3, 2, 0, 0)),  # such borders on one side alone
+    _case("INT4", 2, 1, (4, 5), (0, 1, 0, 2)),  # no mirrored rows
 ]
 
 FULL = [
     _case("UINT8", 1, 1, (12, 12), (2, 2, 2, 2)),
-    _case("UINT8", 3, 3, (5, 5), (4, 4, 4, 4)),
     _case("UINT8", 2, 1, (5, 5), (0, 0, 0, 0)),
     _case("INT8", 2, 1, (1, 6), (0, 5, 0, 5)),
     _case("INT8", 4, 2, (6, 1), (5, 0, 3, 0)),

@@ -29,11 +29,11 @@ SMOKE = [
     _case("INT8", 6, 2, 12, 2, "auto"),
     _case("UINT3", 5, 1, 20, 13, "distributed"),
     _case("INT8", 12, 6, 40, 24, "block"),
+    _case("BINARY", 9, 1, 20, 32, "auto"),
 ]
 
 FULL = [
     _case("BINARY", 24, 24, 60, 3, "auto"),
-    _case("BINARY", 9, 1, 20, 32, "auto"),
     _case("INT8", 48, 24, 60, 64, "auto"),
     _case("INT8", 8, 4, 400, 600, "auto"),
     _case("UINT8", 2, 1, 300, 257, "block"),

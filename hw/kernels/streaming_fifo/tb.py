@@ -11,14 +11,19 @@ from cocotb.triggers import FallingEdge
 
 
 async def start(dut: Any, capacity: int | None = None) -> int:
-    """Reset the FIFO, then limit it to ``capacity`` words; return the limit in force."""
+    """Start the clock and reset the FIFO; see ``reset``."""
     Clock(dut.ap_clk, 10, "ns").start()
     dut.in0_V_TVALID.value = 0
     dut.in0_V_TDATA.value = 0
     dut.out0_V_TREADY.value = 0
+    await FallingEdge(dut.ap_clk)
+    return await reset(dut, capacity)
+
+
+async def reset(dut: Any, capacity: int | None = None) -> int:
+    """Reset the FIFO for one edge, limit it to ``capacity`` words; return the limit in force."""
     dut.ap_rst_n.value = 0
-    for _ in range(3):
-        await FallingEdge(dut.ap_clk)
+    await FallingEdge(dut.ap_clk)
     dut.ap_rst_n.value = 1
     if capacity is not None:
         dut.u_core.capacity_q.value = capacity
@@ -77,18 +82,20 @@ async def holds_depth_words(dut: Any) -> None:
 @cocotb.test()
 async def obeys_capacity_limit(dut: Any) -> None:
     """A limit set after reset is what the FIFO takes; the peak follows the fill."""
-    depth = int(dut.u_core.Depth.value)
+    depth = await start(dut)
     for limit in sorted({2, (depth + 2) // 2, depth}):
-        assert await start(dut, limit) == limit
+        assert await reset(dut, limit) == limit
         await check_fill(dut, limit)
 
 
 @cocotb.test()
 async def peak_is_cleared_by_reset(dut: Any) -> None:
-    """The peak counts from the last reset."""
+    """The peak counts from the last reset, which also empties the FIFO and forgets the limit."""
     capacity = await start(dut)
     await check_fill(dut, capacity)
-    await start(dut)
+    await reset(dut, 2)
+    await run(dut, 2, offer=True, take=False, first=0)
+    assert await reset(dut) == capacity
     assert int(dut.u_core.peak_q.value) == 0
     await run(dut, 1, offer=True, take=False, first=0)
     assert int(dut.u_core.peak_q.value) == 1

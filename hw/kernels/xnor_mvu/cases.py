@@ -52,11 +52,11 @@ SMOKE = [
     _case(216, 24, 72, 3, (1, 2, 2)),  # 9 * 24 inputs, three chunks of the adder tree
     _case(6, 4, 1, 1, (1, 2, 3)),  # one bit at a time
     _case(48, 12, 24, 12, (1, 3, 2)),  # PE = MH: no replay buffer
+    _case(8, 8, 8, 1, (1, 4, 4)),  # a vector is one word
 ]
 
 FULL = [
     _case(8, 8, 8, 8, (1, 4, 4)),  # one word in, one word out
-    _case(8, 8, 8, 1, (1, 4, 4)),  # a vector is one word
     _case(8, 8, 1, 8, (1, 4, 4)),
     _case(24, 24, 24, 2, (1, 4, 4)),
     _case(25, 5, 5, 5, (1, 3, 3)),

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The checks that make a plan safe to run. The C++ engine trusts a plan that passed ``check``.
+
+Three things are shown of every plan, from what it states and from its constants: each access of
+the engine stays inside its tensors and constants; each tensor is written before it is read; no
+signed integer overflows, for the range of every tensor follows from the ranges of those before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy.typing as npt
+
+from ..plan import MAX_TENSOR_BYTES, STORAGE, DataType, ModelError, Plan, Tensor, check_bounds
+from . import moves, pools, products, rounding, thresholds
+from .site import Range, Site
+
+CHECKS: dict[str, Callable[[Site], list[Range]]] = {
+    "bit_convolution": products.bit_convolution,
+    "int_convolution": products.int_convolution,
+    "wide_product": products.wide_product,
+    "epilogue": rounding.epilogue,
+    "wide_epilogue": rounding.wide_epilogue,
+    "sign": thresholds.sign,
+    "thresholds": thresholds.thresholds,
+    "levels": thresholds.levels,
+    "acc_levels": thresholds.acc_levels,
+    "search_levels": thresholds.search_levels,
+    "wide_levels": thresholds.wide_levels,
+    "lookup": thresholds.lookup,
+    "cast": moves.cast,
+    "max_pool": pools.max_pool,
+    "pad": moves.pad,
+    "reflect": moves.reflect,
+    "crop": moves.crop,
+    "interleave": moves.interleave,
+    "windows": moves.windows,
+    "split": moves.split,
+    "concat": moves.concat,
+    "shuffle": moves.shuffle,
+    "sum_pool": pools.sum_pool,
+    "requantise": rounding.requantise,
+    "shift": rounding.shift,
+    "argmax": pools.argmax,
+}
+"""The ops of a plan with their checks; src/steps.cpp holds the same list."""
+
+
+def check(plan: Plan, constants: Mapping[str, npt.NDArray[Any]]) -> list[Range]:
+    """Check a plan with its constants.
+
+    Returns:
+        The range of every tensor: no picture within the inputs' datatypes leaves it.
+
+    Raises:
+        ModelError: the plan contradicts itself or the constants; names the step.
+    """
+    check_bounds(plan)
+    for i, tensor in enumerate(plan.tensors):
+        _check_tensor(i, tensor)
+    if sum(t.bytes for t in plan.tensors) > MAX_TENSOR_BYTES:
+        raise ModelError(
+            f"plan: its tensors need {sum(t.bytes for t in plan.tensors)} bytes a picture, "
+            f"expected at most {MAX_TENSOR_BYTES}"
+        )
+    ranges: dict[int, Range] = {}
+    for i in plan.inputs:
+        _write(plan, i, ranges, "plan inputs")
+        ranges[i] = _input_range(i, plan.tensors[i])
+    for step in plan.steps:
+        where = f"plan step {step.node!r:.80} ({step.op:.40})"
+        if step.op not in CHECKS:
+            raise ModelError(
+                f"{where}: unknown op, expected one of {', '.join(sorted(CHECKS))}; "
+                "pack the model again with this version"
+            )
+        for i in step.inputs:
+            if i not in ranges:
+                raise ModelError(f"{where}: reads tensor {i}, which no earlier step writes")
+        for i in step.outputs:
+            _write(plan, i, ranges, where)
+        missing = [name for name in step.constants if name not in constants]
+        if missing:
+            raise ModelError(f"{where}: constant {missing[0]!r:.80} is not in the file")
+        site = Site(
+            where,
+            step,
+            [plan.tensors[i] for i in step.inputs],
+            [plan.tensors[i] for i in step.outputs],
+            [constants[name] for name in step.constants],
+            [ranges[i] for i in step.inputs],
+        )
+        found = CHECKS[step.op](site)
+        for i, (low, high) in zip(step.outputs, found, strict=True):
+            site.fits(f"values of tensor {i}", low, high, STORAGE[plan.tensors[i].storage])
+            ranges[i] = low, high
+    never = [i for i in range(len(plan.tensors)) if i not in ranges]
+    if never:
+        name = ", ".join(plan.tensors[never[0]].names)
+        raise ModelError(f"plan: tensor {never[0]} ({name:.80}) is written by no step")
+    for i in plan.outputs:
+        if i not in ranges:
+            raise ModelError(f"plan: found output {i}, expected 0..{len(plan.tensors) - 1}")
+    _check_names(plan)
+    _check_unused(plan, constants)
+    _check_card(plan)
+    return [ranges[i] for i in range(len(plan.tensors))]
+
+
+def _write(plan: Plan, tensor: int, written: Mapping[int, Range], where: str) -> None:
+    if tensor >= len(plan.tensors):
+        raise ModelError(f"{where}: found tensor {tensor}, expected 0..{len(plan.tensors) - 1}")
+    if tensor in written:
+        raise ModelError(f"{where}: tensor {tensor} is written twice")
+
+
+def _check_tensor(index: int, tensor: Tensor) -> None:
+    DataType.of(tensor.datatype, f"plan tensor {index}")
+    if tensor.bytes > MAX_TENSOR_BYTES:
+        raise ModelError(
+            f"plan tensor {index}: shape {tensor.shape} needs {tensor.bytes} bytes, "
+            f"expected at most {MAX_TENSOR_BYTES}"
+        )
+
+
+def _input_range(index: int, tensor: Tensor) -> Range:
+    """What ``Engine`` lets into a graph input."""
+    datatype = DataType.of(tensor.datatype, f"plan tensor {index}")
+    low, high = STORAGE[tensor.storage]
+    if not tensor.names or not low <= datatype.low <= datatype.high <= high:
+        raise ModelError(
+            f"plan tensor {index}: found an input of {tensor.datatype} in {tensor.storage} with "
+            f"{len(tensor.names)} names, expected a name and a storage that holds it"
+        )
+    return datatype.low, datatype.high
+
+
+def _check_names(plan: Plan) -> None:
+    """Names of tensors are keys of what a run returns."""
+    seen: set[str] = set()
+    for i, tensor in enumerate(plan.tensors):
+        for name in tensor.names:
+            if name in seen:
+                raise ModelError(f"plan tensor {i}: the name {name!r:.80} is another tensor's too")
+            seen.add(name)
+
+
+def _check_unused(plan: Plan, constants: Mapping[str, npt.NDArray[Any]]) -> None:
+    unused = constants.keys() - {name for step in plan.steps for name in step.constants}
+    if unused:
+        raise ModelError(f"plan: constant {min(unused)!r:.80} is read by no step")
+
+
+def _check_card(plan: Plan) -> None:
+    """A card speaks of the network it lies with."""
+    if plan.card is None:
+        return
+    channels = plan.tensors[plan.inputs[0]].channels
+    if channels != plan.card.input.channels:
+        raise ModelError(
+            f"its card: found pictures of {plan.card.input.channels} channels, "
+            f"expected {channels} as the network takes; it is another network's card"
+        )
+    decision = plan.decision
+    if decision is None:
+        return
+    labels = plan.tensors[decision.inputs[0]].channels
+    if len(plan.card.classes) != labels:
+        raise ModelError(
+            f"its card: found {len(plan.card.classes)} class names, expected {labels} as the "
+            "network finds; it is another network's card"
+        )

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Steps that move values without arithmetic: casts, borders, windows, splits and joins."""
+
+from __future__ import annotations
+
+from ..plan import MAX_AXIS, ModelError
+from .site import Range, Site, union
+
+
+def cast(s: Site) -> list[Range]:
+    """The same integers in another storage, which has to hold them."""
+    s.arity((1,), 1, 0)
+    s.attributes(())
+    s.same()
+    return s.ranges
+
+
+def _border(s: Site) -> dict[str, int]:
+    """Check a picture that gets a border; returns its geometry."""
+    s.arity((1,), 1, 0)
+    g = s.geometry()
+    s.stores(s.outputs[0], s.inputs[0].storage)
+    for axis in ("y", "x"):
+        for name in ("kernel", "stride", "dilation"):
+            s.within(f"{name}_{axis}", 1, 1)
+    s.size(s.outputs[0], g["out_height"] * g["out_width"], s.inputs[0].channels)
+    return g
+
+
+def pad(s: Site) -> list[Range]:
+    """A border of code 0."""
+    _border(s)
+    return [union(s.ranges[0], (0, 0))]
+
+
+def reflect(s: Site) -> list[Range]:
+    """A border that mirrors the picture."""
+    g = _border(s)
+    for name, size in (
+        ("pad_top", g["height"]),
+        ("pad_bottom", g["height"]),
+        ("pad_left", g["width"]),
+        ("pad_right", g["width"]),
+    ):
+        s.within(name, 0, size - 1)
+    return s.ranges
+
+
+def crop(s: Site) -> list[Range]:
+    """The middle of a picture."""
+    s.arity((1,), 1, 0)
+    names = ("height", "width", "top", "left", "bottom", "right")
+    height, width, top, left, bottom, right = s.attributes(names)
+    for name in ("height", "width"):
+        s.within(name, 1, MAX_AXIS)
+    for name, size in (("top", height), ("left", width), ("bottom", height), ("right", width)):
+        s.within(name, 0, size - 1)
+    rows, columns = height - top - bottom, width - left - right
+    if min(rows, columns) < 1:
+        raise ModelError(f"{s.where}: nothing is left of {height}x{width} pixels")
+    s.stores(s.outputs[0], s.inputs[0].storage)
+    s.size(s.inputs[0], height * width, s.inputs[0].channels)
+    s.size(s.outputs[0], rows * columns, s.inputs[0].channels)
+    return s.ranges
+
+
+def interleave(s: Site) -> list[Range]:
+    """Four groups of channels become the pixels of a square."""
+    s.arity((1,), 1, 0)
+    height, width = s.attributes(("height", "width"))
+    for name in ("height", "width"):
+        s.within(name, 1, MAX_AXIS)
+    s.stores(s.inputs[0], "u8", "i8", "i32")
+    s.stores(s.outputs[0], s.inputs[0].storage)
+    s.size(s.inputs[0], height * width, 4 * s.outputs[0].channels)
+    s.size(s.outputs[0], 4 * height * width, s.outputs[0].channels)
+    return s.ranges
+
+
+def windows(s: Site) -> list[Range]:
+    """The sliding window as a tensor."""
+    s.arity((1,), 1, 0)
+    g = s.geometry()
+    for name in ("pad_top", "pad_left", "pad_bottom", "pad_right"):
+        s.within(name, 0, 0)
+    s.stores(s.inputs[0], "u8", "i8", "i32")
+    s.stores(s.outputs[0], s.inputs[0].storage)
+    channels = g["kernel_y"] * g["kernel_x"] * s.inputs[0].channels
+    s.size(s.outputs[0], g["out_height"] * g["out_width"], channels)
+    return s.ranges
+
+
+def split(s: Site) -> list[Range]:
+    """Channels of one tensor shared out to several."""
+    s.arity((1,), len(s.outputs), 0)
+    s.attributes(())
+    for tensor in s.outputs:
+        s.stores(s.inputs[0], "u8", "i8", "i32")
+        s.stores(tensor, s.inputs[0].storage)
+        s.size(tensor, s.inputs[0].pixels, tensor.channels)
+    if sum(t.channels for t in s.outputs) != s.inputs[0].channels:
+        raise ModelError(
+            f"{s.where}: found outputs of {[t.channels for t in s.outputs]} channels, "
+            f"expected {s.inputs[0].channels} together"
+        )
+    return s.ranges * len(s.outputs)
+
+
+def concat(s: Site) -> list[Range]:
+    """Channels of several tensors behind one another."""
+    s.arity((max(len(s.inputs), 1),), 1, 0)
+    s.attributes(())
+    s.stores(s.inputs[0], "u8", "i8", "i32")
+    for tensor in s.inputs:
+        s.stores(tensor, s.inputs[0].storage)
+        s.size(tensor, s.inputs[0].pixels, tensor.channels)
+    s.stores(s.outputs[0], s.inputs[0].storage)
+    s.size(s.outputs[0], s.inputs[0].pixels, sum(t.channels for t in s.inputs))
+    return [union(*s.ranges)]
+
+
+def shuffle(s: Site) -> list[Range]:
+    """Channels of two tensors in turn."""
+    s.arity((2,), 1, 0)
+    s.attributes(())
+    for tensor in (*s.inputs, *s.outputs):
+        s.stores(s.inputs[0], "u8", "i8", "i32")
+        s.stores(tensor, s.inputs[0].storage)
+    s.size(s.inputs[1], s.inputs[0].pixels, s.inputs[0].channels)
+    s.size(s.outputs[0], s.inputs[0].pixels, 2 * s.inputs[0].channels)
+    return [union(*s.ranges)]

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MVTec AD: train/good, test/<kind>, and ground_truth/<kind> with the masks of the defects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..folders import Folders
+from .layout import Found, Layout, Sample
+
+LABEL = "_mask"
+TRUTH = "ground_truth"
+
+
+def _find(root: Path, folders: Folders) -> Found:
+    subsets = {name: folders.child(root, name) for name in ("train", "test")}
+    if None in subsets.values() or folders.child(root, TRUTH) is None:
+        return []
+    return [
+        (kind.name, Sample(path, mask=_mask_of(path, folders), subset=name))
+        for name, subset in subsets.items()
+        if subset is not None
+        for kind in folders.folders(subset)
+        for path in folders.pictures(kind)
+    ]
+
+
+def _mask_of(path: Path, folders: Folders) -> Path | None:
+    kind = path.absolute().parent
+    truth = folders.child(kind.parent.parent, TRUTH) if kind.parent.name == "test" else None
+    return folders.file(truth / kind.name, f"{path.stem}{LABEL}.png") if truth else None
+
+
+def _picture_of(path: Path, folders: Folders) -> Path | None:
+    kind = path.absolute().parent
+    if kind.parent.name.lower() != TRUTH or not path.stem.endswith(LABEL):
+        return None
+    return kind.parent.with_name("test") / kind.name / (path.stem.removesuffix(LABEL) + path.suffix)
+
+
+LAYOUT = Layout(
+    name="mvtec-ad",
+    looks="MVTec AD (train/good, test/<kind>, ground_truth/<kind>)",
+    find=_find,
+    mask_of=_mask_of,
+    picture_of=_picture_of,
+    masks="defects",
+)

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every kernel computes, written from its definition in int64 and without its golden.
+
+Plain products, indices and floor divisions: no popcount, no shift, no float, no padding helper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+IntArray = npt.NDArray[np.int64]
+Inputs = Sequence[IntArray]
+Attributes = Mapping[str, Any]
+
+
+def evaluate(op_type: str, inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """Return the outputs of an op for all its inputs, initializers included.
+
+    Raises:
+        KeyError: the op is not defined here yet.
+    """
+    return DEFINITIONS[op_type]([np.asarray(x, dtype=np.int64) for x in inputs], attrs)
+
+
+def round_half_up(v: IntArray, shift: int) -> IntArray:
+    """floor(v / 2**shift + 1/2)."""
+    return (2 * v + 2**shift) // 2 ** (shift + 1)
+
+
+def bounds(datatype: str) -> tuple[int, int]:
+    """Smallest and largest value of BINARY, UINTn or INTn."""
+    if datatype == "BINARY":
+        return 0, 1
+    bits = int(datatype.strip("UINT"))
+    return (0, 2**bits - 1) if datatype[0] == "U" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+
+
+def saturated(v: IntArray, datatype: str) -> IntArray:
+    """``v`` within a datatype."""
+    low, high = bounds(datatype)
+    return np.minimum(np.maximum(v, low), high)
+
+
+def xnor_mvu(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """Sums of products of -1 and +1."""
+    x, w = inputs
+    return [(2 * x - 1) @ (2 * w - 1)]
+
+
+def binary_mvu(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """Codes times -1 and +1."""
+    x, w = inputs
+    return [x @ (2 * w - 1)]
+
+
+def int_mvu(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """Product and bias."""
+    x, w, *bias = inputs
+    return [x @ w + (bias[0] if bias else 0)]
+
+
+def pa_mvu(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """Product of the values that codes stand for."""
+    x, w, alpha, beta = inputs
+    return [beta[x] @ alpha[w + attrs["zero"]]]
+
+
+def epilogue(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """BN, shortcut, RPReLU, 8 bits."""
+    acc, *shortcut, (m, b, zeta, slope, eta) = inputs
+    if attrs["accShift"]:
+        acc = saturated(round_half_up(acc, attrs["accShift"]), f"INT{attrs['accBits']}")
+    y = acc * m + b
+    if attrs["hasShortcut"]:
+        y = y + shortcut[0] * 2 ** attrs["shortcutShift"]
+    u = saturated(round_half_up(y, attrs["preShift"]), f"INT{attrs['preBits']}") - zeta
+    bent = np.where(u < 0, u * slope // 2 ** attrs["slopeShift"], u)
+    return [saturated(round_half_up(bent + eta, attrs["outShift"]), attrs["outputDataType"])]
+
+
+def signed_thresholding(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """Codes by steps at thresholds, as they are or one bit per level."""
+    x, thresholds, steps, base = inputs
+    codes = base + ((x[..., None] >= thresholds) * steps).sum(axis=-1)
+    if attrs["encoding"] == "code":
+        return [codes]
+    out = np.zeros_like(codes)
+    for level in range(1, attrs["numSteps"] + 1):
+        met = codes == level if attrs["encoding"] == "onehot" else codes >= level
+        out += met * 2 ** (level - 1)
+    return [out]
+
+
+def stream_max_pool(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """Largest value of what a window covers of the picture."""
+    (x,) = inputs
+    batch, height, width, channels = x.shape
+    top, left, bottom, right = attrs["Padding"]
+    (ky, kx), (sy, sx) = attrs["KernelDim"], attrs["Stride"]
+    out = np.empty((batch, *attrs["OutDim"], channels), dtype=np.int64)
+    for oy, ox in np.ndindex(*attrs["OutDim"]):
+        y, z = oy * sy - top, ox * sx - left
+        seen = x[:, max(y, 0) : min(y + ky, height), max(z, 0) : min(z + kx, width)]
+        # A window wholly in the border sees what the border holds: the smallest value.
+        low = bounds(attrs["inputDataType"])[0]
+        out[:, oy, ox] = np.max(seen, axis=(1, 2), initial=low)
+    return [out]
+
+
+def duplicate_streams(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """The input, several times."""
+    return [inputs[0]] * int(attrs["NumOutputStreams"])
+
+
+def unchanged(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """The input."""
+    return [inputs[0]]
+
+
+def streaming_split(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """Channels to outputs, one after the other."""
+    (x,) = inputs
+    outputs, start = [], 0
+    for channels in attrs["ChannelsPerStream"]:
+        outputs.append(x[..., start : start + channels])
+        start += channels
+    return outputs
+
+
+def streaming_concat(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """Channels of the inputs, one after the other."""
+    out = np.empty((*inputs[0].shape[:-1], sum(attrs["ChannelsPerStream"])), dtype=np.int64)
+    start = 0
+    for x in inputs:
+        out[..., start : start + x.shape[-1]] = x
+        start += x.shape[-1]
+    return [out]
+
+
+def shuffle_concat(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """Channels of two inputs in turn."""
+    left, right = inputs
+    out = np.empty((*left.shape[:-1], 2 * left.shape[-1]), dtype=np.int64)
+    out[..., 0::2], out[..., 1::2] = left, right
+    return [out]
+
+
+def global_acc_pool(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """Sums over the pixels."""
+    (x,) = inputs
+    out = np.zeros((x.shape[0], 1, 1, x.shape[3]), dtype=np.int64)
+    for y, z in np.ndindex(*x.shape[1:3]):
+        out[:, 0, 0] += x[:, y, z]
+    return [out]
+
+
+def shift_requant(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """Shortcut, rounding, saturation."""
+    total = inputs[0]
+    if attrs["hasShortcut"]:
+        total = total + inputs[1] * 2 ** attrs["shortcutShift"]
+    return [saturated(round_half_up(total, attrs["shift"]), attrs["outputDataType"])]
+
+
+def label_select(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """Index of the largest score, the lowest of equals."""
+    (x,) = inputs
+    best = np.zeros((*x.shape[:-1], 1), dtype=np.int64)
+    for label in range(1, x.shape[-1]):
+        better = x[..., label, None] > np.take_along_axis(x, best, axis=-1)
+        best[better] = label
+    return [best]
+
+
+def stream_reflect_pad(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """A border that mirrors the picture without repeating its outermost pixels."""
+    (x,) = inputs
+    top, left, bottom, right = attrs["Padding"]
+    rows, columns = (
+        [abs(i) if i < size else 2 * (size - 1) - i for i in range(-before, size + after)]
+        for size, before, after in ((x.shape[1], top, bottom), (x.shape[2], left, right))
+    )
+    return [x[:, rows][:, :, columns]]
+
+
+def stream_crop(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """The picture without its borders."""
+    (x,) = inputs
+    top, left, bottom, right = attrs["Crop"]
+    rows = range(top, x.shape[1] - bottom)
+    return [x[:, rows][:, :, range(left, x.shape[2] - right)]]
+
+
+def pixel_interleave(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """Four groups of channels become a square of pixels."""
+    (x,) = inputs
+    batch, height, width, groups = x.shape
+    channels = groups // 4
+    out = np.empty((batch, 2 * height, 2 * width, channels), dtype=np.int64)
+    for dy, dx in np.ndindex(2, 2):
+        group = 2 * dy + dx
+        out[:, dy::2, dx::2] = x[..., group * channels : (group + 1) * channels]
+    return [out]
+
+
+DEFINITIONS: Mapping[str, Callable[[Inputs, Attributes], list[IntArray]]] = {
+    "BinaryMvu": binary_mvu,
+    "DuplicateStreams": duplicate_streams,
+    "Epilogue": epilogue,
+    "GlobalAccPool": global_acc_pool,
+    "IntMvu": int_mvu,
+    "LabelSelect": label_select,
+    "PaMvu": pa_mvu,
+    "PixelInterleave": pixel_interleave,
+    "ShiftRequant": shift_requant,
+    "ShuffleConcat": shuffle_concat,
+    "SignedThresholding": signed_thresholding,
+    "StreamCrop": stream_crop,
+    "StreamMaxPool": stream_max_pool,
+    "StreamReflectPad": stream_reflect_pad,
+    "StreamingConcat": streaming_concat,
+    "StreamingDataWidthConverter": unchanged,
+    "StreamingFIFO": unchanged,
+    "StreamingSplit": streaming_split,
+    "XnorMvu": xnor_mvu,
+}

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Packed models taken apart, changed and sealed again with a right checksum."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from andpop.hw.cpu import container
+
+Header = dict[str, Any]
+Arrays = dict[str, npt.NDArray[Any]]
+PREFIX = 48
+"""Bytes before the header."""
+
+
+def parts(path: Path) -> tuple[Header, Arrays]:
+    """Return the header of a packed model as JSON has it, and copies of the constants."""
+    data = path.read_bytes()
+    length = int.from_bytes(data[PREFIX - 8 : PREFIX], "little")
+    _, constants = container.read(path)
+    arrays = {name: np.array(array) for name, array in constants.items()}
+    return json.loads(data[PREFIX : PREFIX + length]), arrays
+
+
+def seal(header: Any, arrays: Arrays) -> bytes:
+    """Return the bytes of a file whose checksum is right, whatever its header says."""
+    return container.seal(json.dumps(header).encode(), arrays)
+
+
+def resealed(
+    source: Path, out: Path, change: Callable[[Header, Arrays], Any] = lambda header, arrays: None
+) -> Path:
+    """Copy a packed model with its header and constants changed; the checksum is right again."""
+    header, arrays = parts(source)
+    header, arrays = copy.deepcopy(header), dict(arrays)
+    change(header, arrays)
+    out.write_bytes(seal(header, arrays))
+    return out
+
+
+def card(classes: int, channels: int = 1, **values: Any) -> dict[str, Any]:
+    """A card for a packed model of so many classes and channels."""
+    return {
+        "network": "bi-shufflenet",
+        "input": {"height": 33, "width": 47, "channels": channels},
+        "classes": [f"class {i}" for i in range(classes)],
+        "frozen": True,
+        "checkpoint_sha256": "0" * 64,
+        **values,
+    }
+
+
+def single(
+    op: str,
+    inputs: list[tuple[list[int], str, str]],
+    outputs: list[tuple[list[int], str]],
+    attributes: dict[str, int] | None = None,
+    arrays: Arrays | None = None,
+) -> tuple[Header, Arrays]:
+    """Return a packed model of one step.
+
+    Args:
+        op: the step.
+        inputs: shape, datatype and storage of each tensor it reads, all inputs of the model.
+        outputs: shape and storage of each tensor it writes.
+        attributes: those of the step.
+        arrays: its constants.
+    """
+    arrays = arrays or {}
+    tensors = [
+        {"names": [f"in{i}"], "shape": shape, "datatype": datatype, "storage": storage}
+        for i, (shape, datatype, storage) in enumerate(inputs)
+    ] + [
+        {"names": [f"out{i}"], "shape": shape, "datatype": "INT32", "storage": storage}
+        for i, (shape, storage) in enumerate(outputs)
+    ]
+    first = len(inputs)
+    step = {
+        "op": op,
+        "node": "the node",
+        "inputs": list(range(first)),
+        "outputs": list(range(first, len(tensors))),
+        "attributes": attributes or {},
+        "constants": list(arrays),
+    }
+    plan = {
+        "name": op,
+        "tensors": tensors,
+        "steps": [step],
+        "inputs": list(range(first)),
+        "outputs": list(range(first, len(tensors))),
+        "card": None,
+    }
+    return {"plan": plan, "constants": entries(arrays)}, arrays
+
+
+def entries(arrays: Arrays) -> list[dict[str, Any]]:
+    """Return the constants as the header lists them."""
+    return [
+        {"name": name, "dtype": array.dtype.name, "shape": list(array.shape)}
+        for name, array in arrays.items()
+    ]
+
+
+def geometry(height: int, width: int, kernel: int = 1, pad: int = 0) -> dict[str, int]:
+    """Return the attributes of a window over a picture, with a stride of 1."""
+    size = {"height": height, "width": width}
+    out = {f"out_{name}": value + 2 * pad - kernel + 1 for name, value in size.items()}
+    axes = {f"{name}_{axis}": 1 for name in ("stride", "dilation") for axis in "yx"}
+    kernels = {f"kernel_{axis}": kernel for axis in "yx"}
+    sides = {f"pad_{side}": pad for side in ("top", "left", "bottom", "right")}
+    return {**size, **out, **axes, **kernels, **sides}
+
+
+def catalogue() -> dict[str, tuple[Header, Arrays]]:
+    """Return a small packed model of every step there is."""
+    rng = np.random.default_rng(0)
+    pixels = [4, 4, 5]
+    u8, i8, i32 = (pixels, "UINT8", "u8"), (pixels, "INT8", "i8"), (pixels, "INT20", "i32")
+    bits = ([4, 4, 5], "BINARY", "bits")
+
+    def integers(low: int, high: int, shape: tuple[int, ...], kind: type) -> npt.NDArray[Any]:
+        return rng.integers(low, high, shape).astype(kind)
+
+    def bit_weights() -> npt.NDArray[np.uint64]:
+        taps = rng.integers(0, 32, (1, 16, 8)).astype(np.uint8)  # 9 taps of 5 bits, 8 outputs
+        taps[:, 9:] = 0
+        return np.ascontiguousarray(taps.transpose(0, 2, 1)).view("<u8").transpose(0, 2, 1).copy()
+
+    def byte_weights() -> npt.NDArray[np.int8]:
+        weights = rng.integers(-128, 128, (1, 12, 16, 4)).astype(np.int8)
+        weights[:, -1, :, 1:] = 0  # 9 taps of 5 channels end one byte into the last group
+        return weights
+
+    rows = np.zeros((5, 16), np.int32)
+    rows[:, :5] = [[3, -2, 1, 7, 0], [-5, 9, 0, 4, 2], [1, -1, 0, 2, 3], [16, 8, 0, 64, 5], [1] * 5]
+    shifts = {name: 2 for name in ("acc_shift", "shortcut_shift", "pre_shift", "slope_shift")}
+    formats = {"acc_low": -4096, "acc_high": 4095, "pre_low": -8192, "pre_high": 8191}
+    epilogue = {**shifts, "out_shift": 3, **formats}
+    bound = np.full(64, 127, np.int8)
+    bound[:5] = [-3, 0, 4, 100, -128]
+    products = {"w": byte_weights(), "b": integers(-99, 99, (16,), np.int32)}
+    wide = {"w": integers(-99, 99, (5, 3), np.int32), "b": integers(-9, 9, (3,), np.int32)}
+    ascending = np.sort(integers(-999, 999, (16, 4), np.int32), axis=1)
+    steps = np.ones((3, 64), np.uint8)
+    window = geometry(4, 4, 3, 1)
+    crop = {"height": 4, "width": 4, "top": 1, "left": 0, "bottom": 1, "right": 2}
+    table = integers(-999, 999, (256,), np.int32)
+    return {
+        "bit_convolution": single(
+            "bit_convolution", [bits], [([4, 4, 8], "i32")], window, {"w": bit_weights()}
+        ),
+        "int_convolution": single(
+            "int_convolution", [i8], [([4, 4, 7], "i32")], window, products
+        ),
+        "wide_product": single("wide_product", [i32], [([4, 4, 3], "i32")], {}, wide),
+        "epilogue": single("epilogue", [i32, i8], [(pixels, "i8")], epilogue, {"p": rows}),
+        "wide_epilogue": single(
+            "wide_epilogue",
+            [i32, i32],
+            [(pixels, "i32")],
+            {**epilogue, "out_low": -9999, "out_high": 9999},
+            {"p": rows[:, :5].astype(np.int64)},
+        ),
+        "sign": single(
+            "sign", [i8], [(pixels, "bits")], {}, {"b": bound, "a": np.eye(1, 8, 0, np.uint8)[0]}
+        ),
+        "thresholds": single(
+            "thresholds", [i32], [(pixels, "i32")], {"steps": 2, "base": -1},
+            {"t": integers(-99, 99, (5, 2), np.int32)},
+        ),
+        "levels": single(
+            "levels", [i8], [(pixels, "u8")], {"steps": 3},
+            {"b": integers(-99, 99, (3, 64), np.int8), "s": steps, "a": np.zeros(64, np.uint8)},
+        ),
+        "acc_levels": single(
+            "acc_levels", [i32], [(pixels, "i8")], {"steps": 3},
+            {"b": integers(-99, 99, (3, 16), np.int32), "s": -np.ones((3, 16), np.int32),
+             "a": np.zeros(16, np.int32)},
+        ),
+        "search_levels": single(
+            "search_levels", [i32], [(pixels, "u8")], {"bits": 2},
+            {"t": ascending, "c": integers(0, 256, (16, 4), np.uint8)},
+        ),
+        "wide_levels": single(
+            "wide_levels", [i32], [(pixels, "i32")], {"steps": 2},
+            {"t": integers(-99, 99, (5, 2), np.int32), "s": integers(-3, 4, (5, 2), np.int32),
+             "a": integers(-9, 9, (5,), np.int32)},
+        ),
+        "lookup": single("lookup", [u8], [(pixels, "i32")], {"levels": 256}, {"t": table}),
+        "cast": single("cast", [bits], [(pixels, "i8")]),
+        "max_pool": single("max_pool", [i8], [(pixels, "i8")], window),
+        "pad": single("pad", [bits], [([8, 8, 5], "bits")], geometry(4, 4, 1, 2)),
+        "reflect": single("reflect", [u8], [([8, 8, 5], "u8")], geometry(4, 4, 1, 2)),
+        "crop": single("crop", [i32], [([2, 2, 5], "i32")], crop),
+        "interleave": single(
+            "interleave", [([2, 3, 8], "UINT8", "u8")], [([4, 6, 2], "u8")],
+            {"height": 2, "width": 3},
+        ),
+        "windows": single("windows", [i8], [([2, 2, 45], "i8")], geometry(4, 4, 3)),
+        "split": single("split", [i8], [([4, 4, 2], "i8"), ([4, 4, 3], "i8")]),
+        "concat": single("concat", [i32, i32], [([4, 4, 10], "i32")]),
+        "shuffle": single("shuffle", [i8, i8], [([4, 4, 10], "i8")]),
+        "sum_pool": single("sum_pool", [i8], [([1, 1, 5], "i32")]),
+        "requantise": single(
+            "requantise", [i32, i8], [(pixels, "i8")], {"shift": 4, "shortcut_shift": 3}
+        ),
+        "shift": single(
+            "shift", [i32, i32], [(pixels, "i32")],
+            {"low": -999, "high": 999, "shift": 4, "shortcut_shift": 3},
+        ),
+        "argmax": single("argmax", [i32], [([4, 4, 1], "i32")]),
+    }  # fmt: skip

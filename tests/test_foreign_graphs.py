@@ -1,0 +1,515 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Networks in the words of other people's exporters: what works, what is refused and why."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from andpop.flows import api
+from andpop.flows.errors import explain
+from andpop.hw.graph import clean as cleaning
+from andpop.hw.graph.clean import clean
+from andpop.hw.graph.loader import LoadedModel, load
+from andpop.hw.graph.lowering import lower
+from andpop.hw.graph.nodewise import Nodewise
+from andpop.hw.graph.schema import FOLDED, LOWERED, QUANTISERS
+from andpop.hw.graph.verify import extreme_pictures, verify
+from foreign_graphs import GRAPHS, Net, first, head, plain
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+
+def save(proto: onnx.ModelProto, folder: Path) -> Path:
+    path = folder / "net.onnx"
+    path.write_bytes(proto.SerializeToString())
+    return path
+
+
+def accepted(proto: onnx.ModelProto, folder: Path) -> tuple[LoadedModel, onnx.ModelProto, int]:
+    """Through the door, prepared, lowered and compared: the number of values compared."""
+    loaded = load(save(proto, folder))
+    network = clean(loaded.model)
+    return loaded, network, verify(network, lower(network), noise=2)
+
+
+def refusal(proto: onnx.ModelProto, folder: Path) -> str:
+    """The one line of a refusal, as the command line prints it with exit code 2."""
+    with pytest.raises(ValueError) as caught:
+        accepted(proto, folder)
+    told = explain(caught.value)
+    assert told is not None, repr(caught.value)
+    code, text = told
+    assert code == 2
+    assert "\n" not in str(caught.value)
+    assert len(text) < 700
+    return text
+
+
+@pytest.mark.parametrize("make", GRAPHS, ids=lambda make: make.__name__)
+def test_every_network_the_mutants_start_from_is_exact(
+    make: Callable[[], onnx.ModelProto], tmp_path: Path
+) -> None:
+    _, _, values = accepted(make(), tmp_path)
+    assert values > 1000
+
+
+def test_every_op_that_is_lowered_has_a_rule_at_the_door() -> None:
+    from andpop.hw.graph.lowering import ARITHMETIC, _Lowering
+
+    assert {*_Lowering.HANDLERS, *ARITHMETIC} <= {*LOWERED, *QUANTISERS}
+    assert not {"MatMul", "Einsum", "Conv", "Resize", "OneHot"} & {*FOLDED}
+
+
+# What works.
+
+
+def test_intquant_is_quant(tmp_path: Path) -> None:
+    proto = plain()
+    _, _, values = accepted(proto, tmp_path)
+    for node in proto.graph.node:
+        node.op_type = "IntQuant" if node.op_type == "Quant" else node.op_type
+    assert accepted(proto, tmp_path)[2] == values
+
+
+@pytest.mark.parametrize("mode", ["ROUND", "round", "CEIL", "FLOOR", "UP", "DOWN", "ROUND_TO_ZERO"])
+def test_rounding_modes(mode: str, tmp_path: Path) -> None:
+    proto = plain()
+    for node in proto.graph.node:
+        for attribute in node.attribute:
+            if attribute.name == "rounding_mode":
+                attribute.s = mode.encode()
+    accepted(proto, tmp_path)
+
+
+def test_unknown_rounding_mode_is_refused(tmp_path: Path) -> None:
+    proto = plain()
+    attribute = next(a for a in proto.graph.node[3].attribute if a.name == "rounding_mode")
+    attribute.s = b"STOCHASTIC"
+    assert "found rounding_mode 'STOCHASTIC', expected ROUND, " in refusal(proto, tmp_path)
+
+
+@pytest.mark.parametrize("opset", [10, 13, 21])
+def test_old_and_new_forms_of_pad_slice_and_sum(opset: int, tmp_path: Path) -> None:
+    net = Net()
+    x = first(net)
+    new = opset > 11
+    if new:
+        x = net.op("Pad", [x, net.constant([0, 0, 1, 0, 0, 0, 1, 2], np.int64)])
+        rows = ([0, 1], [(1 << 63) - 1, -1], [2, -1])
+        x = net.op("Slice", [x, *(net.constant(row, np.int64) for row in rows)])
+        net.op("ReduceSum", [x, net.constant([2, 3], np.int64)], keepdims=0)
+    else:
+        x = net.op("Pad", [x], pads=[0, 0, 1, 0, 0, 0, 1, 2], mode="constant", value=0.0)
+        rows = ([0, 1], [(1 << 63) - 1, -1], [2, -1])
+        x = net.op("Slice", [x, *(net.constant(row, np.int64) for row in rows)])
+        net.op("ReduceSum", [x], axes=[2, 3], keepdims=0)
+    _, network, _ = accepted(net.model([1, 4], opset), tmp_path)
+    ops = [n.op_type for n in lower(network).graph.node]
+    assert ops[-4:] == ["FMPadding", "StreamCrop", "GlobalAccPool", "LabelSelect"]
+
+
+def test_slice_with_attributes(tmp_path: Path) -> None:
+    net = Net()
+    x = net.op("Slice", [first(net)], starts=[2, 1], ends=[(1 << 63) - 1, -1], axes=[2, 3])
+    weight = net.quant(net.constant(net.weights(5, 4, 4, 4)), narrow=1)
+    net.op("Conv", [x, weight], kernel_shape=[4, 4])
+    accepted(net.model([1, 5, 1, 1], 9), tmp_path)
+
+
+def test_global_sum_of_unsigned_codes_is_unsigned(tmp_path: Path) -> None:
+    net = Net()
+    total = net.op("ReduceSum", [first(net), net.constant([2, 3], np.int64)], keepdims=1)
+    weight = net.quant(net.constant(net.weights(4, 5)), narrow=1)
+    net.op("MatMul", [net.op("Flatten", [total]), weight])
+    api.build(save(net.model([1, 5]), tmp_path), tmp_path / "build", until="emit")
+
+
+def test_what_nobody_reads_is_ignored_and_said(tmp_path: Path) -> None:
+    net = Net()
+    x = first(net)
+    weight = net.quant(net.constant(net.weights(4, 4, 1, 1)), narrow=1)
+    net.op("Conv", [x, weight], kernel_shape=[1, 1])
+    head(net, x, 4)
+    loaded, network, _ = accepted(net.model([1, 5]), tmp_path)
+    assert loaded.notes == ["ignored 2 nodes whose results nobody reads: Quant_4 (Quant), "
+                            "Conv_5 (Conv)"]  # fmt: skip
+    assert "Conv_5" not in [n.name for n in network.graph.node]
+    built = api.build(tmp_path / "net.onnx", tmp_path / "build", until="lower")
+    assert built["notes"][0].startswith("input: pixel / 255 ")
+    assert built["notes"][1:] == loaded.notes
+
+
+def test_a_summand_that_is_the_same_for_all_pixels(tmp_path: Path) -> None:
+    def net(summand: Any) -> onnx.ModelProto:
+        net = Net()
+        weight = net.quant(net.constant(net.weights(4, 1, 3, 3)), narrow=1)
+        x = net.op("Conv", ["x", weight], kernel_shape=[3, 3])
+        head(net, net.quant(net.op("Add", [x, net.constant(summand)]), signed=0), 4)
+        return net.model([1, 5])
+
+    accepted(net(np.full((1, 1, 6, 6), 0.3)), tmp_path)
+    accepted(net(np.broadcast_to(np.arange(4).reshape(1, 4, 1, 1) / 3, (1, 4, 6, 6))), tmp_path)
+    text = refusal(net(np.arange(36).reshape(1, 1, 6, 6) / 9), tmp_path)
+    assert text.startswith("Add_2 (Add): its constant c4 has the shape (1, 1, 6, 6), expected")
+
+
+def test_a_bias_between_steps_and_a_scale_per_output(tmp_path: Path) -> None:
+    net = Net()
+    weight = net.qdq(net.constant(net.weights(4, 1, 3, 3)), [0.125, 0.2, 0.05, 0.11], (-7, 7), 0)
+    bias = net.constant([0.3, -0.21, 0.07, 0.5])
+    x = net.op("Conv", ["x", weight, bias], kernel_shape=[3, 3])
+    head(net, net.quant(x, signed=0), 4)
+    accepted(net.model([1, 5]), tmp_path)
+
+
+@pytest.mark.parametrize("batch", ["N", 4])
+def test_batch_of_the_export(batch: Any, tmp_path: Path) -> None:
+    net = Net()
+    logits = head(net, first(net), 4)
+    net.op("Reshape", [logits, net.constant([batch if batch == 4 else -1, 5], np.int64)])
+    proto = net.model([1, 5])
+    for value in (proto.graph.input[0], proto.graph.output[0]):
+        dim = value.type.tensor_type.shape.dim[0]
+        if batch == "N":
+            dim.dim_param = "N"
+        else:
+            dim.dim_value = batch
+    _, network, _ = accepted(proto, tmp_path)
+    assert [d.dim_value for d in network.graph.output[0].type.tensor_type.shape.dim] == [1, 5]
+
+
+# QuantizeLinear and DequantizeLinear.
+
+
+def test_qdq_computes_what_onnx_runtime_computes(tmp_path: Path) -> None:
+    """The Quants it becomes are the pairs, bit by bit: every scale and range, ties included."""
+    net = Net(1, 64)
+    for scale, ends in ((0.125, (0, 15)), (0.1, (-8, 7)), (0.3, (-127, 127)), (0.02, (0, 255))):
+        net.qdq(net.last, scale, ends)
+    proto = net.model([1, 1, 1, 64])
+    network = clean(load(save(proto, tmp_path)).model)
+    assert {n.op_type for n in network.graph.node} == {"Quant"}
+    session = onnxruntime.InferenceSession(proto.SerializeToString())
+    execute = Nodewise(network)
+    for numbers in (np.arange(-32, 32) / 16, np.linspace(-3, 6, 64), np.arange(64) * 0.05):
+        x = numbers.astype(np.float32).reshape(1, 1, 1, 64)
+        (expected,) = session.run(None, {"x": x})
+        tensors = {t.name: numpy_helper.to_array(t) for t in network.graph.initializer} | {"x": x}
+        for node in network.graph.node:
+            tensors |= execute(node, {**tensors, node.output[0]: x})
+        np.testing.assert_array_equal(tensors[network.graph.output[0].name], expected)
+
+
+def test_stored_codes_and_shared_pairs(tmp_path: Path) -> None:
+    """As ONNX Runtime's tools write: int8 weights, int32 bias, one DequantizeLinear per reader."""
+    net = Net()
+    rng = np.random.default_rng(1)
+
+    def stored(shape: tuple[int, ...], scale: Any, dtype: Any = np.int8, zero: int = 0) -> str:
+        codes = net.constant(rng.integers(-7, 8, shape) + zero, dtype)
+        rank = np.ndim(scale)
+        zeros = net.constant(np.full(shape[:rank], zero), dtype)
+        return net.op("DequantizeLinear", [codes, net.constant(scale), zeros], axis=0)
+
+    bias = stored((4,), 0.125, np.int32)
+    x = net.op("Conv", ["x", stored((4, 1, 3, 3), [0.125] * 4), bias], kernel_shape=[3, 3])
+    pair = [net.constant(0.125), net.constant(0, np.uint8)]
+    codes = net.op("QuantizeLinear", [net.op("Relu", [x]), *pair])
+    left, right = (net.op("DequantizeLinear", [codes, *pair]) for _ in range(2))
+    net.op("Concat", [left, right], axis=1)
+    weight = stored((5, 8, 6, 6), 0.125, np.uint8, 128)
+    net.op("Conv", [net.nodes[-2].output[0], weight], kernel_shape=[6, 6])
+    _, network, _ = accepted(net.model([1, 5, 1, 1]), tmp_path)
+    assert [n.op_type for n in lower(network).graph.node].count("Thresholding") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"zero": 3}, "found zero point 3, expected 0 for what is computed"),
+        ({"ends": (0, 100)}, "found codes of 0..100, expected those of a number of bits"),
+        ({"other": 0.25}, "found another scale or zero point than QuantizeLinear_"),
+        ({"scale": -0.125}, "found a scale that is not above 0"),
+        ({"scale": np.nan}, "found a scale that is not above 0"),
+    ],
+)
+def test_qdq_that_is_no_quantiser_of_ours(
+    change: dict[str, Any], reason: str, tmp_path: Path
+) -> None:
+    net = Net()
+    weight = net.quant(net.constant(net.weights(4, 1, 3, 3)), narrow=1)
+    x = net.op("Conv", ["x", weight], kernel_shape=[3, 3])
+    zero = net.constant(change.get("zero", 0), np.uint8)
+    scale = net.constant(change.get("scale", 0.125))
+    codes = net.op("QuantizeLinear", [x, scale, zero])
+    low, high = change.get("ends", (0, 15))
+    ends = [net.constant(low, np.uint8), net.constant(high, np.uint8)]
+    other = net.constant(change["other"]) if "other" in change else scale
+    x = net.op("DequantizeLinear", [net.op("Clip", [codes, *ends]), other, zero])
+    head(net, x, 4)
+    assert reason in refusal(net.model([1, 5]), tmp_path)
+
+
+# What is refused.
+
+
+def attribute(number: int, **values: Any) -> Callable[[onnx.ModelProto], None]:
+    def change(proto: onnx.ModelProto) -> None:
+        node = proto.graph.node[number]
+        kept = [a for a in node.attribute if a.name not in values]
+        del node.attribute[:]
+        node.attribute.extend([*kept, *(helper.make_attribute(k, v) for k, v in values.items())])
+
+    return change
+
+
+def opset(version: int) -> Callable[[onnx.ModelProto], None]:
+    def change(proto: onnx.ModelProto) -> None:
+        proto.opset_import[0].version = version
+
+    return change
+
+
+def declared(datatype: str) -> Callable[[onnx.ModelProto], None]:
+    def change(proto: onnx.ModelProto) -> None:
+        annotation = proto.graph.quantization_annotation.add(tensor_name="x")
+        annotation.quant_parameter_tensor_names.add(key="finn_datatype", value=datatype)
+
+    return change
+
+
+def cast_to_nothing(proto: onnx.ModelProto) -> None:
+    proto.graph.node.append(helper.make_node("Cast", ["t6"], ["y"], name="Cast_7", to=0))
+    proto.graph.output[0].name = "y"
+
+
+def wide(proto: onnx.ModelProto) -> None:
+    proto.graph.input[0].type.tensor_type.elem_type = TensorProto.DOUBLE
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (opset(99), "found the ONNX opsets [99], expected one of 7 to"),
+        (opset(6), "found the ONNX opsets [6], expected one of 7 to"),
+        (declared("INT8"), "the graph input x is declared INT8, expected UINT8"),
+        (wide, "the graph input x has the element type 11 and shape [1, 1, 8, 8], expected"),
+        (attribute(1, strides=[0, 1]), "Conv_1 (Conv): found strides 0, expected 1..65536"),
+        (attribute(1, pads=[1 << 62] * 4), "Conv_1 (Conv): found pads 4611686018427387904"),
+        (attribute(1, dilations=[1, 1, 1]), "found 3 numbers in dilations, expected 2"),
+        (attribute(1, kernel_shape=[2, 2]), "found kernel_shape [2, 2] and weights of shape"),
+        (attribute(2, epsilon=float("nan")), "found epsilon that is no number"),
+        (cast_to_nothing, "Cast_7 (Cast): found to 0, expected 1..13"),
+        (attribute(0, bits=4), "found bits 4, expected no such attribute"),
+    ],
+)
+def test_refuses_in_one_line(
+    change: Callable[[onnx.ModelProto], None], reason: str, tmp_path: Path
+) -> None:
+    proto = plain()
+    change(proto)
+    assert reason in refusal(proto, tmp_path)
+
+
+def test_matmul_on_a_map_is_refused(tmp_path: Path) -> None:
+    net = Net(8, 6)
+    net.op("MatMul", [first(net), net.quant(net.constant(net.weights(4, 3)))])
+    text = refusal(net.model([1, 4, 6, 3]), tmp_path)
+    assert "MatMul_5 (MatMul): multiplies the last axis of a tensor of shape (1, 4, 6, 4)" in text
+
+
+@pytest.mark.parametrize("extra", [{"dilations": [2, 2]}, {"output_shape": [13, 13]}])
+def test_transposed_convolution_of_another_form_is_refused(
+    extra: dict[str, list[int]], tmp_path: Path
+) -> None:
+    net = Net()
+    weight = net.quant(net.constant(net.weights(4, 4, 2, 2)), narrow=1)
+    net.op("ConvTranspose", [first(net), weight], kernel_shape=[2, 2], strides=[2, 2], **extra)
+    assert "expected 2x2 of stride 2, no bias" in refusal(net.model([1, 4, 13, 13]), tmp_path)
+
+
+@pytest.mark.parametrize("place", ["op_type", "name", "attribute"])
+def test_text_that_is_not_utf8_is_refused(place: str, tmp_path: Path) -> None:
+    proto = plain()
+    proto.graph.node[1].name = "Comv_1"
+    attribute(0, rounding_mode="ROUNC")(proto)
+    data = proto.SerializeToString()
+    word = {"op_type": b"Conv", "name": b"Comv", "attribute": b"ROUNC"}[place]
+    path = tmp_path / "net.onnx"
+    path.write_bytes(data.replace(word, b"\xaf" + word[1:]))
+    with pytest.raises(ValueError, match="expected UTF-8") as caught:
+        load(path)
+    assert explain(caught.value) is not None
+
+
+def test_two_channels_are_refused_at_build(tmp_path: Path) -> None:
+    net = Net(channels=2)
+    head(net, first(net), 4)
+    with pytest.raises(ValueError, match="found 2 input channels, expected 1 .grey. or 3"):
+        api.build(save(net.model([1, 5]), tmp_path), tmp_path / "build", until="pack")
+    assert [path.name for path in tmp_path.iterdir()] == ["net.onnx"]
+
+
+# Size and time.
+
+
+def constant_of_shape(net: Net) -> str:
+    return net.op("ConstantOfShape", [net.constant([1 << 14, 1 << 14], np.int64)])
+
+
+def expand(net: Net) -> str:
+    shape = net.constant([1 << 14, 1 << 14], np.int64)
+    return net.op("Expand", [net.constant([1.0]), shape])
+
+
+def expand_of_a_computed_shape(net: Net) -> str:
+    size = net.op("Mul", [net.constant([1 << 14], np.int64), net.constant([1 << 13], np.int64)])
+    return net.op("Expand", [net.constant([1.0]), size])
+
+
+def tile(net: Net) -> str:
+    repeats = net.constant([1 << 13, 1 << 14], np.int64)
+    return net.op("Tile", [net.constant([[1.0, 2.0]]), repeats])
+
+
+def a_range(net: Net) -> str:
+    ends = (net.constant(v, np.float32) for v in (0, 3e8, 1))
+    return net.op("Range", list(ends))
+
+
+def pad(net: Net) -> str:
+    return net.op("Pad", [net.constant([[1.0]]), net.constant([0, 0, 16000, 16000], np.int64)])
+
+
+def gather(net: Net) -> str:
+    rows = net.constant(np.zeros(1 << 13), np.int64)
+    return net.op("Gather", [net.constant(np.zeros((1, 1 << 14))), rows])
+
+
+def outer(net: Net) -> str:
+    column = net.constant(np.ones((1 << 13, 1)))
+    return net.op("Mul", [column, net.constant(np.ones((1, 1 << 14)))])
+
+
+def doubled(net: Net) -> str:
+    x = net.constant(np.ones(16))
+    for _ in range(26):
+        x = net.op("Concat", [x, x], axis=0)
+    return x
+
+
+def many(net: Net) -> str:
+    x = net.constant([0.0])
+    for _ in range(40):
+        large = net.op("Expand", [net.constant([1.0]), net.constant([1 << 21], np.int64)])
+        x = net.op("Add", [x, net.op("ReduceMax", [large], keepdims=1)])
+    return x
+
+
+def product(net: Net) -> str:
+    row = net.op("Expand", [net.constant([1.0]), net.constant([1 << 10, 1 << 10], np.int64)])
+    return net.op("MatMul", [row, row])
+
+
+def einsum(net: Net) -> str:
+    row = net.op("Expand", [net.constant([1.0]), net.constant([1 << 20], np.int64)])
+    return net.op("Einsum", [row, row], equation="i,j->i")
+
+
+def resize(net: Net) -> str:
+    map_ = net.constant(np.ones((1, 1, 8, 8)))
+    empty = net.constant(np.zeros(0))
+    return net.op("Resize", [map_, empty, net.constant([1, 1, 4096, 4096])])
+
+
+def one_hot(net: Net) -> str:
+    rows, depth = net.constant(np.zeros(1 << 10), np.int64), net.constant(1 << 20, np.int64)
+    return net.op("OneHot", [rows, depth, net.constant([0.0, 1.0])])
+
+
+def transposed_convolution(net: Net) -> str:
+    map_ = net.constant(np.ones((1, 1, 8, 8)))
+    return net.op(
+        "ConvTranspose", [map_, net.constant(np.ones((1, 1, 2, 2)))], strides=[4096, 4096]
+    )
+
+
+def zeros(net: Net) -> str:
+    shape = net.constant([1 << 20, 1 << 20], np.int64)
+    return net.op("ConstantOfShape", [shape])
+
+
+def wide_border(net: Net) -> str:
+    return net.op("Pad", ["x", net.constant([0, 0, 60000, 60000] * 2, np.int64)])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [constant_of_shape, expand, expand_of_a_computed_shape, tile, a_range, pad, gather, outer,
+     doubled, many, product, einsum, resize, one_hot, transposed_convolution, zeros, wide_border],
+)  # fmt: skip
+def test_small_files_that_unfold_are_refused_at_once(
+    make: Callable[[Net], str], tmp_path: Path
+) -> None:
+    net = Net()
+    net.op("Add", [first(net), make(net)] if make is not wide_border else [make(net), "x"])
+    proto = net.model([1, 4, 6, 6])
+    began = time.process_time()
+    text = refusal(proto, tmp_path)
+    assert time.process_time() - began < 1.0
+    reasons = ("unfold to more", "would have the shape", "cannot be lowered", "is a constant")
+    assert any(reason in text for reason in reasons)
+
+
+def test_work_and_values_of_one_picture_are_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(cleaning, "TOTAL_WORK", 2000)
+        text = refusal(plain(), tmp_path)
+        assert "Conv_5 (Conv): up to here one picture takes" in text
+    monkeypatch.setattr(cleaning, "TOTAL_ELEMENTS", 200)
+    assert "Conv_1 (Conv): up to here one picture takes" in refusal(plain(), tmp_path)
+
+
+def test_patterns_end(tmp_path: Path) -> None:
+    """Sums of a tensor with itself, and chains of a thousand nodes."""
+    for op in ("Add", "Neg"):
+        net = Net()
+        x = first(net)
+        for _ in range(1000):
+            x = net.op(op, [x, x] if op == "Add" else [x])
+        net.quant(net.op("Add", [x, net.constant(0.5)]), 1.0, 8)
+        attributes = net.nodes[-1].attribute
+        next(a for a in attributes if a.name == "rounding_mode").s = b"FLOOR"
+        began = time.process_time()
+        refusal(net.model([1, 4, 6, 6]), tmp_path)
+        assert time.process_time() - began < 10
+
+
+# In hardware.
+
+
+@pytest.mark.sim
+def test_rows_and_columns_that_nobody_needs_are_captured(tmp_path: Path) -> None:
+    """A pool that leaves the picture's last row over: the result is out before that row is in."""
+    net = Net(9, 8)
+    x = first(net)
+    x = net.op("MaxPool", [x], kernel_shape=[3, 2], strides=[2, 3], pads=[1, 0, 0, 1])
+    weight = net.quant(net.constant(net.weights(3, 4, 1, 1)), narrow=1)
+    net.op("Conv", [x, weight], kernel_shape=[1, 1])
+    api.build(save(net.model([1, 3, 3, 2]), tmp_path), tmp_path / "build")
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for i, pixels in enumerate(extreme_pictures(9, 8, 1, 0)):
+        Image.fromarray(pixels[..., 0]).save(pictures / f"{i}.png")
+    result = api.compare(tmp_path / "build", pictures, ("qonnx", "golden", "cpu", "rtl"))
+    assert result["values_differing"] == 0
+    assert result["values_compared"] > 3000
