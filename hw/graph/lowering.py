@@ -712,7 +712,11 @@ class _Lowering:
         """
         weight = self.graph.constant(node.input[1])
         if weight is not None:
-            return self._integers(node, "weights", weight).astype(np.float64), np.ones(())
+            if not whole(np.rint(weight)):
+                raise LoweringError(
+                    node, f"found weights of more than {MAX_ACCUMULATOR} bits or no numbers"
+                )
+            return weight, np.ones(())
         quantiser = self.graph.producer.get(node.input[1])
         if (
             quantiser is None
