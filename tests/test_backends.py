@@ -7,18 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from andpop.flows import api
 from andpop.flows.backends import Qonnx
 from andpop.flows.models import BuildFiles
+from andpop.hw.graph.clean import clean
+from andpop.hw.graph.lowering import lower
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
 from qonnx_block import block
 
 
 def test_qonnx_backend_is_execute_onnx(tmp_path: Path) -> None:
-    onnx.save(block(), tmp_path / "block.onnx")
-    api.build(tmp_path / "block.onnx", tmp_path / "build", until="fold")
-    files = BuildFiles(tmp_path / "build")
+    files = BuildFiles(tmp_path)
+    network = clean(block())
+    onnx.save(network, files.qonnx)
+    lower(network).save(str(files.dataflow))
     pictures = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 2), dtype=np.uint8)
     got = Qonnx(files).run(pictures)
     model = ModelWrapper(str(files.qonnx))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -204,19 +205,27 @@ def test_a_damaged_packed_model_is_compiled_anew(
 ) -> None:
     from andpop.flows import models, steps
 
+    zoo = Path(models.__file__).parent.parent / "models/zoo"
     checkpoint = tmp_path / "net.safetensors"
-    checkpoint.write_bytes(b"tensors")
-    checkpoint.with_suffix(".json").write_text("{}")
+    for suffix in (".safetensors", ".json"):
+        shutil.copyfile(zoo / f"bi-shufflenet-neu{suffix}", checkpoint.with_suffix(suffix))
     made: list[Path] = []
 
     def compile_checkpoint(source: Path, target: Path) -> None:
-        made.append(source)
-        target.write_bytes(b"packed")
+        made.append(target)
+        shutil.copyfile(zoo / "bi-shufflenet-neu.andpop", target)
+
+    def packed() -> list[Path]:
+        return sorted(empty_cache.rglob("*.andpop"))
 
     monkeypatch.setattr(steps, "compile_checkpoint", compile_checkpoint)
-    packed = models.packed_model(checkpoint)
-    assert models.packed_model(checkpoint) == packed and len(made) == 1
-    os.truncate(packed, 3)
-    assert models.packed_model(checkpoint).read_bytes() == b"packed" and len(made) == 2
-    checkpoint.with_suffix(".json").write_text('{"classes": []}')
-    assert models.packed_model(checkpoint) != packed and len(made) == 3
+    first = models.load(checkpoint)
+    assert models.load(checkpoint).classes == first.classes and len(made) == 1
+    (entry,) = packed()
+    os.truncate(entry, 3)
+    assert models.load(checkpoint).classes == first.classes and len(made) == 2
+    assert packed() == [entry]
+    card = checkpoint.with_suffix(".json")
+    card.write_text(card.read_text().replace("ITU-R", "ITU R"))
+    models.load(checkpoint)
+    assert len(packed()) == 2 and len(made) == 3

@@ -291,10 +291,11 @@ def test_vectors_that_run_over_their_tensor_leave_the_next_one_alone(isa: str) -
     # 192 bytes each: a whole number of cache lines, so that nothing but slack lies between them.
     first, second = (g.input((1, 8, 8, 3), "INT8") for _ in range(2))
     moved = g.max_pool(first, [1, 1], [1, 1], [0] * 4)
-    model = g.model([g.levels(moved, 5), g.levels(second, 5)])
+    between = g.sign(second)  # the first input is gone before the codes take its memory
+    model = g.model([g.levels(moved, 5), g.levels(second, 5), between])
     frames = {name: g.rng.integers(-128, 128, (2, 8, 8, 3)) for name in (first, second)}
     got = engine_of(model, isa).intermediates(frames)
-    for name, node in zip((first, second), model.graph.node[1:], strict=True):
+    for name, node in zip((first, second), model.graph.node[2:], strict=True):
         constants = [constants_of(model)[n] for n in node.input[1:]]
         x, (thresholds, steps, base) = frames[name], constants
         expected = base + (steps * (x[..., None] >= thresholds)).sum(axis=-1)
@@ -310,16 +311,14 @@ def only(engine: Engine, inputs: dict[str, IntArray], wanted: str) -> IntArray:
 
 def test_steps_that_run_together_keep_what_they_read(isa: str) -> None:
     g = GraphBuilder()
-    a, b = (g.input((1, 20, 20, 16), t) for t in ("UINT8", "INT8"))
-    # The second input is gone when the product starts, and its memory lies behind the first's.
-    side = g.sign(b)
-    y = g.epilogue(g.int_mvu(a, 32, low=-7, high=7))
-    engine = engine_of(g.model([side, y]), isa)
-    inputs = {
-        a: g.rng.integers(0, 256, (2, 20, 20, 16)),
-        b: g.rng.integers(-128, 128, (2, 20, 20, 16)),
-    }
-    assert np.array_equal(only(engine, inputs, y), engine.intermediates(inputs)[y])
+    a, b, c = (g.input((1, 20, 20, 16), t) for t in ("UINT8", "INT8", "INT8"))
+    # The second input is gone when the product starts. Its memory, with the first's, would hold
+    # the result, twice as wide as what the product still reads.
+    outputs = [g.sign(b), g.epilogue(g.int_mvu(a, 32, low=-7, high=7)), g.sign(c)]
+    engine = engine_of(g.model(outputs), isa)
+    inputs = {name: g.rng.integers(0, 128, (2, 20, 20, 16)) for name in (a, b, c)}
+    expected = engine.intermediates(inputs)
+    assert np.array_equal(only(engine, inputs, outputs[1]), expected[outputs[1]])
 
 
 def test_steps_that_run_together_take_the_shortcut_of_their_pixels(isa: str) -> None:

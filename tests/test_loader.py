@@ -117,12 +117,6 @@ def subgraph(proto: onnx.ModelProto) -> None:
     proto.graph.node[0].attribute.append(helper.make_attribute("body", proto.graph))
 
 
-def huge_constant(proto: onnx.ModelProto) -> None:
-    shape = numpy_helper.from_array(np.int64([1 << 20, 1 << 20]), "shape")
-    proto.graph.initializer.append(shape)
-    proto.graph.node.insert(0, helper.make_node("ConstantOfShape", ["shape"], ["huge"], name="big"))
-
-
 def short_data(proto: onnx.ModelProto) -> None:
     proto.graph.initializer[0].dims[0] = 3
 
@@ -148,7 +142,6 @@ def no_nodes(proto: onnx.ModelProto) -> None:
         (unknown_domain, "node 'sign' has op 'BipolarQuant' of domain 'os.path'"),
         (finn_node, "of domain 'finn.custom_op.fpgadataflow'"),
         (subgraph, r"node 'mul' \(Mul\) holds a subgraph"),
-        (huge_constant, "tensor huge would have 1099511627776 elements"),
         (short_data, "tensor 'w' holds no data of its type and shape"),
         (negative_shape, r"tensor 'w' has shape \[-2\]"),
         (cycle, "the graph is not well formed"),

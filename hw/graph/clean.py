@@ -481,8 +481,9 @@ class _Cleaning:
         annotations = [a for a in graph.quantization_annotation if a.tensor_name in known]
         del graph.quantization_annotation[:]
         graph.quantization_annotation.extend(annotations)
-        if all(o.domain != QONNX_DOMAIN for o in proto.opset_import):
-            proto.opset_import.append(helper.make_opsetid(QONNX_DOMAIN, 1))
+        others = [o for o in proto.opset_import if o.domain != QONNX_DOMAIN]
+        del proto.opset_import[:]
+        proto.opset_import.extend([*others, helper.make_opsetid(QONNX_DOMAIN, 1)])
 
 
 def _broadcasts(part: tuple[int, ...], whole: tuple[int, ...]) -> bool:

@@ -727,8 +727,11 @@ class _Lowering:
         """
         weight = self.graph.constant(node.input[1])
         if weight is not None:
-            one = np.array([Fraction(1)], dtype=object)
-            return self._integers(node, "weights", weight).astype(np.float64), one
+            if not whole(np.rint(weight)):
+                raise LoweringError(
+                    node, f"found weights of more than {MAX_ACCUMULATOR} bits or no numbers"
+                )
+            return weight, np.array([Fraction(1)], dtype=object)
         quantiser = self.graph.producer.get(node.input[1])
         if (
             quantiser is None
