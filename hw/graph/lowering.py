@@ -636,8 +636,8 @@ class _Lowering:
             raise LoweringError(
                 node,
                 f"found a kernel {weight.shape[2:]} with {len(node.input) - 2} biases and "
-                f"{found}, expected 2x2 of stride 2, no bias, group, "
-                "padding or dilation",
+                f"{found}, expected 2x2 of stride 2, no bias, group "
+                "or padding, and dilation 1",
             )
         matrix = weight.transpose(0, 2, 3, 1).reshape(len(weight), -1)
         self._claim(node)
