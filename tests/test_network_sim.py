@@ -14,10 +14,13 @@ import numpy.typing as npt
 import pytest
 from andpop.flows.compare import Tally
 from andpop.flows.coverage import coverage
+from andpop.hw.graph.clean import clean
 from andpop.hw.graph.executor import run
 from andpop.hw.graph.fifo_sizing import SizingError, load_depths, round_depth, save_depths
 from andpop.hw.graph.folding import fold
+from andpop.hw.graph.lowering import lower
 from andpop.hw.graph.specialise import specialise
+from andpop.hw.graph.verify import verify
 from andpop.hw.rtl.simulate import (
     NetworkStuck,
     SimResult,
@@ -32,6 +35,7 @@ from andpop.hw.rtl.top_info import EmitError, TopInfo
 from andpop.sim.bench import run_cocotb
 from andpop.sim.network import pack_words, unpack_words
 from dataflow_graphs import GraphBuilder, bi_shufflenet
+from foreign_graphs import Net, first
 from qonnx.core.modelwrapper import ModelWrapper
 
 IntArray = npt.NDArray[np.int64]
@@ -308,3 +312,26 @@ def test_words_pack_and_unpack(bits: int, lanes: int, signed: bool) -> None:
     ]
     again = unpack_words(words.reshape(8, -1), bits, lanes, signed)
     assert np.array_equal(again.reshape(2, -1), values)
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(2, [5, 5]), (2, [5, 1]), (1, [6, 2]), (3, [7, 7])])
+def test_one_window_with_room_for_another_behind_it(
+    kernel: int, stride: list[int], tmp_path: Path
+) -> None:
+    """FINN's sliding window loses count there; a stride beyond the map is no reason to refuse."""
+    net = Net(height=8, width=8)
+    weight = net.quant(net.constant(net.weights(3, 4, kernel, kernel)), narrow=1)
+    x = net.op("Conv", [first(net), weight], kernel_shape=[kernel] * 2, strides=stride)
+    x = net.op("ReduceSum", [x, net.constant([2, 3], np.int64)], keepdims=1)
+    net.op("Flatten", [x], axis=1)
+    graph = lower(clean(net.model([1, 3])))
+    assert verify(clean(net.model([1, 3])), graph) > 0
+    model = fold(specialise(graph), 400)
+    emit(model, tmp_path / "rtl")
+    size_fifos(tmp_path / "rtl")
+    pictures = np.random.default_rng(5).integers(0, 256, (PICTURES, 8, 8, 1), dtype=np.uint8)
+    golden = dict(run(model, pictures, keep="all"))
+    found = simulate(tmp_path / "rtl", pictures, capture=True)
+    assert set(found.tensors) == set(golden)
+    for name, expected in golden.items():
+        np.testing.assert_array_equal(found.tensors[name], expected)

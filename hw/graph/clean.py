@@ -434,6 +434,7 @@ class _Cleaning:
         if node.op_type in PRODUCTS:
             weight = self.shape(node.input[1])
             products = math.prod(weight) // max(1, weight[outputs_axis(node)] if weight else 1)
+        if node.op_type == "Conv":
             windows = sizes[0] * products // max(1, self.shape(node.output[0])[1])
         self.elements += sum(sizes) + windows
         self.work += sum(sizes) * products

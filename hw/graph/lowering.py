@@ -518,7 +518,7 @@ class _Lowering:
     def _slice(self, node: onnx.NodeProto) -> None:
         """Slices of the two image axes, one behind the other: one crop."""
         x = self._stream(node)
-        _, h, w, c = x.shape
+        _, h, w, _ = x.shape
         kept = {2: (0, h), 3: (0, w)}
         last = node
         while True:
@@ -529,21 +529,28 @@ class _Lowering:
                 break
             (last,) = readers
         (top, bottom), (left, right) = kept[2], kept[3]
+        y = self._cropped(layer_of(node), x, [top, left, h - bottom, w - right])
+        self._publish(y, last.output[0])
+
+    def _cropped(self, where: str, x: Stream, border: list[int]) -> Stream:
+        """Take [top, left, bottom, right] rows and columns off a map."""
+        top, left, bottom, right = border
+        _, h, w, c = x.shape
         (y,) = self.builder.add(
             "StreamCrop",
-            layer_of(node),
+            where,
             [x],
-            [((1, bottom - top, right - left, c), x.datatype)],
+            [((1, h - top - bottom, w - left - right, c), x.datatype)],
             {
                 "NumChannels": c,
                 "SIMD": 1,
                 "ImgDim": [h, w],
-                "Crop": [top, left, h - bottom, w - right],
+                "Crop": border,
                 "inputDataType": x.datatype,
             },
             scale=x.scale,
         )
-        self._publish(y, last.output[0])
+        return replace(y, levels=x.levels)
 
     def _narrow(self, node: onnx.NodeProto, kept: dict[int, tuple[int, int]]) -> None:
         """Apply a Slice to the rows (axis 2) and columns (axis 3) kept so far, [begin, end)."""
@@ -651,8 +658,8 @@ class _Lowering:
             raise LoweringError(
                 node,
                 f"found a kernel {weight.shape[2:]} with {len(node.input) - 2} biases and "
-                f"{found}, expected 2x2 of stride 2, no bias, group, "
-                "padding or dilation",
+                f"{found}, expected 2x2 of stride 2, no bias, group "
+                "or padding, and dilation 1",
             )
         matrix = weight.transpose(0, 2, 3, 1).reshape(len(weight), -1)
         self._claim(node)
@@ -687,16 +694,23 @@ class _Lowering:
         dilation: list[int],
     ) -> Stream:
         _, h, w, c = x.shape
-        out = []
+        out, spare, steps = [], [], []
         for size, k, s, d in zip((h, w), kernel, stride, dilation, strict=True):
             extent = (k - 1) * d + 1
-            if extent > size or s > size:
+            if extent > size:
                 raise LoweringError(
                     node,
-                    f"kernel {kernel} with stride {stride} does not fit the padded map "
-                    f"{h}x{w}; use a larger picture",
+                    f"kernel {kernel} does not fit the padded map {h}x{w}; use a larger picture",
                 )
             out.append((size - extent) // s + 1)
+            # FINN's generator loses count on an axis of one window with room for another behind
+            # it, and takes no stride beyond the map: one window needs neither.
+            alone = out[-1] == 1 and (size - extent >= extent or s > size)
+            spare.append(size - extent if alone else 0)
+            steps.append(1 if alone else s)
+        if any(spare):
+            x = self._cropped(layer_of(node), x, [0, 0, *spare])
+            h, w = x.shape[1:3]
         (y,) = self.builder.add(
             "ConvolutionInputGenerator",
             layer_of(node),
@@ -704,7 +718,7 @@ class _Lowering:
             [((1, *out, kernel[0] * kernel[1] * c), x.datatype)],
             {
                 "ConvKernelDim": kernel,
-                "Stride": stride,
+                "Stride": steps,
                 "Dilation": dilation,
                 "IFMChannels": c,
                 "IFMDim": [h, w],
