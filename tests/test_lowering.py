@@ -301,7 +301,7 @@ def sum_over_channels(proto: onnx.ModelProto) -> None:
         (pad_with_zero, r"l_Pad_padded \(Pad\): pads BINARY with 0\.0"),
         (conv_pads, r"l_Conv_acc \(Conv\): pads \[1, 1, 1, 1\] put 0 around a \+-1 tensor"),
         (grouped, r"l_Conv_acc \(Conv\): found group 2"),
-        (half_weights, r"l_Conv_acc \(Conv\): found weights that are not integers"),
+        (half_weights, r"l_Conv_acc \(Conv\): found a bias or weights other than -1 and \+1"),
         (real_multiplier, r"l_Quant_out \(Quant\): m of channel 0 is 1\.5, expected an integer"),
         (odd_slope_shift, r"l_Mul_n2 \(Mul\): found the factor 0\.3.*, expected a power of two"),
         (no_half, r"\(Quant\): found no Add\(0\.5\) in front"),
