@@ -13,14 +13,16 @@ import numpy.typing as npt
 import onnx
 from qonnx.core.modelwrapper import ModelWrapper
 
-from ..hw.graph.builder import Boundary, boundaries
-from ..hw.graph.executor import GoldenExecutor, base_op
+from ..hw.graph.builder import boundaries
+from ..hw.graph.executor import GoldenExecutor
+from ..hw.graph.float32 import settle
 from ..hw.graph.nodewise import Nodewise
+from ..hw.graph.reference import Reference, classes
 from ..hw.rtl import simulate as rtl
 from .build import Progress
 from .compare import Tally, combine
 from .coverage import coverage, output_alone
-from .errors import UsageError
+from .errors import CheckFailed, UsageError
 from .models import BuildFiles, load_cpu_model
 
 IntArray = npt.NDArray[np.int64]
@@ -90,38 +92,89 @@ class Torch:
         self._net, _ = load_network(files.checkpoint)
         dataflow = onnx.load(files.dataflow, load_external_data=False)
         self._boundaries = boundaries(dataflow)
-        self._mask = _mask_and_logits(dataflow)
+        self._label, self._logits = _label_and_logits(dataflow)
 
     def run(self, pictures: Pictures) -> dict[str, IntArray]:
-        """Signs, accumulators, epilogues, level codes, pools, logits, classes or masks."""
+        """Signs, accumulators, epilogues, level codes, pools, logits, class indices or masks."""
         from ..quant.capture import capture
 
         values = capture(self._net, pictures, {b.reference for b in self._boundaries})
-        return _codes(self._boundaries, values, self._mask)
+        codes = {
+            b.tensor: b.codes(values[b.reference])
+            for b in self._boundaries
+            if b.reference in values
+        }
+        # The networks end in logits; what their users take of them is the largest (per pixel).
+        codes[self._label] = codes[self._logits].argmax(axis=-1)[..., None]
+        return codes
 
 
 class Qonnx:
-    """QONNX's own execution of model.qonnx.onnx, node by node, one picture at a time."""
+    """QONNX's own execution of model.qonnx.onnx in float32, node by node, one picture at a time.
+
+    Every node reads the exact tensors (`reference.Reference`), so its rounding is its own: where
+    its result lies within float32's bound of the exact one (`float32.settle`), it is that one;
+    anything else is a difference and stays what QONNX found.
+    """
 
     name = "qonnx"
 
     def __init__(self, files: BuildFiles) -> None:
-        self._execute = Nodewise(onnx.load(files.qonnx, load_external_data=False))
+        network = onnx.load(files.qonnx, load_external_data=False)
         dataflow = onnx.load(files.dataflow, load_external_data=False)
         self._boundaries = boundaries(dataflow)
-        self._mask = _mask_and_logits(dataflow)
-        self._picture = next(b for b in self._boundaries if b.reference == self._execute.input)
+        self._picture, self._label = dataflow.graph.input[0].name, dataflow.graph.output[0].name
+        self._reference = Reference(network)
+        self._opsets = network.opset_import
+        self._execute = Nodewise(network)
 
     def run(self, pictures: Pictures) -> dict[str, IntArray]:
-        """Every tensor of the QONNX graph that the dataflow graph has too."""
-        wanted = [b.reference for b in self._boundaries]
-        rows: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in wanted}
+        """Every tensor of the QONNX graph that the dataflow graph has too, and the class index.
+
+        Raises:
+            CheckFailed: a node's result is not the exact one, and no boundary would show it.
+        """
+        rows: dict[str, list[IntArray]] = {}
         for picture in pictures:
-            context = self._execute(self._picture.feed(picture[None]))
-            for name in wanted:
-                rows[name].append(context[name])
-        values = {name: np.concatenate(row) for name, row in rows.items()}
-        return _codes(self._boundaries, values, self._mask)
+            for name, codes in self._run_one(picture[None]).items():
+                rows.setdefault(name, []).append(codes)
+        return {name: np.concatenate(row) for name, row in rows.items()}
+
+    def _run_one(self, picture: Pictures) -> dict[str, IntArray]:
+        pairs = {b.reference: b for b in self._boundaries if b.tensor != self._picture}
+        codes: dict[str, IntArray] = {self._picture: picture.astype(np.int64)}
+        for node, tensors in self._reference.walk(picture):
+            inputs = {name: tensors[name].values for name in node.input if name}
+            for name, found in self._execute(node, inputs).items():
+                values, wrong = settle(node, tensors, name, found, self._opsets)
+                shown = False
+                if name in pairs and values.shape == tensors[name].codes.shape:
+                    pair = pairs[name]
+                    codes[pair.tensor] = pair.nearest(values)
+                    shown = bool(np.any(codes[pair.tensor] != pair.codes(tensors[name].values)))
+                if name == self._reference.output:
+                    codes[self._label] = classes(values)
+                if wrong.any() and not shown:
+                    raise CheckFailed(_off(node, tensors[name].values, found, wrong))
+        label = codes[self._label]
+        codes[self._label] = label.reshape(*label.shape, *(1,) * (4 - label.ndim))
+        return codes
+
+
+def _off(
+    node: onnx.NodeProto,
+    exact: npt.NDArray[Any],
+    found: npt.NDArray[Any],
+    wrong: npt.NDArray[np.bool_],
+) -> str:
+    where = f"qonnx, {node.name} ({node.op_type})"
+    if exact.shape != found.shape:
+        return f"{where}: found shape {found.shape}, expected {exact.shape}"
+    at = tuple(int(i) for i in np.argwhere(wrong)[0])
+    return (
+        f"{where}: {int(wrong.sum())} of {wrong.size} values differ by more than float32 rounds, "
+        f"the first at {at}: found {found[at]:.9g}, expected {exact[at]:.9g}"
+    )
 
 
 class Rtl:
@@ -258,25 +311,11 @@ def class_indices(output: IntArray) -> IntArray:
     return output.reshape(len(output)) if output[0].size == 1 else output[..., 0]
 
 
-def _mask_and_logits(model: onnx.ModelProto) -> tuple[str, str] | None:
-    """Return the tensors of the class (of every pixel) and of its logits, None without a class."""
-    output = model.graph.output[0]
-    node = next(n for n in model.graph.node if output.name in n.output)
-    if base_op(node.op_type) != "LabelSelect":
-        return None
-    return output.name, node.input[0]
-
-
-def _codes(
-    layers: Sequence[Boundary],
-    values: Mapping[str, npt.NDArray[Any]],
-    mask: tuple[str, str] | None,
-) -> dict[str, IntArray]:
-    codes = {b.tensor: b.codes(values[b.reference]) for b in layers if b.reference in values}
-    if mask is not None:
-        # The networks end in logits; what their users take of them is the largest.
-        codes[mask[0]] = codes[mask[1]].argmax(axis=-1)[..., None]
-    return codes
+def _label_and_logits(model: onnx.ModelProto) -> tuple[str, str]:
+    """Return the tensors of the class index, or mask, and of the logits it is found from."""
+    label = model.graph.output[0].name
+    node = next(n for n in model.graph.node if label in n.output)
+    return label, node.input[0]
 
 
 @contextmanager

@@ -11,10 +11,19 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from ..quant.checkpoint import replace_file
 from ..quant.names import brief
@@ -22,6 +31,9 @@ from .boards import known_board
 from .errors import UsageError
 from .folder import STATE, behind_links, beside, put_right, swap, writing
 from .options import read_options
+
+if TYPE_CHECKING:
+    from ..hw.graph.pixels import Pixels
 
 ROOT = Path(__file__).parent.parent
 Progress = Callable[[str, int, int], None]
@@ -48,12 +60,43 @@ def parse_size(text: str) -> tuple[int, int, int]:
     return height, width, channels
 
 
+def parse_numbers(text: str) -> tuple[float, ...]:
+    """Parse numbers divided by commas; each may be a fraction such as 1/255.
+
+    Raises:
+        ValueError: something else, or a number that is not finite.
+    """
+    try:
+        # Longer ones are no pixel's numbers, and fractions of thousands of digits take long.
+        if any(len(part) > 40 for part in text.split(",")):
+            raise ValueError
+        row = tuple(float(Fraction(part.strip())) for part in text.split(","))
+    except (ValueError, ZeroDivisionError, OverflowError) as error:
+        raise ValueError(
+            f"found '{text:.60}', expected numbers such as 1/255 or 0.485,0.456,0.406"
+        ) from error
+    return row
+
+
+def _as_text(value: Any) -> Any:
+    """Numbers and lists of build.yaml, as the command line would give them."""
+    if isinstance(value, list):
+        return ",".join(str(part) for part in value)
+    return str(value) if isinstance(value, (int, float)) else value
+
+
+Numbers = Annotated[str | None, BeforeValidator(_as_text)]
+
+
 class BuildConfig(BaseModel):
     """Options of a build: the command line's, or build.yaml's; unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     input: str | None = None
+    input_scale: Numbers = None
+    input_mean: Numbers = None
+    input_std: Numbers = None
     target_cycles: int | None = Field(default=None, ge=1, le=MOST_CYCLES)
     target_fps: float | None = Field(default=None, ge=1e-3, le=1e9, allow_inf_nan=False)
     clock_mhz: float = Field(default=100.0, ge=1e-3, le=1e4, allow_inf_nan=False)
@@ -86,6 +129,36 @@ class BuildConfig(BaseModel):
         if len(given) > 1:
             raise ValueError(f"found {' and '.join(given)}, expected at most one of them")
         return self
+
+    @model_validator(mode="after")
+    def _pixel_numbers(self) -> BuildConfig:
+        for name in ("input_scale", "input_mean", "input_std"):
+            try:
+                row = parse_numbers(getattr(self, name) or "1")
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from error
+            if name != "input_mean" and min(row) <= 0:
+                raise ValueError(f"{name}: found {min(row):g}, expected numbers above 0")
+        if len(parse_numbers(self.input_scale or "1")) > 1:
+            raise ValueError(f"input_scale: found {self.input_scale}, expected one number")
+        return self
+
+    @property
+    def asks_for_pixels(self) -> bool:
+        """Whether an option says what the network reads of a pixel."""
+        return any((self.input_scale, self.input_mean, self.input_std))
+
+    @property
+    def pixels(self) -> Pixels:
+        """What the network reads of a pixel by the options; pixel / 255 where they leave it out."""
+        from ..hw.graph.pixels import Pixels
+
+        return Pixels(
+            parse_numbers(self.input_scale or "1/255")[0],
+            parse_numbers(self.input_mean or "0"),
+            parse_numbers(self.input_std or "1"),
+            "as the options say",
+        )
 
     @property
     def size(self) -> tuple[int, int, int] | None:

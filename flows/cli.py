@@ -428,6 +428,13 @@ def build(
     source: Annotated[Path, typer.Argument(help="Checkpoint (.safetensors) or QONNX (.onnx).")],
     folder: Annotated[Path, typer.Option("--out", help="Folder of the build.")],
     size: InputSize = None,
+    input_scale: Annotated[
+        str | None, typer.Option(help="QONNX input = pixel * this (1/255, 1), less mean, by std.")
+    ] = None,
+    input_mean: Annotated[
+        str | None, typer.Option(help="One number or one per channel: 0.485,0.456,0.406.")
+    ] = None,
+    input_std: Annotated[str | None, typer.Option(help="The same.")] = None,
     target_cycles: Annotated[int | None, typer.Option(min=1, help="Cycles per frame.")] = None,
     target_fps: Annotated[float | None, typer.Option(help="Frames per second.")] = None,
     clock_mhz: Annotated[float | None, typer.Option(help="Clock for --target-fps.")] = None,
@@ -447,6 +454,9 @@ def build(
     """
     options = {
         "input": size,
+        "input_scale": input_scale,
+        "input_mean": input_mean,
+        "input_std": input_std,
         "target_cycles": target_cycles,
         "target_fps": target_fps,
         "clock_mhz": clock_mhz,

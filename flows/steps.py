@@ -20,6 +20,8 @@ from ..hw.graph import folding, loader
 from ..hw.graph.clean import clean
 from ..hw.graph.fifo_sizing import load_depths
 from ..hw.graph.lowering import lower
+from ..hw.graph.pixels import Pixels, declares_raw, pixels_of
+from ..hw.graph.qonnx_graph import QonnxGraph
 from ..hw.graph.skips import skip_table
 from ..hw.graph.specialise import specialise
 from ..hw.graph.verify import verify
@@ -29,13 +31,14 @@ from ..quant.checkpoint import Card, read_card
 from ..quant.kbit_integer import HARDWARE_BITS
 from ..sim.cache import scratch
 from ..sim.verilator import find_compiler, find_tool
-from .build import Context, Step, write_json
+from .build import BuildConfig, Context, Step, write_json
 from .errors import UsageError
 from .masks import reflection
 from .models import CHECKPOINT, QONNX, BuildFiles, sha256
 from .report import write_report
 
 LOWERED = "lowered.onnx"
+PIXEL_KEYS = ("input_scale", "input_mean", "input_std")
 
 
 def plan(source: Path) -> list[Step]:
@@ -51,6 +54,7 @@ def plan(source: Path) -> list[Step]:
                 _copy_checkpoint,
                 ("SOURCE", "CARD"),
                 ("checkpoint.safetensors", "checkpoint.json"),
+                PIXEL_KEYS,
             ),
             Step(
                 "export",
@@ -62,7 +66,13 @@ def plan(source: Path) -> list[Step]:
         ]
     elif source.suffix == QONNX:
         first = [
-            Step("source", _import_qonnx, ("SOURCE",), ("model.qonnx.onnx", "source.json")),
+            Step(
+                "source",
+                _import_qonnx,
+                ("SOURCE",),
+                ("model.qonnx.onnx", "source.json"),
+                PIXEL_KEYS,
+            ),
             Step("export", _check_qonnx, ("model.qonnx.onnx",), (), ("input",)),
         ]
     else:
@@ -97,6 +107,11 @@ def _copy_checkpoint(context: Context) -> None:
     """Copy checkpoint and card, and refuse early what cannot be built."""
     from ..models.build import load_network
 
+    if context.config.asks_for_pixels:
+        raise UsageError(
+            f"{context.source}: a checkpoint reads raw pixels 0..255; build it without "
+            "--input-scale, --input-mean and --input-std"
+        )
     _, card = load_network(context.source)
     _check_integers(context.source, card)
     shutil.copyfile(context.source, context.folder / "checkpoint.safetensors")
@@ -154,13 +169,12 @@ def export_checkpoint(checkpoint: Path, file: Path, size: tuple[int, int, int] |
 
 
 def notes(files: BuildFiles, size: tuple[int, int, int] | None) -> list[str]:
-    """What a build does to pictures, and what it left out of somebody else's file, in words."""
-    imported = files.folder / "source.json"
-    if imported.is_file():
-        said: list[str] = json.loads(imported.read_text(encoding="utf-8"))["notes"]
-        return [note for note in said if not note.startswith("renamed ")]
+    """What a build does to pictures, in words; of somebody else's file also what it reads of a
+    pixel, and what was left out of it."""
     if not files.checkpoint.is_file():
-        return []
+        source = json.loads((files.folder / "source.json").read_text(encoding="utf-8"))
+        said = [note for note in source["notes"] if not note.startswith("renamed ")]
+        return [source["input"]["note"], *said]
     card = read_card(files.checkpoint)
     height, width = size[:2] if size else (card.input.height, card.input.width)
     return reflection(card.network, card.config, height, width)
@@ -186,10 +200,35 @@ def _import_qonnx(context: Context) -> None:
             f"{context.source.name}: found {channels} input channels, expected 1 (grey) or 3 "
             "(RGB): every command reads picture files; train on such pictures"
         )
+    pixels = _pixels(network, context.config)
+    pixels.note(network)
     # Nothing is known of a foreign network's arithmetic: only equal results are accepted.
     verify(network, lower(network))
     onnx.save(network, context.folder / "model.qonnx.onnx")
-    write_json(context.folder / "source.json", {"notes": loaded.notes, "renamed": loaded.renamed})
+    write_json(
+        context.folder / "source.json",
+        {
+            "notes": loaded.notes,
+            "renamed": loaded.renamed,
+            "input": {**asdict(pixels), "note": pixels.describe()},
+        },
+    )
+
+
+def _pixels(network: onnx.ModelProto, config: BuildConfig) -> Pixels:
+    """What somebody else's network reads of a pixel: as the options say, else as it tells.
+
+    Raises:
+        UsageError: the options contradict what the network declares.
+    """
+    if not config.asks_for_pixels:
+        return pixels_of(network)
+    if declares_raw(QonnxGraph(network)):
+        raise UsageError(
+            "--input-scale: the network declares its input UINT8, raw pixels 0..255; build it "
+            "without --input-scale, --input-mean and --input-std"
+        )
+    return config.pixels
 
 
 def _check_qonnx(context: Context) -> None:

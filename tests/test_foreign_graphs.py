@@ -15,14 +15,17 @@ import pytest
 from andpop.flows import api
 from andpop.flows.errors import explain
 from andpop.hw.graph import clean as cleaning
+from andpop.hw.graph import lowering
 from andpop.hw.graph.clean import clean
+from andpop.hw.graph.executor import run
 from andpop.hw.graph.loader import LoadedModel, load
 from andpop.hw.graph.lowering import lower
 from andpop.hw.graph.nodewise import Nodewise
+from andpop.hw.graph.reference import Reference
 from andpop.hw.graph.schema import FOLDED, LOWERED, QUANTISERS
 from andpop.hw.graph.verify import extreme_pictures, verify
 from foreign_graphs import GRAPHS, Net, first, head, plain
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 
@@ -142,7 +145,8 @@ def test_what_nobody_reads_is_ignored_and_said(tmp_path: Path) -> None:
                             "Conv_5 (Conv)"]  # fmt: skip
     assert "Conv_5" not in [n.name for n in network.graph.node]
     built = api.build(tmp_path / "net.onnx", tmp_path / "build", until="lower")
-    assert built["notes"] == loaded.notes
+    assert built["notes"][0].startswith("input: pixel / 255 ")
+    assert built["notes"][1:] == loaded.notes
 
 
 def test_a_summand_that_is_the_same_for_all_pixels(tmp_path: Path) -> None:
@@ -166,6 +170,47 @@ def test_a_bias_between_steps_and_a_scale_per_output(tmp_path: Path) -> None:
     x = net.op("Conv", ["x", weight, bias], kernel_shape=[3, 3])
     head(net, net.quant(x, signed=0), 4)
     accepted(net.model([1, 5]), tmp_path)
+
+
+def test_a_scale_per_output_is_exact_on_rounding_borders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two pixels that add to 255 are 1, which lies on a border: tabulated, halved and judged."""
+    net = Net(256, 2)
+    weight = net.qdq(net.constant([[[[0.125] * 2]], [[[0.375] * 2]]]), [0.125, 0.375], (-7, 7), 0)
+    codes = net.quant(net.op("Conv", ["x", weight], kernel_shape=[1, 2]), 0.25, signed=0)
+    weight = net.quant(net.constant(net.weights(5, 2, 256, 1)), narrow=1)
+    net.op("Flatten", [net.op("Conv", [codes, weight], kernel_shape=[256, 1])], axis=1)
+    _, network, _ = accepted(net.model([1, 5]), tmp_path)
+    ramp = np.arange(256)
+    picture = np.stack([ramp, 255 - ramp], axis=1).astype(np.uint8)[None, :, :, None]
+    theirs = Reference(network).run(picture, {codes})[codes]
+    graph = lower(network)
+    ours = run(graph, picture, "all")
+    thresholds = next(n.output[0] for n in graph.graph.node if n.op_type == "Thresholding")
+    # 0.125 is half a step of 0.25 and 0.375 one and a half: to the even code.
+    for channel, code in ((0, 0), (1, 2)):
+        np.testing.assert_array_equal(theirs[0, channel] / 0.25, np.full((256, 1), code))
+        np.testing.assert_array_equal(ours[thresholds][0, ..., channel], np.full((256, 1), code))
+    monkeypatch.setattr(lowering, "MAX_VALUES", 0)
+    assert lower(network).model == graph.model
+
+
+def test_a_stored_bias_of_logits_is_whole_but_for_float32(tmp_path: Path) -> None:
+    """As ONNX Runtime's tools write it: int32 codes, their scale the product of two in float32."""
+    net = Net()
+    x = net.quant(net.op("Relu", [first(net)]), 0.11, signed=0)
+    weight = net.qdq(net.constant(net.weights(5, 4, 6, 6)), 0.07, (-7, 7))
+    codes = np.array([1001, -733, 5, 12345, 3])
+    scale = np.float32(0.07) * np.float32(0.11)
+    stored = codes * np.float64(scale) / (float(np.float32(0.07)) * float(np.float32(0.11)))
+    assert np.any(stored != codes), "the scale is exact here"
+    bias = net.op("DequantizeLinear", [net.constant(codes, np.int32), net.constant(scale)])
+    net.op("Conv", [x, weight, bias], kernel_shape=[6, 6])
+    _, network, _ = accepted(net.model([1, 5, 1, 1]), tmp_path)
+    graph = lower(network)
+    product = next(n for n in reversed(graph.graph.node) if n.op_type == "IntMvu")
+    assert graph.get_initializer(product.input[2]).tolist() == codes.tolist()
 
 
 @pytest.mark.parametrize("batch", ["N", 4])
@@ -196,11 +241,14 @@ def test_qdq_computes_what_onnx_runtime_computes(tmp_path: Path) -> None:
     network = clean(load(save(proto, tmp_path)).model)
     assert {n.op_type for n in network.graph.node} == {"Quant"}
     session = onnxruntime.InferenceSession(proto.SerializeToString())
-    ours = Nodewise(network)
+    execute = Nodewise(network)
     for numbers in (np.arange(-32, 32) / 16, np.linspace(-3, 6, 64), np.arange(64) * 0.05):
         x = numbers.astype(np.float32).reshape(1, 1, 1, 64)
         (expected,) = session.run(None, {"x": x})
-        np.testing.assert_array_equal(ours(x)[network.graph.output[0].name], expected)
+        tensors = {t.name: numpy_helper.to_array(t) for t in network.graph.initializer} | {"x": x}
+        for node in network.graph.node:
+            tensors |= execute(node, {**tensors, node.output[0]: x})
+        np.testing.assert_array_equal(tensors[network.graph.output[0].name], expected)
 
 
 def test_stored_codes_and_shared_pairs(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from andpop.hw.graph.lowering import LoweringError, lower
 from andpop.hw.graph.skips import skip_table, skips
 from andpop.hw.graph.specialise import specialise
 from andpop.hw.graph.threshold_pattern import within
-from andpop.hw.graph.verify import reference, verify
+from andpop.hw.graph.verify import verify
 from andpop.hw.kernels.signed_thresholding.golden import signed_thresholding
 from andpop.hw.rtl.simulate import Sizing, emit, simulate, size_fifos
 from andpop.models.build import build
@@ -34,6 +34,7 @@ from andpop.quant.masks import Notes, find_pairs, load_pairs
 from andpop.sim.network import Pauses
 from comparisons import Comparisons
 from finn.core.onnx_exec import execute_onnx
+from float_execution import onnx_runtime
 from onnx import numpy_helper
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx_block import set_constant
@@ -99,7 +100,7 @@ def compare(found: Lowered, x: Pictures, compared: Comparisons) -> tuple[int, in
         torchs = capture(found.net, x, [b.reference for b in pairs])
         logits = found.net(floats(x)).numpy()
     executor = GoldenExecutor(found.graph)
-    execute = reference(found.proto, [*(b.reference for b in pairs), "logits"])
+    execute = onnx_runtime(found.proto, [*(b.reference for b in pairs), "logits"])
     both = alone = ones = 0
     for part, ours in executor.chunks(x, "all"):
         for i in range(part.start, part.stop):

@@ -2,7 +2,7 @@
 """Thresholds of a quantiser over an integer of too many values to evaluate it on each.
 
 Every op of a chain with constants (a sum, a product, a normalisation, a clip, a rounding) is
-monotone in float32 as well, for rounding keeps the order of numbers. So the first value that
+monotone in float64 as well, for rounding keeps the order of numbers. So the first value that
 reaches a level is found by halving.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ from .qonnx_graph import LoweringError, QonnxGraph
 from .threshold_pattern import Table, falling_channels, thresholds
 
 MAX_MAGNITUDE = 1 << 24
-"""Integers that float32 holds, as accumulators and as thresholds."""
+"""Integers that float32 holds: a dataflow graph stores thresholds in it."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Levels:
     first: int
     """The smallest code."""
     datatype: str
-    scale: float
+    scale: Fraction
 
 
 def levels_of_table(node: onnx.NodeProto, table: Table) -> Levels:

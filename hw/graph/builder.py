@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ class Stream:
     name: str
     shape: tuple[int, ...]
     datatype: str
-    scale: float = 1.0
+    scale: Fraction = Fraction(1)
     levels: tuple[int, ...] = ()
 
     @property
@@ -64,38 +65,50 @@ class Boundary:
     """Name in the network, NCHW (or NC) values."""
     scale: float
     bipolar: bool
+    offset: Sequence[float] = ()
+    """What the network adds to ``scale * code``, per channel: a bias that thresholds take in."""
 
     def codes(self, values: npt.NDArray[Any]) -> IntArray:
         """Turn values of the network (N, C, H, W) or (N, C) into codes (N, H, W, C).
 
+        Args:
+            values: integers, or floats whose noise is float64's: `reference.Reference` gives them,
+                and `float32.settle` brings those of float32 back to them.
+
         Raises:
             ValueError: a value is no code times the scale.
         """
-        grid = np.asarray(values, dtype=np.float64) / self.scale
-        if self.bipolar:
-            grid = (grid + 1) / 2
+        grid = self._grid(values)
         codes = np.rint(grid)
-        # A product with a scale that is no power of two carries float32 noise; a wrong code is
-        # off by a whole step.
-        wrong = np.abs(codes - grid) > 1e-3
+        # A sum of n products that are multiples of a step is off by at most n * 2**-53 * sum|w||x|
+        # in float64, in any order. Accumulators have at most 31 bits, so for n up to 2**20 that is
+        # below 2**-2 steps; a wrong code is off by a whole one.
+        wrong = ~(np.abs(codes - grid) <= 0.25)
         if wrong.any():
             where = tuple(int(i) for i in np.argwhere(wrong)[0])
             raise ValueError(
                 f"{self.reference}: value {values[where]} at {where} is no integer times "
                 f"{self.scale}, expected the codes of {self.tensor}"
             )
-        if codes.ndim == 2:
-            codes = codes[:, :, None, None]
-        return codes.transpose(0, 2, 3, 1).astype(np.int64)
+        return _as_stream(codes)
 
-    def feed(self, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Turn pictures (N, H, W, C) into what the network reads at this boundary, its input.
+    def nearest(self, values: npt.NDArray[Any]) -> IntArray:
+        """Turn values into the codes next to them, also those that are no codes."""
+        return _as_stream(np.rint(np.nan_to_num(self._grid(values))).clip(-(2**62), 2**62))
 
-        A scale of 1/255 means that the network was trained on pixel / 255: divided, as its user
-        does, for a product would round differently.
-        """
-        planes = pictures.transpose(0, 3, 1, 2).astype(np.float32)
-        return planes / np.float32(round(1 / self.scale))
+    def _grid(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        grid = np.asarray(values, dtype=np.float64)
+        if self.offset:
+            grid = grid - np.reshape(self.offset, (-1, *(1,) * (grid.ndim - 2)))
+        grid = grid / self.scale
+        return (grid + 1) / 2 if self.bipolar else grid
+
+
+def _as_stream(codes: npt.NDArray[np.float64]) -> IntArray:
+    """(N, C, H, W) or (N, C) -> (N, H, W, C)."""
+    if codes.ndim == 2:
+        codes = codes[:, :, None, None]
+    return codes.transpose(0, 2, 3, 1).astype(np.int64)
 
 
 def boundaries(model: onnx.ModelProto | ModelWrapper) -> list[Boundary]:
@@ -121,7 +134,11 @@ class DataflowBuilder:
     """Collects nodes and tensors; `finish` returns the graph."""
 
     def __init__(
-        self, name: str, picture: str, shape: tuple[int, int, int, int], scale: float = 1.0
+        self,
+        name: str,
+        picture: str,
+        shape: tuple[int, int, int, int],
+        scale: Fraction = Fraction(1),
     ) -> None:
         self.name = name
         self.picture = Stream(picture, shape, "UINT8", scale)
@@ -140,7 +157,7 @@ class DataflowBuilder:
         outputs: Sequence[tuple[tuple[int, ...], str]],
         attrs: Mapping[str, Any],
         constants: Mapping[str, tuple[IntArray, str]] | None = None,
-        scale: float = 1.0,
+        scale: Fraction = Fraction(1),
     ) -> list[Stream]:
         """Append a node.
 
@@ -168,7 +185,7 @@ class DataflowBuilder:
         outputs: Sequence[tuple[tuple[int, ...], str]],
         attrs: Mapping[str, Any],
         constants: Mapping[str, tuple[IntArray, str]],
-        scale: float,
+        scale: Fraction,
     ) -> tuple[onnx.NodeProto, list[Stream]]:
         name = self._unique(f"{where}_{op}")
         names = [s.name for s in inputs]
@@ -191,10 +208,13 @@ class DataflowBuilder:
         )
         return node, streams
 
-    def boundary(self, stream: Stream, reference: str) -> None:
-        """Note that ``stream`` holds the codes of the network's tensor ``reference``."""
+    def boundary(self, stream: Stream, reference: str, offset: Sequence[float] = ()) -> None:
+        """Note that ``stream`` holds the codes of the network's tensor ``reference``, which is
+        ``offset`` (of each channel) more than they stand for."""
         bipolar = stream.datatype == "BINARY"
-        self._boundaries.append(Boundary(stream.name, reference, stream.scale, bipolar))
+        self._boundaries.append(
+            Boundary(stream.name, reference, float(stream.scale), bipolar, offset)
+        )
 
     def finish(self, output: Stream) -> ModelWrapper:
         """Insert DuplicateStreams at forks and return the graph with its boundaries."""
@@ -260,7 +280,7 @@ class DataflowBuilder:
                 "numInputVectors": list(shape[:-1]),
             },
             {},
-            1.0,
+            Fraction(1),
         )
         for (reader, port), copy in zip(ends, copies, strict=True):
             reader.input[port] = copy.name

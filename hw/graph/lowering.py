@@ -9,14 +9,15 @@ read from the graph's constants; nothing is computed anew or rounded here.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
@@ -33,14 +34,18 @@ from .epilogue_pattern import (
     match_rounding,
     rounded,
 )
+from .pixels import Pixels, check_channels, pixels_of
 from .qonnx_graph import (
     MAX_ACCUMULATOR,
     FloatArray,
     LoweringError,
     QonnxGraph,
+    Steps,
+    multiples,
     outputs_axis,
     per_channel,
     whole,
+    whole_steps,
 )
 from .threshold_pattern import (
     COMPARISONS,
@@ -61,20 +66,18 @@ from .threshold_pattern import (
     within,
 )
 
-PIXEL_MAX = 255
-"""A network whose input is not declared UINT8 sees pixel / 255, as torchvision's ToTensor says."""
 ARITHMETIC = (*COMPARISONS, "Floor", "Where")
 """Ops that only patterns claim."""
+SCALARS = ("Mul", "Add", "Sub", "Div")
+"""Ops that scale and move logits."""
 MAX_PIECES = 15
 """Most different weights of a convolution on level codes, zero among them: M = 14."""
 MAX_LEVEL = (1 << MAX_BITS) - 1
 """Largest level code of an activation."""
 MAX_TABULATED = 1 << 31
 """Most evaluations of elementwise nodes for all thresholds of a network: some minutes."""
-WHOLE = 1e-3
-"""How far float32 may take weights of up to 16 bits from whole steps."""
-FLOAT32_HAIR = 2.0**-21
-"""How far, relatively, a bias stored in float32 may lie from whole steps."""
+WHOLE = 2.0**-20
+"""How far float64 may take weights of up to 32 bits from whole steps."""
 
 
 def lower(model: onnx.ModelProto | ModelWrapper | Path | str, name: str = "andpop") -> ModelWrapper:
@@ -95,15 +98,16 @@ def lower(model: onnx.ModelProto | ModelWrapper | Path | str, name: str = "andpo
     if isinstance(model, (str, Path)):
         model = onnx.load(model, load_external_data=False)
     proto = model.model if isinstance(model, ModelWrapper) else model
-    return _Lowering(QonnxGraph(proto), name).run()
+    return _Lowering(QonnxGraph(proto), name, pixels_of(proto)).run()
 
 
 class _Lowering:
     """State of one run: streams found so far and the smallest and largest value that the channels
     of accumulators reach, nodes claimed, why others were passed over."""
 
-    def __init__(self, graph: QonnxGraph, name: str) -> None:
+    def __init__(self, graph: QonnxGraph, name: str, pixels: Pixels) -> None:
         self.graph = graph
+        self.pixels = pixels
         if len(graph.inputs) != 1 or len(graph.outputs) != 1:
             raise LoweringError(
                 graph.nodes[0],
@@ -118,10 +122,12 @@ class _Lowering:
                 f"the graph input {picture} has shape {shape}, expected (1, C, H, W)",
             )
         _, c, h, w = shape
-        scale = 1.0 if graph.datatype(picture) == "UINT8" else 1 / PIXEL_MAX
-        self.builder = DataflowBuilder(name, picture, (1, h, w, c), scale)
+        check_channels(pixels, graph, c)
+        self.builder = DataflowBuilder(name, picture, (1, h, w, c), pixels.step or Fraction(1))
         self.streams: dict[str, Stream] = {}
         self.reached: dict[str, tuple[IntArray, IntArray]] = {}
+        self.offset = Fraction(0)
+        """What the one logit at the end is more than its stream."""
         self.claimed: set[str] = set()
         self.passed: dict[str, LoweringError] = {}
         self.tabulated = 0
@@ -158,8 +164,9 @@ class _Lowering:
 
     # Bookkeeping
 
-    def _publish(self, stream: Stream, reference: str) -> None:
-        """``stream`` holds the network's tensor ``reference``.
+    def _publish(self, stream: Stream, reference: str, offset: Sequence[float] = ()) -> None:
+        """``stream`` holds the network's tensor ``reference``, which is ``offset`` (of each
+        channel) more.
 
         Raises:
             LoweringError: the network gives it another shape: an attribute was misread.
@@ -173,7 +180,7 @@ class _Lowering:
                 "are read here; use the plain form of this op",
             )
         self.streams[reference] = stream
-        self.builder.boundary(stream, reference)
+        self.builder.boundary(stream, reference, offset)
 
     def _stream(self, node: onnx.NodeProto, index: int = 0, levels: bool = False) -> Stream:
         """Return the stream of a node's input; ``levels``: it may hold level codes.
@@ -185,6 +192,13 @@ class _Lowering:
         name = node.input[index]
         if name in self.streams:
             found = self.streams[name]
+            if found == self.builder.picture and self.pixels.step is None:
+                raise LoweringError(
+                    node,
+                    f"reads the picture normalised by mean {self.pixels.mean} and std "
+                    f"{self.pixels.std}, which are no integers; expected a quantiser of the input "
+                    "in front",
+                )
             if found.levels and not levels:
                 raise LoweringError(
                     node, f"reads the level codes {found.name}, expected a convolution to do so"
@@ -232,7 +246,7 @@ class _Lowering:
             raise LoweringError(node, f"found scale {scale}, expected 1 (BN absorbs it)")
         self._claim(before, node)
         table = row.astype(np.int64)[:, None]
-        self._publish(self._thresholding(node, x, table, "BINARY", 0, 1.0), node.output[0])
+        self._publish(self._thresholding(node, x, table, "BINARY", 0, Fraction(1)), node.output[0])
 
     def _quantise(self, node: onnx.NodeProto) -> None:
         """A chain of elementwise nodes from a stream to this quantiser: thresholds."""
@@ -254,7 +268,7 @@ class _Lowering:
         self._claim(*nodes)
         self._publish(self._from_table(node, x, table), node.output[0])
 
-    def _values(self, node: onnx.NodeProto, x: Stream) -> tuple[int, npt.NDArray[np.float32]]:
+    def _values(self, node: onnx.NodeProto, x: Stream) -> tuple[int, FloatArray]:
         """Return the smallest code of a stream and what the network sees for it and the next."""
         if x.datatype == "BINARY" or x.levels:
             raise LoweringError(
@@ -262,10 +276,11 @@ class _Lowering:
             )
         low, high = _limits(x.datatype)
         check_values(node, high - low + 1)
-        codes = np.arange(low, high + 1, dtype=np.float32)
-        if x.name == self.builder.picture.name and x.scale != 1.0:
-            return low, codes / np.float32(PIXEL_MAX)
-        return low, codes * np.float32(x.scale)
+        codes = np.arange(low, high + 1)
+        if x == self.builder.picture:
+            pixels = np.broadcast_to(codes[None, :, None, None], (1, codes.size, 1, x.channels))
+            return low, self.pixels.feed(pixels)[0, :, :, 0]
+        return low, multiples(codes, x.scale)
 
     def _level_codes(self, node: onnx.NodeProto) -> None:
         """The sum over a channel's comparisons: signed thresholds give the level code."""
@@ -413,7 +428,7 @@ class _Lowering:
         table: IntArray,
         datatype: str,
         first: int,
-        scale: float,
+        scale: Fraction,
     ) -> Stream:
         # FINN compares saturated inputs where thresholds are narrower: never narrower.
         least, most = _limits(x.datatype)
@@ -454,7 +469,7 @@ class _Lowering:
         if computed or (given is not None and given.size != 1):
             raise LoweringError(node, f"pads with {node.input[2:3]}, expected a constant number")
         value = 0.0 if given is None else float(given.reshape(()))
-        wanted = -x.scale if x.datatype == "BINARY" else 0.0
+        wanted = -float(x.scale) if x.datatype == "BINARY" else 0.0
         if attributes.get("mode", "constant") != "constant" or value != wanted:
             raise LoweringError(
                 node,
@@ -652,7 +667,7 @@ class _Lowering:
             raise LoweringError(node, "found one weight scale per output, expected one for all")
         # The accumulators are interleaved, not their codes: thresholds in front would cost four
         # times their memory, and this way every tensor of the network is one of the graph.
-        acc = self._mvu(node, layer_of(node), x, matrix, x.scale * float(scale), None)
+        acc = self._mvu(node, layer_of(node), x, matrix, x.scale * scale[0], None)
         self._publish(self._interleaved(layer_of(node), acc), node.output[0])
 
     def _interleaved(self, where: str, x: Stream) -> Stream:
@@ -718,11 +733,11 @@ class _Lowering:
         )
         return replace(y, levels=x.levels)
 
-    def _weights(self, node: onnx.NodeProto) -> tuple[FloatArray, FloatArray]:
+    def _weights(self, node: onnx.NodeProto) -> tuple[FloatArray, Steps]:
         """Return (integer weights, what one step stands for) of a convolution or product.
 
         The weights are an initializer of integers, or a quantiser of an initializer. A step is
-        one number for all outputs, (), or one per output, (outputs,).
+        one number for all outputs, (1,), or one per output, (outputs,).
         """
         weight = self.graph.constant(node.input[1])
         if weight is not None:
@@ -730,7 +745,7 @@ class _Lowering:
                 raise LoweringError(
                     node, f"found weights of more than {MAX_ACCUMULATOR} bits or no numbers"
                 )
-            return weight, np.ones(())
+            return weight, np.array([Fraction(1)], dtype=object)
         quantiser = self.graph.producer.get(node.input[1])
         if (
             quantiser is None
@@ -742,29 +757,26 @@ class _Lowering:
         if scale is None or not (scale > 0).all():
             raise LoweringError(quantiser, "found a scale that is computed or not above 0")
         self._claim(quantiser)
-        value = evaluate(self.graph, [quantiser], {})[quantiser.output[0]]
-        codes = value.astype(np.float64) / scale
+        codes = evaluate(self.graph, [quantiser], {})[quantiser.output[0]] / scale
         nearest = np.rint(codes)
         if not whole(nearest) or np.abs(codes - nearest).max(initial=0) > WHOLE:
             raise LoweringError(quantiser, "gives weights that are no integers times its scale")
-        if scale.size == 1:
-            return nearest, scale.reshape(())
-        axis = outputs_axis(node) % value.ndim
-        if scale.ndim != value.ndim or scale.shape[axis] != scale.size:
+        if (scale == scale.flat[0]).all():
+            return nearest, np.array([Fraction(scale.flat[0])], dtype=object)
+        axis = outputs_axis(node) % codes.ndim
+        if scale.ndim != codes.ndim or scale.shape[axis] != scale.size:
             raise LoweringError(
                 quantiser,
                 f"found scales of shape {scale.shape}, expected one, or one per output along "
                 f"axis {axis}",
             )
-        return nearest, scale.reshape(-1)
+        return nearest, np.array([Fraction(s) for s in scale.flat], dtype=object)
 
-    def _bias(
-        self, node: onnx.NodeProto, outputs: int, scale: FloatArray
-    ) -> tuple[FloatArray | None, bool]:
-        """Return a convolution's or product's bias (outputs,) in steps of ``scale``, or None, and
-        whether it is whole: a stored one is float32(steps * scale), a hair from whole steps."""
+    def _bias(self, node: onnx.NodeProto, outputs: int) -> FloatArray | None:
+        """Return the bias (outputs,) of a convolution or product; None without one, or if it is
+        0."""
         if len(node.input) < 3 or not node.input[2]:
-            return None, True
+            return None
         value = self.graph.constant(node.input[2])
         quantiser = self.graph.producer.get(node.input[2])
         if (
@@ -773,63 +785,69 @@ class _Lowering:
             and self.graph.constant(quantiser.input[0]) is not None
         ):
             self._claim(quantiser)
-            value = evaluate(self.graph, [quantiser], {})[node.input[2]].astype(np.float64)
+            value = evaluate(self.graph, [quantiser], {})[node.input[2]]
         bias = None if value is None else per_channel(value, outputs, 2)
-        if bias is None or not whole(np.rint(bias / scale)):
-            raise LoweringError(
-                node,
-                "expected a constant bias, one value per output of at most "
-                f"{MAX_ACCUMULATOR} bits in steps of the accumulator",
-            )
-        steps = bias / scale
-        nearest = np.rint(steps)
-        if (np.abs(steps - nearest) <= FLOAT32_HAIR * np.abs(nearest)).all():
-            return nearest, True
-        return steps, False
+        if bias is None or not np.isfinite(bias).all():
+            raise LoweringError(node, "expected a constant bias, one finite value per output")
+        return bias if bias.any() else None
 
     def _accumulate(
-        self,
-        node: onnx.NodeProto,
-        x: Stream,
-        matrix: FloatArray,
-        scale: FloatArray,
+        self, node: onnx.NodeProto, x: Stream, matrix: FloatArray, scale: Steps
     ) -> None:
         """Lower a product, together with the quantiser behind it where thresholds do.
 
         Thresholds only count upwards: where a negative gamma turns the function around, the
         channel's weights change their sign, and so does its accumulator. They also take in what
-        is no integer: a bias that is no whole number of steps, and a step per channel.
+        is no integer: a bias between two steps, or where products have none, and a step per
+        channel.
         """
         self._claim(node)
         where, (accumulator,) = layer_of(node), node.output
+        outputs = matrix.shape[1]
         step = x.scale * scale
-        bias, exact = self._bias(node, matrix.shape[1], step)
         chain = find_quantiser(self.graph, accumulator)
-        if chain is None or ((step == 1.0).all() and rounded(self.graph, chain[-1]) == accumulator):
-            if step.size > 1:
-                raise LoweringError(
-                    node,
-                    "found one weight scale per output and no quantiser of at most "
-                    f"{MAX_BITS} bits behind, expected one scale for all: its results are compared "
-                    "with one another as integers",
-                )
-            self._publish(self._mvu(node, where, x, matrix, float(step), bias), accumulator)
+        if chain and (step == 1).all() and rounded(self.graph, chain[-1]) == accumulator:
+            chain = None
+        if chain is None and step.size > 1:
+            raise LoweringError(
+                node,
+                f"found one weight scale per output and no quantiser of at most {MAX_BITS} bits "
+                "behind, expected one scale for all: its results are compared with one another as "
+                "integers",
+            )
+        row = self._bias(node, outputs)
+        offset = np.zeros(outputs) if row is None else row
+        # In steps: what the product adds, and what thresholds take in instead.
+        bias = whole_steps(offset, step[0]) if step.size == 1 else None
+        if row is None or (bias is not None and x.datatype != "BINARY" and not x.levels):
+            bias, offset = (None if row is None else bias), np.zeros(outputs)
+        elif chain is not None or (outputs == 1 and self._ends_graph(accumulator)):
+            bias = None
+        else:
+            bias, offset = offset / float(step[0]), np.zeros(outputs)
+        moved = offset.tolist() if offset.any() else []
+        if chain is None:
+            if moved:
+                self.offset = Fraction(moved[0])
+            self._publish(self._mvu(node, where, x, matrix, step[0], bias), accumulator, moved)
             return
         low, high = _represented(x)
-        adds = exact and x.datatype != "BINARY" and not x.levels
-        inside = bias if adds else None
-        ends = accumulator_bounds(matrix, low, high, 0 if inside is None else inside)
+        ends = accumulator_bounds(matrix, low, high, 0 if bias is None else bias)
         limit = int(np.abs(ends).max())
-        offset = np.zeros(1) if bias is None or adds else bias * step
-        found = self._levels(chain, matrix.shape[1], limit, step.reshape(-1), offset)
+        found = self._levels(chain, outputs, limit, step, offset)
         signs = np.where(found.falls, -1, 1)
+        # The steps of channels that differ are the thresholds' alone.
         acc = self._mvu(
-            node, where, x, matrix * signs, 1.0, None if inside is None else inside * signs
+            node,
+            where,
+            x,
+            matrix * signs,
+            step[0] if step.size == 1 else Fraction(1),
+            None if bias is None else bias * signs,
         )
         self._claim(*chain)
-        if step.size == 1 and (bias is None or adds) and not found.falls.any():
-            acc = replace(acc, scale=float(step))
-            self._publish(acc, accumulator)
+        if step.size == 1 and not found.falls.any():
+            self._publish(acc, accumulator, moved)
         y = self._thresholding(
             chain[-1], acc, found.thresholds, found.datatype, found.first, found.scale
         )
@@ -840,28 +858,22 @@ class _Lowering:
         chain: list[onnx.NodeProto],
         channels: int,
         limit: int,
-        step: FloatArray,
+        step: Steps,
         offset: FloatArray,
     ) -> Levels:
         """Find where a chain reaches its codes over the integers -limit..limit, of which the
-        network sees ``integer * step + offset``; both (1,) or (C,)."""
+        network sees ``integer * step + offset``: step (1,) or (C,), offset (C,)."""
 
         def tabulate(integers: IntArray) -> Table:
-            values = integers.astype(np.float32) * step.astype(np.float32)[:, None]
-            return self._tabulate(
-                chain, channels, -limit, values + offset.astype(np.float32)[:, None]
-            )
+            values = multiples(integers, step[:, None]) + offset[:, None]
+            return self._tabulate(chain, channels, -limit, values)
 
         if 2 * limit < MAX_VALUES:
             return levels_of_table(chain[-1], tabulate(np.arange(-limit, limit + 1)))
         return bisect(self.graph, chain, channels, limit, tabulate)
 
     def _tabulate(
-        self,
-        chain: list[onnx.NodeProto],
-        channels: int,
-        low: int,
-        values: npt.NDArray[np.float32],
+        self, chain: list[onnx.NodeProto], channels: int, low: int, values: FloatArray
     ) -> Table:
         """Tabulate a chain; all tables together are bounded, as each is."""
         self.tabulated += len(chain) * channels * values.shape[-1]
@@ -879,7 +891,7 @@ class _Lowering:
         where: str,
         x: Stream,
         matrix: FloatArray,
-        scale: float,
+        scale: Fraction,
         bias: FloatArray | None,
     ) -> Stream:
         """A matrix (MW, MH) times the stream: XnorMvu on 1-bit tensors, PaMvu on level codes,
@@ -1058,8 +1070,8 @@ class _Lowering:
             if x.scale != 1.0 or x.levels or x.datatype == "BINARY" or x.shape != inputs[0].shape:
                 raise LoweringError(
                     node,
-                    f"its input {x.name} is {x.datatype} {x.shape} of scale {x.scale}, expected "
-                    f"integer codes of shape {inputs[0].shape}",
+                    f"its input {x.name} is {x.datatype} {x.shape} of scale {float(x.scale):g}, "
+                    f"expected integer codes of shape {inputs[0].shape}",
                 )
         self._claim(*found.nodes)
         datatype = f"INT{found.rounding.bits}"
@@ -1099,7 +1111,8 @@ class _Lowering:
         for x in inputs:
             if x.scale != 1.0:
                 raise LoweringError(
-                    node, f"its input {x.name} has the scale {x.scale}, expected integer codes"
+                    node,
+                    f"its input {x.name} has the scale {float(x.scale):g}, expected integer codes",
                 )
         for x in inputs[1:]:
             if x.datatype != out_type or x.shape != acc.shape:
@@ -1203,8 +1216,8 @@ class _Lowering:
         if not same or (shuffled and left.channels != right.channels):
             raise LoweringError(
                 node,
-                f"found {left.datatype} {left.shape} of scale {left.scale:g} and {right.datatype} "
-                f"{right.shape} of scale {right.scale:g}, expected "
+                f"found {left.datatype} {left.shape} of scale {float(left.scale):g} and "
+                f"{right.datatype} {right.shape} of scale {float(right.scale):g}, expected "
                 f"{'equal ones' if shuffled else 'one datatype, scale and picture size'}",
             )
         if not shuffled:
@@ -1365,6 +1378,8 @@ class _Lowering:
 
     def _flatten(self, node: onnx.NodeProto) -> None:
         """(1, C, 1, 1) -> (1, C): the same stream."""
+        if node.input[0] not in self.streams and self._ends_graph(node.input[0]):
+            return  # Behind factors and offsets of the logits: what claims them claims it.
         x = self._stream(node)
         shape = self.graph.shape(node.output[0])
         if x.shape[:-1] != (1, 1, 1) or shape != (1, x.channels):
@@ -1376,18 +1391,41 @@ class _Lowering:
         self._claim(node)
         self.streams[node.output[0]] = x
 
-    def _label_select(self) -> Stream:
-        """Argmax of the logits, of every pixel if there are several.
+    def _ends_graph(self, name: str) -> bool:
+        """Whether a tensor is the graph's output but for factors, offsets and a flattening."""
+        while not self.graph.is_output(name):
+            readers = self.graph.consumers[name]
+            if len(readers) != 1 or readers[0].op_type not in (*SCALARS, "Flatten", "Reshape"):
+                return False
+            name = readers[0].output[0]
+        return not self.graph.consumers[name]
 
-        Positive factors and offsets behind them are dropped.
+    def _label_select(self) -> Stream:
+        """Argmax of the logits, of every pixel if there are several; of one, its sign.
+
+        Factors and offsets behind them are dropped: a positive factor and an offset choose no
+        other of several logits; of one logit they move the border between its classes.
         """
         name = self.graph.outputs[0].name
         last = self.graph.producer[name]
-        while name not in self.streams and last.op_type in ("Mul", "Add", "Sub", "Div"):
+        single = self.graph.shape(name)[1:2] == (1,)
+        # The output is factor * (tensor called name) + offset.
+        factor, offset = Fraction(1), Fraction(0)
+        while name not in self.streams and last.op_type in (*SCALARS, "Flatten"):
+            if last.op_type == "Flatten" and self.graph.shape(last.input[0])[2:] == (1, 1):
+                self._claim(last)
+                name = last.input[0]
+                last = self.graph.producer.get(name, last)
+                continue
             operands = self.graph.operands(last)
             if operands is None or operands[1].size != 1:
                 break
-            if last.op_type in ("Mul", "Div") and operands[1].reshape(()) <= 0:
+            number = Fraction(float(operands[1].reshape(())))
+            if last.op_type in ("Add", "Sub"):
+                offset += factor * number * (1 if last.op_type == "Add" else -1)
+            elif number > 0 or (number and single):
+                factor = factor * number if last.op_type == "Mul" else factor / number
+            else:
                 break
             self._claim(last)
             name = operands[0]
@@ -1398,6 +1436,8 @@ class _Lowering:
                 LoweringError(last, "ends the graph, expected the logits of a Gemm or Conv"),
             )
         x = self.streams[name]
+        if x.channels == 1:
+            x = self._against_border(last, x, factor, offset + factor * self.offset)
         bits = 8 * -(-(x.channels - 1).bit_length() // 8)
         datatype = f"UINT{max(8, bits)}"
         (y,) = self.builder.add(
@@ -1415,6 +1455,34 @@ class _Lowering:
             },
         )
         return y
+
+    def _against_border(
+        self, node: onnx.NodeProto, x: Stream, factor: Fraction, offset: Fraction
+    ) -> Stream:
+        """One logit z, or a map of them, becomes two: (t, z), so that their argmax is 1 where
+        ``factor * z + offset`` is 0 or more: t is the largest z of class 0, z negative if the
+        factor is."""
+        if x.levels:
+            raise LoweringError(
+                node, f"ends the graph with the level codes {x.name}, expected a logit"
+            )
+        factor *= x.scale
+        sign = 1 if factor > 0 else -1
+        border = math.ceil(-offset / abs(factor))
+        low, high = (-1, 1) if x.datatype == "BINARY" else (int(r[0]) for r in self._reach(x))
+        if sign < 0:
+            low, high = -high, -low
+        if not low < border <= high:
+            raise LoweringError(
+                node,
+                f"ends the graph with one channel that is {'never' if high < border else 'always'} "
+                "0 or more, so its sign tells no two classes apart; expected a logit of both "
+                "signs, or one channel per class",
+            )
+        if x.datatype == "BINARY":
+            return self._mvu(node, "sign", x, np.array([[-sign, sign]]), Fraction(1), None)
+        bias = np.array([border - 1.0, 0.0])
+        return self._mvu(node, "sign", x, np.array([[0.0, sign]]), Fraction(1), bias)
 
     HANDLERS: ClassVar[dict[str, Callable[[Any, onnx.NodeProto], None]]] = {
         "BipolarQuant": _bipolar_quant,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,11 @@ MAX_ACCUMULATOR = 31
 """Widest accumulator any backend takes."""
 
 FloatArray = npt.NDArray[np.float64]
+Steps = npt.NDArray[np.object_]
+"""Fractions."""
+FLOAT32_HAIR = 2.0**-22
+"""How far, relatively, a stored bias may lie from what it stands for: two roundings to float32, of
+its scale and of itself, and as much again."""
 
 
 class LoweringError(ValueError):
@@ -114,6 +120,34 @@ class QonnxGraph:
         if value is not None and node.op_type in ("Add", "Mul"):
             return second, value
         return None
+
+
+def multiples(codes: npt.NDArray[Any], step: Fraction | float | Steps) -> FloatArray:
+    """Return ``codes * step`` in float64; an array of steps broadcasts.
+
+    The numerator multiplies and the denominator divides: 49 steps of 1/49 are 1, which they are
+    not of the float next to 1/49, and a quantiser may round at just that value.
+    """
+    if isinstance(step, np.ndarray):
+        exact_steps: list[Fraction] = step.reshape(-1).tolist()
+        above, below = (
+            np.array([float(part) for part in row]).reshape(step.shape)
+            for row in zip(*(f.as_integer_ratio() for f in exact_steps), strict=True)
+        )
+        return codes * above / below
+    exact = Fraction(step)
+    return codes * float(exact.numerator) / float(exact.denominator)
+
+
+def whole_steps(bias: FloatArray, step: Fraction) -> FloatArray | None:
+    """Return a bias (outputs,) in steps of the sum it is added to; None if it lies between them.
+
+    Files store float32(steps * scale), which is a hair from whole steps where the scale is no
+    power of two: the steps are what it stands for.
+    """
+    codes: FloatArray = np.rint(bias / float(step))
+    off = np.abs(multiples(codes, step) - bias)
+    return codes if whole(codes) and (off <= FLOAT32_HAIR * np.abs(bias)).all() else None
 
 
 def per_channel(value: FloatArray, channels: int, ndim: int) -> FloatArray | None:

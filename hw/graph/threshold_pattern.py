@@ -2,30 +2,29 @@
 """Turns a chain of elementwise nodes that ends in a quantiser or a count into integer thresholds.
 
 BN + Quant of somebody else's network is a function of one integer (an accumulator, a pixel) per
-channel. It is evaluated on every value that integer can take, by qonnx itself, in the network's
-own float32: the thresholds are then exact by construction, whatever the sign of gamma and wherever
-float32 rounds.
+channel. It is evaluated on every value that integer can take, by qonnx's quantisers and ONNX's
+reference implementation, in float64: the thresholds are those of exact arithmetic on the network's
+constants, whatever the sign of gamma. Where a value lies within float32's noise of a rounding
+border, an execution in float32 may find the code beyond it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
-from onnx import TensorProto, helper
 from qonnx.core.datatype import DataType
-from qonnx.core.modelwrapper import ModelWrapper
-from qonnx.core.onnx_exec import execute_onnx
-from qonnx.transformation.infer_shapes import InferShapes
+from qonnx.custom_op.general.bipolar_quant import binary_quant
+from qonnx.custom_op.general.intquant import int_quant
 
 from ..kernels.base import IntArray
 from .qonnx_graph import FloatArray, LoweringError, QonnxGraph, per_channel
-
-onnxruntime.set_default_logger_severity(4)  # Its errors are told in one line of ours.
+from .reference import onnx_reference
 
 ELEMENTWISE = ("Add", "Sub", "Mul", "Div", "BatchNormalization", "Relu", "Clip", "Neg")
 """Ops allowed between the integer and its quantiser."""
@@ -33,6 +32,8 @@ COMPARISONS = (*ELEMENTWISE, "Unsqueeze", "GreaterOrEqual", "Cast")
 """Ops allowed between the integer and the sum that counts the thresholds it reaches."""
 MAX_VALUES = 1 << 17
 """Most values an integer may take to be tabulated."""
+QUANT_DEFAULTS = {"signed": 1, "narrow": 1, "rounding_mode": "ROUND"}
+"""Of qonnx, where a quantiser does not say it."""
 MAX_CHAIN = 64
 """Most nodes between an integer and its quantiser."""
 MAX_BITS = 8
@@ -47,7 +48,7 @@ class Table:
     codes: IntArray
     """(C, high - low + 1)."""
     datatype: str
-    scale: float
+    scale: Fraction
 
 
 @dataclass(frozen=True)
@@ -194,7 +195,7 @@ def tabulate(
     nodes: list[onnx.NodeProto],
     channels: int,
     low: int,
-    values: npt.NDArray[np.float32],
+    values: FloatArray,
 ) -> Table:
     """Evaluate a chain on all values of its source.
 
@@ -203,7 +204,7 @@ def tabulate(
         nodes: the chain, as `find_chain` or `find_quantiser` returns it.
         channels: channels of the source.
         low: the integer that ``values[0]`` stands for; the next ones follow.
-        values: what the network sees for these integers.
+        values: (V,) or, of each channel, (C, V): what the network sees for these integers.
 
     Raises:
         LoweringError: too many values, or the quantiser is not one of the supported kinds.
@@ -218,7 +219,7 @@ def tabulate(
     if step is None or not step > 0:
         raise LoweringError(quantiser, "found no single scale above 0, expected a per-tensor scale")
     if quantiser.op_type == "BipolarQuant":
-        return Table(low, (table > 0).astype(np.int64), "BINARY", step)
+        return Table(low, (table > 0).astype(np.int64), "BINARY", Fraction(step))
     zero, bits = graph.scalar(quantiser.input[2]), graph.scalar(quantiser.input[3])
     if zero != 0.0 or bits is None or not 2 <= bits <= MAX_BITS:
         raise LoweringError(
@@ -228,13 +229,13 @@ def tabulate(
         )
     signed = graph.attributes(quantiser).get("signed", 1)
     datatype = f"{'INT' if signed else 'UINT'}{int(bits)}"
-    codes = np.rint(table.astype(np.float64) / step).astype(np.int64)
+    codes = np.rint(table / step).astype(np.int64)
     limits = DataType[datatype]
     if codes.min() < limits.min() or codes.max() > limits.max():
         raise LoweringError(
             quantiser, f"gives the codes {codes.min()}..{codes.max()}, expected {datatype}"
         )
-    return Table(low, codes, datatype, step)
+    return Table(low, codes, datatype, Fraction(step))
 
 
 def check_values(node: onnx.NodeProto, count: int) -> None:
@@ -253,8 +254,8 @@ def responses(
     graph: QonnxGraph,
     nodes: list[onnx.NodeProto],
     channels: int,
-    values: npt.NDArray[np.float32],
-) -> npt.NDArray[np.float32]:
+    values: FloatArray,
+) -> FloatArray:
     """Return (C, V): a chain's output for each of V ``values`` of its source, per channel.
 
     Args:
@@ -388,30 +389,39 @@ def thresholds(table: Table) -> tuple[IntArray, int]:
 
 
 def evaluate(
-    graph: QonnxGraph, nodes: list[onnx.NodeProto], feeds: dict[str, npt.NDArray[np.float32]]
-) -> dict[str, npt.NDArray[np.float32]]:
-    """Execute some nodes of the network with qonnx and return every tensor.
+    graph: QonnxGraph, nodes: list[onnx.NodeProto], feeds: dict[str, FloatArray]
+) -> dict[str, npt.NDArray[Any]]:
+    """Execute some nodes of the network in float64 and return every tensor.
 
     Raises:
-        LoweringError: qonnx cannot.
+        LoweringError: a node cannot be executed.
     """
-    used = {name for node in nodes for name in node.input}
-    constants = [t for t in graph.initializers if t.name in used]
-    made = nodes[-1].output[0]
-    sub = helper.make_graph(
-        nodes,
-        "part",
-        [helper.make_tensor_value_info(n, TensorProto.FLOAT, v.shape) for n, v in feeds.items()],
-        [helper.make_tensor_value_info(made, TensorProto.FLOAT, None)],
-        initializer=constants,
-    )
-    model = ModelWrapper(helper.make_model(sub, opset_imports=graph.opsets, ir_version=10))
-    inputs = {n: np.ascontiguousarray(v) for n, v in feeds.items()}
-    try:
-        result: dict[str, npt.NDArray[np.float32]] = execute_onnx(
-            model.transform(InferShapes()), inputs, True
-        )
-    except Exception as error:  # qonnx raises bare Exception, ONNX Runtime classes of its own.
-        why = " ".join(str(error).split())[:200]
-        raise LoweringError(nodes[-1], f"qonnx cannot execute it: {why}") from error
-    return result
+    context: dict[str, npt.NDArray[Any]] = dict(feeds)
+    for node in nodes:
+        inputs = [context[n] if n in context else _constant(graph, n) for n in node.input]
+        try:
+            # What overflows, or divides by 0, is no finite number: `tabulate` says so.
+            with np.errstate(all="ignore"):
+                results = _execute(graph, node, inputs)
+        except Exception as error:  # qonnx raises bare Exception, ONNX's kernels what they meet.
+            why = " ".join(str(error).split())[:200]
+            raise LoweringError(node, f"cannot be evaluated: {why}") from error
+        context.update(zip(node.output, results, strict=False))
+    return context
+
+
+def _execute(
+    graph: QonnxGraph, node: onnx.NodeProto, inputs: list[npt.NDArray[Any] | None]
+) -> list[npt.NDArray[Any]]:
+    attributes = graph.attributes(node)
+    if node.op_type == "Quant":
+        return [int_quant(*inputs, *(attributes.get(k, d) for k, d in QUANT_DEFAULTS.items()))]
+    if node.op_type == "BipolarQuant":
+        return [binary_quant(*inputs)]
+    return onnx_reference(node, inputs, graph.opsets)
+
+
+def _constant(graph: QonnxGraph, name: str) -> npt.NDArray[Any] | None:
+    """A constant with floats in float64; None for an input that is left out."""
+    value = graph.constants.get(name)
+    return value.astype(np.float64) if value is not None and value.dtype.kind == "f" else value

@@ -3,21 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
-
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 from qonnx.core.modelwrapper import ModelWrapper
 
 from .builder import boundaries
 from .executor import GoldenExecutor
-from .nodewise import Nodewise
 from .qonnx_graph import LoweringError, QonnxGraph
-
-FloatTensor: TypeAlias = npt.NDArray[np.float32]
+from .reference import Reference, classes
 
 
 def extreme_pictures(
@@ -32,41 +26,12 @@ def extreme_pictures(
     return np.concatenate([np.stack(fixed).astype(np.uint8), random])
 
 
-def reference(
-    proto: onnx.ModelProto, wanted: Sequence[str]
-) -> Callable[[FloatTensor], dict[str, FloatTensor]]:
-    """Return a function from the network's input (1, C, H, W) to its ``wanted`` tensors.
-
-    ONNX Runtime executes a network that carries bodies for its QONNX ops (a hundred times
-    faster), qonnx any other.
-    """
-    picture = proto.graph.input[0].name
-    bodies = {(f.domain, f.name) for f in proto.functions}
-    custom = {(n.domain, n.op_type) for n in proto.graph.node if n.domain not in ("", "ai.onnx")}
-    if not custom <= bodies:
-        return Nodewise(proto)
-    copy = onnx.ModelProto.FromString(proto.SerializeToString())
-    names = [n for n in wanted if n != picture]
-    known = {o.name for o in copy.graph.output}
-    copy.graph.output.extend(
-        onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, None)
-        for n in names
-        if n not in known
-    )
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # Shapes of inner outputs are declared anew: not worth a word.
-    session = onnxruntime.InferenceSession(copy.SerializeToString(), options)
-
-    def run(feed: FloatTensor) -> dict[str, FloatTensor]:
-        return {picture: feed, **dict(zip(names, session.run(names, {picture: feed}), strict=True))}
-
-    return run
-
-
 def verify(network: onnx.ModelProto | ModelWrapper, graph: ModelWrapper, noise: int = 3) -> int:
-    """Compare a dataflow graph with the execution of the network it was lowered from.
+    """Compare a dataflow graph with the exact execution of the network it was lowered from.
 
-    Every layer boundary and the class (of every pixel) are compared on extreme and random pictures.
+    Every layer boundary, the logits or map among them, and the class (of every pixel) are compared
+    on extreme and random pictures. The network reads them as `pixels.pixels_of` says, whatever
+    scale the dataflow graph gives its input.
 
     Args:
         network: the QONNX network `lowering.lower` was given.
@@ -84,13 +49,13 @@ def verify(network: onnx.ModelProto | ModelWrapper, graph: ModelWrapper, noise: 
     index = QonnxGraph(proto)
     golden = GoldenExecutor(graph)
     _, height, width, channels = golden.shapes[golden.input]
-    pairs = boundaries(graph)
-    picture = next(b for b in pairs if b.tensor == golden.input)
-    logits, label = index.outputs[0].name, golden.outputs[0]
-    execute = reference(proto, [*(b.reference for b in pairs), logits])
+    pairs = [b for b in boundaries(graph) if b.tensor != golden.input]
+    label = golden.outputs[0]
+    judge = Reference(proto)
+    wanted_names = {judge.output, *(b.reference for b in pairs)}
     compared = 0
     for pixels in extreme_pictures(height, width, channels, noise):
-        theirs = execute(picture.feed(pixels[None]))
+        theirs = judge.run(pixels[None], wanted_names)
         for _, ours in golden.chunks(pixels[None], "all"):
             for pair in pairs:
                 node = index.producer.get(pair.reference, index.nodes[0])
@@ -108,7 +73,7 @@ def verify(network: onnx.ModelProto | ModelWrapper, graph: ModelWrapper, noise: 
                         f"{ours[pair.tensor][at]}",
                     )
                 compared += expected.size
-            found, wanted = ours[label].reshape(-1), np.argmax(theirs[logits], axis=1).reshape(-1)
+            found, wanted = ours[label].reshape(-1), classes(theirs[judge.output]).reshape(-1)
             if not np.array_equal(found, wanted):
                 first = int(np.flatnonzero(found != wanted)[0])
                 raise LoweringError(
