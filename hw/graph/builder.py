@@ -78,12 +78,14 @@ class Boundary:
         Raises:
             ValueError: a value is no code times the scale.
         """
-        grid = self._grid(values)
-        codes = np.rint(grid)
+        with np.errstate(all="ignore"):  # What is no number is told below.
+            grid = self._grid(values)
+            codes = np.rint(grid)
+            off = np.abs(codes - grid)
         # A sum of n products that are multiples of a step is off by at most n * 2**-53 * sum|w||x|
         # in float64, in any order. Accumulators have at most 31 bits, so for n up to 2**20 that is
         # below 2**-2 steps; a wrong code is off by a whole one.
-        wrong = ~(np.abs(codes - grid) <= 0.25)
+        wrong = ~(off <= 0.25)
         if wrong.any():
             where = tuple(int(i) for i in np.argwhere(wrong)[0])
             raise ValueError(
