@@ -12,7 +12,7 @@ from qonnx.transformation.infer_shapes import InferShapes
 QONNX = "qonnx.custom_op.general"
 
 
-def block() -> onnx.ModelProto:
+def block(channels: int = 2) -> onnx.ModelProto:
     """RSign -> Pad(-1) -> 3x3 convolution -> epilogue without shortcut, then sum pool and Gemm."""
     rng = np.random.default_rng(0)
     constants = {
@@ -21,10 +21,10 @@ def block() -> onnx.ModelProto:
         "half": np.float32(0.5),
         "b14": np.float32(14),
         "b8": np.float32(8),
-        "gamma": rng.integers(0, 256, (2, 1, 1)),
+        "gamma": rng.integers(0, 256, (channels, 1, 1)),
         "pads": np.int64([0, 0, 1, 1, 0, 0, 1, 1]),
         "minus": np.float32(-1),
-        "w": rng.choice([-1, 1], (4, 2, 3, 3)),
+        "w": rng.choice([-1, 1], (4, channels, 3, 3)),
         "m": rng.integers(-500, 500, (4, 1, 1)),
         "b": rng.integers(-5000, 5000, (4, 1, 1)),
         "g": np.float32(2.0**-3),
@@ -79,7 +79,7 @@ def block() -> onnx.ModelProto:
     graph = helper.make_graph(
         nodes,
         "block",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 2, 4, 4])],
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, channels, 4, 4])],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 5])],
         initializer=[
             numpy_helper.from_array(

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import shutil
 import signal
 import time
 from pathlib import Path
@@ -198,34 +197,3 @@ def test_digests_name_version_and_files(empty_cache: Path) -> None:
     final, _ = fill("library-1")
     seal = json.loads((final / cache.SEAL).read_text())
     assert set(seal) == {"andpop", "files"} and set(seal["files"]) == {"first.h", "obj/model.so"}
-
-
-def test_a_damaged_packed_model_is_compiled_anew(
-    empty_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from andpop.flows import models, steps
-
-    zoo = Path(models.__file__).parent.parent / "models/zoo"
-    checkpoint = tmp_path / "net.safetensors"
-    for suffix in (".safetensors", ".json"):
-        shutil.copyfile(zoo / f"bi-shufflenet-neu{suffix}", checkpoint.with_suffix(suffix))
-    made: list[Path] = []
-
-    def compile_checkpoint(source: Path, target: Path) -> None:
-        made.append(target)
-        shutil.copyfile(zoo / "bi-shufflenet-neu.andpop", target)
-
-    def packed() -> list[Path]:
-        return sorted(empty_cache.rglob("*.andpop"))
-
-    monkeypatch.setattr(steps, "compile_checkpoint", compile_checkpoint)
-    first = models.load(checkpoint)
-    assert models.load(checkpoint).classes == first.classes and len(made) == 1
-    (entry,) = packed()
-    os.truncate(entry, 3)
-    assert models.load(checkpoint).classes == first.classes and len(made) == 2
-    assert packed() == [entry]
-    card = checkpoint.with_suffix(".json")
-    card.write_text(card.read_text().replace("ITU-R", "ITU R"))
-    models.load(checkpoint)
-    assert len(packed()) == 2 and len(made) == 3

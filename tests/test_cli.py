@@ -410,7 +410,7 @@ def small(tmp_path: Path) -> Path:
     """A small network that builds in seconds, alone in its folder."""
     path = tmp_path / "small" / "small.onnx"
     path.parent.mkdir()
-    onnx.save(block(), path)
+    onnx.save(block(channels=1), path)
     return path
 
 

@@ -87,8 +87,9 @@ def test_json_gives_every_name_back(run: Run, folder: Path) -> None:
 
 
 def test_a_table_prints_every_name_and_masks_are_written(
-    run: Run, folder: Path, tmp_path: Path
+    run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(cli.out, "_width", 1000)
     masks = api.ZOO / "u-binet-k4-mt.andpop"
     code, text, _ = run("infer", masks, "--images", folder, "--out", tmp_path / "out")
     assert code == OK
