@@ -23,10 +23,9 @@ from andpop.flows.models import load_cpu_model, sha256
 from andpop.sim import verilator
 from onnx import TensorProto, helper
 from PIL import Image
+from program import Run
 from qonnx_block import block
 from safetensors.numpy import load_file, save_file
-
-Run = Callable[..., tuple[int, str, str]]
 
 COMMANDS = (
     "doctor",
@@ -42,20 +41,6 @@ COMMANDS = (
     "synth",
 )
 ZOO = sorted(api.ZOO.glob("*.safetensors"))
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the program in this process: (exit code, standard output, standard error)."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["andpop", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(stop.value.code or 0), captured.out, captured.err
-
-    return call
 
 
 def one_line(text: str) -> str:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import numpy.typing as npt
 import onnx
 import pytest
 import torch
-from andpop.flows import api, backends, cli
+from andpop.flows import api, backends
 from andpop.flows.compare import Tally
 from andpop.flows.coverage import Coverage, coverage, output_alone
 from andpop.flows.errors import CHECK_FAILED, OK, CheckFailed
@@ -26,26 +25,12 @@ from andpop.quant import synthetic
 from andpop.quant.checkpoint import Card, InputSize
 from dataflow_graphs import GraphBuilder
 from PIL import Image
+from program import Run
 
 IntArray = npt.NDArray[np.int64]
 Tensors = dict[str, IntArray]
-Run = Callable[..., tuple[int, str, str]]
 SIDE = 32
 PICTURES = 3
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the program in this process: (exit code, standard output, standard error)."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["andpop", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(stop.value.code or 0), captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture(scope="module")

@@ -5,36 +5,19 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from andpop.flows import api, backends, cli
+from andpop.flows import api, backends
 from andpop.flows.errors import BAD_INPUT, OK
 from PIL import Image
+from program import Run
 from test_layouts import REFUSED, SETS, Make, put
 from test_mask_commands import save
 
-Run = Callable[..., tuple[int, str, str]]
-
 CLASSIFIER = api.DEMO_CHECKPOINT.with_suffix(".andpop")
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the program in this process: (exit code, standard output, standard error)."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["andpop", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(stop.value.code or 0), captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from andpop.flows import api, cli
+from andpop.flows import api
 from andpop.flows.errors import BAD_INPUT, OK
 from andpop.flows.masks import MASK, OVERLAY, TINT, reflection
 from andpop.models.build import build, save_network
@@ -25,25 +24,11 @@ from andpop.quant.kbit_layers import KbitActivation
 from andpop.quant.masks import FIGURES
 from andpop.quant.synthetic import generate_masked
 from PIL import Image
+from program import Run
 from safetensors.numpy import load_file, save_file
 
-Run = Callable[..., tuple[int, str, str]]
 HEIGHT, WIDTH = 20, 24
 PICTURES = 8
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the program in this process: (exit code, standard output, standard error)."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["andpop", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(stop.value.code or 0), captured.out, captured.err
-
-    return call
 
 
 def refused(answer: tuple[int, str, str]) -> str:

@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +16,7 @@ from andpop.flows.errors import BAD_INPUT, OK
 from andpop.flows.report import cycles_chart, write_report
 from andpop.quant.names import printable
 from PIL import Image
-
-Run = Callable[..., tuple[int, str, str]]
+from program import Run
 
 NAMES = {
     "img[front].png": "img[front].png",
@@ -42,21 +40,6 @@ NAMES = {
     "Öl 表面.png": "Öl 表面.png",
 }
 """Name -> how it is shown."""
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the program in this process: (exit code, standard output, standard error)."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["andpop", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "200")
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(stop.value.code or 0), captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ def refused(tmp_path: Path, text: str | bytes) -> str:
         ("# " + "x" * (1 << 20), "found more than 1,048,576 bytes"),
         ("input: 2001-99-99\n", "not readable as YAML"),
         ("input: !!python/object/apply:os.system [true]\n", "not readable as YAML"),
-        ("'5': 3\n", "5: found no such option, expected one of input, target_cycles"),
+        ("'5': 3\n", "5: found no such option, expected one of input, input_scale"),
         (f"target_cycles: {DIGITS}\n", "not readable as YAML"),
         (f"clock_mhz: {DIGITS}\n", "not readable as YAML"),
         (f"board: '{DIGITS}'\n", "board: found '9999"),
