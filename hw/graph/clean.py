@@ -19,6 +19,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from .loader import ELEMENT_TYPES, MAX_ELEMENTS, ModelError
+from .plain_form import bias_behind, changes_nothing, ends_graph, explicit_pads, with_bias
 from .qdq import Computed, read
 from .qonnx_graph import LoweringError, outputs_axis
 from .schema import (
@@ -72,6 +73,10 @@ class _Cleaning:
         self.nodes: list[onnx.NodeProto] = []
         self.alias: dict[str, str] = {}
         self.quantised: dict[tuple[object, ...], str] = {}
+        self.readers: dict[str, list[onnx.NodeProto]] = {}
+        for node in graph.node:
+            for name in dict.fromkeys(node.input):
+                self.readers.setdefault(name, []).append(node)
         stored = sum(math.prod(t.dims) for t in graph.initializer)
         self.budget = FREE_ELEMENTS + 4 * stored
         self.elements = self.work = 0
@@ -175,8 +180,11 @@ class _Cleaning:
                 attribute.s = b"DOWN" if mode == b"ROUND_TO_ZERO" else mode
         check_quantiser(node)
         shape = self.shape(node.input[0])
-        for name in node.input[1:]:
+        for i, name in enumerate(node.input[1:], start=1):
             value = self.value(name)
+            if i == 3 and value is not None and value.dtype.kind in "iu":
+                value = value.astype(np.float32)
+                node.input[i] = self.add_constant(f"{name}_float", value)
             if value is None or value.dtype != np.float32 or not np.isfinite(value).all():
                 raise LoweringError(
                     node, f"its parameter {name} is no constant of finite float32 numbers"
@@ -187,6 +195,9 @@ class _Cleaning:
                     f"its parameter {name} has shape {value.shape}, expected one that broadcasts "
                     f"to {shape}",
                 )
+            if value.size > 1 and (value == value.flat[0]).all():
+                one = value.reshape(-1)[:1].reshape(())
+                node.input[i] = self.add_constant(f"{name}_one", one)
         scale = self.value(node.input[1])
         if scale is None or not (scale > np.finfo(np.float32).tiny).all():
             raise LoweringError(node, "found a scale that is not above 0, expected normal numbers")
@@ -208,11 +219,20 @@ class _Cleaning:
             self._known_shape(node)
         elif constant and node.op_type in FOLDED:
             self._fold(node, types)
+        elif changes_nothing(
+            node, self.types[node.input[0]].tensor_type.elem_type, self.value
+        ) or self._joins_product(node):
+            self.alias[node.output[0]] = node.input[0]
+            self.types[node.output[0]] = types[0]
         elif node.op_type == "DequantizeLinear":
             self._dequantise(node)
         elif node.op_type == "Transpose" and self._is_weight(node.input[0]):
             self._transpose(node)
         else:
+            if node.op_type in ("Conv", "MaxPool"):
+                explicit_pads(
+                    node, self.shape, [d.dim_value for d in types[0].tensor_type.shape.dim]
+                )
             self._narrow_constants(node, types[0])
             self._keep(node, types)
 
@@ -376,7 +396,8 @@ class _Cleaning:
         else:
             values = found.codes.astype(np.float32) * found.scale
             self._spend(node, [values.shape])
-            if element == TensorProto.INT32:  # A bias: float32 holds no Quant of its width.
+            if element == TensorProto.INT32 and values.ndim < 2:
+                # A bias: float32 holds no Quant of its width.
                 self._set_constant(output, values)
                 return
             source, signed, narrow = self.add_constant(f"{codes}_values", values), True, False
@@ -406,6 +427,21 @@ class _Cleaning:
         )
         self._keep(made, [self.types[source]])
 
+    def _joins_product(self, node: onnx.NodeProto) -> bool:
+        """Take an Add of one constant per logit as the bias of the product in front."""
+        computed = next((n for n in node.input if n not in self.constants), "")
+        product = self.producer.get(computed)
+        bias = bias_behind(node, product, self.value, self.shape)
+        outputs = [value.name for value in self.proto.graph.output]
+        alone = len(self.readers.get(computed, ())) == 1 and computed not in outputs
+        if product is None or bias is None or not alone:
+            return False
+        if not ends_graph(node.output[0], self.readers, outputs):
+            return False
+        with_bias(product, self.add_constant(f"{product.name}_bias", bias.astype(np.float32)))
+        node.input[:] = [computed]
+        return True
+
     def _narrow_constants(self, node: onnx.NodeProto, out: onnx.TypeProto) -> None:
         """A summand or factor that is the same for all pixels becomes one value per channel."""
         shape = tuple(d.dim_value for d in out.tensor_type.shape.dim)
@@ -413,8 +449,9 @@ class _Cleaning:
             return
         for i, name in enumerate(node.input):
             value = self.value(name)
-            if value is None or value.ndim != 4 or self.shape(node.input[1 - i]) != shape:
+            if value is None or self.shape(node.input[1 - i]) != shape:
                 continue
+            value = value.reshape((1,) * (4 - value.ndim) + value.shape)
             first = value[:, :, :1, :1]
             if first.size < value.size and (value == first).all():
                 node.input[i] = self.add_constant(f"{name}_channel", first)

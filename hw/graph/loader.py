@@ -150,6 +150,11 @@ def _check_opset(model: onnx.ModelProto, where: str) -> None:
     for opset in model.opset_import:
         if opset.domain in STANDARD_DOMAINS:
             opset.domain = ""
+    once = {(o.domain, o.version): o for o in model.opset_import}
+    if len(once) < len(model.opset_import):
+        kept = [onnx.OperatorSetIdProto.FromString(o.SerializeToString()) for o in once.values()]
+        del model.opset_import[:]
+        model.opset_import.extend(kept)
     found = [o.version for o in model.opset_import if o.domain == ""]
     if len(found) != 1 or not OPSETS[0] <= found[0] <= OPSETS[1]:
         raise ModelError(

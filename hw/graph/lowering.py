@@ -70,6 +70,7 @@ ARITHMETIC = (*COMPARISONS, "Floor", "Where")
 """Ops that only patterns claim."""
 SCALARS = ("Mul", "Add", "Sub", "Div")
 """Ops that scale and move logits."""
+FLATTENINGS = ("Flatten", "Reshape", "Squeeze")
 MAX_PIECES = 15
 """Most different weights of a convolution on level codes, zero among them: M = 14."""
 MAX_LEVEL = (1 << MAX_BITS) - 1
@@ -190,6 +191,7 @@ class _Lowering:
                 a reason on record for it.
         """
         name = node.input[index]
+        self._scaled(name)
         if name in self.streams:
             found = self.streams[name]
             if found == self.builder.picture and self.pixels.step is None:
@@ -214,6 +216,28 @@ class _Lowering:
             f"its result is wanted as integers by {node.name} ({node.op_type}), expected a "
             "quantised tensor there",
         )
+
+    def _scaled(self, name: str) -> None:
+        """A stream times numbers above 0 is a stream: the same codes, of another step."""
+        factors = []
+        while name not in self.streams:
+            node = self.graph.producer.get(name)
+            operands = None if node is None else self.graph.operands(node)
+            if node is None or operands is None or node.op_type not in ("Mul", "Div"):
+                return
+            name, number = operands
+            if number.size != 1 or not 0 < number.flat[0] < math.inf:
+                return
+            factor = Fraction(float(number.flat[0]))
+            factors.append((node, factor if node.op_type == "Mul" else 1 / factor))
+        x = self.streams[name]
+        normalised = x == self.builder.picture and self.pixels.step is None
+        if normalised or x.levels or x.datatype == "BINARY":
+            return
+        for node, factor in reversed(factors):
+            x = replace(x, scale=x.scale * factor)
+            self.streams[node.output[0]] = x
+            self._claim(node)
 
     def _reach(self, x: Stream) -> tuple[IntArray, IntArray]:
         """Return the smallest and largest code (C,) of a stream, as far as they are known."""
@@ -557,17 +581,27 @@ class _Lowering:
         found = [
             self._whole(node, i, name) for i, name in enumerate(("starts", "ends", "axes"), start=1)
         ]
+        if found[2] is None:
+            found[2] = list(range(len(found[0] or [])))
         if None in found or any(n and n not in self.graph.constants for n in node.input[1:]):
             raise LoweringError(node, "expected constant starts, ends and axes")
         starts, ends, axes = (row or [] for row in found)
         strides = self._whole(node, 4, "steps") or []
-        if any(s != 1 for s in strides) or not {a % 4 for a in axes} <= kept.keys():
+        sizes = self.graph.shape(node.input[0])
+        all_kept = {
+            axis % 4
+            for axis, start, end in zip(axes, starts, ends, strict=True)
+            if slice(start, end).indices(sizes[axis]) == (0, sizes[axis], 1)
+        }
+        if any(s != 1 for s in strides) or not {a % 4 for a in axes} <= kept.keys() | all_kept:
             raise LoweringError(
                 node,
                 f"slices the axes {axes} by steps of {strides or 1}, expected rows and columns "
                 "(axes 2, 3) by steps of 1",
             )
         for axis, start, end in zip(axes, starts, ends, strict=True):
+            if axis % 4 not in kept:
+                continue
             low, high = kept[axis % 4]
             begin, stop, _ = slice(start, end).indices(high - low)
             if begin >= stop:
@@ -1050,6 +1084,12 @@ class _Lowering:
             narrow = bits is not None and bits <= MAX_BITS
             if narrow and find_chain(self.graph, node, self.streams) is not None:
                 self._quantise(node)
+            elif bits is not None and bits > MAX_BITS and self.graph.scalar(node.input[1]) != 1:
+                self.passed[node.name] = LoweringError(
+                    node,
+                    f"quantises to {bits:g} bits, expected at most {MAX_BITS}; more are supported "
+                    "as integer codes of scale 1 behind a rounding shift or an epilogue only",
+                )
             return
         if found.x not in self.streams:
             self.passed.setdefault(
@@ -1395,7 +1435,7 @@ class _Lowering:
         """Whether a tensor is the graph's output but for factors, offsets and a flattening."""
         while not self.graph.is_output(name):
             readers = self.graph.consumers[name]
-            if len(readers) != 1 or readers[0].op_type not in (*SCALARS, "Flatten", "Reshape"):
+            if len(readers) != 1 or readers[0].op_type not in (*SCALARS, *FLATTENINGS):
                 return False
             name = readers[0].output[0]
         return not self.graph.consumers[name]
@@ -1411,8 +1451,11 @@ class _Lowering:
         single = self.graph.shape(name)[1:2] == (1,)
         # The output is factor * (tensor called name) + offset.
         factor, offset = Fraction(1), Fraction(0)
-        while name not in self.streams and last.op_type in (*SCALARS, "Flatten"):
-            if last.op_type == "Flatten" and self.graph.shape(last.input[0])[2:] == (1, 1):
+        while name not in self.streams and last.op_type in (*SCALARS, "Flatten", "Squeeze"):
+            if last.op_type in ("Flatten", "Squeeze") and self.graph.shape(last.input[0])[2:] == (
+                1,
+                1,
+            ):
                 self._claim(last)
                 name = last.input[0]
                 last = self.graph.producer.get(name, last)
@@ -1503,6 +1546,7 @@ class _Lowering:
         "MatMul": _mat_mul,
         "Reshape": _reshape,
         "Flatten": _flatten,
+        "Squeeze": _flatten,
     }
 
 

@@ -163,4 +163,6 @@ def _along(node: onnx.NodeProto, row: Array, axis: int, shape: tuple[int, ...]) 
         raise LoweringError(
             node, f"found {row.size} scales or zero points for axis {axis} of the shape {shape}"
         )
+    if (row == row[0]).all():
+        return row[:1].reshape(())
     return row.reshape([-1 if i == axis else 1 for i in range(len(shape))])

@@ -35,9 +35,10 @@ proportion to its inputs and outputs, whose sizes are known beforehand."""
 
 LOWERED = (
     "Add", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "Conv", "ConvTranspose",
-    "DequantizeLinear", "Div", "Flatten", "Floor", "Gather", "Gemm", "GlobalAveragePool",
-    "GreaterOrEqual", "MatMul", "MaxPool", "Mul", "Neg", "Pad", "QuantizeLinear", "ReduceMean",
-    "ReduceSum", "Relu", "Reshape", "Slice", "Split", "Sub", "Transpose", "Unsqueeze", "Where",
+    "DequantizeLinear", "Div", "Dropout", "Flatten", "Floor", "Gather", "Gemm",
+    "GlobalAveragePool", "GreaterOrEqual", "Identity", "MatMul", "MaxPool", "Mul", "Neg", "Pad",
+    "QuantizeLinear", "ReduceMean", "ReduceSum", "Relu", "Reshape", "Slice", "Split", "Squeeze",
+    "Sub", "Transpose", "Unsqueeze", "Where",
 )  # fmt: skip
 """Operators that patterns of the lowering may hold."""
 
@@ -89,6 +90,7 @@ RANKS = {
     "Reshape": (None, 1),
     "Slice": (None, 1, 1, 1, 1),
     "Split": (None, 1),
+    "Squeeze": (None, 1),
     "Tile": (None, 1),
 }
 """Axes of an operator's inputs, None for any: others stop the process inside shape inference, or
