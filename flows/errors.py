@@ -32,6 +32,8 @@ EXTRAS = {
 """Top-level module -> the extra of `pip install andpop[...]` that brings it."""
 
 
+LONGEST_WORD = 300
+"""Characters of a path or a name in a message, before its middle is cut out."""
 DISK_FULL = "the disk is full; free some space and run the command again"
 HINTS = {
     errno.ENOSPC: DISK_FULL,
@@ -79,9 +81,16 @@ def require(command: str, *modules: str) -> None:
 
 
 def one_line(text: str) -> str:
-    """Join the lines of a message and shorten endless numbers; blanks inside a line stay."""
+    """Join the lines of a message, shorten endless numbers and words; blanks in a line stay."""
     joined = " ".join(line.strip() for line in text.splitlines() if line.strip())
-    return re.sub(r"\d{50,}", lambda m: f"{m[0][:20]}... ({len(m[0]):,} digits)", joined)
+    return _shortened(joined)
+
+
+def _shortened(text: str) -> str:
+    text = re.sub(r"\d{50,}", lambda m: f"{m[0][:20]}... ({len(m[0]):,} digits)", text)
+    half = LONGEST_WORD // 2
+    longer = rf"\S{{{LONGEST_WORD + 1},}}"
+    return re.sub(longer, lambda m: f"{m[0][:half]}...{m[0][-half:]}", text)
 
 
 def explain(error: BaseException) -> tuple[int, str] | None:
@@ -114,7 +123,7 @@ def explain(error: BaseException) -> tuple[int, str] | None:
 
 
 def _explain_os(error: OSError, text: str) -> tuple[int, str]:
-    where = f"{error.filename}: " if error.filename else ""
+    where = f"{_shortened(str(error.filename))}: " if error.filename else ""
     if error.errno in HINTS:
         return BAD_INPUT, where + HINTS[error.errno]
     if error.strerror:

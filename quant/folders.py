@@ -94,6 +94,16 @@ class Folders:
             self.has(below, suffix) for below in self.folders(folder)
         )
 
+    def holds_only(self, folder: Path, suffixes: frozenset[str]) -> bool:
+        """Tell whether a folder and those below it hold files, all of them of these suffixes."""
+        below = self.folders(folder)
+        files = [path for path in self._all(folder) if path not in below]
+        return (
+            bool(files or below)
+            and all(path.suffix.lower() in suffixes for path in files)
+            and all(self.holds_only(inside, suffixes) for inside in below)
+        )
+
     def picture(self, folder: Path, stem: str) -> Path | None:
         """Return a picture of that stem, whatever its suffix."""
         names = (stem + suffix for suffix in sorted(SUFFIXES))

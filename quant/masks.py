@@ -25,6 +25,8 @@ Mask = npt.NDArray[np.bool_]
 """(H, W), or (N, H, W) for several; True is defect."""
 
 MASK_FILTER = "box"
+GOOD = ("good", "ok", "normal")
+"""Classes whose pictures need no mask."""
 
 
 def find_pairs(root: str | Path, only: Sequence[str] = ()) -> Dataset:
@@ -54,9 +56,10 @@ def find_pairs(root: str | Path, only: Sequence[str] = ()) -> Dataset:
         )
     samples = [s for s in dataset.samples if not only or dataset.classes[s.label] in only]
     for sample in samples:
-        if sample.mask is None and layout.masks == "every":
+        without = dataset.classes[sample.label].lower() in GOOD and layout.masks == "defects"
+        if sample.mask is None and not without:
             raise DatasetError(
-                f"{sample.path}: found no mask, expected {sample.path.stem}.png beside it; "
+                f"{sample.path}: found no mask, expected one as {layout.looks} has it; "
                 "add it or take the picture away"
             )
     if not only:
@@ -135,23 +138,17 @@ def read_pair(sample: Sample, channels: int) -> tuple[Picture, Picture]:
         DatasetError: the mask has another size, or values that cannot be meant.
     """
     picture = decode(sample.path, channels)
-    if sample.mask is None:
+    mask = sample.read_mask()
+    if mask is None:
         return picture, np.zeros((*picture.shape[:2], 1), dtype=np.uint8)
-    mask = decode(sample.mask, 1)
     if mask.shape[:2] != picture.shape[:2]:
         found, expected = ("x".join(map(str, p.shape[:2])) for p in (mask, picture))
         raise DatasetError(
             f"{sample.mask}: found a mask of {found} pixels, expected {expected} as "
             f"{sample.path.name} has; export it again at the picture's size"
         )
-    largest = int(mask.max())
     if sample.mask_above != MASK_THRESHOLD:
         return picture, np.where(mask > sample.mask_above, 255, 0).astype(np.uint8)
-    if 0 < largest <= MASK_THRESHOLD:
-        raise DatasetError(
-            f"{sample.mask}: found {largest} as the mask's largest value, expected defects above "
-            f"{MASK_THRESHOLD}; scale the masks to 0 and 255"
-        )
     return picture, mask
 
 

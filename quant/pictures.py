@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps
+from PIL.TiffImagePlugin import BITSPERSAMPLE, SAMPLEFORMAT, TiffImageFile
 
 from .folders import SUFFIXES, Folders
 from .names import printable
@@ -41,6 +42,8 @@ RESIZE_FILTERS = {
     "hamming": Image.Resampling.HAMMING,
 }
 
+SIGNED = 2
+"""Sample format of a TIFF whose pixels are -128 to 127; Pillow reads them as 0 to 255."""
 STDERR = 2
 """The file descriptor that libraries in C write to."""
 MOST_PIXELS = 100_000_000
@@ -244,12 +247,24 @@ def _refuse(path: Path, image: Image.Image) -> None:
         raise PictureError(f"{shown}: found a picture of {image.width}x{image.height} pixels")
     if image.width * image.height > MOST_PIXELS:
         raise PictureError(f"{shown}: {image.width}x{image.height}: {_TOO_LARGE}")
-    # Pillow would keep the high byte of 16-bit colour without a word; how it unpacks tells.
-    if image.mode.startswith(("I", "F")) or any(map(_is_deep, getattr(image, "tile", ()))):
+    # Pillow would keep one byte of 16-bit colour without a word. How it unpacks tells, but for a
+    # TIFF of one plane per colour: its tags do.
+    if (
+        image.mode.startswith(("I", "F"))
+        or any(map(_is_deep, getattr(image, "tile", ())))
+        or max(_tiff_tag(image, BITSPERSAMPLE), default=8) > 8
+    ):
         raise PictureError(
             f"{shown}: found a picture of more than 8 bits per channel, expected 8; "
             "scale it to 8 bits first, the right scale depends on the camera"
         )
+    if SIGNED in _tiff_tag(image, SAMPLEFORMAT):
+        raise PictureError(f"{shown}: found signed pixel values, expected 0 to 255; convert it")
+
+
+def _tiff_tag(image: Image.Image, tag: int) -> tuple[int, ...]:
+    """Return the numbers of a TIFF's tag, none where it is missing or the picture is no TIFF."""
+    return tuple(image.tag_v2.get(tag, ())) if isinstance(image, TiffImageFile) else ()
 
 
 def _is_deep(tile: Any) -> bool:

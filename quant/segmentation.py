@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .checkpoint import replace_file
-from .datasets import Dataset, bounded, split
+from .data.layout import MASK_THRESHOLD, Dataset, DatasetError
+from .datasets import bounded, split
 from .masks import FIGURES, MASK_FILTER, Mask, Notes, augment_pair, load_pairs, read_pair, score
 from .names import printable
 from .pictures import Picture, resize
@@ -184,7 +185,8 @@ def prepare(
         filter: resize filter of the pictures.
 
     Raises:
-        DatasetError: the set cannot be divided, or a mask does not belong to its picture.
+        DatasetError: the set cannot be divided, a mask does not belong to its picture, or no mask
+            shows a defect.
         PictureError: a picture or a mask cannot be used.
     """
     labels = [sample.label for sample in dataset.samples]
@@ -199,6 +201,11 @@ def prepare(
         rows, columns = bounded(picture, height, width)
         train_pictures.append(resize(picture, rows, columns, filter))
         train_masks.append(resize(mask, rows, columns, MASK_FILTER))
+    if not any((mask > MASK_THRESHOLD).any() for mask in train_masks):
+        raise DatasetError(
+            f"{dataset.root}: found no defect in the masks of {len(train_masks)} pictures to learn "
+            "from, expected some; check the masks"
+        )
     return Segmentation(
         classes=dataset.classes,
         height=height,

@@ -238,6 +238,61 @@ def image_folder(root: Path) -> None:
             put(root / part / kind / "a.png")
 
 
+def parts_by_other_names(root: Path) -> None:
+    for part in ("train_images", "test_images"):
+        put(root / part / "a.jpg")
+
+
+def darknet(root: Path) -> None:
+    for part in ("obj_train_data", "obj_Test2"):
+        put(root / part / "a.jpg")
+
+
+def parts_with_masks(root: Path) -> None:
+    for part in ("train", "test"):
+        put(root / part / "images/a.jpg")
+        put(root / part / "masks/a.png", mask(255))
+
+
+def rail(root: Path) -> None:
+    """RSDDs: folders that are none of the known names for pictures and masks."""
+    put(root / "Rail surface images/rail_1.jpg")
+    put(root / "GroundTruth/rail_1.jpg", mask(255))
+
+
+def masks_of_0_and_1(root: Path) -> None:
+    for n in range(2):
+        put(root / f"images/{n}.jpg")
+        put(root / f"masks/{n}.png", mask(n))
+
+
+VOC = "<annotation><object><name>{}</name><bndbox>{}</bndbox></object></annotation>"
+BOX = "<xmin>1</xmin><ymin>1</ymin><xmax>3</xmax><ymax>3</ymax>"
+
+
+def boxes(root: Path, *names: tuple[str, str]) -> None:
+    (root / "annotations").mkdir(parents=True)
+    for name, kind in names:
+        put(root / f"images/{name}.jpg")
+        (root / f"annotations/{name}.xml").write_text(VOC.format(kind, BOX))
+
+
+def names_of_cameras(root: Path) -> None:
+    boxes(root, ("IMG_1", "crack"), ("DSC_1", "hole"))
+
+
+def coco_flat(root: Path) -> None:
+    for name in ("img_1", "cam_1"):
+        put(root / f"images/{name}.jpg")
+    (root / "annotations").mkdir()
+    (root / "annotations/instances.json").write_text("{}")
+
+
+def wrapped(root: Path) -> None:
+    for kind in ("good", "bad"):
+        put(root / "archive/set" / kind / "a.png")
+
+
 def divided_neu_det(root: Path) -> None:
     for part in ("train", "validation"):
         for kind in ("crazing", "patches"):
@@ -271,6 +326,14 @@ REFUSED: list[tuple[Make, str]] = [
     (divided_neu_det, "found a set divided into train, validation, .* give one part of it"),
     (among_classes, "found Test, the parts of a divided set"),
     (nested, "good/monday: found pictures below a class's folder"),
+    (parts_by_other_names, "found test_images, train_images, the parts of a divided set"),
+    (darknet, "found obj_Test2, obj_train_data, the parts of a divided set"),
+    (parts_with_masks, "found a set divided into test, train, .* give one part of it"),
+    (rail, "GroundTruth: found a folder of that name among classes"),
+    (masks_of_0_and_1, "masks/1.png: found 1 as the mask's largest value"),
+    (names_of_cameras, "begin with DSC, IMG, but boxes of crack, hole, expected"),
+    (coco_flat, "annotations: found boxes as COCO has them"),
+    (wrapped, "but a data set below; give its folder: .*/archive/set$"),
     (rooms, "labels: found a folder of that name among classes"),
 ]
 
@@ -292,6 +355,78 @@ def test_a_part_of_a_divided_set_is_taken(tmp_path: Path) -> None:
     assert find_samples(tmp_path / "a/train").classes == ("bad", "good")
     divided_neu_det(tmp_path / "b")
     assert find_samples(tmp_path / "b/train").classes == ("crazing", "patches")
+
+
+def test_classes_that_sound_like_parts_are_classes(tmp_path: Path) -> None:
+    for kind in ("good", "train_wheel", "test_failed", "label", "mask"):
+        put(tmp_path / kind / "a.png")
+    assert len(find_samples(tmp_path).classes) == 5
+
+
+def test_names_agree_with_boxes_where_one_does(tmp_path: Path) -> None:
+    """A picture may show several defects, and a name may be short."""
+    boxes(tmp_path, ("In_1", "inclusion"), ("RS_1", "rolled-in_scale"), ("Sc_1", "patches"))
+    assert find_samples(tmp_path).classes == ("In", "RS", "Sc")
+
+
+def test_names_of_neu_cls_are_classes_in_any_folder(tmp_path: Path) -> None:
+    for name in ("Cr_1", "rolled-in_scale_2"):
+        put(tmp_path / f"{name}.bmp")
+    assert find_samples(tmp_path).classes == ("Cr", "rolled-in_scale")
+    put(tmp_path / "IMG_3.bmp")
+    with pytest.raises(DatasetError, match="found no labelled pictures"):
+        find_samples(tmp_path)
+
+
+def test_boxes_beside_classes_are_passed_by(tmp_path: Path) -> None:
+    """GC10-DET has ten folders of pictures and one of boxes, called lable."""
+    for kind in ("1", "2"):
+        put(tmp_path / kind / "a.jpg")
+    (tmp_path / "lable").mkdir()
+    with pytest.raises(DatasetError, match="lable: found no pictures of this class"):
+        find_samples(tmp_path)
+    (tmp_path / "lable/a.xml").write_text("<annotation>")
+    assert find_samples(tmp_path).classes == ("1", "2")
+    (tmp_path / "lable/a.txt").touch()
+    with pytest.raises(DatasetError, match="lable: found no pictures of this class"):
+        find_samples(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["bad/masks", "bad_masks", "bad_GT", "masks/bad"])
+@pytest.mark.parametrize("end", ["", "_mask", "_SEG"])
+def test_masks_in_a_folder_of_their_own_are_no_class(tmp_path: Path, place: str, end: str) -> None:
+    put(tmp_path / "good/a.png")
+    for name in ("a", "b"):
+        put(tmp_path / f"bad/{name}.jpg")
+        put(tmp_path / f"{place}/{name}{end}.png", mask(255))
+    dataset = find_samples(tmp_path)
+    assert (dataset.classes, len(dataset.samples)) == (("bad", "good"), 3)
+    assert len(choose_pictures(tmp_path)[0]) == 3
+    known = mask_of(tmp_path / "bad/b.jpg", Folders())
+    assert known is not None and known.mask == tmp_path / f"{place}/b{end}.png"
+    put(tmp_path / f"{place}/b{end}.png")  # grey: a picture
+    assert len(choose_pictures(tmp_path)[0]) == 4
+
+
+def test_a_mask_in_a_sibling_folder_may_end_as_beside_its_picture(tmp_path: Path) -> None:
+    for name, end in (("a", "_seg"), ("b", "_GT"), ("c", "_Mask")):
+        put(tmp_path / f"images/{name}.jpg")
+        put(tmp_path / f"masks/{name}{end}.tif", mask(255))
+    assert [s.mask is not None for s in find_pairs(tmp_path).samples] == [True] * 3
+    assert len(choose_pictures(tmp_path)[0]) == 3
+
+
+def test_masks_of_mvtec_may_have_the_pictures_name(tmp_path: Path) -> None:
+    """BTAD has the folders of MVTec AD, BMP pictures and PNG masks of the same names."""
+    put(tmp_path / "train/ok/0000.bmp")
+    for kind in ("ok", "ko"):
+        put(tmp_path / f"test/{kind}/0001.bmp")
+    put(tmp_path / "ground_truth/ko/0001.png", mask(255))
+    assert sum(s.mask is not None for s in find_pairs(tmp_path).samples) == 1
+    assert len(choose_pictures(tmp_path)[0]) == 3
+    put(tmp_path / "test/ko/0002.bmp")
+    with pytest.raises(DatasetError, match="ko/0002.bmp: found no mask"):
+        find_pairs(tmp_path)
 
 
 def test_one_texture_of_dagm_is_a_set(tmp_path: Path) -> None:

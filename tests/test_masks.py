@@ -83,7 +83,7 @@ def test_one_kind_of_defect_alone(tmp_path: Path) -> None:
 
 def test_a_missing_mask_is_named(tmp_path: Path) -> None:
     pair(tiles(tmp_path), "Crack", 7, None)
-    with pytest.raises(DatasetError, match="exp1_num_7.jpg: found no mask, expected exp1_num_7.p"):
+    with pytest.raises(DatasetError, match="exp1_num_7.jpg: found no mask, expected one as Magn"):
         find_pairs(tmp_path)
     assert len(find_pairs(tiles(tmp_path / "whole")).samples) == 6
 

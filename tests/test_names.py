@@ -94,6 +94,17 @@ def test_an_error_prints_the_name(run: Run, tmp_path: Path, name: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("character", ["9", "x/", "é"])
+def test_an_endless_path_is_cut(run: Run, character: str) -> None:
+    for option in ("--images", "--out"):
+        words = {"--images": "absent", "--out": "absent"} | {option: character * 5000}
+        arguments = [text for pair in words.items() for text in pair]
+        code, _, err = run("infer", api.DEMO_CHECKPOINT, *arguments)
+        assert code == BAD_INPUT and len(err.splitlines()) == 1 and len(err) < 500
+    code, _, err = run("infer", character * 5000, "--images", "absent")
+    assert code == BAD_INPUT and len(err.splitlines()) == 1 and len(err) < 500
+
+
 @pytest.mark.parametrize("name", ["[bold]x[red]", ":smile:", "x\x1b[31m"])
 def test_names_of_classes_are_printed(run: Run, tmp_path: Path, name: str) -> None:
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(_made(tmp_path / name / "a.png"))

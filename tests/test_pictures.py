@@ -163,6 +163,28 @@ def _bomb(path: Path, side: int) -> Path:
     return path
 
 
+def _planes(folder: Path) -> Path:
+    """A TIFF of 16 bits with one plane per colour, which Pillow reads as 8 bits."""
+    tags = [
+        (256, 4, 1, 4), (257, 4, 1, 4), (258, 3, 3, 8), (259, 3, 1, 1), (262, 3, 1, 2),
+        (273, 4, 3, 14), (277, 3, 1, 3), (278, 4, 1, 4), (279, 4, 3, 26), (284, 3, 1, 2),
+    ]  # fmt: skip
+    arrays = struct.pack("<HHH", 16, 16, 16) + struct.pack("<6I", 38, 70, 102, 32, 32, 32)
+    pixels = b"\x34\x12" * 48
+    first = 8 + len(arrays) + len(pixels)
+    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    path = folder / "planes.tif"
+    head = b"II*\0" + struct.pack("<I", first) + arrays + pixels
+    path.write_bytes(head + struct.pack("<H", len(tags)) + entries + bytes(4))
+    return path
+
+
+def _signed(folder: Path) -> Path:
+    path = folder / "signed.tif"
+    Image.fromarray(noise(4, 4)).save(path, tiffinfo={339: 2})
+    return path
+
+
 def _no_height(folder: Path) -> Path:
     """A TIFF whose second page has no height: Pillow raises a TypeError when it counts pages."""
     path = save_frames(folder / "tags.tif")
@@ -196,6 +218,8 @@ REFUSED: list[tuple[Callable[[Path], Path], str]] = [
     (lambda folder: _ppm(folder, "P3", 65535, 0), "more than 8 bits"),
     (lambda folder: save(folder / "grey16.tif", np.ones((4, 4), np.uint16)), "more than 8 bits"),
     (lambda folder: save(folder / "grey32.tif", np.ones((4, 4), np.int32)), "more than 8 bits"),
+    (_planes, "more than 8 bits"),
+    (_signed, "found signed pixel values"),
     (lambda folder: _bomb(folder / "bomb.png", 13_000), "13000x13000: found more than 100,000,000"),
     (lambda folder: _bomb(folder / "huge.png", 60_000), "found more than 100,000,000 pixels decl"),
     (lambda folder: _ppm(folder, "P5", 255, 0, 20_000), "found more than 100,000,000 pixels"),

@@ -160,6 +160,16 @@ def test_a_bad_mask_stops_before_training(tmp_path: Path) -> None:
         prepare(find_pairs(tmp_path), 32, 32, 1)
 
 
+def test_masks_without_any_defect_teach_nothing(tmp_path: Path) -> None:
+    for name in "abcd":
+        for folder, value in (("images", 90), ("masks", 0)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            pixels = np.full((32, 32), value, np.uint8)
+            Image.fromarray(pixels).save(tmp_path / folder / f"{name}.png")
+    with pytest.raises(DatasetError, match="found no defect in the masks of 3 pictures"):
+        prepare(find_pairs(tmp_path), 32, 32, 1)
+
+
 class Interrupted(Exception):
     """Stands for Ctrl-C or a power cut between two epochs."""
 

@@ -37,6 +37,8 @@ LAYOUTS = (
     class_folders.LAYOUT,
 )
 """Every layout; the first that finds something is taken."""
+LEVELS = 3
+"""How far below a folder a data set is looked for, to name it in a message."""
 
 
 def find(root: Path) -> tuple[Layout, Found]:
@@ -51,8 +53,26 @@ def find(root: Path) -> tuple[Layout, Found]:
         if found:
             _check_names({name for name, _ in found}, root)
             return layout, found
+    below = _set_below(root, folders)
+    if below is not None:
+        raise DatasetError(
+            f"{root}: found no labelled pictures, but a data set below; give its folder: {below}"
+        )
     looks = "; ".join(layout.looks for layout in reversed(LAYOUTS) if layout.looks)
     raise DatasetError(f"{root}: found no labelled pictures, expected one of: {looks}")
+
+
+def _set_below(root: Path, folders: Folders, levels: int = LEVELS) -> Path | None:
+    """Return the first folder in or below one that is a data set, as archives wrap them."""
+    for folder in folders.folders(root):
+        try:
+            if any(layout.find(folder, folders) for layout in LAYOUTS):
+                return folder
+        except ValueError:
+            return folder  # it has a layout, and a fault that is told when it is asked for
+        if levels > 1 and (below := _set_below(folder, folders, levels - 1)):
+            return below
+    return None
 
 
 def _check_names(classes: Iterable[str], root: Path) -> None:

@@ -12,18 +12,30 @@ from pathlib import Path
 
 from ..folders import Folders
 from .layout import DatasetError, Found, Layout
+from .mask_folder import mask_folders
 
 IMAGES = ("images", "image", "imgs", "jpegimages")
-ROOMS = {*IMAGES, "labels", "annotations", "masks"}
+ROOMS = {
+    *IMAGES, "source images", "labels", "annotations", "masks", "ground truth", "ground_truth",
+    "groundtruth", "gt", "segmentationclass",
+}  # fmt: skip
 """Folders that sort by kind of file and name no class."""
-PART = re.compile(r"(train|training|val|valid|validation|test|testing|trainval)(\d{4})?", re.I)
-"""Names of a part of a divided set; COCO adds the year."""
+PARTS = {
+    "train", "training", "val", "valid", "validation", "test", "testing", "trainval", "holdout",
+}  # fmt: skip
+BESIDE = {
+    "", "data", "dataset", "defect", "gt", "image", "images", "img", "imgs", "lab", "label",
+    "labels", "mask", "masks", "obj", "part", "picture", "pictures", "samples", "set", "split",
+}  # fmt: skip
+"""Words that make no class of a part's name: obj_train_data, train_images, TestSet, val2017."""
 WANTED = "expected one folder of pictures per class"
 
 
 def is_part(folder: Path) -> bool:
     """Tell whether a folder's name is that of a part of a divided set, and so of no class."""
-    return PART.fullmatch(folder.name) is not None
+    camel = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", folder.name)
+    words = set(re.split(r"[\W\d_]+", camel.lower()))
+    return bool(words & PARTS) and words <= PARTS | BESIDE
 
 
 def _find(root: Path, folders: Folders) -> Found:
@@ -50,8 +62,10 @@ def _find(root: Path, folders: Folders) -> Found:
 
 
 def _has_classes(part: Path, folders: Folders) -> bool:
-    """Tell whether a part has folders of pictures that may be classes."""
+    """Tell whether a part has folders of pictures that may be classes, or a folder of masks."""
     images = folders.child(part, *IMAGES)
+    if images is not None and any(mask_folders(images, folders)):
+        return True
     inside = [f for f in folders.folders(images or part) if f.name.lower() not in ROOMS]
     return any(folders.pictures(folder) for folder in inside)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from ..folders import Folders
-from ..pictures import decode
+from ..pictures import Picture, decode
 
 MASK_THRESHOLD = 127
 """A mask pixel above this is defect: Magnetic Tile masks carry values in between."""
@@ -41,9 +41,28 @@ class Sample:
     group: str = ""
     subset: str = ""
 
+    def read_mask(self) -> Picture | None:
+        """Read the mask: (H, W, 1) uint8, None where there is none.
+
+        Raises:
+            PictureError: it is no picture.
+            DatasetError: it has values that cannot be meant.
+        """
+        if self.mask is None:
+            return None
+        pixels = decode(self.mask, 1)
+        largest = int(pixels.max())
+        if 0 < largest <= self.mask_above:
+            raise DatasetError(
+                f"{self.mask}: found {largest} as the mask's largest value, expected defects above "
+                f"{self.mask_above}; scale the masks to 0 and 255"
+            )
+        return pixels
+
     def shows_defect(self) -> bool:
-        """Read the mask and tell whether any pixel of it is defect."""
-        return self.mask is not None and bool((decode(self.mask, 1) > self.mask_above).any())
+        """Read the mask and tell whether any pixel of it is defect; errors as ``read_mask``."""
+        pixels = self.read_mask()
+        return pixels is not None and bool((pixels > self.mask_above).any())
 
 
 @dataclass(frozen=True)

@@ -13,23 +13,18 @@ from pathlib import Path
 
 from ..folders import Folders
 from .layout import DatasetError, Found, Layout, Sample
+from .mask_names import ENDS, MASKS, bare
 
 PICTURES = ("source images", "images", "image", "imgs", "img", "jpegimages", "pictures")
-MASKS = (
-    "ground truth", "ground_truth", "groundtruth", "gt", "masks", "mask", "labels", "label",
-    "annotations", "segmentationclass",
-)  # fmt: skip
 SALIENCY_KINDS = {"In", "Pa", "Sc"}
 """Inclusion, patches, scratches: the kinds of SD-saliency-900."""
-ENDS = ("", "_mask", "_label", "_gt", "_GT")
-"""What a mask's name may have behind the picture's."""
 LEVELS = 3
 """Most folders between a mask and the folder of masks, counted from its own."""
 
 
 def _find(root: Path, folders: Folders) -> Found:
     images = folders.child(root, *PICTURES)
-    masks = None if images is None else next(_mask_folders(images, folders), None)
+    masks = None if images is None else next(mask_folders(images, folders), None)
     if images is None or masks is None:
         return []
     samples = []
@@ -48,22 +43,18 @@ def _find(root: Path, folders: Folders) -> Found:
     return [("defect" if sample.shows_defect() else "good", sample) for sample in samples]
 
 
-def _mask_folders(images: Path, folders: Folders) -> Iterator[Path]:
+def mask_folders(images: Path, folders: Folders) -> Iterator[Path]:
     """Folders beside that of the pictures that hold pictures of the same names."""
     stems = {path.stem for path in folders.pictures(images)}
     for name in MASKS:
         folder = folders.child(images.parent, name)
-        if folder and any(_bare(path.stem) & stems for path in folders.pictures(folder)):
+        files = folders.pictures(folder) if folder else []
+        if folder and any({file.stem, *bare(file.stem)} & stems for file in files):
             yield folder
 
 
-def _bare(stem: str) -> set[str]:
-    """Names a picture may have whose mask has this one."""
-    return {stem.removesuffix(end) for end in ENDS if stem.endswith(end)}
-
-
 def _mask_in(folder: Path, path: Path, folders: Folders) -> Path | None:
-    stems = (path.stem + end for end in ENDS)
+    stems = (path.stem + end for end in ("", *ENDS))
     return next((mask for stem in stems if (mask := folders.picture(folder, stem))), None)
 
 
@@ -80,7 +71,7 @@ def _picture_of(path: Path, folders: Folders) -> Path | None:
     for room, inside in _rooms(path, MASKS):
         for name in PICTURES:
             folder = folders.child(room.parent, name)
-            stems = sorted(_bare(path.stem)) if folder else ()
+            stems = [path.stem, *bare(path.stem)] if folder else []
             for stem in stems:
                 if folder and (picture := folders.picture(folder / inside, stem)):
                     return picture

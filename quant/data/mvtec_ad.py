@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""MVTec AD: train/good, test/<kind>, and ground_truth/<kind> with the masks of the defects."""
+"""MVTec AD: train/good, test/<kind>, and ground_truth/<kind> with the masks of the defects.
+
+A mask is called <n>_mask, or <n> as in BTAD.
+"""
 
 from __future__ import annotations
 
@@ -28,14 +31,21 @@ def _find(root: Path, folders: Folders) -> Found:
 def _mask_of(path: Path, folders: Folders) -> Path | None:
     kind = path.absolute().parent
     truth = folders.child(kind.parent.parent, TRUTH) if kind.parent.name == "test" else None
-    return folders.file(truth / kind.name, f"{path.stem}{LABEL}.png") if truth else None
+    if truth is None:
+        return None
+    names = (path.stem + LABEL, path.stem)
+    return next((mask for n in names if (mask := folders.picture(truth / kind.name, n))), None)
 
 
 def _picture_of(path: Path, folders: Folders) -> Path | None:
     kind = path.absolute().parent
-    if kind.parent.name.lower() != TRUTH or not path.stem.endswith(LABEL):
+    if kind.parent.name.lower() != TRUTH:
         return None
-    return kind.parent.with_name("test") / kind.name / (path.stem.removesuffix(LABEL) + path.suffix)
+    pictures = kind.parent.with_name("test") / kind.name
+    stem = path.stem.removesuffix(LABEL)
+    if picture := folders.picture(pictures, stem):
+        return picture
+    return pictures / (stem + path.suffix) if stem != path.stem else None
 
 
 LAYOUT = Layout(
