@@ -163,15 +163,15 @@ class Site:
             if pixels * self.inputs[0].pixel_bytes > limit:
                 raise ModelError(f"{self.where}: its {what} needs more than {limit} bytes")
         # A window of one pixel reads tensors of any axes; all others know rows and columns.
-        size = [g["height"], g["width"]]
+        sides = [g["height"], g["width"]]
         of_rows = (
-            window > 1 or padded > math.prod(size) or size != [g["out_height"], g["out_width"]]
+            window > 1 or padded > math.prod(sides) or sides != [g["out_height"], g["out_width"]]
         )
         read, written = self.inputs[0], self.outputs[0]
         if of_rows:
-            self.picture(read, *size, read.channels)
+            self.picture(read, *sides, read.channels)
             self.picture(written, g["out_height"], g["out_width"], written.channels)
         else:
-            self.size(read, math.prod(size), read.channels)
+            self.size(read, math.prod(sides), read.channels)
             self.along(read, written)
         return g
