@@ -169,7 +169,7 @@ class Site:
         )
         read, written = self.inputs[0], self.outputs[0]
         if of_rows:
-            self.picture(read, *sides, read.channels)
+            self.picture(read, g["height"], g["width"], read.channels)
             self.picture(written, g["out_height"], g["out_width"], written.channels)
         else:
             self.size(read, math.prod(sides), read.channels)
