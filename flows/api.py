@@ -32,6 +32,7 @@ from .models import (
     require_hardware,
 )
 from .pictures import Pictures, read_all
+from .trust import blames_damage
 from .trust import check as check_trust
 
 __all__ = [
@@ -286,6 +287,7 @@ def infer(
 
 
 @reads_build
+@blames_damage
 def evaluate(
     model: Path,
     data: Path,
@@ -381,6 +383,7 @@ def _classify(model: Path, backend: str, pictures: Pictures) -> npt.NDArray[np.i
 
 
 @reads_build
+@blames_damage
 def compare(
     folder: Path,
     images: Path,
@@ -468,6 +471,7 @@ def _compare(
 
 
 @reads_build
+@blames_damage
 def simulate(
     folder: Path,
     images: Path,
@@ -517,6 +521,7 @@ def simulate(
 
 
 @reads_build
+@blames_damage
 def synth(
     folder: Path, *, node: str | None = None, primitives: bool = True, progress: Progress = _silent
 ) -> dict[str, Any]:

@@ -18,6 +18,7 @@ nobody reads the old one.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import functools
 import inspect
@@ -48,8 +49,15 @@ class Busy(RuntimeError):
 
 
 def behind_links(path: Path) -> Path:
-    """Return the absolute path behind symbolic links, whether it exists or not."""
-    return Path(os.path.realpath(path))
+    """Return the absolute path behind symbolic links, whether it exists or not.
+
+    Raises:
+        OSError: the links go round in a circle.
+    """
+    found = Path(os.path.realpath(path))
+    if found.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    return found
 
 
 def beside(path: Path, kind: str) -> Path:
@@ -91,7 +99,7 @@ def _holder(file: Path) -> str:
         about = json.loads(file.read_text(encoding="utf-8"))
         where = "" if about["host"] == socket.gethostname() else f" on {about['host']}"
         return f"process {about['pid']}{where} ({about['command']})"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "another command"
 
 
@@ -129,7 +137,7 @@ def _enter(out: Path) -> IO[bytes] | None:
         if unfinished:
             _try_recover(out)
         try:
-            stream = (out / STATE).open("rb")
+            stream = _open_state(out)
         except (FileNotFoundError, NotADirectoryError):
             if not unfinished and not _unfinished(out) and not (out / STATE).exists():
                 return None
@@ -141,8 +149,18 @@ def _enter(out: Path) -> IO[bytes] | None:
         stream.close()
 
 
+def _open_state(out: Path) -> IO[bytes]:
+    # A pipe in its place is opened without waiting for somebody to write into it.
+    return open(out / STATE, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK))
+
+
 def _unfinished(out: Path) -> bool:
-    return beside(out, "new").exists() or (beside(out, "old").exists() and not out.exists())
+    return _is_build(beside(out, "new")) or (_is_build(beside(out, "old")) and not out.exists())
+
+
+def _is_build(folder: Path) -> bool:
+    """Whether a companion is what a swap leaves: something else must not replace a build."""
+    return not folder.is_symlink() and (folder / STATE).is_file()
 
 
 def _is_at(stream: IO[bytes], path: Path) -> bool:
@@ -170,7 +188,7 @@ def _try_recover(out: Path) -> None:
 def _alone(out: Path) -> Iterator[bool]:
     """Keep readers out while the block runs; yields False if there are some."""
     try:
-        stream = (out / STATE).open("rb")
+        stream = _open_state(out)
     except (FileNotFoundError, NotADirectoryError):
         yield True
         return
@@ -197,8 +215,8 @@ def put_right(out: Path, waiting: Callable[[], None]) -> None:
                 continue
         waiting()
         time.sleep(PAUSE)
-    _discard(beside(out, "old"))
-    _discard(beside(out, "copy"))
+    for kind in ("new", "old", "copy"):
+        _discard(beside(out, kind))
 
 
 def swap(staging: Path, out: Path, waiting: Callable[[], None]) -> None:
@@ -227,17 +245,20 @@ def swap(staging: Path, out: Path, waiting: Callable[[], None]) -> None:
 def recover(out: Path) -> None:
     """Finish a swap, from wherever it stopped; ``out`` is held and nobody reads it."""
     new, old = beside(out, "new"), beside(out, "old")
-    if new.exists():
+    if _is_build(new):
         if out.exists():
             _discard(old)
             out.rename(old)
         new.rename(out)
-    elif not out.exists() and (old / STATE).is_file():
+    elif not out.exists() and _is_build(old):
         old.rename(out)
     _discard(old)
 
 
-def _discard(folder: Path) -> None:
-    """Remove a build; a half-removed one is no build any more."""
-    (folder / STATE).unlink(missing_ok=True)
-    shutil.rmtree(folder, ignore_errors=True)
+def _discard(path: Path) -> None:
+    """Remove a build, or what lies in its place; a half-removed build is none any more."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    (path / STATE).unlink(missing_ok=True)
+    shutil.rmtree(path, ignore_errors=True)

@@ -6,12 +6,19 @@ What this protects from, and from what not: docs/03_reference/trust.md.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from .build import STATE, digest
-from .errors import UsageError
+from .errors import UsageError, explain
 from .models import BuildFiles
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 CODE = (
     *(".c", ".cc", ".cpp", ".cxx", ".h", ".hpp"),
@@ -81,6 +88,32 @@ def check(files: BuildFiles, runs_code: bool, trusted: bool) -> list[str]:
         f"{what}; the RTL of a build is compiled and run: build into a new folder, or give "
         "--trust if you know who changed it"
     )
+
+
+def blames_damage(function: Callable[P, R]) -> Callable[P, R]:
+    """Blame damaged files of a build for what fails in a function and has no explanation.
+
+    The build is the function's first argument. Where one of its files differs from what build.json
+    records, such an error becomes a ``UsageError``.
+    """
+    first = next(iter(inspect.signature(function).parameters))
+
+    @functools.wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            folder = Path(str(args[0] if args else kwargs[first]))
+            damaged = explain(error) is None and (folder / STATE).is_file()
+            found = findings(BuildFiles(folder)) if damaged else []
+            if not found:
+                raise
+            raise UsageError(
+                f"{folder}: found {found[0]}, expected the files that {STATE} records; it cannot "
+                f"be used ({type(error).__name__}: {error!s:.200}), build again"
+            ) from error
+
+    return wrapped
 
 
 def _recorded(path: Path) -> dict[str, str] | None:

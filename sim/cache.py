@@ -124,10 +124,12 @@ def _digests(folder: Path) -> dict[str, str]:
 
 
 def _whole(entry: Path) -> bool:
+    if any(not (path.is_file() or path.is_dir()) for path in (entry / SEAL, *entry.rglob("*"))):
+        return False  # a pipe would be waited for
     try:
         seal = json.loads((entry / SEAL).read_text(encoding="ascii"))
         return isinstance(seal, dict) and seal.get("files") == _digests(entry)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
 
 

@@ -68,7 +68,18 @@ def other(entry: Path) -> None:
     (entry / cache.SEAL).write_text("[]")
 
 
-DAMAGE = [truncate, empty, flip, remove, add, unseal, garble, other]
+def nest(entry: Path) -> None:
+    """Leave digests that are nested deeper than Python reads."""
+    (entry / cache.SEAL).write_text("[" * 100_000)
+
+
+def pipe(entry: Path) -> None:
+    """Put a pipe in the place of a file: reading it would wait for ever."""
+    remove(entry)
+    os.mkfifo(entry / "first.h")
+
+
+DAMAGE = [truncate, empty, flip, remove, add, unseal, garble, other, nest, pipe]
 
 
 @pytest.mark.parametrize("damage", DAMAGE, ids=lambda f: f.__name__)

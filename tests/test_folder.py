@@ -18,6 +18,7 @@ from andpop.flows import folder as folders
 from andpop.flows.build import BuildConfig, Context, Step, run_build
 from andpop.flows.errors import CHECK_FAILED, UsageError, explain
 from andpop.flows.folder import Busy, reading, writing
+from andpop.flows.models import open_build
 
 KILLED = 9
 
@@ -156,6 +157,59 @@ def test_the_old_build_comes_back_if_nothing_else_is_left(tmp_path: Path) -> Non
         assert content(out) == {"old"}
 
 
+@pytest.mark.parametrize("kind", ["file", "folder", "link"])
+@pytest.mark.parametrize("name", ["new", "old", "copy"])
+def test_what_is_no_build_never_replaces_one(name: str, kind: str, tmp_path: Path) -> None:
+    source, out, stray = tmp_path / "source.txt", tmp_path / "build", tmp_path / f".build.{name}"
+    make("old", source, out)
+    if kind == "file":
+        stray.write_text("x")
+    elif kind == "folder":
+        (stray / "inside").mkdir(parents=True)
+    else:
+        (tmp_path / "elsewhere").mkdir()
+        stray.symlink_to("elsewhere")
+    with reading(out):
+        assert content(out) == {"old"}
+    make("next", source, out)
+    assert content(out) == {"next"}
+    assert hidden(tmp_path) == []
+    assert (tmp_path / "elsewhere").exists() == (kind == "link")
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "link"])
+def test_what_is_no_old_build_is_not_waited_for(kind: str, tmp_path: Path) -> None:
+    out, old = tmp_path / "build", tmp_path / ".build.old"
+    if kind == "file":
+        old.write_text("x")
+    elif kind == "folder":
+        old.mkdir()
+    else:
+        (tmp_path / "elsewhere").mkdir()
+        old.symlink_to("elsewhere")
+    with reading(out):
+        assert not out.exists()
+
+
+def test_a_pipe_in_the_place_of_the_state_is_not_waited_for(tmp_path: Path) -> None:
+    source, out = tmp_path / "source.txt", tmp_path / "build"
+    make("old", source, out)
+    (out / "build.json").unlink()
+    os.mkfifo(out / "build.json")
+    with reading(out), pytest.raises(UsageError, match="is not a build of andpop"):
+        open_build(out)
+
+
+def test_links_in_a_circle_are_refused_before_anything_is_made(tmp_path: Path) -> None:
+    (tmp_path / "one").symlink_to("two")
+    (tmp_path / "two").symlink_to("one")
+    with pytest.raises(OSError) as error:
+        make("new", tmp_path / "source.txt", tmp_path / "one")
+    told = explain(error.value)
+    assert told is not None and "too many levels of symbolic links" in told[1]
+    assert hidden(tmp_path) == []
+
+
 def test_leftovers_of_a_killed_step_go(tmp_path: Path) -> None:
     source, out = tmp_path / "source.txt", tmp_path / "build"
     partial = tmp_path / ".build.partial"
@@ -176,7 +230,9 @@ def test_what_no_step_writes_any_more_goes(tmp_path: Path) -> None:
     assert not (out / "second.txt").exists()
 
 
-@pytest.mark.parametrize("text", ["", "[1]", '{"first": 3}', '{"first": {"key": 1}}', "\xff"])
+@pytest.mark.parametrize(
+    "text", ["", "[1]", '{"first": 3}', '{"first": {"key": 1}}', "\xff", "[" * 100_000]
+)
 def test_a_damaged_state_means_building_anew(text: str, tmp_path: Path) -> None:
     source, out = tmp_path / "source.txt", tmp_path / "build"
     make("old", source, out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import resource
 import signal
@@ -279,6 +280,7 @@ def step_change(**values: Any) -> Callable[[Header, Arrays], None]:
         ("lookup", plan_change(inputs=[0, 1]), "tensor 1 is written twice"),
         ("cast", plan_change(inputs=[9]), "found tensor 9, expected 0..1"),
         ("cast", plan_change(inputs=[-1]), "header is damaged: plan.inputs.0"),
+        ("cast", plan_change(outputs=[]), "header is damaged: plan.outputs"),
         ("cast", plan_change(outputs=[7]), "found output 7, expected 0..1"),
         ("cast", plan_change(name=["a"]), "header is damaged: plan.name"),
         ("cast", plan_change(surprise=1), "header is damaged: plan.surprise"),
@@ -309,6 +311,31 @@ def test_plans_that_contradict_themselves_are_refused(
 ) -> None:
     good = sealed(tmp_path, *STEPS[op])
     assert words in refusal(resealed(good, tmp_path / "bad.andpop", change))
+
+
+@pytest.mark.parametrize("tensor", ["read", "written"])
+@pytest.mark.parametrize("op", sorted(STEPS.keys() - {"sum_pool"}))
+def test_shapes_of_as_many_pixels_are_no_substitute(tmp_path: Path, op: str, tensor: str) -> None:
+    """Rows read as columns give other answers, and tensors of another shape than the graph's."""
+    header, arrays = STEPS[op]
+    step, tensors = header["plan"]["steps"][0], header["plan"]["tensors"]
+    index = step["inputs" if tensor == "read" else "outputs"][-1]
+    *axes, channels = tensors[index]["shape"]
+    good = sealed(tmp_path, header, arrays)
+    change = tensor_change(index, shape=[math.prod(axes), 1, channels])
+    bad = resealed(good, tmp_path / "bad.andpop", change)
+    assert "found a tensor of shape" in refusal(bad)
+
+
+def test_a_picture_turned_on_its_side_is_refused(tmp_path: Path) -> None:
+    bad = resealed(ZOO, tmp_path / "bad.andpop", tensor_change(0, shape=[64, 256, 1]))
+    assert "found a tensor of shape [64, 256, 1], expected [128, 128, 1]" in refusal(bad)
+
+
+def test_a_pipe_is_no_packed_model(tmp_path: Path) -> None:
+    path = tmp_path / "pipe.andpop"
+    os.mkfifo(path)
+    assert "found a pipe or a device" in refusal(path)
 
 
 def unused(header: Header, arrays: Arrays) -> None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from andpop.flows import backends, cli
+from andpop.flows import api, backends, cli
 from andpop.flows.build import BuildConfig, Context, Step, run_build
 from andpop.flows.errors import BAD_INPUT, UsageError
 from andpop.flows.models import BuildFiles
-from andpop.flows.trust import check, findings
+from andpop.flows.trust import blames_damage, check, findings
 from PIL import Image
 
 Change = Callable[[Path], object]
@@ -188,3 +189,45 @@ def test_commands_ask_before_they_compile(
     assert stop.value.code == BAD_INPUT
     # With trust the next thing that is wrong is told: the packed model is none.
     assert ("rtl (changed)" in said) == refused == ("model.andpop" not in said)
+
+
+def test_what_fails_on_damaged_files_is_their_fault(folder: Path) -> None:
+    @blames_damage
+    def read(folder: Path, error: Exception) -> None:
+        raise error
+
+    with pytest.raises(KeyError):
+        read(folder, KeyError("a node"))
+    (folder / "fifo.json").write_text("[]")
+    with pytest.raises(UsageError, match=r"found fifo.json \(changed\).*KeyError.*build again"):
+        read(folder, KeyError("a node"))
+    with pytest.raises(UsageError, match="^clear$"):
+        read(folder, UsageError("clear"))
+    with pytest.raises(KeyError):
+        read(folder / "absent", KeyError("a node"))
+
+
+@pytest.mark.parametrize("name", ["dataflow.onnx", "rtl/stitched.onnx", "rtl/top.json"])
+def test_damaged_graphs_are_one_line(
+    folder: Path,
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    shutil.copy(api.ZOO / "pa-resnet-small-m4n5-neu.andpop", folder / "model.andpop")
+    top: dict[str, list[str]] = {
+        key: [] for key in ("sources", "sim_sources", "fifos", "nodes", "memories")
+    }
+    (folder / "rtl" / "top.json").write_text(json.dumps({"top": "andpop_top", **top}))
+    (folder / name).write_text("[" * 100_000)
+    line = ["synth", str(folder)]
+    if name == "dataflow.onnx":
+        line = ["compare", str(folder), "--images", str(tmp_path / "a.png"), "--backends", "cpu"]
+    monkeypatch.setattr(sys, "argv", ["andpop", *line])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    (said,) = (s for s in capsys.readouterr().err.splitlines() if s.startswith("andpop: "))
+    assert stop.value.code == BAD_INPUT
+    assert ("emit the RTL again" if name == "rtl/top.json" else "DecodeError") in said

@@ -145,6 +145,8 @@ def read(path: Path) -> tuple[Plan, dict[str, npt.NDArray[Any]]]:
     Raises:
         ModelError: the file is missing, damaged, of another kind or version, or inconsistent.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ModelError(f"{path}: found a pipe or a device, expected a {SUFFIX} file")
     try:
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)

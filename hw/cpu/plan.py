@@ -172,7 +172,7 @@ class Plan:
     tensors: Annotated[list[Tensor], Field(max_length=MAX_TENSORS)]
     steps: Annotated[list[Step], Field(max_length=MAX_TENSORS)]
     inputs: Annotated[list[Index], Field(min_length=1, max_length=MAX_TENSORS)]
-    outputs: Indices
+    outputs: Annotated[list[Index], Field(min_length=1, max_length=MAX_TENSORS)]
     card: PackedCard | None = None
 
     @property
@@ -204,4 +204,5 @@ def explain(error: ValidationError) -> str:
     found, value = "", first["input"]
     if isinstance(value, str) or (isinstance(value, int) and abs(value) <= 1 << 64):
         found = f"found {ascii(value):.40}, "
-    return " ".join(f"{where:.120}: {found}{expected:.200}".split())
+    place = f"{where:.120}: " if where else ""
+    return " ".join(f"{place}{found}{expected:.200}".split())

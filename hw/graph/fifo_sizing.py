@@ -73,5 +73,5 @@ def load_depths(path: Path) -> list[FifoDepth]:
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
         return [FifoDepth(name, **values) for name, values in table.items()]
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise SizingError(f"{path}: not a fifo.json ({error}); size the FIFOs again") from error

@@ -79,5 +79,5 @@ class TopInfo:
                 tuple(NodeInfo(**n) for n in raw["nodes"]),
                 tuple(raw["memories"]),
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise EmitError(f"{path}: cannot be read ({error}); emit the RTL again") from error

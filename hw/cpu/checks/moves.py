@@ -23,7 +23,7 @@ def _border(s: Site) -> dict[str, int]:
     for axis in ("y", "x"):
         for name in ("kernel", "stride", "dilation"):
             s.within(f"{name}_{axis}", 1, 1)
-    s.size(s.outputs[0], g["out_height"] * g["out_width"], s.inputs[0].channels)
+    s.size(s.outputs[0], s.outputs[0].pixels, s.inputs[0].channels)
     return g
 
 
@@ -59,8 +59,8 @@ def crop(s: Site) -> list[Range]:
     if min(rows, columns) < 1:
         raise ModelError(f"{s.where}: nothing is left of {height}x{width} pixels")
     s.stores(s.outputs[0], s.inputs[0].storage)
-    s.size(s.inputs[0], height * width, s.inputs[0].channels)
-    s.size(s.outputs[0], rows * columns, s.inputs[0].channels)
+    s.picture(s.inputs[0], height, width, s.inputs[0].channels)
+    s.picture(s.outputs[0], rows, columns, s.inputs[0].channels)
     return s.ranges
 
 
@@ -72,8 +72,8 @@ def interleave(s: Site) -> list[Range]:
         s.within(name, 1, MAX_AXIS)
     s.stores(s.inputs[0], "u8", "i8", "i32")
     s.stores(s.outputs[0], s.inputs[0].storage)
-    s.size(s.inputs[0], height * width, 4 * s.outputs[0].channels)
-    s.size(s.outputs[0], 4 * height * width, s.outputs[0].channels)
+    s.picture(s.inputs[0], height, width, 4 * s.outputs[0].channels)
+    s.picture(s.outputs[0], 2 * height, 2 * width, s.outputs[0].channels)
     return s.ranges
 
 
@@ -86,7 +86,7 @@ def windows(s: Site) -> list[Range]:
     s.stores(s.inputs[0], "u8", "i8", "i32")
     s.stores(s.outputs[0], s.inputs[0].storage)
     channels = g["kernel_y"] * g["kernel_x"] * s.inputs[0].channels
-    s.size(s.outputs[0], g["out_height"] * g["out_width"], channels)
+    s.size(s.outputs[0], s.outputs[0].pixels, channels)
     return s.ranges
 
 
@@ -97,7 +97,7 @@ def split(s: Site) -> list[Range]:
     for tensor in s.outputs:
         s.stores(s.inputs[0], "u8", "i8", "i32")
         s.stores(tensor, s.inputs[0].storage)
-        s.size(tensor, s.inputs[0].pixels, tensor.channels)
+        s.along(s.inputs[0], tensor)
     if sum(t.channels for t in s.outputs) != s.inputs[0].channels:
         raise ModelError(
             f"{s.where}: found outputs of {[t.channels for t in s.outputs]} channels, "
@@ -113,8 +113,9 @@ def concat(s: Site) -> list[Range]:
     s.stores(s.inputs[0], "u8", "i8", "i32")
     for tensor in s.inputs:
         s.stores(tensor, s.inputs[0].storage)
-        s.size(tensor, s.inputs[0].pixels, tensor.channels)
+        s.along(s.inputs[0], tensor)
     s.stores(s.outputs[0], s.inputs[0].storage)
+    s.along(s.inputs[0], s.outputs[0])
     s.size(s.outputs[0], s.inputs[0].pixels, sum(t.channels for t in s.inputs))
     return [union(*s.ranges)]
 
@@ -126,6 +127,7 @@ def shuffle(s: Site) -> list[Range]:
     for tensor in (*s.inputs, *s.outputs):
         s.stores(s.inputs[0], "u8", "i8", "i32")
         s.stores(tensor, s.inputs[0].storage)
+        s.along(s.inputs[0], tensor)
     s.size(s.inputs[1], s.inputs[0].pixels, s.inputs[0].channels)
     s.size(s.outputs[0], s.inputs[0].pixels, 2 * s.inputs[0].channels)
     return [union(*s.ranges)]

@@ -12,7 +12,7 @@ def max_pool(s: Site) -> list[Range]:
     s.arity((1,), 1, 0)
     g = s.geometry()
     s.stores(s.outputs[0], s.inputs[0].storage)
-    s.size(s.outputs[0], g["out_height"] * g["out_width"], s.inputs[0].channels)
+    s.size(s.outputs[0], s.outputs[0].pixels, s.inputs[0].channels)
     for axis, size, before in (("y", "height", "pad_top"), ("x", "width", "pad_left")):
         s.within(f"dilation_{axis}", 1, 1)
         last = (g[f"out_{size}"] - 1) * g[f"stride_{axis}"] - g[before]
@@ -39,5 +39,6 @@ def argmax(s: Site) -> list[Range]:
     s.attributes(())
     s.stores(s.inputs[0], "i32")
     s.stores(s.outputs[0], "i32")
+    s.along(s.inputs[0], s.outputs[0])
     s.size(s.outputs[0], s.inputs[0].pixels, 1)
     return [(0, s.inputs[0].channels - 1)]

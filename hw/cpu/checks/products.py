@@ -21,7 +21,6 @@ def bit_convolution(s: Site) -> list[Range]:
     s.stores(s.inputs[0], "bits")
     s.stores(s.outputs[0], "i32")
     channels = s.outputs[0].channels
-    s.size(s.outputs[0], g["out_height"] * g["out_width"], channels)
     taps = g["kernel_y"] * g["kernel_x"]
     words = round_up(taps * s.inputs[0].pixel_bytes, 8) // 8
     s.constant(0, (round_up(channels, BIT_LANES) // BIT_LANES, words, BIT_LANES), np.uint64)
@@ -42,7 +41,6 @@ def int_convolution(s: Site) -> list[Range]:
     s.stores(s.inputs[0], "u8", "i8")
     s.stores(s.outputs[0], "i32")
     channels = s.outputs[0].channels
-    s.size(s.outputs[0], g["out_height"] * g["out_width"], channels)
     depth = g["kernel_y"] * g["kernel_x"] * s.inputs[0].channels
     groups = round_up(depth, INT_DEPTH) // INT_DEPTH
     blocks = round_up(channels, INT_LANES) // INT_LANES
@@ -70,7 +68,7 @@ def wide_product(s: Site) -> list[Range]:
     s.attributes(())
     s.stores(s.inputs[0], "i32")
     s.stores(s.outputs[0], "i32")
-    s.size(s.outputs[0], s.inputs[0].pixels, s.outputs[0].channels)
+    s.along(s.inputs[0], s.outputs[0])
     s.constant(0, (s.inputs[0].channels, s.outputs[0].channels), np.int32)
     s.constant(1, (s.outputs[0].channels,), np.int32)
     above, below = _sums(s.constants[0], (0,))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,10 +87,31 @@ class Site:
                 f"channels, expected {pixels} x {channels}"
             )
 
+    def picture(self, tensor: Tensor, height: int, width: int, channels: int) -> None:
+        """Check the shape of a picture."""
+        if tensor.shape != [height, width, channels]:
+            raise ModelError(
+                f"{self.where}: found a tensor of shape {tensor.shape}, "
+                f"expected {[height, width, channels]}"
+            )
+
+    def along(self, first: Tensor, *others: Tensor) -> None:
+        """Check that tensors have the axes of the first one, whatever their channels."""
+        for tensor in others:
+            if tensor.shape[:-1] != first.shape[:-1]:
+                raise ModelError(
+                    f"{self.where}: found a tensor of shape {tensor.shape}, "
+                    f"expected {[*first.shape[:-1], tensor.channels]}"
+                )
+
     def same(self) -> None:
-        """Check that all inputs and outputs have the size of the first input."""
+        """Check that all inputs and outputs have the shape of the first input."""
         for tensor in (*self.inputs, *self.outputs):
-            self.size(tensor, self.inputs[0].pixels, self.inputs[0].channels)
+            if tensor.shape != self.inputs[0].shape:
+                raise ModelError(
+                    f"{self.where}: found a tensor of shape {tensor.shape}, "
+                    f"expected {self.inputs[0].shape}"
+                )
 
     def constant(self, index: int, shape: tuple[int, ...], dtype: type) -> None:
         """Check a constant's shape and type."""
@@ -109,7 +131,11 @@ class Site:
             )
 
     def geometry(self) -> dict[str, int]:
-        """Check kernel, stride, border and the sizes that follow from them; return them."""
+        """Check kernel, stride, border and the sizes of the pictures read and written.
+
+        Returns:
+            The attributes.
+        """
         self.attributes(GEOMETRY)
         g = self.step.attributes
         for name in GEOMETRY:
@@ -136,5 +162,16 @@ class Site:
         ):
             if pixels * self.inputs[0].pixel_bytes > limit:
                 raise ModelError(f"{self.where}: its {what} needs more than {limit} bytes")
-        self.size(self.inputs[0], g["height"] * g["width"], self.inputs[0].channels)
+        # A window of one pixel reads tensors of any axes; all others know rows and columns.
+        sides = [g["height"], g["width"]]
+        of_rows = (
+            window > 1 or padded > math.prod(sides) or sides != [g["out_height"], g["out_width"]]
+        )
+        read, written = self.inputs[0], self.outputs[0]
+        if of_rows:
+            self.picture(read, g["height"], g["width"], read.channels)
+            self.picture(written, g["out_height"], g["out_width"], written.channels)
+        else:
+            self.size(read, math.prod(sides), read.channels)
+            self.along(read, written)
         return g
