@@ -19,7 +19,7 @@ from andpop.hw.graph import lowering
 from andpop.hw.graph.clean import clean
 from andpop.hw.graph.executor import run
 from andpop.hw.graph.loader import LoadedModel, load
-from andpop.hw.graph.lowering import lower
+from andpop.hw.graph.lowering import MAX_HARDWARE_NODES, lower
 from andpop.hw.graph.nodewise import Nodewise
 from andpop.hw.graph.reference import Reference
 from andpop.hw.graph.schema import FOLDED, LOWERED, QUANTISERS
@@ -540,6 +540,18 @@ def test_patterns_end(tmp_path: Path) -> None:
         began = time.process_time()
         refusal(net.model([1, 4, 6, 6]), tmp_path)
         assert time.process_time() - began < 10
+
+
+def test_a_network_of_thousands_of_layers_is_refused(tmp_path: Path) -> None:
+    net = Net()
+    x = first(net)
+    for _ in range(MAX_HARDWARE_NODES):
+        x = net.quant(x, signed=0)
+    head(net, x, 4)
+    began = time.process_time()
+    text = refusal(net.model([1, 5]), tmp_path)
+    assert f"more than {MAX_HARDWARE_NODES} nodes of hardware" in text
+    assert time.process_time() - began < 20
 
 
 # In hardware.

@@ -151,6 +151,11 @@ class DataflowBuilder:
         self._initializers: list[TensorProto] = []
         self._boundaries: list[Boundary] = []
 
+    @property
+    def size(self) -> int:
+        """Nodes so far."""
+        return len(self._nodes)
+
     def add(
         self,
         op: str,

@@ -75,6 +75,8 @@ MAX_PIECES = 15
 """Most different weights of a convolution on level codes, zero among them: M = 14."""
 MAX_LEVEL = (1 << MAX_BITS) - 1
 """Largest level code of an activation."""
+MAX_HARDWARE_NODES = 2000
+"""Most nodes of a dataflow graph: qonnx's and FINN's passes take time quadratic in them."""
 MAX_TABULATED = 1 << 31
 """Most evaluations of elementwise nodes for all thresholds of a network: some minutes."""
 WHOLE = 2.0**-20
@@ -150,6 +152,12 @@ class _Lowering:
                 supported = ", ".join([*self.HANDLERS, *ARITHMETIC])
                 raise LoweringError(node, f"this op cannot be lowered; supported: {supported}")
             handler(self, node)
+            if self.builder.size > MAX_HARDWARE_NODES:
+                raise LoweringError(
+                    node,
+                    f"up to here the network becomes more than {MAX_HARDWARE_NODES} nodes of "
+                    "hardware, expected fewer; is this a network for an FPGA?",
+                )
         output = self._label_select()
         for node in self.graph.nodes:
             if node.name not in self.claimed:
