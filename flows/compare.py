@@ -71,8 +71,8 @@ class Tally:
         """Compare one chunk.
 
         Raises:
-            CheckFailed: a layer is missing, one more than stated is there, or one has another
-                number of pictures or another shape than the graph says.
+            CheckFailed: a layer is missing, one more than stated is there, or one holds no
+                integers or has another number of pictures or shape than the graph says.
         """
         layers = self.coverage.layers
         self._check_names(got)
@@ -80,6 +80,11 @@ class Tally:
             shape = (len(pictures), *self.coverage.shapes[name][1:])
             _check_shape("golden", name, expected[name].shape, shape)
             _check_shape(self.backend, name, got[name].shape, shape)
+            if not np.issubdtype(got[name].dtype, np.integer):
+                raise CheckFailed(
+                    f"{self.backend}, layer {name}: found values of {got[name].dtype}, expected "
+                    "integers; the backend is at fault"
+                )
         for name in layers:
             self._compare(name, expected[name], got[name], pictures)
         self.pictures += len(pictures)

@@ -171,16 +171,22 @@ def _compile(checkpoint: Path, notes: list[str]) -> tuple[Path, Engine]:
 
 
 def _card_notes(packed: Path, inside: Card | None) -> list[str]:
-    """Compare the card inside a packed model with the one that lies where people would edit it.
+    """Compare the card inside a packed model with those that lie where people would edit them.
 
     Returns:
-        What has to be said: a card that is not used although its file is there.
+        What has to be said: cards that are not used although their files are there.
 
     Raises:
-        UsageError: it says something else that decides answers.
+        UsageError: one says something else that decides answers.
     """
-    in_build = packed.name == PACKED_NAME and (packed.parent / "build.json").is_file()
-    path = card_path(BuildFiles(packed.parent).checkpoint if in_build else packed)
+    models = [packed]
+    if packed.name == PACKED_NAME and (packed.parent / "build.json").is_file():
+        models.append(BuildFiles(packed.parent).checkpoint)
+    return [note for model in models for note in _notes_of_card(model, packed, inside)]
+
+
+def _notes_of_card(model: Path, packed: Path, inside: Card | None) -> list[str]:
+    path = card_path(model)
     if not path.is_file():
         return []
     advice = (
@@ -194,7 +200,7 @@ def _card_notes(packed: Path, inside: Card | None) -> list[str]:
     except (OSError, ValueError, RecursionError) as error:
         return [f"{path} cannot be read as a card ({error}) and is not used"]
     try:
-        beside = read_card(packed if not in_build else BuildFiles(packed.parent).checkpoint)
+        beside = read_card(model)
     except CheckpointError as error:
         raise UsageError(f"{error}; {advice}") from error
     if inside is None:

@@ -166,6 +166,18 @@ def test_a_backend_that_does_not_keep_its_word_is_named(
     assert "expected" in str(refusal.value) and "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bool", "object"])
+def test_values_that_are_no_integers_are_named(dtype: str, built: Path) -> None:
+    model = onnx.load(built / "dataflow.onnx")
+    golden = golden_of(model)
+    stated = coverage("cpu", model)
+    got = {name: golden[name] for name in stated.layers}
+    layer = stated.layers[-1]
+    got[layer] = got[layer].astype(dtype)
+    with pytest.raises(CheckFailed, match=f"cpu, layer {layer}: found values of {dtype}"):
+        Tally(stated, {}).add(golden, got, ["a", "b", "c"])
+
+
 def test_a_layer_that_a_backend_states_not_to_have_is_surplus(built: Path) -> None:
     model = onnx.load(built / "dataflow.onnx")
     golden = golden_of(model)

@@ -819,22 +819,25 @@ def test_a_card_beside_a_model_packed_without_one_is_said(
     assert out.split()[-1] in "012345"
 
 
+@pytest.mark.parametrize("name", ["checkpoint.json", "model.json"])
 def test_an_edited_card_in_a_build_folder_is_noticed(
-    run: Any, model: Path, picture: Path, tmp_path: Path
+    run: Any, model: Path, picture: Path, tmp_path: Path, name: str
 ) -> None:
     folder = tmp_path / "build"
     folder.mkdir()
     (folder / "model.andpop").write_bytes(model.read_bytes())
     for suffix in (".json", ".safetensors"):
         (folder / f"checkpoint{suffix}").write_bytes(model.with_suffix(suffix).read_bytes())
-    for name in ("build.json", "dataflow.onnx"):
-        (folder / name).write_text("{}")
+    for file in ("build.json", "dataflow.onnx"):
+        (folder / file).write_text("{}")
     assert run("infer", folder, "--images", picture)[0] == OK
-    edit(folder / "checkpoint.json", classes=list("abcdef"))
+    (folder / "model.json").write_bytes(model.with_suffix(".json").read_bytes())
+    assert run("infer", folder, "--images", picture)[0] == OK
+    edit(folder / name, classes=list("abcdef"))
     for path in (folder, folder / "model.andpop"):
         code, _, err = run("infer", path, "--images", picture)
         assert code == BAD_INPUT
-        assert "checkpoint.json: found other classes than in model.andpop" in err
+        assert f"{name}: found other classes than in model.andpop" in err
     with pytest.raises(ValueError, match="found other classes"):
         load_cpu_model(folder / "model.andpop")
 
