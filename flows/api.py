@@ -387,7 +387,7 @@ def _classify(model: Path, backend: str, pictures: Pictures) -> npt.NDArray[np.i
 def compare(
     folder: Path,
     images: Path,
-    backends: Sequence[str],
+    backends: Sequence[str] | None = None,
     *,
     count: int | None = None,
     trust: bool = False,
@@ -402,7 +402,8 @@ def compare(
     Args:
         folder: build folder.
         images: a picture or a folder of pictures.
-        backends: any of "torch", "qonnx", "golden", "cpu", "rtl"; golden always runs.
+        backends: any of "torch", "qonnx", "golden", "cpu", "rtl"; golden always runs. By default
+            all but "qonnx", or all but "torch" where the build was made from a QONNX file.
         count: use the first ``count`` pictures.
         trust: compile and run the RTL of a folder that differs from its build.json too.
         progress: called per chunk of pictures.
@@ -417,6 +418,9 @@ def compare(
         CheckFailed: nothing was compared, or a backend's layers are not those it must deliver.
     """
     files = open_build(folder)
+    if backends is None:
+        reference = "torch" if files.checkpoint.is_file() else "qonnx"
+        backends = (reference, "golden", "cpu", "rtl")
     doubts = check_trust(files, "rtl" in [name.strip() for name in backends], trust)
     require_hardware("compare")
     given = _pictures(files, images, count, progress)

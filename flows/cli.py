@@ -592,8 +592,12 @@ def compare(
     folder: Annotated[Path, typer.Argument(metavar="BUILD", help="Folder of a build.")],
     images: Images,
     backends: Annotated[
-        str, typer.Option(help="Any of torch,qonnx,golden,cpu,rtl.")
-    ] = "torch,golden,cpu,rtl",
+        str | None,
+        typer.Option(
+            help="Any of torch,qonnx,golden,cpu,rtl; by default all but qonnx, or all but torch "
+            "where the build has no checkpoint."
+        ),
+    ] = None,
     count: Count = None,
     trust: Trust = False,
     as_json: Json = False,
@@ -604,7 +608,12 @@ def compare(
     """
     with Bars(as_json) as progress:
         result = api.compare(
-            folder, images, backends.split(","), count=count, trust=trust, progress=progress
+            folder,
+            images,
+            backends.split(",") if backends is not None else None,
+            count=count,
+            trust=trust,
+            progress=progress,
         )
 
     _emit(result, as_json, _show_backends)

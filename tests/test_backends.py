@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The qonnx backend is qonnx's own execution, tensor for tensor."""
+"""The qonnx backend is qonnx's own execution, tensor for tensor; which backends are compared."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
+import pytest
+from andpop.flows import api
 from andpop.flows.backends import Qonnx
+from andpop.flows.errors import CheckFailed
 from andpop.flows.models import BuildFiles
 from andpop.hw.graph.clean import clean
 from andpop.hw.graph.lowering import lower
+from PIL import Image
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
 from qonnx_block import block
@@ -34,3 +39,25 @@ def test_qonnx_backend_is_execute_onnx(tmp_path: Path) -> None:
             assert np.array_equal(got[boundary.tensor][i : i + 1], want), boundary.tensor
             compared += want.size
     assert compared > 300
+
+
+def test_by_default_a_build_is_compared_with_what_it_was_made_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    onnx.save(block(channels=1), tmp_path / "block.onnx")
+    folder = tmp_path / "build"
+    api.build(tmp_path / "block.onnx", folder, until="pack")
+    Image.new("L", (4, 4), 90).save(tmp_path / "a.png")
+    asked: list[tuple[str, ...]] = []
+
+    def stop(files: BuildFiles, pixels: Any, names: Any, wanted: Any, progress: Any) -> None:
+        asked.append(tuple(wanted))
+        raise CheckFailed("enough")
+
+    monkeypatch.setattr(api, "_compare", stop)
+    monkeypatch.setattr(api, "check_trust", lambda *_: [])
+    for _ in range(2):
+        with pytest.raises(CheckFailed, match="enough"):
+            api.compare(folder, tmp_path / "a.png")
+        BuildFiles(folder).checkpoint.touch()
+    assert asked == [(first, "golden", "cpu", "rtl") for first in ("qonnx", "torch")]
