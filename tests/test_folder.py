@@ -177,6 +177,15 @@ def test_what_is_no_build_never_replaces_one(name: str, kind: str, tmp_path: Pat
     assert (tmp_path / "elsewhere").exists() == (kind == "link")
 
 
+def test_a_stray_file_does_not_stand_in_for_the_old_build(tmp_path: Path) -> None:
+    source, out = tmp_path / "source.txt", tmp_path / "build"
+    make("old", source, out)
+    out.rename(tmp_path / ".build.old")
+    (tmp_path / ".build.new").write_text("x")
+    with reading(out):
+        assert content(out) == {"old"}
+
+
 @pytest.mark.parametrize("kind", ["file", "folder", "link"])
 def test_what_is_no_old_build_is_not_waited_for(kind: str, tmp_path: Path) -> None:
     out, old = tmp_path / "build", tmp_path / ".build.old"
