@@ -38,6 +38,8 @@ from filelock import FileLock, Timeout
 STATE = "build.json"
 PAUSE = 0.05
 """Seconds between two looks at a lock that somebody else holds."""
+LOOKS = 10
+"""How often who holds a lock is looked for."""
 COMMAND_CHARS = 120
 
 P = ParamSpec("P")
@@ -95,12 +97,17 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def _holder(file: Path) -> str:
-    try:
-        about = json.loads(file.read_text(encoding="utf-8"))
-        where = "" if about["host"] == socket.gethostname() else f" on {about['host']}"
-        return f"process {about['pid']}{where} ({about['command']})"
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return "another command"
+    """Name who holds a lock; who has only just taken it writes that down a moment later."""
+    for _ in range(LOOKS):
+        try:
+            about = json.loads(file.read_text(encoding="utf-8"))
+            where = "" if about["host"] == socket.gethostname() else f" on {about['host']}"
+            return f"process {about['pid']}{where} ({about['command']})"
+        except FileNotFoundError:
+            break
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            time.sleep(PAUSE)
+    return "another command"
 
 
 @contextlib.contextmanager

@@ -38,7 +38,7 @@ def test_no_bench():
 
 
 def test_the_last_line_says_what_ran_and_empty_benches_fail(tmp_path: Path) -> None:
-    for name in ("conftest.py", "comparisons.py"):
+    for name in ("conftest.py", "comparisons.py", "program.py"):
         (tmp_path / name).write_text((HERE / name).read_text(encoding="utf-8"))
     (tmp_path / "test_benches.py").write_text(BENCHES)
     command = [sys.executable, "-m", "pytest", "-q", "-rf", "-p", "no:cacheprovider", "."]

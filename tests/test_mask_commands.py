@@ -316,7 +316,7 @@ def test_commands_refuse_a_size(run: Run, checkpoint: Path, tiles: Path, tmp_pat
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda p: p.unlink(), "found no mask, expected synthetic_1.png beside it"),
+        (lambda p: p.unlink(), "found no mask, expected one as Magnetic Tile"),
         (
             lambda p: Image.new("L", (40, 39), 255).save(p),
             "found a mask of 39x40 pixels, expected 40x40 as synthetic_1.jpg",
