@@ -484,34 +484,18 @@ def _check_product(p: _Packer, node: Node, inputs: int, weights: IntArray) -> No
 
 
 def pack_bits(weights: IntArray, taps: int) -> npt.NDArray[np.uint64]:
-    """Lay out 1-bit weights as the bit kernel reads them.
-
-    Args:
-        weights: (taps * C, MH) bits, taps slowest.
-        taps: kernel positions; every tap starts at a byte.
-
-    Returns:
-        (blocks, words, 8) words: block of 8 output channels, 64 inputs, output channel.
-    """
+    """Return 1-bit weights (taps * C, MH), taps slowest, as (MH, words): taps start at a byte."""
     outputs = weights.shape[1]
     bits = weights.T.reshape(outputs, taps, -1).astype(np.uint8)
     data = np.packbits(bits, axis=-1, bitorder="little").reshape(outputs, -1)
-    lanes = round_up(outputs, packed.BIT_LANES)
-    padded = np.zeros((lanes, round_up(data.shape[1], 8)), dtype=np.uint8)
-    padded[:outputs, : data.shape[1]] = data
-    words = padded.view("<u8").astype(np.uint64)
-    blocks = words.reshape(lanes // packed.BIT_LANES, packed.BIT_LANES, -1)
-    return np.ascontiguousarray(blocks.transpose(0, 2, 1))
+    padded = np.zeros((outputs, round_up(data.shape[1], 8)), dtype=np.uint8)
+    padded[:, : data.shape[1]] = data
+    return padded.view("<u8").astype(np.uint64)
 
 
-def pack_bytes(weights: IntArray) -> npt.NDArray[np.int8]:
-    """Lay out (MW, MH) 8-bit weights as (blocks of 16 outputs, groups of 4 inputs, 16, 4)."""
-    inputs, outputs = weights.shape
-    lanes = round_up(outputs, packed.INT_LANES)
-    padded = np.zeros((lanes, round_up(inputs, packed.INT_DEPTH)), dtype=np.int8)
-    padded[:outputs, :inputs] = weights.T
-    blocks = padded.reshape(lanes // packed.INT_LANES, packed.INT_LANES, -1, packed.INT_DEPTH)
-    return np.ascontiguousarray(blocks.transpose(0, 2, 1, 3))
+def as_type(values: IntArray, dtype: type) -> npt.NDArray[Any]:
+    """Return integers, modulo the width of ``dtype``, in the order that their axes state."""
+    return np.ascontiguousarray(values.astype(dtype))
 
 
 def _xnor_mvu(p: _Packer, node: Node) -> None:
@@ -578,7 +562,7 @@ def _int_mvu(p: _Packer, node: Node) -> None:
     out = p.result(node, [*leading, outputs], datatype, "i32")
     if not fast:
         index = p.stored(index, "i32")
-        constants = {"weights": weights.astype(np.int32), "bias": bias.astype(np.int32)}
+        constants = {"weights": as_type(weights.T, np.int32), "bias": as_type(bias, np.int32)}
         p.step("wide_product", node.name, [index], [out], {}, constants)
         p.finish(node, out)
         return
@@ -589,12 +573,11 @@ def _int_mvu(p: _Packer, node: Node) -> None:
             f"expected inputDataType {node.get('inputDataType')}"
         )
     index = p.stored(index, storage)
-    if p.at(index).storage == "i8":
-        # The kernel multiplies unsigned codes: signed ones are read 128 higher.
-        bias = bias - 128 * weights.sum(axis=0)
-    # The kernel's partial sums run from the bias over unsigned codes of the whole 8 bits.
-    low, high = grid.accumulator_bounds(weights, 0, 255, bias)
-    if min(low.min(), bias.min()) < INT32[0] or max(high.max(), bias.max()) > INT32[1]:
+    # The kernel multiplies unsigned codes: signed ones are read 128 higher. Its partial sums run
+    # from the bias that takes this back over unsigned codes of the whole 8 bits.
+    start = bias - 128 * weights.sum(axis=0) if p.at(index).storage == "i8" else bias
+    low, high = grid.accumulator_bounds(weights, 0, 255, start)
+    if min(low.min(), start.min()) < INT32[0] or max(high.max(), start.max()) > INT32[1]:
         raise ModelError(f"{node.where}: its partial sums do not fit 32 bits")
     _int_convolution(p, node, index, out, geometry, weights, bias)
 
@@ -609,9 +592,7 @@ def _int_convolution(
     bias: IntArray,
 ) -> None:
     """Add the 8-bit product of a tensor in bytes with (MW, MH) weights."""
-    padded = np.zeros(round_up(weights.shape[1], packed.INT_LANES), dtype=np.int32)
-    padded[: weights.shape[1]] = bias
-    constants: dict[str, npt.NDArray[Any]] = {"weights": pack_bytes(weights), "bias": padded}
+    constants = {"weights": as_type(weights.T, np.int8), "bias": as_type(bias, np.int32)}
     p.step("int_convolution", node.name, [index], [out], geometry.attributes(), constants)
     p.finish(node, out)
 
@@ -749,10 +730,8 @@ def _epilogue(p: _Packer, node: Node) -> None:
         and _fits_32_bits(params, shifts, ranges[0], ranges[1] if has_shortcut else None)
     )
     if fast:
-        padded = np.zeros((5, round_up(shape[-1], packed.PARAM_LANES)), dtype=np.int32)
-        padded[:, : shape[-1]] = params
         out = p.result(node, shape, datatype, "i8")
-        p.step("epilogue", node.name, inputs, [out], shifts, {"params": padded})
+        p.step("epilogue", node.name, inputs, [out], shifts, {"params": as_type(params, np.int32)})
         return
     shifts["out_low"], shifts["out_high"] = datatype.low, datatype.high
     inputs = [p.stored(i, "i32") for i in inputs]
@@ -784,13 +763,13 @@ def _thresholding(p: _Packer, node: Node) -> None:
             f"{node.where}: outputDataType {datatype.name} does not hold {base}..{base + count}"
         )
     if source.storage == "i8" and datatype.name == "BINARY":
-        lanes = round_up(source.channels, packed.THRESHOLD_LANES)
-        bound = np.full(lanes, 127, dtype=np.int8)
-        bound[: source.channels] = np.maximum(thresholds[:, 0] - 1, -128)
-        always = np.zeros(lanes, dtype=np.uint8)
-        always[: source.channels] = thresholds[:, 0] == -128
+        bound = np.maximum(thresholds[:, 0] - 1, -128)
+        always = thresholds[:, 0] == -128
         out = p.result(node, source.shape, datatype, "bits")
-        constants = {"bound": bound, "always": np.packbits(always, bitorder="little")}
+        constants = {
+            "bound": as_type(bound, np.int8),
+            "always": np.packbits(always, bitorder="little"),
+        }
         p.step("sign", node.name, [index], [out], {}, constants)
         return
     index = p.stored(index, "i32")
@@ -865,35 +844,16 @@ def _signed_thresholding(p: _Packer, node: Node) -> None:
     p.finish(node, out)
 
 
-def _lanes(channels: int, unit: int) -> tuple[int, int]:
-    """Return the lanes that parameters of channels are laid out in, and how often they repeat.
-
-    Channels that fill a whole number of pixels into the lanes are repeated, see LevelsStep.
-    """
-    lanes = round_up(channels, unit)
-    return lanes, lanes // channels if lanes % channels == 0 else 1
-
-
-def _lay_out(rows: IntArray, unit: int, fill: int) -> IntArray:
-    """Spread rows (n, C) of parameters over lanes."""
-    lanes, repeat = _lanes(rows.shape[1], unit)
-    padded = np.full((len(rows), lanes), fill, dtype=np.int64)
-    padded[:, : rows.shape[1] * repeat] = np.tile(rows, repeat)
-    return padded
-
-
 def _compared(
-    thresholds: IntArray, steps: IntArray, base: IntArray, low: int, high: int, unit: int
+    thresholds: IntArray, steps: IntArray, base: IntArray, low: int, high: int
 ) -> dict[str, IntArray]:
-    """Lay out thresholds for compare-and-add: x > bound, which no input is below."""
+    """Return thresholds for compare-and-add: x > bound, which no input is below."""
     # What is always reached has no bound below it: it goes into the base.
     always = thresholds <= low
-    start = base + (always * steps).sum(axis=1)
-    bounds = np.where(always, high, thresholds - 1)
     return {
-        "bounds": _lay_out(bounds.T, unit, high),
-        "steps": _lay_out(steps.T, unit, 0),
-        "base": _lay_out(start[None], unit, 0)[0],
+        "bounds": np.where(always, high, thresholds - 1).T,
+        "steps": steps.T,
+        "base": base + (always * steps).sum(axis=1),
     }
 
 
@@ -907,11 +867,11 @@ def _levels(
     base: IntArray,
 ) -> None:
     """Add the step that compares bytes."""
-    laid = _compared(thresholds, steps, base, *INT8, packed.THRESHOLD_LANES)
+    compared = _compared(thresholds, steps, base, *INT8)
     constants = {
-        "bounds": laid["bounds"].astype(np.int8),
-        "steps": laid["steps"].astype(np.uint8),
-        "base": laid["base"].astype(np.uint8),
+        "bounds": as_type(compared["bounds"], np.int8),
+        "steps": as_type(compared["steps"], np.uint8),
+        "base": as_type(compared["base"], np.uint8),
     }
     p.step("levels", node.name, [index], [out], {"steps": thresholds.shape[1]}, constants)
 
@@ -927,8 +887,8 @@ def _acc_levels(
 ) -> None:
     """Add the step that compares accumulators."""
     low, high = p.types[index].low, p.types[index].high
-    laid = _compared(thresholds, steps, base, low, high, packed.PARAM_LANES)
-    constants = {name: values.astype(np.int32) for name, values in laid.items()}
+    compared = _compared(thresholds, steps, base, low, high)
+    constants = {name: as_type(values, np.int32) for name, values in compared.items()}
     index = p.stored(index, "i32")
     p.step("acc_levels", node.name, [index], [out], {"steps": thresholds.shape[1]}, constants)
 
@@ -943,19 +903,15 @@ def _search_levels(
     base: IntArray,
 ) -> None:
     """Add the step that searches an accumulator among its channel's thresholds."""
-    channels, count = thresholds.shape
-    bits = count.bit_length()
-    lanes = round_up(channels, packed.PARAM_LANES)
     order = np.argsort(thresholds, axis=1, kind="stable")
     sums = np.cumsum(np.take_along_axis(steps, order, 1), axis=1)
-    # Accumulators end below the largest integer: it is never reached.
-    ascending = np.full((lanes, 1 << bits), INT32[1], dtype=np.int32)
-    ascending[:channels, :count] = np.take_along_axis(thresholds, order, 1)
-    codes = np.zeros((lanes, 1 << bits), dtype=np.uint8)
-    codes[:channels, : count + 1] = (np.pad(sums, ((0, 0), (1, 0))) + base[:, None]) % 256
-    constants = {"thresholds": ascending, "codes": codes}
+    constants = {
+        "thresholds": as_type(np.take_along_axis(thresholds, order, 1), np.int32),
+        "codes": as_type(np.pad(sums, ((0, 0), (1, 0))) + base[:, None], np.uint8),
+    }
     index = p.stored(index, "i32")
-    p.step("search_levels", node.name, [index], [out], {"bits": bits}, constants)
+    steps_there = {"steps": thresholds.shape[1]}
+    p.step("search_levels", node.name, [index], [out], steps_there, constants)
 
 
 def _stream_max_pool(p: _Packer, node: Node) -> None:

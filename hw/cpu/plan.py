@@ -19,13 +19,6 @@ from ...quant.card import PackedCard
 
 SUFFIX = ".andpop"
 
-BIT_LANES = 8
-INT_LANES = 16
-INT_DEPTH = 4
-PARAM_LANES = 16
-THRESHOLD_LANES = 64
-"""Layout constants, the same as in src/kernels.hpp."""
-
 BYTE_CODES = 256
 """Entries of a table over byte codes."""
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..plan import EPILOGUE, PARAM_LANES, STORAGE, ModelError, round_up
+from ..plan import EPILOGUE, STORAGE, ModelError
 from .site import INT32, INT64, Range, Site
 
 Values = npt.NDArray[Any]
@@ -53,20 +53,27 @@ def _epilogue_tensors(s: Site, narrow: str) -> None:
 
 
 def epilogue(s: Site) -> list[Range]:
-    """BN, shortcut, RPReLU and 8 bits, in 32-bit integers."""
+    """BN, shortcut, RPReLU and 8 bits, in 32-bit integers.
+
+    Constants:
+        params: int32 (5, channels), rows m, b, zeta, slope, eta.
+    """
     s.arity((1, 2), 1, 1)
     s.attributes(EPILOGUE)
     for name in EPILOGUE:
         s.within(name, *((0, 30) if name.endswith("shift") else INT32))
     _epilogue_tensors(s, "i8")
-    channels = s.inputs[0].channels
-    s.constant(0, (5, round_up(channels, PARAM_LANES)), np.int32)
-    rows = s.constants[0][:, :channels].astype(np.int64)
+    s.constant(0, (5, s.inputs[0].channels), np.int32)
+    rows = s.constants[0].astype(np.int64)
     return [_epilogue_range(s, [Span(row, row) for row in rows], INT32, STORAGE["i8"])]
 
 
 def wide_epilogue(s: Site) -> list[Range]:
-    """The same in 64-bit integers, to any range."""
+    """The same in 64-bit integers, to any range.
+
+    Constants:
+        params: int64 (5, channels), rows m, b, zeta, slope, eta.
+    """
     s.arity((1, 2), 1, 1)
     names = (*EPILOGUE, "out_low", "out_high")
     s.attributes(names)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Steps that compare with thresholds or look codes up: layouts, and the codes they can give."""
+"""Steps that compare with thresholds or look codes up, and the codes they can give."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..plan import BYTE_CODES, MAX_LEVELS, PARAM_LANES, THRESHOLD_LANES, ModelError, round_up
+from ..plan import BYTE_CODES, MAX_LEVELS, ModelError, round_up
 from .site import INT32, Range, Site, union
 
 IntArray = npt.NDArray[np.int64]
@@ -19,25 +19,33 @@ CHUNK = 1 << 18
 
 
 def sign(s: Site) -> list[Range]:
-    """One bit per byte."""
+    """One bit per byte: x > bound, or always.
+
+    Constants:
+        bound: int8 (channels,).
+        always: uint8 (channels / 8 rounded up,), channel c is bit c % 8 of byte c // 8; bits
+            behind the last channel are 0.
+    """
     s.arity((1,), 1, 2)
     s.attributes(())
     s.same()
     s.stores(s.inputs[0], "i8")
     s.stores(s.outputs[0], "bits")
     channels = s.inputs[0].channels
-    lanes = round_up(channels, THRESHOLD_LANES)
-    s.constant(0, (lanes,), np.int8)
-    s.constant(1, (lanes // 8,), np.uint8)
-    always = np.unpackbits(s.constants[1], bitorder="little")
+    s.constant(0, (channels,), np.int8)
+    s.constant(1, (round_up(channels, 8) // 8,), np.uint8)
     # Bits behind the last channel of a pixel are 0, for products count on it.
-    if (s.constants[0][channels:] != 127).any() or always[channels:].any():
+    if np.unpackbits(s.constants[1], bitorder="little")[channels:].any():
         raise ModelError(f"{s.where}: it sets bits behind the last channel; pack it again")
     return [(0, 1)]
 
 
 def thresholds(s: Site) -> list[Range]:
-    """base + number of thresholds not above an accumulator"""
+    """base + number of thresholds not above an accumulator.
+
+    Constants:
+        thresholds: int32 (channels, steps), in any order.
+    """
     s.arity((1,), 1, 1)
     steps, base = s.attributes(("steps", "base"))
     s.within("steps", 1, MAX_LEVELS)
@@ -50,32 +58,44 @@ def thresholds(s: Site) -> list[Range]:
 
 
 def levels(s: Site) -> list[Range]:
-    """Codes of bytes: steps up and down, modulo 256."""
+    """Codes of bytes: base + the steps whose bound lies below x, modulo 256.
+
+    Constants:
+        bounds: int8 (steps, channels), in any order.
+        steps: uint8 (steps, channels), -1 as 255.
+        base: uint8 (channels,).
+    """
     s.arity((1,), 1, 3)
     (count,) = s.attributes(("steps",))
     s.within("steps", 1, MAX_LEVELS)
     s.same()
     s.stores(s.inputs[0], "i8")
     s.stores(s.outputs[0], "u8", "i8")
-    lanes = round_up(s.inputs[0].channels, THRESHOLD_LANES)
-    s.constant(0, (count, lanes), np.int8)
-    s.constant(1, (count, lanes), np.uint8)
-    s.constant(2, (lanes,), np.uint8)
+    channels = s.inputs[0].channels
+    s.constant(0, (count, channels), np.int8)
+    s.constant(1, (count, channels), np.uint8)
+    s.constant(2, (channels,), np.uint8)
     return [_reached(s, _bytes(s), *s.constants)]
 
 
 def acc_levels(s: Site) -> list[Range]:
-    """The same of accumulators, in 32 bits."""
+    """The same of accumulators, summed in 32 bits; the low byte is stored.
+
+    Constants:
+        bounds: int32 (steps, channels), in any order.
+        steps: int32 (steps, channels).
+        base: int32 (channels,).
+    """
     s.arity((1,), 1, 3)
     (count,) = s.attributes(("steps",))
     s.within("steps", 1, MAX_LEVELS)
     s.same()
     s.stores(s.inputs[0], "i32")
     s.stores(s.outputs[0], "u8", "i8")
-    lanes = round_up(s.inputs[0].channels, PARAM_LANES)
-    s.constant(0, (count, lanes), np.int32)
-    s.constant(1, (count, lanes), np.int32)
-    s.constant(2, (lanes,), np.int32)
+    channels = s.inputs[0].channels
+    s.constant(0, (count, channels), np.int32)
+    s.constant(1, (count, channels), np.int32)
+    s.constant(2, (channels,), np.int32)
     for _, steps, base in _chunks(*s.constants):
         # The kernel adds in the order of the file: any of the steps may come first.
         low = base + np.minimum(steps, 0).sum(axis=0)
@@ -85,22 +105,36 @@ def acc_levels(s: Site) -> list[Range]:
 
 
 def search_levels(s: Site) -> list[Range]:
-    """Codes of accumulators that are searched among their channel's thresholds."""
+    """Codes of accumulators that are searched among their channel's thresholds.
+
+    Constants:
+        thresholds: int32 (channels, steps), each row ascending; equal ones stand side by side.
+        codes: uint8 (channels, steps + 1), entry n for inputs that n thresholds are not above.
+            A kernel that fills thresholds up repeats the last code behind them.
+    """
     s.arity((1,), 1, 2)
-    (bits,) = s.attributes(("bits",))
-    s.within("bits", 1, (MAX_LEVELS - 1).bit_length())
+    (count,) = s.attributes(("steps",))
+    s.within("steps", 1, MAX_LEVELS - 1)
     s.same()
     s.stores(s.inputs[0], "i32")
     s.stores(s.outputs[0], "u8", "i8")
-    lanes = round_up(s.inputs[0].channels, PARAM_LANES)
-    s.constant(0, (lanes, 1 << bits), np.int32)
-    s.constant(1, (lanes, 1 << bits), np.uint8)
-    codes = _bytes(s)(s.constants[1][: s.inputs[0].channels])
+    channels = s.inputs[0].channels
+    s.constant(0, (channels, count), np.int32)
+    s.constant(1, (channels, count + 1), np.uint8)
+    if (s.constants[0][:, 1:] < s.constants[0][:, :-1]).any():
+        raise ModelError(f"{s.where}: its thresholds do not ascend; pack it again")
+    codes = _bytes(s)(s.constants[1])
     return [(int(codes.min()), int(codes.max()))]
 
 
 def wide_levels(s: Site) -> list[Range]:
-    """The same for inputs and codes of any width: thresholds not above an input count."""
+    """Codes of any width from inputs of any width: base + the steps whose threshold x reaches.
+
+    Constants:
+        thresholds: int32 (channels, steps), in any order.
+        steps: int32 (channels, steps).
+        base: int32 (channels,).
+    """
     s.arity((1,), 1, 3)
     (count,) = s.attributes(("steps",))
     s.within("steps", 1, MAX_LEVELS)
@@ -116,7 +150,11 @@ def wide_levels(s: Site) -> list[Range]:
 
 
 def lookup(s: Site) -> list[Range]:
-    """A table over byte codes."""
+    """A table over byte codes.
+
+    Constants:
+        table: uint8 or int32 (256,), as the output is stored; entries from ``levels`` on are 0.
+    """
     s.arity((1,), 1, 1)
     (count,) = s.attributes(("levels",))
     s.within("levels", 1, BYTE_CODES)
