@@ -23,8 +23,9 @@ from andpop.flows.errors import BAD_INPUT, INTERRUPTED, OK
 from andpop.flows.models import load, load_cpu_model
 from andpop.flows.pictures import read_all
 from andpop.hw.cpu import _engine, container, engine
-from andpop.hw.cpu.checks import CHECKS, check
+from andpop.hw.cpu.check import check
 from andpop.hw.cpu.engine import Engine, instruction_sets
+from andpop.hw.cpu.ops import CHECKS
 from andpop.hw.cpu.plan import MAX_AXIS, MAX_TENSOR_BYTES, DataType, ModelError
 from packed_files import PREFIX, Arrays, Header, card, catalogue, geometry, parts, resealed, seal
 from packed_files import single as single_step

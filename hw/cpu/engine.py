@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _engine
-from .checks import check
+from .check import check
 from .container import read
 from .plan import DataType, ModelError, Plan, Step, Tensor
 

@@ -42,10 +42,6 @@ GEOMETRY = (
     "height", "width", "out_height", "out_width", "kernel_y", "kernel_x", "stride_y", "stride_x",
     "dilation_y", "dilation_x", "pad_top", "pad_left", "pad_bottom", "pad_right",
 )  # fmt: skip
-EPILOGUE = (
-    "acc_shift", "shortcut_shift", "pre_shift", "slope_shift", "out_shift",
-    "acc_low", "acc_high", "pre_low", "pre_high",
-)  # fmt: skip
 
 Name = Annotated[str, StringConstraints(max_length=MAX_NAME)]
 Names = Annotated[list[Name], Field(max_length=MAX_TENSORS)]

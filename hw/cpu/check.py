@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The checks that make a plan safe to run. The C++ engine trusts a plan that passed ``check``.
+"""The check that makes a plan safe to run. The C++ engine trusts a plan that passed ``check``.
 
 Three things are shown of every plan, from what it states and from its constants: each access of
 the engine stays inside its tensors and constants; each tensor is written before it is read; no
@@ -8,44 +8,14 @@ signed integer overflows, for the range of every tensor follows from the ranges 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy.typing as npt
 
-from ..plan import MAX_TENSOR_BYTES, STORAGE, DataType, ModelError, Plan, Tensor, check_bounds
-from . import moves, pools, products, rounding, thresholds
-from .site import Range, Site
-
-CHECKS: dict[str, Callable[[Site], list[Range]]] = {
-    "bit_convolution": products.bit_convolution,
-    "int_convolution": products.int_convolution,
-    "wide_product": products.wide_product,
-    "epilogue": rounding.epilogue,
-    "wide_epilogue": rounding.wide_epilogue,
-    "sign": thresholds.sign,
-    "thresholds": thresholds.thresholds,
-    "levels": thresholds.levels,
-    "acc_levels": thresholds.acc_levels,
-    "search_levels": thresholds.search_levels,
-    "wide_levels": thresholds.wide_levels,
-    "lookup": thresholds.lookup,
-    "cast": moves.cast,
-    "max_pool": pools.max_pool,
-    "pad": moves.pad,
-    "reflect": moves.reflect,
-    "crop": moves.crop,
-    "interleave": moves.interleave,
-    "windows": moves.windows,
-    "split": moves.split,
-    "concat": moves.concat,
-    "shuffle": moves.shuffle,
-    "sum_pool": pools.sum_pool,
-    "requantise": rounding.requantise,
-    "shift": rounding.shift,
-    "argmax": pools.argmax,
-}
-"""The ops of a plan with their checks; src/steps.cpp holds the same list."""
+from .ops import CHECKS
+from .ops.site import Range, Site
+from .plan import MAX_TENSOR_BYTES, STORAGE, DataType, ModelError, Plan, Tensor, check_bounds
 
 
 def check(plan: Plan, constants: Mapping[str, npt.NDArray[Any]]) -> list[Range]:
