@@ -24,6 +24,7 @@ from pydantic import ValidationError
 
 from ...quant.card import PackedCard
 from .. import kernels
+from ..graph.heads import HEADS, heads_of
 from . import finn_ops
 from . import plan as packed
 from .check import check
@@ -99,7 +100,33 @@ def _lower(proto: onnx.GraphProto, p: Packer) -> None:
     for name in p.graph.outputs:
         if name not in p.index:
             raise ModelError(f"graph output {name!r} is produced by no node")
-        p.plan.outputs.append(p.index[name])
+
+
+def _heads(model: onnx.ModelProto, p: Packer) -> list[packed.Head]:
+    """Return the heads of a graph that was lowered, by the tensors of the plan."""
+    if all(entry.key != HEADS for entry in model.metadata_props):
+        return [_unnamed(p, name) for name in p.graph.outputs]
+    try:
+        heads = heads_of(model)
+    except ValueError as error:
+        raise ModelError(str(error)) from error
+    for head in heads:
+        if head.logits and head.logits not in p.index:
+            raise ModelError(f"head {head.name!r}: its logits {head.logits!r} are in no tensor")
+    return [
+        packed.Head(h.name, h.kind, p.index[h.tensor], p.index[h.logits] if h.logits else None)
+        for h in heads
+    ]
+
+
+def _unnamed(p: Packer, name: str) -> packed.Head:
+    """Return the head of an output of a graph that says nothing about its heads."""
+    index = p.index[name]
+    step = next((s for s in p.plan.steps if index in s.outputs), None)
+    if step is None or step.op != "argmax":
+        return packed.Head(name, "raw", index)
+    shape = p.at(index).shape
+    return packed.Head(name, "class" if max(shape) == 1 else "class_map", index, step.inputs[0])
 
 
 def _graph_input(proto: onnx.GraphProto, value: onnx.ValueInfoProto, p: Packer) -> None:
@@ -141,6 +168,7 @@ def compile_graph(
         raise ModelError(f"card: {packed.explain(error)}") from error
     packer = Packer(_graph(model.graph), name, parsed)
     _lower(model.graph, packer)
+    packer.plan.outputs = _heads(model, packer)
     check(packer.plan, packer.constants)
     return packer.plan, packer.constants
 
