@@ -39,7 +39,7 @@ $(VENV)/.ready: requirements.lock
 	@$(PIP) install --no-deps $(FINN)
 	@touch $@
 
-$(VENV)/.installed: $(VENV)/.ready setup.py pyproject.toml __init__.py $(wildcard hw/cpu/src/*)
+$(VENV)/.installed: $(VENV)/.ready setup.py pyproject.toml __init__.py $(wildcard hw/cpu/src/* hw/cpu/src/*/* hw/cpu/src/*/*/*)
 	@echo "setup: building the CPU engine and installing andpop into $(VENV)"
 	@$(PIP) install --no-build-isolation --no-deps -e .
 	@echo "setup: compiling Yosys for this machine (a minute, once)"

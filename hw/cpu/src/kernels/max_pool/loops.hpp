@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kernels as plain loops, included by each instruction set's file and compiled for it there.
-//
-// Everything sits in an anonymous namespace and calls nothing of the standard library, so that no
-// function compiled for AVX-512 can replace a baseline one at link time.
+// Plain loops, compiled for each instruction set in the file that includes them.
 
 #pragma once
 
-#include "kernels.hpp"
+#include "kernels/max_pool/max_pool.hpp"
 
 namespace andpop {
 namespace {
@@ -38,7 +35,7 @@ void copy(T* __restrict into, const T* __restrict from, std::int64_t count) noex
 // Vertical maxima of a row first (long vectors), then the horizontal ones. A window always covers
 // at least one pixel of the picture: the plan checks refuse padding as wide as the kernel.
 template <typename T, typename Op>
-void max_pool(const MaxPool& a) noexcept {
+void pool(const MaxPool& a) noexcept {
   const T* in = static_cast<const T*>(a.in);
   T* row = static_cast<T*>(a.row);
   T* out = static_cast<T*>(a.out);
@@ -73,30 +70,21 @@ void max_pool(const MaxPool& a) noexcept {
   }
 }
 
-template <typename T>
-void shuffle(const Shuffle& a) noexcept {
-  const T* __restrict left = static_cast<const T*>(a.left);
-  const T* __restrict right = static_cast<const T*>(a.right);
-  T* __restrict out = static_cast<T*>(a.out);
-  for (std::int64_t i = 0; i < a.count; ++i) {
-    out[2 * i] = left[i];
-    out[2 * i + 1] = right[i];
+inline void max_pool(const MaxPool& a) noexcept {
+  switch (a.storage) {
+    case Storage::kBits:
+      pool<std::uint8_t, BitOr>(a);
+      break;
+    case Storage::kU8:
+      pool<std::uint8_t, Maximum>(a);
+      break;
+    case Storage::kI8:
+      pool<std::int8_t, Maximum>(a);
+      break;
+    case Storage::kI32:
+      pool<std::int32_t, Maximum>(a);
+      break;
   }
-}
-
-inline void lookup_bytes(const Lookup& a) noexcept {
-  const std::uint8_t* __restrict in = a.in;
-  const std::uint8_t* __restrict table = a.table;
-  std::uint8_t* __restrict out = a.out;
-  for (std::int64_t i = 0; i < a.count; ++i) out[i] = table[in[i]];
-}
-
-template <typename T>
-void sum_pool(const SumPool& a) noexcept {
-  const T* __restrict in = static_cast<const T*>(a.in);
-  std::int32_t* __restrict out = a.out;
-  for (std::int64_t p = 0; p < a.pixels; ++p)
-    for (std::int64_t c = 0; c < a.channels; ++c) out[c] += in[p * a.channels + c];
 }
 
 }  // namespace
