@@ -94,10 +94,18 @@ def single(
         "tensors": tensors,
         "steps": [step],
         "inputs": list(range(first)),
-        "outputs": list(range(first, len(tensors))),
+        "outputs": [head(tensors, i, op == "argmax") for i in range(first, len(tensors))],
         "card": None,
     }
     return {"plan": plan, "constants": entries(arrays)}, arrays
+
+
+def head(tensors: list[dict[str, Any]], tensor: int, classes: bool = False) -> dict[str, Any]:
+    """Return an output as the header lists it; classes come from the tensor before."""
+    shape = tensors[tensor]["shape"]
+    kind = ("class" if max(shape) == 1 else "class_map") if classes else "raw"
+    logits = tensor - 1 if classes else None
+    return {"name": f"head {tensor}", "kind": kind, "tensor": tensor, "logits": logits}
 
 
 def entries(arrays: Arrays) -> list[dict[str, Any]]:

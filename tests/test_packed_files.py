@@ -23,10 +23,22 @@ from andpop.flows.errors import BAD_INPUT, INTERRUPTED, OK
 from andpop.flows.models import load, load_cpu_model
 from andpop.flows.pictures import read_all
 from andpop.hw.cpu import _engine, container, engine
-from andpop.hw.cpu.checks import CHECKS, check
+from andpop.hw.cpu.check import check
 from andpop.hw.cpu.engine import Engine, instruction_sets
+from andpop.hw.cpu.ops import CHECKS
 from andpop.hw.cpu.plan import MAX_AXIS, MAX_TENSOR_BYTES, DataType, ModelError
-from packed_files import PREFIX, Arrays, Header, card, catalogue, geometry, parts, resealed, seal
+from packed_files import (
+    PREFIX,
+    Arrays,
+    Header,
+    card,
+    catalogue,
+    geometry,
+    head,
+    parts,
+    resealed,
+    seal,
+)
 from packed_files import single as single_step
 from PIL import Image
 from safetensors.numpy import save_file
@@ -157,6 +169,12 @@ def entry(index: int, **values: Any) -> Callable[[Header, Arrays], None]:
     return lambda header, arrays: header["constants"][index].update(values)
 
 
+def exchange(header: Header, arrays: Arrays) -> None:
+    """Let two constants have each other's names."""
+    first, second = header["constants"]
+    first["name"], second["name"] = second["name"], first["name"]
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -171,7 +189,7 @@ def entry(index: int, **values: Any) -> Callable[[Header, Arrays], None]:
         (entry(0, name="x"), "is not in the file"),
         (entry(0, offset=3), "header is damaged"),
         (lambda header, arrays: header["constants"].pop(), "behind its constants"),
-        (lambda header, arrays: header["constants"].reverse(), "plan step 'the node'"),
+        (exchange, "plan step 'the node'"),
     ],
     ids=range(12),
 )
@@ -253,6 +271,11 @@ def ghost(header: Header, arrays: Arrays) -> None:
     header["plan"]["tensors"].append(tensor)
 
 
+def output_change(**values: Any) -> Callable[[Header, Arrays], None]:
+    """A change of the first output."""
+    return lambda header, arrays: header["plan"]["outputs"][0].update(values)
+
+
 def tensor_change(index: int, **values: Any) -> Callable[[Header, Arrays], None]:
     """A change of a tensor."""
     return lambda header, arrays: header["plan"]["tensors"][index].update(values)
@@ -280,7 +303,7 @@ def step_change(**values: Any) -> Callable[[Header, Arrays], None]:
         ("cast", plan_change(inputs=[9]), "found tensor 9, expected 0..1"),
         ("cast", plan_change(inputs=[-1]), "header is damaged: plan.inputs.0"),
         ("cast", plan_change(outputs=[]), "header is damaged: plan.outputs"),
-        ("cast", plan_change(outputs=[7]), "found output 7, expected 0..1"),
+        ("cast", output_change(tensor=7), "found output 7, expected 0..1"),
         ("cast", plan_change(name=["a"]), "header is damaged: plan.name"),
         ("cast", plan_change(surprise=1), "header is damaged: plan.surprise"),
         ("cast", step_change(inputs=[1]), "reads tensor 1, which no earlier step writes"),
@@ -538,7 +561,7 @@ def bomb(folder: Path) -> Path:
         {"op": "argmax", "node": "a", "inputs": [42], "outputs": [43], "attributes": {},
          "constants": []},
     ]  # fmt: skip
-    plan["outputs"] = [43]
+    plan["outputs"] = [head(plan["tensors"], 43, classes=True)]
     return sealed(folder, header, arrays)
 
 

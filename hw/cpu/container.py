@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
-from .checks import check
+from .check import check
 from .plan import MAX_TENSORS, SCHEMA, SUFFIX, ModelError, Name, Plan, explain
 
 MAGIC = b"ANDPOP"

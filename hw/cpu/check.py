@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The checks that make a plan safe to run. The C++ engine trusts a plan that passed ``check``.
+"""The check that makes a plan safe to run. The C++ engine trusts a plan that passed ``check``.
 
 Three things are shown of every plan, from what it states and from its constants: each access of
 the engine stays inside its tensors and constants; each tensor is written before it is read; no
@@ -8,44 +8,23 @@ signed integer overflows, for the range of every tensor follows from the ranges 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy.typing as npt
 
-from ..plan import MAX_TENSOR_BYTES, STORAGE, DataType, ModelError, Plan, Tensor, check_bounds
-from . import moves, pools, products, rounding, thresholds
-from .site import Range, Site
-
-CHECKS: dict[str, Callable[[Site], list[Range]]] = {
-    "bit_convolution": products.bit_convolution,
-    "int_convolution": products.int_convolution,
-    "wide_product": products.wide_product,
-    "epilogue": rounding.epilogue,
-    "wide_epilogue": rounding.wide_epilogue,
-    "sign": thresholds.sign,
-    "thresholds": thresholds.thresholds,
-    "levels": thresholds.levels,
-    "acc_levels": thresholds.acc_levels,
-    "search_levels": thresholds.search_levels,
-    "wide_levels": thresholds.wide_levels,
-    "lookup": thresholds.lookup,
-    "cast": moves.cast,
-    "max_pool": pools.max_pool,
-    "pad": moves.pad,
-    "reflect": moves.reflect,
-    "crop": moves.crop,
-    "interleave": moves.interleave,
-    "windows": moves.windows,
-    "split": moves.split,
-    "concat": moves.concat,
-    "shuffle": moves.shuffle,
-    "sum_pool": pools.sum_pool,
-    "requantise": rounding.requantise,
-    "shift": rounding.shift,
-    "argmax": pools.argmax,
-}
-"""The ops of a plan with their checks; src/steps.cpp holds the same list."""
+from .ops import CHECKS
+from .ops.site import Range, Site
+from .plan import (
+    MAX_TENSOR_BYTES,
+    STORAGE,
+    DataType,
+    Head,
+    ModelError,
+    Plan,
+    Tensor,
+    check_bounds,
+)
 
 
 def check(plan: Plan, constants: Mapping[str, npt.NDArray[Any]]) -> list[Range]:
@@ -100,9 +79,8 @@ def check(plan: Plan, constants: Mapping[str, npt.NDArray[Any]]) -> list[Range]:
     if never:
         name = ", ".join(plan.tensors[never[0]].names)
         raise ModelError(f"plan: tensor {never[0]} ({name:.80}) is written by no step")
-    for i in plan.outputs:
-        if i not in ranges:
-            raise ModelError(f"plan: found output {i}, expected 0..{len(plan.tensors) - 1}")
+    for head in plan.outputs:
+        _check_head(plan, head, ranges)
     _check_names(plan)
     _check_unused(plan, constants)
     _check_card(plan)
@@ -137,8 +115,37 @@ def _input_range(index: int, tensor: Tensor) -> Range:
     return datatype.low, datatype.high
 
 
+def _check_head(plan: Plan, head: Head, ranges: Mapping[int, Range]) -> None:
+    """An output is of its kind: who decodes classes finds a name for each of them."""
+    for i in (head.tensor, *([] if head.logits is None else [head.logits])):
+        if i not in ranges:
+            raise ModelError(f"plan: found output {i}, expected 0..{len(plan.tensors) - 1}")
+    where = f"plan output {head.name!r:.80} ({head.kind})"
+    shape = plan.tensors[head.tensor].shape
+    if head.kind in ("class_map", "map") and len(shape) != 3:
+        raise ModelError(f"{where}: found shape {shape}, expected (height, width, channels)")
+    if head.classifies != (head.logits is not None):
+        raise ModelError(f"{where}: found logits {head.logits}, expected them with classes only")
+    if head.logits is None:
+        return
+    logits = plan.tensors[head.logits].shape
+    pixels = [1] * (len(shape) - 1) if head.kind == "class" else shape[:-1]
+    if shape != [*pixels, 1] or logits[:-1] != pixels:
+        raise ModelError(
+            f"{where}: found classes of shape {shape} from logits {logits}, "
+            f"expected {[*pixels, 1]} from {[*pixels, logits[-1]]}"
+        )
+    low, high = ranges[head.tensor]
+    if low < 0 or high >= logits[-1]:
+        raise ModelError(f"{where}: its classes reach {low}..{high}, expected 0..{logits[-1] - 1}")
+
+
 def _check_names(plan: Plan) -> None:
-    """Names of tensors are keys of what a run returns."""
+    """Names of tensors are keys of what a run returns, and so are those of heads."""
+    heads = [head.name for head in plan.outputs]
+    for name in heads:
+        if not name or heads.count(name) > 1:
+            raise ModelError(f"plan outputs: found {name!r:.80}, expected one name for each")
     seen: set[str] = set()
     for i, tensor in enumerate(plan.tensors):
         for name in tensor.names:
@@ -163,10 +170,10 @@ def _check_card(plan: Plan) -> None:
             f"its card: found pictures of {plan.card.input.channels} channels, "
             f"expected {channels} as the network takes; it is another network's card"
         )
-    decision = plan.decision
-    if decision is None:
+    head = plan.classifier
+    if head is None or head.logits is None:
         return
-    labels = plan.tensors[decision.inputs[0]].channels
+    labels = plan.tensors[head.logits].channels
     if len(plan.card.classes) != labels:
         raise ModelError(
             f"its card: found {len(plan.card.classes)} class names, expected {labels} as the "

@@ -3,16 +3,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..plan import EPILOGUE, STORAGE, ModelError
-from .site import INT32, INT64, Range, Site
+from ..packer import IntArray, Node, Packer
+from ..plan import STORAGE, DataType, ModelError
+from .site import INT32, INT64, Check, Range, Site
 
 Values = npt.NDArray[Any]
+
+EPILOGUE = (
+    "acc_shift", "shortcut_shift", "pre_shift", "slope_shift", "out_shift",
+    "acc_low", "acc_high", "pre_low", "pre_high",
+)  # fmt: skip
+"""Attributes of an epilogue."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,73 @@ def _epilogue_tensors(s: Site, narrow: str) -> None:
             raise ModelError(f"{s.where}: {kind}_low lies above {kind}_high")
 
 
-def epilogue(s: Site) -> list[Range]:
+def epilogue(
+    p: Packer,
+    node: Node,
+    inputs: list[int],
+    params: IntArray,
+    attributes: Mapping[str, int],
+    datatype: DataType,
+) -> None:
+    """Add BN, shortcut, RPReLU and rounding: in 32 bits where they are proven to do.
+
+    Args:
+        p: the plan.
+        node: what the step belongs to; its output is added.
+        inputs: accumulators in 32 bits, and the shortcut where there is one, of the same shape.
+        params: (5, C), rows m, b, zeta, slope, eta.
+        attributes: those of ``EPILOGUE``.
+        datatype: of the output.
+    """
+    shape = p.at(inputs[0]).shape
+    ranges = [(p.types[i].low, p.types[i].high) for i in inputs]
+    if (
+        datatype.name == "INT8"
+        and all(p.at(i).storage == "i8" for i in inputs[1:])
+        and _fits_32_bits(params, attributes, *ranges)
+    ):
+        out = p.result(node, shape, datatype, "i8")
+        constants = {"params": params.astype(np.int32)}
+        p.step("epilogue", node.name, inputs, [out], attributes, constants)
+        return
+    limits = {"out_low": datatype.low, "out_high": datatype.high}
+    inputs = [p.stored(i, "i32") for i in inputs]
+    out = p.result(node, shape, datatype, "i32")
+    constants = {"params": params.astype(np.int64)}
+    p.step("wide_epilogue", node.name, inputs, [out], {**attributes, **limits}, constants)
+    p.finish(node, out)
+
+
+def _fits_32_bits(
+    params: IntArray, shifts: Mapping[str, int], acc: Range, shortcut: Range | None = None
+) -> bool:
+    """Whether every intermediate of an epilogue fits int32, from the ranges of its inputs.
+
+    Bounds are computed in Python integers: nothing overflows on the way.
+    """
+
+    def half(shift: int) -> int:
+        return 1 << (shift - 1) if shift else 0
+
+    m, b, zeta, slope, eta = (np.abs(row).astype(object) for row in params)
+    largest = max(abs(acc[0]), abs(acc[1])) + half(shifts["acc_shift"])
+    seen = [largest]
+    if shifts["acc_shift"]:
+        largest = max(-shifts["acc_low"], shifts["acc_high"])
+    y = largest * m + b + half(shifts["pre_shift"])
+    if shortcut is not None:
+        y = y + (max(abs(shortcut[0]), abs(shortcut[1])) << shifts["shortcut_shift"])
+    u = max(-shifts["pre_low"], shifts["pre_high"]) + zeta
+    # The two slopes bound |v| by u and, before its shift, by u * slope.
+    v = np.maximum(u, u * slope) + eta + half(shifts["out_shift"])
+    seen += [*y, *u, *v]
+    return (
+        all(int(s) <= INT32[1] for s in seen)
+        and max(value for name, value in shifts.items() if name.endswith("shift")) <= 30
+    )
+
+
+def check_epilogue(s: Site) -> list[Range]:
     """BN, shortcut, RPReLU and 8 bits, in 32-bit integers.
 
     Constants:
@@ -68,7 +142,7 @@ def epilogue(s: Site) -> list[Range]:
     return [_epilogue_range(s, [Span(row, row) for row in rows], INT32, STORAGE["i8"])]
 
 
-def wide_epilogue(s: Site) -> list[Range]:
+def check_wide_epilogue(s: Site) -> list[Range]:
     """The same in 64-bit integers, to any range.
 
     Constants:
@@ -138,7 +212,49 @@ def _epilogue_range(s: Site, rows: list[Span], limits: Range, out: Range) -> Ran
     return int(result.low.min()), int(result.high.max())
 
 
-def requantise(s: Site) -> list[Range]:
+def requantise(
+    p: Packer,
+    node: Node,
+    inputs: list[int],
+    shift: int,
+    shortcut_shift: int,
+    datatype: DataType,
+) -> None:
+    """Add a rounding shift of sums plus shortcut: in 32 bits where they are proven to do.
+
+    Args:
+        p: the plan.
+        node: what the step belongs to; its output is added.
+        inputs: sums in 32 bits, and the shortcut where there is one, of the same shape.
+        shift: bits that are rounded away.
+        shortcut_shift: bits that the shortcut is shifted up.
+        datatype: of the output, which saturates.
+    """
+    shape = p.at(inputs[0]).shape
+    shifts = (0, shortcut_shift)
+    largest = sum(
+        max(-p.types[i].low, p.types[i].high) << s for i, s in zip(inputs, shifts, strict=False)
+    )
+    if (
+        datatype.name == "INT8"
+        and all(p.at(i).storage == "i8" for i in inputs[1:])
+        and shift <= 30
+        and largest + (1 << shift) <= INT32[1]
+    ):
+        out = p.result(node, shape, datatype, "i8")
+        attributes = {"shift": shift, "shortcut_shift": shortcut_shift}
+        p.step("requantise", node.name, inputs, [out], attributes)
+        return
+    attributes = {"shift": shift, "low": datatype.low, "high": datatype.high}
+    if len(inputs) > 1:
+        attributes["shortcut_shift"] = shortcut_shift
+    inputs = [p.stored(i, "i32") for i in inputs]
+    out = p.result(node, shape, datatype, "i32")
+    p.step("shift", node.name, inputs, [out], attributes)
+    p.finish(node, out)
+
+
+def check_requantise(s: Site) -> list[Range]:
     """Shortcut, rounding shift and 8 bits, in 32-bit integers."""
     s.arity((1, 2), 1, 0)
     shift, shortcut_shift = s.attributes(("shift", "shortcut_shift"))
@@ -158,7 +274,7 @@ def requantise(s: Site) -> list[Range]:
     return [_shifted(s, low, high, shift, INT32, STORAGE["i8"])]
 
 
-def shift(s: Site) -> list[Range]:
+def check_shift(s: Site) -> list[Range]:
     """The same in 64-bit integers, to any range."""
     s.arity((1, 2), 1, 0)
     names = ("low", "high", "shift", "shortcut_shift")
@@ -184,3 +300,11 @@ def _shifted(s: Site, low: int, high: int, shift: int, limits: Range, out: Range
     s.fits("sums", low + half, high + half, limits)
     clip = [min(max((value + half) >> shift, out[0]), out[1]) for value in (low, high)]
     return clip[0], clip[1]
+
+
+OPS: dict[str, Check] = {
+    "epilogue": check_epilogue,
+    "wide_epilogue": check_wide_epilogue,
+    "requantise": check_requantise,
+    "shift": check_shift,
+}

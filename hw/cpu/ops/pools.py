@@ -3,11 +3,18 @@
 
 from __future__ import annotations
 
+from ..packer import Node, Packer
 from ..plan import ModelError
-from .site import Range, Site
+from ..windows import Geometry
+from .site import Check, Range, Site
 
 
-def max_pool(s: Site) -> list[Range]:
+def max_pool(p: Packer, node: Node, index: int, out: int, geometry: Geometry) -> None:
+    """Add maxima over windows of a tensor in any storage; the border counts for nothing."""
+    p.step("max_pool", node.name, [index], [out], geometry.attributes())
+
+
+def check_max_pool(s: Site) -> list[Range]:
     """Maxima over windows, each with a pixel of the picture in it."""
     s.arity((1,), 1, 0)
     g = s.geometry()
@@ -21,7 +28,12 @@ def max_pool(s: Site) -> list[Range]:
     return s.ranges
 
 
-def sum_pool(s: Site) -> list[Range]:
+def sum_pool(p: Packer, node: Node, index: int, out: int) -> None:
+    """Add the sums over all pixels of a tensor of bytes or 32 bits."""
+    p.step("sum_pool", node.name, [index], [out])
+
+
+def check_sum_pool(s: Site) -> list[Range]:
     """Sums over all pixels, which begin at 0."""
     s.arity((1,), 1, 0)
     s.attributes(())
@@ -33,7 +45,12 @@ def sum_pool(s: Site) -> list[Range]:
     return [(low, high)]
 
 
-def argmax(s: Site) -> list[Range]:
+def argmax(p: Packer, node: Node, index: int, out: int) -> None:
+    """Add the index of every pixel's largest value, the lowest of equals; all in 32 bits."""
+    p.step("argmax", node.name, [index], [out])
+
+
+def check_argmax(s: Site) -> list[Range]:
     """The index of every pixel's largest value."""
     s.arity((1,), 1, 0)
     s.attributes(())
@@ -42,3 +59,10 @@ def argmax(s: Site) -> list[Range]:
     s.along(s.inputs[0], s.outputs[0])
     s.size(s.outputs[0], s.inputs[0].pixels, 1)
     return [(0, s.inputs[0].channels - 1)]
+
+
+OPS: dict[str, Check] = {
+    "max_pool": check_max_pool,
+    "sum_pool": check_sum_pool,
+    "argmax": check_argmax,
+}

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the checks of all steps share."""
+"""What the checks of all steps share: a step with its tensors, constants and ranges in reach."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ from ..plan import (
 Range = tuple[int, int]
 """The smallest and the largest value of a tensor."""
 
+INT8 = STORAGE["i8"]
 INT32 = STORAGE["i32"]
 INT64 = (-(1 << 63), (1 << 63) - 1)
 
@@ -175,3 +177,7 @@ class Site:
             self.size(read, math.prod(sides), read.channels)
             self.along(read, written)
         return g
+
+
+Check = Callable[[Site], list[Range]]
+"""Checks a step and returns the ranges of its outputs."""
