@@ -212,7 +212,8 @@ def search_levels(rng: Rng, side: int, channels: int) -> list[Problem]:
         x = rng.integers(-9999, 9999, (side * side, channels))
         thresholds = np.sort(rng.integers(-9999, 9999, (channels, count)), axis=1)
         codes = rng.integers(0, 256, (channels, count + 1))
-        reached = np.array([np.searchsorted(t, v, "right") for t, v in zip(thresholds, x.T)])
+        rows = zip(thresholds, x.T, strict=True)
+        reached = np.array([np.searchsorted(t, v, "right") for t, v in rows])
         y = np.take_along_axis(codes, reached, axis=1).T
         constants = [thresholds.astype(np.int32), codes.astype(np.uint8)]
         problems.append(
@@ -226,7 +227,9 @@ def lookup(rng: Rng, side: int, channels: int) -> list[Problem]:
     table = rng.integers(0, 256, 256).astype(np.uint8)
     for count in (16, 256):
         x = rng.integers(0, count, (side * side, channels))
-        problems.append(Problem("lookup", [("u8", x)], ("u8", table[x]), {"levels": count}, [table]))
+        problems.append(
+            Problem("lookup", [("u8", x)], ("u8", table[x]), {"levels": count}, [table])
+        )
     return problems
 
 
