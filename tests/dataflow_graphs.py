@@ -402,7 +402,7 @@ class GraphBuilder:
         node = next((n for n in self.nodes if output in n.output), None)
         if node is None or node.op_type != "LabelSelect":
             return Head(output, "raw", output)
-        kind: Kind = "class" if max(self.shapes[output]) == 1 else "class_map"
+        kind: Kind = "class" if max(self.shapes[node.input[0]][:-1]) == 1 else "class_map"
         return Head(output, kind, output, node.input[0])
 
 
