@@ -168,7 +168,7 @@ def check_wide_epilogue(s: Site) -> list[Range]:
 
 
 def _epilogue_range(s: Site, rows: list[Span], limits: Range, out: Range) -> Range:
-    """Follow the arithmetic of src/isa_scalar.cpp `epilogue` from its inputs' ranges.
+    """Follow the arithmetic of src/kernels/epilogue/scalar.cpp from its inputs' ranges.
 
     Args:
         s: the step.
