@@ -23,6 +23,8 @@ Reals = TypeVar("Reals")
 
 FLOAT32_EXACT_BITS = 24
 """A float32 holds every integer of magnitude up to 2**24 exactly."""
+ACCUMULATOR_BITS = 31
+"""Widest accumulator that every backend has."""
 
 
 def round_half_up(x: Reals) -> Reals:
@@ -89,6 +91,22 @@ def requantise(v: npt.ArrayLike, shift: int, bits: int = 8, signed: bool = True)
 def signed_bits(limit: int) -> int:
     """Return the width of the two's complement type that holds ``-limit..limit``."""
     return max(1, int(limit).bit_length() + 1)
+
+
+def signed_width(low: int, high: int) -> int:
+    """Return the width of the two's complement type, two bits at least, that holds
+    ``low..high``."""
+    return max(2, (-low - 1).bit_length() + 1 if low < 0 else 2, high.bit_length() + 1)
+
+
+def smallest_signed(low: int, high: int) -> str:
+    """Return the narrowest INT datatype, two bits at least, that holds ``low..high``."""
+    return f"INT{signed_width(low, high)}"
+
+
+def smallest_unsigned(high: int) -> str:
+    """Return the narrowest UINT datatype that holds ``0..high``."""
+    return f"UINT{max(1, high.bit_length())}"
 
 
 @dataclass(frozen=True)
