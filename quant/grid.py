@@ -17,14 +17,15 @@ import numpy as np
 import numpy.typing as npt
 
 IntArray = npt.NDArray[np.int64]
+"""Integers of any shape; the one name for them in every room."""
 
 Reals = TypeVar("Reals")
 """A float array of NumPy or a tensor of PyTorch, which this file must not import."""
 
 FLOAT32_EXACT_BITS = 24
 """A float32 holds every integer of magnitude up to 2**24 exactly."""
-ACCUMULATOR_BITS = 31
-"""Widest accumulator that every backend has."""
+ACCUMULATOR_LIMIT = 1 << FLOAT32_EXACT_BITS
+"""Largest magnitude of an accumulator, and of every integer that is kept in a float32."""
 
 
 def round_half_up(x: Reals) -> Reals:
@@ -94,8 +95,7 @@ def signed_bits(limit: int) -> int:
 
 
 def signed_width(low: int, high: int) -> int:
-    """Return the width of the two's complement type, two bits at least, that holds
-    ``low..high``."""
+    """Return the width of the two's complement type, 2 at least, that holds ``low..high``."""
     return max(2, (-low - 1).bit_length() + 1 if low < 0 else 2, high.bit_length() + 1)
 
 
