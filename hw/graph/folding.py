@@ -132,7 +132,7 @@ def read_folding(path: Path) -> Folding:
     Raises:
         FoldingError: no such file, or not a folding.
     """
-    expected = 'expected FINN\'s folding, e.g. {"conv1_IntMvu": {"PE": 8, "SIMD": 27}}'
+    expected = 'expected FINN\'s folding, e.g. {"conv1_Thresholding": {"PE": 8}}'
     try:
         with path.open("rb") as stream:
             content = stream.read(MOST_BYTES + 1)
