@@ -119,7 +119,7 @@ def test_shared_parts_import_no_kernel() -> None:
 def test_a_tree_without_a_kernel_lints(kernel: str, tmp_path: Path) -> None:
     tree = tmp_path / "andpop"
     listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard", "*.py", "*.toml", "*.sv"],
+        ["git", "ls-files", "-co", "--exclude-standard", "*.py", "*.pyi", "*.toml"],
         cwd=ROOT, capture_output=True, text=True, check=True,
     ).stdout.splitlines()  # fmt: skip
     for name in listed:
