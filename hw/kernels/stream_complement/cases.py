@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parameter sets of stream_complement."""
+
+from __future__ import annotations
+
+from ....quant.grid import limits, type_format
+from ....sim.cases import Case, Operand
+
+
+def _case(datatype: str, channels: int, pe: int) -> Case:
+    low, high = limits(*type_format(datatype))
+    return Case(
+        name=f"{datatype.lower()}_c{channels}_pe{pe}",
+        op_type="StreamComplement",
+        attrs={
+            "NumChannels": channels,
+            "PE": pe,
+            "inputDataType": datatype,
+            "numInputVectors": [1, 4, 4],
+        },
+        operands=(Operand("x", datatype, (1, 4, 4, channels), low, high),),
+        output_types=(datatype,),
+    )
+
+
+SMOKE = [_case("INT8", 6, 3)]
+
+FULL = [_case("INT4", 8, 1)]
