@@ -187,11 +187,6 @@ def stream_reflect_pad(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     return [x[:, rows][:, :, columns]]
 
 
-def stream_complement(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
-    """Minus one less the value."""
-    return [-1 - inputs[0]]
-
-
 def stream_crop(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     """The picture without its borders."""
     (x,) = inputs
@@ -224,7 +219,6 @@ DEFINITIONS: Mapping[str, Callable[[Inputs, Attributes], list[IntArray]]] = {
     "ShiftRequant": shift_requant,
     "ShuffleConcat": shuffle_concat,
     "SignedThresholding": signed_thresholding,
-    "StreamComplement": stream_complement,
     "StreamCrop": stream_crop,
     "StreamMaxPool": stream_max_pool,
     "StreamReflectPad": stream_reflect_pad,
