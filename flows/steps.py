@@ -30,7 +30,7 @@ from ..models.config import parse
 from ..quant.checkpoint import Card, read_card
 from ..quant.kbit_integer import HARDWARE_BITS
 from ..sim.cache import scratch
-from ..sim.verilator import find_compiler, find_tool
+from ..sim.tools import find_compiler, find_tool
 from .build import BuildConfig, Context, Step, write_json
 from .errors import UsageError
 from .masks import reflection
