@@ -9,13 +9,15 @@ read from the graph's constants; nothing is computed anew or rounded here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
 from qonnx.core.modelwrapper import ModelWrapper
 
+from .heads import Head, Kind, check_kinds, kinds_of, write_heads
 from .lower import handlers
-from .lower.heads import label_select
+from .lower.heads import End, end
 from .lower.state import Lowering
 from .pixels import pixels_of
 from .qonnx_graph import LoweringError, QonnxGraph
@@ -27,27 +29,38 @@ MAX_HARDWARE_NODES = 2000
 """Most nodes of a dataflow graph: qonnx's and FINN's passes take time quadratic in them."""
 
 
-def lower(model: onnx.ModelProto | ModelWrapper | Path | str, name: str = "andpop") -> ModelWrapper:
+def lower(
+    model: onnx.ModelProto | ModelWrapper | Path | str,
+    name: str = "andpop",
+    heads: Mapping[str, Kind] | None = None,
+) -> ModelWrapper:
     """Lower a QONNX network to a dataflow graph of abstract ops.
 
     Args:
         model: cleaned QONNX (shapes inferred, constants folded), NCHW, batch 1, as
             quant/export_qonnx.py writes it.
         name: name of the graph.
+        heads: output -> "raw" or "map" where it leaves as the integers it is; None: as the
+            network's metadata says (`heads.kinds_of`). An output that is left out is logits, of
+            which a class is picked, or a class per pixel of a map.
 
     Returns:
         The dataflow graph of docs/03_reference/dataflow.md, unfolded, with its layer boundaries
-        (see `builder.boundaries`).
+        (see `builder.boundaries`) and its heads (`heads.heads_of`), named as the outputs of the
+        network.
 
     Raises:
         LoweringError: a node cannot be lowered; names it, its op, why, and what is supported.
+        ValueError: ``heads`` names no output, or no kind.
     """
     if isinstance(model, (str, Path)):
         model = onnx.load(model, load_external_data=False)
     proto = model.model if isinstance(model, ModelWrapper) else model
+    kinds = kinds_of(proto) if heads is None else heads
+    check_kinds(proto, kinds)
     state = Lowering(QonnxGraph(proto), name, pixels_of(proto))
     _walk(state)
-    output = label_select(state)
+    ends = [end(state, value.name, kinds) for value in state.graph.outputs]
     for node in state.graph.nodes:
         if node.name not in state.claimed:
             raise state.passed.get(
@@ -57,7 +70,19 @@ def lower(model: onnx.ModelProto | ModelWrapper | Path | str, name: str = "andpo
                     "belongs to no supported pattern (BN + RPReLU epilogue, RSign, rounding shift)",
                 ),
             )
-    return state.builder.finish(output)
+    graph = state.builder.finish(*(found.stream for found in ends))
+    write_heads(graph.model, _heads(graph.graph, ends))
+    return graph
+
+
+def _heads(graph: onnx.GraphProto, ends: list[End]) -> list[Head]:
+    """Name the tensors that leave a graph and, of classes, those they are picked from."""
+    read = {name: node.input[0] for node in graph.node for name in node.output}
+    heads = []
+    for found, output in zip(ends, graph.output, strict=True):
+        logits = read[output.name] if found.kind in ("class", "class_map") else ""
+        heads.append(Head(found.name, found.kind, output.name, logits))
+    return heads
 
 
 def _walk(state: Lowering) -> None:

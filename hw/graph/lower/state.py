@@ -32,7 +32,7 @@ class Lowering:
         builder: the dataflow graph so far.
         streams: tensor of the network -> the stream that holds it.
         reached: stream -> smallest and largest value (C,) its channels reach, where known.
-        offsets: stream -> what its one channel is more in the network, in steps.
+        offsets: stream -> what its one channel is more in the network, in steps of the stream.
         claimed: nodes that have become hardware, by name.
         passed: node -> why it was passed over.
         tabulated: evaluations of elementwise nodes so far.
@@ -41,11 +41,12 @@ class Lowering:
     def __init__(self, graph: QonnxGraph, name: str, pixels: Pixels) -> None:
         self.graph = graph
         self.pixels = pixels
-        if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+        outputs = [value.name for value in graph.outputs]
+        if len(graph.inputs) != 1 or not outputs or len(set(outputs)) < len(outputs):
             raise LoweringError(
                 graph.nodes[0],
-                f"the graph has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs, "
-                "expected one picture and one row of logits",
+                f"the graph has {len(graph.inputs)} inputs and the outputs {outputs}, expected "
+                "one picture, and one output or several different ones",
             )
         picture = graph.inputs[0].name
         shape = graph.shape(picture)
