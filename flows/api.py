@@ -91,6 +91,7 @@ def count(
     Raises:
         UsageError: unknown network or impossible figures.
     """
+    require("count", "torch", "brevitas")
     from ..models.count import count as counter
 
     height, width, channels = size
@@ -733,12 +734,12 @@ class Given:
 def _pictures(files: BuildFiles, images: Path, count: int | None, progress: Progress) -> Given:
     """Read pictures at a build's input size."""
     from ..quant.data import choose_pictures
-    from .masks import reflection
+    from .masks import reflection_of
 
     cpu = load_cpu_model(files.packed)
     paths, left_out = choose_pictures(images)
     paths = paths[:count]
     pixels, notes = read_all(paths, cpu, progress)
-    card, masks = cpu.card, cpu.predicts_masks
-    said = reflection(card["network"], card["config"], *cpu.shape[:2]) if card and masks else []
+    masks = cpu.predicts_masks
+    said = reflection_of(cpu) if masks else []
     return Given(paths, pixels, [*cpu.notes, *left_out, *notes, *said], masks)
