@@ -40,6 +40,7 @@ COMMANDS = (
     "compare",
     "eval",
     "synth",
+    "synthetic",
 )
 ZOO = sorted(api.ZOO.glob("*.safetensors"))
 

@@ -22,7 +22,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and no
 Images = Annotated[Path, typer.Option("--images", help="A picture or a folder of pictures.")]
 Count = Annotated[
     int | None,
-    typer.Option("--count", min=1, help="Number of pictures to use, the first ones; all if left."),
+    typer.Option(
+        "--count", min=1, help="Number of pictures to use, the first ones; all by default."
+    ),
 ]
 Network = Annotated[
     str, typer.Argument(metavar="NETWORK", help="Name of the network, e.g. bi-shufflenet.")
@@ -32,13 +34,13 @@ Build = Annotated[Path, typer.Argument(metavar="BUILD", help="Folder of a build.
 Defects = Annotated[
     str | None,
     typer.Option(
-        help="Kinds of defect to use, with commas, e.g. Crack,Fray; all if left. For networks of "
-        "masks."
+        help="Kinds of defect to use, with commas, e.g. Crack,Fray; all by default. Networks of "
+        "masks only."
     ),
 ]
 Masks = Annotated[
     Path | None,
-    typer.Option("--out", help="Folder for masks and overlays as PNG; none written if left."),
+    typer.Option("--out", help="Folder for masks and overlays as PNG; none by default."),
 ]
 Trust = Annotated[
     bool, typer.Option("--trust", help="Run RTL of a build that differs from its build.json.")
@@ -49,7 +51,7 @@ InputSize = Annotated[
     typer.Option(
         "--input",
         metavar="HxWxC",
-        help="Height, width and channels of the input; the size it was trained at if left.",
+        help="Height, width and channels of the input; by default the size it was trained at.",
     ),
 ]
 

@@ -115,7 +115,7 @@ def of_model(model: type[BaseModel], leave_out: Sequence[str] = ()) -> list[Swit
             continue
         kind = _without_none(field.annotation)
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            panel = (field.description or name).rstrip(".")
+            panel = f"{(field.description or name).rstrip('.')}, if one of these is given"
             made = [
                 replace(s, paths=tuple((name, *path) for path in s.paths), panel=panel)
                 for s in of_model(kind)
@@ -210,7 +210,7 @@ def _switch(name: str, kind: Any, default: Any, help_text: str, flag: object) ->
         kind = type(get_args(kind)[0])
     elif get_origin(kind) is tuple:
         kind, many = get_args(kind)[0], True
-        metavar = f"{name.upper()},..."
+        metavar = f"<{kind.__name__}>,..."
     flag = str(flag) if flag else "--" + name.replace("_", "-")
     return Switch(flag, ((name,),), kind, many, default, help_text, metavar)
 

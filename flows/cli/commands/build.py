@@ -49,7 +49,7 @@ def command(
         float | None, typer.Option(help="Least frames per second, at --clock-mhz.")
     ] = None,
     clock_mhz: Annotated[
-        float | None, typer.Option(help="Clock of the hardware in MHz; 100 if left.")
+        float | None, typer.Option(help="Clock of the hardware in MHz; 100 by default.")
     ] = None,
     folding: Annotated[
         Path | None, typer.Option(help="FINN folding JSON to use in place of a target.")
@@ -58,7 +58,7 @@ def command(
         str | None, typer.Option(help="Board the RTL is meant for, e.g. pynq-z2.")
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="build.yaml that holds these options; those given win.")
+        Path | None, typer.Option(help="File build.yaml with these options; those given here win.")
     ] = None,
     until: Annotated[
         str | None,

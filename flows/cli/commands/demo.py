@@ -26,7 +26,7 @@ def command(
     ] = 64,
     images: Annotated[
         Path | None,
-        typer.Option("--images", help="Your own pictures; synthetic steel surfaces if left."),
+        typer.Option("--images", help="Your own pictures; synthetic steel surfaces by default."),
     ] = None,
     count: Annotated[int, typer.Option(min=1, max=1000, help="Number of pictures.")] = 4,
     as_json: Json = False,

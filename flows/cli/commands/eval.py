@@ -23,7 +23,7 @@ def command(
     backend: Annotated[
         str | None,
         typer.Option(
-            help="What runs the network: cpu, golden or torch; cpu if left, torch for masks of "
+            help="What runs the network: cpu, golden or torch; cpu by default, torch for masks of "
             "real values."
         ),
     ] = None,

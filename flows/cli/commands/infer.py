@@ -21,7 +21,7 @@ def command(
     images: Images,
     backend: Annotated[
         str | None,
-        typer.Option(help="What runs a network of masks: cpu, golden or torch; cpu if left."),
+        typer.Option(help="What runs a network of masks: cpu, golden or torch; cpu by default."),
     ] = None,
     masks: Masks = None,
     threads: Threads = 1,

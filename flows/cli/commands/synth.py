@@ -25,7 +25,7 @@ def command(
         Path | None, typer.Argument(metavar="BUILD", help="Folder of a build.")
     ] = None,
     node: Annotated[
-        str | None, typer.Option(help="Name of the one node to synthesise; all if left.")
+        str | None, typer.Option(help="Name of the one node to synthesise; all by default.")
     ] = None,
     kernel: Annotated[
         str | None,

@@ -53,8 +53,7 @@ def command(
 def _show(result: dict[str, Any]) -> None:
     rows = list(result["classes"].items())
     side = result["size"]
-    title = f"{result['folder']}: {side}x{side} pixels, seed {result['seed']}"
-    table(title, ("class", "pictures"), rows)
+    table(str(result["folder"]), ("class", "pictures"), rows)
     network = "u-binet" if result["masks"] else "bi-shufflenet"
     say(
         f"Train on them: andpop train {network} --data {result['folder']} "
