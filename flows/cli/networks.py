@@ -47,7 +47,7 @@ def network_command(
             app = typer.Typer(
                 add_completion=False,
                 rich_markup_mode=self.rich_markup_mode,
-                context_settings=self.context_settings,
+                context_settings=dict(self.context_settings),
             )
             app.command(self.name, help=self.help, epilog=None if name else self.epilog)(
                 with_options(function, switches(name), others, f"Switches of {name}")
