@@ -18,7 +18,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from andpop.flows import api, cli
+from andpop.flows import api
+from andpop.flows.cli import terminal
+from andpop.flows.cli.commands import demo
 from andpop.flows.errors import BAD_INPUT, INTERRUPTED, OK
 from andpop.flows.models import load, load_cpu_model
 from andpop.flows.pictures import read_all
@@ -736,8 +738,8 @@ def test_class_names_of_eval_are_printed_as_they_are(
 
 
 def test_progress_titles_and_demo_print_names_as_they_are(capsys: Any) -> None:
-    cli._table("[bold]title", ["[red]class", "n"], [["[/x]", 3]])
-    cli._show_demo(
+    terminal.table("[bold]title", ["[red]class", "n"], [["[/x]", 3]])
+    demo.show(
         {
             "backends": [], "first_divergence": None, "notes": ["[/note]"],
             "predictions": [{"picture": "img[front].png", "class": ":bug: [red]"}],
