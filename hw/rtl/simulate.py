@@ -27,7 +27,6 @@ from ...sim.network import (
     run_network,
     unpack_words,
 )
-from ..graph.executor import base_op
 from ..graph.fifo_sizing import (
     FifoDepth,
     SizingError,
@@ -36,6 +35,7 @@ from ..graph.fifo_sizing import (
     save_depths,
 )
 from ..graph.insert_streams import insert_streams
+from ..graph.ops import facts_of
 from .emit_top import emit_top, set_depths
 from .top_info import EmitError, FifoInfo, TopInfo
 
@@ -225,7 +225,7 @@ def _feed_captured(
     edge that is short even then has fewer pictures than were asked for.
     """
     images = len(words)
-    crops = any(base_op(node.op_type) == "StreamCrop" for node in info.nodes)
+    crops = any(facts_of(node.op_type).swallows for node in info.nodes)
     longer = np.concatenate((words, words[-1:]))
     for fed in (longer,) if crops else (words, longer):
         with scratch("capture") as found:

@@ -1,16 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NumPy goldens of the FINN ops that have no kernel folder here: padding, windows, thresholds."""
+"""All that is known of the FINN ops that have no kernel folder here: padding, windows, thresholds.
+
+NumPy goldens and, as every kernel's op gives them, the facts that the passes ask for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from finn.custom_op.fpgadataflow.rtl.convolutioninputgenerator_rtl import (
+    ConvolutionInputGenerator_rtl,
+)
+from finn.custom_op.fpgadataflow.rtl.fmpadding_rtl import FMPadding_rtl
+from finn.custom_op.fpgadataflow.rtl.thresholding_rtl import Thresholding_rtl
 
-IntArray = npt.NDArray[np.int64]
-Golden = Callable[[Sequence[IntArray], Mapping[str, Any]], list[IntArray]]
+from ...quant.grid import IntArray
+from ..kernels.base import Golden
+from ..kernels.facts import Facts, Geometry
 
 
 def pad(x: IntArray, padding: Sequence[int]) -> IntArray:
@@ -69,14 +77,58 @@ def run_thresholding(inputs: Sequence[IntArray], attrs: Mapping[str, Any]) -> li
     return [threshold(inputs[0], inputs[1], attrs["ActVal"])]
 
 
-def run_identity(inputs: Sequence[IntArray], attrs: Mapping[str, Any]) -> list[IntArray]:
-    """StreamingDataWidthConverter: another word width, the same tensor."""
-    return [inputs[0]]
+class Border(FMPadding_rtl, Facts):
+    """FMPadding."""
+
+    lanes = {"SIMD": "NumChannels"}
+    moves = True
+    outputs_are = "padded pictures"
+    inside_module = True
+
+    def geometry(self) -> Geometry:
+        """A border needs nothing."""
+        h, w = self.get_nodeattr("ImgDim")
+        top, left, bottom, right = self.get_nodeattr("Padding")
+        rows = np.pad(np.arange(h), (top, bottom), constant_values=-1)
+        columns = np.pad(np.arange(w), (left, right), constant_values=-1)
+        return Geometry(rows, columns, int(w))
+
+
+class Window(ConvolutionInputGenerator_rtl, Facts):
+    """ConvolutionInputGenerator."""
+
+    lanes = {"SIMD": "IFMChannels"}
+    windows = True
+    moves = True
+    outputs_are = "windows"
+
+    def geometry(self) -> Geometry:
+        """A window needs its last pixel."""
+        names = ("OFMDim", "Stride", "ConvKernelDim", "Dilation")
+        rows, columns = (
+            np.arange(out) * stride + (kernel - 1) * dilation
+            for out, stride, kernel, dilation in zip(*map(self.get_nodeattr, names), strict=True)
+        )
+        return Geometry(rows, columns, int(self.get_nodeattr("IFMDim")[1]))
+
+    def needs_full_rate(self, writer: Facts) -> bool:
+        """A border, where windows are emitted element by element while they are read in bursts."""
+        return isinstance(writer, Border) and not self.get_nodeattr("parallel_window")
+
+
+class Thresholds(Thresholding_rtl, Facts):
+    """Thresholding."""
+
+    lanes = {"PE": "NumChannels"}
 
 
 GOLDENS: Mapping[str, Golden] = {
     "FMPadding": run_fm_padding,
     "ConvolutionInputGenerator": run_convolution_input_generator,
     "Thresholding": run_thresholding,
-    "StreamingDataWidthConverter": run_identity,
+}
+OPS: Mapping[str, type[Facts]] = {
+    "FMPadding": Border,
+    "ConvolutionInputGenerator": Window,
+    "Thresholding": Thresholds,
 }
