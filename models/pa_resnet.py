@@ -9,8 +9,9 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..quant.layers import BinaryBlock, Classifier
-from ..quant.pa_layers import PaBlock
+from ..quant.blocks.binary import BinaryBlock
+from ..quant.blocks.classifiers import Classifier
+from ..quant.blocks.pa import PaBlock
 from .config import BOTTLENECK, PaResNetConfig, resnet_plan
 from .network import Network, stem
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .grid import IntArray, round_half_up
+from ..grid import IntArray, round_half_up
 
 FloatArray = npt.NDArray[np.float64]
 
