@@ -162,7 +162,7 @@ class IntegerEpilogue(Shifted):
             ends = np.clip(shift_round(ends, fmt.acc_shift), *limits(fmt.acc_bits))
         m, b = (row.astype(np.int64) for row in self.params().numpy()[:2])
         worst = np.abs(ends).max(axis=0) * np.abs(m) + np.abs(b)
-        total = int(worst.max()) + (128 << fmt.shortcut_shift)
+        total = int(worst.max()) + (-fn.STREAM_MIN << fmt.shortcut_shift)
         yield Bound("BN with shortcut", total + (1 << fmt.pre_shift))
 
     def forward(self, acc: Tensor, shortcut: Tensor | None) -> Tensor:

@@ -115,7 +115,7 @@ class IntegerPaBlock(Shifted):
     def bounds(self, shape: Sequence[int]) -> Iterator[Bound]:
         largest = magnitude(self.conv.accumulator_ends())
         yield Bound("accumulator", largest)
-        shortcut = (128 << self.shift) + (1 << self.shift >> 1)
+        shortcut = (-fn.STREAM_MIN << self.shift) + (1 << self.shift >> 1)
         yield Bound("accumulator with shortcut", largest + shortcut)
 
     def check_values(self, name: str) -> None:
