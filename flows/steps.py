@@ -27,8 +27,8 @@ from ..hw.graph.specialise import specialise
 from ..hw.graph.verify import verify
 from ..hw.rtl import simulate as rtl
 from ..models.registry import parse
+from ..quant.blocks.kbit_activation import HARDWARE_BITS
 from ..quant.checkpoint import Card, read_card
-from ..quant.kbit_integer import HARDWARE_BITS
 from ..sim.cache import scratch
 from ..sim.tools import find_compiler, find_tool
 from .build import BuildConfig, Context, Step, write_json

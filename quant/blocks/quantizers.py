@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
 from brevitas.core.function_wrapper import TensorClamp
 from brevitas.inject.enum import FloatToIntImplType, ScalingImplType
 from brevitas.nn import QuantIdentity
@@ -10,7 +13,9 @@ from brevitas.quant.base import IntQuant, PerTensorPoTScaling8bit, SignedBinaryC
 from brevitas.quant.fixed_point import Int8WeightPerTensorFixedPoint
 from brevitas.quant.solver.act import ActQuantSolver
 from brevitas.quant.solver.weight import WeightQuantSolver
-from torch import Tensor, nn
+from torch import Tensor
+
+from .block import Boundary, IntegerBlock
 
 
 class BinaryWeight(SignedBinaryClampedConst, WeightQuantSolver):
@@ -32,6 +37,11 @@ class FixedPointWeight(Int8WeightPerTensorFixedPoint):
     """Narrow signed weights with one power-of-two scale; 8 bits unless a layer says otherwise."""
 
 
+def weight_frac(scale: Tensor) -> int:
+    """Return the fraction bits of a power-of-two scale."""
+    return -round(math.log2(float(scale.detach())))
+
+
 class FloorFixedPointAct(IntQuant, PerTensorPoTScaling8bit, ActQuantSolver):
     """Signed fixed point with a constant power-of-two scale that rounds to minus infinity.
 
@@ -43,7 +53,7 @@ class FloorFixedPointAct(IntQuant, PerTensorPoTScaling8bit, ActQuantSolver):
     float_to_int_impl_type = FloatToIntImplType.FLOOR
 
 
-class Requant(nn.Module):
+class Requant(IntegerBlock):
     """Round half up to ``bits`` bits with ``frac_bits`` fraction bits, saturating.
 
     Args:
@@ -53,6 +63,7 @@ class Requant(nn.Module):
 
     def __init__(self, frac_bits: int, bits: int) -> None:
         super().__init__()
+        self.bits = bits
         self.half_step = 2.0 ** -(frac_bits + 1)
         self.quant = QuantIdentity(
             act_quant=FloorFixedPointAct,
@@ -60,6 +71,12 @@ class Requant(nn.Module):
             scaling_init=2.0 ** (bits - 1 - frac_bits),
             return_quant_tensor=False,
         )
+
+    def datatypes(self) -> Mapping[str, str]:
+        return {"Quant_out": f"INT{self.bits}"}
+
+    def boundaries(self) -> Mapping[str, Boundary]:
+        return {"Quant_out": Boundary(self)}
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``x`` on the output grid, same shape."""

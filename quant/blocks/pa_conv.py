@@ -1,31 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trainable PA blocks: BN and PA activation, PA convolution, residual or epilogue.
+"""PA convolution: BN and PA activation of a stream, PA weights; trainable and as integers.
 
-Like the blocks of ``layers.py`` they compute values on integer grids, decided by the very integers
-that ``freeze`` writes. With ``real`` set (see ``layers.set_real``) a block is its real-valued twin:
-BN, ReLU, real weights, no rounding.
+The trainable form computes values on integer grids, decided by the very integers that ``freeze``
+writes; its real-valued twin has BN, ReLU, real weights, no rounding. Frozen weight codes are
+signed, -M/2..M/2; ``alpha[code + M/2]`` is the weight's integer, ``beta[code]`` the activation's.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..grid import IntArray
 from . import functions as fn
 from . import pa_functions as pa
-from .grid import signed_bits
-from .layers import BN_MOMENTUM, Epilogue
-from .pa_integer import (
-    IntegerPaActivation,
-    IntegerPaBlock,
-    IntegerPaConv,
-    IntegerPaEpilogueBlock,
-    check_frozen,
-    ordered,
-)
+from . import pa_stream as stream
+from .block import Boundary, Mirrored, accumulator_ends
+from .pa_checks import check_codebooks, check_thresholds
 from .pa_quantizers import PaLevels
 
 EPS = 1e-3
@@ -75,18 +70,18 @@ class PaActivation(nn.Module):
         if self.real:
             a = F.batch_norm(
                 x, self.running_mean, self.running_var, self.gamma, self.beta, from_batch,
-                BN_MOMENTUM, EPS,
+                fn.BN_MOMENTUM, EPS,
             )  # fmt: skip
             return F.relu(a), 0
         values, frac = self.levels.levels()
-        index = pa.stream_index(x)
+        index = stream.stream_index(x)
         mean, var = self.running_mean, self.running_var
         if from_batch:
             with torch.no_grad():
-                mean, var = pa.stream_statistics(index, x.shape[1])
-                self.running_mean.lerp_(mean.to(self.running_mean.dtype), BN_MOMENTUM)
-                self.running_var.lerp_(var.to(self.running_var.dtype), BN_MOMENTUM)
-        out = pa.pa_stream(
+                mean, var = stream.stream_statistics(index, x.shape[1])
+                self.running_mean.lerp_(mean.to(self.running_mean.dtype), fn.BN_MOMENTUM)
+                self.running_var.lerp_(var.to(self.running_var.dtype), fn.BN_MOMENTUM)
+        out = stream.pa_stream(
             x, index, self.gamma, self.beta, self.levels.endpoints(), values, mean, var, EPS,
             self.levels.step, from_batch,
         )  # fmt: skip
@@ -94,7 +89,7 @@ class PaActivation(nn.Module):
 
     def frozen_into(self, target: IntegerPaActivation) -> None:
         """Write the thresholds of running statistics and parameters into ``target``."""
-        folded = pa.fold_thresholds(
+        folded = stream.fold_thresholds(
             self.gamma, self.beta, self.running_mean, self.running_var, EPS,
             self.levels.endpoints(),
         )  # fmt: skip
@@ -168,95 +163,96 @@ class PaConv(nn.Module):
         return in_channels, out_channels, kernel, self.stride, self.spec.m, self.spec.n
 
 
-class PaBlock(nn.Module):
-    """``PaConv`` -> + shortcut -> INT8 stream, without a BN of its own. Arguments as ``PaConv``."""
+class IntegerPaActivation(Mirrored):
+    """Level codes of INT8 codes: ``#{i: sign * x >= thresholds_i}``.
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel: int,
-        stride: int = 1,
-        *,
-        m: int = 4,
-        n: int = 5,
-        levels: pa.Levels = "free",
-        coefficient_bits: int | None = None,
-    ) -> None:
-        super().__init__()
-        self.real = False
-        self.conv = PaConv(
-            in_channels, out_channels, kernel, stride, m=m, n=n, levels=levels,
-            coefficient_bits=coefficient_bits,
-        )  # fmt: skip
-
-    def forward(self, x: Tensor, shortcut: Tensor | None = None) -> Tensor:
-        """Return the (N, C_out, H', W') stream."""
-        acc, _ = self.conv(x)
-        if self.real:
-            return acc if shortcut is None else acc + shortcut
-        return pa.residual(acc, shortcut)
-
-    def to_integer(self) -> IntegerPaBlock:
-        """Return the frozen block."""
-        block = IntegerPaBlock(*self.conv.integer_arguments())
-        block.set_integers([self.conv.frozen_into(block.conv)])
-        return block
-
-
-class PaEpilogueBlock(nn.Module):
-    """``PaConv`` -> accumulator rounded to 16 bits -> epilogue. Arguments as ``PaConv``."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel: int,
-        stride: int = 1,
-        *,
-        m: int = 4,
-        n: int = 5,
-        levels: pa.Levels = "free",
-        coefficient_bits: int | None = None,
-    ) -> None:
-        super().__init__()
-        self.real = False
-        self.conv = PaConv(
-            in_channels, out_channels, kernel, stride, m=m, n=n, levels=levels,
-            coefficient_bits=coefficient_bits,
-        )  # fmt: skip
-        spec = self.conv.spec
-        largest = (spec.m // 2 * spec.n) if levels == "linear" else spec.alpha_max * spec.beta_max
-        worst = self.conv.taps * largest
-        self.acc_shift = max(0, signed_bits(worst) - fn.ACC_BITS)
-        self.epilogue = Epilogue(out_channels, 1.0, (worst >> self.acc_shift) + 1, gamma=0.3)
-
-    def forward(self, x: Tensor, shortcut: Tensor | None = None) -> Tensor:
-        """Return the (N, C_out, H', W') stream."""
-        acc, frac = self.conv(x)
-        frac -= self.acc_shift
-        if self.acc_shift and not self.real:
-            limit = float(1 << (fn.ACC_BITS - 1))
-            acc = fn.round_to_grid(acc, frac, -limit, limit - 1)
-        out: Tensor = self.epilogue(acc, shortcut, frac)
-        return out
-
-    def to_integer(self) -> IntegerPaEpilogueBlock:
-        """Return the frozen block."""
-        block = IntegerPaEpilogueBlock(*self.conv.integer_arguments())
-        frac = self.conv.frozen_into(block.conv) - self.acc_shift
-        self.epilogue.frozen_into(block.epilogue, frac, self.acc_shift)
-        return block
-
-
-@torch.no_grad()
-def check(net: nn.Module) -> None:
-    """Refuse a network whose PA blocks, trainable or frozen, hold values outside their formats.
-
-    Raises:
-        ValueError: one line naming tensor and value.
+    Buffers ``sign`` (C,) of -1, 0, +1 and ``thresholds`` (C, N), non-decreasing.
     """
-    for name, module in net.named_modules():
-        if isinstance(module, PaLevels):
-            ordered(f"{name}.endpoints", module.endpoints().view(1, -1), strictly=True)
-    check_frozen(net)
+
+    sign: Tensor
+    thresholds: Tensor
+
+    def __init__(self, channels: int, n: int) -> None:
+        super().__init__()
+        self.register_buffer("sign", torch.ones(channels))
+        self.register_buffer("thresholds", torch.zeros(channels, n))
+        self.signed = False
+
+    def refresh(self) -> None:
+        self.signed = bool((self.sign != 1).any())
+
+    def datatypes(self) -> Mapping[str, str]:
+        return {"ReduceSum_out": f"UINT{self.thresholds.shape[1].bit_length()}"}
+
+    def boundaries(self) -> Mapping[str, Boundary]:
+        return {"ReduceSum_out": Boundary(self)}
+
+    def check_values(self, name: str) -> None:
+        check_thresholds(name, self.sign, self.thresholds)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) INT8 codes -> (N, C, H, W) level codes 0..N."""
+        if self.signed:
+            x = x * self.sign.view(-1, 1, 1)
+        channels, n = self.thresholds.shape
+        reached = x.unsqueeze(2) >= self.thresholds.view(channels, n, 1, 1)
+        return reached.to(x.dtype).sum(2)
+
+
+class IntegerPaConv(Mirrored):
+    """PA activation, then a convolution of codebook values.
+
+    Buffers ``weight`` (C_out, C_in, k, k) of codes, ``alpha`` (M+1,), ``beta`` (N+1,).
+    """
+
+    weight: Tensor
+    alpha: Tensor
+    beta: Tensor
+    values: Tensor
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int, stride: int, m: int, n: int
+    ) -> None:
+        super().__init__()
+        self.stride = stride
+        self.border = kernel // 2
+        self.activation = IntegerPaActivation(in_channels, n)
+        shape = (out_channels, in_channels, kernel, kernel)
+        self.register_buffer("weight", torch.zeros(shape))
+        self.register_buffer("alpha", torch.zeros(m + 1))
+        self.register_buffer("beta", torch.zeros(n + 1))
+        self.register_buffer("values", torch.zeros(shape), persistent=False)
+
+    def refresh(self) -> None:
+        index = (self.weight + len(self.alpha) // 2).to(torch.int64)
+        # A damaged checkpoint gets its message from ``check_values``, not from this lookup.
+        self.values.copy_(self.alpha[index.clamp(0, len(self.alpha) - 1)])
+
+    def accumulator_ends(self) -> IntArray:
+        """Return the (2, C_out) smallest and largest accumulators."""
+        return accumulator_ends(self.values, 0, int(self.beta.max()))
+
+    def datatypes(self) -> Mapping[str, str]:
+        return {
+            "Gather_in0": "UINT8", "Gather_out": "UINT8", "Conv_in1": "INT8", "Conv_out": "INT32",
+        }  # fmt: skip
+
+    def boundaries(self) -> Mapping[str, Boundary]:
+        return {"Conv_out": Boundary(self)}
+
+    def check_values(self, name: str) -> None:
+        check_codebooks(name, self.weight, self.alpha, self.beta)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C_in, H, W) INT8 codes -> (N, C_out, H', W') accumulators."""
+        level = _look_up(self.beta, self.activation(x).to(torch.int64))
+        return F.conv2d(level, self.values, stride=self.stride, padding=self.border)
+
+
+def _look_up(table: Tensor, index: Tensor) -> Tensor:
+    """Return ``table[index]``; exports as one Gather, where indexing would give GatherND."""
+    if torch.compiler.is_exporting():
+        return torch.onnx.ops.symbolic(
+            "Gather", (table, index), {"axis": 0}, dtype=table.dtype, shape=index.shape
+        )
+    return table.index_select(0, index.flatten()).view(index.shape)

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from . import pa_functions as pa
 from .functions import round_to_grid
+from .pa_checks import ordered
 
 
 def _softplus_inverse(y: float) -> float:
@@ -53,6 +54,10 @@ class PaLevels(nn.Module):
         """Return (N,) increasing endpoints in float64."""
         gaps = F.softplus(self.gaps.double())
         return torch.cat((self.first.double(), gaps)).cumsum(0)
+
+    def check_values(self, name: str) -> None:
+        """Refuse endpoints that do not increase; see ``block.Checkable``."""
+        ordered(f"{name}.endpoints", self.endpoints().view(1, -1), strictly=True)
 
     def levels(self) -> tuple[Tensor, int]:
         """Return (N,) levels snapped to the grid 2**-frac, and frac."""

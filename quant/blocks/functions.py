@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .grid import limits, snap
+from ..grid import limits, snap
 
 STREAM_FRAC = 4
 """Fraction bits of the INT8 residual streams of the whole network."""
@@ -38,6 +38,9 @@ PRODUCT_MAX = 1 << 23
 W_MIN, W_MAX = PRE_FRAC, 18
 """Fraction bits of acc*m: at least those of the pre-activation (no left shift in hardware), at
 most 18 so that the shifted shortcut stays below 2**22."""
+
+BN_MOMENTUM = 0.1
+"""Share of the batch in running statistics."""
 
 LARGE = 1 << 19
 """Elements from which a sum over pixels is worth two calls."""

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .grid import IntArray, round_half_up
+from ..grid import IntArray, round_half_up
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -46,7 +46,7 @@ class LevelFunction:
     eta: FloatArray | None
     top: int
 
-    def values(self, x: npt.NDArray[np.int64]) -> FloatArray:
+    def values(self, x: IntArray) -> FloatArray:
         """Return (C, V) values before the clip of (C, V) integers."""
         z = x * self.scale[:, None] + self.offset[:, None]
         if self.eta is None:
@@ -54,7 +54,7 @@ class LevelFunction:
         with np.errstate(over="ignore"):
             return z / (1.0 + np.exp(-z)) + self.eta[:, None]
 
-    def levels(self, x: npt.NDArray[np.int64]) -> IntArray:
+    def levels(self, x: IntArray) -> IntArray:
         """Return (C, V) levels of (C, V) integers."""
         clipped = np.clip(self.values(x), 0.0, 1.0)
         return round_half_up(clipped * self.top).astype(np.int64)
@@ -106,7 +106,7 @@ class SignedThresholds:
     steps: IntArray
     base: IntArray
 
-    def levels(self, x: npt.NDArray[np.int64]) -> IntArray:
+    def levels(self, x: IntArray) -> IntArray:
         """Return (C, V) levels of (C, V) integers."""
         found = np.empty_like(x)
         sums = np.pad(np.cumsum(self.steps, axis=1), ((0, 0), (1, 0))) + self.base[:, None]
