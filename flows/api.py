@@ -51,6 +51,7 @@ __all__ = [
     "simulate",
     "synth",
     "synth_kernel",
+    "synthetic",
     "train",
 ]
 
@@ -58,6 +59,7 @@ BUILD_STEPS = ("source", "export", "lower", "fold", "pack", "emit", "size", "rep
 BACKENDS = ("torch", "qonnx", "golden", "cpu", "rtl")
 ZOO = Path(__file__).parent.parent / "models" / "zoo"
 DEMO_CHECKPOINT = ZOO / f"bi-shufflenet-neu{CHECKPOINT}"
+SYNTHETIC_CHECKPOINT = ZOO / f"bi-shufflenet-synthetic{CHECKPOINT}"
 CHUNK = 16
 """Pictures compared at a time with all their tensors in memory."""
 
@@ -89,6 +91,7 @@ def count(
     Raises:
         UsageError: unknown network or impossible figures.
     """
+    require("count", "torch", "brevitas")
     from ..models.count import count as counter
 
     height, width, channels = size
@@ -586,6 +589,39 @@ def synth_kernel(
     return flow.synthesise_kernel(chosen, progress)
 
 
+def synthetic(
+    folder: Path,
+    *,
+    count: int = 100,
+    size: int = 64,
+    seed: int = 0,
+    masks: bool = False,
+    progress: Progress = _silent,
+) -> dict[str, Any]:
+    """Draw steel surfaces with six kinds of defect, as a folder that ``train`` reads.
+
+    Args:
+        folder: is made; must be empty where it exists.
+        count: pictures per class.
+        size: side of the pictures in pixels, at least 16.
+        seed: decides every picture.
+        masks: draw pictures with masks instead, in the layout of Magnetic Tile, for networks of
+            masks.
+        progress: called per picture.
+
+    Returns:
+        ``{"folder", "pictures", "classes", "size", "seed", "masks"}``, classes with their number
+        of pictures.
+
+    Raises:
+        UsageError: the folder holds something, or a number is out of range.
+        Busy: another command writes the folder.
+    """
+    from . import synthetic as flow
+
+    return flow.write(folder, count, size, seed, masks, progress)
+
+
 def demo(
     folder: Path,
     *,
@@ -599,15 +635,18 @@ def demo(
     Args:
         folder: build folder.
         size: side of the square input.
-        images: pictures to use; synthetic steel surfaces if None.
+        images: pictures to use, seen by the network that was trained on real steel; None for
+            synthetic surfaces and the network that was trained on such.
         count: number of pictures.
         progress: called as the parts go on.
 
     Returns:
-        The comparison of `compare` plus ``predictions``, ``simulation`` and ``report``.
+        The comparison of `compare` plus ``predictions``, ``simulation`` and ``report``; of
+        synthetic surfaces also ``correct`` and ``n``, and each prediction has the true ``label``.
     """
     require_hardware("demo")
-    built = build(DEMO_CHECKPOINT, folder, input=f"{size}x{size}x1", progress=progress)
+    checkpoint = SYNTHETIC_CHECKPOINT if images is None else DEMO_CHECKPOINT
+    built = build(checkpoint, folder, input=f"{size}x{size}x1", progress=progress)
     return {**_compare_all(folder, size, images, count, progress), "build": built}
 
 
@@ -620,8 +659,10 @@ def _compare_all(
 
     files = open_build(folder)
     notes: list[str] = []
+    labels: list[str] = []
     if images is None:
-        pictures, names = _synthetic(size, count)
+        pictures, labels = _synthetic(size, count)
+        names = [f"synthetic {label} {i}" for i, label in enumerate(labels)]
     else:
         given = _pictures(files, images, count, progress)
         pictures, names, notes = given.pixels, given.names, given.notes
@@ -634,6 +675,12 @@ def _compare_all(
         {"picture": name, "class": cpu.classes[int(index)]}
         for name, index in zip(names, found, strict=True)
     ]
+    right: dict[str, int] = {}
+    if labels:
+        for row, label in zip(predictions, labels, strict=True):
+            row["label"] = label
+        correct = sum(row["class"] == row["label"] for row in predictions)
+        right = {"correct": correct, "n": len(labels)}
     rows = [
         {**row, "uri": picture_uri(picture)}
         for row, picture in zip(predictions, pictures, strict=True)
@@ -641,6 +688,7 @@ def _compare_all(
     steps.finish_report(files, rows, result, simulation, images is None)
     return {
         **result,
+        **right,
         "predictions": predictions,
         "simulation": simulation,
         "notes": notes,
@@ -649,13 +697,14 @@ def _compare_all(
 
 
 def _synthetic(size: int, count: int) -> tuple[Pictures, list[str]]:
+    """Return pictures of every class in turn, and their classes."""
     from ..quant import synthetic
 
-    names = [synthetic.CLASSES[i % len(synthetic.CLASSES)] for i in range(count)]
+    labels = [synthetic.CLASSES[i % len(synthetic.CLASSES)] for i in range(count)]
     pictures = [
-        synthetic.picture(name, np.random.default_rng(i), size) for i, name in enumerate(names)
+        synthetic.picture(label, np.random.default_rng(i), size) for i, label in enumerate(labels)
     ]
-    return np.stack(pictures), [f"synthetic {name} {i}" for i, name in enumerate(names)]
+    return np.stack(pictures), labels
 
 
 @dataclass(frozen=True)
@@ -685,12 +734,12 @@ class Given:
 def _pictures(files: BuildFiles, images: Path, count: int | None, progress: Progress) -> Given:
     """Read pictures at a build's input size."""
     from ..quant.data import choose_pictures
-    from .masks import reflection
+    from .masks import reflection_of
 
     cpu = load_cpu_model(files.packed)
     paths, left_out = choose_pictures(images)
     paths = paths[:count]
     pixels, notes = read_all(paths, cpu, progress)
-    card, masks = cpu.card, cpu.predicts_masks
-    said = reflection(card["network"], card["config"], *cpu.shape[:2]) if card and masks else []
+    masks = cpu.predicts_masks
+    said = reflection_of(cpu) if masks else []
     return Given(paths, pixels, [*cpu.notes, *left_out, *notes, *said], masks)

@@ -252,7 +252,7 @@ def simulate(
     alone = output_alone("rtl", golden.model, "only the output was compared (--no-capture)")
     tally = Tally(alone, golden.bits)
     expected = golden.run(pictures)
-    tally.add(expected, {golden.output: run.outputs}, names)
+    tally.add(expected, run.outputs, names)
     tallies = [tally]
     divergence: dict[str, Any] | None = None
     if capture or tally.values_differing:
@@ -274,7 +274,7 @@ def simulate(
         "layers_total": seen["layers_total"],
         "not_covered": seen["not_covered"],
     }
-    return figures, class_indices(run.outputs)
+    return figures, class_indices(run.outputs[golden.output])
 
 
 def cycle_figures(run: rtl.SimResult) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from ..models.config import UBiNetConfig, parse, predicts_masks
+from ..models import registry
 from ..quant.checkpoint import read_card, replace_file
 from ..quant.data import choose_pictures, mask_of
 from ..quant.folders import Folders
@@ -22,7 +22,7 @@ from ..quant.masks import Mask, Notes, find_pairs, load_pairs, read_pair, resize
 from ..quant.pictures import decode, resize
 from .build import Progress
 from .errors import UsageError, require
-from .models import checkpoint_of, load, open_build, require_hardware
+from .models import CpuModel, checkpoint_of, load, open_build, require_hardware
 from .pictures import Pictures, read_all, upright_notes
 
 CHUNK = 64
@@ -52,7 +52,7 @@ def predicts(model: Path) -> bool:
     """True if a build folder, a checkpoint or a packed model is of a network of masks."""
     checkpoint = checkpoint_of(model)
     if checkpoint is not None:
-        return predicts_masks(read_card(checkpoint).network)
+        return registry.task(read_card(checkpoint).network) == "masks"
     return load(model).predicts_masks
 
 
@@ -70,12 +70,9 @@ def reflection(network: str, config: Mapping[str, Any], height: int, width: int)
             invalid.
     """
     try:
-        parsed = parse(network, config)
+        multiple = registry.parse(network, config).multiple
     except ValueError as error:
         raise UsageError(str(error)) from error
-    if not isinstance(parsed, UBiNetConfig):
-        return []
-    multiple = 1 << parsed.depth
     rows, columns = (side + -side % multiple for side in (height, width))
     for side, full in ((height, rows), (width, columns)):
         # The longer border, (full - side + 1) // 2 pixels, copies as many from inside the edge.
@@ -84,6 +81,17 @@ def reflection(network: str, config: Mapping[str, Any], height: int, width: int)
                 f"--input: found pictures of {height}x{width}, expected sides that can be "
                 f"reflected up to a multiple of {multiple} as {network} needs; enlarge them"
             )
+    return _reflected(height, width, rows, columns)
+
+
+def reflection_of(model: CpuModel) -> list[str]:
+    """Say what a packed model does to its pictures, without PyTorch."""
+    if model.card is None or model.reflected is None:
+        return []
+    return _reflected(*model.shape[:2], *model.reflected)
+
+
+def _reflected(height: int, width: int, rows: int, columns: int) -> list[str]:
     if (rows, columns) == (height, width):
         return []
     return [
@@ -125,8 +133,7 @@ def open_segmenter(model: Path, backend: str | None, command: str, threads: int)
         classify = torch_classifier(checkpoint)
         return Segmenter(shape, card.resize, tuple(notes), lambda p: defects(classify(p)))
     cpu = load(model)
-    said = reflection(cpu.card["network"], cpu.card["config"], *cpu.shape[:2]) if cpu.card else []
-    notes = [*cpu.notes, *said]
+    notes = [*cpu.notes, *reflection_of(cpu)]
     if backend == "golden":
         require_hardware(command)
         from .backends import Golden

@@ -244,6 +244,16 @@ class CpuModel:
         return self.engine.mask_shape is not None
 
     @property
+    def reflected(self) -> tuple[int, int] | None:
+        """Height and width that pictures are reflected to, None if they are not."""
+        plan = self.engine.plan
+        for step in plan.steps:
+            if step.op == "reflect":
+                height, width, _ = plan.tensors[step.outputs[0]].shape
+                return height, width
+        return None
+
+    @property
     def card(self) -> dict[str, Any] | None:
         """The card of the checkpoint the model was made from, if it had one."""
         return self.engine.card

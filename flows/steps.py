@@ -26,11 +26,11 @@ from ..hw.graph.skips import skip_table
 from ..hw.graph.specialise import specialise
 from ..hw.graph.verify import verify
 from ..hw.rtl import simulate as rtl
-from ..models.config import parse
+from ..models.registry import parse
+from ..quant.blocks.kbit_activation import HARDWARE_BITS
 from ..quant.checkpoint import Card, read_card
-from ..quant.kbit_integer import HARDWARE_BITS
 from ..sim.cache import scratch
-from ..sim.verilator import find_compiler, find_tool
+from ..sim.tools import find_compiler, find_tool
 from .build import BuildConfig, Context, Step, write_json
 from .errors import UsageError
 from .masks import reflection
@@ -127,17 +127,16 @@ def _check_integers(checkpoint: Path, card: Card) -> None:
     if card.frozen:
         return
     config = parse(card.network, card.config)
-    if getattr(config, "kind", "") == "real":
+    if config.real:
         raise UsageError(
             f"{checkpoint}: found a real-valued twin (--kind real), which never becomes integers; "
             f"expected the network trained from it: andpop train {card.network} --start "
             f"{checkpoint.name}"
         )
-    bits = getattr(config, "k", HARDWARE_BITS[0])
-    if bits not in HARDWARE_BITS:
+    if config.code_bits not in HARDWARE_BITS:
         raise UsageError(
-            f"{checkpoint}: found activations of {bits} bits, expected 1 to {HARDWARE_BITS[-1]} "
-            "for integers and hardware; train with a smaller --k"
+            f"{checkpoint}: found activations of {config.code_bits} bits, expected 1 to "
+            f"{HARDWARE_BITS[-1]} for integers and hardware; train with a smaller --k"
         )
     raise UsageError(f"{checkpoint}: is not frozen, so it has no integers yet; let training finish")
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
+from ..models import registry
 from ..models.build import build, save_network, start_from
-from ..models.config import parse, predicts_masks
 from ..quant import classification, segmentation
 from ..quant.checkpoint import Card, InputSize
 from ..quant.datasets import find_samples
@@ -44,18 +44,17 @@ def train(
     """See ``flows.api.train``."""
     if checkpoint.suffix != CHECKPOINT:
         raise UsageError(f"--out: found {checkpoint.name}, expected a name ending in {CHECKPOINT}")
-    masks = predicts_masks(model)
+    masks = registry.task(model) == "masks"
     if defects and not masks:
         raise UsageError(f"--defects: found {model}, expected a network that predicts masks")
     height, width, channels = size
-    options = Options(
-        **{**(segmentation.RECIPE if masks else {}), **recipe},
-        start=sha256(start) if start else "",
-    )
     try:
-        parse(model, {**config, "channels": channels})
+        registry.parse(model, {**config, "channels": channels})
     except ValueError as error:
         raise UsageError(str(error)) from error
+    options = Options(
+        **{**registry.get(model).recipe, **recipe}, start=sha256(start) if start else ""
+    )
     notes = reflection(model, config, height, width)
     dataset = find_pairs(data, defects) if masks else find_samples(data)
     if not masks and len(dataset.classes) < 2:

@@ -14,10 +14,10 @@ import pytest
 import torch
 from andpop.flows import api
 from andpop.flows.errors import UsageError
+from andpop.models.registry import get
 from andpop.quant.datasets import DatasetError
 from andpop.quant.masks import FIGURES, find_pairs, score
 from andpop.quant.segmentation import (
-    RECIPE,
     Result,
     Segmentation,
     difference,
@@ -32,7 +32,9 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 OPTIONS = Options(
-    **{**RECIPE, "real_epochs": 2, "epochs": 2, "finetune_epochs": 1}, warmup_epochs=1, threads=1
+    **{**get("u-binet").recipe, "real_epochs": 2, "epochs": 2, "finetune_epochs": 1},
+    warmup_epochs=1,
+    threads=1,
 )
 
 

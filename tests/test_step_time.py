@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from andpop.models.build import build
-from andpop.quant import functions as fn
+from andpop.quant.blocks import functions as fn
 from andpop.quant.training import adam, cpu_settings
 from test_functions import composed_epilogue, ste
 from torch import Tensor
