@@ -32,9 +32,8 @@ from ..quant.kbit_layers import (
 )
 from ..quant.layers import BinaryBlock, Classifier, FixedPointBlock, set_real
 from ..quant.pa_layers import PaBlock, PaConv, PaEpilogueBlock
-from .build import build
 from .network import Network, NetworkConfig
-from .registry import parse
+from .registry import get, parse
 
 BITS_PER_REAL = 32
 PA_EPILOGUE_OPS = 3
@@ -157,7 +156,7 @@ def count(
         if value < 1:
             raise ValueError(f"count: found {name} {value}, expected 1 or more")
     with torch.device("meta"):
-        net = build(network, config or {})
+        net = get(network).module(parsed)
     layers = _layers(net, height, width)
     if real_down:
         layers = _with_real_down(network, parsed, layers)
