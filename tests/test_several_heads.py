@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,11 @@ from andpop.hw.graph.specialise import specialise
 from andpop.hw.graph.verify import verify
 from andpop.hw.rtl.simulate import emit, simulate, size_fifos
 from andpop.hw.rtl.top_info import TopInfo
+from andpop.sim.bench import run_cocotb
 from andpop.sim.network import Pauses
 from foreign_graphs import plain
+from qonnx.core.datatype import DataType
+from qonnx.core.modelwrapper import ModelWrapper
 from two_heads import three_heads, two_heads
 
 
@@ -136,29 +140,65 @@ def test_one_tensor_under_two_names_is_refused() -> None:
         lower(clean(proto))
 
 
-@pytest.mark.sim
-def test_every_head_comes_out_of_the_rtl(tmp_path: Path) -> None:
-    graph = lower(clean(two_heads()), heads={"codes": "map"})
-    model = fold(specialise(graph), 3000)
-    heads = heads_of(model.model)
-    emit(model, tmp_path / "rtl")
-    info = TopInfo.load(tmp_path / "rtl")
-    assert [fifo.tensor for fifo in info.outputs] == [head.tensor for head in heads]
-    top = (tmp_path / "rtl" / "andpop_top.sv").read_text()
-    assert "m_axis_0_tdata" in top
-    assert "m_axis_1_tdata" in top
+@pytest.fixture(scope="module")
+def emitted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ModelWrapper]:
+    """The two heads as RTL."""
+    folder = tmp_path_factory.mktemp("heads") / "rtl"
+    model = fold(specialise(lower(clean(two_heads()), heads={"codes": "map"})), 3000)
+    emit(model, folder)
+    return folder, model
+
+
+def test_the_top_has_a_stream_per_head(emitted: tuple[Path, ModelWrapper]) -> None:
+    folder, model = emitted
+    info = TopInfo.load(folder)
+    outputs = info.outputs
+    assert [fifo.tensor for fifo in outputs] == [head.tensor for head in heads_of(model.model)]
+    top = (folder / "andpop_top.sv").read_text()
+    for number, fifo in enumerate(outputs):
+        assert f"assign m_axis_{number}_tvalid = {fifo.name}_valid;" in top
     assert "m_axis_2" not in top
-    sizing = size_fifos(tmp_path / "rtl")
+    assert {fifo.producer for fifo in TopInfo.load(folder).fifos} >= {
+        n.name for n in model.graph.node
+    }
+
+
+@pytest.mark.sim
+def test_every_head_comes_out_of_the_rtl(emitted: tuple[Path, ModelWrapper]) -> None:
+    folder, model = emitted
+    sizing = size_fifos(folder)
     assert sizing.interval <= 1.05 * sizing.stated
     shown = pictures(4, 16)
     golden = run(model, shown, keep="all")
-    plainly = simulate(tmp_path / "rtl", shown, capture=True)
-    paused = simulate(tmp_path / "rtl", shown, pauses=Pauses(3, 40, 60))
+    plainly = simulate(folder, shown, capture=True)
+    paused = simulate(folder, shown, pauses=Pauses(3, 40, 60))
     for result in (plainly, paused):
-        assert set(result.outputs) == {head.tensor for head in heads}
-        for head in heads:
-            np.testing.assert_array_equal(result.outputs[head.tensor], golden[head.tensor])
+        assert list(result.outputs) == [head.tensor for head in heads_of(model.model)]
+        for name, found in result.outputs.items():
+            np.testing.assert_array_equal(found, golden[name])
     for name, expected in golden.items():
         np.testing.assert_array_equal(plainly.tensors[name], expected)
     assert plainly.interval == sizing.interval
     assert paused.cycles > plainly.cycles
+
+
+@pytest.mark.sim
+def test_every_head_comes_out_under_cocotb(
+    emitted: tuple[Path, ModelWrapper], tmp_path: Path
+) -> None:
+    folder, model = emitted
+    info = TopInfo.load(folder)
+    shown = pictures(2, 16)
+    golden = run(model, shown)
+    results = []
+    for fifo in info.outputs:
+        bits = int(DataType[fifo.datatype].bitwidth())
+        lanes = golden[fifo.tensor].reshape(-1, fifo.lanes) << (bits * np.arange(fifo.lanes))
+        results.append(lanes.sum(axis=1).tolist())
+    plan = {"inputs": shown.ravel().tolist(), "outputs": results, "patience": 100_000}
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    tests = run_cocotb(
+        [folder / s for s in info.sources], info.top, ["andpop.sim.tb_network"],
+        tmp_path, data=folder, environment={"ANDPOP_PLAN": str(tmp_path / "plan.json")},
+    )  # fmt: skip
+    assert tests == 2
