@@ -18,7 +18,7 @@ from ..qonnx_graph import (
     per_channel,
     whole,
 )
-from ..threshold_pattern import evaluate
+from ..tables import evaluate
 from .state import Handler, Lowering
 
 WHOLE = 2.0**-20
