@@ -163,8 +163,8 @@ class Engine:
             threads: worker threads, each takes whole pictures.
 
         Returns:
-            Class indices (N,) int64 and logits (N, L) int32 as int64: the integers that
-            LabelSelect compares.
+            Class indices (N,) int64 and logits (N, L) int32 as int64: the scores whose
+            largest is the class.
 
         Raises:
             ModelError: the pictures have another type or shape, or the model is no classifier.

@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 import onnx
 
+from ....quant.grid import smallest_signed, smallest_unsigned
 from ...kernels.base import IntArray
 from ...kernels.signed_thresholding.golden import signed_thresholding
-from ..builder import Stream, smallest_signed, smallest_unsigned
+from ..builder import Stream
 from ..qonnx_graph import LoweringError, whole
 from ..signed_steps import signed_steps, within
 from ..tables import responses

@@ -8,10 +8,11 @@ from fractions import Fraction
 import numpy as np
 import onnx
 
-from ....quant.grid import accumulator_bounds, signed_bits
+from ....quant.grid import accumulator_bounds, signed_bits, smallest_signed
+from ...kernels import ACCUMULATOR_BITS
 from ...kernels.base import IntArray
-from ..builder import Stream, smallest_signed
-from ..qonnx_graph import MAX_ACCUMULATOR, FloatArray, LoweringError
+from ..builder import Stream
+from ..qonnx_graph import FloatArray, LoweringError
 from ..threshold_pattern import MAX_LEVEL
 from .pa_product import pa_product
 from .state import Lowering, limits
@@ -65,11 +66,11 @@ def matrix_vector(
     least_code, most_code = represented(x)
     least, most = accumulator_bounds(weights, least_code, most_code, offset)
     acc = smallest_signed(int(least.min()), int(most.max()))
-    if int(acc.removeprefix("INT")) > MAX_ACCUMULATOR:
+    if int(acc.removeprefix("INT")) > ACCUMULATOR_BITS:
         raise LoweringError(
             node,
             f"its accumulator reaches {int(least.min())}..{int(most.max())}, expected at most "
-            f"{MAX_ACCUMULATOR} bits; use fewer weight bits or channels",
+            f"{ACCUMULATOR_BITS} bits; use fewer weight bits or channels",
         )
     if x.levels:
         return pa_product(state, node, where, x, weights, acc, bias)
