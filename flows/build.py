@@ -66,7 +66,7 @@ def code_digest() -> str:
     state = hashlib.sha256()
     for room in ("quant", "models", "hw", "sim", "flows"):
         for file in sorted((ROOT / room).rglob("*")):
-            if file.suffix in {".py", ".sv", ".svh", ".cpp", ".hpp", ".jinja", ".vlt"}:
+            if file.suffix in {".py", ".sv", ".svh", ".cpp", ".hpp", ".jinja", ".vlt", ".yaml"}:
                 state.update(file.read_bytes())
     return state.hexdigest()
 

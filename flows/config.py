@@ -17,8 +17,8 @@ from pydantic import (
     model_validator,
 )
 
+from ..hw import boards
 from ..quant.names import brief
-from .boards import known_board
 from .errors import UsageError
 from .options import read_options
 
@@ -91,7 +91,7 @@ class BuildConfig(BaseModel):
     target_fps: float | None = Field(default=None, ge=1e-3, le=1e9, allow_inf_nan=False)
     clock_mhz: float = Field(default=100.0, ge=1e-3, le=1e4, allow_inf_nan=False)
     folding: str | None = None
-    board: str = "pynq-z2"
+    board: str = boards.DEFAULT
     until: str | None = None
 
     @field_validator("target_cycles", "target_fps", "clock_mhz", mode="before")
@@ -104,7 +104,7 @@ class BuildConfig(BaseModel):
     @field_validator("board")
     @classmethod
     def _known_board(cls, value: str) -> str:
-        return known_board(value)
+        return boards.find(value).name
 
     @field_validator("folding")
     @classmethod

@@ -23,7 +23,7 @@ from ..hw.graph.verify import verify
 from ..hw.rtl import simulate as rtl
 from ..quant.checkpoint import read_card
 from ..quant.files import write_json
-from ..sim.verilator import find_compiler, find_tool
+from ..sim.tools import find_compiler, find_tool
 from . import report_content
 from .build import Context, Step
 from .compile import card_inside, check_integers, export_checkpoint

@@ -231,6 +231,21 @@ def test_width_of_a_signed_type_is_the_smallest_that_holds_both_ends() -> None:
         assert limit > high // 2
 
 
+def test_named_types_are_the_smallest_that_hold_a_range() -> None:
+    for high in (*range(0, 70), 255, 256, 32767, 32768, 1 << 24):
+        bits, signed = grid.type_format(grid.smallest_unsigned(high))
+        assert not signed and high <= grid.limits(bits, signed)[1]
+        assert bits == 1 or high > grid.limits(bits - 1, signed)[1]
+        for low in (-high - 1, -high, -1, 0):
+            bits, signed = grid.type_format(grid.smallest_signed(low, high))
+            assert signed and bits == grid.signed_width(low, high)
+            least, most = grid.limits(bits)
+            assert least <= low and high <= most
+            if bits > 2:
+                least, most = grid.limits(bits - 1)
+                assert low < least or high > most
+
+
 def test_pool_shift_is_that_of_the_next_power_of_two() -> None:
     sizes = {(1, 1): 0, (1, 2): 1, (2, 2): 2, (3, 2): 3, (4, 4): 4, (7, 7): 6, (8, 8): 6, (9, 8): 7}
     assert {size: pool_shift(*size) for size in sizes} == sizes
