@@ -67,6 +67,7 @@ def count(
     Raises:
         UsageError: unknown network or impossible figures.
     """
+    require("count", "torch", "brevitas")
     from ..models.count import count as counter
 
     height, width, channels = size

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from ..models.config import place_pa
+from ..models.registry import place_pa
 from ..quant import tasks
 from ..quant.names import printable
 from ..quant.tasks.task import Shown

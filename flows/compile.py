@@ -10,7 +10,7 @@ from typing import Any
 
 from ..hw.cpu.pack import pack
 from ..hw.graph.lowering import lower
-from ..models.config import parse
+from ..models.registry import parse
 from ..quant.checkpoint import Card
 from ..quant.kbit_integer import HARDWARE_BITS
 from ..sim.cache import scratch
@@ -28,17 +28,16 @@ def check_integers(checkpoint: Path, card: Card) -> None:
     if card.frozen:
         return
     config = parse(card.network, card.config)
-    if getattr(config, "kind", "") == "real":
+    if config.real:
         raise UsageError(
             f"{checkpoint}: found a real-valued twin (--kind real), which never becomes integers; "
             f"expected the network trained from it: andpop train {card.network} --start "
             f"{checkpoint.name}"
         )
-    bits = getattr(config, "k", HARDWARE_BITS[0])
-    if bits not in HARDWARE_BITS:
+    if config.code_bits not in HARDWARE_BITS:
         raise UsageError(
-            f"{checkpoint}: found activations of {bits} bits, expected 1 to {HARDWARE_BITS[-1]} "
-            "for integers and hardware; train with a smaller --k"
+            f"{checkpoint}: found activations of {config.code_bits} bits, expected 1 to "
+            f"{HARDWARE_BITS[-1]} for integers and hardware; train with a smaller --k"
         )
     raise UsageError(f"{checkpoint}: is not frozen, so it has no integers yet; let training finish")
 

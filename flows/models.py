@@ -17,7 +17,7 @@ from ..quant.checkpoint import CheckpointError, card_path, read_card
 from ..quant.tasks.task import Output, Outputs, Task
 from ..sim.cache import building, content_key
 from .errors import MissingExtra, UsageError, require_hardware
-from .facts import reflection, task_of_network
+from .facts import known_task, reflected, task_of_network
 from .files import CHECKPOINT, PACKED, PACKED_NAME, BuildFiles, checkpoint_of, open_build, sha256
 from .folder import STATE, reads_build
 
@@ -181,16 +181,17 @@ class CpuModel:
     @property
     def task(self) -> Task:
         """What the network is for: by its card, else by its heads."""
-        if self.card is not None:
-            return task_of_network(self.card["network"])
-        return tasks.of_heads(self.heads)
+        known = None if self.card is None else known_task(self.card["network"])
+        return tasks.of_heads(self.heads) if known is None else known
 
     @property
     def does(self) -> list[str]:
         """Say what the network does to every picture."""
-        if self.card is None:
-            return []
-        return reflection(self.card["network"], self.card["config"], *self.shape[:2])
+        plan = self.engine.plan
+        for step in plan.steps:
+            if step.op == "reflect":
+                return reflected(*self.shape[:2], *plan.tensors[step.outputs[0]].shape[:2])
+        return []
 
     @property
     def card(self) -> dict[str, Any] | None:

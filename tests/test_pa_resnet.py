@@ -80,7 +80,9 @@ def test_built_network_has_the_parameters_that_are_counted(
     with torch.device("meta"):
         net = build(network, config)
     counted = count(network, 64, 64, config)
-    inner = [layer for layer in counted.layers if layer.name not in ("conv1", "conv5", "fc")]
+    inner = [
+        layer for layer in counted.layers if layer.name not in ("conv1", "conv5", "classifier")
+    ]
     shapes = sorted(tuple(w.shape) for w in convolutions(net))
     assert shapes == sorted(
         (layer.channels_out, layer.channels_in, layer.kernel, layer.kernel) for layer in inner

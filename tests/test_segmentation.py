@@ -14,11 +14,11 @@ import pytest
 import torch
 from andpop.flows import api
 from andpop.flows.errors import UsageError
+from andpop.models.registry import get
 from andpop.quant.data.layout import DatasetError
 from andpop.quant.data.pairs import find_pairs
 from andpop.quant.synthetic import generate_masked
 from andpop.quant.tasks.mask_lessons import (
-    RECIPE,
     MaskLessons,
     Result,
     draw_examples,
@@ -35,7 +35,9 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 OPTIONS = Options(
-    **{**RECIPE, "real_epochs": 2, "epochs": 2, "finetune_epochs": 1}, warmup_epochs=1, threads=1
+    **{**get("u-binet").recipe, "real_epochs": 2, "epochs": 2, "finetune_epochs": 1},
+    warmup_epochs=1,
+    threads=1,
 )
 
 

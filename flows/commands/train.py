@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
+from ...models import registry
 from ...models.build import build, save_network, start_from
-from ...models.config import parse
 from ...quant.card import Card, InputSize
 from ...quant.names import printable
 from ...quant.training.lessons import Outcome
@@ -42,14 +42,16 @@ def train(
     """See ``flows.api.train``."""
     if checkpoint.suffix != CHECKPOINT:
         raise UsageError(f"--out: found {checkpoint.name}, expected a name ending in {CHECKPOINT}")
-    task = task_of_network(model)
-    check_kinds(task, defects, model)
     height, width, channels = size
-    options = Options(**{**task.recipe, **recipe}, start=sha256(start) if start else "")
     try:
-        parse(model, {**config, "channels": channels})
+        registry.parse(model, {**config, "channels": channels})
     except ValueError as error:
         raise UsageError(str(error)) from error
+    task = task_of_network(model)
+    check_kinds(task, defects, model)
+    options = Options(
+        **{**registry.get(model).recipe, **recipe}, start=sha256(start) if start else ""
+    )
     notes = reflection(model, config, height, width)
     dataset = task.find(data, defects)
     classes = task.classes(dataset)

@@ -42,17 +42,6 @@ CROSS_ENTROPY = 0.5
 SMOOTH = 1.0
 """Pixels added to both sides of the fraction: a batch without defects has a gradient too."""
 
-RECIPE: dict[str, Any] = {
-    "real_epochs": 40,
-    "epochs": 40,
-    "finetune_epochs": 4,
-    "real_learning_rate": 1e-3,
-    "learning_rate": 1e-3,
-    "batch": 8,
-    "label_smoothing": 0.0,
-}
-"""Fields of ``training.recipe.Options`` that differ from those of classification."""
-
 EXAMPLES = 8
 """Rows of the picture of examples."""
 

@@ -16,7 +16,7 @@ from ..data.pairs import Notes, find_pairs, load_pairs, mask_at, resize_mask
 from ..folders import Folders
 from ..names import printable
 from ..training.lessons import largest
-from .mask_lessons import RECIPE, MaskLessons, prepare
+from .mask_lessons import MaskLessons, prepare
 from .overlays import check_names, difference, grey, target_of, write_mask
 from .pixels import FIGURES, score
 from .task import Exam, IntArray, Outputs, Pictures, ReportRow, Shown, Table, Task
@@ -65,7 +65,6 @@ class Masks(Task):
     answer = "mask"
     last_word = "last of the mask"
     figure = "dice"
-    recipe = RECIPE
     kinds = True
     draws = True
     about = (

@@ -110,7 +110,6 @@ class Task(ABC):
         answer: the output of one picture, for tables.
         last_word: where a simulated frame ends.
         figure: name of the figure that says how good a network is.
-        recipe: fields of ``training.recipe.Options`` that differ from its defaults.
         kinds: True if some kinds of what is labelled can be left out (``--defects``).
         draws: True if predictions are pictures, which can be written to a folder.
         tells_logits: True if predictions tell the logits, which the CPU backend alone delivers.
@@ -123,7 +122,6 @@ class Task(ABC):
     answer: ClassVar[str]
     last_word: ClassVar[str]
     figure: ClassVar[str]
-    recipe: ClassVar[Mapping[str, Any]] = {}
     kinds: ClassVar[bool] = False
     draws: ClassVar[bool] = False
     tells_logits: ClassVar[bool] = False
