@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..quant.data import choose_pictures
-from ..quant.data.reader import Reader
+from ..quant.samples.reader import Reader
 from .progress import Progress
 
 Pictures = npt.NDArray[np.uint8]

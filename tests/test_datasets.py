@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from andpop.quant.data.augment import augment
 from andpop.quant.data.layout import DatasetError, Sample
 from andpop.quant.data.neu_det import Box, read_boxes
-from andpop.quant.data.reader import Reader
-from andpop.quant.data.samples import find_samples
-from andpop.quant.data.split import balanced_order, split
+from andpop.quant.samples.augment import augment
+from andpop.quant.samples.found import find_samples
+from andpop.quant.samples.reader import Reader
+from andpop.quant.samples.split import balanced_order, split
 from PIL import Image
 
 VOC = (

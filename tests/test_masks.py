@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from andpop.quant.data.augment import View, augment, augment_pair
 from andpop.quant.data.layout import DatasetError, Sample
-from andpop.quant.data.pairs import Notes, find_pairs, load_pairs, read_pair, resize_mask
-from andpop.quant.data.split import split
 from andpop.quant.pictures import PictureError
+from andpop.quant.samples.augment import View, augment, augment_pair
+from andpop.quant.samples.pairs import Notes, find_pairs, load_pairs, read_pair, resize_mask
+from andpop.quant.samples.split import split
 from andpop.quant.synthetic import MASKED_CLASSES, generate_masked, masked_picture
 from andpop.quant.tasks.pixels import Counts, count_pixels, score
 from PIL import Image

@@ -16,7 +16,7 @@ from andpop.flows import api
 from andpop.flows.errors import UsageError
 from andpop.models.registry import get
 from andpop.quant.data.layout import DatasetError
-from andpop.quant.data.pairs import find_pairs
+from andpop.quant.samples.pairs import find_pairs
 from andpop.quant.synthetic import generate_masked
 from andpop.quant.tasks.mask_lessons import (
     MaskLessons,

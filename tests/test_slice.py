@@ -188,9 +188,9 @@ def test_300_real_pictures_are_exact(zoo: Path, andpop_data: Path) -> None:
 
 @pytest.mark.data
 def test_the_shipped_checkpoint_is_as_good_as_its_card_says(andpop_data: Path) -> None:
-    from andpop.quant.data.samples import find_samples
-    from andpop.quant.data.split import split
     from andpop.quant.pictures import read_picture
+    from andpop.quant.samples.found import find_samples
+    from andpop.quant.samples.split import split
 
     card = json.loads(api.DEMO_CHECKPOINT.with_suffix(".json").read_text())
     data = find_samples(andpop_data / "neu-det")

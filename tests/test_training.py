@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from andpop.models.build import build
-from andpop.quant.data.samples import find_samples
+from andpop.quant.samples.found import find_samples
 from andpop.quant.synthetic import CLASSES, generate
 from andpop.quant.tasks.classification import PictureLessons, Result, prepare
 from andpop.quant.training.recipe import RANGES, OptionError, Options, Progress

@@ -10,7 +10,7 @@ import pytest
 from andpop.flows import api
 from andpop.hw.rtl.top_info import TopInfo
 from andpop.models.build import load_network
-from andpop.quant.data.pairs import find_pairs
+from andpop.quant.samples.pairs import find_pairs
 from andpop.quant.synthetic import generate_masked
 from andpop.quant.tasks.mask_lessons import prepare
 from andpop.quant.training.run import predict

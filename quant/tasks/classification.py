@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..data.augment import augment
 from ..data.layout import Dataset, DatasetError
-from ..data.reader import Reader, upright_lines
-from ..data.samples import find_samples
-from ..data.split import split
 from ..names import printable
 from ..pictures import Picture
+from ..samples.augment import augment
+from ..samples.found import find_samples
+from ..samples.reader import Reader, upright_lines
+from ..samples.split import split
 from ..training.lessons import largest
 from ..training.recipe import Figures, Options, Progress
 from .task import (

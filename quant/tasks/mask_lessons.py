@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..data.augment import augment_pair
 from ..data.layout import MASK_FILTER, MASK_THRESHOLD, Dataset, DatasetError, Mask
-from ..data.pairs import Notes, load_pairs
-from ..data.reader import bounded
-from ..data.split import split
 from ..files import replace_file
 from ..names import printable
 from ..pictures import Picture, resize
+from ..samples.augment import augment_pair
+from ..samples.pairs import Notes, load_pairs
+from ..samples.reader import bounded
+from ..samples.split import split
 from ..training.lessons import largest
 from ..training.recipe import Figures, Options, Progress
 from .overlays import difference

@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from ..data import mask_of
 from ..data.layout import Dataset, Mask
-from ..data.pairs import Notes, find_pairs, load_pairs, mask_at, resize_mask
 from ..folders import Folders
 from ..names import printable
+from ..samples.pairs import Notes, find_pairs, load_pairs, mask_at, resize_mask
 from ..training.lessons import largest
 from .mask_lessons import MaskLessons, prepare
 from .overlays import check_names, difference, grey, target_of, write_mask

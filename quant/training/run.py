@@ -26,8 +26,8 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
 
-from ..data.split import balanced_order
 from ..files import replace_file
+from ..samples.split import balanced_order
 from .curve import plot
 from .lessons import Lessons, R, largest
 from .metrics import metrics_text

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ..data import find
+from ..data.layout import Dataset, DatasetError
 from ..pictures import natural_key
-from . import find
-from .layout import Dataset, DatasetError
 
 
 def find_samples(root: str | Path, classes: Sequence[str] | None = None) -> Dataset:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from .layout import DatasetError
+from ..data.layout import DatasetError
 
 
 def split(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..data.layout import MASK_FILTER, MASK_THRESHOLD, Mask
 from ..pictures import Picture, resize
-from .layout import MASK_FILTER, MASK_THRESHOLD, Mask
 
 ZOOM = 1.125
 """Largest magnification of a training crop."""

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from ..data import LAYOUTS
+from ..data.layout import MASK_FILTER, MASK_THRESHOLD, Dataset, DatasetError, Mask, Sample
 from ..names import printable
 from ..pictures import Picture, decode, open_picture, resize
-from . import LAYOUTS
-from .layout import MASK_FILTER, MASK_THRESHOLD, Dataset, DatasetError, Mask, Sample
+from .found import find_samples
 from .reader import upright_lines
-from .samples import find_samples
 
 GOOD = ("good", "ok", "normal")
 """Classes whose pictures need no mask."""
