@@ -14,7 +14,7 @@ from ..compare import combine
 from ..files import open_build
 from ..folder import reads_build
 from ..models import load_cpu_model
-from ..pictures import Pictures, read_chosen
+from ..pictures import Pictures, choose
 from ..progress import Progress
 from .compare import run
 
@@ -32,7 +32,7 @@ def compare_all(
     if images is None:
         pictures, names = drawn(size, count)
     else:
-        given = read_chosen(images, cpu, progress, count)
+        given = choose(images, count).read(cpu, progress)
         pictures, names, notes = given.pixels, given.names, [*cpu.notes, *given.notes]
     simulation, _ = backends.simulate(files, pictures, names, False, progress)
     compared = run(files, cpu, pictures, names, SHOWN, progress)
