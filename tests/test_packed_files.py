@@ -761,7 +761,7 @@ def test_an_equal_card_beside_a_packed_model_is_no_matter(
 
 @pytest.mark.parametrize(
     "values",
-    [{"classes": list("abcdef")}, {"resize": "nearest"}, {"grey": "mean"}, {"config": {}}],
+    [{"classes": list("abcdef")}, {"resize": "nearest"}, {"config": {}}],
     ids=lambda v: next(iter(v)),
 )
 def test_an_edited_card_that_decides_answers_is_refused(
