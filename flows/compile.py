@@ -11,8 +11,8 @@ from typing import Any
 from ..hw.cpu.pack import pack
 from ..hw.graph.lowering import lower
 from ..models.registry import parse
+from ..quant.blocks.kbit_activation import HARDWARE_BITS
 from ..quant.checkpoint import Card
-from ..quant.kbit_integer import HARDWARE_BITS
 from ..sim.cache import scratch
 from .errors import UsageError
 from .facts import reflection

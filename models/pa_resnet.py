@@ -12,8 +12,9 @@ from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..quant.layers import BinaryBlock, Classifier
-from ..quant.pa_layers import PaBlock
+from ..quant.blocks.binary import BinaryBlock
+from ..quant.blocks.classifiers import Classifier
+from ..quant.blocks.pa import PaBlock
 from .network import Network, NetworkConfig, PaConfig, stem
 from .registry import NetworkSpec
 
@@ -157,6 +158,8 @@ class PaResNet(Network):
         config: the network's configuration.
         plan: its shape.
     """
+
+    config: PaResNetConfig
 
     def __init__(self, config: PaResNetConfig, plan: Plan) -> None:
         super().__init__(config)

@@ -19,8 +19,8 @@ from andpop.flows import api
 from andpop.flows.errors import BAD_INPUT, OK
 from andpop.flows.facts import reflection
 from andpop.models.build import build, save_network
+from andpop.quant.blocks.kbit_activation import KbitActivation
 from andpop.quant.checkpoint import Card, InputSize
-from andpop.quant.kbit_layers import KbitActivation
 from andpop.quant.synthetic import generate_masked
 from andpop.quant.tasks.overlays import MASK, OVERLAY, TINT
 from andpop.quant.tasks.pixels import FIGURES

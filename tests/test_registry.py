@@ -15,7 +15,8 @@ from andpop.models import count, registry
 from andpop.models.build import build
 from andpop.models.network import Network, NetworkConfig, PaConfig, stem
 from andpop.models.registry import NetworkSpec
-from andpop.quant.layers import BinaryBlock, Classifier
+from andpop.quant.blocks.binary import BinaryBlock
+from andpop.quant.blocks.classifiers import Classifier
 from andpop.quant.training.recipe import Options
 from torch import Tensor, nn
 
@@ -50,16 +51,6 @@ def test_every_switch_says_what_it_is(name: str) -> None:
     for switch, field in switches.items():
         assert field.description and field.description.endswith("."), switch
         assert "default" not in field.description, switch
-
-
-def test_bases_are_placed_where_the_network_has_them() -> None:
-    for name in registry.names():
-        place = registry.place_pa(name, {"m": 8, "n": 7})
-        config = registry.parse(name, place)
-        bases = getattr(config, "pa", config)
-        assert (bases.m, bases.n) == (8, 7)
-    assert registry.place_pa("u-binet", {}) == {}
-    assert registry.place_pa("stranger", {"m": 8}) == {"m": 8}
 
 
 def test_facts_follow_from_the_switches() -> None:
