@@ -21,8 +21,9 @@ from andpop.hw.graph.folding import fold
 from andpop.hw.graph.loader import ModelError, load
 from andpop.hw.graph.lowering import LoweringError, lower
 from andpop.hw.graph.qonnx_graph import QonnxGraph
+from andpop.hw.graph.signed_steps import signed_steps
 from andpop.hw.graph.specialise import specialise
-from andpop.hw.graph.threshold_pattern import Table, signed_steps
+from andpop.hw.graph.tables import Table
 from andpop.hw.graph.verify import verify
 from andpop.hw.kernels.signed_thresholding.golden import signed_thresholding
 from andpop.models.build import build

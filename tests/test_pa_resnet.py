@@ -18,10 +18,10 @@ from andpop.quant.blocks.epilogue import Epilogue
 from andpop.quant.blocks.pa import PaBlock, PaEpilogueBlock
 from andpop.quant.blocks.pa_conv import PaActivation, PaConv
 from andpop.quant.checkpoint import Card, CheckpointError, InputSize
-from andpop.quant.classification import prepare
-from andpop.quant.datasets import find_samples
 from andpop.quant.exact import exact_eval
-from andpop.quant.training import evaluate
+from andpop.quant.samples.found import find_samples
+from andpop.quant.tasks.classification import prepare
+from andpop.quant.training.run import evaluate
 from torch import Tensor, nn
 
 SMALL = {"depth": 5}

@@ -17,7 +17,7 @@ from andpop.models.network import Network, NetworkConfig, PaConfig, stem
 from andpop.models.registry import NetworkSpec
 from andpop.quant.blocks.binary import BinaryBlock
 from andpop.quant.blocks.classifiers import Classifier
-from andpop.quant.training import Options
+from andpop.quant.training.recipe import Options
 from torch import Tensor, nn
 
 

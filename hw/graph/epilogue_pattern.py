@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx
 
-from ..kernels import ACCUMULATOR_BITS
+from ...quant.grid import ACCUMULATOR_BITS
 from ..kernels.base import IntArray
 from .qonnx_graph import FloatArray, LoweringError, QonnxGraph, per_channel, whole
 

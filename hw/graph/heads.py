@@ -105,7 +105,7 @@ def check_kinds(network: onnx.ModelProto, kinds: Mapping[str, Kind]) -> None:
     for name, kind in kinds.items():
         if name not in outputs:
             raise ValueError(f"heads: found the output {name!r}, expected one of {outputs}")
-        if kind not in get_args(Kind):
+        if not isinstance(kind, str) or kind not in get_args(Kind):
             raise ValueError(
                 f"heads: found the kind {kind!r} of {name}, expected one of "
                 f"{', '.join(get_args(Kind))}"

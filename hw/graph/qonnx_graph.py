@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from ..kernels import ACCUMULATOR_BITS
+from ...quant.grid import ACCUMULATOR_BITS
 from ..kernels.base import node_attributes
 
 FloatArray = npt.NDArray[np.float64]

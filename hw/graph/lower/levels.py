@@ -13,6 +13,8 @@ from ...kernels.base import IntArray
 from ...kernels.signed_thresholding.golden import signed_thresholding
 from ..builder import Stream
 from ..qonnx_graph import LoweringError, whole
+from ..signed_steps import signed_steps, within
+from ..tables import responses
 from ..threshold_pattern import (
     COMPARISONS,
     MAX_BITS,
@@ -20,9 +22,6 @@ from ..threshold_pattern import (
     Comparisons,
     find_chain,
     match_comparisons,
-    responses,
-    signed_steps,
-    within,
 )
 from .state import Handler, Lowering, layer_of, limits
 from .thresholds import values_of

@@ -8,8 +8,7 @@ from fractions import Fraction
 import numpy as np
 import onnx
 
-from ....quant.grid import accumulator_bounds, signed_bits, smallest_signed
-from ...kernels import ACCUMULATOR_BITS
+from ....quant.grid import ACCUMULATOR_BITS, accumulator_bounds, signed_bits, smallest_signed
 from ...kernels.base import IntArray
 from ..builder import Stream
 from ..qonnx_graph import FloatArray, LoweringError

@@ -8,10 +8,10 @@ from fractions import Fraction
 import numpy as np
 import onnx
 
-from ...kernels import ACCUMULATOR_BITS
+from ....quant.grid import ACCUMULATOR_BITS
 from ...kernels.base import IntArray
 from ..qonnx_graph import FloatArray, LoweringError, Steps, outputs_axis, per_channel, whole
-from ..threshold_pattern import evaluate
+from ..tables import evaluate
 from .state import Handler, Lowering
 
 WHOLE = 2.0**-20

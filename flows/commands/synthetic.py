@@ -8,10 +8,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from ..quant import synthetic
-from .build import MOST_SIDE, Progress
-from .errors import UsageError
-from .folder import behind_links, beside, writing
+from ...quant import synthetic
+from ..config import MOST_SIDE
+from ..errors import UsageError
+from ..folder import behind_links, beside, writing
+from ..progress import Progress
 
 MOST_PICTURES = 100_000
 """Most pictures per class."""
