@@ -226,7 +226,7 @@ def _check_edge(
     if readers + is_output != 1:
         raise StreamError(
             f"tensor {name} of {producer.node}: found {readers + is_output} readers, expected 1; "
-            "copy the stream in front of a fork"
+            "put a DuplicateStreams in front of a fork"
         )
     if consumer is None:
         return
