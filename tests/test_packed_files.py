@@ -18,7 +18,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from andpop.flows import api, cli
+from andpop.flows import api
+from andpop.flows.cli import terminal
+from andpop.flows.cli.commands import demo
 from andpop.flows.errors import BAD_INPUT, INTERRUPTED, OK
 from andpop.flows.models import load, load_cpu_model
 from andpop.flows.pictures import read_all
@@ -715,7 +717,7 @@ def test_class_names_are_printed_as_they_are(
         "infer", resealed(ZOO, path, card_change(classes=names)), "--images", picture
     )
     model = load(path)
-    (label,), _ = model.run(read_all([picture], model, lambda *_: None)[0])
+    (label,), _ = model.run(read_all([picture], model, lambda *_: None).pixels)
     assert code == OK
     assert out.rstrip("\n").endswith(f" {names[label]}")
 
@@ -736,8 +738,8 @@ def test_class_names_of_eval_are_printed_as_they_are(
 
 
 def test_progress_titles_and_demo_print_names_as_they_are(capsys: Any) -> None:
-    cli._table("[bold]title", ["[red]class", "n"], [["[/x]", 3]])
-    cli._show_demo(
+    terminal.table("[bold]title", ["[red]class", "n"], [["[/x]", 3]])
+    demo.show(
         {
             "backends": [], "first_divergence": None, "notes": ["[/note]"],
             "predictions": [{"picture": "img[front].png", "class": ":bug: [red]"}],
@@ -779,7 +781,7 @@ def test_an_equal_card_beside_a_packed_model_is_no_matter(
 
 @pytest.mark.parametrize(
     "values",
-    [{"classes": list("abcdef")}, {"resize": "nearest"}, {"grey": "mean"}, {"config": {}}],
+    [{"classes": list("abcdef")}, {"resize": "nearest"}, {"config": {}}],
     ids=lambda v: next(iter(v)),
 )
 def test_an_edited_card_that_decides_answers_is_refused(
@@ -864,7 +866,7 @@ def test_a_checkpoint_is_packed_by_its_own_card(
     model: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The packed model beside is not used when its card is another one, or when it is damaged."""
-    from andpop.flows import steps
+    from andpop.flows import compile as compiler
 
     packed: list[Path] = []
 
@@ -872,7 +874,7 @@ def test_a_checkpoint_is_packed_by_its_own_card(
         packed.append(checkpoint)
         target.write_bytes(ZOO.read_bytes())
 
-    monkeypatch.setattr(steps, "compile_checkpoint", compile_checkpoint)
+    monkeypatch.setattr(compiler, "compile_checkpoint", compile_checkpoint)
     checkpoint = model.with_suffix(".safetensors")
     assert load(checkpoint).notes == () and not packed
     edit(model.with_suffix(".json"), classes=list("abcdef"))

@@ -8,13 +8,11 @@ code for one alpha, and their bases are disjoint.
 from __future__ import annotations
 
 from ....quant import grid
+from ....quant.grid import ACCUMULATOR_BITS, IntArray
 from ...cpu.ops import products, thresholds
-from ...cpu.packer import IntArray, Lowering, Node, Packer, always
+from ...cpu.packer import Lowering, Node, Packer, always
 from ...cpu.plan import BYTE_CODES, STORAGE, ModelError
 from ...cpu.windows import product_source, product_weights
-
-MAX_ACCUMULATOR_BITS = 31
-"""The widest accumulator of a PaMvu, on every backend."""
 
 
 def _codebook(p: Packer, node: Node, position: int, name: str, storage: str) -> IntArray:
@@ -57,10 +55,10 @@ def lower(p: Packer, node: Node) -> None:
     weights = alpha[codes + zero]
     low, high = grid.accumulator_bounds(weights, 0, int(beta.max()))
     bits = grid.signed_bits(int(max(-low.min(), high.max())))
-    if bits > MAX_ACCUMULATOR_BITS:
+    if bits > ACCUMULATOR_BITS:
         raise ModelError(
             f"{node.where}: its accumulator needs {bits} bits, "
-            f"expected at most {MAX_ACCUMULATOR_BITS}; use fewer coefficient bits"
+            f"expected at most {ACCUMULATOR_BITS}; use fewer coefficient bits"
         )
     out = p.sums(node, [*source.leading, weights.shape[1]], node.datatype("outputDataType"))
     values = thresholds.values_of(p, node, p.stored(source.index, "u8"), beta)
