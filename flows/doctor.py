@@ -29,7 +29,7 @@ class Tool:
 
 
 PACKAGES = {
-    "torch": ("torch", "training, export, the torch backend"),
+    "torch": ("torch", "training, counting, export, the torch backend"),
     "brevitas": ("brevitas", "quantised layers: training and export"),
     "onnx": ("onnx", "QONNX and dataflow graphs"),
     "onnxruntime": ("onnxruntime", "the qonnx backend"),

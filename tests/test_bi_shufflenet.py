@@ -12,9 +12,12 @@ import torch
 from andpop.models.bi_shufflenet import BiShuffleNet, DownUnit
 from andpop.models.build import build
 from andpop.quant import grid
+from andpop.quant.blocks.binary import BinaryBlock, IntegerBinaryBlock
+from andpop.quant.blocks.classifiers import pool_shift
+from andpop.quant.blocks.epilogue import Epilogue
+from andpop.quant.blocks.fixed_point import IntegerFixedPointBlock
+from andpop.quant.blocks.moves import shuffle_concat
 from andpop.quant.exact import exact_eval
-from andpop.quant.integer import IntegerBinaryBlock, IntegerFixedPointBlock, pool_shift
-from andpop.quant.layers import BinaryBlock, Epilogue, shuffle_concat
 from torch import Tensor, nn
 
 IntArray = npt.NDArray[np.int64]
@@ -85,7 +88,8 @@ def test_stage_maps(size: int, maps: tuple[int, ...]) -> None:
     [(1.0, (24, 48, 96, 192, 1024)), (0.25, (6, 12, 24, 48, 256)), (0.5, (12, 24, 48, 96, 512))],
 )
 def test_width_scales_the_plan(width: float, plan: tuple[int, ...]) -> None:
-    assert build("bi-shufflenet", {"width": width}).config.plan == plan
+    net = build("bi-shufflenet", {"width": width})
+    assert isinstance(net, BiShuffleNet) and net.config.plan == plan
 
 
 @pytest.mark.parametrize(

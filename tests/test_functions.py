@@ -6,10 +6,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from andpop.quant import functions as fn
 from andpop.quant import grid
-from andpop.quant.integer import pool_shift
-from andpop.quant.quantizers import BinaryWeight, Requant
+from andpop.quant.blocks import functions as fn
+from andpop.quant.blocks.classifiers import pool_shift
+from andpop.quant.blocks.quantizers import BinaryWeight, Requant
 from brevitas.nn import QuantConv2d
 from torch import Tensor
 

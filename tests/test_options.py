@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from andpop.flows.build import MOST_CYCLES, MOST_SIDE, BuildConfig, parse_size, read_config
+from andpop.flows.config import MOST_CYCLES, MOST_SIDE, BuildConfig, parse_size, read_config
 from andpop.flows.errors import UsageError, one_line
 from andpop.quant.names import brief
 

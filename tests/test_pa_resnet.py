@@ -13,13 +13,15 @@ from andpop.flows import api
 from andpop.models.build import build, load_network, save_network, start_from
 from andpop.models.count import count
 from andpop.models.network import Network
+from andpop.quant.blocks.binary import BinaryBlock
+from andpop.quant.blocks.epilogue import Epilogue
+from andpop.quant.blocks.pa import PaBlock, PaEpilogueBlock
+from andpop.quant.blocks.pa_conv import PaActivation, PaConv
 from andpop.quant.checkpoint import Card, CheckpointError, InputSize
-from andpop.quant.classification import prepare
-from andpop.quant.datasets import find_samples
 from andpop.quant.exact import exact_eval
-from andpop.quant.layers import BinaryBlock, Epilogue
-from andpop.quant.pa_layers import PaActivation, PaBlock, PaConv, PaEpilogueBlock
-from andpop.quant.training import evaluate
+from andpop.quant.samples.found import find_samples
+from andpop.quant.tasks.classification import prepare
+from andpop.quant.training.run import evaluate
 from torch import Tensor, nn
 
 SMALL = {"depth": 5}
@@ -80,7 +82,9 @@ def test_built_network_has_the_parameters_that_are_counted(
     with torch.device("meta"):
         net = build(network, config)
     counted = count(network, 64, 64, config)
-    inner = [layer for layer in counted.layers if layer.name not in ("conv1", "conv5", "fc")]
+    inner = [
+        layer for layer in counted.layers if layer.name not in ("conv1", "conv5", "classifier")
+    ]
     shapes = sorted(tuple(w.shape) for w in convolutions(net))
     assert shapes == sorted(
         (layer.channels_out, layer.channels_in, layer.kernel, layer.kernel) for layer in inner

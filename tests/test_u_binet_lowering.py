@@ -20,9 +20,9 @@ from andpop.hw.graph.folding import FoldingError, cycles, fold
 from andpop.hw.graph.insert_streams import insert_streams
 from andpop.hw.graph.loader import load
 from andpop.hw.graph.lowering import LoweringError, lower
+from andpop.hw.graph.signed_steps import within
 from andpop.hw.graph.skips import skip_table, skips
 from andpop.hw.graph.specialise import specialise
-from andpop.hw.graph.threshold_pattern import within
 from andpop.hw.graph.verify import verify
 from andpop.hw.kernels.signed_thresholding.golden import signed_thresholding
 from andpop.hw.rtl.simulate import Sizing, emit, simulate, size_fifos
@@ -30,7 +30,7 @@ from andpop.models.build import build
 from andpop.quant.capture import capture
 from andpop.quant.exact import exact_eval
 from andpop.quant.export_qonnx import export
-from andpop.quant.masks import Notes, find_pairs, load_pairs
+from andpop.quant.samples.pairs import Notes, find_pairs, load_pairs
 from andpop.sim.network import Pauses
 from comparisons import Comparisons
 from finn.core.onnx_exec import execute_onnx

@@ -16,15 +16,9 @@ from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, Validati
 
 from ...quant import grid
 from ...quant.card import PackedCard
+from ..graph.heads import Kind
 
 SUFFIX = ".andpop"
-
-BIT_LANES = 8
-INT_LANES = 16
-INT_DEPTH = 4
-PARAM_LANES = 16
-THRESHOLD_LANES = 64
-"""Layout constants, the same as in src/kernels.hpp."""
 
 BYTE_CODES = 256
 """Entries of a table over byte codes."""
@@ -48,10 +42,6 @@ MAX_VALUE = 1 << 62
 GEOMETRY = (
     "height", "width", "out_height", "out_width", "kernel_y", "kernel_x", "stride_y", "stride_x",
     "dilation_y", "dilation_x", "pad_top", "pad_left", "pad_bottom", "pad_right",
-)  # fmt: skip
-EPILOGUE = (
-    "acc_shift", "shortcut_shift", "pre_shift", "slope_shift", "out_shift",
-    "acc_low", "acc_high", "pre_low", "pre_high",
 )  # fmt: skip
 
 Name = Annotated[str, StringConstraints(max_length=MAX_NAME)]
@@ -162,6 +152,30 @@ class Step:
     constants: Names = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Head:
+    """A named output of the network.
+
+    Attributes:
+        name: as the network names it.
+        kind: what its integers stand for.
+        tensor: index of its tensor.
+        logits: index of the tensor that the class was picked from, None where none is picked.
+    """
+
+    __pydantic_config__ = SCHEMA
+
+    name: Name
+    kind: Kind
+    tensor: Index
+    logits: Index | None = None
+
+    @property
+    def classifies(self) -> bool:
+        """Whether it finds classes, of the picture or of its pixels."""
+        return self.kind in ("class", "class_map")
+
+
 @dataclass
 class Plan:
     """Everything but the constants: what the engine computes, in order."""
@@ -172,13 +186,13 @@ class Plan:
     tensors: Annotated[list[Tensor], Field(max_length=MAX_TENSORS)]
     steps: Annotated[list[Step], Field(max_length=MAX_TENSORS)]
     inputs: Annotated[list[Index], Field(min_length=1, max_length=MAX_TENSORS)]
-    outputs: Annotated[list[Index], Field(min_length=1, max_length=MAX_TENSORS)]
+    outputs: Annotated[list[Head], Field(min_length=1, max_length=MAX_TENSORS)]
     card: PackedCard | None = None
 
     @property
-    def decision(self) -> Step | None:
-        """The step that picks the class, of a picture or of its pixels."""
-        return next((s for s in reversed(self.steps) if s.op == "argmax"), None)
+    def classifier(self) -> Head | None:
+        """The first head that finds classes: those that the card names."""
+        return next((head for head in self.outputs if head.classifies), None)
 
 
 _PLAN = TypeAdapter(Plan)

@@ -58,6 +58,7 @@ def weight_words(weights: npt.ArrayLike, pe: int, simd: int, bits: int) -> list[
 class Mvu(Kernel):
     """A matrix-vector op: x (.., MW) times a stationary matrix (MW, MH)."""
 
+    lanes = {"SIMD": "MW", "PE": "MH"}
     attributes = {
         "MW": ("i", True, 0),
         "MH": ("i", True, 0),

@@ -8,11 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
+
 from ..folders import Folders
 from ..pictures import Picture, decode
 
 MASK_THRESHOLD = 127
 """A mask pixel above this is defect: Magnetic Tile masks carry values in between."""
+MASK_FILTER = "box"
+"""Resize filter of masks."""
+
+Mask: TypeAlias = npt.NDArray[np.bool_]
+"""(H, W), or (N, H, W) for several; True is defect."""
 
 
 class DatasetError(ValueError):
