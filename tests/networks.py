@@ -32,6 +32,7 @@ class Subject:
         values: compared values that every backend must exceed.
         real: folder of real pictures below ANDPOP_DATA, for shipped ones.
         count: how many of them.
+        qonnx: how many of these QONNX runs, which is slow.
         masks: it gives a class for each pixel.
     """
 
@@ -43,6 +44,7 @@ class Subject:
     values: int
     real: str = ""
     count: int = 300
+    qonnx: int = 10
     masks: bool = False
 
     @property
@@ -68,12 +70,12 @@ class Subject:
 
 RANDOM = Subject("random", 32, 6000, pictures=8, layers=200, values=100_000)
 SHIPPED = (
-    Subject("bi-shufflenet-neu", 64, None, 4, 200, 300_000, real="neu-det/images"),
+    Subject("bi-shufflenet-neu", 64, None, 4, 200, 300_000, real="neu-det/images", qonnx=1),
     Subject("pa-resnet-small-m4n5-neu", 32, 16_000, 8, 40, 50_000, real="neu-det/images"),
     Subject("pa-resnet-small-m8n7-neu", 32, 16_000, 8, 40, 50_000, real="neu-det/images"),
     Subject(
         "u-binet-k4-mt", 64, None, 2, 40, 1_000_000,
-        real="magnetic-tile/MT_Crack/Imgs", count=20, masks=True,
+        real="magnetic-tile/MT_Crack/Imgs", count=20, qonnx=2, masks=True,
     ),
 )  # fmt: skip
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from andpop.flows import api
 from andpop.hw.rtl.top_info import TopInfo
+from andpop.quant.checkpoint import read_card
 from networks import BACKENDS, RANDOM, SHIPPED, Subject, check_comparison, grouped
 
 LARGE = "bi-shufflenet-neu"
@@ -101,8 +102,29 @@ def test_real_pictures_are_exact(shipped: Subject, andpop_data: Path, tmp_path: 
     print(f"{result['values_compared']} values compared, {result['values_differing']} differing")
     assert result["values_differing"] == 0
     assert all(row["pictures"] == shipped.count for row in result["backends"])
-    some = api.compare(tmp_path / "build", images, ("qonnx",), count=10)
+    some = api.compare(tmp_path / "build", images, ("qonnx",), count=shipped.qonnx)
     assert some["values_differing"] == 0
+
+
+@pytest.mark.data
+def test_the_card_says_what_validation_finds(shipped: Subject, andpop_data: Path) -> None:
+    checkpoint = shipped.checkpoint(andpop_data)
+    card, model = read_card(checkpoint), api.load(checkpoint)
+    task, size = model.task, card.input
+    dataset = task.find(andpop_data / shipped.real.partition("/")[0])
+    lessons = task.prepare(
+        dataset, size.height, size.width, size.channels, validation=0.2, seed=card.seed
+    )
+    (output,) = model.outputs(lessons.val_pictures).values()
+    found = lessons.result(output.values, [])
+    assert card.frozen and found.n == card.validation_pictures == (214 if shipped.masks else 288)
+    assert found.figures["accuracy"] == card.accuracy >= 0.975
+    metrics = json.loads(checkpoint.with_suffix(".metrics.json").read_text())
+    if shipped.masks:
+        assert found.figures["dice"] == card.dice
+        assert found.summary()["pixels"] == metrics["pixels"]
+    else:
+        assert found.confusion == metrics["confusion"]
 
 
 @pytest.mark.full
