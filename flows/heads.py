@@ -5,15 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-import numpy.typing as npt
 import onnx
 
 from ..hw.graph.heads import HEADS, Head, Kind, heads_of
 from ..hw.graph.ops import facts_of
+from ..quant.grid import IntArray
 from ..quant.tasks.task import Output, Outputs, shaped
-
-IntArray = npt.NDArray[np.int64]
 
 
 def graph_heads(model: onnx.ModelProto) -> list[Head]:
