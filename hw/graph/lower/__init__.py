@@ -31,6 +31,7 @@ PATTERNS: tuple[str, ...] = (
     "dense",
     "interleaving",
     "flattening",
+    "magnitude",
 )
 
 
