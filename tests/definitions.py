@@ -176,12 +176,6 @@ def label_select(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     return [best]
 
 
-def stream_abs(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
-    """The value, or nought less it."""
-    (x,) = inputs
-    return [np.maximum(x, 0 - x)]
-
-
 def stream_reflect_pad(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     """A border that mirrors the picture without repeating its outermost pixels."""
     (x,) = inputs
@@ -227,7 +221,6 @@ DEFINITIONS: Mapping[str, Callable[[Inputs, Attributes], list[IntArray]]] = {
     "SignedThresholding": signed_thresholding,
     "StreamCrop": stream_crop,
     "StreamMaxPool": stream_max_pool,
-    "StreamAbs": stream_abs,
     "StreamReflectPad": stream_reflect_pad,
     "StreamingConcat": streaming_concat,
     "StreamingDataWidthConverter": unchanged,

@@ -24,7 +24,6 @@ KERNELS: tuple[str, ...] = (
     "shift_requant",
     "shuffle_concat",
     "signed_thresholding",
-    "stream_abs",
     "stream_crop",
     "stream_max_pool",
     "stream_reflect_pad",

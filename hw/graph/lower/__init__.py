@@ -31,7 +31,6 @@ PATTERNS: tuple[str, ...] = (
     "dense",
     "interleaving",
     "flattening",
-    "magnitude",
 )
 
 
