@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...quant.grid import IntArray
 from . import _engine
 from .check import check
 from .container import read
 from .plan import DataType, Head, ModelError, Plan, Tensor
 
-IntArray = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 
 ISA_VARIABLE = "ANDPOP_ISA"

@@ -11,9 +11,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
-import onnx
+if TYPE_CHECKING:
+    import onnx
 
 HEADS = "andpop.heads"
 """Model metadata key of the list of heads, JSON."""

@@ -30,6 +30,7 @@ from onnx import GraphProto, NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
+from ..boards import DEFAULT_BOARD, Board
 from ..graph.insert_streams import input_endpoint, joining, output_endpoint, sizing_depth
 from ..graph.ops import facts_of
 from ..kernels.base import HW
@@ -37,24 +38,27 @@ from .top_info import EmitError, FifoInfo, NodeInfo, TopInfo
 
 HERE = Path(__file__).parent
 TOP = "andpop_top"
-PART = "xc7z020clg400-1"
-CLOCK_NS = 10.0
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 MEMORY_SUFFIXES = (".dat", ".mem", ".hex")
 BUILD_ATTRIBUTES = ("code_gen_dir_ipgen", "ipgen_path", "ip_path")
 
 
-def emit_top(model: ModelWrapper, folder: Path) -> TopInfo:
+def emit_top(
+    model: ModelWrapper, folder: Path, board: Board = DEFAULT_BOARD, clock_mhz: float | None = None
+) -> TopInfo:
     """Generate every node's RTL and the top into ``folder`` (created; an old one is replaced).
 
     Args:
         model: stitched graph from ``insert_streams``; its nodes' build folders are left empty.
         folder: where the RTL goes.
+        board: board that it is written for.
+        clock_mhz: clock that it is to run at; None for the board's own.
 
     Raises:
         EmitError: a node is not an RTL op, its name is no identifier, a source is missing, or
             two sources of one name differ.
     """
+    clock_mhz = clock_mhz or board.clock_mhz
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
@@ -96,7 +100,7 @@ def emit_top(model: ModelWrapper, folder: Path) -> TopInfo:
         build = folder / node.name
         build.mkdir()
         op.set_nodeattr("code_gen_dir_ipgen", str(build))
-        op.generate_hdl(model, PART, CLOCK_NS)
+        op.generate_hdl(model, board.part, 1000.0 / clock_mhz)
         module = op.get_nodeattr("gen_top_module")
         sources = [Path(f) for f in op.get_rtl_file_list(abspath=True)]
         library.add_all(sources, build)
@@ -137,6 +141,8 @@ def emit_top(model: ModelWrapper, folder: Path) -> TopInfo:
             )
         ),
         tuple(by_name[names[value.name]].id for value in graph.output),
+        board.name,
+        clock_mhz,
     )
     (folder / "top.json").write_text(json.dumps(asdict(top), indent=1) + "\n", encoding="utf-8")
     model.save(str(folder / "stitched.onnx"))

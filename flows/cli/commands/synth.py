@@ -53,8 +53,8 @@ def command(
 ) -> None:
     """Synthesise a build, or one datapath, with Yosys: LUTs, flip-flops, block RAM, DSPs.
 
-    Each node of a build by itself, not placed, beside what its op states and the share of an
-    xc7z020. Of a datapath: LUTs per multiply-accumulate.
+    Each node of a build by itself, not placed, beside what its op states and the share of the
+    build's board. Of a datapath: LUTs per multiply-accumulate.
 
     Example: andpop synth build/steel --node NAME, or andpop synth --kernel xnor-dot --width 256
     """
@@ -97,7 +97,7 @@ def _show_build(result: dict[str, Any]) -> None:
         share = {key: f"{value:.1%}" for key, value in result["share"].items()}
         rows.append(_resources("sum", found))
         rows.append(
-            (f"of an {result['part']}", share["lut"], "", share["ff"], share["bram18"],
+            (f"of the {result['board']}", share["lut"], "", share["ff"], share["bram18"],
              share["dsp"], "")
         )  # fmt: skip
         columns = ("node", "LUT", "memory", "FF", "BRAM36", "DSP", "LUT stated")

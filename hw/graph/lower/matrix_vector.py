@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A matrix times a stream: XnorMvu, PaMvu, BinaryMvu or IntMvu, by what fits both."""
+"""A matrix times a stream, by the unit that fits both: XnorMvu, BinaryMvu or IntMvu."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def matrix_vector(
     scale: Fraction,
     bias: FloatArray | None,
 ) -> Stream:
-    """A matrix (MW, MH) times the stream: XnorMvu on 1-bit tensors, PaMvu on level codes,
-    BinaryMvu of weights -1 and +1 on unsigned codes, IntMvu on integers; ``scale`` is what one
-    step of the result stands for."""
+    """A matrix (MW, MH) times the stream: XnorMvu on 1-bit tensors, BinaryMvu of weights -1 and +1
+    on unsigned codes, IntMvu on integers; level codes have a unit of their own. ``scale`` is what
+    one step of the result stands for."""
     mw, mh = matrix.shape
     if mw != x.channels:
         raise LoweringError(
