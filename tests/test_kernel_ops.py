@@ -89,7 +89,7 @@ def test_ops_refuse_values_that_are_not_integers(kernel: str, case: Case) -> Non
     op = build_op(case).op
     names = [o.name for o in case.operands]
     values = [*case.random_frame(np.random.default_rng(1)), *case.make_initializers()]
-    context = dict(zip(names, values, strict=True))
+    context: dict[str, Any] = dict(zip(names, values, strict=True))
     context[names[0]] = context[names[0]] + 0.5
     message = f"^{case.op_type}_0: input {names[0]} holds values that are not integers$"
     with pytest.raises(ValueError, match=message):
