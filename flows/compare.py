@@ -8,14 +8,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from ..quant.grid import IntArray
 from .errors import CheckFailed
 
 if TYPE_CHECKING:
     from .coverage import Coverage
-
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

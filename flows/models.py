@@ -167,16 +167,17 @@ class CpuModel:
         return self.engine.masks(pictures, threads=threads)
 
     def outputs(self, pictures: npt.NDArray[np.uint8], threads: int = 1) -> Outputs:
-        """Return what every head gives for (N, H, W, C) pictures."""
-        (kind,) = self.heads
-        if kind == "class_map":
-            return {kind: Output(kind, self.masks(pictures, threads))}
-        return {kind: Output(kind, *self.run(pictures, threads))}
+        """Return what every head gives for (N, H, W, C) pictures; of one class also the logits."""
+        heads = self.engine.heads
+        if self.heads == ["class"]:
+            return {heads[0].name: Output("class", *self.run(pictures, threads))}
+        found = self.engine.infer(pictures, threads)
+        return {head.name: Output(head.kind, found[head.name]) for head in heads}
 
     @property
-    def heads(self) -> tuple[str, ...]:
+    def heads(self) -> list[str]:
         """Kind of every head."""
-        return ("class" if self.engine.mask_shape is None else "class_map",)
+        return [head.kind for head in self.engine.heads]
 
     @property
     def task(self) -> Task:
@@ -220,7 +221,8 @@ def _cpu_model(packed: Path, engine: Engine, notes: list[str]) -> CpuModel:
             "expected pictures (height, width, channels)"
         )
     height, width, channels = engine.input_shape
-    names = card.classes if card is not None else map(str, range(engine.labels))
+    numbers = range(engine.labels) if engine.plan.classifier is not None else ()
+    names = card.classes if card is not None else map(str, numbers)
     resize = card.resize if card is not None else "bilinear"
     return CpuModel(engine, (height, width, channels), tuple(names), resize, tuple(notes))
 

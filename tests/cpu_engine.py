@@ -12,8 +12,8 @@ import pytest
 from andpop.hw.cpu.engine import Engine, instruction_sets
 from andpop.hw.cpu.pack import compile_graph
 from andpop.hw.graph import executor
+from andpop.quant.grid import IntArray
 
-IntArray = npt.NDArray[np.int64]
 Pictures = npt.NDArray[np.uint8]
 
 SMALL = {"size": (33, 47), "channels": 3, "plan": (6, 12, 24, 48, 40), "repeats": (1, 2, 1)}

@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from andpop.hw.graph.heads import Head, Kind, write_heads
-from andpop.quant.grid import accumulator_bounds, signed_bits
+from andpop.quant.grid import IntArray, accumulator_bounds, signed_bits
 from onnx import TensorProto, helper
 
-IntArray = npt.NDArray[np.int64]
 DOMAIN = "finn.custom_op.fpgadataflow"
 
 

@@ -10,9 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from andpop.quant.grid import IntArray
 
-IntArray = npt.NDArray[np.int64]
 Inputs = Sequence[IntArray]
 Attributes = Mapping[str, Any]
 

@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import pytest
 from andpop.hw.kernels import KERNELS, register
+from andpop.quant.grid import IntArray
 from andpop.sim.bench import StreamPort
 from andpop.sim.cases import Case, Operand
 from onnx import TensorProto, helper
 
 FPGA_PART = "xc7z020clg400-1"
-IntArray = npt.NDArray[np.int64]
 
 
 def kernel_cases() -> list[Any]:

@@ -75,7 +75,7 @@ def packed(storage: str, values: Array) -> npt.NDArray[np.uint8]:
     """Return values (pixels, channels) as one picture's bytes."""
     if storage == "bits":
         return np.packbits(values.astype(np.uint8), axis=-1, bitorder="little").reshape(1, -1)
-    data = np.ascontiguousarray(values, dtype=DTYPES[storage])
+    data: Array = np.ascontiguousarray(values, dtype=DTYPES[storage])
     return data.view(np.uint8).reshape(1, -1)
 
 
@@ -193,7 +193,11 @@ def compared(
         bounds = rng.integers(-reach, reach, (count, channels))
         steps, base = rng.choice([-1, 1], (count, channels)), rng.integers(0, 256, channels)
         y = (base + ((x[:, None] > bounds) * steps).sum(axis=1)) % 256
-        constants = [bounds.astype(DTYPES[storage]), steps.astype(kind), base.astype(kind)]
+        constants: list[Array] = [
+            bounds.astype(DTYPES[storage]),
+            steps.astype(kind),
+            base.astype(kind),
+        ]
         problems.append(Problem(op, [(storage, x)], ("u8", y), {"steps": count}, constants))
     return problems
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 from andpop.models.bi_shufflenet import BiShuffleNet, DownUnit
@@ -18,9 +17,8 @@ from andpop.quant.blocks.epilogue import Epilogue
 from andpop.quant.blocks.fixed_point import IntegerFixedPointBlock
 from andpop.quant.blocks.moves import shuffle_concat
 from andpop.quant.exact import exact_eval
+from andpop.quant.grid import IntArray
 from torch import Tensor, nn
-
-IntArray = npt.NDArray[np.int64]
 
 
 def pictures(count: int, size: int, channels: int = 1, seed: int = 0) -> Tensor:

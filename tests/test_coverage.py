@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import pytest
 import torch
@@ -27,11 +26,11 @@ from andpop.hw.graph.distinct import distinct_values
 from andpop.models.build import build, save_network
 from andpop.quant import synthetic
 from andpop.quant.checkpoint import Card, InputSize
+from andpop.quant.grid import IntArray
 from dataflow_graphs import GraphBuilder
 from PIL import Image
 from program import Run
 
-IntArray = npt.NDArray[np.int64]
 Tensors = dict[str, IntArray]
 SIDE = 32
 PICTURES = 3

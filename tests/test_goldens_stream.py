@@ -9,18 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from andpop.hw.kernels import register
 from andpop.hw.kernels.base import Stream
 from andpop.hw.kernels.memory import bram18_blocks, lutram_luts
-from andpop.quant.grid import limits, type_format
+from andpop.quant.grid import IntArray, limits, type_format
 from andpop.sim.cases import Case, Operand
 from kernel_cases import build_op
 from onnx import helper
 from qonnx.custom_op.registry import getCustomOp
 
-IntArray = npt.NDArray[np.int64]
 STREAM_KERNELS = (
     "duplicate_streams",
     "global_acc_pool",

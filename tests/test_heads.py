@@ -11,6 +11,7 @@ import onnx
 import pytest
 from andpop.flows import api
 from andpop.flows.models import load
+from andpop.hw.graph.builder import boundaries
 from andpop.hw.graph.clean import clean
 from andpop.hw.graph.executor import run
 from andpop.hw.graph.lowering import LoweringError, lower
@@ -157,3 +158,27 @@ def test_verification_compares_the_logit() -> None:
     tensor.CopyFrom(numpy_helper.from_array(changed, tensor.name))
     with pytest.raises(LoweringError, match=r"lowered to .*IntMvu_out"):
         verify(proto, graph)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"bias": -7.123},
+        {"bias": 12.34, "offset": 1.5, "factor": -0.3},
+        {"offset": -3.0, "last": "bipolar"},
+        {"last": "unsigned"},
+    ],
+)
+def test_a_logit_that_is_asked_for_leaves_as_an_integer(options: dict[str, object]) -> None:
+    """Its boundary says what the integer stands for, whatever is behind it in the network."""
+    proto = clean(head(**options))
+    name = proto.graph.output[0].name
+    graph = lower(proto, heads={name: "raw"})
+    assert verify(proto, graph) > 0
+    pair = next(b for b in boundaries(graph) if b.reference == name)
+    pictures, judge = noise(20), Reference(proto)
+    codes = run(graph, pictures)[graph.graph.output[0].name].reshape(-1)
+    values = [judge.run(p[None], [name])[name].item() for p in pictures]
+    seen = 2 * codes - 1 if pair.bipolar else codes
+    offset = pair.offset[0] if pair.offset else 0.0
+    np.testing.assert_allclose(pair.scale * seen + offset, values, rtol=1e-12, atol=1e-9)

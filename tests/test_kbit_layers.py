@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 from andpop.quant.blocks.block import check, fix_statistics, freeze, set_real
@@ -21,9 +20,9 @@ from andpop.quant.blocks.kbit import (
 from andpop.quant.blocks.kbit_activation import IntegerKbitActivation, KbitActivation
 from andpop.quant.blocks.kbit_functions import top_level
 from andpop.quant.exact import exact_eval
+from andpop.quant.grid import IntArray
 from torch import Tensor, nn
 
-IntArray = npt.NDArray[np.int64]
 KINDS: dict[str, Callable[[int], nn.Module]] = {
     "conv": lambda k: BinaryKbitBlock(6, 9, 3, k),
     "monotone": lambda k: BinaryKbitBlock(6, 9, 3, k, monotone=True),

@@ -61,17 +61,16 @@ def allowed(file: str, kernel: str) -> bool:
 
 def named() -> list[tuple[str, str]]:
     """(file, kernel) wherever a file names a kernel that it may not name."""
-    patterns = {
-        kernel: re.compile(rf"(?<![A-Za-z0-9])(?:{kernel}|{op})(?![a-z0-9])")
-        for kernel, op in op_types().items()
-    }
-    return [
-        (relative(file), kernel)
-        for file in sources()
-        for text in [file.read_text(encoding="utf-8")]
-        for kernel, pattern in patterns.items()
-        if pattern.search(text) and not allowed(relative(file), kernel)
-    ]
+    found = []
+    for file in sources():
+        text = file.read_text(encoding="utf-8")
+        for kernel, op in op_types().items():
+            # A kernel's cpu.py calls operations of the engine, which have names of their own.
+            words = op if file.name == "cpu.py" else f"{kernel}|{op}"
+            named_here = re.search(rf"(?<![A-Za-z0-9])(?:{words})(?![a-z0-9])", text)
+            if named_here and not allowed(relative(file), kernel):
+                found.append((relative(file), kernel))
+    return found
 
 
 def test_a_kernel_is_named_in_its_folder_and_where_its_nodes_are_made() -> None:

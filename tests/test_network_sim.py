@@ -32,13 +32,13 @@ from andpop.hw.rtl.simulate import (
     waveform,
 )
 from andpop.hw.rtl.top_info import EmitError, TopInfo
+from andpop.quant.grid import IntArray
 from andpop.sim.bench import run_cocotb
 from andpop.sim.network import pack_words, unpack_words
 from dataflow_graphs import GraphBuilder, bi_shufflenet
 from foreign_graphs import Net, first
 from qonnx.core.modelwrapper import ModelWrapper
 
-IntArray = npt.NDArray[np.int64]
 PICTURES = 4
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 from andpop.quant import grid
@@ -21,10 +20,10 @@ from andpop.quant.blocks.fixed_point import PIXEL_RANGE, FixedPointBlock
 from andpop.quant.blocks.pa import IntegerPaBlock, IntegerPaEpilogueBlock, PaBlock, PaEpilogueBlock
 from andpop.quant.blocks.pa_conv import IntegerPaConv, PaConv
 from andpop.quant.exact import exact_eval
+from andpop.quant.grid import IntArray
 from pa_bases import base_coefficients, bases
 from torch import Tensor, nn
 
-IntArray = npt.NDArray[np.int64]
 Block = type[PaBlock] | type[PaEpilogueBlock]
 
 

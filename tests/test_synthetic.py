@@ -132,5 +132,5 @@ def test_an_interruption_leaves_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("values", [{"count": 0}, {"size": 15}, {"seed": -1}, {"size": 5000}])
 def test_numbers_of_the_command_are_bounded(values: dict[str, int], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="expected"):
-        api.synthetic(tmp_path / "set", **values)  # type: ignore[arg-type]
+        api.synthetic(tmp_path / "set", **values)
     assert not list(tmp_path.iterdir())

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from andpop.flows import api
+from andpop.flows.models import load
 from andpop.hw.rtl.top_info import TopInfo
 from andpop.quant.checkpoint import read_card
 from networks import BACKENDS, RANDOM, SHIPPED, Subject, check_comparison, grouped
@@ -109,7 +110,7 @@ def test_real_pictures_are_exact(shipped: Subject, andpop_data: Path, tmp_path: 
 @pytest.mark.data
 def test_the_card_says_what_validation_finds(shipped: Subject, andpop_data: Path) -> None:
     checkpoint = shipped.checkpoint(andpop_data)
-    card, model = read_card(checkpoint), api.load(checkpoint)
+    card, model = read_card(checkpoint), load(checkpoint)
     task, size = model.task, card.input
     dataset = task.find(andpop_data / shipped.real.partition("/")[0])
     lessons = task.prepare(

@@ -8,10 +8,11 @@ import onnx
 from qonnx.core.modelwrapper import ModelWrapper
 
 from ...hw.graph.executor import GoldenExecutor
+from ...hw.graph.heads import heads_of
 from ...quant.grid import IntArray
 from ...quant.tasks.task import Outputs
 from ..files import BuildFiles
-from ..heads import graph_heads, outputs_of
+from ..heads import outputs_of
 from .backend import Pictures
 
 
@@ -24,7 +25,7 @@ class Golden:
         model = ModelWrapper(str(files.dataflow))
         self.model: onnx.ModelProto = model.model
         self._executor = GoldenExecutor(model)
-        self.heads = graph_heads(self.model)
+        self.heads = heads_of(self.model)
         self.order = self._executor.tensors
         self.bits = {name: int(model.get_tensor_datatype(name).bitwidth()) for name in self.order}
 

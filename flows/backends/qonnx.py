@@ -11,12 +11,12 @@ import onnx
 
 from ...hw.graph.builder import boundaries
 from ...hw.graph.float32 import settle
+from ...hw.graph.heads import heads_of
 from ...hw.graph.nodewise import Nodewise
 from ...hw.graph.reference import Reference, classes
 from ...quant.grid import IntArray
 from ..coverage import Coverage, outputs
 from ..errors import CheckFailed
-from ..heads import graph_heads
 from .backend import Backend, Opening, Pictures
 
 
@@ -44,7 +44,7 @@ class Qonnx(Backend):
         self._boundaries = boundaries(dataflow)
         self._picture = dataflow.graph.input[0].name
         results = [value.name for value in network.graph.output]
-        heads = zip(results, graph_heads(dataflow), strict=True)
+        heads = zip(results, heads_of(dataflow), strict=True)
         self._picked = {name: head.tensor for name, head in heads if head.logits}
         self._reference = Reference(network)
         self._opsets = network.opset_import

@@ -6,11 +6,11 @@ from __future__ import annotations
 import onnx
 
 from ...hw.graph.builder import boundaries
+from ...hw.graph.heads import heads_of
 from ...hw.graph.ops import facts_of
 from ...quant.grid import IntArray
 from ..coverage import PICTURE, Coverage, outputs, producers
 from ..errors import UsageError
-from ..heads import graph_heads
 from .backend import Backend, Opening, Pictures
 
 OWN_OPS = "net_"
@@ -52,7 +52,7 @@ class Torch(Backend):
         self._net, _ = load_network(files.checkpoint)
         dataflow = onnx.load(files.dataflow, load_external_data=False)
         self._boundaries = boundaries(dataflow)
-        self._heads = graph_heads(dataflow)
+        self._heads = heads_of(dataflow)
 
     def run(self, pictures: Pictures) -> dict[str, IntArray]:
         """Signs, accumulators, epilogues, level codes, pools, logits, class indices or masks."""

@@ -29,8 +29,8 @@ def evaluate(
     check_backend(backend)
     task = task_of(model)
     check_kinds(task, only, model)
-    dataset = task.find(data, only)
     net = open_runner(model, backend, "eval", threads)
+    dataset = task.find(data, only)
     exam = task.exam(dataset, net.classes, net.shape, net.resize_filter)
     seconds = 0.0
     for start in range(0, len(exam), CHUNK):

@@ -18,8 +18,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
+from ...quant.files import replace_file
 from .check import check
 from .plan import MAX_TENSORS, SCHEMA, SUFFIX, ModelError, Name, Plan, explain
 
@@ -116,25 +115,14 @@ def write(path: Path, plan: Plan, constants: Constants) -> None:
 
     Raises:
         ModelError: as ``encode``.
+        FileError: ``path`` is a device, a pipe or a socket.
         OSError: the folder cannot be written.
     """
     try:
         data = encode(plan, constants)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    replace_file(path, data)
 
 
 def read(path: Path) -> tuple[Plan, dict[str, npt.NDArray[Any]]]:

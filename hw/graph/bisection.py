@@ -17,7 +17,7 @@ import numpy.typing as npt
 import onnx
 from qonnx.core.datatype import DataType
 
-from ..kernels.base import IntArray
+from ...quant.grid import IntArray
 from .qonnx_graph import LoweringError, QonnxGraph
 from .tables import Table, falling_channels, thresholds
 

@@ -22,7 +22,7 @@ from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.util.basic import qonnx_make_model
 
-from ..kernels.base import IntArray
+from ...quant.grid import IntArray
 
 DOMAIN = "finn.custom_op.fpgadataflow"
 BOUNDARIES = "andpop.boundaries"

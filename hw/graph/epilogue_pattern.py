@@ -18,8 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx
 
-from ...quant.grid import ACCUMULATOR_BITS
-from ..kernels.base import IntArray
+from ...quant.grid import ACCUMULATOR_BITS, IntArray
 from .qonnx_graph import FloatArray, LoweringError, QonnxGraph, per_channel, whole
 
 MAX_CHAIN = 64

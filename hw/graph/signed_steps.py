@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..kernels.base import IntArray
+from ...quant.grid import IntArray
 from .qonnx_graph import FloatArray
 
 

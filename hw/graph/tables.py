@@ -21,7 +21,7 @@ from qonnx.core.datatype import DataType
 from qonnx.custom_op.general.bipolar_quant import binary_quant
 from qonnx.custom_op.general.intquant import int_quant
 
-from ..kernels.base import IntArray
+from ...quant.grid import IntArray
 from .qonnx_graph import FloatArray, LoweringError, QonnxGraph, per_channel
 from .reference import onnx_reference
 from .threshold_pattern import MAX_BITS

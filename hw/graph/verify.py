@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnx
 from qonnx.core.modelwrapper import ModelWrapper
 
-from ..kernels.base import IntArray
+from ...quant.grid import IntArray
 from .builder import Boundary, boundaries
 from .executor import GoldenExecutor
 from .heads import Head, heads_of

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 
+from ...quant.grid import IntArray
 from ...sim.cache import scratch
 from ...sim.network import (
     NetworkRun,
@@ -40,7 +41,6 @@ from ..graph.ops import facts_of
 from .emit_top import emit_top, set_depths
 from .top_info import EmitError, FifoInfo, TopInfo
 
-IntArray = npt.NDArray[np.int64]
 Pictures = npt.NDArray[np.uint8]
 Progress = Callable[[dict[str, int]], None]
 

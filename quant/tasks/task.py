@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..data.layout import Dataset
+from ..grid import IntArray
 from ..training.lessons import Lessons
 
-IntArray = npt.NDArray[np.int64]
 Pictures = npt.NDArray[np.uint8]
 
 

@@ -8,8 +8,7 @@ from dataclasses import replace
 import numpy as np
 import onnx
 
-from ....quant.grid import smallest_signed, smallest_unsigned
-from ...kernels.base import IntArray
+from ....quant.grid import IntArray, smallest_signed, smallest_unsigned
 from ...kernels.signed_thresholding.golden import signed_thresholding
 from ..builder import Stream
 from ..qonnx_graph import LoweringError, whole

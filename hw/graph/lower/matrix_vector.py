@@ -8,8 +8,13 @@ from fractions import Fraction
 import numpy as np
 import onnx
 
-from ....quant.grid import ACCUMULATOR_BITS, accumulator_bounds, signed_bits, smallest_signed
-from ...kernels.base import IntArray
+from ....quant.grid import (
+    ACCUMULATOR_BITS,
+    IntArray,
+    accumulator_bounds,
+    signed_bits,
+    smallest_signed,
+)
 from ..builder import Stream
 from ..qonnx_graph import FloatArray, LoweringError
 from ..threshold_pattern import MAX_LEVEL

@@ -6,8 +6,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
-from ....quant.grid import smallest_signed, smallest_unsigned
-from ...kernels.base import IntArray
+from ....quant.grid import IntArray, smallest_signed, smallest_unsigned
 from ..builder import Stream
 from ..qonnx_graph import FloatArray, LoweringError
 from .state import Lowering

@@ -8,8 +8,7 @@ from fractions import Fraction
 import numpy as np
 import onnx
 
-from ....quant.grid import accumulator_bounds
-from ...kernels.base import IntArray
+from ....quant.grid import IntArray, accumulator_bounds
 from ..bisection import Levels, bisect, levels_of_table
 from ..builder import Stream
 from ..epilogue_pattern import rounded

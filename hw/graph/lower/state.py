@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from qonnx.core.datatype import DataType
 
-from ...kernels.base import IntArray
+from ....quant.grid import IntArray
 from ..builder import DataflowBuilder, Stream
 from ..pixels import Pixels, check_channels
 from ..plain_form import ends_graph

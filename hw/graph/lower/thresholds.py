@@ -8,8 +8,7 @@ from fractions import Fraction
 import numpy as np
 import onnx
 
-from ....quant.grid import smallest_signed
-from ...kernels.base import IntArray
+from ....quant.grid import IntArray, smallest_signed
 from ..builder import Stream
 from ..qonnx_graph import FloatArray, LoweringError, multiples
 from ..tables import Table, check_values, falling_channels, tabulate, thresholds

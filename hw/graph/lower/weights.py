@@ -8,8 +8,7 @@ from fractions import Fraction
 import numpy as np
 import onnx
 
-from ....quant.grid import ACCUMULATOR_BITS
-from ...kernels.base import IntArray
+from ....quant.grid import ACCUMULATOR_BITS, IntArray
 from ..qonnx_graph import FloatArray, LoweringError, Steps, outputs_axis, per_channel, whole
 from ..tables import evaluate
 from .state import Handler, Lowering
