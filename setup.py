@@ -42,7 +42,7 @@ setup(
     package_dir={"andpop": "."},
     package_data={
         "andpop.models": ["zoo/*.safetensors", "zoo/*.json", "zoo/*.andpop"],
-        "andpop.hw": ["**/*.sv", "**/*.svh", "**/*.j2", "**/*.md", "**/*.pyi"],
+        "andpop.hw": ["**/*.sv", "**/*.svh", "**/*.j2", "**/*.md", "**/*.pyi", "boards/*.yaml"],
         "andpop.sim": ["*.cpp", "*.hpp", "*.sv", "*.vlt", "*.jinja"],
         "andpop.flows": ["templates/*.jinja"],
     },
@@ -51,8 +51,9 @@ setup(
     ext_modules=[
         Pybind11Extension(
             "andpop.hw.cpu._engine",
-            engine_files("*.cpp"),
-            depends=engine_files("*.hpp"),
+            engine_files("**/*.cpp"),
+            depends=engine_files("**/*.hpp") + engine_files("**/*.inc"),
+            include_dirs=["hw/cpu/src"],
             cxx_std=17,
             extra_compile_args=["-O3", "-g0", "-Wall", "-Wextra", "-pthread"],
             extra_link_args=["-pthread"],

@@ -12,7 +12,7 @@ from importlib import metadata
 from typing import Any
 
 from ..hw.synth import yosys
-from ..sim.verilator import ToolMissing, find_tool
+from ..sim.tools import ToolMissing, find_tool
 from .errors import EXTRAS
 
 

@@ -9,15 +9,12 @@ from pydantic import Field, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..quant.functions import STREAM_FRAC, STREAM_MAX, STREAM_MIN
-from ..quant.layers import (
-    AveragePool,
-    BinaryBlock,
-    Classifier,
-    FixedPointBlock,
-    shuffle_concat,
-)
-from ..quant.pa_layers import PaEpilogueBlock
+from ..quant.blocks.binary import BinaryBlock
+from ..quant.blocks.classifiers import Classifier
+from ..quant.blocks.fixed_point import FixedPointBlock
+from ..quant.blocks.functions import STREAM_FRAC, STREAM_MAX, STREAM_MIN
+from ..quant.blocks.moves import AveragePool, shuffle_concat
+from ..quant.blocks.pa import PaEpilogueBlock
 from .network import Network, NetworkConfig, PaConfig, stem
 from .registry import NetworkSpec
 

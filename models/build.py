@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..quant import checkpoint, kbit_integer
+from ..quant import checkpoint
+from ..quant.blocks.block import check
 from ..quant.checkpoint import Card, CheckpointError
-from ..quant.pa_layers import check
 from .network import Network
 from .registry import get, parse
 
@@ -116,6 +116,5 @@ def _fill(net: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> No
     net.load_state_dict(dict(tensors))
     try:
         check(net)
-        kbit_integer.check_frozen(net)
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error

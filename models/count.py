@@ -23,15 +23,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..quant.kbit_layers import (
-    BinaryKbitBlock,
-    BinaryUpBlock,
-    FixedPointKbitBlock,
-    KbitActivation,
-    PixelClassifier,
-)
-from ..quant.layers import BinaryBlock, Classifier, FixedPointBlock, set_real
-from ..quant.pa_layers import PaBlock, PaConv, PaEpilogueBlock
+from ..quant.blocks.binary import BinaryBlock
+from ..quant.blocks.block import set_real
+from ..quant.blocks.classifiers import Classifier, PixelClassifier
+from ..quant.blocks.fixed_point import FixedPointBlock
+from ..quant.blocks.kbit import BinaryKbitBlock, BinaryUpBlock, FixedPointKbitBlock
+from ..quant.blocks.kbit_activation import KbitActivation
+from ..quant.blocks.pa import PaBlock, PaEpilogueBlock
+from ..quant.blocks.pa_conv import PaConv
 from .build import build
 from .network import Network, NetworkConfig
 from .registry import parse

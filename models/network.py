@@ -8,17 +8,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor, nn
 
-from ..quant.integer import IntegerLogits
-from ..quant.kbit_integer import HARDWARE_BITS
-from ..quant.kbit_layers import PixelClassifier
-from ..quant.layers import (
-    PIXEL_RANGE,
-    Classifier,
-    FixedPointBlock,
-    fix_statistics,
-    freeze,
-    set_real,
-)
+from ..quant.blocks.block import fix_statistics, freeze, set_real
+from ..quant.blocks.classifiers import Classifier, IntegerLogits, PixelClassifier
+from ..quant.blocks.fixed_point import PIXEL_RANGE, FixedPointBlock
+from ..quant.blocks.kbit_activation import HARDWARE_BITS
 
 PIXEL_VARIANCE = 1024.0
 """Nominal variance of a pixel, 32 grey levels squared."""

@@ -12,8 +12,9 @@ from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..quant.layers import BinaryBlock, Classifier
-from ..quant.pa_layers import PaBlock
+from ..quant.blocks.binary import BinaryBlock
+from ..quant.blocks.classifiers import Classifier
+from ..quant.blocks.pa import PaBlock
 from .network import Network, NetworkConfig, PaConfig, stem
 from .registry import NetworkSpec
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -19,19 +19,17 @@ if TYPE_CHECKING:
 
     from .network import Network, NetworkConfig
 
-Task = Literal["classification", "masks"]
-
 
 class Line(NamedTuple):
     """What is known of a network without PyTorch.
 
     Attributes:
         file: module of this package whose ``NETWORKS`` holds the network.
-        task: what it predicts: a class of each picture, or a mask.
+        task: what it is for, a name in ``quant.tasks.TASKS``.
     """
 
     file: str
-    task: Task
+    task: str
 
 
 LINES: dict[str, Line] = {
@@ -52,7 +50,7 @@ class NetworkSpec:
     Attributes:
         config: model of the configuration; each field is a switch.
         module: makes the network, with initial weights, of a configuration.
-        recipe: fields of ``quant.training.Options`` that differ from their defaults.
+        recipe: fields of ``quant.training.recipe.Options`` that differ from their defaults.
     """
 
     config: type[NetworkConfig]
@@ -71,8 +69,8 @@ def names() -> tuple[str, ...]:
     return tuple(LINES)
 
 
-def task(name: str) -> Task | None:
-    """Return what a network predicts, None if there is no such network."""
+def task(name: str) -> str | None:
+    """Return the task of a network, None if there is no such network."""
     line = LINES.get(name)
     return None if line is None else line.task
 

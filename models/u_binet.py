@@ -13,16 +13,12 @@ from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..quant.functions import STREAM_FRAC, STREAM_MAX, STREAM_MIN
-from ..quant.kbit_functions import WIDEST_CODE, top_level
-from ..quant.kbit_layers import (
-    BinaryKbitBlock,
-    BinaryUpBlock,
-    FixedPointKbitBlock,
-    PixelClassifier,
-)
-from ..quant.layers import PIXEL_RANGE, FixedPointBlock
-from ..quant.pa_layers import PaEpilogueBlock
+from ..quant.blocks.classifiers import PixelClassifier
+from ..quant.blocks.fixed_point import PIXEL_RANGE, FixedPointBlock
+from ..quant.blocks.functions import STREAM_FRAC, STREAM_MAX, STREAM_MIN
+from ..quant.blocks.kbit import BinaryKbitBlock, BinaryUpBlock, FixedPointKbitBlock
+from ..quant.blocks.kbit_functions import WIDEST_CODE, top_level
+from ..quant.blocks.pa import PaEpilogueBlock
 from .network import PIXEL_VARIANCE, Network, NetworkConfig, PaConfig
 from .registry import NetworkSpec
 

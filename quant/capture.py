@@ -3,31 +3,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
+from .blocks.block import Boundary, IntegerBlock, tensor_name
 from .exact import exact_eval
-from .integer import IntegerEpilogue
-from .kbit_integer import IntegerKbitActivation, IntegerPixelClassifier
-from .pa_integer import IntegerPaActivation, IntegerPaConv
 
 Values = npt.NDArray[np.float32]
 
-OUTPUTS = ("Quant", "BipolarQuant", "MaxPool", "Reshape_1", "Gemm")
-"""Node types that end a module: the module's output is the output of its node of that type."""
-
-OWN_OUTPUTS = {
-    IntegerPaActivation: "ReduceSum",
-    IntegerPaConv: "Conv",
-    IntegerKbitActivation: "Add",
-    IntegerPixelClassifier: "Conv",
-}
-"""The same for modules whose last node's type stands inside other modules too."""
+MOVES = ("MaxPool", "Reshape_1")
+"""Nodes that end a module which only moves integers: its output is that of its node so named. All
+other tensors are stated by the integer blocks."""
 
 
 def capture(
@@ -48,29 +40,25 @@ def capture(
     found: dict[str, Values] = {}
     handles = []
 
-    def keep(name: str) -> Callable[..., None]:
-        def hook(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
-            found[name] = output.numpy()
-
-        return hook
-
-    def keep_accumulator(name: str) -> Callable[..., None]:
-        def hook(module: nn.Module, args: tuple[Any, ...]) -> None:
+    def keep(name: str, boundary: Boundary) -> RemovableHandle:
+        def entering(module: nn.Module, args: tuple[Any, ...]) -> None:
             found[name] = args[0].numpy()
 
-        return hook
+        def leaving(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
+            found[name] = output.numpy()
+
+        if boundary.entering:
+            return boundary.module.register_forward_pre_hook(entering)
+        return boundary.module.register_forward_hook(leaving)
 
     for path, module in net.named_modules():
-        scope = path.replace(".", "_")
-        ends = OUTPUTS + tuple(op for kind, op in OWN_OUTPUTS.items() if isinstance(module, kind))
-        for kind in ends:
-            if f"{scope}_{kind}_out" in wanted:
-                handles.append(module.register_forward_hook(keep(f"{scope}_{kind}_out")))
-        if isinstance(module, IntegerEpilogue | IntegerKbitActivation):
-            for op in ("Conv", "ConvTranspose"):
-                name = f"{scope.rpartition('_')[0]}_{op}_out"
-                if name in wanted:
-                    handles.append(module.register_forward_pre_hook(keep_accumulator(name)))
+        if isinstance(module, IntegerBlock):
+            stated = module.boundaries()
+        else:
+            stated = {f"{node}_out": Boundary(module) for node in MOVES}
+        for tensor, boundary in stated.items():
+            if (name := tensor_name(path, tensor)) in wanted:
+                handles.append(keep(name, boundary))
     try:
         with exact_eval(), torch.inference_mode():
             net(torch.from_numpy(pictures.transpose(0, 3, 1, 2).astype(np.float32)))

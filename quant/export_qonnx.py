@@ -47,38 +47,22 @@ import tempfile
 import warnings
 from pathlib import Path
 
-import numpy as np
 import onnx
 import torch
 from brevitas.export import export_qonnx
-from onnx import helper, numpy_helper
+from onnx import helper
 from torch import nn
 
+from .blocks.block import integer_blocks, tensor_name
 from .checkpoint import replace_file
 from .exact import exact_eval
-from .grid import FLOAT32_EXACT_BITS, IntArray, accumulator_bounds, limits, shift_round
-from .integer import (
-    IntegerBinaryBlock,
-    IntegerClassifier,
-    IntegerEpilogue,
-    IntegerFixedPointBlock,
-    IntegerLogits,
-)
-from .kbit_integer import (
-    IntegerKbitActivation,
-    IntegerKbitConv,
-    IntegerKbitUp,
-    IntegerPixelClassifier,
-)
-from .layers import AveragePool
-from .pa_integer import IntegerPaBlock, IntegerPaConv, IntegerPaEpilogueBlock
+from .grid import ACCUMULATOR_LIMIT, FLOAT32_EXACT_BITS
 
 QONNX_DOMAIN = "qonnx.custom_op.general"
 INPUT_NAME = "picture"
 OUTPUT_NAME = "logits"
 MOVES = ("MaxPool", "Pad", "Split", "Concat", "Reshape", "Transpose", "Slice", "DepthToSpace")
 """Ops that pass integers on without changing their datatype."""
-EXACT_LIMIT = 1 << FLOAT32_EXACT_BITS
 
 
 class ExportError(ValueError):
@@ -96,17 +80,14 @@ def export(net: nn.Module, height: int, width: int, channels: int, path: Path) -
         path: file to write; replaced only when the new file is complete.
 
     Raises:
-        ExportError: the network is not frozen, holds an average pool, or a sum could exceed
-            2**24.
+        ExportError: the network is not frozen, holds a block that hardware does not have, or a sum
+            could exceed 2**24.
     """
     if not getattr(net, "frozen", False):
         raise ExportError("export: found a network that is not frozen; call freeze() before")
-    for name, module in net.named_modules():
-        if isinstance(module, AveragePool):
-            raise ExportError(
-                f"{name}: found an average pool, supported is pool='max' only (it has no exact "
-                "hardware counterpart); train and export the network with pool='max'"
-            )
+    for name, block in integer_blocks(net):
+        if block.refusal:
+            raise ExportError(f"{name}: {block.refusal}")
     example = torch.zeros(1, channels, height, width)
     check_bounds(net, example)
     proto = _trace(net, example)
@@ -127,42 +108,25 @@ def check_bounds(net: nn.Module, example: torch.Tensor) -> None:
     Raises:
         ExportError: names the layer, the quantity and the bound.
     """
-    pooled = _pooled_pixels(net, example)
-    for name, module in net.named_modules():
-        if isinstance(module, IntegerBinaryBlock):
-            _check_block(name, _accumulator(name, module.weight, -1, 1), module.epilogue)
-        elif isinstance(module, IntegerFixedPointBlock):
-            ends = _accumulator(name, module.weight, *module.in_range)
-            _check_block(name, ends, module.epilogue)
-        elif isinstance(module, IntegerPaEpilogueBlock):
-            _check_block(name, _pa_accumulator(name, module.conv), module.epilogue)
-        elif isinstance(module, IntegerPaBlock):
-            largest = int(np.abs(_pa_accumulator(name, module.conv)).max())
-            shortcut = (128 << module.shift) + (1 << module.shift >> 1)
-            _check(name, "accumulator with shortcut", largest + shortcut)
-        elif isinstance(module, IntegerKbitConv):
-            _accumulator(name, module.weight, *module.in_range)
-        elif isinstance(module, IntegerKbitUp):
-            # Every output pixel sees one input pixel.
-            weight = module.weight.movedim(0, 3).flatten(0, 2)
-            _accumulator(name, weight, *module.in_range)
-        elif isinstance(module, IntegerPixelClassifier):
-            _check_logits(name, module, *module.in_range)
-        elif isinstance(module, IntegerClassifier):
-            low, high = limits(8)
-            _check(name, "pool sum", -low * pooled[name])
-            _check_logits(name, module, low, high)
+    shapes = _input_shapes(net, example)
+    for name, block in integer_blocks(net):
+        for bound in block.bounds(shapes[name]):
+            if bound.worst > ACCUMULATOR_LIMIT:
+                raise ExportError(
+                    f"{name}: {bound.what} can reach {bound.worst}, expected at most "
+                    f"2**{FLOAT32_EXACT_BITS}; lower weight_bits, coefficient_bits or the width "
+                    "of the network"
+                )
 
 
-def _pooled_pixels(net: nn.Module, example: torch.Tensor) -> dict[str, int]:
-    """Return the pixels that every classifier sums over, by its name."""
-    found: dict[str, int] = {}
+def _input_shapes(net: nn.Module, example: torch.Tensor) -> dict[str, torch.Size]:
+    """Return the shape of what enters every integer block, by the block's name."""
+    found: dict[str, torch.Size] = {name: torch.Size() for name, _ in integer_blocks(net)}
     handles = [
-        module.register_forward_pre_hook(
-            lambda _, args, name=name: found.update({name: args[0][0, 0].numel()})
+        block.register_forward_pre_hook(
+            lambda _, args, name=name: found.update({name: args[0].shape})
         )
-        for name, module in net.named_modules()
-        if isinstance(module, IntegerClassifier)
+        for name, block in integer_blocks(net)
     ]
     try:
         with exact_eval():
@@ -171,44 +135,6 @@ def _pooled_pixels(net: nn.Module, example: torch.Tensor) -> dict[str, int]:
         for handle in handles:
             handle.remove()
     return found
-
-
-def _check_logits(name: str, module: IntegerLogits, low: int, high: int) -> None:
-    weight = module.weight.flatten(1).numpy().astype(np.int64)
-    bias = module.bias.numpy().astype(np.int64)
-    worst = accumulator_bounds(weight.T, low, high, bias)
-    _check(name, "logit", int(np.abs(worst).max()))
-
-
-def _accumulator(name: str, weight: torch.Tensor, low: int, high: int) -> IntArray:
-    """Return the checked (2, C_out) worst cases of a convolution on codes low..high."""
-    matrix = weight.numpy().astype(np.int64).reshape(weight.shape[0], -1).T
-    ends = np.stack(accumulator_bounds(matrix, low, high))
-    _check(name, "accumulator", int(np.abs(ends).max()))
-    return ends
-
-
-def _pa_accumulator(name: str, conv: IntegerPaConv) -> IntArray:
-    return _accumulator(name, conv.values, 0, int(conv.beta.max()))
-
-
-def _check_block(name: str, ends: IntArray, epilogue: IntegerEpilogue) -> None:
-    """Bound every intermediate of an epilogue from the worst cases of its accumulator."""
-    fmt = epilogue.format
-    if fmt.acc_shift:
-        ends = np.clip(shift_round(ends, fmt.acc_shift), *limits(fmt.acc_bits))
-    m, b = (row.astype(np.int64) for row in epilogue.params().numpy()[:2])
-    worst = np.abs(ends).max(axis=0) * np.abs(m) + np.abs(b)
-    total = int(worst.max()) + (128 << fmt.shortcut_shift)
-    _check(name, "BN with shortcut", total + (1 << fmt.pre_shift))
-
-
-def _check(name: str, what: str, worst: int) -> None:
-    if worst > EXACT_LIMIT:
-        raise ExportError(
-            f"{name}: {what} can reach {worst}, expected at most 2**{FLOAT32_EXACT_BITS}; "
-            "lower weight_bits, coefficient_bits or the width of the network"
-        )
 
 
 def _trace(net: nn.Module, example: torch.Tensor) -> onnx.ModelProto:
@@ -283,32 +209,21 @@ def _rename(graph: onnx.GraphProto) -> None:
 
 def _annotate(graph: onnx.GraphProto, net: nn.Module) -> None:
     """Declare the QONNX datatypes: picture, weights, codes, accumulators, quantised tensors."""
-    values = {c.name: numpy_helper.to_array(c) for c in graph.initializer}
-    producers = {output: node for node in graph.node for output in node.output}
+    stated = {
+        tensor_name(name, tensor): datatype
+        for name, block in integer_blocks(net)
+        for tensor, datatype in block.datatypes().items()
+    }
     types = {INPUT_NAME: "UINT8"}
-    binary: set[str] = set()
-    for name, module in net.named_modules():
-        scope = name.replace(".", "_")
-        if isinstance(module, IntegerKbitActivation):
-            types[f"{scope}_Add_out"] = f"UINT{module.k}"
-        elif isinstance(module, IntegerKbitConv | IntegerKbitUp) and module.binary:
-            binary.update(f"{scope}_{op}_in1" for op in ("Conv", "ConvTranspose"))
     for node in graph.node:
-        if node.op_type in ("Conv", "ConvTranspose", "Gemm"):
-            bipolar = types.get(node.input[0]) == "BIPOLAR" or node.input[1] in binary
-            types[node.input[1]] = "BIPOLAR" if bipolar else "INT8"
-            types[node.output[0]] = "INT32"
-        elif node.op_type == "Gather":
-            codes = producers[node.input[1]].input[0]
-            types[codes] = f"UINT{(len(values[node.input[0]]) - 1).bit_length()}"
-            types[node.input[0]] = types[node.output[0]] = "UINT8"
-        elif node.op_type == "Quant":
-            types[node.output[0]] = f"INT{int(values[node.input[3]])}"
-        elif node.op_type == "BipolarQuant":
-            types[node.output[0]] = "BIPOLAR"
-        elif node.op_type in MOVES:
-            for output in node.output:
-                types[output] = types[node.input[0]]
+        types.update((t, stated[t]) for t in (*node.input, *node.output) if t in stated)
+        if node.op_type in MOVES:
+            if node.input[0] not in types:
+                raise ExportError(
+                    f"{node.name}: found no datatype of {node.input[0]}, expected the block that "
+                    "makes it to state it in datatypes()"
+                )
+            types.update((output, types[node.input[0]]) for output in node.output)
     for name, datatype in types.items():
         annotation = graph.quantization_annotation.add()
         annotation.tensor_name = name

@@ -17,12 +17,15 @@ import numpy as np
 import numpy.typing as npt
 
 IntArray = npt.NDArray[np.int64]
+"""Integers of any shape; the one name for them in every room."""
 
 Reals = TypeVar("Reals")
 """A float array of NumPy or a tensor of PyTorch, which this file must not import."""
 
 FLOAT32_EXACT_BITS = 24
 """A float32 holds every integer of magnitude up to 2**24 exactly."""
+ACCUMULATOR_LIMIT = 1 << FLOAT32_EXACT_BITS
+"""Largest magnitude of an accumulator, and of every integer that is kept in a float32."""
 
 
 def round_half_up(x: Reals) -> Reals:
@@ -89,6 +92,21 @@ def requantise(v: npt.ArrayLike, shift: int, bits: int = 8, signed: bool = True)
 def signed_bits(limit: int) -> int:
     """Return the width of the two's complement type that holds ``-limit..limit``."""
     return max(1, int(limit).bit_length() + 1)
+
+
+def signed_width(low: int, high: int) -> int:
+    """Return the width of the two's complement type, 2 at least, that holds ``low..high``."""
+    return max(2, (-low - 1).bit_length() + 1 if low < 0 else 2, high.bit_length() + 1)
+
+
+def smallest_signed(low: int, high: int) -> str:
+    """Return the narrowest INT datatype, two bits at least, that holds ``low..high``."""
+    return f"INT{signed_width(low, high)}"
+
+
+def smallest_unsigned(high: int) -> str:
+    """Return the narrowest UINT datatype that holds ``0..high``."""
+    return f"UINT{max(1, high.bit_length())}"
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,12 @@ import torch
 from andpop.models.bi_shufflenet import BiShuffleNet, DownUnit
 from andpop.models.build import build
 from andpop.quant import grid
+from andpop.quant.blocks.binary import BinaryBlock, IntegerBinaryBlock
+from andpop.quant.blocks.classifiers import pool_shift
+from andpop.quant.blocks.epilogue import Epilogue
+from andpop.quant.blocks.fixed_point import IntegerFixedPointBlock
+from andpop.quant.blocks.moves import shuffle_concat
 from andpop.quant.exact import exact_eval
-from andpop.quant.integer import IntegerBinaryBlock, IntegerFixedPointBlock, pool_shift
-from andpop.quant.layers import BinaryBlock, Epilogue, shuffle_concat
 from torch import Tensor, nn
 
 IntArray = npt.NDArray[np.int64]

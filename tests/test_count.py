@@ -9,7 +9,8 @@ import pytest
 from andpop.flows import api
 from andpop.models.build import build
 from andpop.models.count import count
-from andpop.quant.layers import BinaryBlock, Epilogue
+from andpop.quant.blocks.binary import BinaryBlock
+from andpop.quant.blocks.epilogue import Epilogue
 
 # (data set, row, left, right, conv1 kernel, OPs in 1e7 by the counting convention of the paper).
 ABLATION: list[tuple[str, str, tuple[int, ...], tuple[int, ...], int, float]] = [

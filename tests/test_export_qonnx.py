@@ -12,9 +12,10 @@ import pytest
 import torch
 from andpop.models.bi_shufflenet import BiShuffleNet
 from andpop.models.build import build
+from andpop.quant.blocks.binary import BinaryBlock
+from andpop.quant.blocks.epilogue import Epilogue
 from andpop.quant.exact import exact_eval
 from andpop.quant.export_qonnx import ExportError, check_bounds, export
-from andpop.quant.layers import BinaryBlock, Epilogue
 from onnx import numpy_helper
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx

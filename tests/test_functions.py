@@ -6,10 +6,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from andpop.quant import functions as fn
 from andpop.quant import grid
-from andpop.quant.integer import pool_shift
-from andpop.quant.quantizers import BinaryWeight, Requant
+from andpop.quant.blocks import functions as fn
+from andpop.quant.blocks.classifiers import pool_shift
+from andpop.quant.blocks.quantizers import BinaryWeight, Requant
 from brevitas.nn import QuantConv2d
 from torch import Tensor
 
@@ -229,6 +229,21 @@ def test_width_of_a_signed_type_is_the_smallest_that_holds_both_ends() -> None:
         low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
         assert low <= -limit and limit <= high
         assert limit > high // 2
+
+
+def test_named_types_are_the_smallest_that_hold_a_range() -> None:
+    for high in (*range(0, 70), 255, 256, 32767, 32768, 1 << 24):
+        bits, signed = grid.type_format(grid.smallest_unsigned(high))
+        assert not signed and high <= grid.limits(bits, signed)[1]
+        assert bits == 1 or high > grid.limits(bits - 1, signed)[1]
+        for low in (-high - 1, -high, -1, 0):
+            bits, signed = grid.type_format(grid.smallest_signed(low, high))
+            assert signed and bits == grid.signed_width(low, high)
+            least, most = grid.limits(bits)
+            assert least <= low and high <= most
+            if bits > 2:
+                least, most = grid.limits(bits - 1)
+                assert low < least or high > most
 
 
 def test_pool_shift_is_that_of_the_next_power_of_two() -> None:

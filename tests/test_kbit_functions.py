@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 import torch
-from andpop.quant.kbit_functions import KbitSpec, kbit_activation
+from andpop.quant.blocks.kbit_functions import KbitSpec, kbit_activation
 from torch import Tensor
 
 SHAPE = (3, 5, 4, 6)

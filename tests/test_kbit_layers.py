@@ -9,17 +9,18 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from andpop.quant.exact import exact_eval
-from andpop.quant.kbit_functions import top_level
-from andpop.quant.kbit_integer import IntegerKbitActivation, IntegerKbitConv, check_frozen
-from andpop.quant.kbit_layers import (
+from andpop.quant.blocks.block import check, fix_statistics, freeze, set_real
+from andpop.quant.blocks.classifiers import PixelClassifier
+from andpop.quant.blocks.fixed_point import PIXEL_RANGE
+from andpop.quant.blocks.kbit import (
     BinaryKbitBlock,
     BinaryUpBlock,
     FixedPointKbitBlock,
-    KbitActivation,
-    PixelClassifier,
+    IntegerKbitConv,
 )
-from andpop.quant.layers import PIXEL_RANGE, fix_statistics, freeze, set_real
+from andpop.quant.blocks.kbit_activation import IntegerKbitActivation, KbitActivation
+from andpop.quant.blocks.kbit_functions import top_level
+from andpop.quant.exact import exact_eval
 from torch import Tensor, nn
 
 IntArray = npt.NDArray[np.int64]
@@ -73,7 +74,7 @@ def test_evaluation_fixed_statistics_and_frozen_give_the_same_bits(kind: str, k:
     levels = torch.unique(evaluated)
     assert len(levels) == min(1 << k, len(levels)) and len(levels) > min(1 << k, 30) // 2
     assert evaluated.numel() == 4 * 9 * 56 * (4 if kind == "up" else 1)
-    check_frozen(frozen)
+    check(frozen)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -182,7 +183,7 @@ def test_damaged_integers_are_refused(name: str, value: float, message: str) -> 
     block.activation.get_buffer(name).view(-1)[0] = value
     block.activation.refresh()
     with pytest.raises(ValueError, match=message):
-        check_frozen(block)
+        check(block)
 
 
 def test_activation_learns_by_all_its_parameters() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from andpop.hw.kernels.signed_thresholding.golden import signed_thresholding
 from andpop.hw.kernels.signed_thresholding.op import search_tables
-from andpop.quant.signed_thresholds import (
+from andpop.quant.blocks.signed_thresholds import (
     DIP,
     DIP_AT,
     LevelFunction,

@@ -26,9 +26,11 @@ from andpop.hw.graph.threshold_pattern import Table, signed_steps
 from andpop.hw.graph.verify import verify
 from andpop.hw.kernels.signed_thresholding.golden import signed_thresholding
 from andpop.models.build import build
+from andpop.quant.blocks.binary import IntegerBinaryBlock
+from andpop.quant.blocks.classifiers import IntegerClassifier
+from andpop.quant.blocks.epilogue import IntegerEpilogue
 from andpop.quant.exact import exact_eval
 from andpop.quant.export_qonnx import export
-from andpop.quant.integer import IntegerBinaryBlock, IntegerClassifier, IntegerEpilogue
 from finn.core.onnx_exec import execute_onnx
 from float_execution import onnx_runtime
 from foreign_networks import export_cnv

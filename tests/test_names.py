@@ -156,7 +156,8 @@ def test_a_report_shows_the_name(tmp_path: Path, name: str) -> None:
         "board": "pynq-z2", "clock_mhz": 100.0, "implementations": [], "fifos": [], "skips": [],
         "cycles": {"nodes": nodes, "slowest": nodes[0], "fps": 1.0}, "versions": {"andpop": "0"},
         "trained": None, "commands": [name], "synthetic": False, "backends": [],
-        "predictions": [{"picture": name, "class": name, "uri": "data:,"}], "simulation": None,
+        "predictions": [{"picture": name, "text": name, "panels": [{"uri": "data:,"}]}],
+        "simulation": None, "task": "classification",
     }  # fmt: skip
     write_report(tmp_path / "report.html", report)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -10,12 +10,14 @@ import numpy.typing as npt
 import onnxruntime
 import pytest
 import torch
+from andpop.quant.blocks.block import freeze
+from andpop.quant.blocks.classifiers import Classifier, IntegerClassifier
+from andpop.quant.blocks.fixed_point import PIXEL_RANGE, FixedPointBlock
+from andpop.quant.blocks.pa import PaBlock, PaEpilogueBlock
+from andpop.quant.blocks.pa_conv import PaConv
 from andpop.quant.capture import capture
 from andpop.quant.exact import exact_eval
 from andpop.quant.export_qonnx import ExportError, check_bounds, export
-from andpop.quant.integer import IntegerClassifier
-from andpop.quant.layers import PIXEL_RANGE, Classifier, FixedPointBlock, freeze
-from andpop.quant.pa_layers import PaBlock, PaConv, PaEpilogueBlock
 from onnx import numpy_helper
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx

@@ -8,9 +8,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from andpop.quant import pa_functions as pa
-from andpop.quant.pa_quantizers import PaAct, PaLevels, PaWeight
+from andpop.quant.blocks import pa_functions as pa
+from andpop.quant.blocks import pa_stream as tables
+from andpop.quant.blocks.pa_quantizers import PaAct, PaLevels, PaWeight
 from brevitas.nn import QuantConv2d, QuantIdentity
+from pa_bases import base_coefficients, bases
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -202,8 +204,8 @@ def test_fused_stream_has_the_gradients_of_bn_then_activation(from_batch: bool, 
     v0, beta0 = levels_of(n, seed=n)
     weight = torch.randn(x0.shape, generator=g).double()
     eps, step = 0.03, spec(n=n).step
-    index = pa.stream_index(x0)
-    mean, var = pa.stream_statistics(index, 6)
+    index = tables.stream_index(x0)
+    mean, var = tables.stream_statistics(index, 6)
     if not from_batch:
         mean, var = torch.linspace(-2, 2, 6).double(), torch.linspace(1, 30, 6).double()
     results: list[tuple[Tensor, list[Tensor | None]]] = []
@@ -211,7 +213,7 @@ def test_fused_stream_has_the_gradients_of_bn_then_activation(from_batch: bool, 
         leaves = [t.clone().requires_grad_() for t in (x0, gamma0, bias0, v0, beta0)]
         x, gamma, bias, v, beta = leaves
         if fused:
-            out = pa.pa_stream(
+            out = tables.pa_stream(
                 x, index, gamma, bias, v, beta, mean, var, eps, step, from_batch
             )  # fmt: skip
         else:
@@ -230,7 +232,7 @@ def test_fused_stream_has_the_gradients_of_bn_then_activation(from_batch: bool, 
 
 def test_stream_statistics_are_exact() -> None:
     x = torch.randint(-128, 128, (4, 3, 6, 5)).float() / 16
-    mean, var = pa.stream_statistics(pa.stream_index(x), 3)
+    mean, var = tables.stream_statistics(tables.stream_index(x), 3)
     channels = x.double().transpose(0, 1).flatten(1)
     assert torch.allclose(mean, channels.mean(1), rtol=0, atol=1e-14)
     assert torch.allclose(var, channels.var(1, correction=0), rtol=0, atol=1e-12)
@@ -240,7 +242,7 @@ def test_nan_in_a_stream_is_named() -> None:
     x = torch.zeros(1, 3, 4, 4)
     x[0, 1, 2, 3] = math.nan
     with pytest.raises(ValueError, match="found NaN in its input"):
-        pa.stream_index(x)
+        tables.stream_index(x)
 
 
 def test_thresholds_equal_bn_and_comparison_on_every_code() -> None:
@@ -251,7 +253,7 @@ def test_thresholds_equal_bn_and_comparison_on_every_code() -> None:
     bias, mean = (torch.randn(channels, generator=g) for _ in range(2))
     var = torch.rand(channels, generator=g) * 4
     v, _ = levels_of(5)
-    folded = pa.fold_thresholds(gamma, bias, mean, var, 1e-3, v)
+    folded = tables.fold_thresholds(gamma, bias, mean, var, 1e-3, v)
     assert set(folded.sign.unique().tolist()) == {-1.0, 0.0, 1.0}
     assert (folded.thresholds.diff(dim=1) >= 0).all()
     assert folded.thresholds.min() >= -128 and folded.thresholds.max() <= 129
@@ -259,7 +261,7 @@ def test_thresholds_equal_bn_and_comparison_on_every_code() -> None:
     normal = (x - mean.double().view(-1, 1)) / (var.double().view(-1, 1) + 1e-3).sqrt()
     a = gamma.double().view(-1, 1) * normal + bias.double().view(-1, 1)
     expected = torch.bucketize(a, v, right=True)
-    found = pa.code_table(folded)
+    found = tables.code_table(folded)
     assert found.numel() == channels * 256
     assert torch.count_nonzero(found != expected) == 0
 
@@ -267,10 +269,10 @@ def test_thresholds_equal_bn_and_comparison_on_every_code() -> None:
 def test_equality_reaches_the_endpoint_for_every_sign_of_gamma() -> None:
     gamma = torch.tensor([1.0, -1.0, 0.0, 0.0])
     bias = torch.tensor([0.0, 0.0, 0.5, 0.4375])
-    folded = pa.fold_thresholds(
+    folded = tables.fold_thresholds(
         gamma, bias, torch.zeros(4), torch.full((4,), 0.75), 0.25, torch.tensor([0.5]).double()
     )
-    table = pa.code_table(folded)
+    table = tables.code_table(folded)
     assert table[0].tolist() == [int(code >= 8) for code in range(-128, 128)]
     assert table[1].tolist() == [int(code <= -8) for code in range(-128, 128)]
     assert table[2].tolist() == [1] * 256
@@ -280,12 +282,12 @@ def test_equality_reaches_the_endpoint_for_every_sign_of_gamma() -> None:
 @pytest.mark.parametrize("saturating", [-1e30, 1e30])
 def test_unreachable_endpoints_give_thresholds_at_the_ends(saturating: float) -> None:
     for gamma, reached in ((1.0, saturating > 0), (-1.0, saturating > 0)):
-        folded = pa.fold_thresholds(
+        folded = tables.fold_thresholds(
             torch.tensor([gamma]), torch.tensor([saturating]), torch.zeros(1), torch.ones(1),
             0.0, torch.tensor([0.5]).double(),
         )  # fmt: skip
         assert folded.thresholds.item() == (-128 if reached else 129)
-        assert pa.code_table(folded).unique().tolist() == [int(reached)]
+        assert tables.code_table(folded).unique().tolist() == [int(reached)]
 
 
 # Levels ------------------------------------------------------------------------------------------
@@ -364,10 +366,10 @@ def test_disjoint_and_nested_bases_give_the_same_sums(seed: int) -> None:
     x = torch.from_numpy(rng.integers(0, n + 1, 200))
     expected = (alpha[w + m // 2] * beta[x]).sum(1)
     for nested in (False, True):
-        t = pa.bases(w, -m // 2, m // 2, nested)
-        v = pa.bases(x, 0, n, nested)
-        a = pa.base_coefficients(alpha, m // 2, nested)
-        b = pa.base_coefficients(beta, 0, nested)
+        t = bases(w, -m // 2, m // 2, nested)
+        v = bases(x, 0, n, nested)
+        a = base_coefficients(alpha, m // 2, nested)
+        b = base_coefficients(beta, 0, nested)
         assert t.shape == (m, 9, 200) and v.shape == (n, 200)
         counts = torch.einsum("iok,jk->ijo", t, v)
         assert torch.equal(torch.einsum("i,j,ijo->o", a, b, counts), expected)

@@ -9,22 +9,19 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from andpop.quant import functions as fn
 from andpop.quant import grid
-from andpop.quant import pa_functions as pa
+from andpop.quant.blocks import functions as fn
+from andpop.quant.blocks import pa_functions as pa
+from andpop.quant.blocks import pa_stream as tables
+from andpop.quant.blocks.binary import BinaryBlock
+from andpop.quant.blocks.block import check, fix_statistics, freeze, set_real
+from andpop.quant.blocks.classifiers import Classifier
+from andpop.quant.blocks.epilogue import Epilogue
+from andpop.quant.blocks.fixed_point import PIXEL_RANGE, FixedPointBlock
+from andpop.quant.blocks.pa import IntegerPaBlock, IntegerPaEpilogueBlock, PaBlock, PaEpilogueBlock
+from andpop.quant.blocks.pa_conv import IntegerPaConv, PaConv
 from andpop.quant.exact import exact_eval
-from andpop.quant.layers import (
-    PIXEL_RANGE,
-    BinaryBlock,
-    Classifier,
-    Epilogue,
-    FixedPointBlock,
-    fix_statistics,
-    freeze,
-    set_real,
-)
-from andpop.quant.pa_integer import IntegerPaBlock, IntegerPaConv, IntegerPaEpilogueBlock
-from andpop.quant.pa_layers import PaBlock, PaConv, PaEpilogueBlock, check
+from pa_bases import base_coefficients, bases
 from torch import Tensor, nn
 
 IntArray = npt.NDArray[np.int64]
@@ -95,10 +92,10 @@ def test_frozen_block_is_the_popcount_definition(m: int, n: int, stride: int) ->
         assert np.array_equal(integers(conv.activation(x)), level)
         found = integers(conv(x))
         # Equation 19: T_i & V_j counted by convolutions of bits, borders 0.
-        t = pa.bases(conv.weight, -m // 2, m // 2)
-        v = pa.bases(torch.from_numpy(level), 0, n)
-        a = pa.base_coefficients(conv.alpha, m // 2)
-        b = pa.base_coefficients(conv.beta, 0)
+        t = bases(conv.weight, -m // 2, m // 2)
+        v = bases(torch.from_numpy(level), 0, n)
+        a = base_coefficients(conv.alpha, m // 2)
+        b = base_coefficients(conv.beta, 0)
         expected = np.zeros_like(found)
         for i in range(m):
             for j in range(n):
@@ -313,5 +310,5 @@ def test_unordered_endpoints_of_a_trainable_network_are_named() -> None:
 
 
 def test_stream_codes_of_the_activation_are_the_grid_of_the_streams() -> None:
-    assert (pa.CODES, pa.THRESHOLD_MIN, pa.THRESHOLD_MAX) == (256, -128, 129)
+    assert (tables.CODES, tables.THRESHOLD_MIN, tables.THRESHOLD_MAX) == (256, -128, 129)
     assert fn.STREAM_FRAC == 4

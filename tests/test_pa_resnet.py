@@ -13,13 +13,15 @@ from andpop.flows import api
 from andpop.models.build import build, load_network, save_network, start_from
 from andpop.models.count import count
 from andpop.models.network import Network
+from andpop.quant.blocks.binary import BinaryBlock
+from andpop.quant.blocks.epilogue import Epilogue
+from andpop.quant.blocks.pa import PaBlock, PaEpilogueBlock
+from andpop.quant.blocks.pa_conv import PaActivation, PaConv
 from andpop.quant.checkpoint import Card, CheckpointError, InputSize
-from andpop.quant.classification import prepare
-from andpop.quant.datasets import find_samples
 from andpop.quant.exact import exact_eval
-from andpop.quant.layers import BinaryBlock, Epilogue
-from andpop.quant.pa_layers import PaActivation, PaBlock, PaConv, PaEpilogueBlock
-from andpop.quant.training import evaluate
+from andpop.quant.samples.found import find_samples
+from andpop.quant.tasks.classification import prepare
+from andpop.quant.training.run import evaluate
 from torch import Tensor, nn
 
 SMALL = {"depth": 5}

@@ -15,8 +15,9 @@ from andpop.models import count, registry
 from andpop.models.build import build
 from andpop.models.network import Network, NetworkConfig, PaConfig, stem
 from andpop.models.registry import NetworkSpec
-from andpop.quant.layers import BinaryBlock, Classifier
-from andpop.quant.training import Options
+from andpop.quant.blocks.binary import BinaryBlock
+from andpop.quant.blocks.classifiers import Classifier
+from andpop.quant.training.recipe import Options
 from torch import Tensor, nn
 
 

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pytest
 from andpop.flows import api
 from andpop.flows.errors import BAD_INPUT, OK, UsageError
-from andpop.quant.datasets import find_samples
-from andpop.quant.masks import find_pairs
 from andpop.quant.pictures import read_picture
+from andpop.quant.samples.found import find_samples
+from andpop.quant.samples.pairs import find_pairs
 from andpop.quant.synthetic import CLASSES, generate, picture
 from program import Run
 

@@ -14,11 +14,11 @@ import torch
 from andpop.models.build import build, load_network, save_network
 from andpop.models.count import count
 from andpop.models.network import Network
+from andpop.quant.blocks.kbit_activation import KbitActivation
 from andpop.quant.capture import capture
 from andpop.quant.checkpoint import Card, CheckpointError, InputSize
 from andpop.quant.exact import exact_eval
 from andpop.quant.export_qonnx import ExportError, check_bounds, export
-from andpop.quant.kbit_layers import KbitActivation
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
 from torch import Tensor

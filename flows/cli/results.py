@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from ...quant.tasks.task import Shown
 from ..compare import gap_lines
-from .terminal import err, say, table
+from .terminal import err, out, say, table
 
 
 def show_backends(result: dict[str, Any]) -> None:
@@ -52,12 +54,10 @@ def show_divergence(result: dict[str, Any]) -> None:
         say(f"  {key}: {value}", err)
 
 
-def show_defects(result: dict[str, Any]) -> None:
-    """Show how much of each picture is defect."""
-    found = result["predictions"]
-    rows = [(p["picture"], p["defect_pixels"], f"{p['share']:.4f}") for p in found]
-    columns = ("picture", "defect pixels", "share")
-    table("Defects, counted at the network's size", columns, rows)
-    written = sum(p["mask"] is not None for p in found)
-    if written:
-        say(f"{written} masks and overlays written, e.g. {found[0]['mask']}")
+def show(parts: Sequence[Shown]) -> None:
+    """Show what a task has to show: lines as they are, and tables."""
+    for part in parts:
+        if isinstance(part, str):
+            out.print(part, soft_wrap=True)
+        else:
+            table(part.title, part.columns, part.rows)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ... import api
+from ...config import STEPS
 from ..options import Group, InputSize, Json
 from ..results import show_notes
 from ..terminal import Bars, emit, say, table
@@ -62,7 +63,7 @@ def command(
     ] = None,
     until: Annotated[
         str | None,
-        typer.Option(help="Last step to run, one of " + ", ".join(api.BUILD_STEPS) + "."),
+        typer.Option(help="Last step to run, one of " + ", ".join(STEPS) + "."),
     ] = None,
     as_json: Json = False,
 ) -> None:

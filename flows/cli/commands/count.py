@@ -9,6 +9,7 @@ import typer
 
 from ....models import registry
 from ... import api
+from ...config import parse_size
 from ..networks import as_config
 from ..options import Group, Json, Network
 from ..switches import Switch, of_model
@@ -45,7 +46,7 @@ def command(
     Example: `andpop count pa-resnet18 --input 224x224x3`
     """
     config = as_config(model, switches, given)
-    result = api.count(model, api.parse_size(size), config, real_down=real_down)
+    result = api.count(model, parse_size(size), config, real_down=real_down)
 
     def show(r: dict[str, Any]) -> None:
         rows = [(key.replace("_", " "), value) for key, value in r.items()]

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from ....quant.masks import FIGURES
+from ....quant import tasks
 from ... import api
 from ..options import Defects, Group, Json, Model, Threads, names
-from ..results import show_notes
-from ..terminal import Bars, emit, out, table
+from ..results import show, show_notes
+from ..terminal import Bars, emit
 
 GROUP = Group.NETWORKS
 
@@ -44,20 +44,5 @@ def command(
 
 
 def _show(result: dict[str, Any]) -> None:
-    if "dice" in result:
-        _show_masks(result)
-    else:
-        right = f"{result['correct']} of {result['n']} pictures right"
-        out.print(f"{right}: accuracy {result['accuracy']:.4f}")
-        rows = [(c, v["n"], f"{v['accuracy']:.4f}") for c, v in result["per_class"].items()]
-        table("Per class", ("class", "pictures", "accuracy"), rows)
+    show(tasks.named(result["task"]).show_score(result))
     show_notes(result)
-
-
-def _show_masks(result: dict[str, Any]) -> None:
-    columns = {"all": result, **result["per_class"]}
-    rows: list[list[object]] = [["pictures", *(column["n"] for column in columns.values())]]
-    for name in FIGURES:
-        values = (column[name] for column in columns.values())
-        rows.append([name, *("-" if value is None else f"{value:.4f}" for value in values)])
-    table("Pixels of the masks", ("", *columns), rows)

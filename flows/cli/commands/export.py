@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ... import api
+from ...config import parse_size
 from ..options import Group, InputSize, Json
 from ..results import show_notes
 from ..terminal import emit, say
@@ -26,7 +27,7 @@ def command(
 
     Example: `andpop export models/zoo/bi-shufflenet-neu.safetensors --out bi.qonnx.onnx`
     """
-    result = api.export(checkpoint, file, size=api.parse_size(size) if size else None)
+    result = api.export(checkpoint, file, size=parse_size(size) if size else None)
     emit(result, as_json, _show)
 
 

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from ....quant.names import printable
+from ....quant import tasks
 from ... import api
 from ..options import Group, Images, Json, Masks, Model, Threads
-from ..results import show_defects, show_notes
-from ..terminal import Bars, emit, out
+from ..results import show, show_notes
+from ..terminal import Bars, emit
 
 GROUP = Group.NETWORKS
 
@@ -42,9 +42,5 @@ def command(
 
 
 def _show(result: dict[str, Any]) -> None:
-    if "share" in result["predictions"][0]:
-        show_defects(result)
-    else:
-        for p in result["predictions"]:
-            out.print(f"{printable(p['picture'])}\t{printable(p['class'])}", soft_wrap=True)
+    show(tasks.named(result["task"]).show_predictions(result["predictions"]))
     show_notes(result)

@@ -8,10 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
+from ....quant import tasks
 from ... import api
 from ...errors import CHECK_FAILED, OK
 from ..options import Build, Count, Group, Images, Json, Masks, Trust
-from ..results import show_defects, show_divergence, show_gaps, show_notes
+from ..results import show, show_divergence, show_gaps, show_notes
 from ..terminal import Bars, emit, table
 
 GROUP = Group.HARDWARE
@@ -49,20 +50,20 @@ def command(
 
 
 def _show(result: dict[str, Any], folder: Path) -> None:
-    end, each = ("last of the mask", "masks") if "predictions" in result else ("class", "classes")
+    task = tasks.named(result["task"])
     rows = [
         ("pictures", result["images"]),
         ("values compared", result["values_compared"]),
         ("values differing", result["values_differing"]),
         ("layers compared", f"{len(result['layers'])} of {result['layers_total']}"),
-        (f"cycles from first pixel to {end}", result["cycles_per_frame"]),
-        (f"cycles between two {each}", result["interval"]),
+        (f"cycles from first pixel to {task.last_word}", result["cycles_per_frame"]),
+        (f"cycles between two {task.predicts}", result["interval"]),
         ("simulated cycles per second", f"{result['sim_cycles_per_second']:,.0f}"),
         ("Verilator build", f"{result['build_seconds']:.1f} s"),
     ]
     table(f"{folder} in Verilator against the golden model", ("figure", "value"), rows)
     show_gaps("rtl", result["not_covered"])
     if "predictions" in result:
-        show_defects(result)
+        show(task.show_predictions(result["predictions"]))
     show_divergence(result)
     show_notes(result)

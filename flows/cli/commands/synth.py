@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ....hw.synth.datapath import KERNELS as DATAPATHS
 from ... import api
 from ...errors import UsageError
 from ..options import Group, Json
@@ -30,9 +31,7 @@ def command(
     kernel: Annotated[
         str | None,
         typer.Option(
-            help="Datapath to synthesise instead of a build, one of "
-            + ", ".join(api.DATAPATHS)
-            + "."
+            help="Datapath to synthesise instead of a build, one of " + ", ".join(DATAPATHS) + "."
         ),
     ] = None,
     width: Annotated[int, typer.Option(help="Elements per cycle of the datapath (SIMD).")] = 128,

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ... import api
-from ...build import MOST_SIDE
+from ...config import MOST_SIDE
 from ..options import Group, Json
 from ..terminal import Bars, emit, say, table
 

@@ -13,6 +13,7 @@ import typer
 
 from ....models import registry
 from ... import api
+from ...config import parse_size
 from ..networks import as_config
 from ..options import Defects, Group, Json, Network, names
 from ..switches import Switch, of_dataclass, of_model
@@ -32,7 +33,7 @@ def switches(network: str | None) -> list[Switch]:
 
 def _recipe(panel: str, defaults: Mapping[str, Any] | None) -> list[Switch]:
     """Return the options of the recipe, without defaults for None."""
-    from ....quant.training import Options
+    from ....quant.training.recipe import Options
 
     if defaults is None:
         defaults = {field.name: None for field in fields(Options)}
@@ -83,7 +84,7 @@ def command(
             model,
             data,
             checkpoint,
-            size=api.parse_size(size),
+            size=parse_size(size),
             config={name: value for name, value in config.items() if name not in recipe},
             recipe={name: value for name, value in config.items() if name in recipe},
             validation=validation,

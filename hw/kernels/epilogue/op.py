@@ -9,7 +9,7 @@ import numpy as np
 
 from ....quant.grid import limits, signed_bits
 from ..base import Kernel, RtlKernel, Stream, hex_memory, require_divisor
-from ..mvu import rom_cost
+from ..memory import rom_cost
 from . import golden
 
 MUL_BITS = 10
@@ -21,6 +21,7 @@ SLOPE_BITS = 8
 class Epilogue(Kernel):
     """BN + shortcut + RPReLU + re-quantisation: inputs acc[, shortcut], params (5, C)."""
 
+    lanes = {"PE": "NumChannels"}
     golden = staticmethod(golden.run)
     attributes = {
         "NumChannels": ("i", True, 0),

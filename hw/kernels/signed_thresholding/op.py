@@ -9,37 +9,15 @@ import numpy as np
 from qonnx.core.datatype import DataType
 
 from ....quant.grid import FLOAT32_EXACT_BITS, IntArray
-from ..base import (
-    LUTS_PER_BRAM18,
-    Kernel,
-    RtlKernel,
-    Stream,
-    bram18_blocks,
-    hex_memory,
-    pack_lanes,
-    require_divisor,
-)
+from ..base import RtlKernel, Stream, hex_memory, pack_lanes, require_divisor
+from ..choice import ChosenKernel, implementation_attribute
+from ..memory import least_rom_cost
 from . import golden
 
 ENCODINGS = ("code", "onehot", "thermometer")
 """Output encodings; the RTL knows them by their index."""
 IMPLEMENTATIONS = ("parallel", "search")
 """The ways to find the code, numbered as the RTL numbers them."""
-
-
-def memory_cost(width: int, depth: int) -> tuple[int, int]:
-    """Return LUTs and BRAM18 of a read-only memory, in whichever of them is cheaper.
-
-    A LUT6 holds 64 words of a column. Few words have few columns that differ: equal ones are one
-    LUT.
-    """
-    if depth == 1:
-        return 0, 0
-    luts = width << max(0, (depth - 1).bit_length() - 6)
-    if depth < luts.bit_length():
-        luts = 1 << depth
-    blocks = bram18_blocks(depth, width)
-    return (luts, 0) if luts <= LUTS_PER_BRAM18 * blocks else (0, blocks)
 
 
 def search_stages(steps: int) -> int:
@@ -86,9 +64,10 @@ def search_tables(
     return [*tables, start[:, None] + np.pad(sums, ((0, 0), (1, 0)))]
 
 
-class SignedThresholding(Kernel):
+class SignedThresholding(ChosenKernel):
     """base + steps of -1 and +1 at thresholds: inputs x, thresholds (C, n), steps (C, n), base."""
 
+    lanes = {"PE": "NumChannels"}
     golden = staticmethod(golden.run)
     attributes = {
         "NumChannels": ("i", True, 0),
@@ -100,7 +79,7 @@ class SignedThresholding(Kernel):
         "baseDataType": ("s", True, ""),
         "outputDataType": ("s", True, ""),
         "encoding": ("s", True, "code", set(ENCODINGS)),
-        "implementation": ("s", False, "auto", {"auto", *IMPLEMENTATIONS}),
+        "implementation": implementation_attribute(IMPLEMENTATIONS, required=False),
     }
 
     def input_streams(self) -> list[Stream]:
@@ -155,7 +134,7 @@ class SignedThresholding(Kernel):
         compare = steps * -(-int(self.get_input_datatype().bitwidth()) // 2)
         decode = 0 if self.get_nodeattr("encoding") == "code" else levels
         lane = compare + 2 * steps + self.code_bits() + decode
-        luts, blocks = memory_cost(pe * self.lane_bits(), channels // pe)
+        luts, blocks = least_rom_cost(pe * self.lane_bits(), channels // pe)
         return int(pe * lane + luts + 20), blocks
 
     def _search(self) -> tuple[int, int]:
@@ -168,49 +147,26 @@ class SignedThresholding(Kernel):
         shared, blocks = 20, 0
         for stage in range(stages + 1):
             depth = groups * search_entries(steps, stage)
-            luts, ram = memory_cost(bits if stage < stages else self.code_bits(), depth)
+            luts, ram = least_rom_cost(bits if stage < stages else self.code_bits(), depth)
             address = (depth - 1).bit_length()
             lane += luts + (address if stage > 0 else 0)
             shared += address if groups > 1 else 0
             blocks += pe * ram
         return pe * lane + shared, blocks
 
-    def _usage(self) -> dict[str, tuple[int, int]]:
+    def usage(self) -> dict[str, tuple[int, int]]:
         """LUTs and BRAM18 of each implementation that can compute the node."""
         usage = {"parallel": self._parallel()}
         if self.get_nodeattr("encoding") == "code":
             usage["search"] = self._search()
         return usage
 
-    def costs(self) -> dict[str, int]:
-        """Estimated LUTs of each implementation, a BRAM18 counted as `LUTS_PER_BRAM18`."""
-        return {
-            name: luts + LUTS_PER_BRAM18 * blocks for name, (luts, blocks) in self._usage().items()
-        }
-
-    def resolved(self) -> str:
-        """The implementation in use: the attribute's, or the cheapest where that says ``auto``.
-
-        Raises:
-            ValueError: the implementation asked for does not have the encoding.
-        """
-        wanted, costs = str(self.get_nodeattr("implementation")), self.costs()
-        if wanted == "auto":
-            return min(costs, key=lambda name: costs[name])
-        if wanted not in costs:
-            raise ValueError(
-                f"{self.onnx_node.name}: found implementation {wanted} with encoding "
-                f"{self.get_nodeattr('encoding')}, expected encoding code; use parallel or auto"
-            )
-        return wanted
-
-    def lut_estimation(self, fpgapart: str) -> int:
-        """Estimated LUTs of the implementation in use."""
-        return self._usage()[self.resolved()][0]
-
-    def bram_estimation(self, fpgapart: str) -> int:
-        """Estimated BRAM18 of the implementation in use."""
-        return self._usage()[self.resolved()][1]
+    def refusal(self, wanted: str) -> str:
+        """A search finds codes alone."""
+        return (
+            f"found implementation {wanted} with encoding {self.get_nodeattr('encoding')}, "
+            "expected encoding code; use parallel or auto"
+        )
 
 
 class SignedThresholding_rtl(RtlKernel, SignedThresholding):
