@@ -75,7 +75,8 @@ sanitize: setup
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" \
 	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	  ANDPOP_SANITIZED=$(SANITIZED) PYTHONPATH=$(CURDIR)/tests/sanitized \
-	  $(BIN)/python -m pytest -m "not full" tests/test_cpu.py tests/test_cpu_u_binet.py \
+	  $(BIN)/python -m pytest -m "not full" tests/test_cpu.py tests/test_cpu_files.py \
+	    tests/test_cpu_networks.py tests/test_cpu_heads.py tests/test_cpu_u_binet.py \
 	    tests/test_cpu_kernels.py tests/test_packed_files.py
 
 synth-table: setup

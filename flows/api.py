@@ -294,7 +294,7 @@ def simulate(
 def synth(
     folder: Path, *, node: str | None = None, primitives: bool = True, progress: Progress = silent
 ) -> dict[str, Any]:
-    """Synthesise a build node by node with Yosys, out of context, for an xc7z020.
+    """Synthesise a build node by node with Yosys, out of context, in cells of AMD's 7 series.
 
     Args:
         folder: build folder.

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -89,10 +90,22 @@ class BuildConfig(BaseModel):
     input_std: Numbers = None
     target_cycles: int | None = Field(default=None, ge=1, le=MOST_CYCLES)
     target_fps: float | None = Field(default=None, ge=1e-3, le=1e9, allow_inf_nan=False)
-    clock_mhz: float = Field(default=100.0, ge=1e-3, le=1e4, allow_inf_nan=False)
+    clock_mhz: float = Field(
+        default=boards.DEFAULT_BOARD.clock_mhz, ge=1e-3, le=1e4, allow_inf_nan=False
+    )
     folding: str | None = None
     board: str = boards.DEFAULT
     until: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _clock_of_the_board(cls, values: dict[str, Any]) -> dict[str, Any]:
+        board = values.get("board", boards.DEFAULT)
+        if "clock_mhz" in values or not isinstance(board, str):
+            return values
+        with suppress(boards.UnknownBoard):
+            return {**values, "clock_mhz": boards.find(board).clock_mhz}
+        return values
 
     @field_validator("target_cycles", "target_fps", "clock_mhz", mode="before")
     @classmethod

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from ..hw.graph.executor import base_op
 from ..hw.graph.heads import HEADS, Head, Kind, heads_of
+from ..hw.graph.ops import facts_of
 from ..quant.tasks.task import Output, Outputs, shaped
 
 IntArray = npt.NDArray[np.int64]
@@ -30,7 +30,7 @@ def graph_heads(model: onnx.ModelProto) -> list[Head]:
 def _derived(model: onnx.ModelProto, value: onnx.ValueInfoProto) -> Head:
     """Return the head of an output of a graph that was built before graphs named their heads."""
     node = next(n for n in model.graph.node if value.name in n.output)
-    if base_op(node.op_type) != "LabelSelect":
+    if not facts_of(node.op_type).classifies:
         return Head(value.name, "raw", value.name)
     pixels = [d.dim_value for d in value.type.tensor_type.shape.dim][1:-1]
     kind: Kind = "class" if all(n == 1 for n in pixels) else "class_map"

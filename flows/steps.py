@@ -12,6 +12,7 @@ from typing import Any
 import onnx
 from qonnx.core.modelwrapper import ModelWrapper
 
+from ..hw import boards
 from ..hw.cpu.pack import pack
 from ..hw.graph import folding, loader
 from ..hw.graph.clean import clean
@@ -78,16 +79,16 @@ def plan(source: Path) -> list[Step]:
         )
     return [
         *first,
-        Step("lower", _lower, (FILES.qonnx.name,), (FILES.lowered.name,)),
+        Step("lower", _lower, (FILES.qonnx.name,), (FILES.lowered.name,), ("board",)),
         Step(
             "fold",
             _fold,
             (FILES.lowered.name,),
             (FILES.dataflow.name, FILES.folding.name),
-            ("target_cycles", "target_fps", "clock_mhz", "folding"),
+            ("target_cycles", "target_fps", "clock_mhz", "folding", "board"),
         ),
         Step("pack", _pack, (FILES.dataflow.name, FILES.card.name), (FILES.packed.name,)),
-        Step("emit", _emit, (FILES.dataflow.name,), (FILES.rtl.name,)),
+        Step("emit", _emit, (FILES.dataflow.name,), (FILES.rtl.name,), ("board", "clock_mhz")),
         Step(
             "size",
             _size,
@@ -189,7 +190,8 @@ def _check_qonnx(context: Context) -> None:
 
 
 def _lower(context: Context) -> None:
-    model = specialise(lower(context.files.qonnx))
+    board = boards.find(context.config.board)
+    model = specialise(lower(context.files.qonnx), board.part)
     model.save(str(context.files.lowered))
 
 
@@ -200,7 +202,7 @@ def _fold(context: Context) -> None:
     else:
         _, height, width, _ = model.get_tensor_shape(model.graph.input[0].name)
         target = context.config.cycles(height, width)
-    folding.fold(model, target)
+    folding.fold(model, target, boards.find(context.config.board).part)
     folding.write_folding(model, context.files.folding)
     model.save(str(context.files.dataflow))
 
@@ -212,7 +214,8 @@ def _pack(context: Context) -> None:
 
 def _emit(context: Context) -> None:
     files = context.files
-    rtl.emit(ModelWrapper(str(files.dataflow)), files.rtl)
+    board = boards.find(context.config.board)
+    rtl.emit(ModelWrapper(str(files.dataflow)), files.rtl, board, context.config.clock_mhz)
 
 
 def check_simulator() -> None:

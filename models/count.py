@@ -31,9 +31,8 @@ from ..quant.blocks.kbit import BinaryKbitBlock, BinaryUpBlock, FixedPointKbitBl
 from ..quant.blocks.kbit_activation import KbitActivation
 from ..quant.blocks.pa import PaBlock, PaEpilogueBlock
 from ..quant.blocks.pa_conv import PaConv
-from .build import build
 from .network import Network, NetworkConfig
-from .registry import parse
+from .registry import get, parse
 
 BITS_PER_REAL = 32
 PA_EPILOGUE_OPS = 3
@@ -156,7 +155,7 @@ def count(
         if value < 1:
             raise ValueError(f"count: found {name} {value}, expected 1 or more")
     with torch.device("meta"):
-        net = build(network, config or {})
+        net = get(network).module(parsed)
     layers = _layers(net, height, width)
     if real_down:
         layers = _with_real_down(network, parsed, layers)

@@ -3,10 +3,10 @@
 // FIFOs watched.
 //
 // network_outputs.hpp, written for the top, defines ANDPOP_OUTPUTS(X) as X(0) X(1) ...: its result
-// streams. Arguments are key=value pairs (see Arguments), lists with a comma between. The model reads its memories relative to the
-// working directory. Progress goes to stdout as JSON lines, the result to the file `report`.
-// FIFOs talk to the andpop_* functions below while reset is low; only a run with capture calls one
-// in its normal cycles.
+// streams. Arguments are key=value pairs (see Arguments), lists with a comma between. The model
+// reads its memories relative to the working directory. Progress goes to stdout as JSON lines, the
+// result to the file `report`. FIFOs talk to the andpop_* functions below while reset is low; only
+// a run with capture calls one in its normal cycles.
 
 #include <chrono>
 #include <cinttypes>
@@ -237,6 +237,15 @@ int run(const Arguments& arguments) {
   };
   bool loaded = false;
 
+  const auto take = [&](Output& output, const auto& port) {
+    const uint64_t frame = output.got / output.words;
+    get_port(port, output.results, output.bytes);
+    last_event = watch.cycle;
+    if (++output.got % output.words == 0 && frame < frames && --unfinished[frame] == 0) {
+      finished.push_back(watch.cycle);
+    }
+  };
+
   while (finished.size() < frames) {
     if (watch.cycle >= last_cycle) {
       status = "stopped";
@@ -260,16 +269,10 @@ int run(const Arguments& arguments) {
     top->eval();
     dump(0);
     const bool taken = offer && top->s_axis_0_tready;
-    const auto take = [&](Output& output, const auto& port) {
-      const uint64_t frame = output.got / output.words;
-      get_port(port, output.results, output.bytes);
-      last_event = watch.cycle;
-      if (++output.got % output.words == 0 && frame < frames && --unfinished[frame] == 0) {
-        finished.push_back(watch.cycle);
-      }
-    };
 #define ANDPOP_TAKE(n) \
-  if (top->m_axis_##n##_tvalid && top->m_axis_##n##_tready) take(outputs[n], top->m_axis_##n##_tdata);
+  if (top->m_axis_##n##_tvalid && top->m_axis_##n##_tready) { \
+    take(outputs[n], top->m_axis_##n##_tdata);               \
+  }
     ANDPOP_OUTPUTS(ANDPOP_TAKE)
     top->ap_clk = 1;
     top->eval();

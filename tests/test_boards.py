@@ -3,8 +3,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
+from andpop.flows.config import BuildConfig
 from andpop.hw.boards import DEFAULT, UnknownBoard, boards, find
+from andpop.hw.graph.folding import fold
+from andpop.hw.graph.lowering import lower
+from andpop.hw.graph.specialise import specialise
+from andpop.hw.kernels.base import RtlKernel
+from andpop.hw.rtl.simulate import emit
+from andpop.hw.rtl.top_info import TopInfo
+from finn.custom_op.fpgadataflow.rtl.convolutioninputgenerator_rtl import (
+    ConvolutionInputGenerator_rtl,
+)
+from finn.custom_op.fpgadataflow.rtl.fmpadding_rtl import FMPadding_rtl
+from qonnx_block import block
 
 FINN_ROUNDS = 0.03
 """FINN's table of platforms gives thousands of LUTs and leaves some blocks of RAM out."""
@@ -54,3 +69,30 @@ def test_names_are_told_apart() -> None:
     assert len(names) == len(set(names))
     with pytest.raises(UnknownBoard, match="found 'nonsense', expected one of aup-zu3, kv260"):
         find("nonsense")
+
+
+@pytest.mark.parametrize("name", list(boards()))
+def test_a_clock_is_the_boards_own_unless_it_is_given(name: str) -> None:
+    assert BuildConfig(board=name).clock_mhz == boards()[name].clock_mhz
+    assert BuildConfig(board=name, clock_mhz=123.0).clock_mhz == 123.0
+
+
+@pytest.mark.parametrize("name", ["zcu104", "ulx3s-85f"])
+def test_part_and_clock_reach_every_generator(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    model = fold(specialise(lower(block()), find(name).part), 1000, find(name).part)
+    told = set()
+    for op in (RtlKernel, FMPadding_rtl, ConvolutionInputGenerator_rtl):
+        plain = op.generate_hdl
+
+        def generate(self: Any, model: Any, part: str, clk: float, plain: Any = plain) -> None:
+            told.add((type(self).__name__, part, clk))
+            plain(self, model, part, clk)
+
+        monkeypatch.setattr(op, "generate_hdl", generate)
+    info = emit(model, tmp_path / "rtl", find(name), 80.0)
+    assert (info.board, info.clock_mhz) == (name, 80.0)
+    assert TopInfo.load(tmp_path / "rtl") == info
+    assert len(told) > 5
+    assert {(part, clk) for _, part, clk in told} == {(find(name).part, 12.5)}

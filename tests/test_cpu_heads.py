@@ -5,16 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from andpop.hw.cpu import plan
 from andpop.hw.cpu.engine import Engine, instruction_sets
 from andpop.hw.cpu.pack import compile_graph, pack
 from andpop.hw.cpu.plan import ModelError
-from andpop.hw.graph import executor, heads
+from andpop.hw.graph import executor
 from andpop.hw.graph.heads import Head, write_heads
 from dataflow_graphs import GraphBuilder
 from packed_files import card, parts, resealed
@@ -100,10 +99,6 @@ def test_two_pictures_at_once_are_no_pictures_alone() -> None:
     engine = Engine(*compile_graph(g.model([g.shuffle(left, right)]), "test", None))
     with pytest.raises(ModelError, match="found 2 inputs, expected pictures alone"):
         engine.infer(PICTURES)
-
-
-def test_kinds_are_those_of_the_dataflow_graph() -> None:
-    assert get_args(plan.Kind) == get_args(heads.Kind)
 
 
 def test_heads_of_other_outputs_are_refused() -> None:

@@ -11,23 +11,16 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import pytest
-from andpop.hw.cpu.engine import Engine, instruction_sets
+from andpop.hw.cpu.engine import Engine
 from andpop.hw.cpu.ops.thresholds import MAX_COMPARED
 from andpop.hw.cpu.pack import compile_graph, pack
 from andpop.hw.cpu.plan import ModelError
 from andpop.hw.graph import executor
 from andpop.quant.grid import limits, signed_bits, type_format
+from cpu_engine import IntArray, engine_of
+from cpu_engine import isa_fixture as isa_fixture
 from dataflow_graphs import GraphBuilder, bi_shufflenet, pa_resnet
 from packed_files import resealed
-
-IntArray = npt.NDArray[np.int64]
-
-
-@pytest.fixture(name="isa", params=instruction_sets())
-def isa_fixture(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Every instruction set of this machine, one after the other."""
-    monkeypatch.setenv("ANDPOP_ISA", request.param)
-    return str(request.param)
 
 
 class MaskBuilder(GraphBuilder):
@@ -154,13 +147,6 @@ def u_binet(size: Sequence[int], **options: Any) -> onnx.ModelProto:
     """A U-BiNet with random integers as a graph."""
     g = MaskBuilder()
     return g.model([mask_of(g, size, **options)])
-
-
-def engine_of(model: onnx.ModelProto, isa: str | None = None) -> Engine:
-    """Compile a graph; check that the instruction set asked for is the one that runs."""
-    engine = Engine(*compile_graph(model, "test", None))
-    assert isa is None or engine.isa == isa
-    return engine
 
 
 def last(model: onnx.ModelProto) -> str:

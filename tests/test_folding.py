@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from andpop.hw.boards import DEFAULT_BOARD
 from andpop.hw.graph import folding
 from andpop.hw.graph.executor import run
 from andpop.hw.graph.folding import (
@@ -100,7 +101,7 @@ def test_a_folding_that_takes_exactly_the_target_is_enough(model: ModelWrapper) 
     (unit,) = [f for f in folding._foldables(model) if f.name == node.name]
     assert len(reached) > 3
     for target in reached:
-        assert folding._cheapest(unit, target) == target
+        assert folding._cheapest(unit, target, DEFAULT_BOARD.part) == target
 
 
 def test_window_unrolls_when_channels_are_not_enough(model: ModelWrapper) -> None:

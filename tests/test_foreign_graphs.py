@@ -14,7 +14,7 @@ import onnxruntime
 import pytest
 from andpop.flows import api
 from andpop.flows.errors import explain
-from andpop.hw.graph import clean as cleaning
+from andpop.hw.graph import clean_state as cleaning
 from andpop.hw.graph.clean import clean
 from andpop.hw.graph.executor import run
 from andpop.hw.graph.loader import LoadedModel, load

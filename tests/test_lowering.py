@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from andpop.hw.graph import lower as lowered
 from andpop.hw.graph.bisection import bisect, levels_of_table
 from andpop.hw.graph.builder import boundaries
 from andpop.hw.graph.clean import clean
@@ -21,8 +22,9 @@ from andpop.hw.graph.folding import fold
 from andpop.hw.graph.loader import ModelError, load
 from andpop.hw.graph.lowering import LoweringError, lower
 from andpop.hw.graph.qonnx_graph import QonnxGraph
+from andpop.hw.graph.signed_steps import signed_steps
 from andpop.hw.graph.specialise import specialise
-from andpop.hw.graph.threshold_pattern import Table, signed_steps
+from andpop.hw.graph.tables import Table
 from andpop.hw.graph.verify import verify
 from andpop.hw.kernels.signed_thresholding.golden import signed_thresholding
 from andpop.models.build import build
@@ -609,3 +611,10 @@ def test_halving_finds_what_the_table_says() -> None:
     np.testing.assert_array_equal(found.thresholds, expected.thresholds)
     np.testing.assert_array_equal(found.falls, expected.falls)
     assert (found.first, found.datatype, found.scale) == (-8, "INT4", 0.5)
+
+
+def test_every_pattern_stands_in_the_list_once() -> None:
+    folder = Path(lowered.__file__).parent
+    found = {p.stem for p in folder.glob("*.py") if "\nHANDLERS: " in p.read_text()}
+    assert len(lowered.PATTERNS) == len(set(lowered.PATTERNS))
+    assert set(lowered.PATTERNS) == found

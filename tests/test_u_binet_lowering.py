@@ -20,9 +20,9 @@ from andpop.hw.graph.folding import FoldingError, cycles, fold
 from andpop.hw.graph.insert_streams import insert_streams
 from andpop.hw.graph.loader import load
 from andpop.hw.graph.lowering import LoweringError, lower
+from andpop.hw.graph.signed_steps import within
 from andpop.hw.graph.skips import skip_table, skips
 from andpop.hw.graph.specialise import specialise
-from andpop.hw.graph.threshold_pattern import within
 from andpop.hw.graph.verify import verify
 from andpop.hw.kernels.signed_thresholding.golden import signed_thresholding
 from andpop.hw.rtl.simulate import Sizing, emit, simulate, size_fifos

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``andpop synth``: what a build, or a single datapath, takes on an xc7z020 by Yosys."""
+"""``andpop synth``: what a build, or a single datapath, takes in cells of AMD's 7 series."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ...hw import boards
 from ...hw.synth import yosys
 from ...hw.synth.datapath import Datapath, synthesise_datapath
 from ..errors import UsageError
@@ -21,7 +22,8 @@ def synthesise_build(
     folder: Path, node: str | None, primitives: bool, progress: Progress
 ) -> dict[str, Any]:
     """Synthesise every node of a build out of context; see ``flows.api.synth``."""
-    from ...hw.synth.network import CAPACITY, synthesise_network
+    from ...hw.rtl.top_info import TopInfo
+    from ...hw.synth.network import synthesise_network
 
     files = open_build(folder)
     if not files.rtl.is_dir():
@@ -31,10 +33,12 @@ def synthesise_build(
     began = time.perf_counter()
     rows = synthesise_network(files.rtl, node=node, primitives=primitives, progress=progress)
     done = [row for row in rows if row.usage is not None]
+    board = boards.find(TopInfo.load(files.rtl).board)
     total = {key: sum(getattr(row.usage, key) for row in done) for key in RESOURCES}
     return {
         "folder": str(folder),
-        "part": "xc7z020",
+        "board": board.name,
+        "part": board.part,
         "yosys": yosys.version(),
         "primitives": primitives,
         "nodes": [
@@ -49,7 +53,7 @@ def synthesise_build(
         ],
         "total": total,
         "estimate": {key: sum(r.estimate[key] for r in done) for key in ("lut", "bram18", "dsp")},
-        "share": {key: total[key] / capacity for key, capacity in CAPACITY.items()},
+        "share": {key: total[key] / capacity for key, capacity in board.capacity.items()},
         "not_synthesised": [row.name for row in rows if row.usage is None],
         "seconds": time.perf_counter() - began,
     }
@@ -66,7 +70,7 @@ def synthesise_kernel(datapath: Datapath, progress: Progress) -> dict[str, Any]:
     lut = found.luts + found.lutram
     return {
         **asdict(datapath),
-        "part": "xc7z020",
+        "part": boards.DEFAULT_BOARD.part,
         "yosys": yosys.version(),
         "macs": datapath.macs,
         "lut": lut,

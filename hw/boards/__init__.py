@@ -18,6 +18,7 @@ from ...quant.names import brief
 
 HERE = Path(__file__).parent
 DEFAULT = "pynq-z2"
+"""The board of a build that names none."""
 
 Family = Literal["xc7", "xcup", "ecp5"]
 """Families by the names that Yosys has for them."""
@@ -89,3 +90,7 @@ def find(name: str) -> Board:
         if wanted in (board.name, *board.aliases):
             return board
     raise UnknownBoard(f"found {brief(name)}, expected one of {', '.join(boards())}")
+
+
+DEFAULT_BOARD = find(DEFAULT)
+"""The same as an object."""

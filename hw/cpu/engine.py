@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...quant.grid import IntArray
 from . import _engine
 from .check import check
 from .container import read
 from .plan import DataType, Head, ModelError, Plan, Tensor
 
-IntArray = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 
 ISA_VARIABLE = "ANDPOP_ISA"
@@ -163,8 +163,8 @@ class Engine:
             threads: worker threads, each takes whole pictures.
 
         Returns:
-            Class indices (N,) int64 and logits (N, L) int32 as int64: the integers that
-            LabelSelect compares.
+            Class indices (N,) int64 and logits (N, L) int32 as int64: the scores whose
+            largest is the class.
 
         Raises:
             ModelError: the pictures have another type or shape, or the model is no classifier.

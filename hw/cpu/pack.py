@@ -24,7 +24,7 @@ from pydantic import ValidationError
 
 from ...quant.card import PackedCard
 from .. import kernels
-from ..graph.heads import HEADS, heads_of
+from ..graph.heads import heads_of
 from . import finn_ops
 from . import plan as packed
 from .check import check
@@ -104,8 +104,6 @@ def _lower(proto: onnx.GraphProto, p: Packer) -> None:
 
 def _heads(model: onnx.ModelProto, p: Packer) -> list[packed.Head]:
     """Return the heads of a graph that was lowered, by the tensors of the plan."""
-    if all(entry.key != HEADS for entry in model.metadata_props):
-        return [_unnamed(p, name) for name in p.graph.outputs]
     try:
         heads = heads_of(model)
     except ValueError as error:
@@ -117,16 +115,6 @@ def _heads(model: onnx.ModelProto, p: Packer) -> list[packed.Head]:
         packed.Head(h.name, h.kind, p.index[h.tensor], p.index[h.logits] if h.logits else None)
         for h in heads
     ]
-
-
-def _unnamed(p: Packer, name: str) -> packed.Head:
-    """Return the head of an output of a graph that says nothing about its heads."""
-    index = p.index[name]
-    step = next((s for s in p.plan.steps if index in s.outputs), None)
-    if step is None or step.op != "argmax":
-        return packed.Head(name, "raw", index)
-    shape = p.at(index).shape
-    return packed.Head(name, "class" if max(shape) == 1 else "class_map", index, step.inputs[0])
 
 
 def _graph_input(proto: onnx.GraphProto, value: onnx.ValueInfoProto, p: Packer) -> None:

@@ -16,10 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ...quant.card import PackedCard
+from ...quant.grid import IntArray
 from . import plan as packed
 from .plan import DataType, ModelError
-
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated
 
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 from ...quant import grid
 from ...quant.card import PackedCard
+from ..graph.heads import Kind
 
 SUFFIX = ".andpop"
 
@@ -50,10 +51,6 @@ Indices = Annotated[list[Index], Field(max_length=MAX_TENSORS)]
 Axis = Annotated[int, Field(ge=1, le=MAX_AXIS)]
 Storage = Annotated[str, StringConstraints(pattern=f"^({'|'.join(STORAGE)})$")]
 Value = Annotated[int, Field(ge=-MAX_VALUE, le=MAX_VALUE)]
-
-Kind: TypeAlias = Literal["class", "class_map", "map", "raw"]
-"""What an output stands for, as in ``hw/graph/heads.py``: the class of a picture, the class of
-every pixel, integers per pixel, any integers."""
 
 SCHEMA = ConfigDict(strict=True, extra="forbid", revalidate_instances="always")
 """How pydantic reads the dataclasses of a packed model: as they are, nothing converted."""

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .packer import IntArray, Node, Packer
+from ...quant.grid import IntArray
+from .packer import Node, Packer
 from .plan import GEOMETRY, ModelError
 
 PADDING = "FMPadding"

@@ -19,7 +19,7 @@ from qonnx.core.datatype import DataType
 
 from ..kernels.base import IntArray
 from .qonnx_graph import LoweringError, QonnxGraph
-from .threshold_pattern import Table, falling_channels, thresholds
+from .tables import Table, falling_channels, thresholds
 
 MAX_MAGNITUDE = 1 << 24
 """Integers that float32 holds: a dataflow graph stores thresholds in it."""

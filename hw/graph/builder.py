@@ -122,16 +122,6 @@ def boundaries(model: onnx.ModelProto | ModelWrapper) -> list[Boundary]:
     return []
 
 
-def smallest_signed(low: int, high: int) -> str:
-    """Return the narrowest INT datatype, two bits at least, that holds ``low..high``."""
-    return f"INT{max(2, (-low - 1).bit_length() + 1 if low < 0 else 2, high.bit_length() + 1)}"
-
-
-def smallest_unsigned(high: int) -> str:
-    """Return the narrowest UINT datatype that holds ``0..high``."""
-    return f"UINT{max(1, high.bit_length())}"
-
-
 class DataflowBuilder:
     """Collects nodes and tensors; `finish` returns the graph."""
 

@@ -18,15 +18,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx
 
+from ...quant.grid import ACCUMULATOR_BITS
 from ..kernels.base import IntArray
-from .qonnx_graph import (
-    MAX_ACCUMULATOR,
-    FloatArray,
-    LoweringError,
-    QonnxGraph,
-    per_channel,
-    whole,
-)
+from .qonnx_graph import FloatArray, LoweringError, QonnxGraph, per_channel, whole
 
 MAX_CHAIN = 64
 """Most nodes of a pattern: a sum of a tensor with itself, again and again, would never end."""
@@ -84,12 +78,12 @@ def match_rounding(graph: QonnxGraph, node: onnx.NodeProto) -> Rounding:
     if node.op_type != "Quant":
         raise LoweringError(node, "found this op, expected a Quant that rounds integers")
     scale, zero, bits = (graph.scalar(name) for name in node.input[1:4])
-    known = bits is not None and bits in range(2, MAX_ACCUMULATOR + 1)
+    known = bits is not None and bits in range(2, ACCUMULATOR_BITS + 1)
     if scale != 1.0 or zero != 0.0 or bits is None or not known:
         raise LoweringError(
             node,
             f"found scale {scale}, zero point {zero}, bits {bits}, expected scale 1 "
-            f"(integer codes), zero point 0 and a constant width of 2 to {MAX_ACCUMULATOR}",
+            f"(integer codes), zero point 0 and a constant width of 2 to {ACCUMULATOR_BITS}",
         )
     attributes = {k: graph.attributes(node).get(k) for k in QUANT_ATTRIBUTES}
     if attributes != QUANT_ATTRIBUTES:
@@ -326,8 +320,8 @@ def _producer(graph: QonnxGraph, name: str, op: str, reader: onnx.NodeProto) -> 
 
 def _log2(node: onnx.NodeProto, factor: float) -> int:
     mantissa, exponent = math.frexp(factor)
-    if mantissa != 0.5 or abs(exponent - 1) > MAX_ACCUMULATOR:
+    if mantissa != 0.5 or abs(exponent - 1) > ACCUMULATOR_BITS:
         raise LoweringError(
-            node, f"found the factor {factor}, expected a power of two of {MAX_ACCUMULATOR} bits"
+            node, f"found the factor {factor}, expected a power of two of {ACCUMULATOR_BITS} bits"
         )
     return exponent - 1

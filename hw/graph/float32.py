@@ -17,7 +17,8 @@ import numpy.typing as npt
 import onnx
 
 from ..kernels.base import node_attributes
-from .reference import Array, Floats, Value, execute, quantised
+from .reference import execute
+from .reference_kernels import Array, Floats, Value, quantised
 
 UNIT = 2.0**-24
 """Half the distance of float32 numbers next to each other, relative to them."""

@@ -18,6 +18,7 @@ from onnx import NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
+from ..boards import DEFAULT_BOARD
 from ..kernels import register
 from ..kernels.facts import FoldingRule
 from .ops import op_of
@@ -25,8 +26,6 @@ from .ops import op_of
 Folding: TypeAlias = dict[str, dict[str, Any]]
 """Node name -> attributes, as in FINN's folding_config."""
 
-PART = "xc7z020clg400-1"
-"""Part for which the ops estimate their LUTs, to compare foldings of equal speed."""
 MOST_BYTES = 16 << 20
 """Largest folding file."""
 STYLES = ("ram_style", "depth_trigger_bram", "depth_trigger_uram", "deep_pipeline")
@@ -87,12 +86,17 @@ def cycles(model: ModelWrapper) -> dict[str, int]:
     return {n.name: int(getCustomOp(n).get_exp_cycles()) for n in model.graph.node}
 
 
-def fold(model: ModelWrapper, target: int | Mapping[str, Mapping[str, Any]]) -> ModelWrapper:
+def fold(
+    model: ModelWrapper,
+    target: int | Mapping[str, Mapping[str, Any]],
+    part: str = DEFAULT_BOARD.part,
+) -> ModelWrapper:
     """Fold every node of a specialised dataflow graph, in place.
 
     Args:
         model: specialised dataflow graph.
         target: cycles per frame that no node may exceed, or a folding (see `read_folding`).
+        part: FPGA part for which ops estimate their LUTs, to compare foldings of equal speed.
 
     Returns:
         ``model``.
@@ -101,7 +105,7 @@ def fold(model: ModelWrapper, target: int | Mapping[str, Mapping[str, Any]]) -> 
         FoldingError: the target is out of a node's reach, or the folding cannot be.
     """
     if isinstance(target, int):
-        _fold_to_target(model, target)
+        _fold_to_target(model, target, part)
     else:
         _apply_folding(model, target)
     return model
@@ -182,13 +186,13 @@ def _foldable(node: NodeProto) -> _Foldable:
     return _Foldable(op, rule)
 
 
-def _fold_to_target(model: ModelWrapper, target: int) -> None:
+def _fold_to_target(model: ModelWrapper, target: int, part: str) -> None:
     if target < 1:
         raise FoldingError(f"found a target of {target} cycles per frame, expected 1 or more")
     foldables = _foldables(model)
     missed = []
     for foldable in foldables:
-        best = _cheapest(foldable, target)
+        best = _cheapest(foldable, target, part)
         if best > target:
             missed.append((best, foldable))
     if missed:
@@ -201,7 +205,7 @@ def _fold_to_target(model: ModelWrapper, target: int) -> None:
     _align(model, {f.name: f for f in foldables})
 
 
-def _cheapest(foldable: _Foldable, target: int) -> int:
+def _cheapest(foldable: _Foldable, target: int, part: str) -> int:
     """Apply the cheapest folding that reaches ``target`` (or the fastest); return its cycles."""
     best: tuple[tuple[int, int, int], dict[str, int], int] | None = None
     for group in foldable.choices():
@@ -209,7 +213,7 @@ def _cheapest(foldable: _Foldable, target: int) -> int:
             foldable.apply(values)
             cycles = foldable.cycles()
             if cycles <= target or values is group[-1]:
-                cost = int(foldable.op.lut_estimation(PART)) if len(foldable.rule.lanes) > 1 else 0
+                cost = int(foldable.op.lut_estimation(part)) if len(foldable.rule.lanes) > 1 else 0
                 key = (max(cycles, target), cost, math.prod(values.values()))
                 if best is None or key < best[0]:
                     best = (key, values, cycles)

@@ -11,9 +11,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
-import onnx
+if TYPE_CHECKING:
+    import onnx
 
 HEADS = "andpop.heads"
 """Model metadata key of the list of heads, JSON."""
@@ -105,7 +106,7 @@ def check_kinds(network: onnx.ModelProto, kinds: Mapping[str, Kind]) -> None:
     for name, kind in kinds.items():
         if name not in outputs:
             raise ValueError(f"heads: found the output {name!r}, expected one of {outputs}")
-        if kind not in get_args(Kind):
+        if not isinstance(kind, str) or kind not in get_args(Kind):
             raise ValueError(
                 f"heads: found the kind {kind!r} of {name}, expected one of "
                 f"{', '.join(get_args(Kind))}"

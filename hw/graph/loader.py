@@ -3,7 +3,7 @@
 
 FINN and qonnx evaluate text found in a file (layout annotations, metadata) and import Python
 modules named by node domains, so nothing may reach them before this loader has let it through:
-one self-contained file, known operators only, plain names, no metadata.
+one self-contained file, known operators only, plain names, no metadata but what the outputs are.
 What the nodes say with these words is checked by `clean.clean`.
 """
 
@@ -20,6 +20,8 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 from onnx import AttributeProto, TensorProto
 from qonnx.core.datatype import DataType
+
+from .heads import KINDS, Kind, kinds_of, write_kinds
 
 MAX_BYTES = 256 << 20
 """Largest file read."""
@@ -74,8 +76,8 @@ class LoadedModel:
 def load(path: Path | str) -> LoadedModel:
     """Read an ONNX file from outside.
 
-    Names that are not plain words are replaced deterministically, metadata and unknown
-    annotations are dropped; both are told in ``notes``.
+    Names that are not plain words are replaced deterministically, metadata (but for
+    `heads.KINDS`) and unknown annotations are dropped; both are told in ``notes``.
 
     Raises:
         ModelError: no such file, not ONNX, too large, text that is not UTF-8, external data, an
@@ -96,8 +98,10 @@ def load(path: Path | str) -> LoadedModel:
     _check_tensors(model, where)
     _check_nodes(model.graph, where)
     _drop_functions(loaded)
+    kinds = _kinds(model, where)
     _drop_metadata(loaded)
-    _rename(loaded)
+    names = _rename(loaded)
+    write_kinds(model, {names.of(name): kind for name, kind in kinds.items()})
     _check_graph(model, where)
     _drop_unread(loaded)
     return loaded
@@ -256,11 +260,18 @@ def _drop_functions(loaded: LoadedModel) -> None:
         model.functions.extend(kept)
 
 
+def _kinds(model: onnx.ModelProto, where: str) -> dict[str, Kind]:
+    try:
+        return kinds_of(model)
+    except ValueError as error:
+        raise ModelError(f"{where}: {error}") from error
+
+
 def _drop_metadata(loaded: LoadedModel) -> None:
     model, graph = loaded.model, loaded.model.graph
     values = [*graph.input, *graph.output, *graph.value_info]
     parts = [model, graph, *graph.node, *graph.initializer, *values, *model.functions]
-    dropped = 0
+    dropped = -sum(entry.key == KINDS for entry in model.metadata_props)
     for part in parts:
         dropped += len(part.metadata_props)
         del part.metadata_props[:]
@@ -282,8 +293,8 @@ def _drop_metadata(loaded: LoadedModel) -> None:
         loaded.notes.append(f"dropped {dropped} metadata entries and annotations")
 
 
-def _rename(loaded: LoadedModel) -> None:
-    """Give every node and tensor a plain, unique name."""
+def _rename(loaded: LoadedModel) -> _Names:
+    """Give every node and tensor a plain, unique name; return those of tensors."""
     graph = loaded.model.graph
     loaded.model.graph.name = _plain(graph.name or "graph")
     node_names = _Names("node", loaded)
@@ -304,6 +315,7 @@ def _rename(loaded: LoadedModel) -> None:
         for dim in value.type.tensor_type.shape.dim:
             if dim.HasField("dim_param"):
                 dim.dim_param = _plain(dim.dim_param)
+    return tensor_names
 
 
 class _Names:

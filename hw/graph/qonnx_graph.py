@@ -11,10 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from ...quant.grid import ACCUMULATOR_BITS
 from ..kernels.base import node_attributes
-
-MAX_ACCUMULATOR = 31
-"""Widest accumulator any backend takes."""
 
 FloatArray = npt.NDArray[np.float64]
 Steps = npt.NDArray[np.object_]
@@ -167,8 +165,8 @@ def per_channel(value: FloatArray, channels: int, ndim: int) -> FloatArray | Non
 
 
 def whole(value: FloatArray) -> bool:
-    """Whether all numbers are integers of at most MAX_ACCUMULATOR bits, sign included."""
-    small = np.abs(value) < 1 << (MAX_ACCUMULATOR - 1)  # False for what is no number.
+    """Whether all numbers are integers of at most ACCUMULATOR_BITS bits, sign included."""
+    small = np.abs(value) < 1 << (ACCUMULATOR_BITS - 1)  # False for what is no number.
     return bool(small.all() and np.array_equal(value, np.rint(value)))
 
 

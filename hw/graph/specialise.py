@@ -8,15 +8,13 @@ from onnx import helper
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
+from ..boards import DEFAULT_BOARD
 from ..kernels import register
 from ..kernels.base import Kernel
 from .qonnx_graph import LoweringError
 
-PART = "xc7z020clg400-1"
-"""Part whose capabilities decide between backends; all ops of the contract are RTL on any part."""
 
-
-def specialise(model: ModelWrapper, part: str = PART) -> ModelWrapper:
+def specialise(model: ModelWrapper, part: str = DEFAULT_BOARD.part) -> ModelWrapper:
     """Turn the abstract ops of a dataflow graph into RTL ops (``<Op>_rtl``).
 
     Python execution (``exec_mode`` cppsim) is switched on, so that FINN's ``execute_onnx`` runs
@@ -24,7 +22,7 @@ def specialise(model: ModelWrapper, part: str = PART) -> ModelWrapper:
 
     Args:
         model: dataflow graph as `lowering.lower` returns it; it is left as it is.
-        part: FPGA part.
+        part: FPGA part; all ops of the contract are RTL on any.
 
     Raises:
         LoweringError: an op has no RTL backend.

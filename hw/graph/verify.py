@@ -36,9 +36,9 @@ def extreme_pictures(
 def verify(network: onnx.ModelProto | ModelWrapper, graph: ModelWrapper, noise: int = 3) -> int:
     """Compare a dataflow graph with the exact execution of the network it was lowered from.
 
-    Every layer boundary, the logits and maps among them, and every head are compared on extreme and
-    random pictures. The network reads them as `pixels.pixels_of` says, whatever
-    scale the dataflow graph gives its input.
+    Every layer boundary, the logits and maps among them, and every head are compared on extreme
+    and random pictures. The network reads them as `pixels.pixels_of` says, whatever scale the
+    dataflow graph gives its input.
 
     Args:
         network: the QONNX network `lowering.lower` was given.

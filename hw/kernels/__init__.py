@@ -34,9 +34,6 @@ KERNELS: tuple[str, ...] = (
     "xnor_mvu",
 )
 
-ACCUMULATOR_BITS = 31
-"""Widest accumulator that every backend has."""
-
 
 def backends() -> dict[str, type[RtlKernel]]:
     """Return the RTL backend of every kernel by its abstract op type."""

@@ -61,6 +61,8 @@ class Facts:
     """Gives every reader a copy of its input."""
     joins_in_turn: ClassVar[bool] = False
     """Takes a pixel of each input in turn, the first input's first: the others wait."""
+    classifies: ClassVar[bool] = False
+    """Its output is a class: the index of the largest score."""
     swallows: ClassVar[bool] = False
     """Takes words behind the last output of a frame, which no result waits for."""
     on_edge: ClassVar[bool] = False

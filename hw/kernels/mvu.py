@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from qonnx.core.datatype import BaseDataType, DataType
 
-from ...quant.grid import IntArray, smallest_signed
-from . import ACCUMULATOR_BITS
+from ...quant.grid import ACCUMULATOR_BITS, IntArray, smallest_signed
 from .base import Kernel, Stream, hex_memory, pack_lanes, require_divisor
 from .memory import ram32m_luts
 

@@ -30,36 +30,40 @@ from onnx import GraphProto, NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
+from ..boards import DEFAULT_BOARD, Board
 from ..graph.insert_streams import input_endpoint, joining, output_endpoint, sizing_depth
+from ..graph.ops import facts_of
+from ..kernels.base import HW
 from .top_info import EmitError, FifoInfo, NodeInfo, TopInfo
 
 HERE = Path(__file__).parent
-FIFO_SOURCE = HERE.parent / "kernels" / "streaming_fifo" / "streaming_fifo.sv"
 TOP = "andpop_top"
-PART = "xc7z020clg400-1"
-CLOCK_NS = 10.0
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 MEMORY_SUFFIXES = (".dat", ".mem", ".hex")
 BUILD_ATTRIBUTES = ("code_gen_dir_ipgen", "ipgen_path", "ip_path")
 
 
-def emit_top(model: ModelWrapper, folder: Path) -> TopInfo:
+def emit_top(
+    model: ModelWrapper, folder: Path, board: Board = DEFAULT_BOARD, clock_mhz: float | None = None
+) -> TopInfo:
     """Generate every node's RTL and the top into ``folder`` (created; an old one is replaced).
 
     Args:
         model: stitched graph from ``insert_streams``; its nodes' build folders are left empty.
         folder: where the RTL goes.
+        board: board that it is written for.
+        clock_mhz: clock that it is to run at; None for the board's own.
 
     Raises:
         EmitError: a node is not an RTL op, its name is no identifier, a source is missing, or
             two sources of one name differ.
     """
+    clock_mhz = clock_mhz or board.clock_mhz
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
     folder = folder.resolve()
     library = _Library(folder)
-    library.add(FIFO_SOURCE)
     instances: list[dict[str, Any]] = []
     fifos: list[FifoInfo] = []
     depths: dict[str, int] = {}
@@ -76,24 +80,27 @@ def emit_top(model: ModelWrapper, folder: Path) -> TopInfo:
             raise EmitError(
                 f"node {node.name!r}: not a Verilog identifier; expected letters, digits and _"
             )
+        if not node.op_type.endswith("_rtl"):
+            raise EmitError(
+                f"{node.name}: op {node.op_type} has no RTL backend; specialise the graph first"
+            )
         op = getCustomOp(node)
-        if node.op_type == "StreamingFIFO_rtl":
+        if facts_of(node.op_type).is_fifo:
+            for source in op.sources:
+                library.add(HW / source)
             waits = _reader(graph, node) in joins
             info = _fifo_info(op, len(fifos), waits, writers.get(node.input[0], ""))
             fifos.append(info)
             depths[info.name] = int(op.get_nodeattr("depth"))
             names[node.output[0]] = info.name
             wires[info.name] = {"width": info.width, "padded": info.width}
-            instances.append({"fifo": info, "input": names[node.input[0]], "output": info.name})
+            read, written = names[node.input[0]], info.name
+            instances.append({"fifo": info, "module": op.module, "input": read, "output": written})
             continue
-        if not node.op_type.endswith("_rtl"):
-            raise EmitError(
-                f"{node.name}: op {node.op_type} has no RTL backend; specialise the graph first"
-            )
         build = folder / node.name
         build.mkdir()
         op.set_nodeattr("code_gen_dir_ipgen", str(build))
-        op.generate_hdl(model, PART, CLOCK_NS)
+        op.generate_hdl(model, board.part, 1000.0 / clock_mhz)
         module = op.get_nodeattr("gen_top_module")
         sources = [Path(f) for f in op.get_rtl_file_list(abspath=True)]
         library.add_all(sources, build)
@@ -101,7 +108,7 @@ def emit_top(model: ModelWrapper, folder: Path) -> TopInfo:
         instances.append(_instance(op, module, sources, constants, names, wires))
         for attribute in BUILD_ATTRIBUTES:
             op.set_nodeattr(attribute, "")
-        if not node.op_type.startswith("StreamingDataWidthConverter"):
+        if not facts_of(node.op_type).on_edge:
             nodes.append(NodeInfo(node.name, node.op_type, int(op.get_exp_cycles())))
 
     by_name = {fifo.name: fifo for fifo in fifos}
@@ -134,6 +141,8 @@ def emit_top(model: ModelWrapper, folder: Path) -> TopInfo:
             )
         ),
         tuple(by_name[names[value.name]].id for value in graph.output),
+        board.name,
+        clock_mhz,
     )
     (folder / "top.json").write_text(json.dumps(asdict(top), indent=1) + "\n", encoding="utf-8")
     model.save(str(folder / "stitched.onnx"))
@@ -148,7 +157,7 @@ def set_depths(folder: Path, depths: dict[str, int]) -> None:
     """
     model = ModelWrapper(str(folder / "stitched.onnx"))
     for node in model.graph.node:
-        if node.op_type == "StreamingFIFO_rtl":
+        if facts_of(node.op_type).is_fifo:
             getCustomOp(node).set_nodeattr("depth", depths[node.name])
     model.save(str(folder / "stitched.onnx"))
     (folder / "fifo_depths_pkg.sv").write_text(depths_package(depths), encoding="ascii")
@@ -212,7 +221,7 @@ def _reader(graph: GraphProto, fifo: NodeProto) -> str:
     """Return the node that reads a FIFO, behind its width converter; "" for the graph output."""
     readers = {name: node for node in graph.node for name in node.input}
     reader = readers.get(fifo.output[0])
-    while reader is not None and reader.op_type.startswith("StreamingDataWidthConverter"):
+    while reader is not None and facts_of(reader.op_type).on_edge:
         reader = readers.get(reader.output[0])
     return "" if reader is None else reader.name
 

@@ -27,6 +27,7 @@ from ...sim.network import (
     run_network,
     unpack_words,
 )
+from ..boards import DEFAULT_BOARD, Board
 from ..graph.fifo_sizing import (
     FifoDepth,
     SizingError,
@@ -95,14 +96,18 @@ class Sizing:
         return sum(f.bits for f in self.fifos)
 
 
-def emit(model: ModelWrapper, folder: Path) -> TopInfo:
+def emit(
+    model: ModelWrapper, folder: Path, board: Board = DEFAULT_BOARD, clock_mhz: float | None = None
+) -> TopInfo:
     """Stitch a folded dataflow graph of ``_rtl`` ops and write its RTL folder, FIFOs unsized.
+
+    Args: see `emit_top`.
 
     Raises:
         StreamError: the graph cannot be stitched.
         EmitError: a node cannot be written.
     """
-    return emit_top(insert_streams(model), folder)
+    return emit_top(insert_streams(model), folder, board, clock_mhz)
 
 
 def size_fifos(folder: Path, *, progress: Progress | None = None, jobs: int = 2) -> Sizing:

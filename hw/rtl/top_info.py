@@ -57,6 +57,10 @@ class TopInfo:
     """Files the design reads at start, relative to the folder."""
     results: tuple[int, ...]
     """Ids of the FIFOs behind the graph outputs, in their order: those of ``m_axis_0``, ..."""
+    board: str
+    """Board that the RTL was written for."""
+    clock_mhz: float
+    """Clock that it is to run at."""
 
     @property
     def outputs(self) -> tuple[FifoInfo, ...]:
@@ -86,6 +90,8 @@ class TopInfo:
                 tuple(NodeInfo(**n) for n in raw["nodes"]),
                 tuple(raw["memories"]),
                 tuple(raw["results"]),
+                str(raw["board"]),
+                float(raw["clock_mhz"]),
             )
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise EmitError(f"{path}: cannot be read ({error}); emit the RTL again") from error

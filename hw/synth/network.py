@@ -18,10 +18,10 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
 from ...sim.cache import scratch
+from ..boards import find
 from ..graph.ops import facts_of
 from ..kernels import register
 from ..kernels.base import RtlKernel
-from ..rtl.emit_top import PART
 from ..rtl.top_info import TopInfo
 from . import yosys
 from .sources import Sources
@@ -29,8 +29,6 @@ from .yosys import SynthesisError, SynthResult
 
 Progress = Callable[[str, int, int], None]
 
-CAPACITY = {"lut": 53_200, "ff": 106_400, "bram18": 280, "dsp": 220}
-"""Resources of the xc7z020 (AMD DS190; LUT, block RAM and DSP also in FINN's platforms.py)."""
 ANONYMOUS = "node"
 JOBS = 2
 """Yosys processes at a time."""
@@ -107,6 +105,12 @@ def synthesise_network(
     """
     register()
     info = TopInfo.load(rtl)
+    board = find(info.board)
+    if board.family == "ecp5":
+        raise SynthesisError(
+            f"{rtl}: found RTL for {board.name}, an ECP5; expected a Zynq board, as nodes are "
+            "counted in the cells of AMD's 7 series; build with another --board"
+        )
     model = ModelWrapper(str(rtl / "stitched.onnx"))
     nodes = [n for n in model.graph.node if node in (None, n.name)]
     if not nodes:
@@ -116,7 +120,7 @@ def synthesise_network(
         )
     library = _Library(rtl, info.sources)
     ops = [getCustomOp(n) for n in nodes]
-    designs = [library.design(op) for op in ops]
+    designs = [library.design(op, board.part) for op in ops]
     distinct = list(dict.fromkeys(designs))
     results: dict[_Design, Usage | str] = {}
     defines = ["ANDPOP_PRIMITIVES=1"] if primitives else []
@@ -141,7 +145,7 @@ def synthesise_network(
             NodeUsage(
                 name,
                 op.onnx_node.op_type.removesuffix("_rtl"),
-                _estimate(op),
+                _estimate(op, board.part),
                 None if isinstance(found, str) else found,
                 found if isinstance(found, str) else "",
             )
@@ -149,11 +153,11 @@ def synthesise_network(
     return rows
 
 
-def _estimate(op: Any) -> dict[str, int]:
+def _estimate(op: Any, part: str) -> dict[str, int]:
     return {
-        "lut": int(op.lut_estimation(PART)),
-        "bram18": int(op.bram_estimation(PART)),
-        "dsp": int(op.dsp_estimation(PART)),
+        "lut": int(op.lut_estimation(part)),
+        "bram18": int(op.bram_estimation(part)),
+        "dsp": int(op.dsp_estimation(part)),
     }
 
 
@@ -170,7 +174,7 @@ class _Library:
             }
         )
 
-    def design(self, op: Any) -> _Design:
+    def design(self, op: Any, part: str) -> _Design:
         """The design of a node: every file its module needs, the node's name taken out."""
         name = op.onnx_node.name
         top: str = op.get_nodeattr("gen_top_module")
@@ -191,7 +195,7 @@ class _Library:
             tuple((anonymous(Path(f).name), anonymous(self._sources.texts[f])) for f in files),
             tuple((anonymous(f"{name}/{f.name}"), f.read_text("ascii")) for f in memories),
             tuple(parameters.items()),
-            op.dsp_estimation(PART) > 0,
+            op.dsp_estimation(part) > 0,
         )
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ....hw.boards import boards
 from ... import api
 from ...config import STEPS
 from ..options import Group, InputSize, Json
@@ -50,13 +51,14 @@ def command(
         float | None, typer.Option(help="Least frames per second, at --clock-mhz.")
     ] = None,
     clock_mhz: Annotated[
-        float | None, typer.Option(help="Clock of the hardware in MHz; 100 by default.")
+        float | None, typer.Option(help="Clock of the hardware in MHz; the board's own by default.")
     ] = None,
     folding: Annotated[
         Path | None, typer.Option(help="FINN folding JSON to use in place of a target.")
     ] = None,
     board: Annotated[
-        str | None, typer.Option(help="Board the RTL is meant for, e.g. pynq-z2.")
+        str | None,
+        typer.Option(help="Board the RTL is written for, one of " + ", ".join(boards()) + "."),
     ] = None,
     config: Annotated[
         Path | None, typer.Option(help="File build.yaml with these options; those given here win.")

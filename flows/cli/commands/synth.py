@@ -17,9 +17,6 @@ from ..terminal import Bars, emit, err, say, table
 
 GROUP = Group.HARDWARE
 
-GROUPED = {"StreamingFIFO": "FIFOs", "StreamingDataWidthConverter": "width converters"}
-"""Ops that a table sums in one row."""
-
 
 def command(
     folder: Annotated[
@@ -56,8 +53,8 @@ def command(
 ) -> None:
     """Synthesise a build, or one datapath, with Yosys: LUTs, flip-flops, block RAM, DSPs.
 
-    Each node of a build by itself, not placed, beside what its op states and the share of an
-    xc7z020. Of a datapath: LUTs per multiply-accumulate.
+    Each node of a build by itself, not placed, beside what its op states and the share of the
+    build's board. Of a datapath: LUTs per multiply-accumulate.
 
     Example: andpop synth build/steel --node NAME, or andpop synth --kernel xnor-dot --width 256
     """
@@ -89,15 +86,18 @@ def _show_datapath(result: dict[str, Any]) -> None:
 def _show_build(result: dict[str, Any]) -> None:
     found = [n for n in result["nodes"] if n["not_synthesised"] is None]
     if found:
-        rows = [_resources(n["name"], [n]) for n in found if n["op"] not in GROUPED]
-        for op, name in GROUPED.items():
-            members = [n for n in found if n["op"] == op]
-            if members:
-                rows.append(_resources(f"{len(members)} {name}", members))
+        # Needs FINN, which a build that was synthesised has had.
+        from ....hw.graph.ops import facts_of
+
+        groups: dict[str, list[dict[str, Any]]] = {}
+        for n in found:
+            groups.setdefault(facts_of(n["op"]).group, []).append(n)
+        rows = [_resources(n["name"], [n]) for n in groups.pop("", [])]
+        rows += [_resources(f"{len(nodes)} {name}", nodes) for name, nodes in groups.items()]
         share = {key: f"{value:.1%}" for key, value in result["share"].items()}
         rows.append(_resources("sum", found))
         rows.append(
-            (f"of an {result['part']}", share["lut"], "", share["ff"], share["bram18"],
+            (f"of the {result['board']}", share["lut"], "", share["ff"], share["bram18"],
              share["dsp"], "")
         )  # fmt: skip
         columns = ("node", "LUT", "memory", "FF", "BRAM36", "DSP", "LUT stated")

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ....quant.grid import IntArray
 from ..packer import Node, Packer
 from ..plan import ModelError, round_up
 from ..windows import Geometry
 from .site import INT64, Check, Range, Site, union
-
-IntArray = npt.NDArray[np.int64]
 
 
 def bit_convolution(

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..packer import IntArray, Node, Packer
+from ....quant.grid import IntArray
+from ..packer import Node, Packer
 from ..plan import STORAGE, DataType, ModelError
 from .site import INT32, INT64, Check, Range, Site
 

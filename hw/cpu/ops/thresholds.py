@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..packer import IntArray, Node, Packer
+from ....quant.grid import IntArray
+from ..packer import Node, Packer
 from ..plan import BYTE_CODES, MAX_LEVELS, DataType, ModelError, round_up
 from .site import INT8, INT32, Check, Range, Site, union
 

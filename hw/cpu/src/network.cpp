@@ -177,6 +177,19 @@ void Network::return_workspace(std::unique_ptr<Workspace> w) {
   idle_.push_back(std::move(w));
 }
 
+std::vector<std::int64_t> Network::chained_up_to(const std::vector<Capture>& captures) const {
+  std::vector<std::int64_t> chained = chained_;
+  for (const Capture& c : captures) {
+    const std::int64_t writer = producers_[static_cast<std::size_t>(c.tensor)];
+    for (std::int64_t i = writer; i >= 0; --i) {
+      const auto k = static_cast<std::size_t>(i);
+      if (i + chained_[k] <= writer) break;
+      chained[k] = std::min(chained[k], writer - i);
+    }
+  }
+  return chained;
+}
+
 bool Network::run(const std::vector<const std::uint8_t*>& inputs, std::int64_t count,
                   const std::vector<Capture>& captures, int threads, std::function<bool()> ask) {
   if (inputs.size() != inputs_.size())
@@ -187,15 +200,7 @@ bool Network::run(const std::vector<const std::uint8_t*>& inputs, std::int64_t c
   for (const Capture& c : captures)
     after.at(static_cast<std::size_t>(producers_.at(static_cast<std::size_t>(c.tensor)) + 1))
         .push_back(c);
-  // What is asked for is written whole: chains end at it.
-  std::vector<std::int64_t> chained = chained_;
-  for (const Capture& c : captures) {
-    const std::int64_t writer = producers_[static_cast<std::size_t>(c.tensor)];
-    for (std::int64_t i = 0; i <= writer; ++i) {
-      std::int64_t& links = chained[static_cast<std::size_t>(i)];
-      links = i + links > writer ? writer - i : links;
-    }
-  }
+  const std::vector<std::int64_t> chained = chained_up_to(captures);
   Stop stop(std::move(ask));
   std::atomic<std::int64_t> next{0};
   const auto work = [&](const Workspace& w) noexcept {

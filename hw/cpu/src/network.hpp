@@ -36,13 +36,14 @@ class Network {
   const std::vector<Tensor>& tensors() const noexcept { return tensors_; }
   std::int64_t arena_bytes() const noexcept { return arena_bytes_; }
 
-  // Numbers of the steps that each step runs together with, the ones behind it, when nothing
-  // between them is captured.
+  // How many steps behind each one run together with it when nothing between them is captured.
   const std::vector<std::int64_t>& chained() const noexcept { return chained_; }
 
  private:
   void find_chains(const std::vector<StepSpec>& steps, const std::vector<int>& last_use);
   void place(const std::vector<StepSpec>& steps, std::vector<int> last_use);
+  // What is asked for is written whole: chains end at it.
+  std::vector<std::int64_t> chained_up_to(const std::vector<Capture>& captures) const;
   std::unique_ptr<Workspace> take_workspace();
   void return_workspace(std::unique_ptr<Workspace> w);
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import onnx
 
-from ..builder import smallest_signed
+from ....quant.grid import smallest_signed
 from ..epilogue_pattern import EpiloguePattern, match_epilogue, rounded
 from ..qonnx_graph import LoweringError
 from .state import Handler, Lowering, layer_of

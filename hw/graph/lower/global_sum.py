@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import onnx
 
-from ..builder import smallest_signed, smallest_unsigned
+from ....quant.grid import smallest_signed, smallest_unsigned
 from ..qonnx_graph import LoweringError
 from .state import Handler, Lowering, layer_of, limits
 

@@ -8,10 +8,13 @@ from dataclasses import replace
 import numpy as np
 import onnx
 
+from ....quant.grid import smallest_signed, smallest_unsigned
 from ...kernels.base import IntArray
 from ...kernels.signed_thresholding.golden import signed_thresholding
-from ..builder import Stream, smallest_signed, smallest_unsigned
+from ..builder import Stream
 from ..qonnx_graph import LoweringError, whole
+from ..signed_steps import signed_steps, within
+from ..tables import responses
 from ..threshold_pattern import (
     COMPARISONS,
     MAX_BITS,
@@ -19,9 +22,6 @@ from ..threshold_pattern import (
     Comparisons,
     find_chain,
     match_comparisons,
-    responses,
-    signed_steps,
-    within,
 )
 from .state import Handler, Lowering, layer_of, limits
 from .thresholds import values_of

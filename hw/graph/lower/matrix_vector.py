@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A matrix times a stream: XnorMvu, PaMvu, BinaryMvu or IntMvu, by what fits both."""
+"""A matrix times a stream, by the unit that fits both: XnorMvu, BinaryMvu or IntMvu."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from fractions import Fraction
 import numpy as np
 import onnx
 
-from ....quant.grid import accumulator_bounds, signed_bits
+from ....quant.grid import ACCUMULATOR_BITS, accumulator_bounds, signed_bits, smallest_signed
 from ...kernels.base import IntArray
-from ..builder import Stream, smallest_signed
-from ..qonnx_graph import MAX_ACCUMULATOR, FloatArray, LoweringError
+from ..builder import Stream
+from ..qonnx_graph import FloatArray, LoweringError
 from ..threshold_pattern import MAX_LEVEL
 from .pa_product import pa_product
 from .state import Lowering, limits
@@ -27,9 +27,9 @@ def matrix_vector(
     scale: Fraction,
     bias: FloatArray | None,
 ) -> Stream:
-    """A matrix (MW, MH) times the stream: XnorMvu on 1-bit tensors, PaMvu on level codes,
-    BinaryMvu of weights -1 and +1 on unsigned codes, IntMvu on integers; ``scale`` is what one
-    step of the result stands for."""
+    """A matrix (MW, MH) times the stream: XnorMvu on 1-bit tensors, BinaryMvu of weights -1 and +1
+    on unsigned codes, IntMvu on integers; level codes have a unit of their own. ``scale`` is what
+    one step of the result stands for."""
     mw, mh = matrix.shape
     if mw != x.channels:
         raise LoweringError(
@@ -65,11 +65,11 @@ def matrix_vector(
     least_code, most_code = represented(x)
     least, most = accumulator_bounds(weights, least_code, most_code, offset)
     acc = smallest_signed(int(least.min()), int(most.max()))
-    if int(acc.removeprefix("INT")) > MAX_ACCUMULATOR:
+    if int(acc.removeprefix("INT")) > ACCUMULATOR_BITS:
         raise LoweringError(
             node,
             f"its accumulator reaches {int(least.min())}..{int(most.max())}, expected at most "
-            f"{MAX_ACCUMULATOR} bits; use fewer weight bits or channels",
+            f"{ACCUMULATOR_BITS} bits; use fewer weight bits or channels",
         )
     if x.levels:
         return pa_product(state, node, where, x, weights, acc, bias)

@@ -6,8 +6,9 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
+from ....quant.grid import smallest_signed, smallest_unsigned
 from ...kernels.base import IntArray
-from ..builder import Stream, smallest_signed, smallest_unsigned
+from ..builder import Stream
 from ..qonnx_graph import FloatArray, LoweringError
 from .state import Lowering
 

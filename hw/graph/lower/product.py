@@ -14,7 +14,8 @@ from ..bisection import Levels, bisect, levels_of_table
 from ..builder import Stream
 from ..epilogue_pattern import rounded
 from ..qonnx_graph import FloatArray, LoweringError, Steps, multiples, whole_steps
-from ..threshold_pattern import MAX_BITS, MAX_VALUES, Table, find_quantiser
+from ..tables import MAX_VALUES, Table
+from ..threshold_pattern import MAX_BITS, find_quantiser
 from .matrix_vector import matrix_vector, represented
 from .state import Lowering, layer_of
 from .thresholds import tabulated, thresholding

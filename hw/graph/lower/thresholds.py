@@ -8,18 +8,12 @@ from fractions import Fraction
 import numpy as np
 import onnx
 
+from ....quant.grid import smallest_signed
 from ...kernels.base import IntArray
-from ..builder import Stream, smallest_signed
+from ..builder import Stream
 from ..qonnx_graph import FloatArray, LoweringError, multiples
-from ..threshold_pattern import (
-    MAX_BITS,
-    Table,
-    check_values,
-    falling_channels,
-    find_chain,
-    tabulate,
-    thresholds,
-)
+from ..tables import Table, check_values, falling_channels, tabulate, thresholds
+from ..threshold_pattern import MAX_BITS, find_chain
 from .state import Handler, Lowering, layer_of, limits
 
 MAX_TABULATED = 1 << 31

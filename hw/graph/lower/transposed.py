@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Transposed convolutions that double a map: a product, then PixelInterleave."""
+"""Transposed convolutions that double a map: a product, its pixels moved beside each other."""
 
 from __future__ import annotations
 

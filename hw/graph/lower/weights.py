@@ -8,17 +8,10 @@ from fractions import Fraction
 import numpy as np
 import onnx
 
+from ....quant.grid import ACCUMULATOR_BITS
 from ...kernels.base import IntArray
-from ..qonnx_graph import (
-    MAX_ACCUMULATOR,
-    FloatArray,
-    LoweringError,
-    Steps,
-    outputs_axis,
-    per_channel,
-    whole,
-)
-from ..threshold_pattern import evaluate
+from ..qonnx_graph import FloatArray, LoweringError, Steps, outputs_axis, per_channel, whole
+from ..tables import evaluate
 from .state import Handler, Lowering
 
 WHOLE = 2.0**-20
@@ -40,7 +33,7 @@ def weights_of(state: Lowering, node: onnx.NodeProto) -> tuple[FloatArray, Steps
     if weight is not None:
         if not whole(np.rint(weight)):
             raise LoweringError(
-                node, f"found weights of more than {MAX_ACCUMULATOR} bits or no numbers"
+                node, f"found weights of more than {ACCUMULATOR_BITS} bits or no numbers"
             )
         return weight, np.array([Fraction(1)], dtype=object)
     quantiser = state.graph.producer.get(node.input[1])
@@ -95,7 +88,7 @@ def integers(node: onnx.NodeProto, what: str, value: FloatArray) -> IntArray:
     if not whole(value):
         raise LoweringError(
             node,
-            f"found {what} that are not integers of at most {MAX_ACCUMULATOR} bits, expected "
+            f"found {what} that are not integers of at most {ACCUMULATOR_BITS} bits, expected "
             "integer codes (scale 1)",
         )
     return value.astype(np.int64)

@@ -16,6 +16,7 @@ class LabelSelect_rtl(RtlKernel, LabelSelect):
     """Index of the largest score; equal scores give the lowest index (K = 1)."""
 
     lanes = {"PE": "Labels"}
+    classifies = True
     outputs_are = "class indices"
     golden = staticmethod(run)
     module = "label_select"

@@ -8,11 +8,11 @@ code for one alpha, and their bases are disjoint.
 from __future__ import annotations
 
 from ....quant import grid
+from ....quant.grid import ACCUMULATOR_BITS, IntArray
 from ...cpu.ops import products, thresholds
-from ...cpu.packer import IntArray, Lowering, Node, Packer, always
+from ...cpu.packer import Lowering, Node, Packer, always
 from ...cpu.plan import BYTE_CODES, STORAGE, ModelError
 from ...cpu.windows import product_source, product_weights
-from .. import ACCUMULATOR_BITS
 
 
 def _codebook(p: Packer, node: Node, position: int, name: str, storage: str) -> IntArray:

@@ -16,6 +16,7 @@ enum class Isa {
 };
 
 // Blocks in which a microkernel reads its constants. They are packed so when a model is loaded.
+// A microkernel finds its own as tiles::<its name>.
 struct Tile {
   std::int64_t lanes = 1;  // output channels that lie next to one another
   std::int64_t depth = 1;  // inputs of a channel that lie next to one another, at most 8 bytes
@@ -43,14 +44,6 @@ struct Variants {
 template <typename Args, std::int64_t N>
 constexpr Variants<Args> variants_of(const char* op, const Variant<Args> (&list)[N]) noexcept {
   return {op, list, N};
-}
-
-// The tile that the list states for a microkernel; a constant expression.
-template <typename Args>
-constexpr Tile tile_of(const Variants<Args>& list, void (*run)(const Args&) noexcept) {
-  for (const Variant<Args>& v : list)
-    if (v.run == run) return v.tile;
-  throw "the microkernel is not in its list";
 }
 
 // Where a value of a tensor lies; bits are packed per pixel, channel c at bit c % 8 of byte c / 8.

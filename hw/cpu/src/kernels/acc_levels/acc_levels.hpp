@@ -16,12 +16,16 @@ struct AccLevels {
   std::int64_t pixels, channels, count, lanes;  // lanes: channels padded to the tile's
 };
 
-#define ANDPOP_VARIANT(isa, function, ...) void function(const AccLevels&) noexcept;
+#define ANDPOP_VARIANT(isa, function, ...)     \
+  void function(const AccLevels&) noexcept;    \
+  namespace tiles {                            \
+  inline constexpr Tile function{__VA_ARGS__}; \
+  }
 #include "kernels/acc_levels/variants.inc"
 #undef ANDPOP_VARIANT
 
 inline constexpr Variant<AccLevels> kAccLevelsList[] = {
-#define ANDPOP_VARIANT(isa, function, ...) {Isa::isa, #function, function, {__VA_ARGS__}},
+#define ANDPOP_VARIANT(isa, function, ...) {Isa::isa, #function, function, tiles::function},
 #include "kernels/acc_levels/variants.inc"
 #undef ANDPOP_VARIANT
 };

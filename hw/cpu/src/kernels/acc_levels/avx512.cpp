@@ -9,7 +9,7 @@
 
 namespace andpop {
 
-static_assert(tile_of(kAccLevels, acc_levels_avx512).lanes % 16 == 0);
+static_assert(tiles::acc_levels_avx512.lanes % 16 == 0);
 
 void acc_levels_avx512(const AccLevels& a) noexcept {
   for (std::int64_t p = 0; p < a.pixels; ++p) {

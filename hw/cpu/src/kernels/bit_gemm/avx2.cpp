@@ -11,7 +11,7 @@
 namespace andpop {
 namespace {
 
-constexpr std::int64_t kLanes = tile_of(kBitGemm, bit_gemm_avx2).lanes;
+constexpr std::int64_t kLanes = tiles::bit_gemm_avx2.lanes;
 static_assert(kLanes == 8);
 
 // Bits set in each byte.

@@ -11,7 +11,7 @@
 namespace andpop {
 namespace {
 
-constexpr std::int64_t kLanes = tile_of(kBitGemm, bit_gemm_avx512).lanes;
+constexpr std::int64_t kLanes = tiles::bit_gemm_avx512.lanes;
 static_assert(kLanes == 8);
 
 // P pixels times Q blocks of 8 output channels, all accumulators in registers.

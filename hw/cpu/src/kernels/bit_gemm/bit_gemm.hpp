@@ -14,12 +14,16 @@ struct BitGemm {
   std::int64_t pixels, words, channels, inputs;
 };
 
-#define ANDPOP_VARIANT(isa, function, ...) void function(const BitGemm&) noexcept;
+#define ANDPOP_VARIANT(isa, function, ...)     \
+  void function(const BitGemm&) noexcept;      \
+  namespace tiles {                            \
+  inline constexpr Tile function{__VA_ARGS__}; \
+  }
 #include "kernels/bit_gemm/variants.inc"
 #undef ANDPOP_VARIANT
 
 inline constexpr Variant<BitGemm> kBitGemmList[] = {
-#define ANDPOP_VARIANT(isa, function, ...) {Isa::isa, #function, function, {__VA_ARGS__}},
+#define ANDPOP_VARIANT(isa, function, ...) {Isa::isa, #function, function, tiles::function},
 #include "kernels/bit_gemm/variants.inc"
 #undef ANDPOP_VARIANT
 };

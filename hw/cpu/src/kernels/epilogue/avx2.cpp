@@ -9,7 +9,7 @@
 
 namespace andpop {
 
-static_assert(tile_of(kEpilogue, epilogue_avx2).lanes % 8 == 0);
+static_assert(tiles::epilogue_avx2.lanes % 8 == 0);
 
 void epilogue_avx2(const Epilogue& a) noexcept {
   const __m128i acc_shift = _mm_cvtsi32_si128(a.acc_shift);

@@ -10,7 +10,7 @@
 namespace andpop {
 namespace {
 
-static_assert(tile_of(kEpilogue, epilogue_avx512).lanes % 16 == 0);
+static_assert(tiles::epilogue_avx512.lanes % 16 == 0);
 
 template <bool kRoundAcc, bool kShortcut>
 void epilogue_as(const Epilogue& a) noexcept {

@@ -18,12 +18,16 @@ struct Epilogue {
   std::int32_t acc_low, acc_high, pre_low, pre_high;
 };
 
-#define ANDPOP_VARIANT(isa, function, ...) void function(const Epilogue&) noexcept;
+#define ANDPOP_VARIANT(isa, function, ...)     \
+  void function(const Epilogue&) noexcept;     \
+  namespace tiles {                            \
+  inline constexpr Tile function{__VA_ARGS__}; \
+  }
 #include "kernels/epilogue/variants.inc"
 #undef ANDPOP_VARIANT
 
 inline constexpr Variant<Epilogue> kEpilogueList[] = {
-#define ANDPOP_VARIANT(isa, function, ...) {Isa::isa, #function, function, {__VA_ARGS__}},
+#define ANDPOP_VARIANT(isa, function, ...) {Isa::isa, #function, function, tiles::function},
 #include "kernels/epilogue/variants.inc"
 #undef ANDPOP_VARIANT
 };

@@ -11,8 +11,8 @@
 namespace andpop {
 namespace {
 
-constexpr std::int64_t kLanes = tile_of(kIntGemm, int_gemm_avx2).lanes;
-constexpr std::int64_t kDepth = tile_of(kIntGemm, int_gemm_avx2).depth;
+constexpr std::int64_t kLanes = tiles::int_gemm_avx2.lanes;
+constexpr std::int64_t kDepth = tiles::int_gemm_avx2.depth;
 static_assert(kLanes == 16 && kDepth == 4);
 
 // Bytes are widened to 16 bits first: the 8-bit multiply-add of AVX2 saturates its 16-bit sums. A

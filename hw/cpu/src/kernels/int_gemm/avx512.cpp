@@ -11,8 +11,8 @@
 namespace andpop {
 namespace {
 
-constexpr std::int64_t kLanes = tile_of(kIntGemm, int_gemm_avx512).lanes;
-constexpr std::int64_t kDepth = tile_of(kIntGemm, int_gemm_avx512).depth;
+constexpr std::int64_t kLanes = tiles::int_gemm_avx512.lanes;
+constexpr std::int64_t kDepth = tiles::int_gemm_avx512.depth;
 static_assert(kLanes == 16 && kDepth == 4);
 
 // sum += x * w in groups of 4 bytes. GCC 12 copies the accumulator of the intrinsic twice.

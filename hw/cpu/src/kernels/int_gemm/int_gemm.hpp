@@ -21,12 +21,16 @@ struct IntGemm {
   std::int64_t short_groups;  // products of so many groups fit 16 bits, pair by pair of bytes
 };
 
-#define ANDPOP_VARIANT(isa, function, ...) void function(const IntGemm&) noexcept;
+#define ANDPOP_VARIANT(isa, function, ...)     \
+  void function(const IntGemm&) noexcept;      \
+  namespace tiles {                            \
+  inline constexpr Tile function{__VA_ARGS__}; \
+  }
 #include "kernels/int_gemm/variants.inc"
 #undef ANDPOP_VARIANT
 
 inline constexpr Variant<IntGemm> kIntGemmList[] = {
-#define ANDPOP_VARIANT(isa, function, ...) {Isa::isa, #function, function, {__VA_ARGS__}},
+#define ANDPOP_VARIANT(isa, function, ...) {Isa::isa, #function, function, tiles::function},
 #include "kernels/int_gemm/variants.inc"
 #undef ANDPOP_VARIANT
 };

@@ -9,7 +9,7 @@
 
 namespace andpop {
 
-static_assert(tile_of(kLevels, levels_avx512).lanes % 64 == 0);
+static_assert(tiles::levels_avx512.lanes % 64 == 0);
 
 void levels_avx512(const Levels& a) noexcept {
   for (std::int64_t p = 0; p < a.pixels; ++p) {

@@ -16,12 +16,16 @@ struct Levels {
   std::int64_t pixels, channels, count, lanes;  // lanes: channels padded to the tile's
 };
 
-#define ANDPOP_VARIANT(isa, function, ...) void function(const Levels&) noexcept;
+#define ANDPOP_VARIANT(isa, function, ...)     \
+  void function(const Levels&) noexcept;       \
+  namespace tiles {                            \
+  inline constexpr Tile function{__VA_ARGS__}; \
+  }
 #include "kernels/levels/variants.inc"
 #undef ANDPOP_VARIANT
 
 inline constexpr Variant<Levels> kLevelsList[] = {
-#define ANDPOP_VARIANT(isa, function, ...) {Isa::isa, #function, function, {__VA_ARGS__}},
+#define ANDPOP_VARIANT(isa, function, ...) {Isa::isa, #function, function, tiles::function},
 #include "kernels/levels/variants.inc"
 #undef ANDPOP_VARIANT
 };

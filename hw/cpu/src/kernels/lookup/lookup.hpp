@@ -15,12 +15,16 @@ struct Lookup {
   bool nibbles;  // every in[i] is below 16
 };
 
-#define ANDPOP_VARIANT(isa, function, ...) void function(const Lookup&) noexcept;
+#define ANDPOP_VARIANT(isa, function, ...)     \
+  void function(const Lookup&) noexcept;       \
+  namespace tiles {                            \
+  inline constexpr Tile function{__VA_ARGS__}; \
+  }
 #include "kernels/lookup/variants.inc"
 #undef ANDPOP_VARIANT
 
 inline constexpr Variant<Lookup> kLookupList[] = {
-#define ANDPOP_VARIANT(isa, function, ...) {Isa::isa, #function, function, {__VA_ARGS__}},
+#define ANDPOP_VARIANT(isa, function, ...) {Isa::isa, #function, function, tiles::function},
 #include "kernels/lookup/variants.inc"
 #undef ANDPOP_VARIANT
 };

@@ -23,12 +23,16 @@ struct MaxPool {
   Poll poll;
 };
 
-#define ANDPOP_VARIANT(isa, function, ...) void function(const MaxPool&) noexcept;
+#define ANDPOP_VARIANT(isa, function, ...)     \
+  void function(const MaxPool&) noexcept;      \
+  namespace tiles {                            \
+  inline constexpr Tile function{__VA_ARGS__}; \
+  }
 #include "kernels/max_pool/variants.inc"
 #undef ANDPOP_VARIANT
 
 inline constexpr Variant<MaxPool> kMaxPoolList[] = {
-#define ANDPOP_VARIANT(isa, function, ...) {Isa::isa, #function, function, {__VA_ARGS__}},
+#define ANDPOP_VARIANT(isa, function, ...) {Isa::isa, #function, function, tiles::function},
 #include "kernels/max_pool/variants.inc"
 #undef ANDPOP_VARIANT
 };

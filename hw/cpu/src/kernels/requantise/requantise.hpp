@@ -16,12 +16,16 @@ struct Requantise {
   int shift, shortcut_shift;
 };
 
-#define ANDPOP_VARIANT(isa, function, ...) void function(const Requantise&) noexcept;
+#define ANDPOP_VARIANT(isa, function, ...)     \
+  void function(const Requantise&) noexcept;   \
+  namespace tiles {                            \
+  inline constexpr Tile function{__VA_ARGS__}; \
+  }
 #include "kernels/requantise/variants.inc"
 #undef ANDPOP_VARIANT
 
 inline constexpr Variant<Requantise> kRequantiseList[] = {
-#define ANDPOP_VARIANT(isa, function, ...) {Isa::isa, #function, function, {__VA_ARGS__}},
+#define ANDPOP_VARIANT(isa, function, ...) {Isa::isa, #function, function, tiles::function},
 #include "kernels/requantise/variants.inc"
 #undef ANDPOP_VARIANT
 };

@@ -9,7 +9,7 @@
 
 namespace andpop {
 
-static_assert(tile_of(kSearchLevels, search_levels_avx2).lanes % 8 == 0);
+static_assert(tiles::search_levels_avx2.lanes % 8 == 0);
 
 void search_levels_avx2(const SearchLevels& a) noexcept {
   const int size = 1 << a.bits;

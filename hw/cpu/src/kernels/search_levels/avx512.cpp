@@ -9,7 +9,7 @@
 
 namespace andpop {
 
-static_assert(tile_of(kSearchLevels, search_levels_avx512).lanes % 16 == 0);
+static_assert(tiles::search_levels_avx512.lanes % 16 == 0);
 
 void search_levels_avx512(const SearchLevels& a) noexcept {
   const int size = 1 << a.bits;

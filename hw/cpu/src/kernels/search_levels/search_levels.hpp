@@ -16,12 +16,16 @@ struct SearchLevels {
   int bits;
 };
 
-#define ANDPOP_VARIANT(isa, function, ...) void function(const SearchLevels&) noexcept;
+#define ANDPOP_VARIANT(isa, function, ...)     \
+  void function(const SearchLevels&) noexcept; \
+  namespace tiles {                            \
+  inline constexpr Tile function{__VA_ARGS__}; \
+  }
 #include "kernels/search_levels/variants.inc"
 #undef ANDPOP_VARIANT
 
 inline constexpr Variant<SearchLevels> kSearchLevelsList[] = {
-#define ANDPOP_VARIANT(isa, function, ...) {Isa::isa, #function, function, {__VA_ARGS__}},
+#define ANDPOP_VARIANT(isa, function, ...) {Isa::isa, #function, function, tiles::function},
 #include "kernels/search_levels/variants.inc"
 #undef ANDPOP_VARIANT
 };

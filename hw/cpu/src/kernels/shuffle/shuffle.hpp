@@ -15,12 +15,16 @@ struct Shuffle {
   std::int64_t count;
 };
 
-#define ANDPOP_VARIANT(isa, function, ...) void function(const Shuffle&) noexcept;
+#define ANDPOP_VARIANT(isa, function, ...)     \
+  void function(const Shuffle&) noexcept;      \
+  namespace tiles {                            \
+  inline constexpr Tile function{__VA_ARGS__}; \
+  }
 #include "kernels/shuffle/variants.inc"
 #undef ANDPOP_VARIANT
 
 inline constexpr Variant<Shuffle> kShuffleList[] = {
-#define ANDPOP_VARIANT(isa, function, ...) {Isa::isa, #function, function, {__VA_ARGS__}},
+#define ANDPOP_VARIANT(isa, function, ...) {Isa::isa, #function, function, tiles::function},
 #include "kernels/shuffle/variants.inc"
 #undef ANDPOP_VARIANT
 };

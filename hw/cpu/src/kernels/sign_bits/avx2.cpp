@@ -9,7 +9,7 @@
 
 namespace andpop {
 
-static_assert(tile_of(kSignBits, sign_bits_avx2).lanes % 32 == 0);
+static_assert(tiles::sign_bits_avx2.lanes % 32 == 0);
 
 void sign_bits_avx2(const SignBits& a) noexcept {
   for (std::int64_t p = 0; p < a.pixels; ++p) {

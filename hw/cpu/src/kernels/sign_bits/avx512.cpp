@@ -9,7 +9,7 @@
 
 namespace andpop {
 
-static_assert(tile_of(kSignBits, sign_bits_avx512).lanes % 64 == 0);
+static_assert(tiles::sign_bits_avx512.lanes % 64 == 0);
 
 void sign_bits_avx512(const SignBits& a) noexcept {
   for (std::int64_t p = 0; p < a.pixels; ++p) {

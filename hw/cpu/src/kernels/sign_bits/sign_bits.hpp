@@ -15,12 +15,16 @@ struct SignBits {
   std::int64_t pixels, channels, bytes;
 };
 
-#define ANDPOP_VARIANT(isa, function, ...) void function(const SignBits&) noexcept;
+#define ANDPOP_VARIANT(isa, function, ...)     \
+  void function(const SignBits&) noexcept;     \
+  namespace tiles {                            \
+  inline constexpr Tile function{__VA_ARGS__}; \
+  }
 #include "kernels/sign_bits/variants.inc"
 #undef ANDPOP_VARIANT
 
 inline constexpr Variant<SignBits> kSignBitsList[] = {
-#define ANDPOP_VARIANT(isa, function, ...) {Isa::isa, #function, function, {__VA_ARGS__}},
+#define ANDPOP_VARIANT(isa, function, ...) {Isa::isa, #function, function, tiles::function},
 #include "kernels/sign_bits/variants.inc"
 #undef ANDPOP_VARIANT
 };

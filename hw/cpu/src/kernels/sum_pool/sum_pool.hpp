@@ -14,12 +14,16 @@ struct SumPool {
   std::int64_t pixels, channels;
 };
 
-#define ANDPOP_VARIANT(isa, function, ...) void function(const SumPool&) noexcept;
+#define ANDPOP_VARIANT(isa, function, ...)     \
+  void function(const SumPool&) noexcept;      \
+  namespace tiles {                            \
+  inline constexpr Tile function{__VA_ARGS__}; \
+  }
 #include "kernels/sum_pool/variants.inc"
 #undef ANDPOP_VARIANT
 
 inline constexpr Variant<SumPool> kSumPoolList[] = {
-#define ANDPOP_VARIANT(isa, function, ...) {Isa::isa, #function, function, {__VA_ARGS__}},
+#define ANDPOP_VARIANT(isa, function, ...) {Isa::isa, #function, function, tiles::function},
 #include "kernels/sum_pool/variants.inc"
 #undef ANDPOP_VARIANT
 };

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One form for quantisers: QONNX's own, and what ONNX's QuantizeLinear, DequantizeLinear say."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from .clean_state import Cleaning
+from .qdq import Computed, read
+from .qonnx_graph import LoweringError
+from .schema import QONNX_DOMAIN, QUANTISERS, check_quantiser
+
+
+def quantiser(state: Cleaning, node: onnx.NodeProto) -> None:
+    """One form for QONNX's quantisers: Quant, with the names of modes that qonnx knows."""
+    node.domain = QONNX_DOMAIN
+    if node.op_type == "IntQuant":
+        node.op_type = "Quant"
+    for attribute in node.attribute:
+        if attribute.name == "rounding_mode":
+            mode = attribute.s.upper()
+            attribute.s = b"DOWN" if mode == b"ROUND_TO_ZERO" else mode
+    check_quantiser(node)
+    shape = state.shape(node.input[0])
+    for i, name in enumerate(node.input[1:], start=1):
+        value = state.value(name)
+        if i == 3 and value is not None and value.dtype.kind in "iu":
+            value = value.astype(np.float32)
+            node.input[i] = state.add_constant(f"{name}_float", value)
+        if value is None or value.dtype != np.float32 or not np.isfinite(value).all():
+            raise LoweringError(
+                node, f"its parameter {name} is no constant of finite float32 numbers"
+            )
+        if not _broadcasts(value.shape, shape):
+            raise LoweringError(
+                node,
+                f"its parameter {name} has shape {value.shape}, expected one that broadcasts "
+                f"to {shape}",
+            )
+        if value.size > 1 and (value == value.flat[0]).all():
+            one = value.reshape(-1)[:1].reshape(())
+            node.input[i] = state.add_constant(f"{name}_one", one)
+    scale = state.value(node.input[1])
+    if scale is None or not (scale > np.finfo(np.float32).tiny).all():
+        raise LoweringError(node, "found a scale that is not above 0, expected normal numbers")
+    bits = state.value(node.input[3]) if node.op_type == "Quant" else np.float32(1)
+    if bits is None or bits.size != 1 or not 1 <= bits <= 32 or bits != np.rint(bits):
+        raise LoweringError(node, f"found {bits} bits, expected a whole number of 1 to 32")
+    state.keep(node, [state.types[node.input[0]]])
+
+
+def dequantise(state: Cleaning, node: onnx.NodeProto) -> None:
+    """Stored or computed codes times a scale: a Quant."""
+    codes = node.input[0]
+    element = state.types[codes].tensor_type.elem_type
+    (output,) = node.output
+    found = read(node, element, state.shape(codes), state.producer, state.value)
+    if isinstance(found, Computed):
+        source, bits, signed, narrow = found.source, found.bits, found.signed, found.narrow
+    else:
+        values = found.codes.astype(np.float32) * found.scale
+        state.spend(node, [values.shape])
+        if element == TensorProto.INT32 and values.ndim < 2:
+            # A bias: float32 holds no Quant of its width.
+            state.set_constant(output, values)
+            return
+        source, signed, narrow = state.add_constant(f"{codes}_values", values), True, False
+        ends = int(found.codes.min(initial=0)), int(found.codes.max(initial=0))
+        bits = max(2, 1 + max((-ends[0] - 1).bit_length(), ends[1].bit_length()))
+    key = (source, found.scale.tobytes(), found.scale.shape, bits, signed, narrow)
+    if isinstance(found, Computed) and key in state.quantised:
+        # Each reader has a pair of its own in ONNX Runtime's files: one quantiser is enough.
+        state.alias[output] = state.quantised[key]
+        state.types[output] = state.types[state.quantised[key]]
+        return
+    state.quantised[key] = output
+    made = helper.make_node(
+        "Quant",
+        [
+            source,
+            state.add_constant(f"{output}_scale", found.scale),
+            state.add_constant(f"{output}_zero", np.zeros((), np.float32)),
+            state.add_constant(f"{output}_bits", np.full((), bits, np.float32)),
+        ],
+        [output],
+        name=node.name,
+        domain=QONNX_DOMAIN,
+        signed=int(signed),
+        narrow=int(narrow),
+        rounding_mode="ROUND",
+    )
+    state.keep(made, [state.types[source]])
+
+
+def is_weight(state: Cleaning, name: str) -> bool:
+    """Whether a tensor is a constant behind a quantiser."""
+    node = state.producer.get(name)
+    return node is not None and node.op_type in QUANTISERS and node.input[0] in state.constants
+
+
+def transpose(state: Cleaning, node: onnx.NodeProto) -> None:
+    """Quantised weights are turned around in front of their quantiser."""
+    before = state.producer[node.input[0]]
+    axes = list(range(len(state.shape(node.input[0]))))
+    perm = next((list(a.ints) for a in node.attribute if a.name == "perm"), axes[::-1])
+    if sorted(perm) != axes:
+        raise LoweringError(node, f"found perm {perm}, expected an order of {axes}")
+    inputs = []
+    for name in before.input:
+        value = state.value(name)
+        turns = value is not None and value.ndim == len(state.shape(node.input[0]))
+        if value is not None and (turns or name == before.input[0]):
+            state.spend(node, [value.shape])
+            name = state.add_constant(f"{name}_T", value.transpose(perm))
+        elif value is not None and value.size > 1:
+            raise LoweringError(
+                before, f"its parameter {name} has fewer axes than what it quantises"
+            )
+        inputs.append(name)
+    turned = onnx.NodeProto()
+    turned.CopyFrom(before)
+    turned.name = node.name
+    turned.input[:] = inputs
+    turned.output[:] = node.output
+    state.keep(turned, [state.types[inputs[0]]])
+
+
+def _broadcasts(part: tuple[int, ...], whole: tuple[int, ...]) -> bool:
+    try:
+        return np.broadcast_shapes(part, whole) == whole
+    except ValueError:
+        return False

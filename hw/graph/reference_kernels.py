@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kernels of the exact evaluator: one per op, on tensors that are integers times one step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .qonnx_graph import Steps, multiples, whole_steps
+
+MAX_STEP = 1 << 1000
+"""Numerators and denominators of steps that float64 holds, whatever they are multiplied with."""
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Value:
+    """A tensor: ``codes * step`` with integer codes, or its values as they are (step None)."""
+
+    codes: Array
+    step: Fraction | None = None
+    grid: tuple[Array, Steps] | None = None
+    """Integers and their steps, broadcasting to them, where a quantiser has several."""
+
+    @property
+    def values(self) -> Array:
+        """The tensor itself; float64 where it is no bool or integer tensor of ONNX."""
+        return self.codes if self.step is None else multiples(self.codes, self.step)
+
+
+ROUNDINGS: dict[str, Callable[[Floats], Floats]] = {
+    "ROUND": np.rint,
+    "HALF_EVEN": np.rint,
+    "CEIL": np.ceil,
+    "FLOOR": np.floor,
+    "UP": lambda x: np.copysign(np.ceil(np.abs(x)), x),
+    "DOWN": np.trunc,
+    "ROUND_TO_ZERO": np.trunc,
+    "HALF_UP": lambda x: np.copysign(np.floor(np.abs(x) + 0.5), x),
+    "HALF_DOWN": lambda x: np.copysign(np.ceil(np.abs(x) - 0.5), x),
+}
+
+
+def quantised(q: Floats, bits: float, attributes: Mapping[str, Any]) -> Floats:
+    """Return the integers a Quant makes of ``x / scale + zero``.
+
+    Raises:
+        ValueError: an unknown rounding mode.
+    """
+    mode = str(attributes.get("rounding_mode", "ROUND")).upper()
+    if mode not in ROUNDINGS:
+        raise ValueError(f"found rounding mode {mode}, expected one of {', '.join(ROUNDINGS)}")
+    signed, narrow = attributes.get("signed", 1), attributes.get("narrow", 1)
+    if signed and bits == 1:
+        return np.where(q >= 0, 1.0, -1.0)
+    high = 2.0 ** (bits - 1) - 1 if signed else 2.0**bits - 1 - bool(narrow)
+    low = bool(narrow) - 2.0 ** (bits - 1) if signed else 0.0
+    return ROUNDINGS[mode](np.clip(q, low, high))
+
+
+def _quant(v: list[Value], attributes: Mapping[str, Any]) -> Value:
+    x, scale, zero, bits = (part.values for part in v)
+    codes = quantised(x / scale + zero, float(bits.reshape(())), attributes) - zero
+    return _scaled_codes(codes, scale)
+
+
+def _bipolar_quant(v: list[Value], attributes: Mapping[str, Any]) -> Value:
+    signs, scale = np.where(v[0].values >= 0, 1.0, -1.0), v[1].values
+    return _scaled_codes(signs, scale)
+
+
+def _scaled_codes(codes: Floats, scale: Floats) -> Value:
+    if (scale == scale.flat[0]).all():
+        return Value(codes, Fraction(float(scale.flat[0])))
+    steps = np.array([Fraction(s) for s in scale.flat], dtype=object).reshape(scale.shape)
+    return Value(codes * scale, grid=(codes, steps))
+
+
+def _linear(
+    v: list[Value], product: Callable[[Array, Array], Array], axis: int, outputs: int
+) -> Value:
+    """A product, and a bias along ``axis`` behind it; ``outputs``: their axis of the weights."""
+    x, w = v[:2]
+    if x.step is not None and w.step is not None:
+        y = Value(product(x.codes, w.codes), x.step * w.step)
+    elif x.step is not None and w.grid is not None and _one_per_output(*w.grid, outputs):
+        # Sums of integers are exact: each is rounded once, whatever its channel's step is.
+        codes, steps = w.grid
+        along = steps.reshape(-1, *(1,) * (2 * axis))
+        y = Value(multiples(product(x.codes, codes), x.step * along))
+    else:
+        y = Value(product(x.values, w.values))
+    if len(v) < 3:
+        return y
+    bias = v[2].values
+    bias = bias.reshape(bias.shape + (1,) * (y.codes.ndim - 1 - axis)) if axis == 1 else bias
+    if y.step is None:
+        return Value(y.codes + bias)
+    whole = whole_steps(bias, y.step)
+    return Value(y.values + bias) if whole is None else Value(y.codes + whole, y.step)
+
+
+def _one_per_output(codes: Array, steps: Steps, axis: int) -> bool:
+    return steps.ndim == codes.ndim > axis and steps.shape[axis] == steps.size
+
+
+def _conv(v: list[Value], attributes: Mapping[str, Any]) -> Value | None:
+    if v[0].codes.ndim != 4 or attributes.get("group", 1) != 1:
+        return None
+    if attributes.get("auto_pad", "NOTSET") != "NOTSET":
+        return None
+    kernel = v[1].codes.shape[2:]
+
+    def product(x: Array, w: Array) -> Array:
+        windows = _windows(x, kernel, attributes, 0.0)
+        return np.tensordot(windows, w, ((1, 4, 5), (1, 2, 3))).transpose(0, 3, 1, 2)
+
+    return _linear(v, product, 1, 0)
+
+
+def _windows(x: Array, kernel: Sequence[int], attributes: Mapping[str, Any], fill: float) -> Array:
+    """Return (N, C, Ho, Wo, Ky, Kx)."""
+    top, left, bottom, right = attributes.get("pads", (0, 0, 0, 0))
+    stride = attributes.get("strides", (1, 1))
+    dilation = attributes.get("dilations", (1, 1))
+    extent = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+    border = ((0, 0), (0, 0), (top, bottom), (left, right))
+    padded = np.pad(x, border, constant_values=fill)
+    view = np.lib.stride_tricks.sliding_window_view(padded, extent, axis=(2, 3))
+    return view[:, :, :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
+
+
+def _conv_transpose(v: list[Value], attributes: Mapping[str, Any]) -> Value | None:
+    kernel = list(v[1].codes.shape[2:])
+    plain = list(attributes.get("strides", (1, 1))) == kernel and not any(
+        (*attributes.get("pads", ()), *attributes.get("output_padding", ()))
+    )
+    others = {"group": 1, "auto_pad": "NOTSET", "dilations": [1, 1]}
+    if not plain or any(attributes.get(k, d) != d for k, d in others.items()):
+        return None
+    if "output_shape" in attributes:
+        return None
+
+    def product(x: Array, w: Array) -> Array:
+        n, _, rows, columns = x.shape
+        tiles = np.tensordot(x, w, ((1,), (0,))).transpose(0, 3, 1, 4, 2, 5)
+        return tiles.reshape(n, w.shape[1], rows * kernel[0], columns * kernel[1])
+
+    return _linear(v, product, 1, 1)
+
+
+def _gemm(v: list[Value], attributes: Mapping[str, Any]) -> Value | None:
+    if (attributes.get("alpha", 1.0), attributes.get("beta", 1.0)) != (1.0, 1.0):
+        return None
+    turned = [attributes.get(key, 0) for key in ("transA", "transB")]
+    outputs = 0 if turned[1] else 1
+    return _linear(
+        v, lambda x, w: (x.T if turned[0] else x) @ (w.T if turned[1] else w), 0, outputs
+    )
+
+
+def _mat_mul(v: list[Value], attributes: Mapping[str, Any]) -> Value:
+    return _linear(v, np.matmul, 0, 1)
+
+
+def _max_pool(v: list[Value], attributes: Mapping[str, Any]) -> Value | None:
+    x = v[0]
+    if x.codes.ndim != 4 or attributes.get("auto_pad", "NOTSET") != "NOTSET":
+        return None
+    kernel = attributes["kernel_shape"]
+    stride = attributes.get("strides", (1, 1))
+    pads = list(attributes.get("pads", (0, 0, 0, 0)))
+    dilation = attributes.get("dilations", (1, 1))
+    if attributes.get("ceil_mode", 0):
+        for axis in (0, 1):
+            size = x.codes.shape[2 + axis]
+            extent = (kernel[axis] - 1) * dilation[axis] + 1
+            room = size + pads[axis] + pads[2 + axis] - extent
+            more = -room % stride[axis]
+            # A window that would start behind the map and its first border is left out.
+            if room + more < size + pads[axis]:
+                pads[2 + axis] += more
+    values = x.codes if x.step is None or x.step > 0 else x.values
+    windows = _windows(values, kernel, {**attributes, "pads": pads}, -np.inf)
+    return Value(windows.max(axis=(4, 5)), x.step if values is x.codes else None)
+
+
+def _pad(v: list[Value], attributes: Mapping[str, Any]) -> Value | None:
+    """A constant border of codes; other borders are moved values."""
+    x = v[0]
+    if attributes.get("mode", "constant") != "constant" or x.step is None or len(v) != 3:
+        return None
+    pads = v[1].values.astype(np.int64).reshape(2, -1)
+    fill = float(v[2].values.reshape(())) / float(x.step)
+    if pads.shape[1] != x.codes.ndim or pads.min() < 0 or fill != np.rint(fill):
+        return None
+    return Value(np.pad(x.codes, pads.T, constant_values=fill), x.step)
+
+
+def _scaled(v: list[Value], attributes: Mapping[str, Any], divide: bool) -> Value:
+    """A factor that is one number scales the step; anything else scales the values."""
+    first, second = v
+    if not divide and first.codes.size == 1:
+        first, second = second, first
+    if first.step is not None and second.codes.size == 1 and first.codes.size > 1:
+        factor = second.values.reshape(())
+        if factor != 0 and np.isfinite(factor):
+            shape = np.broadcast_shapes(first.codes.shape, second.codes.shape)
+            exact = Fraction(float(factor))
+            step = first.step / exact if divide else first.step * exact
+            if max(step.as_integer_ratio()) < MAX_STEP:
+                return Value(np.broadcast_to(first.codes, shape), step)
+    x, y = v[0].values, v[1].values
+    return Value(x / y if divide else x * y)
+
+
+def _concat(v: list[Value], attributes: Mapping[str, Any]) -> Value:
+    steps = {part.step for part in v}
+    axis = attributes["axis"]
+    if len(steps) == 1:
+        return Value(np.concatenate([part.codes for part in v], axis), v[0].step)
+    return Value(np.concatenate([part.values for part in v], axis))
+
+
+def _gather(v: list[Value], attributes: Mapping[str, Any]) -> Value:
+    return Value(np.take(v[0].codes, v[1].codes, attributes.get("axis", 0)), v[0].step)
+
+
+def _batch_normalization(v: list[Value], attributes: Mapping[str, Any]) -> Value:
+    x, gamma, beta, mean, var = (part.values for part in v)
+    shape = (-1, *(1,) * (x.ndim - 2))
+    gamma, beta, mean, var = (part.reshape(shape) for part in (gamma, beta, mean, var))
+    return Value((x - mean) * (gamma / np.sqrt(var + attributes.get("epsilon", 1e-5))) + beta)
+
+
+KERNELS: dict[str, Callable[[list[Value], Mapping[str, Any]], Value | None]] = {
+    "Quant": _quant,
+    "IntQuant": _quant,
+    "BipolarQuant": _bipolar_quant,
+    "Conv": _conv,
+    "ConvTranspose": _conv_transpose,
+    "Gemm": _gemm,
+    "MatMul": _mat_mul,
+    "MaxPool": _max_pool,
+    "Pad": _pad,
+    "Concat": _concat,
+    "Gather": _gather,
+    "BatchNormalization": _batch_normalization,
+    "Mul": lambda v, a: _scaled(v, a, False),
+    "Div": lambda v, a: _scaled(v, a, True),
+    "Add": lambda v, a: Value(v[0].values + v[1].values),
+    "Sub": lambda v, a: Value(v[0].values - v[1].values),
+    "Relu": lambda v, a: Value(np.maximum(v[0].values, 0)),
+}
+"""Own kernels; None where a form is rare and left to ONNX's reference implementation."""
+
+LINEAR = ("Conv", "ConvTranspose", "MatMul")
+MOVES = (
+    "Reshape", "Flatten", "Transpose", "Slice", "Split", "Squeeze", "Unsqueeze", "Identity",
+    "ReduceSum", "Expand",
+)  # fmt: skip
+"""Ops that move or add codes of their first input: the step stays."""

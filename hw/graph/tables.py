@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables of what elementwise nodes up to a quantiser or a count make of one integer.
+
+BN + Quant of somebody else's network is a function of one integer (an accumulator, a pixel) per
+channel. It is evaluated on every value that integer can take, by qonnx's quantisers and ONNX's
+reference implementation, in float64: the thresholds are those of exact arithmetic on the network's
+constants, whatever the sign of gamma. Where a value lies within float32's noise of a rounding
+border, an execution in float32 may find the code beyond it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from qonnx.core.datatype import DataType
+from qonnx.custom_op.general.bipolar_quant import binary_quant
+from qonnx.custom_op.general.intquant import int_quant
+
+from ..kernels.base import IntArray
+from .qonnx_graph import FloatArray, LoweringError, QonnxGraph, per_channel
+from .reference import onnx_reference
+from .threshold_pattern import MAX_BITS
+
+MAX_VALUES = 1 << 17
+"""Most values an integer may take to be tabulated."""
+QUANT_DEFAULTS = {"signed": 1, "narrow": 1, "rounding_mode": "ROUND"}
+"""Of qonnx, where a quantiser does not say it."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A quantiser's output codes over all values ``low..high`` of an integer, per channel."""
+
+    low: int
+    codes: IntArray
+    """(C, high - low + 1)."""
+    datatype: str
+    scale: Fraction
+
+
+def tabulate(
+    graph: QonnxGraph,
+    nodes: list[onnx.NodeProto],
+    channels: int,
+    low: int,
+    values: FloatArray,
+) -> Table:
+    """Evaluate a chain on all values of its source.
+
+    Args:
+        graph: the network.
+        nodes: the chain, as `find_chain` or `find_quantiser` returns it.
+        channels: channels of the source.
+        low: the integer that ``values[0]`` stands for; the next ones follow.
+        values: (V,) or, of each channel, (C, V): what the network sees for these integers.
+
+    Raises:
+        LoweringError: too many values, or the quantiser is not one of the supported kinds.
+    """
+    quantiser = nodes[-1]
+    table = responses(graph, nodes, channels, values)
+    if not np.isfinite(table).all():
+        raise LoweringError(
+            quantiser, "quantises what is no finite number for some input; divide by no 0"
+        )
+    step = graph.scalar(quantiser.input[1])
+    if step is None or not step > 0:
+        raise LoweringError(quantiser, "found no single scale above 0, expected a per-tensor scale")
+    if quantiser.op_type == "BipolarQuant":
+        return Table(low, (table > 0).astype(np.int64), "BINARY", Fraction(step))
+    zero, bits = graph.scalar(quantiser.input[2]), graph.scalar(quantiser.input[3])
+    if zero != 0.0 or bits is None or not 2 <= bits <= MAX_BITS:
+        raise LoweringError(
+            quantiser,
+            f"found {bits} bits and zero point {zero}, expected 2 to {MAX_BITS} bits "
+            "and zero point 0",
+        )
+    signed = graph.attributes(quantiser).get("signed", 1)
+    datatype = f"{'INT' if signed else 'UINT'}{int(bits)}"
+    codes = np.rint(table / step).astype(np.int64)
+    limits = DataType[datatype]
+    if codes.min() < limits.min() or codes.max() > limits.max():
+        raise LoweringError(
+            quantiser, f"gives the codes {codes.min()}..{codes.max()}, expected {datatype}"
+        )
+    return Table(low, codes, datatype, Fraction(step))
+
+
+def check_values(node: onnx.NodeProto, count: int) -> None:
+    """Check how many values an integer takes before they are written down.
+
+    Raises:
+        LoweringError: too many.
+    """
+    if count > MAX_VALUES:
+        raise LoweringError(
+            node, f"is a function of an integer of {count} values, expected at most {MAX_VALUES}"
+        )
+
+
+def responses(
+    graph: QonnxGraph,
+    nodes: list[onnx.NodeProto],
+    channels: int,
+    values: FloatArray,
+) -> FloatArray:
+    """Return (C, V): a chain's output for each of V ``values`` of its source, per channel.
+
+    Args:
+        graph: the network.
+        nodes: the chain.
+        channels: C.
+        values: (V,), or (C, V) where channels see different ones.
+
+    Raises:
+        LoweringError: a constant in the chain is not one value per channel, or the chain cannot
+            be executed.
+    """
+    source = next(n for n in nodes[0].input if n and graph.constant(n) is None)
+    ndim, count = len(graph.shape(source)), values.shape[-1]
+    for node in nodes:
+        if node.op_type == "Unsqueeze":
+            break  # Behind it the thresholds of a channel lie along an axis of their own.
+        _check_constants(graph, node, channels, ndim)
+    rows = np.broadcast_to(values, (channels, count))
+    feed = rows[None, :, :, None] if ndim == 4 else rows.T
+    out = evaluate(graph, nodes, {source: feed})[nodes[-1].output[0]]
+    if out.size != channels * count:
+        raise LoweringError(
+            nodes[-1], f"gives {out.shape} for {feed.shape}, expected one value for each"
+        )
+    return out.reshape(channels, count) if ndim == 4 else out.reshape(count, channels).T
+
+
+def _check_constants(graph: QonnxGraph, node: onnx.NodeProto, channels: int, ndim: int) -> None:
+    for name in node.input:
+        value = graph.constant(name) if name else None
+        if value is None:
+            continue
+        normalises = node.op_type == "BatchNormalization" and value.shape == (channels,)
+        if not normalises and per_channel(value, channels, ndim) is None:
+            raise LoweringError(
+                node,
+                f"its constant {name} has the shape {value.shape}, expected one value, or one per "
+                f"channel ({channels}) that is the same for all pixels",
+            )
+
+
+def falling_channels(table: Table) -> npt.NDArray[np.bool_] | None:
+    """Return which channels fall (and never rise); None if one does both."""
+    steps = np.diff(table.codes, axis=1)
+    falls: npt.NDArray[np.bool_] = np.any(steps < 0, axis=1)
+    rises: npt.NDArray[np.bool_] = np.any(steps > 0, axis=1)
+    return None if (falls & rises).any() else falls
+
+
+def thresholds(table: Table) -> tuple[IntArray, int]:
+    """Return (thresholds (C, 2**bits - 1), first code) of a table without falling channels.
+
+    A code that is always reached has the smallest value as its threshold, one that is never
+    reached the value behind the largest.
+    """
+    dt = DataType[table.datatype]
+    first = int(dt.min())
+    levels = np.arange(first + 1, int(dt.max()) + 1)
+    # Codes rise along the values: the first value that reaches a level is found by bisection.
+    reached = [np.searchsorted(row, levels, side="left") for row in table.codes]
+    return table.low + np.stack(reached).astype(np.int64), first
+
+
+def evaluate(
+    graph: QonnxGraph, nodes: list[onnx.NodeProto], feeds: dict[str, FloatArray]
+) -> dict[str, npt.NDArray[Any]]:
+    """Execute some nodes of the network in float64 and return every tensor.
+
+    Raises:
+        LoweringError: a node cannot be executed.
+    """
+    context: dict[str, npt.NDArray[Any]] = dict(feeds)
+    for node in nodes:
+        inputs = [context[n] if n in context else _constant(graph, n) for n in node.input]
+        try:
+            # What overflows, or divides by 0, is no finite number: `tabulate` says so.
+            with np.errstate(all="ignore"):
+                results = _execute(graph, node, inputs)
+        except Exception as error:  # qonnx raises bare Exception, ONNX's kernels what they meet.
+            why = " ".join(str(error).split())[:200]
+            raise LoweringError(node, f"cannot be evaluated: {why}") from error
+        context.update(zip(node.output, results, strict=False))
+    return context
+
+
+def _execute(
+    graph: QonnxGraph, node: onnx.NodeProto, inputs: list[npt.NDArray[Any] | None]
+) -> list[npt.NDArray[Any]]:
+    attributes = graph.attributes(node)
+    if node.op_type == "Quant":
+        return [int_quant(*inputs, *(attributes.get(k, d) for k, d in QUANT_DEFAULTS.items()))]
+    if node.op_type == "BipolarQuant":
+        return [binary_quant(*inputs)]
+    return onnx_reference(node, inputs, graph.opsets)
+
+
+def _constant(graph: QonnxGraph, name: str) -> npt.NDArray[Any] | None:
+    """A constant with floats in float64; None for an input that is left out."""
+    value = graph.constants.get(name)
+    return value.astype(np.float64) if value is not None and value.dtype.kind == "f" else value
