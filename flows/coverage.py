@@ -3,24 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import onnx
 
-from ..hw.cpu.pack import fused_tensors
-from ..hw.graph.builder import boundaries
 from ..hw.graph.distinct import distinct_values, stream_shapes
 from ..hw.graph.executor import base_op
 from ..hw.graph.ops import facts_of
 
 PICTURE = "picture"
 """The kind of the network's input, which no op writes."""
-OWN_OPS = "net_"
-"""Begin of the names that the QONNX export gives to what the network itself does between its
-modules (splits, concats, crops, its own pools): no module ends there."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +56,7 @@ class Coverage:
         """
         self.backend = backend
         self._model = model
-        ops = _producers(model)
+        ops = producers(model)
         self.order = tuple(ops)
         """Every layer of the graph, from picture to result."""
         wanted = set(layers)
@@ -85,68 +80,17 @@ class Coverage:
         return distinct_values(self._model, self.layers)
 
 
-def coverage(backend: str, model: onnx.ModelProto) -> Coverage:
-    """Return what a backend must deliver of a dataflow graph, from the graph alone.
-
-    Args:
-        backend: "torch", "qonnx", "cpu" or "rtl".
-        model: dataflow graph.
-    """
-    rules: dict[str, Callable[[onnx.ModelProto], Coverage]] = {
-        "torch": _torch,
-        "qonnx": _qonnx,
-        "cpu": _cpu,
-        "rtl": _rtl,
-    }
-    return rules[backend](model)
-
-
 def output_alone(backend: str, model: onnx.ModelProto, reason: str) -> Coverage:
     """Return the coverage of a run that gives the graph's output and nothing else."""
-    return Coverage(backend, model, _outputs(model), reason)
+    return Coverage(backend, model, outputs(model), reason)
 
 
-def _torch(model: onnx.ModelProto) -> Coverage:
-    """Boundaries that a module of the network ends at, and the class."""
-    ops = _producers(model)
-    seen = {
-        b.tensor
-        for b in boundaries(model)
-        if not _inside_module(ops[b.tensor]) and not b.reference.startswith(OWN_OPS)
-    }
-    return Coverage(
-        "torch",
-        model,
-        seen | _outputs(model),
-        "no module of the PyTorch network ends there",
-        {PICTURE: "it is what the network is given"},
-    )
-
-
-def _qonnx(model: onnx.ModelProto) -> Coverage:
-    """Every boundary that lowering noted, and the class."""
-    seen = {b.tensor for b in boundaries(model)}
-    reason = "the QONNX network has no tensor that is the same"
-    return Coverage("qonnx", model, seen | _outputs(model), reason)
-
-
-def _cpu(model: onnx.ModelProto) -> Coverage:
-    """All but what matrix products read through."""
-    gone = fused_tensors(model)
-    reason = "they do not exist on the CPU, where a convolution reads the picture itself"
-    return Coverage("cpu", model, _producers(model).keys() - gone, reason)
-
-
-def _rtl(model: onnx.ModelProto) -> Coverage:
-    """Every stream: there is a FIFO on each."""
-    return Coverage("rtl", model, _producers(model), "not captured")
-
-
-def _outputs(model: onnx.ModelProto) -> set[str]:
+def outputs(model: onnx.ModelProto) -> set[str]:
+    """Return the names of a graph's outputs."""
     return {o.name for o in model.graph.output}
 
 
-def _producers(model: onnx.ModelProto) -> dict[str, str]:
+def producers(model: onnx.ModelProto) -> dict[str, str]:
     """Return every streamed tensor with the op that writes it, in the graph's order."""
     constants = {t.name for t in model.graph.initializer}
     inputs = {v.name: PICTURE for v in model.graph.input if v.name not in constants}
@@ -156,8 +100,3 @@ def _producers(model: onnx.ModelProto) -> dict[str, str]:
 def _kind(op: str) -> str:
     """How the outputs of an op are called."""
     return PICTURE if op == PICTURE else facts_of(op).outputs_are or f"outputs of {op}"
-
-
-def _inside_module(op: str) -> bool:
-    """Whether outputs stay inside a PyTorch module; the network's input does, too."""
-    return op == PICTURE or facts_of(op).inside_module

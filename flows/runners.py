@@ -80,7 +80,7 @@ def open_runner(model: Path, backend: str | None, command: str, threads: int) ->
     if backend == "cpu":
         return _of_packed(cpu, lambda pictures: cpu.outputs(pictures, threads))
     require_hardware(command)
-    from .backends import Golden
+    from .backends.golden import Golden
 
     return _of_packed(cpu, Golden(open_build(model)).outputs)
 

@@ -10,12 +10,13 @@ import numpy as np
 import onnx
 import pytest
 from andpop.flows import api
-from andpop.flows.backends import Qonnx
+from andpop.flows.backends.qonnx import Qonnx
 from andpop.flows.commands import compare
 from andpop.flows.errors import CheckFailed
 from andpop.flows.files import BuildFiles
 from andpop.hw.graph.clean import clean
 from andpop.hw.graph.lowering import lower
+from openings import opening
 from PIL import Image
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
@@ -28,14 +29,14 @@ def test_qonnx_backend_is_execute_onnx(tmp_path: Path) -> None:
     onnx.save(network, files.qonnx)
     lower(network).save(str(files.dataflow))
     pictures = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 2), dtype=np.uint8)
-    got = Qonnx(files).run(pictures)
+    got = Qonnx(opening(files)).run(pictures)
     model = ModelWrapper(str(files.qonnx))
     name = model.graph.input[0].name
     compared = 0
     for i, picture in enumerate(pictures):
         feed = {name: picture.transpose(2, 0, 1)[None].astype(np.float32)}
         context = execute_onnx(model, feed, return_full_exec_context=True)
-        for boundary in Qonnx(files)._boundaries:
+        for boundary in Qonnx(opening(files))._boundaries:
             want = boundary.codes(context[boundary.reference])
             assert np.array_equal(got[boundary.tensor][i : i + 1], want), boundary.tensor
             compared += want.size

@@ -13,10 +13,14 @@ import numpy.typing as npt
 import onnx
 import pytest
 import torch
-from andpop.flows import api, backends
+from andpop.flows import api
+from andpop.flows.backends import backend as backend_of
+from andpop.flows.backends import coverage
+from andpop.flows.backends.golden import Golden
 from andpop.flows.compare import Tally
-from andpop.flows.coverage import Coverage, coverage, output_alone
+from andpop.flows.coverage import Coverage, output_alone
 from andpop.flows.errors import CHECK_FAILED, OK, CheckFailed
+from andpop.flows.files import BuildFiles
 from andpop.hw.cpu.pack import compile_graph
 from andpop.hw.graph import executor
 from andpop.hw.graph.distinct import distinct_values
@@ -198,7 +202,7 @@ def test_a_golden_model_that_comes_short_is_named_too(built: Path) -> None:
 
 
 @pytest.mark.parametrize("fault", [first_alone, middle_dropped, one_picture_short, no_layer])
-@pytest.mark.parametrize("backend", ["Torch", "Qonnx", "Cpu"])
+@pytest.mark.parametrize("backend", ["torch", "qonnx", "cpu"])
 def test_compare_ends_with_one_line(
     backend: str,
     fault: Callable[[Tensors], str],
@@ -207,32 +211,31 @@ def test_compare_ends_with_one_line(
     run: Run,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    kind = getattr(backends, backend)
+    kind = backend_of(backend)
     whole = kind.run
     said: list[str] = []
 
     def part(self: Any, pixels: Any) -> Tensors:
         tensors = dict(whole(self, pixels))
-        order = {n: tensors[n] for n in backends.Golden(files).order if n in tensors}
+        order = {n: tensors[n] for n in Golden(files).order if n in tensors}
         said.append(fault(order))
         return order
 
-    files = backends.BuildFiles(built)
+    files = BuildFiles(built)
     monkeypatch.setattr(kind, "run", part)
-    name = backend.lower()
     code, text, err = run(
-        "compare", built, "--images", pictures, "--backends", f"golden,{name}", "--json"
+        "compare", built, "--images", pictures, "--backends", f"golden,{backend}", "--json"
     )
     (line,) = (line for line in err.splitlines() if line.startswith("andpop: "))
     assert code == CHECK_FAILED and text == ""
-    assert line.startswith(f"andpop: {name}, layer {said[0]}: found ")
+    assert line.startswith(f"andpop: {backend}, layer {said[0]}: found ")
 
 
-@pytest.mark.parametrize("backend", ["Torch", "Qonnx", "Cpu"])
+@pytest.mark.parametrize("backend", ["torch", "qonnx", "cpu"])
 def test_every_backend_has_its_class_compared(
     backend: str, built: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kind = getattr(backends, backend)
+    kind = backend_of(backend)
     whole = kind.run
     (output,) = (o.name for o in onnx.load(built / "dataflow.onnx").graph.output)
 

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 from andpop.flows import api
-from andpop.flows.backends import Qonnx
+from andpop.flows.backends.qonnx import Qonnx
 from andpop.flows.errors import CheckFailed
 from andpop.flows.files import BuildFiles
 from andpop.hw.graph.builder import Boundary
@@ -24,6 +24,7 @@ from andpop.hw.graph.reference import Reference
 from andpop.hw.graph.verify import extreme_pictures, verify
 from foreign_cnn import Maker, cnn, save
 from onnx import numpy_helper
+from openings import opening
 from PIL import Image
 
 CNNS: list[dict[str, Any]] = [
@@ -211,7 +212,7 @@ def test_more_than_float32_rounds_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = built(cnn(3, depth=1), tmp_path)
-    backend = Qonnx(files)
+    backend = Qonnx(opening(files))
     execute = backend._execute
 
     def off(node: onnx.NodeProto, tensors: Any) -> Any:

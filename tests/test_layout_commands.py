@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from andpop.flows import api, backends
+from andpop.flows import api
+from andpop.flows.commands import simulate
 from andpop.flows.errors import BAD_INPUT, OK
 from andpop.quant.tasks.task import Output, Outputs
 from PIL import Image
@@ -36,7 +37,7 @@ def simulated(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     given: list[list[str]] = []
 
     def record(
-        files: object, pictures: np.ndarray, names: list[str], *_: object
+        files: object, cpu: object, pictures: np.ndarray, names: list[str], *_: object
     ) -> tuple[dict[str, Any], Outputs]:
         given.append(names)
         result: dict[str, Any] = {"images": len(names), "layers": [], "first_divergence": None}
@@ -45,7 +46,7 @@ def simulated(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         masks = np.zeros(pictures.shape[:3], dtype=np.int64)
         return result, {"mask": Output("class_map", masks)}
 
-    monkeypatch.setattr(backends, "simulate", record)
+    monkeypatch.setattr(simulate, "run", record)
     return given
 
 

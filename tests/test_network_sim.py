@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from andpop.flows.backends import coverage
 from andpop.flows.compare import Tally
-from andpop.flows.coverage import coverage
 from andpop.hw.graph.clean import clean
 from andpop.hw.graph.executor import run
 from andpop.hw.graph.fifo_sizing import SizingError, load_depths, round_depth, save_depths

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from andpop.flows import api, backends, cli
+from andpop.flows import api, cli
+from andpop.flows.backends.rtl import Rtl
 from andpop.flows.build import Context, Step, run_build
 from andpop.flows.config import BuildConfig
 from andpop.flows.errors import BAD_INPUT, UsageError
@@ -178,7 +179,7 @@ def test_commands_ask_before_they_compile(
     def compiled(*_: object) -> None:
         pytest.fail("the RTL was opened")
 
-    monkeypatch.setattr(backends, "Rtl", compiled)
+    monkeypatch.setattr(Rtl, "__init__", compiled)
     Image.new("L", (8, 8)).save(tmp_path / "a.png")
     (folder / "rtl" / "evil.sv").write_text("x")
     command, *options = arguments

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from ...quant.tasks.task import Outputs
-from .. import backends, report_content
+from .. import report_content
+from ..backends import BACKENDS, REFEREE, backend
+from ..backends.backend import Opening
+from ..backends.golden import Golden
 from ..compare import IntArray, Tally, combine
-from ..coverage import coverage
 from ..errors import CheckFailed, UsageError
 from ..files import BuildFiles
 from ..heads import outputs_of
@@ -22,7 +24,6 @@ from ..models import CpuModel, load_cpu_model
 from ..pictures import Pictures, choose
 from ..progress import Progress
 
-BACKENDS = ("torch", "qonnx", "golden", "cpu", "rtl")
 CHUNK = 16
 """Pictures compared at a time with all their tensors in memory."""
 REPORTED = 16
@@ -91,9 +92,10 @@ def run(
     unknown = [name for name in wanted if name not in BACKENDS]
     if unknown:
         raise UsageError(f"--backends: found '{unknown[0]}', expected any of {','.join(BACKENDS)}")
-    golden = backends.Golden(files)
-    runners = [backends.open_backend(n, files, cpu, progress) for n in wanted if n != "golden"]
-    tallies = [Tally(coverage(runner.name, golden.model), golden.bits) for runner in runners]
+    golden = Golden(files)
+    opening = Opening(files, cpu, progress)
+    runners = [backend(name)(opening) for name in wanted if name != REFEREE]
+    tallies = [Tally(runner.coverage(golden.model), golden.bits) for runner in runners]
     if not tallies:
         raise CheckFailed("nothing to compare: name at least one backend besides golden")
     done, total = 0, len(pictures) * (1 + len(runners))
@@ -112,6 +114,6 @@ def run(
             tally.add(expected, got, names[part], time.perf_counter() - began)
             done += len(pictures[part])
     progress("compare", total, total)
-    simulation = next((r.figures for r in runners if isinstance(r, backends.Rtl)), None)
+    simulation = next((r.figures for r in runners if r.figures), None)
     whole = {tensor: np.concatenate(parts) for tensor, parts in heads.items()}
     return Compared(tallies, outputs_of(golden.heads, whole), simulation)

@@ -10,16 +10,15 @@ from typing import Any
 import numpy as np
 
 from ...quant import synthetic
-from .. import backends, report_content
+from .. import report_content
+from ..backends import COMPARED
 from ..compare import combine
 from ..files import open_build
 from ..folder import reads_build
 from ..models import load_cpu_model
 from ..pictures import Pictures, choose
 from ..progress import Progress
-from .compare import run
-
-SHOWN = ("torch", "qonnx", "cpu", "rtl")
+from . import compare, simulate
 
 
 @reads_build
@@ -37,8 +36,8 @@ def compare_all(
     else:
         given = choose(images, count).read(cpu, progress)
         pictures, names, notes = given.pixels, given.names, [*cpu.notes, *given.notes]
-    simulation, _ = backends.simulate(files, pictures, names, False, progress)
-    compared = run(files, cpu, pictures, names, SHOWN, progress)
+    simulation, _ = simulate.run(files, cpu, pictures, names, False, progress)
+    compared = compare.run(files, cpu, pictures, names, COMPARED, progress)
     result = combine(compared.tallies)
     rows = cpu.task.report_rows(compared.outputs, cpu.classes, names, pictures)
     predictions = [{"picture": row.picture, "class": row.text} for row in rows]

@@ -121,7 +121,8 @@ Network::Network(std::vector<Tensor> tensors, const std::vector<StepSpec>& steps
     pixel_steps_.push_back(dynamic_cast<const PixelStep*>(steps_.back().get()));
     scratch_bytes_ = std::max(scratch_bytes_, steps_.back()->scratch_bytes());
   }
-  scratch_bytes_ += kSlack;
+  scratch_bytes_ = round_up(scratch_bytes_ + kSlack, kCacheLine);
+  size_buffers(steps);
 }
 
 void Network::find_chains(const std::vector<StepSpec>& steps, const std::vector<int>& last_use) {
@@ -160,6 +161,18 @@ void Network::place(const std::vector<StepSpec>& steps, std::vector<int> last_us
   arena_bytes_ = placement.end() + kSlack;
 }
 
+void Network::size_buffers(const std::vector<StepSpec>& steps) {
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    if (chained_[i] == 0) continue;
+    const std::int64_t pixels = static_cast<const Source*>(steps_[i].get())->piece_pixels();
+    for (std::size_t k = i; k < i + static_cast<std::size_t>(chained_[i]); ++k) {
+      const Tensor& between = tensors_.at(static_cast<std::size_t>(steps[k].outputs.at(0)));
+      buffer_bytes_ = std::max(buffer_bytes_, pixels * between.pixel_bytes());
+    }
+  }
+  buffer_bytes_ = round_up(buffer_bytes_ + kSlack, kCacheLine);
+}
+
 std::unique_ptr<Workspace> Network::take_workspace() {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -169,7 +182,7 @@ std::unique_ptr<Workspace> Network::take_workspace() {
       return w;
     }
   }
-  return std::make_unique<Workspace>(arena_bytes_, scratch_bytes_);
+  return std::make_unique<Workspace>(arena_bytes_, scratch_bytes_ + 2 * buffer_bytes_);
 }
 
 void Network::return_workspace(std::unique_ptr<Workspace> w) {
@@ -211,6 +224,7 @@ bool Network::run(const std::vector<const std::uint8_t*>& inputs, std::int64_t c
         std::memcpy(c.data + static_cast<std::size_t>(n) * bytes, w.arena() + offsets_[t], bytes);
       }
     };
+    std::uint8_t* buffer = w.scratch() + scratch_bytes_;
     for (std::int64_t n = next++; n < count; n = next++) {
       for (std::size_t i = 0; i < inputs.size(); ++i) {
         const auto t = static_cast<std::size_t>(inputs_[i]);
@@ -223,7 +237,7 @@ bool Network::run(const std::vector<const std::uint8_t*>& inputs, std::int64_t c
         const std::int64_t links = chained[i];
         if (links > 0) {
           static_cast<const Source*>(steps_[i].get())
-              ->run_chain(w, Chain(&pixel_steps_[i + 1], links));
+              ->run_chain(w, Chain(&pixel_steps_[i + 1], links, buffer, buffer + buffer_bytes_));
           i += static_cast<std::size_t>(links);
         } else {
           steps_[i]->run(w);

@@ -41,6 +41,7 @@ class Network {
 
  private:
   void find_chains(const std::vector<StepSpec>& steps, const std::vector<int>& last_use);
+  void size_buffers(const std::vector<StepSpec>& steps);
   void place(const std::vector<StepSpec>& steps, std::vector<int> last_use);
   // What is asked for is written whole: chains end at it.
   std::vector<std::int64_t> chained_up_to(const std::vector<Capture>& captures) const;
@@ -55,7 +56,8 @@ class Network {
   std::vector<const PixelStep*> pixel_steps_;  // the same, null for others
   std::vector<std::int64_t> chained_;
   std::int64_t arena_bytes_ = 0;
-  std::int64_t scratch_bytes_ = 0;
+  std::int64_t scratch_bytes_ = 0;  // of a step; two buffers of chains lie behind it
+  std::int64_t buffer_bytes_ = 0;
   std::mutex mutex_;
   std::vector<std::unique_ptr<Workspace>> idle_;
 };

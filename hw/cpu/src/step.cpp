@@ -13,12 +13,16 @@ bool Stop::poll() noexcept {
   return asked();
 }
 
-void PixelStep::run_chain(const Workspace& w, const Chain& chain) const noexcept {
+std::int64_t PixelStep::piece_pixels() const noexcept {
   // Bytes of a piece of the input: it fits a cache next to the core with what is made of it.
   constexpr std::int64_t kPieceBytes = 1 << 14;
+  return std::clamp<std::int64_t>(kPieceBytes / in_.tensor.pixel_bytes(), 1, in_.tensor.pixels);
+}
+
+void PixelStep::run_chain(const Workspace& w, const Chain& chain) const noexcept {
   const std::int64_t pixels = in_.tensor.pixels;
   const std::int64_t bytes = in_.tensor.pixel_bytes();
-  const std::int64_t most = chain.empty() ? pixels : std::max<std::int64_t>(kPieceBytes / bytes, 1);
+  const std::int64_t most = chain.empty() ? pixels : piece_pixels();
   for (std::int64_t first = 0; first < pixels; first += most) {
     const std::int64_t count = std::min(most, pixels - first);
     std::uint8_t* out = chain.target(w, out_, first);

@@ -150,16 +150,18 @@ class PixelStep;
 
 // The steps behind a source that run together with it, each reading what the one before wrote: a
 // piece goes through all of them before the next one begins, and never leaves the cache. What lies
-// between two of them is written to the start of its tensor, piece over piece.
+// between two of them is written to one buffer and the other in turn, piece over piece.
 class Chain {
  public:
   Chain() = default;
-  Chain(const PixelStep* const* links, std::int64_t count) : links_(links), count_(count) {}
+  Chain(const PixelStep* const* links, std::int64_t count, std::uint8_t* buffer,
+        std::uint8_t* other)
+      : links_(links), count_(count), buffer_(buffer), other_(other) {}
 
   bool empty() const noexcept { return count_ == 0; }
   // Where the source writes pixels first.. of its tensor.
   std::uint8_t* target(const Workspace& w, const Slot& out, std::int64_t first) const noexcept {
-    return out.in(w) + (count_ == 0 ? first * out.tensor.pixel_bytes() : 0);
+    return count_ == 0 ? out.in(w) + first * out.tensor.pixel_bytes() : buffer_;
   }
   // Goes on with what the source wrote there.
   inline void run(const Workspace& w, const std::uint8_t* written, std::int64_t first,
@@ -168,6 +170,8 @@ class Chain {
  private:
   const PixelStep* const* links_ = nullptr;
   std::int64_t count_ = 0;
+  std::uint8_t* buffer_ = nullptr;
+  std::uint8_t* other_ = nullptr;
 };
 
 // A step that writes its only output piece by piece, in the order of pixels.
@@ -175,6 +179,8 @@ class Source : public Step {
  public:
   void run(const Workspace& w) const noexcept final { run_chain(w, {}); }
   virtual void run_chain(const Workspace& w, const Chain& chain) const noexcept = 0;
+  // Pixels of a piece, at most, where a chain follows.
+  virtual std::int64_t piece_pixels() const noexcept = 0;
 };
 
 // A step that reads a pixel of its first input, and of others if any, for every pixel it writes.
@@ -186,6 +192,7 @@ class PixelStep : public Source {
   virtual void run_pixels(const Workspace& w, const Pixels& p) const noexcept = 0;
 
   void run_chain(const Workspace& w, const Chain& chain) const noexcept override;
+  std::int64_t piece_pixels() const noexcept override;
   const Slot& out() const noexcept { return out_; }
 
  protected:
@@ -194,8 +201,9 @@ class PixelStep : public Source {
 
 void Chain::run(const Workspace& w, const std::uint8_t* written, std::int64_t first,
                 std::int64_t count) const noexcept {
+  std::uint8_t* buffers[] = {other_, buffer_};
   for (std::int64_t i = 0; i < count_; ++i) {
-    const Chain left(links_ + i + 1, count_ - i - 1);
+    const Chain left(links_ + i + 1, count_ - i - 1, buffers[i % 2], nullptr);
     std::uint8_t* out = left.target(w, links_[i]->out(), first);
     links_[i]->run_pixels(w, {written, out, first, count});
     written = out;

@@ -40,6 +40,8 @@ class Convolution : public Source {
     return picture_bytes_ + round_up(tile_ * stride_, kSlack) + kSlack;
   }
 
+  std::int64_t piece_pixels() const noexcept override { return tile_; }
+
  protected:
   // The picture as windows are cut from it.
   const std::uint8_t* picture(const Workspace& w) const noexcept {

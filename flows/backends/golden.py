@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The golden model: the referee of all others."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from qonnx.core.modelwrapper import ModelWrapper
+
+from ...hw.graph.executor import GoldenExecutor
+from ...quant.grid import IntArray
+from ...quant.tasks.task import Outputs
+from ..files import BuildFiles
+from ..heads import graph_heads, outputs_of
+from .backend import Pictures
+
+
+class Golden:
+    """The golden model: every other backend is compared with it."""
+
+    name = "golden"
+
+    def __init__(self, files: BuildFiles) -> None:
+        model = ModelWrapper(str(files.dataflow))
+        self.model: onnx.ModelProto = model.model
+        self._executor = GoldenExecutor(model)
+        self.heads = graph_heads(self.model)
+        self.order = self._executor.tensors
+        self.bits = {name: int(model.get_tensor_datatype(name).bitwidth()) for name in self.order}
+
+    def run(self, pictures: Pictures) -> dict[str, IntArray]:
+        """All streamed tensors."""
+        parts = [part for _, part in self._executor.chunks(pictures, "all")]
+        return {name: np.concatenate([part[name] for part in parts]) for name in self.order}
+
+    def outputs(self, pictures: Pictures) -> Outputs:
+        """What every head gives, alone: in little memory."""
+        parts = [part for _, part in self._executor.chunks(pictures)]
+        tensors = {h.tensor: np.concatenate([p[h.tensor] for p in parts]) for h in self.heads}
+        return outputs_of(self.heads, tensors)
