@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 export FINN_BUILD_DIR ?= $(CURDIR)/.cache/finn
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup demo test test-full sanitize mutants lint synth-table clean
+.PHONY: help setup demo test test-full sanitize mutants lint synth-table docs clean
 help:
 	@echo "make demo       shipped network on every backend, compared bit by bit (writes demo/report.html)"
 	@echo "make test       linters, types, import contracts, tests that fit in 25 minutes on 2 cores"
@@ -19,11 +19,12 @@ help:
 	@echo "make sanitize   CPU tests on an engine built with AddressSanitizer and UBSan; part of test-full"
 	@echo "make lint       ruff, mypy and import-linter alone"
 	@echo "make synth-table  measures the table of docs/03_reference/synthesis.md again"
+	@echo "make docs       builds the documents as a site into .cache/site"
 	@echo "make setup      the .venv that the others use; done by each of them on its own"
 	@echo "make clean      removes .venv and all caches"
 
 setup: $(VENV)/.ready $(VENV)/.installed
-	@mkdir -p $(FINN_BUILD_DIR)
+	@mkdir -p $(FINN_BUILD_DIR) .cache/src && ln -sfn ../.. .cache/src/andpop
 
 $(VENV)/.ready: requirements.lock
 	@for tool in g++ make perl; do command -v $$tool >/dev/null || { \
@@ -52,7 +53,6 @@ demo: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@mkdir -p .cache/src && ln -sfn ../.. .cache/src/andpop
 	$(BIN)/mypy -p andpop
 	$(BIN)/lint-imports --no-cache
 
@@ -79,6 +79,10 @@ sanitize: setup
 
 synth-table: setup
 	$(BIN)/python -m andpop.hw.synth.table docs/03_reference/synthesis.md
+
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict -q
+	@echo ".cache/site/index.html"
 
 clean:
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache build *.egg-info

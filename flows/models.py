@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,88 +11,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ..quant import tasks
 from ..quant.card import Card, deciding, differing
 from ..quant.checkpoint import CheckpointError, card_path, read_card
-from ..sim.cache import building, content_key, subfolder
-from .errors import MissingExtra, UsageError, require
-from .folder import reads_build
+from ..quant.tasks.task import Output, Outputs, Task
+from ..sim.cache import building, content_key
+from .errors import MissingExtra, UsageError, require_hardware
+from .facts import known_task, reflected, task_of_network
+from .files import CHECKPOINT, PACKED, PACKED_NAME, BuildFiles, checkpoint_of, open_build, sha256
+from .folder import STATE, reads_build
 
 if TYPE_CHECKING:
     from ..hw.cpu.engine import Engine
-
-PACKED = ".andpop"
-PACKED_NAME = "model.andpop"
-CHECKPOINT = ".safetensors"
-QONNX = ".onnx"
-
-
-def require_hardware(command: str) -> None:
-    """Check for what lowers and builds networks; gives FINN a folder unless the user has one.
-
-    Raises:
-        MissingExtra: finn, qonnx, onnx, torch or brevitas is missing.
-    """
-    if "FINN_BUILD_DIR" not in os.environ:
-        os.environ["FINN_BUILD_DIR"] = str(subfolder("finn"))
-    require(command, "finn", "qonnx", "onnx", "torch", "brevitas")
-
-
-@dataclass(frozen=True)
-class BuildFiles:
-    """The files of a finished build."""
-
-    folder: Path
-
-    @property
-    def checkpoint(self) -> Path:
-        return self.folder / "checkpoint.safetensors"
-
-    @property
-    def card(self) -> Path:
-        return self.folder / "checkpoint.json"
-
-    @property
-    def qonnx(self) -> Path:
-        return self.folder / "model.qonnx.onnx"
-
-    @property
-    def dataflow(self) -> Path:
-        return self.folder / "dataflow.onnx"
-
-    @property
-    def packed(self) -> Path:
-        return self.folder / PACKED_NAME
-
-    @property
-    def rtl(self) -> Path:
-        return self.folder / "rtl"
-
-    @property
-    def fifos(self) -> Path:
-        return self.folder / "fifo.json"
-
-    @property
-    def report(self) -> Path:
-        return self.folder / "report.json"
-
-
-def open_build(folder: Path) -> BuildFiles:
-    """Return the files of a build folder.
-
-    Raises:
-        UsageError: the folder is missing or no finished build.
-    """
-    if not folder.is_dir():
-        raise UsageError(
-            f"{folder}: no such folder; make it with: andpop build CKPT --out {folder}"
-        )
-    files = BuildFiles(folder)
-    if not (folder / "build.json").is_file() or not files.dataflow.is_file():
-        raise UsageError(
-            f"{folder}: is not a build of andpop (no build.json); "
-            f"make one with: andpop build CKPT --out {folder}"
-        )
-    return files
 
 
 def _open_packed(path: Path) -> tuple[Path, Engine, list[str]]:
@@ -164,9 +92,9 @@ def _compile(checkpoint: Path, notes: list[str]) -> tuple[Path, Engine]:
                 require_hardware("infer")
             except MissingExtra as error:
                 raise MissingExtra("; ".join([*notes, str(error)])) from error
-            from . import steps
+            from . import compile as compiler
 
-            steps.compile_checkpoint(checkpoint, work / name)
+            compiler.compile_checkpoint(checkpoint, work / name)
     return final / name, Engine.load(final / name)
 
 
@@ -180,7 +108,7 @@ def _card_notes(packed: Path, inside: Card | None) -> list[str]:
         UsageError: one says something else that decides answers.
     """
     models = [packed]
-    if packed.name == PACKED_NAME and (packed.parent / "build.json").is_file():
+    if packed.name == PACKED_NAME and (packed.parent / STATE).is_file():
         models.append(BuildFiles(packed.parent).checkpoint)
     return [note for model in models for note in _notes_of_card(model, packed, inside)]
 
@@ -238,10 +166,32 @@ class CpuModel:
         """Return a class index per pixel (N, H, W) of (N, H, W, C) pictures."""
         return self.engine.masks(pictures, threads=threads)
 
+    def outputs(self, pictures: npt.NDArray[np.uint8], threads: int = 1) -> Outputs:
+        """Return what every head gives for (N, H, W, C) pictures."""
+        (kind,) = self.heads
+        if kind == "class_map":
+            return {kind: Output(kind, self.masks(pictures, threads))}
+        return {kind: Output(kind, *self.run(pictures, threads))}
+
     @property
-    def predicts_masks(self) -> bool:
-        """True if the network finds a class per pixel."""
-        return self.engine.mask_shape is not None
+    def heads(self) -> tuple[str, ...]:
+        """Kind of every head."""
+        return ("class" if self.engine.mask_shape is None else "class_map",)
+
+    @property
+    def task(self) -> Task:
+        """What the network is for: by its card, else by its heads."""
+        known = None if self.card is None else known_task(self.card["network"])
+        return tasks.of_heads(self.heads) if known is None else known
+
+    @property
+    def does(self) -> list[str]:
+        """Say what the network does to every picture."""
+        plan = self.engine.plan
+        for step in plan.steps:
+            if step.op == "reflect":
+                return reflected(*self.shape[:2], *plan.tensors[step.outputs[0]].shape[:2])
+        return []
 
     @property
     def card(self) -> dict[str, Any] | None:
@@ -286,13 +236,9 @@ def load(path: Path | str) -> CpuModel:
     return _cpu_model(*_open_packed(Path(path)))
 
 
-def checkpoint_of(path: Path) -> Path | None:
-    """Return a checkpoint, or that of a build folder that was made from one; else None."""
-    checkpoint = BuildFiles(path).checkpoint if path.is_dir() else path
-    return checkpoint if checkpoint.suffix == CHECKPOINT and checkpoint.is_file() else None
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def task_of(path: Path) -> Task:
+    """Return the task of a build folder, a checkpoint or a packed model."""
+    checkpoint = checkpoint_of(path)
+    if checkpoint is not None:
+        return task_of_network(read_card(checkpoint).network)
+    return load(path).task

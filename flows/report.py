@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from ..quant.checkpoint import replace_file
+from ..quant import tasks
+from ..quant.files import replace_file
 from ..quant.names import printable
 from .compare import gap_lines
 
@@ -89,6 +90,11 @@ def write_report(path: Path, report: dict[str, Any]) -> None:
     largest = sorted(report["fifos"], key=lambda f: -f["bits"])[:10]
     ways = dict.fromkeys(way for row in report["implementations"] for way in row["luts"])
     page = environment.get_template("report.html.jinja").render(
-        report=report, chart=chart, largest=largest, drawn=CHART_NODES, ways=list(ways)
+        report=report,
+        task=tasks.named(report["task"]),
+        chart=chart,
+        largest=largest,
+        drawn=CHART_NODES,
+        ways=list(ways),
     )
     replace_file(path, page.encode())

@@ -13,9 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from .build import STATE, digest
+from .build import digest
 from .errors import UsageError, explain
-from .models import BuildFiles
+from .files import BuildFiles
+from .folder import STATE
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -12,11 +15,70 @@ from ..quant.blocks.fixed_point import FixedPointBlock
 from ..quant.blocks.functions import STREAM_FRAC, STREAM_MAX, STREAM_MIN
 from ..quant.blocks.moves import AveragePool, shuffle_concat
 from ..quant.blocks.pa import PaEpilogueBlock
-from .config import BiShuffleNetConfig
-from .network import Network, stem
+from .network import Network, NetworkConfig, PaConfig, stem
+from .registry import NetworkSpec
 
 UNITS = {"stage2": 4, "stage3": 8, "stage4": 4}
 """Units per stage, the first of each down-samples."""
+
+
+class BiShuffleNetConfig(NetworkConfig):
+    """Everything that decides the shape of Bi-ShuffleNet."""
+
+    width: float = Field(
+        default=1.0,
+        gt=0.0,
+        le=4.0,
+        description="Multiplier of the channels 24-48-96-192-1024.",
+    )
+    conv1_kernel: int = Field(
+        default=9, ge=1, le=15, description="Kernel size of the first convolution, odd."
+    )
+    left: tuple[int, ...] = Field(
+        default=(5,),
+        description="Kernel sizes of the left branch of down-sampling units, odd; the last one is "
+        "strided.",
+    )
+    right: tuple[int, ...] = Field(
+        default=(3, 3),
+        description="Kernel sizes of the right branch of every unit, odd; the last one is strided "
+        "in down-sampling units.",
+    )
+    shortcut_down: bool = Field(
+        default=True, description="The pooled shortcut of down-sampling units."
+    )
+    shortcut_basic: bool = Field(default=True, description="The identity shortcuts of basic units.")
+    pool: Literal["max", "average"] = Field(
+        default="max", description="Kind of pooling in the shortcut of down-sampling units."
+    )
+    pa: PaConfig | None = Field(
+        default=None, description="PA bases in place of 1-bit weights and activations."
+    )
+
+    @field_validator("conv1_kernel")
+    @classmethod
+    def _odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError(f"found conv1_kernel {value}, expected an odd kernel size")
+        return value
+
+    @field_validator("left", "right")
+    @classmethod
+    def _kernels(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if not value or any(k % 2 == 0 or not 1 <= k <= 9 for k in value):
+            raise ValueError(f"found kernels {value}, expected one or more odd sizes from 1 to 9")
+        return value
+
+    @property
+    def plan(self) -> tuple[int, int, int, int, int]:
+        """Channels after conv1, the three stages and conv5; halves are whole and even."""
+        stem = max(2, 2 * round(12 * self.width))
+        return stem, 2 * stem, 4 * stem, 8 * stem, max(8, round(1024 * self.width))
+
+    @property
+    def element_ops(self) -> int:
+        """2 per batch-norm element and 1 per activation element."""
+        return 3
 
 
 def _block(
@@ -116,3 +178,6 @@ class BiShuffleNet(Network):
 
 def _mark_last(kernels: tuple[int, ...]) -> list[tuple[int, bool]]:
     return [(k, i == len(kernels) - 1) for i, k in enumerate(kernels)]
+
+
+NETWORKS = {"bi-shufflenet": NetworkSpec(BiShuffleNetConfig, BiShuffleNet)}

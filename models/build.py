@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The list of networks: a name and a configuration, or a checkpoint, in; a PyTorch module out."""
+"""A name and a configuration, or a checkpoint, in; a PyTorch module out."""
 
 from __future__ import annotations
 
@@ -13,29 +13,21 @@ from torch import nn
 from ..quant import checkpoint
 from ..quant.blocks.block import check
 from ..quant.checkpoint import Card, CheckpointError
-from .bi_shufflenet import BiShuffleNet
-from .config import BiShuffleNetConfig, UBiNetConfig, parse
 from .network import Network
-from .pa_resnet import PaResNet
-from .u_binet import UBiNet
+from .registry import get, parse
 
 
 def build(network: str, config: Mapping[str, Any]) -> Network:
     """Return a new network with initial weights from torch's current seed.
 
     Args:
-        network: a name of ``config.CONFIGS``.
+        network: a name of ``registry.LINES``.
         config: fields of the network's configuration; missing ones take their defaults.
 
     Raises:
         ValueError: unknown network or an invalid configuration.
     """
-    parsed = parse(network, config)
-    if isinstance(parsed, BiShuffleNetConfig):
-        return BiShuffleNet(parsed)
-    if isinstance(parsed, UBiNetConfig):
-        return UBiNet(parsed)
-    return PaResNet(network, parsed)
+    return get(network).module(parse(network, config))
 
 
 def save_network(net: nn.Module, path: Path, card: Card) -> None:

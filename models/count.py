@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counts weights and operations of a network from its layer table, by the papers' conventions.
+"""Counts weights and operations of a network by the papers' conventions.
+
+The layers are those of the module itself: it is built and run on torch's meta device, which holds
+shapes and no values, and each block that runs leaves a row. ``ROWS`` says what a block costs.
 
 BOPs are the products of 1-bit operands: multiply-accumulates of 1-bit convolutions, M times N
 times as many of PA convolutions, and k times as many where 1-bit weights meet k-bit codes. FLOPs
@@ -12,24 +15,29 @@ published ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from .config import (
-    BOTTLENECK,
-    BiShuffleNetConfig,
-    PaConfig,
-    PaResNetConfig,
-    UBiNetConfig,
-    parse,
-    resnet_plan,
-)
+import torch
+from torch import Tensor, nn
 
-UNITS = (4, 8, 4)
-"""Units of Bi-ShuffleNet's stages 2, 3, 4; the first of each halves the map."""
+from ..quant.blocks.binary import BinaryBlock
+from ..quant.blocks.block import set_real
+from ..quant.blocks.classifiers import Classifier, PixelClassifier
+from ..quant.blocks.fixed_point import FixedPointBlock
+from ..quant.blocks.kbit import BinaryKbitBlock, BinaryUpBlock, FixedPointKbitBlock
+from ..quant.blocks.kbit_activation import KbitActivation
+from ..quant.blocks.pa import PaBlock, PaEpilogueBlock
+from ..quant.blocks.pa_conv import PaConv
+from .build import build
+from .network import Network, NetworkConfig
+from .registry import parse
 
 BITS_PER_REAL = 32
+PA_EPILOGUE_OPS = 3
+"""2 per batch-norm element and 1 per activation element behind a PA convolution."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +56,6 @@ class Precision:
 
 
 REAL = Precision(0, 0, 0)
-BI_SHUFFLENET_ELEMENT_OPS = 3
-"""2 per batch-norm element and 1 per activation element."""
-
-
-def _pa(config: PaConfig, behind: int = 0) -> Precision:
-    """N comparisons, N multiplications, N-1 additions and one BN per output (Table 8 of PA-Net)."""
-    return Precision(config.m, config.m * config.n, 3 * config.n + behind)
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,12 @@ class Layer:
     """One convolution or classifier with the batch norm and activation behind it.
 
     ``macs`` is per picture; ``weights`` includes the classifier's bias, which ``macs`` does not.
+    ``name`` is the module's; ``height`` and ``width`` are those of the output.
     """
 
     name: str
     precision: Precision
     kernel: int
-    stride: int
     channels_in: int
     channels_out: int
     height: int
@@ -137,7 +138,7 @@ def count(
     """Count a network at an input size.
 
     Args:
-        network: a name of ``config.CONFIGS``.
+        network: a name of ``registry.LINES``.
         height: input rows.
         width: input columns.
         config: fields of the network's configuration, as for ``models.build.build``.
@@ -145,7 +146,7 @@ def count(
             the published Bi-Real nets have them.
 
     Returns:
-        Totals and layers.
+        Totals and layers, in the order in which they run.
 
     Raises:
         ValueError: unknown network, or a size or configuration that is not possible.
@@ -154,16 +155,11 @@ def count(
     for name, value in (("height", height), ("width", width)):
         if value < 1:
             raise ValueError(f"count: found {name} {value}, expected 1 or more")
-    if isinstance(parsed, PaResNetConfig):
-        if real_down and parsed.kind != "1-bit":
-            raise ValueError(f"count: found real_down with kind {parsed.kind}, expected 1-bit")
-        layers = tuple(_pa_resnet(network, parsed, (height, width), real_down))
-    elif real_down:
-        raise ValueError(f"count: found real_down with {network}, expected a pa-resnet")
-    elif isinstance(parsed, UBiNetConfig):
-        layers = tuple(_u_binet(parsed, (height, width)))
-    else:
-        layers = tuple(_bi_shufflenet(parsed, (height, width)))
+    with torch.device("meta"):
+        net = build(network, config or {})
+    layers = _layers(net, height, width)
+    if real_down:
+        layers = _with_real_down(network, parsed, layers)
     bops = sum(layer.bops for layer in layers)
     flops = sum(layer.flops for layer in layers)
     return Counts(
@@ -176,179 +172,163 @@ def count(
         flops=flops,
         ops=bops / 64 + flops,
         memory_bits=sum(layer.memory_bits for layer in layers),
-        layers=layers,
+        layers=tuple(layers),
     )
 
 
-def _halved(size: tuple[int, int]) -> tuple[int, int]:
-    """Size behind anything of stride 2: ceil(n / 2)."""
-    return -(-size[0] // 2), -(-size[1] // 2)
+def _layers(net: Network, height: int, width: int) -> list[Layer]:
+    """Run a network on the meta device and return a row for each block, in the order they run.
+
+    Raises:
+        ValueError: it holds parameters outside the blocks of ``ROWS``.
+    """
+    blocks = {name: m for name, m in net.named_modules() if type(m) in ROWS}
+    for parameter, _ in net.named_parameters():
+        if not any(parameter.startswith(f"{name}.") for name in blocks):
+            raise ValueError(
+                f"count: found {parameter} in no block whose cost is known, expected one of: "
+                f"{', '.join(kind.__name__ for kind in ROWS)}; see ROWS of models/count.py"
+            )
+    layers: list[Layer] = []
+
+    def add(name: str, block: nn.Module, _inputs: tuple[Tensor, ...], out: Tensor) -> None:
+        layers.append(ROWS[type(block)](name, block, net.config, out))
+
+    for name, block in blocks.items():
+        block.register_forward_hook(partial(add, name))
+    # Values of scales decide the quantised network, and the meta device has none.
+    set_real(net, True)
+    multiple = net.config.multiple
+    rows, columns = (side + -side % multiple for side in (height, width))
+    with torch.no_grad():
+        net.eval()(torch.zeros(1, net.config.channels, rows, columns, device="meta"))
+    return layers
 
 
-def _conv(
+def _with_real_down(network: str, config: NetworkConfig, layers: list[Layer]) -> list[Layer]:
+    """Return the rows with real weights in the down-sampling layers.
+
+    Raises:
+        ValueError: the network has none of one bit.
+    """
+    if not any(layer.name.endswith(".down") for layer in layers):
+        raise ValueError(f"count: found real_down with {network}, expected a pa-resnet")
+    kind = getattr(config, "kind", "")
+    if kind != "1-bit":
+        raise ValueError(f"count: found real_down with kind {kind}, expected 1-bit")
+    real = replace(REAL, element_ops=config.element_ops)
+    return [replace(x, precision=real) if x.name.endswith(".down") else x for x in layers]
+
+
+def _row(
     name: str,
-    channels_in: int,
-    channels_out: int,
-    kernel: int,
-    stride: int,
-    size: tuple[int, int],
+    weight: Tensor,
+    out: Tensor,
     precision: Precision,
+    *,
+    norms: int,
+    rsilu: int = 0,
+    bias: int = 0,
 ) -> Layer:
-    # Padding is kernel // 2, so an odd kernel yields ceil(size / stride).
-    rows, columns = (-(-n // stride) for n in size)
-    weights = channels_in * channels_out * kernel * kernel
+    """Return the row of a convolution or linear layer of (C_out, C_in, ...) weights."""
+    channels_out, channels_in = weight.shape[:2]
+    height, width = out.shape[2:] or (1, 1)
     return Layer(
         name=name,
         precision=precision,
-        kernel=kernel,
-        stride=stride,
+        kernel=weight.shape[-1] if weight.ndim == 4 else 1,
         channels_in=channels_in,
         channels_out=channels_out,
-        height=rows,
-        width=columns,
-        weights=weights,
-        macs=weights * rows * columns,
-        bn_channels=channels_out,
+        height=height,
+        width=width,
+        weights=weight.numel() + bias,
+        macs=weight.numel() * height * width,
+        bn_channels=norms,
+        rsilu_channels=rsilu,
     )
 
 
-def _classifier(channels: int, classes: int) -> Layer:
-    return Layer(
-        name="fc",
-        precision=REAL,
-        kernel=1,
-        stride=1,
-        channels_in=channels,
-        channels_out=classes,
-        height=1,
-        width=1,
-        weights=channels * classes + classes,
-        macs=channels * classes,
-        bn_channels=0,
-    )
+def _binary(name: str, block: BinaryBlock, config: NetworkConfig, out: Tensor) -> Layer:
+    weight = block.conv.weight
+    return _row(name, weight, out, Precision(1, 1, config.element_ops), norms=len(weight))
 
 
-def _branch(
-    prefix: str,
-    plan: Sequence[tuple[int, int, int, int]],
-    size: tuple[int, int],
-    config: BiShuffleNetConfig,
-) -> Iterator[Layer]:
-    """Yield a chain of 1-bit or PA convolutions given as (in, out, kernel, stride)."""
-    precision = Precision(1, 1, BI_SHUFFLENET_ELEMENT_OPS)
-    if config.pa is not None:
-        precision = _pa(config.pa, BI_SHUFFLENET_ELEMENT_OPS)
-    for i, (channels_in, channels_out, kernel, stride) in enumerate(plan, start=1):
-        layer = _conv(f"{prefix}{i}", channels_in, channels_out, kernel, stride, size, precision)
-        if config.pa is not None:
-            # A PA convolution brings a batch norm in front of its own.
-            layer = replace(layer, bn_channels=channels_in + channels_out)
-        size = (layer.height, layer.width)
-        yield layer
+def _fixed_point(name: str, block: FixedPointBlock, config: NetworkConfig, out: Tensor) -> Layer:
+    weight = block.conv.weight
+    precision = replace(REAL, element_ops=config.element_ops)
+    return _row(name, weight, out, precision, norms=len(weight))
 
 
-def _bi_shufflenet(config: BiShuffleNetConfig, size: tuple[int, int]) -> Iterator[Layer]:
-    stem, *_, last = config.plan
-    left, right = config.left, config.right
-    real = Precision(0, 0, BI_SHUFFLENET_ELEMENT_OPS)
-    conv1 = _conv("conv1", config.channels, stem, config.conv1_kernel, 2, size, real)
-    yield conv1
-    # The 3x3 stride-2 max-pool with padding 1 halves the map like a convolution does.
-    size = _halved((conv1.height, conv1.width))
-    inner = stem
-    for stage, units in enumerate(UNITS, start=2):
-        outer = 2 * inner
-        half = outer // 2
-        strides = [1] * (len(left) - 1) + [2]
-        yield from _branch(
-            f"stage{stage}.0.left",
-            [(inner, inner, k, s) for k, s in zip(left, strides, strict=True)]
-            + [(inner, half, 1, 1)],
-            size,
-            config,
-        )
-        strides = [1] * (len(right) - 1) + [2]
-        yield from _branch(
-            f"stage{stage}.0.right",
-            [(inner, half, 1, 1)]
-            + [(half, half, k, s) for k, s in zip(right, strides, strict=True)]
-            + [(half, half, 1, 1)],
-            size,
-            config,
-        )
-        size = _halved(size)
-        for unit in range(1, units):
-            plan = [(half, half, k, 1) for k in (1, *right, 1)]
-            yield from _branch(f"stage{stage}.{unit}.right", plan, size, config)
-        inner = outer
-    yield _conv("conv5", inner, last, 1, 1, size, real)
-    yield _classifier(last, config.classes)
+def _classifier(name: str, block: Classifier, _config: NetworkConfig, out: Tensor) -> Layer:
+    linear = block.linear
+    return _row(name, linear.weight, out, REAL, norms=0, bias=linear.bias.numel())
 
 
-def _pa_resnet(
-    network: str, config: PaResNetConfig, size: tuple[int, int], real_down: bool
-) -> Iterator[Layer]:
-    inner = {"pa": _pa(config), "1-bit": Precision(1, 1, 1), "real": REAL}[config.kind]
-    # Table 7 agrees with one operation per batch-norm element in the 1-bit rows only.
-    real = Precision(0, 0, 1) if config.kind == "1-bit" else REAL
-    down = real if real_down else inner
-    shape = resnet_plan(network, config)
-    channels = shape.widths[0]
-    conv1 = _conv("conv1", config.channels, channels, shape.stem_kernel, 2, size, real)
-    yield conv1
-    size = _halved((conv1.height, conv1.width))
-    for stage, (width, number) in enumerate(zip(shape.widths, shape.units, strict=True)):
-        for unit in range(number):
-            stride = 2 if stage and not unit else 1
-            outer = width
-            plan = [(channels, width, 3, stride)]
-            if shape.bottleneck:
-                outer = BOTTLENECK * width
-                plan = [(channels, width, 1, stride), (width, width, 3, 1), (width, outer, 1, 1)]
-            name = f"stages.{stage}.{unit}"
-            if stride != 1 or channels != outer:
-                yield _conv(f"{name}.down", channels, outer, 1, stride, size, down)
-            for i, (channels_in, channels_out, kernel, step) in enumerate(plan):
-                layer = _conv(f"{name}.{i}", channels_in, channels_out, kernel, step, size, inner)
-                size = (layer.height, layer.width)
-                yield layer
-            channels = outer
-    yield _classifier(channels, config.classes)
+def _pixel_classifier(
+    name: str, block: PixelClassifier, _config: NetworkConfig, out: Tensor
+) -> Layer:
+    conv = block.conv
+    return _row(name, conv.weight, out, REAL, norms=0, bias=conv.bias.numel())
 
 
-def _u_binet(config: UBiNetConfig, size: tuple[int, int]) -> Iterator[Layer]:
-    """Yield the layers on maps padded to a multiple of 2**depth, named as their modules."""
-    multiple = 1 << config.depth
-    rows, columns = (-(-n // multiple) * multiple for n in size)
-    pa = config.pa
-    inner = REAL
-    if config.kind == "binary":
-        inner = Precision(1, config.k, 0) if pa is None else _pa(pa, BI_SHUFFLENET_ELEMENT_OPS)
+def _pa_precision(conv: PaConv, config: NetworkConfig, behind: int = 0) -> Precision:
+    """N comparisons, N multiplications, N-1 additions and one BN per output (Table 8 of PA-Net)."""
+    m, n = conv.spec.m, conv.spec.n
+    return REAL if config.real else Precision(m, m * n, 3 * n + behind)
 
-    def block(name: str, channels_in: int, channels_out: int, level: int, kernel: int = 3) -> Layer:
-        at = rows >> level, columns >> level
-        first = name == "encoder.0.0"
-        layer = _conv(name, channels_in, channels_out, kernel, 1, at, REAL if first else inner)
-        if pa is None:
-            rsilu = kernel == 3 and config.kind == "binary"
-            return replace(layer, rsilu_channels=channels_out if rsilu else 0)
-        # A PA convolution brings a batch norm in front of its own, which an up-convolution has
-        # for each of its four pixels.
-        behind = channels_out if kernel == 3 else 4 * channels_out
-        return replace(layer, bn_channels=behind if first else channels_in + behind)
 
-    channels: int = config.channels
-    for level, width in enumerate(config.widths):
-        name = "middle" if level == config.depth else f"encoder.{level}"
-        yield block(f"{name}.0", channels, width, level)
-        yield block(f"{name}.1", width, width, level)
-        channels = width
-    for i, width in enumerate(reversed(config.widths[:-1])):
-        level = config.depth - 1 - i
-        # Four 1x1 convolutions of the smaller map fill the larger one.
-        up = block(f"up.{i}", 2 * width, width, level, kernel=1)
-        yield replace(up, kernel=2, weights=4 * up.weights)
-        yield block(f"decoder.{i}.0", 2 * width, width, level)
-        yield block(f"decoder.{i}.1", width, width, level)
-    head = _conv("classifier", config.base, config.classes, 1, 1, (rows, columns), REAL)
-    yield replace(head, weights=head.weights + config.classes, bn_channels=0)
+def _pa(name: str, block: PaBlock, config: NetworkConfig, out: Tensor) -> Layer:
+    # Its batch norm stands in front; the papers count one behind every convolution.
+    weight = block.conv.weight
+    return _row(name, weight, out, _pa_precision(block.conv, config), norms=len(weight))
+
+
+def _pa_epilogue(name: str, block: PaEpilogueBlock, config: NetworkConfig, out: Tensor) -> Layer:
+    weight = block.conv.weight
+    precision = _pa_precision(block.conv, config, PA_EPILOGUE_OPS)
+    return _row(name, weight, out, precision, norms=sum(weight.shape[:2]))
+
+
+def _rsilu(activation: KbitActivation, config: NetworkConfig) -> int:
+    return 0 if activation.zeta is None or config.real else activation.zeta.numel()
+
+
+def _kbit_precision(activation: KbitActivation, config: NetworkConfig) -> Precision:
+    return REAL if config.real else Precision(1, activation.spec.k, config.element_ops)
+
+
+def _binary_kbit(name: str, block: BinaryKbitBlock, config: NetworkConfig, out: Tensor) -> Layer:
+    activation, weight = block.activation, block.weight
+    return _row(
+        name, weight, out, _kbit_precision(activation, config),
+        norms=len(weight), rsilu=_rsilu(activation, config),
+    )  # fmt: skip
+
+
+def _binary_up(name: str, block: BinaryUpBlock, config: NetworkConfig, out: Tensor) -> Layer:
+    weight = block.weight.transpose(0, 1)
+    precision = _kbit_precision(block.activation, config)
+    row = _row(name, weight, out, precision, norms=len(weight))
+    # One tap of the 2x2 kernel meets each pixel of the larger map.
+    return replace(row, macs=row.macs // weight[0, 0].numel())
+
+
+def _fixed_point_kbit(
+    name: str, block: FixedPointKbitBlock, config: NetworkConfig, out: Tensor
+) -> Layer:
+    weight, rsilu = block.conv.weight, _rsilu(block.activation, config)
+    return _row(name, weight, out, REAL, norms=len(weight), rsilu=rsilu)
+
+
+ROWS: dict[type[nn.Module], Callable[[str, Any, NetworkConfig, Tensor], Layer]] = {
+    BinaryBlock: _binary,
+    FixedPointBlock: _fixed_point,
+    Classifier: _classifier,
+    PaBlock: _pa,
+    PaEpilogueBlock: _pa_epilogue,
+    BinaryKbitBlock: _binary_kbit,
+    BinaryUpBlock: _binary_up,
+    FixedPointKbitBlock: _fixed_point_kbit,
+    PixelClassifier: _pixel_classifier,
+}
+"""What a block costs, by its class."""

@@ -3,19 +3,95 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor, nn
 
 from ..quant.blocks.block import fix_statistics, freeze, set_real
 from ..quant.blocks.classifiers import Classifier, IntegerLogits, PixelClassifier
 from ..quant.blocks.fixed_point import PIXEL_RANGE, FixedPointBlock
 from ..quant.blocks.kbit_activation import HARDWARE_BITS
-from .config import Config
 
 PIXEL_VARIANCE = 1024.0
 """Nominal variance of a pixel, 32 grey levels squared."""
 
 
-def stem(config: Config, channels: int, kernel: int) -> FixedPointBlock:
+class NetworkConfig(BaseModel):
+    """Base of all configurations: fields are switches, properties are facts that follow from them.
+
+    A description of a field is the help text of its option.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    channels: Literal[1, 3] = Field(
+        default=1, description="Channels of the pictures: 1 for grey, 3 for colour."
+    )
+    classes: int = Field(
+        default=6, ge=2, le=1000, description="Number of classes that are told apart."
+    )
+    weight_bits: int = Field(
+        default=8, ge=2, le=8, description="Bits of the weights of the first and last layers."
+    )
+
+    @property
+    def real(self) -> bool:
+        """True for a real-valued twin, which never becomes integers."""
+        return False
+
+    @property
+    def code_bits(self) -> int:
+        """Bits of the widest activations that are codes; outside ``HARDWARE_BITS`` they run in
+        PyTorch only."""
+        return HARDWARE_BITS[0]
+
+    @property
+    def multiple(self) -> int:
+        """Sides of pictures that are no multiples of it are reflected up to the next one."""
+        return 1
+
+    @property
+    def element_ops(self) -> int:
+        """Element-wise operations that the network's paper counts per output of a convolution."""
+        return 0
+
+
+class PaConfig(BaseModel):
+    """How a PA layer approximates: M weight bases, N activation bases."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    m: int = Field(
+        default=4,
+        ge=2,
+        le=14,
+        description="Number M of weight bases of a PA layer, even.",
+    )
+    n: int = Field(
+        default=5, ge=1, le=15, description="Number N of activation bases of a PA layer."
+    )
+    levels: Literal["free", "linear"] = Field(
+        default="free",
+        description="Levels of PA layers: free, or linear for whole multiples of a power of two.",
+    )
+    coefficient_bits: int | None = Field(
+        default=None,
+        ge=4,
+        le=8,
+        description="Bits of the snapped levels of PA layers; without it each layer chooses by "
+        "its number of taps.",
+    )
+
+    @field_validator("m")
+    @classmethod
+    def _even(cls, value: int) -> int:
+        if value % 2:
+            raise ValueError(f"found M {value}, expected an even number of weight endpoints")
+        return value
+
+
+def stem(config: NetworkConfig, channels: int, kernel: int) -> FixedPointBlock:
     """Return the first convolution, of stride 2 on raw pixels."""
     return FixedPointBlock(
         config.channels,
@@ -38,7 +114,7 @@ class Network(nn.Module):
 
     classifier: Classifier | PixelClassifier | IntegerLogits
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
 
@@ -60,17 +136,13 @@ class Network(nn.Module):
 
     def set_real(self, on: bool) -> None:
         """Run on real values (the first stage of a two-stage recipe), or on the quantised ones."""
-        set_real(self, on or self._real)
+        set_real(self, on or self.config.real)
 
     @property
     def freezable(self) -> bool:
         """False for a network that never becomes integers, by its configuration: it is
         real-valued, or its codes are wider than hardware's."""
-        return not self._real and getattr(self.config, "k", 1) in HARDWARE_BITS
-
-    @property
-    def _real(self) -> bool:
-        return getattr(self.config, "kind", "") == "real"
+        return not self.config.real and self.config.code_bits in HARDWARE_BITS
 
     @property
     def frozen(self) -> bool:

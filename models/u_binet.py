@@ -6,8 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 import torch
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -17,8 +19,73 @@ from ..quant.blocks.functions import STREAM_FRAC, STREAM_MAX, STREAM_MIN
 from ..quant.blocks.kbit import BinaryKbitBlock, BinaryUpBlock, FixedPointKbitBlock
 from ..quant.blocks.kbit_functions import WIDEST_CODE, top_level
 from ..quant.blocks.pa import PaEpilogueBlock
-from .config import UBiNetConfig
-from .network import PIXEL_VARIANCE, Network
+from .network import PIXEL_VARIANCE, Network, NetworkConfig, PaConfig
+from .registry import NetworkSpec
+
+
+class UBiNetConfig(NetworkConfig):
+    """Everything that decides the shape of U-BiNet."""
+
+    classes: int = Field(default=2, ge=2, le=1000, description="Number of logits of each pixel.")
+    base: int = Field(
+        default=32,
+        ge=1,
+        le=128,
+        description="Channels of the first level; every level below doubles them.",
+    )
+    depth: Literal[3, 4] = Field(default=4, description="Number of max pools.")
+    k: int = Field(
+        default=4,
+        description="Bits of the activations, 1 to 8; 16 and 32 run in PyTorch only.",
+    )
+    kind: Literal["binary", "real"] = Field(
+        default="binary",
+        description="Kind of the blocks: binary, or real for the real-valued twin, which never "
+        "becomes integers.",
+    )
+    monotone: bool = Field(
+        default=False,
+        description="Activations that never step down: the output shift of RSiLU is held.",
+    )
+    pa: PaConfig | None = Field(
+        default=None,
+        description="PA bases in place of 1-bit weights and k-bit activations.",
+    )
+
+    @field_validator("k")
+    @classmethod
+    def _bits(cls, value: int) -> int:
+        if value not in (*range(1, 9), 16, 32):
+            raise ValueError(f"found k {value}, expected 1 to 8 bits, or 16 or 32 in PyTorch only")
+        return value
+
+    @model_validator(mode="after")
+    def _pa_has_its_own_activations(self) -> UBiNetConfig:
+        fields = UBiNetConfig.model_fields
+        given = [n for n in ("k", "monotone") if getattr(self, n) != fields[n].default]
+        if self.pa is not None and given:
+            raise ValueError(f"found {', '.join(given)} with pa, expected one of them only")
+        return self
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of every level, the middle one last."""
+        return tuple(self.base << i for i in range(self.depth + 1))
+
+    @property
+    def real(self) -> bool:
+        """True for the real-valued twin."""
+        return self.kind == "real"
+
+    @property
+    def code_bits(self) -> int:
+        """Bits of the activations."""
+        return self.k
+
+    @property
+    def multiple(self) -> int:
+        """Every max pool halves the sides."""
+        return 1 << self.depth
 
 
 def padding(size: int, multiple: int) -> tuple[int, int]:
@@ -101,7 +168,7 @@ class UBiNet(Network):
 
     def __init__(self, config: UBiNetConfig) -> None:
         super().__init__(config)
-        self.multiple = 1 << config.depth
+        self.multiple = config.multiple
         blocks = (_kbit_blocks if config.pa is None else _pa_blocks)(config)
         block, widths = blocks.conv, config.widths
 
@@ -157,3 +224,16 @@ class UBiNet(Network):
         for up, level, skip in zip(self.up, self.decoder, reversed(skips), strict=True):
             x = level(torch.cat((skip, up(x)), dim=1))
         return x[:, :, top : top + height, left : left + width] if padded else x
+
+
+RECIPE = {
+    "real_epochs": 40,
+    "epochs": 40,
+    "finetune_epochs": 4,
+    "real_learning_rate": 1e-3,
+    "learning_rate": 1e-3,
+    "batch": 8,
+    "label_smoothing": 0.0,
+}
+
+NETWORKS = {"u-binet": NetworkSpec(UBiNetConfig, UBiNet, RECIPE)}

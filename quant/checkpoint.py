@@ -7,13 +7,10 @@ stored in the smallest type that holds them.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,17 +18,16 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from .card import Card, InputSize, Quantisation
+from .card import Card, InputSize
+from .files import replace_file
 
 __all__ = [
     "Card",
     "CheckpointError",
     "InputSize",
-    "Quantisation",
     "card_path",
     "read",
     "read_card",
-    "replace_file",
     "smallest_integers",
     "write",
 ]
@@ -162,42 +158,3 @@ def _check_suffix(path: Path) -> None:
         )
     if path.suffix != SUFFIX:
         raise CheckpointError(f"{path}: found suffix {path.suffix!r}, expected {SUFFIX}")
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``.<name>.part`` beside ``path`` and rename it over ``path``.
-
-    What a killed process left there is written over. A link stays a link: the file behind it is
-    replaced.
-
-    Raises:
-        CheckpointError: ``path`` is a device, a pipe or a socket.
-        OSError: it cannot be written.
-    """
-    path = Path(os.path.realpath(path))
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        raise CheckpointError(f"{path}: is no ordinary file, expected one; choose another path")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    with _open_locked(temporary) as file:
-        try:
-            file.truncate()
-            file.write(content)
-            file.flush()
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-
-
-def _open_locked(path: Path) -> IO[bytes]:
-    """Open a file, made if it is missing, that nobody else is writing any more."""
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-        file = os.fdopen(descriptor, "r+b")
-        fcntl.flock(file, fcntl.LOCK_EX)
-        # Whoever held it before has renamed or removed it: then this is not the file at ``path``.
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(descriptor), path.stat()):
-                return file
-        file.close()

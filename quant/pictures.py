@@ -19,6 +19,7 @@ import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +89,23 @@ def read_picture(
     return resize(decode(path, channels), height, width, filter)
 
 
-def decode(path: str | Path, channels: int) -> Picture:
-    """Decode one picture at its own size, as grey (1 channel) or RGB (3).
+@dataclass(frozen=True)
+class Opened:
+    """A picture at its own size, with what its file was.
 
-    Returns:
-        (H, W, channels) uint8.
+    Attributes:
+        pixels: (H, W, channels) uint8.
+        mode: Pillow's name of the file's pixels, e.g. "RGB".
+        turned: an orientation tag was followed.
+    """
+
+    pixels: Picture
+    mode: str
+    turned: bool
+
+
+def open_picture(path: str | Path, channels: int) -> Opened:
+    """Decode one picture at its own size, as grey (1 channel) or RGB (3).
 
     Raises:
         PictureError: as ``read_picture``.
@@ -104,31 +117,16 @@ def decode(path: str | Path, channels: int) -> Picture:
     with _opened(path) as image:
         if image.format != "MPO":
             _refuse_frames(path, image)
-        upright = _orientation(image) != 1
+        upright, mode = _orientation(image) != 1, image.mode
         image.load()
         # Pillow turns TIFF by itself while loading, and takes the tag away.
         turned = ImageOps.exif_transpose(image) if upright else image
-        return _to_array(path, turned, channels)
+        return Opened(_to_array(path, turned, channels), mode, upright)
 
 
-def mode_of(path: Path) -> str:
-    """Return Pillow's name of a picture's pixels, e.g. "RGB", from its header.
-
-    Raises:
-        PictureError: as ``read_picture``.
-    """
-    with _opened(path) as image:
-        return image.mode
-
-
-def is_turned(path: Path) -> bool:
-    """Tell from the header whether ``decode`` turns a picture upright.
-
-    Raises:
-        PictureError: as ``read_picture``.
-    """
-    with _opened(path) as image:
-        return _orientation(image) != 1
+def decode(path: str | Path, channels: int) -> Picture:
+    """Return the pixels of ``open_picture``, (H, W, channels) uint8; it raises the same."""
+    return open_picture(path, channels).pixels
 
 
 @contextmanager

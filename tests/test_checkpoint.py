@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from andpop.models.build import build, load_network, save_network
-from andpop.quant import checkpoint
+from andpop.quant import checkpoint, files
 from andpop.quant.checkpoint import Card, CheckpointError, InputSize
 from andpop.quant.exact import exact_eval
 
@@ -197,7 +197,7 @@ def test_two_writers_of_one_file_leave_one_of_their_texts(tmp_path: Path) -> Non
 
     def write(text: bytes) -> None:
         for _ in range(20):
-            checkpoint.replace_file(path, text)
+            files.replace_file(path, text)
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(write, texts))
@@ -208,6 +208,6 @@ def test_two_writers_of_one_file_leave_one_of_their_texts(tmp_path: Path) -> Non
 def test_a_device_is_not_replaced(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    with pytest.raises(CheckpointError, match="no ordinary file"):
-        checkpoint.replace_file(pipe, b"x")
+    with pytest.raises(files.FileError, match="no ordinary file"):
+        files.replace_file(pipe, b"x")
     assert pipe.is_fifo()

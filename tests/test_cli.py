@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from andpop.flows import api, cli, steps
+from andpop.flows import api, cli
+from andpop.flows.compile import compile_checkpoint
 from andpop.flows.errors import BAD_INPUT, CHECK_FAILED, DISK_FULL, MISSING_TOOL, OK, explain
-from andpop.flows.models import load_cpu_model, sha256
+from andpop.flows.files import sha256
+from andpop.flows.models import load_cpu_model
 from andpop.sim import verilator
 from onnx import TensorProto, helper
 from PIL import Image
@@ -115,7 +117,7 @@ def test_packing_the_checkpoint_again_gives_the_same_bytes(
     checkpoint: Path, tmp_path: Path
 ) -> None:
     shipped = checkpoint.with_suffix(".andpop")
-    steps.compile_checkpoint(checkpoint, tmp_path / shipped.name)
+    compile_checkpoint(checkpoint, tmp_path / shipped.name)
     assert (tmp_path / shipped.name).read_bytes() == shipped.read_bytes()
 
 

@@ -100,8 +100,8 @@ def test_ablation_rows(
 def test_stage_maps(size: int, maps: list[int]) -> None:
     heights = {layer.name: layer.height for layer in count("bi-shufflenet", size, size).layers}
     # The right branch starts at the unit's input resolution, the left one ends at its output's.
-    assert [heights[f"stage{s}.0.right1"] for s in (2, 3, 4)] == maps[:3]
-    assert [heights[f"stage{s}.0.left2"] for s in (2, 3, 4)] == maps[1:]
+    assert [heights[f"stage{s}.0.right.0"] for s in (2, 3, 4)] == maps[:3]
+    assert [heights[f"stage{s}.0.left.1"] for s in (2, 3, 4)] == maps[1:]
     assert heights["conv5"] == maps[3]
 
 
@@ -114,11 +114,11 @@ def test_layers_by_hand() -> None:
     assert (conv1.height, conv1.width, conv1.weights) == (32, 16, 3 * 24 * 81)
     assert conv1.flops == 3 * 24 * 81 * 512 + 3 * 24 * 512
     assert conv1.bops == 0
-    left = layers["stage2.0.left1"]
+    left = layers["stage2.0.left.0"]
     assert (left.channels_out, left.height, left.width) == (24, 8, 4)
     assert left.bops == 24 * 24 * 25 * 32
-    assert layers["fc"].weights == 1024 * 10 + 10
-    assert layers["fc"].flops == 1024 * 10
+    assert layers["classifier"].weights == 1024 * 10 + 10
+    assert layers["classifier"].flops == 1024 * 10
 
 
 def test_width_multiplier_scales_every_inner_layer() -> None:

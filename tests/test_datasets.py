@@ -10,13 +10,10 @@ import numpy.typing as npt
 import pytest
 from andpop.quant.data.layout import DatasetError, Sample
 from andpop.quant.data.neu_det import Box, read_boxes
-from andpop.quant.datasets import (
-    augment,
-    balanced_order,
-    find_samples,
-    load,
-    split,
-)
+from andpop.quant.samples.augment import augment
+from andpop.quant.samples.found import find_samples
+from andpop.quant.samples.reader import Reader
+from andpop.quant.samples.split import balanced_order, split
 from PIL import Image
 
 VOC = (
@@ -208,7 +205,8 @@ def test_augmentation_depends_on_its_generator_alone() -> None:
 def test_loading_bounds_large_pictures_and_keeps_small_ones(tmp_path: Path) -> None:
     large = Sample(put(tmp_path / "large.png", size=(300, 50)), 0)
     small = Sample(put(tmp_path / "small.png", size=(20, 30)), 0)
-    assert [p.shape for p in load([large, small], 32, 64, 1)] == [(64, 50, 1), (20, 30, 1)]
+    reader = Reader(32, 64, 1, "bilinear")
+    assert [reader.keep(s.path).shape for s in (large, small)] == [(64, 50, 1), (20, 30, 1)]
 
 
 @pytest.mark.data

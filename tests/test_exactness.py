@@ -13,7 +13,7 @@ import pytest
 from andpop.flows import api
 from andpop.flows.backends import Qonnx
 from andpop.flows.errors import CheckFailed
-from andpop.flows.models import BuildFiles
+from andpop.flows.files import BuildFiles
 from andpop.hw.graph.builder import Boundary
 from andpop.hw.graph.clean import clean
 from andpop.hw.graph.executor import GoldenExecutor, run

@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 from andpop.flows import folder as folders
-from andpop.flows.build import BuildConfig, Context, Step, run_build
+from andpop.flows.build import Context, Step, run_build
+from andpop.flows.config import BuildConfig
 from andpop.flows.errors import CHECK_FAILED, UsageError, explain
+from andpop.flows.files import open_build
 from andpop.flows.folder import Busy, reading, writing
-from andpop.flows.models import open_build
 
 KILLED = 9
 

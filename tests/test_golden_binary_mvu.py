@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from andpop.hw.kernels.base import LUTS_PER_BRAM18
 from andpop.hw.kernels.binary_mvu import cases, golden
 from andpop.hw.kernels.binary_mvu.op import IMPLEMENTATIONS
+from andpop.hw.kernels.memory import LUTS_PER_BRAM18
 from andpop.sim.cases import Case
 from kernel_cases import build_op
 from qonnx.core.datatype import DataType

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from andpop.hw.kernels.memory import LUTS_PER_BRAM18, least_rom_cost
 from andpop.hw.kernels.signed_thresholding import cases
 from andpop.hw.kernels.signed_thresholding.golden import signed_thresholding
 from andpop.hw.kernels.signed_thresholding.op import (
-    LUTS_PER_BRAM18,
-    memory_cost,
     search_entries,
     search_stages,
     search_tables,
@@ -133,4 +132,4 @@ def test_a_search_streams_codes_alone() -> None:
 def test_memories_lie_where_they_are_cheaper(
     width: int, depth: int, expected: tuple[int, int]
 ) -> None:
-    assert memory_cost(width, depth) == expected
+    assert least_rom_cost(width, depth) == expected

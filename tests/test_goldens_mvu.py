@@ -13,10 +13,11 @@ from andpop.hw.kernels.epilogue import cases as epilogue_cases
 from andpop.hw.kernels.epilogue import golden as epilogue_golden
 from andpop.hw.kernels.int_mvu import cases as int_cases
 from andpop.hw.kernels.int_mvu import golden as int_golden
-from andpop.hw.kernels.mvu import rom_cost, signed_width, weight_words
+from andpop.hw.kernels.memory import rom_cost
+from andpop.hw.kernels.mvu import weight_words
 from andpop.hw.kernels.xnor_mvu import cases as xnor_cases
 from andpop.hw.kernels.xnor_mvu import golden as xnor_golden
-from andpop.quant.grid import EpilogueFormat, epilogue
+from andpop.quant.grid import EpilogueFormat, epilogue, signed_width
 from andpop.sim.cases import Case
 from finn.transformation.fpgadataflow.minimize_accumulator_width import MinimizeAccumulatorWidth
 from kernel_cases import build_op

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from andpop.hw.kernels import register
-from andpop.hw.kernels.base import Stream, bram18_blocks, lutram_luts
+from andpop.hw.kernels.base import Stream
+from andpop.hw.kernels.memory import bram18_blocks, lutram_luts
 from andpop.quant.grid import limits, type_format
 from andpop.sim.cases import Case, Operand
 from kernel_cases import build_op

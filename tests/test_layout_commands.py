@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from andpop.flows import api, backends
 from andpop.flows.errors import BAD_INPUT, OK
+from andpop.quant.tasks.task import Output, Outputs
 from PIL import Image
 from program import Run
 from test_layouts import REFUSED, SETS, Make, put
@@ -36,12 +37,13 @@ def simulated(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
     def record(
         files: object, pictures: np.ndarray, names: list[str], *_: object
-    ) -> tuple[dict[str, Any], np.ndarray]:
+    ) -> tuple[dict[str, Any], Outputs]:
         given.append(names)
         result: dict[str, Any] = {"images": len(names), "layers": [], "first_divergence": None}
         result |= dict.fromkeys(("values_compared", "cycles_per_frame", "interval"), 1)
         result |= {"values_differing": 0, "sim_cycles_per_second": 1.0, "build_seconds": 1.0}
-        return result, np.zeros(pictures.shape[:3], dtype=np.int64)
+        masks = np.zeros(pictures.shape[:3], dtype=np.int64)
+        return result, {"mask": Output("class_map", masks)}
 
     monkeypatch.setattr(backends, "simulate", record)
     return given

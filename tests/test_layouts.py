@@ -12,10 +12,10 @@ import numpy.typing as npt
 import pytest
 from andpop.quant.data import LAYOUTS, choose_pictures, mask_of, picture_of
 from andpop.quant.data.layout import DatasetError
-from andpop.quant.datasets import find_samples
 from andpop.quant.folders import FolderError, Folders
-from andpop.quant.masks import find_pairs, read_pair
 from andpop.quant.pictures import PictureError, list_pictures
+from andpop.quant.samples.found import find_samples
+from andpop.quant.samples.pairs import find_pairs, read_pair
 from PIL import Image
 
 Make = Callable[[Path], None]

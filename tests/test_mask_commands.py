@@ -17,12 +17,13 @@ import pytest
 import torch
 from andpop.flows import api
 from andpop.flows.errors import BAD_INPUT, OK
-from andpop.flows.masks import MASK, OVERLAY, TINT, reflection
+from andpop.flows.facts import reflection
 from andpop.models.build import build, save_network
 from andpop.quant.blocks.kbit_activation import KbitActivation
 from andpop.quant.checkpoint import Card, InputSize
-from andpop.quant.masks import FIGURES
 from andpop.quant.synthetic import generate_masked
+from andpop.quant.tasks.overlays import MASK, OVERLAY, TINT
+from andpop.quant.tasks.pixels import FIGURES
 from PIL import Image
 from program import Run
 from safetensors.numpy import load_file, save_file

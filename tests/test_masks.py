@@ -10,20 +10,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from andpop.quant.datasets import DatasetError, Sample, View, augment, split
-from andpop.quant.masks import (
-    Counts,
-    Notes,
-    augment_pair,
-    count_pixels,
-    find_pairs,
-    load_pairs,
-    read_pair,
-    resize_mask,
-    score,
-)
+from andpop.quant.data.layout import DatasetError, Sample
 from andpop.quant.pictures import PictureError
+from andpop.quant.samples.augment import View, augment, augment_pair
+from andpop.quant.samples.pairs import Notes, find_pairs, load_pairs, read_pair, resize_mask
+from andpop.quant.samples.split import split
 from andpop.quant.synthetic import MASKED_CLASSES, generate_masked, masked_picture
+from andpop.quant.tasks.pixels import Counts, count_pixels, score
 from PIL import Image
 
 Pixels = npt.NDArray[np.uint8]

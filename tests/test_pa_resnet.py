@@ -18,10 +18,10 @@ from andpop.quant.blocks.epilogue import Epilogue
 from andpop.quant.blocks.pa import PaBlock, PaEpilogueBlock
 from andpop.quant.blocks.pa_conv import PaActivation, PaConv
 from andpop.quant.checkpoint import Card, CheckpointError, InputSize
-from andpop.quant.classification import prepare
-from andpop.quant.datasets import find_samples
 from andpop.quant.exact import exact_eval
-from andpop.quant.training import evaluate
+from andpop.quant.samples.found import find_samples
+from andpop.quant.tasks.classification import prepare
+from andpop.quant.training.run import evaluate
 from torch import Tensor, nn
 
 SMALL = {"depth": 5}
@@ -82,7 +82,9 @@ def test_built_network_has_the_parameters_that_are_counted(
     with torch.device("meta"):
         net = build(network, config)
     counted = count(network, 64, 64, config)
-    inner = [layer for layer in counted.layers if layer.name not in ("conv1", "conv5", "fc")]
+    inner = [
+        layer for layer in counted.layers if layer.name not in ("conv1", "conv5", "classifier")
+    ]
     shapes = sorted(tuple(w.shape) for w in convolutions(net))
     assert shapes == sorted(
         (layer.channels_out, layer.channels_in, layer.kernel, layer.kernel) for layer in inner

@@ -13,7 +13,7 @@ import onnx
 import pytest
 import torch
 from andpop.flows import api
-from andpop.flows.models import BuildFiles
+from andpop.flows.files import BuildFiles
 from andpop.hw.graph.executor import run
 from andpop.hw.graph.folding import fold
 from andpop.hw.rtl.simulate import emit, simulate, size_fifos

@@ -697,7 +697,7 @@ def test_class_names_are_printed_as_they_are(
         "infer", resealed(ZOO, path, card_change(classes=names)), "--images", picture
     )
     model = load(path)
-    (label,), _ = model.run(read_all([picture], model, lambda *_: None)[0])
+    (label,), _ = model.run(read_all([picture], model, lambda *_: None).pixels)
     assert code == OK
     assert out.rstrip("\n").endswith(f" {names[label]}")
 
@@ -846,7 +846,7 @@ def test_a_checkpoint_is_packed_by_its_own_card(
     model: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The packed model beside is not used when its card is another one, or when it is damaged."""
-    from andpop.flows import steps
+    from andpop.flows import compile as compiler
 
     packed: list[Path] = []
 
@@ -854,7 +854,7 @@ def test_a_checkpoint_is_packed_by_its_own_card(
         packed.append(checkpoint)
         target.write_bytes(ZOO.read_bytes())
 
-    monkeypatch.setattr(steps, "compile_checkpoint", compile_checkpoint)
+    monkeypatch.setattr(compiler, "compile_checkpoint", compile_checkpoint)
     checkpoint = model.with_suffix(".safetensors")
     assert load(checkpoint).notes == () and not packed
     edit(model.with_suffix(".json"), classes=list("abcdef"))

@@ -16,8 +16,8 @@ from andpop.quant.pictures import (
     RESIZE_FILTERS,
     PictureError,
     decode,
-    is_turned,
     list_pictures,
+    open_picture,
     read_picture,
     resize,
 )
@@ -269,8 +269,8 @@ def test_orientation_is_applied_in_every_format(
     picture.save(plain, **({"lossless": True} if suffix == "webp" else {}))
     turn = ORIENTED.get(orientation, ORIENTED[1])
     assert np.array_equal(decode(path, 3), turn(decode(plain, 3)))
-    assert is_turned(path) == (orientation in range(2, 9))
-    assert not is_turned(plain)
+    assert open_picture(path, 3).turned == (orientation in range(2, 9))
+    assert not open_picture(plain, 3).turned
 
 
 def test_damaged_exif_data_beside_a_whole_picture_is_ignored(tmp_path: Path) -> None:

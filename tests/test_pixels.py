@@ -13,9 +13,9 @@ import numpy as np
 import onnx
 import pytest
 from andpop.flows import api
-from andpop.flows.build import BuildConfig, read_config
+from andpop.flows.config import BuildConfig, read_config
 from andpop.flows.errors import UsageError
-from andpop.flows.models import BuildFiles
+from andpop.flows.files import BuildFiles
 from andpop.hw.graph import lowering
 from andpop.hw.graph.clean import clean
 from andpop.hw.graph.executor import run

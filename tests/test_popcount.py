@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from andpop.hw.synth import yosys
 from andpop.sim import verilator
+from andpop.sim.model import Model
 from comparisons import Comparisons
 
 pytestmark = pytest.mark.sim
@@ -40,7 +41,7 @@ def check(library: Path, width: int, gate: int, steps: int, compared: Comparison
     count_bits = width.bit_length()
     rng = random.Random(f"{width} {gate}")
     pipeline: list[tuple[int, int] | None] = [None] * cycles
-    with verilator.Model(library) as model:
+    with Model(library) as model:
         for step in range(steps):
             reset = step == 0 or rng.random() < 0.01
             a, b = operand(rng, LANES * width), operand(rng, LANES * width)

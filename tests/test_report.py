@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from andpop.flows.report import CHART_NODES, cycles_chart, picture_uri, write_report
+from andpop.quant.tasks.masks import Masks
+from andpop.quant.tasks.task import Output
 
 
 def nodes(count: int, slowest: int) -> list[dict[str, Any]]:
@@ -21,11 +23,18 @@ def nodes(count: int, slowest: int) -> list[dict[str, Any]]:
     ]
 
 
+def row(picture: str, text: str, **panels: str) -> dict[str, Any]:
+    """A picture of a report, panels by title."""
+    shown = [{"title": title, "uri": uri} for title, uri in panels.items()]
+    return {"picture": picture, "text": text, "panels": shown}
+
+
 @pytest.fixture
 def report() -> dict[str, Any]:
     picture = np.arange(32 * 32, dtype=np.int64).reshape(32, 32, 1).astype(np.uint8)
     return {
         "network": "bi-shufflenet",
+        "task": "classification",
         "input": [64, 64, 1],
         "source": "<script>alert(1)</script>.safetensors",
         "source_sha256": "0123456789abcdef" * 4,
@@ -69,7 +78,7 @@ def report() -> dict[str, Any]:
                 "seconds": 1.5,
             }
         ],
-        "predictions": [{"picture": "a", "class": "patches", "uri": picture_uri(picture)}],
+        "predictions": [row("a", "patches", input=picture_uri(picture))],
         "simulation": {"cycles_per_frame": 5000, "interval": 900, "sim_cycles_per_second": 1e5},
     }
 
@@ -104,10 +113,15 @@ def test_page_says_what_was_found(report: dict[str, Any], tmp_path: Path) -> Non
 
 def test_masks_are_shown_beside_the_truth(report: dict[str, Any], tmp_path: Path) -> None:
     mask = picture_uri(np.full((8, 8, 1), 255, dtype=np.uint8))
-    row = {"defect_pixels": 1234, "share": 0.25, "uri": mask, "mask": mask}
+    found = np.zeros((1, 617, 8), dtype=np.int64)
+    found.flat[:1234] = 1
+    outputs = {"mask": Output("class_map", found)}
+    (new,) = Masks().report_rows(outputs, [], ["new"], np.zeros((1, 617, 8, 1), np.uint8))
+    assert [title for title, _ in new.panels] == ["input", "mask"]
+    report["task"] = "masks"
     report["predictions"] = [
-        {"picture": "known", "truth": mask, "difference": mask, **row},
-        {"picture": "new", "truth": None, "difference": None, **row},
+        row("known", new.text, input=mask, truth=mask, mask=mask, difference=mask),
+        row("new", new.text, input=mask, mask=mask),
     ]
     report["trained"]["dice"] = 0.5
     report["skips"] = [

@@ -14,25 +14,30 @@ import pytest
 import torch
 from andpop.flows import api
 from andpop.flows.errors import UsageError
-from andpop.quant.datasets import DatasetError
-from andpop.quant.masks import FIGURES, find_pairs, score
-from andpop.quant.segmentation import (
-    RECIPE,
+from andpop.models.registry import get
+from andpop.quant.data.layout import DatasetError
+from andpop.quant.samples.pairs import find_pairs
+from andpop.quant.synthetic import generate_masked
+from andpop.quant.tasks.mask_lessons import (
+    MaskLessons,
     Result,
-    Segmentation,
-    difference,
     draw_examples,
     prepare,
     tversky_cross_entropy,
 )
-from andpop.quant.synthetic import generate_masked
-from andpop.quant.training import Options, Progress, TrainingError, predict, train
+from andpop.quant.tasks.overlays import difference
+from andpop.quant.tasks.pixels import FIGURES, score
+from andpop.quant.training.recipe import Options, Progress
+from andpop.quant.training.run import predict, train
+from andpop.quant.training.state import TrainingError
 from PIL import Image
 from pydantic import BaseModel
 from torch import Tensor, nn
 
 OPTIONS = Options(
-    **{**RECIPE, "real_epochs": 2, "epochs": 2, "finetune_epochs": 1}, warmup_epochs=1, threads=1
+    **{**get("u-binet").recipe, "real_epochs": 2, "epochs": 2, "finetune_epochs": 1},
+    warmup_epochs=1,
+    threads=1,
 )
 
 
@@ -74,7 +79,7 @@ class Dots(nn.Module):
 
 
 @pytest.fixture(scope="module")
-def task(tmp_path_factory: pytest.TempPathFactory) -> Segmentation:
+def task(tmp_path_factory: pytest.TempPathFactory) -> MaskLessons:
     folder = tmp_path_factory.mktemp("synthetic")
     generate_masked(folder, per_class=8, size=48, seed=1)
     return prepare(find_pairs(folder), 32, 32, 1, validation=0.25, seed=2)
@@ -121,7 +126,7 @@ def test_loss_prefers_false_alarms_to_misses() -> None:
     assert loss(truth) < 0.01 < loss(wider) < loss(narrower) < loss(1 - truth)
 
 
-def test_views_pair_pictures_with_their_masks(task: Segmentation) -> None:
+def test_views_pair_pictures_with_their_masks(task: MaskLessons) -> None:
     """Scratches are the brightest pixels: the mask must follow them through every view."""
     kind = task.classes.index("Scratches")
     chosen = [i for i, label in enumerate(task.train_labels) if label == kind]
@@ -134,7 +139,7 @@ def test_views_pair_pictures_with_their_masks(task: Segmentation) -> None:
         assert picture[mask].mean() > picture[~mask].mean() + 10
 
 
-def test_validation_pairs_are_never_trained_on(task: Segmentation) -> None:
+def test_validation_pairs_are_never_trained_on(task: MaskLessons) -> None:
     assert task.classes == ("Free", "Inclusion", "Patches", "Scratches")
     assert np.bincount(task.val_labels).tolist() == [2] * 4
     assert np.bincount(task.train_labels).tolist() == [6] * 4
@@ -188,7 +193,7 @@ def timeless(result: Result) -> Result:
 
 @pytest.fixture(scope="module")
 def whole(
-    task: Segmentation, tmp_path_factory: pytest.TempPathFactory
+    task: MaskLessons, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[dict[str, Tensor], Result, Path]:
     checkpoint = tmp_path_factory.mktemp("whole") / "tiles.safetensors"
     net = Dots()
@@ -198,7 +203,7 @@ def whole(
 
 @pytest.mark.parametrize("epochs", [(1,), (3, 4)])
 def test_resumed_run_equals_an_uninterrupted_one(
-    task: Segmentation,
+    task: MaskLessons,
     whole: tuple[dict[str, Tensor], Result, Path],
     tmp_path: Path,
     epochs: tuple[int, ...],
@@ -214,7 +219,7 @@ def test_resumed_run_equals_an_uninterrupted_one(
 
 
 def test_metrics_are_those_of_the_final_network(
-    task: Segmentation, whole: tuple[dict[str, Tensor], Result, Path]
+    task: MaskLessons, whole: tuple[dict[str, Tensor], Result, Path]
 ) -> None:
     state, result, checkpoint = whole
     net = Dots()
@@ -231,7 +236,7 @@ def test_metrics_are_those_of_the_final_network(
     assert Image.open(checkpoint.with_suffix(".curve.png")).format == "PNG"
 
 
-def test_learns(task: Segmentation, tmp_path: Path) -> None:
+def test_learns(task: MaskLessons, tmp_path: Path) -> None:
     """Dark inclusions and patches, bright scratches: two small convolutions see most of them."""
     options = replace(OPTIONS, real_epochs=30, warmup_epochs=2, real_learning_rate=1e-2)
     result = train(Dots(), task, options, tmp_path / "tiles.safetensors")
@@ -239,7 +244,7 @@ def test_learns(task: Segmentation, tmp_path: Path) -> None:
     assert result.history[-1].loss < 0.7 * result.history[0].loss
 
 
-def test_refuses_the_state_of_other_pairs(task: Segmentation, tmp_path: Path) -> None:
+def test_refuses_the_state_of_other_pairs(task: MaskLessons, tmp_path: Path) -> None:
     checkpoint = tmp_path / "tiles.safetensors"
     with pytest.raises(Interrupted):
         train(Dots(), task, OPTIONS, checkpoint, stop_after(1))
@@ -256,7 +261,7 @@ def test_difference_has_a_colour_per_mistake() -> None:
     ]
 
 
-def test_examples_show_every_class(task: Segmentation, tmp_path: Path) -> None:
+def test_examples_show_every_class(task: MaskLessons, tmp_path: Path) -> None:
     path = tmp_path / "examples.png"
     draw_examples(Dots(), task, path)
     with Image.open(path) as picture:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from andpop.flows import api
 from andpop.flows.backends import Golden
-from andpop.flows.models import BuildFiles
+from andpop.flows.files import BuildFiles
 from andpop.hw.graph.fifo_sizing import round_depth
 from andpop.hw.rtl.top_info import TopInfo
 from andpop.models.build import build as build_network
@@ -188,8 +188,9 @@ def test_300_real_pictures_are_exact(zoo: Path, andpop_data: Path) -> None:
 
 @pytest.mark.data
 def test_the_shipped_checkpoint_is_as_good_as_its_card_says(andpop_data: Path) -> None:
-    from andpop.quant.datasets import find_samples, split
     from andpop.quant.pictures import read_picture
+    from andpop.quant.samples.found import find_samples
+    from andpop.quant.samples.split import split
 
     card = json.loads(api.DEMO_CHECKPOINT.with_suffix(".json").read_text())
     data = find_samples(andpop_data / "neu-det")

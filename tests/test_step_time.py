@@ -11,7 +11,8 @@ import pytest
 import torch
 from andpop.models.build import build
 from andpop.quant.blocks import functions as fn
-from andpop.quant.training import adam, cpu_settings
+from andpop.quant.training.process import cpu_settings
+from andpop.quant.training.run import adam
 from test_functions import composed_epilogue, ste
 from torch import Tensor
 from torch.nn import functional as F

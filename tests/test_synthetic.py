@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from andpop.quant.datasets import find_samples
 from andpop.quant.pictures import read_picture
+from andpop.quant.samples.found import find_samples
 from andpop.quant.synthetic import CLASSES, generate, picture
 
 

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import numpy as np
-from andpop.flows.backends import class_indices
 from andpop.flows.compare import Tally, bit_pattern
 from andpop.flows.coverage import Coverage
 from andpop.hw.graph.builder import DataflowBuilder
+from andpop.quant.tasks.task import shaped
 
 
 def test_counts_values_on_either_side_and_names_the_first_layer() -> None:
@@ -36,6 +36,6 @@ def test_bit_patterns_are_twos_complement() -> None:
 
 
 def test_classes_of_pictures_and_of_pixels() -> None:
-    assert class_indices(np.array([3, 1]).reshape(2, 1, 1, 1)).tolist() == [3, 1]
+    assert shaped("class", np.array([3, 1]).reshape(2, 1, 1, 1)).tolist() == [3, 1]
     masks = np.arange(12).reshape(2, 2, 3, 1)
-    assert class_indices(masks).tolist() == masks[..., 0].tolist()
+    assert shaped("class_map", masks).tolist() == masks[..., 0].tolist()

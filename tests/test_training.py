@@ -13,19 +13,12 @@ import numpy as np
 import pytest
 import torch
 from andpop.models.build import build
-from andpop.quant.classification import Classification, Result, prepare
-from andpop.quant.datasets import find_samples
+from andpop.quant.samples.found import find_samples
 from andpop.quant.synthetic import CLASSES, generate
-from andpop.quant.training import (
-    RANGES,
-    OptionError,
-    Options,
-    Progress,
-    TrainingError,
-    evaluate,
-    predict,
-    train,
-)
+from andpop.quant.tasks.classification import PictureLessons, Result, prepare
+from andpop.quant.training.recipe import RANGES, OptionError, Options, Progress
+from andpop.quant.training.run import evaluate, predict, train
+from andpop.quant.training.state import TrainingError
 from PIL import Image
 from torch import Tensor, nn
 
@@ -35,7 +28,7 @@ OPTIONS = Options(
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Classification:
+def data(tmp_path_factory: pytest.TempPathFactory) -> PictureLessons:
     folder = tmp_path_factory.mktemp("synthetic")
     generate(folder, per_class=10, size=48, seed=1)
     return prepare(find_samples(folder), 32, 32, 1, validation=0.2, seed=2)
@@ -64,7 +57,7 @@ def timeless(result: Result) -> Result:
 
 @pytest.fixture(scope="module")
 def whole(
-    data: Classification, tmp_path_factory: pytest.TempPathFactory
+    data: PictureLessons, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[dict[str, Tensor], Result, Path]:
     checkpoint = tmp_path_factory.mktemp("whole") / "steel.safetensors"
     net = network()
@@ -74,7 +67,7 @@ def whole(
 
 @pytest.mark.parametrize("epochs", [(1,), (2, 5), (6,)])
 def test_resumed_run_equals_an_uninterrupted_one(
-    data: Classification,
+    data: PictureLessons,
     whole: tuple[dict[str, Tensor], Result, Path],
     tmp_path: Path,
     epochs: tuple[int, ...],
@@ -92,7 +85,7 @@ def test_resumed_run_equals_an_uninterrupted_one(
 
 
 def test_a_failed_save_loses_no_training(
-    data: Classification, whole: tuple[dict[str, Tensor], Result, Path], tmp_path: Path
+    data: PictureLessons, whole: tuple[dict[str, Tensor], Result, Path], tmp_path: Path
 ) -> None:
     checkpoint = tmp_path / "steel.safetensors"
 
@@ -141,7 +134,7 @@ def test_files_beside_the_checkpoint(whole: tuple[dict[str, Tensor], Result, Pat
 
 
 def test_reported_accuracy_is_the_frozen_networks(
-    data: Classification, whole: tuple[dict[str, Tensor], Result, Path]
+    data: PictureLessons, whole: tuple[dict[str, Tensor], Result, Path]
 ) -> None:
     net = network()
     net.freeze()
@@ -151,7 +144,7 @@ def test_reported_accuracy_is_the_frozen_networks(
     assert evaluate(net, data, []).confusion == whole[1].confusion
 
 
-def test_validation_pictures_are_never_trained_on(data: Classification) -> None:
+def test_validation_pictures_are_never_trained_on(data: PictureLessons) -> None:
     assert len(data.train_pictures) == 48
     assert data.val_pictures.shape == (12, 32, 32, 1)
     assert data.classes == CLASSES
@@ -177,7 +170,7 @@ def test_learns(tmp_path: Path) -> None:
 
 
 def test_another_seed_gives_another_network(
-    data: Classification, whole: tuple[dict[str, Tensor], Result, Path], tmp_path: Path
+    data: PictureLessons, whole: tuple[dict[str, Tensor], Result, Path], tmp_path: Path
 ) -> None:
     net = network()
     train(net, data, replace(OPTIONS, seed=6), tmp_path / "steel.safetensors")
@@ -185,7 +178,7 @@ def test_another_seed_gives_another_network(
     assert any(not torch.equal(state[name], value) for name, value in whole[0].items())
 
 
-def test_refuses_the_state_of_another_run(data: Classification, tmp_path: Path) -> None:
+def test_refuses_the_state_of_another_run(data: PictureLessons, tmp_path: Path) -> None:
     checkpoint = tmp_path / "steel.safetensors"
     with pytest.raises(Interrupted):
         train(network(), data, OPTIONS, checkpoint, stop_after(1))
@@ -195,7 +188,7 @@ def test_refuses_the_state_of_another_run(data: Classification, tmp_path: Path) 
     assert checkpoint.with_suffix(".state.safetensors").read_bytes() == before
 
 
-def test_refuses_a_damaged_state(data: Classification, tmp_path: Path) -> None:
+def test_refuses_a_damaged_state(data: PictureLessons, tmp_path: Path) -> None:
     state = tmp_path / "steel.state.safetensors"
     for content in (b"", b"\xff" * 100):
         state.write_bytes(content)
@@ -203,7 +196,7 @@ def test_refuses_a_damaged_state(data: Classification, tmp_path: Path) -> None:
             train(network(), data, OPTIONS, tmp_path / "steel.safetensors")
 
 
-def test_stops_when_the_loss_is_no_number(data: Classification, tmp_path: Path) -> None:
+def test_stops_when_the_loss_is_no_number(data: PictureLessons, tmp_path: Path) -> None:
     net = network()
     with torch.no_grad():
         net.classifier.linear.bias.fill_(float("nan"))
@@ -224,7 +217,7 @@ def test_refuses_impossible_options() -> None:
 
 
 def test_names_a_missing_device(
-    data: Classification, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: PictureLessons, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(TrainingError, match="found no CUDA device"):
@@ -232,7 +225,7 @@ def test_names_a_missing_device(
 
 
 def test_the_real_twin_runs_the_same_phases_and_stays_real(
-    data: Classification, tmp_path: Path
+    data: PictureLessons, tmp_path: Path
 ) -> None:
     options = Options(real_epochs=1, epochs=1, finetune_epochs=1, batch=16, threads=1)
     torch.manual_seed(3)
@@ -250,7 +243,7 @@ def test_the_real_twin_runs_the_same_phases_and_stays_real(
 
 
 def test_refuses_the_state_of_a_network_of_the_same_shapes(
-    data: Classification, tmp_path: Path
+    data: PictureLessons, tmp_path: Path
 ) -> None:
     options = Options(epochs=2, finetune_epochs=0, batch=16, threads=1)
     checkpoint = tmp_path / "steel.safetensors"

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 from andpop.flows import api, backends, cli
-from andpop.flows.build import BuildConfig, Context, Step, run_build
+from andpop.flows.build import Context, Step, run_build
+from andpop.flows.config import BuildConfig
 from andpop.flows.errors import BAD_INPUT, UsageError
-from andpop.flows.models import BuildFiles
+from andpop.flows.files import BuildFiles
 from andpop.flows.trust import blames_damage, check, findings
 from PIL import Image
 

@@ -30,7 +30,7 @@ from andpop.models.build import build
 from andpop.quant.capture import capture
 from andpop.quant.exact import exact_eval
 from andpop.quant.export_qonnx import export
-from andpop.quant.masks import Notes, find_pairs, load_pairs
+from andpop.quant.samples.pairs import Notes, find_pairs, load_pairs
 from andpop.sim.network import Pauses
 from comparisons import Comparisons
 from finn.core.onnx_exec import execute_onnx

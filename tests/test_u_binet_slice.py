@@ -10,10 +10,10 @@ import pytest
 from andpop.flows import api
 from andpop.hw.rtl.top_info import TopInfo
 from andpop.models.build import load_network
-from andpop.quant.masks import find_pairs
-from andpop.quant.segmentation import prepare
+from andpop.quant.samples.pairs import find_pairs
 from andpop.quant.synthetic import generate_masked
-from andpop.quant.training import predict
+from andpop.quant.tasks.mask_lessons import prepare
+from andpop.quant.training.run import predict
 from slice_checks import BACKENDS, check_comparison
 
 # One worker builds the network once for all tests of this file.

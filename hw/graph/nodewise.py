@@ -68,6 +68,9 @@ class Nodewise:
         )
         opset = helper.make_opsetid("", self._opsets[""])
         model = helper.make_model(graph, opset_imports=[opset], ir_version=8)
+        # Every session would keep threads of its own, a thousand of them for a whole network.
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
         return onnxruntime.InferenceSession(
-            model.SerializeToString(), providers=["CPUExecutionProvider"]
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )

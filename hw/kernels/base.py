@@ -393,25 +393,6 @@ def pack_lanes(values: npt.ArrayLike, bits: int) -> list[int]:
     ]
 
 
-def lutram_luts(depth: int, width: int) -> int:
-    """LUTs of a simple dual-port memory in LUT RAM: four hold 32 x 6 or 64 x 3 bits, and beyond
-    64 words a LUT per four banks and data bit selects the bank."""
-    if depth <= 32:
-        return 4 * -(-width // 6)
-    banks = -(-depth // 64)
-    return 4 * banks * -(-width // 3) + (width * -(-banks // 4) if banks > 1 else 0)
-
-
-LUTS_PER_BRAM18 = 190
-"""What a block RAM counts beside LUTs: the xc7z020 has 53,200 LUTs and 280 BRAM18 (DS190)."""
-
-
-def bram18_blocks(depth: int, width: int) -> int:
-    """18 Kbit block RAMs of a simple dual-port memory, in the best of their aspect ratios."""
-    aspects = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
-    return min(-(-depth // d) * -(-width // w) for d, w in aspects)
-
-
 def register_op(op: type[HWCustomOp]) -> None:
     """Register one op class with FINN, as abstract op or as RTL backend."""
     if issubclass(op, RTLBackend):

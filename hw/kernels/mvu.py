@@ -11,11 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from qonnx.core.datatype import BaseDataType, DataType
 
-from ...quant.grid import IntArray
+from ...quant.grid import ACCUMULATOR_BITS, IntArray, smallest_signed
 from .base import Kernel, Stream, hex_memory, pack_lanes, require_divisor
-
-MAX_ACCUMULATOR_BITS = 31
-"""Widest accumulator that every backend has."""
+from .memory import ram32m_luts
 
 RTL_PARTS: tuple[str, ...] = (
     "rtl/stream_register.sv",
@@ -57,11 +55,6 @@ def weight_words(weights: npt.ArrayLike, pe: int, simd: int, bits: int) -> list[
     return pack_lanes(folded.reshape(-1, pe * simd), bits)
 
 
-def signed_width(low: int, high: int) -> int:
-    """Return the bits of the two's complement type, at least 2, that holds ``low..high``."""
-    return max(2, (-low - 1).bit_length() + 1, high.bit_length() + 1)
-
-
 class Mvu(Kernel):
     """A matrix-vector op: x (.., MW) times a stationary matrix (MW, MH)."""
 
@@ -89,15 +82,16 @@ class Mvu(Kernel):
             ValueError: that type is wider than an accumulator can be.
         """
         low, high = self.bounds(model, datatype_only)
-        bits = signed_width(low, high)
-        if bits > MAX_ACCUMULATOR_BITS:
+        datatype = DataType[smallest_signed(low, high)]
+        bits = datatype.bitwidth()
+        if bits > ACCUMULATOR_BITS:
             raise ValueError(
                 f"{self.onnx_node.name}: the accumulator reaches {low}..{high} and needs {bits} "
-                f"bits, expected at most {MAX_ACCUMULATOR_BITS}; use fewer bits for the weights "
+                f"bits, expected at most {ACCUMULATOR_BITS}; use fewer bits for the weights "
                 "or for the inputs"
             )
-        self.set_nodeattr("outputDataType", f"INT{bits}")
-        return DataType[f"INT{bits}"]
+        self.set_nodeattr("outputDataType", datatype.name)
+        return datatype
 
     def check_outputs(self, model: Any) -> None:
         """Refuse an outputDataType that the outputs do not fit, or that no accumulator has.
@@ -112,10 +106,10 @@ class Mvu(Kernel):
                 f"{name}: outputs reach {low}..{high}, outputDataType {acc.name} holds "
                 f"{int(acc.min())}..{int(acc.max())}; run MinimizeAccumulatorWidth"
             )
-        if acc.bitwidth() > MAX_ACCUMULATOR_BITS:
+        if acc.bitwidth() > ACCUMULATOR_BITS:
             raise ValueError(
                 f"{name}: found outputDataType {acc.name}, expected at most "
-                f"{MAX_ACCUMULATOR_BITS} bits; run MinimizeAccumulatorWidth"
+                f"{ACCUMULATOR_BITS} bits; run MinimizeAccumulatorWidth"
             )
 
     def input_streams(self) -> list[Stream]:
@@ -192,26 +186,4 @@ class Mvu(Kernel):
         if self.get_nodeattr("MH") == self.get_nodeattr("PE"):
             return 0
         depth = 2 * self.get_nodeattr("MW") // self.get_nodeattr("SIMD")
-        return 4 * -(-bits * self.get_nodeattr("SIMD") // 6) * -(-depth // 32)
-
-
-def rom_cost(width: int, depth: int) -> tuple[int, int]:
-    """Estimate a ROM of ``depth`` words of ``width`` bits.
-
-    Returns:
-        (LUTs, BRAM18): a table of up to 64 words costs one LUT per bit and 64 words; deeper ones
-        go to block RAM, 36 bits by 512 words (or 18 by 1024, .. 1 by 16384) per BRAM18.
-    """
-    if depth == 1:
-        return 0, 0
-    if depth <= 64:
-        return width, 0
-    shape = next(
-        (
-            w
-            for w, words in ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192))
-            if depth <= words
-        ),
-        1,
-    )
-    return 0, -(-width // shape) * -(-depth // 16384)
+        return ram32m_luts(depth, bits * self.get_nodeattr("SIMD"))

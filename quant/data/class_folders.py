@@ -126,4 +126,5 @@ LAYOUT = Layout(
     find=_find,
     mask_of=_mask_of,
     picture_of=_picture_of,
+    general=8,
 )

@@ -47,4 +47,5 @@ LAYOUT = Layout(
     mask_of=_mask_of,
     picture_of=_picture_of,
     masks="defects",
+    general=3,
 )

@@ -70,4 +70,4 @@ def _has_classes(part: Path, folders: Folders) -> bool:
     return any(folders.pictures(folder) for folder in inside)
 
 
-LAYOUT = Layout(name="divided", looks="", find=_find)
+LAYOUT = Layout(name="divided", looks="", find=_find, general=6)

@@ -54,4 +54,5 @@ LAYOUT = Layout(
     picture_of=_picture_of,
     mask_above=MASK_ABOVE,
     masks="every",
+    general=1,
 )

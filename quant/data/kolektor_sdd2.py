@@ -51,4 +51,5 @@ LAYOUT = Layout(
     picture_of=_picture_of,
     mask_above=MASK_ABOVE,
     masks="every",
+    general=2,
 )

@@ -8,11 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
+
 from ..folders import Folders
 from ..pictures import Picture, decode
 
 MASK_THRESHOLD = 127
 """A mask pixel above this is defect: Magnetic Tile masks carry values in between."""
+MASK_FILTER = "box"
+"""Resize filter of masks."""
+
+Mask: TypeAlias = npt.NDArray[np.bool_]
+"""(H, W), or (N, H, W) for several; True is defect."""
 
 
 class DatasetError(ValueError):
@@ -95,6 +103,8 @@ class Layout:
         mask_of: where the mask of a picture lies; None if there is none.
         picture_of: where the picture lies whose mask a file is; None if the file is no mask.
         mask_above: a pixel of a mask above this is defect.
+        general: 0 for a data set that its own names tell; the larger, the more folders look so,
+            and the later it is tried.
         masks: "every" picture needs one, those with "defects" alone do, or there are "none".
     """
 
@@ -105,3 +115,4 @@ class Layout:
     picture_of: Callable[[Path, Folders], Path | None] = _none
     mask_above: int = MASK_THRESHOLD
     masks: Literal["every", "defects", "none"] = "none"
+    general: int = 0

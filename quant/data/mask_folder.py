@@ -96,4 +96,5 @@ LAYOUT = Layout(
     mask_of=_mask_of,
     picture_of=_picture_of,
     masks="every",
+    general=5,
 )

@@ -55,4 +55,5 @@ LAYOUT = Layout(
     mask_of=_mask_of,
     picture_of=_picture_of,
     masks="defects",
+    general=4,
 )

@@ -118,4 +118,4 @@ def read_boxes(sample: Sample) -> tuple[Box, ...]:
         raise DatasetError(f"{path}: found no VOC annotation ({e}), repair or remove it") from e
 
 
-LAYOUT = Layout(name="neu-det", looks="NEU-DET (images/, annotations/)", find=_find)
+LAYOUT = Layout(name="neu-det", looks="NEU-DET (images/, annotations/)", find=_find, general=7)

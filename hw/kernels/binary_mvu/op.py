@@ -10,8 +10,9 @@ import numpy as np
 from qonnx.core.datatype import DataType
 
 from ....quant.grid import IntArray, accumulator_bounds
-from ..base import LUTS_PER_BRAM18, RtlKernel, hex_memory, pack_lanes
-from ..mvu import POPCOUNT_PARTS, RTL_PARTS, Mvu, rom_cost
+from ..base import RtlKernel, hex_memory, pack_lanes
+from ..memory import LUTS_PER_BRAM18, rom_cost
+from ..mvu import POPCOUNT_PARTS, RTL_PARTS, Mvu
 from . import golden
 
 IMPLEMENTATIONS: tuple[str, ...] = ("serial", "addsub")

@@ -9,7 +9,7 @@ import numpy as np
 
 from ....quant.grid import limits, signed_bits
 from ..base import Kernel, RtlKernel, Stream, hex_memory, require_divisor
-from ..mvu import rom_cost
+from ..memory import rom_cost
 from . import golden
 
 MUL_BITS = 10

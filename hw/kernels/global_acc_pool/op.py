@@ -7,7 +7,8 @@ import math
 
 from finn.custom_op.fpgadataflow.globalaccpool import GlobalAccPool
 
-from ..base import RtlKernel, lutram_luts
+from ..base import RtlKernel
+from ..memory import lutram_luts
 from .golden import run
 
 

@@ -10,7 +10,8 @@ from qonnx.core.datatype import BaseDataType, DataType
 
 from ....quant.grid import IntArray, accumulator_bounds
 from ..base import RtlKernel, hex_memory, pack_lanes
-from ..mvu import RTL_PARTS, Mvu, rom_cost
+from ..memory import rom_cost
+from ..mvu import RTL_PARTS, Mvu
 from . import golden
 
 

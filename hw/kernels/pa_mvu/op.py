@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from qonnx.core.datatype import BaseDataType, DataType
 
-from ....quant.grid import IntArray, accumulator_bounds, limits
+from ....quant.grid import IntArray, accumulator_bounds, limits, signed_width
 from ..base import Bits, RtlKernel, pack_lanes
-from ..mvu import POPCOUNT_PARTS, RTL_PARTS, Mvu, rom_cost, signed_width
+from ..memory import rom_cost
+from ..mvu import POPCOUNT_PARTS, RTL_PARTS, Mvu
 from . import golden
 
 IMPLEMENTATIONS: tuple[str, ...] = ("literal", "coded", "planes")

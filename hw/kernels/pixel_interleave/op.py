@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ..base import Kernel, RtlKernel, Stream, require_divisor
-from ..line_memory import LineMemory
+from ..memory import LineMemory
 from .golden import run
 
 

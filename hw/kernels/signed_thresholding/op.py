@@ -9,37 +9,14 @@ import numpy as np
 from qonnx.core.datatype import DataType
 
 from ....quant.grid import FLOAT32_EXACT_BITS, IntArray
-from ..base import (
-    LUTS_PER_BRAM18,
-    Kernel,
-    RtlKernel,
-    Stream,
-    bram18_blocks,
-    hex_memory,
-    pack_lanes,
-    require_divisor,
-)
+from ..base import Kernel, RtlKernel, Stream, hex_memory, pack_lanes, require_divisor
+from ..memory import LUTS_PER_BRAM18, least_rom_cost
 from . import golden
 
 ENCODINGS = ("code", "onehot", "thermometer")
 """Output encodings; the RTL knows them by their index."""
 IMPLEMENTATIONS = ("parallel", "search")
 """The ways to find the code, numbered as the RTL numbers them."""
-
-
-def memory_cost(width: int, depth: int) -> tuple[int, int]:
-    """Return LUTs and BRAM18 of a read-only memory, in whichever of them is cheaper.
-
-    A LUT6 holds 64 words of a column. Few words have few columns that differ: equal ones are one
-    LUT.
-    """
-    if depth == 1:
-        return 0, 0
-    luts = width << max(0, (depth - 1).bit_length() - 6)
-    if depth < luts.bit_length():
-        luts = 1 << depth
-    blocks = bram18_blocks(depth, width)
-    return (luts, 0) if luts <= LUTS_PER_BRAM18 * blocks else (0, blocks)
 
 
 def search_stages(steps: int) -> int:
@@ -155,7 +132,7 @@ class SignedThresholding(Kernel):
         compare = steps * -(-int(self.get_input_datatype().bitwidth()) // 2)
         decode = 0 if self.get_nodeattr("encoding") == "code" else levels
         lane = compare + 2 * steps + self.code_bits() + decode
-        luts, blocks = memory_cost(pe * self.lane_bits(), channels // pe)
+        luts, blocks = least_rom_cost(pe * self.lane_bits(), channels // pe)
         return int(pe * lane + luts + 20), blocks
 
     def _search(self) -> tuple[int, int]:
@@ -168,7 +145,7 @@ class SignedThresholding(Kernel):
         shared, blocks = 20, 0
         for stage in range(stages + 1):
             depth = groups * search_entries(steps, stage)
-            luts, ram = memory_cost(bits if stage < stages else self.code_bits(), depth)
+            luts, ram = least_rom_cost(bits if stage < stages else self.code_bits(), depth)
             address = (depth - 1).bit_length()
             lane += luts + (address if stage > 0 else 0)
             shared += address if groups > 1 else 0

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..base import Kernel, RtlKernel, Stream
-from ..line_memory import LineMemory
+from ..memory import LineMemory
 from .golden import run
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from ..base import RtlKernel
 from ..bordered import Bordered
-from ..line_memory import LineMemory
+from ..memory import LineMemory
 from .golden import run
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from finn.custom_op.fpgadataflow.streamingfifo import StreamingFIFO
 
-from ..base import RtlKernel, bram18_blocks, lutram_luts
+from ..base import RtlKernel
+from ..memory import bram18_blocks, in_block_ram, lutram_luts
 from .golden import run
 
 
@@ -52,9 +53,8 @@ class StreamingFIFO_rtl(RtlKernel, StreamingFIFO):
             raise ValueError(
                 f"{self.onnx_node.name}: found ram_style ultra, expected auto, block or distributed"
             )
-        depth = self.get_nodeattr("depth")
         if style == "auto":
-            return bool(depth > 64 and depth * self.get_instream_width() > 8192)
+            return in_block_ram(int(self.get_nodeattr("depth")), int(self.get_instream_width()))
         return bool(style == "block")
 
     def rtl_parameters(self) -> dict[str, int | str]:

@@ -8,7 +8,8 @@ from typing import Any
 from qonnx.core.datatype import DataType
 
 from ..base import RtlKernel
-from ..mvu import POPCOUNT_PARTS, RTL_PARTS, Mvu, rom_cost
+from ..memory import rom_cost
+from ..mvu import POPCOUNT_PARTS, RTL_PARTS, Mvu
 from . import golden
 
 

@@ -8,11 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..hw.synth import yosys
-from ..hw.synth.datapath import Datapath, synthesise_datapath
-from .build import Progress
-from .errors import UsageError
-from .models import open_build
+from ...hw.synth import yosys
+from ...hw.synth.datapath import Datapath, synthesise_datapath
+from ..errors import UsageError
+from ..files import open_build
+from ..progress import Progress
 
 RESOURCES = ("lut", "lutram", "ff", "carry4", "bram18", "dsp")
 
@@ -21,7 +21,7 @@ def synthesise_build(
     folder: Path, node: str | None, primitives: bool, progress: Progress
 ) -> dict[str, Any]:
     """Synthesise every node of a build out of context; see ``flows.api.synth``."""
-    from ..hw.synth.network import CAPACITY, synthesise_network
+    from ...hw.synth.network import CAPACITY, synthesise_network
 
     files = open_build(folder)
     if not files.rtl.is_dir():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Segmentation as a task for ``training.train``: defect or not per pixel, Tversky + cross-entropy.
+"""Learning masks: defect or not per pixel, Tversky + cross-entropy.
 
 The Tversky index (Salehi et al. 2017) is TP / (TP + alpha FP + beta FN) of probabilities; with
 beta above alpha a missed defect pixel costs more than a false one. Defects cover a percent of
@@ -13,25 +13,27 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from matplotlib.figure import Figure
-from torch import Tensor, nn
-from torch.nn import functional as F
 
-from .checkpoint import replace_file
-from .data.layout import MASK_THRESHOLD, Dataset, DatasetError
-from .datasets import bounded, split
-from .masks import FIGURES, MASK_FILTER, Mask, Notes, augment_pair, load_pairs, read_pair, score
-from .names import printable
-from .pictures import Picture, resize
-from .training import Figures, Options, Progress, predict
+from ..data.layout import MASK_FILTER, MASK_THRESHOLD, Dataset, DatasetError, Mask
+from ..files import replace_file
+from ..names import printable
+from ..pictures import Picture, resize
+from ..samples.augment import augment_pair
+from ..samples.pairs import Notes, load_pairs
+from ..samples.reader import bounded
+from ..samples.split import split
+from ..training.lessons import largest
+from ..training.recipe import Figures, Options, Progress
+from .overlays import difference
+from .pixels import FIGURES, score
+from .task import IntArray
 
-CLASSES = ("background", "defect")
-"""What a pixel can be, in the order of the logits."""
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 FALSE_POSITIVE, FALSE_NEGATIVE = 0.3, 0.7
 """Alpha and beta of the Tversky index; the paper gives none."""
@@ -39,17 +41,6 @@ CROSS_ENTROPY = 0.5
 """Weight of the cross-entropy beside 1 - Tversky index."""
 SMOOTH = 1.0
 """Pixels added to both sides of the fraction: a batch without defects has a gradient too."""
-
-RECIPE: dict[str, Any] = {
-    "real_epochs": 40,
-    "epochs": 40,
-    "finetune_epochs": 4,
-    "real_learning_rate": 1e-3,
-    "learning_rate": 1e-3,
-    "batch": 8,
-    "label_smoothing": 0.0,
-}
-"""Fields of ``training.Options`` that differ from those of classification."""
 
 EXAMPLES = 8
 """Rows of the picture of examples."""
@@ -66,6 +57,9 @@ def tversky_cross_entropy(logits: Tensor, truth: Tensor, label_smoothing: float 
     Returns:
         Scalar.
     """
+    import torch
+    from torch.nn import functional
+
     defect = truth.to(logits.dtype)
     # With two classes softmax is the logistic function of the difference.
     probability = torch.sigmoid(logits[:, 1] - logits[:, 0])
@@ -73,7 +67,7 @@ def tversky_cross_entropy(logits: Tensor, truth: Tensor, label_smoothing: float 
     fp = probability.sum() - tp
     fn = defect.sum() - tp
     index = (tp + SMOOTH) / (tp + FALSE_POSITIVE * fp + FALSE_NEGATIVE * fn + SMOOTH)
-    entropy = F.cross_entropy(logits, truth, label_smoothing=label_smoothing)
+    entropy = functional.cross_entropy(logits, truth, label_smoothing=label_smoothing)
     return 1.0 - index + CROSS_ENTROPY * entropy
 
 
@@ -100,7 +94,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Segmentation:
+class MaskLessons:
     """Pairs in memory: training ones at their own size, validation ones as the network sees them.
 
     ``classes`` and labels are kinds of defect: they balance the order of training and divide the
@@ -125,6 +119,8 @@ class Segmentation:
         self, chosen: Sequence[int], rngs: Sequence[np.random.Generator], jitter: float
     ) -> tuple[npt.NDArray[np.uint8], Tensor]:
         """Return augmented pictures (B, H, W, C) and their masks (B, H, W), int64."""
+        import torch
+
         size = self.height, self.width
         pairs = [
             augment_pair(
@@ -138,6 +134,10 @@ class Segmentation:
     def loss(self, logits: Tensor, truth: Tensor, options: Options) -> Tensor:
         """Tversky + cross-entropy of (B, 2, H, W) logits."""
         return tversky_cross_entropy(logits, truth, options.label_smoothing)
+
+    def decide(self, logits: npt.NDArray[Any]) -> IntArray:
+        """Return the class of every pixel, (N, H, W), of (N, 2, H, W) logits."""
+        return largest(logits)
 
     def result(self, found: npt.NDArray[np.int64], history: Sequence[Progress]) -> Result:
         """Compare (N, H, W) predictions with the validation masks."""
@@ -162,6 +162,10 @@ class Segmentation:
             "validation": self.val_names,
         }
 
+    def draw(self, net: nn.Module, path: Path) -> None:
+        """Draw examples; see ``draw_examples``."""
+        draw_examples(net, self, path)
+
 
 def prepare(
     dataset: Dataset,
@@ -172,22 +176,13 @@ def prepare(
     validation: float = 0.2,
     seed: int = 0,
     filter: str = "bilinear",
-) -> Segmentation:
-    """Split a data set with masks and read its pairs.
+) -> MaskLessons:
+    """Split a data set with masks and read its pairs; see ``Task.prepare``.
 
-    Args:
-        dataset: what ``masks.find_pairs`` found.
-        height: rows of the network's input.
-        width: columns of the network's input.
-        channels: 1 or 3.
-        validation: share of every class that is never trained on.
-        seed: seed of the split.
-        filter: resize filter of the pictures.
+    ``filter`` is the resize filter of the pictures.
 
     Raises:
-        DatasetError: the set cannot be divided, a mask does not belong to its picture, or no mask
-            shows a defect.
-        PictureError: a picture or a mask cannot be used.
+        DatasetError: a mask does not belong to its picture, or no mask shows a defect.
     """
     labels = [sample.label for sample in dataset.samples]
     train_index, val_index = split(labels, validation, seed)
@@ -196,8 +191,7 @@ def prepare(
     val_pictures, val_masks = load_pairs(chosen, channels, notes)
     train_pictures, train_masks = [], []
     for i in train_index:
-        picture, mask = read_pair(dataset.samples[i], channels)
-        notes.add(dataset.samples[i], mask)
+        picture, mask = notes.read(dataset.samples[i], channels)
         rows, columns = bounded(picture, height, width)
         train_pictures.append(resize(picture, rows, columns, filter))
         train_masks.append(resize(mask, rows, columns, MASK_FILTER))
@@ -206,7 +200,7 @@ def prepare(
             f"{dataset.root}: found no defect in the masks of {len(train_masks)} pictures to learn "
             "from, expected some; check the masks"
         )
-    return Segmentation(
+    return MaskLessons(
         classes=dataset.classes,
         height=height,
         width=width,
@@ -222,14 +216,18 @@ def prepare(
     )
 
 
-def draw_examples(net: nn.Module, task: Segmentation, path: Path, device: str = "cpu") -> None:
+def draw_examples(net: nn.Module, lessons: MaskLessons, path: Path, device: str = "cpu") -> None:
     """Draw validation pictures beside truth, prediction and difference, as one PNG.
 
     The first pictures of every class in turn, up to ``EXAMPLES``. In the difference white is found
     defect, red a false alarm, blue a missed pixel.
     """
-    chosen = _examples(task.val_labels)
-    pictures, truth = task.val_pictures[chosen], task.val_masks[chosen]
+    from matplotlib.figure import Figure
+
+    from ..training.run import predict
+
+    chosen = _examples(lessons.val_labels)
+    pictures, truth = lessons.val_pictures[chosen], lessons.val_masks[chosen]
     found = predict(net, pictures, device) == 1
     chart = Figure(figsize=(8, 2 * len(chosen)), layout="constrained")
     axes = chart.subplots(len(chosen), 4, squeeze=False)
@@ -241,19 +239,13 @@ def draw_examples(net: nn.Module, task: Segmentation, path: Path, device: str = 
             axis.set_xticks([])
             axis.set_yticks([])
         # A dollar in a class's name is no formula.
-        name = printable(task.classes[task.val_labels[i]])
+        name = printable(lessons.classes[lessons.val_labels[i]])
         axes[row, 0].set_ylabel(name, fontsize="small", parse_math=False)
     for axis, title in zip(axes[0], ("input", "truth", "prediction", "difference"), strict=True):
         axis.set_title(title, fontsize="small")
     buffer = io.BytesIO()
     chart.savefig(buffer, format="png", dpi=100)
     replace_file(path, buffer.getvalue())
-
-
-def difference(found: Mask, truth: Mask) -> npt.NDArray[np.uint8]:
-    """Return (H, W, 3) colours: found defect white, false alarm red, missed blue, rest black."""
-    colours = np.array([[0, 0, 0], [255, 0, 0], [0, 0, 255], [255, 255, 255]], dtype=np.uint8)
-    return colours[found.astype(np.int64) + 2 * truth]
 
 
 def _examples(labels: Sequence[int]) -> list[int]:

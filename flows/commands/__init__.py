@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a command does, one module each where it is long; ``flows.api`` has the functions."""
