@@ -40,7 +40,7 @@ $(VENV)/.ready: requirements.lock
 	@$(PIP) install --no-deps $(FINN)
 	@touch $@
 
-$(VENV)/.installed: $(VENV)/.ready setup.py pyproject.toml __init__.py $(wildcard hw/cpu/src/*)
+$(VENV)/.installed: $(VENV)/.ready setup.py pyproject.toml __init__.py $(wildcard hw/cpu/src/* hw/cpu/src/*/* hw/cpu/src/*/*/*)
 	@echo "setup: building the CPU engine and installing andpop into $(VENV)"
 	@$(PIP) install --no-build-isolation --no-deps -e .
 	@echo "setup: compiling Yosys for this machine (a minute, once)"
@@ -75,7 +75,8 @@ sanitize: setup
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" \
 	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	  ANDPOP_SANITIZED=$(SANITIZED) PYTHONPATH=$(CURDIR)/tests/sanitized \
-	  $(BIN)/python -m pytest -m "not full" tests/test_cpu.py tests/test_cpu_u_binet.py tests/test_packed_files.py
+	  $(BIN)/python -m pytest -m "not full" tests/test_cpu.py tests/test_cpu_u_binet.py \
+	    tests/test_cpu_kernels.py tests/test_packed_files.py
 
 synth-table: setup
 	$(BIN)/python -m andpop.hw.synth.table docs/03_reference/synthesis.md

@@ -51,8 +51,9 @@ setup(
     ext_modules=[
         Pybind11Extension(
             "andpop.hw.cpu._engine",
-            engine_files("*.cpp"),
-            depends=engine_files("*.hpp"),
+            engine_files("**/*.cpp"),
+            depends=engine_files("**/*.hpp") + engine_files("**/*.inc"),
+            include_dirs=["hw/cpu/src"],
             cxx_std=17,
             extra_compile_args=["-O3", "-g0", "-Wall", "-Wextra", "-pthread"],
             extra_link_args=["-pthread"],

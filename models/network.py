@@ -67,9 +67,14 @@ class PaConfig(BaseModel):
         ge=2,
         le=14,
         description="Number M of weight bases of a PA layer, even.",
+        json_schema_extra={"flag": "--pa"},
     )
     n: int = Field(
-        default=5, ge=1, le=15, description="Number N of activation bases of a PA layer."
+        default=5,
+        ge=1,
+        le=15,
+        description="Number N of activation bases of a PA layer.",
+        json_schema_extra={"flag": "--pa"},
     )
     levels: Literal["free", "linear"] = Field(
         default="free",

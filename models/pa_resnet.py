@@ -159,6 +159,8 @@ class PaResNet(Network):
         plan: its shape.
     """
 
+    config: PaResNetConfig
+
     def __init__(self, config: PaResNetConfig, plan: Plan) -> None:
         super().__init__(config)
         make = block_maker(config)

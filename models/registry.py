@@ -105,10 +105,3 @@ def parse(name: str, config: Mapping[str, Any]) -> NetworkConfig:
         if first["type"] != "value_error":
             message = f"found {first['input']!r}: {message}"
         raise ValueError(f"{name}: {where}: {message}") from error
-
-
-def place_pa(name: str, pa: Mapping[str, Any]) -> dict[str, Any]:
-    """Return fields of ``network.PaConfig`` as fields of a network's configuration."""
-    if pa and name in LINES and "pa" in get(name).config.model_fields:
-        return {"pa": dict(pa)}
-    return dict(pa)

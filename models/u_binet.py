@@ -166,6 +166,8 @@ class UBiNet(Network):
     one, and the logits are cropped back.
     """
 
+    config: UBiNetConfig
+
     def __init__(self, config: UBiNetConfig) -> None:
         super().__init__(config)
         self.multiple = config.multiple

@@ -12,7 +12,14 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from .. import __version__
 
@@ -50,18 +57,10 @@ class InputSize(BaseModel):
     channels: Literal[1, 3]
 
 
-class Quantisation(BaseModel):
-    """Formats of the integers, as the network's shapes and quantisers fix them."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    stream_bits: int = 8
-    stream_fraction_bits: int = 4
-    pre_activation_bits: int = 14
-    pre_activation_fraction_bits: int = 8
-    slope_fraction_bits: int = 6
-    multiplier_bits: int = 10
-    accumulator_bits: int = 16
+GREY = "ITU-R 601-2 luma"
+"""How a colour picture becomes one channel, always; older cards say it."""
+WRITTEN_BEFORE = ("quantisation", "grey")
+"""Fields of older cards that nothing ever read."""
 
 
 class Card(BaseModel):
@@ -70,10 +69,8 @@ class Card(BaseModel):
     Attributes:
         network: name known to ``models.build``.
         config: the network's configuration.
-        quantisation: integer formats.
         input: picture size.
         resize: resampling filter that brings a picture to that size.
-        grey: how a colour picture becomes one channel.
         classes: class names in label order.
         data: the training data, in words.
         seed: seed of split, initial weights and order.
@@ -91,10 +88,8 @@ class Card(BaseModel):
 
     network: Line
     config: dict[str, Any] = Field(default_factory=dict)
-    quantisation: Quantisation = Quantisation()
     input: InputSize
     resize: Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"] = "bilinear"
-    grey: Line = "ITU-R 601-2 luma"
     classes: list[Line] = Field(min_length=2, max_length=MAX_CLASSES)
     data: Text = ""
     seed: int = Field(default=0, ge=-(1 << 63), lt=1 << 64)
@@ -105,6 +100,16 @@ class Card(BaseModel):
     frozen: bool
     andpop: Line = __version__
     tensors_sha256: Digest | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_before(cls, values: Any) -> Any:
+        """Read cards of older versions: what nothing read is left out."""
+        if not isinstance(values, dict):
+            return values
+        if values.get("grey", GREY) != GREY:
+            raise ValueError(f"found grey {values['grey']!r:.80}, expected {GREY}")
+        return {name: value for name, value in values.items() if name not in WRITTEN_BEFORE}
 
     @field_validator("classes")
     @classmethod

@@ -142,7 +142,8 @@ def read_card(checkpoint: Path) -> Card:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "file"
-        raise CheckpointError(f"{path}: {where}: {first['msg']}") from error
+        message = first["msg"].removeprefix("Value error, ")
+        raise CheckpointError(f"{path}: {where}: {message}") from error
 
 
 def _sha256(path: Path) -> str:

@@ -26,8 +26,6 @@ FLOAT32_EXACT_BITS = 24
 """A float32 holds every integer of magnitude up to 2**24 exactly."""
 ACCUMULATOR_LIMIT = 1 << FLOAT32_EXACT_BITS
 """Largest magnitude of an accumulator, and of every integer that is kept in a float32."""
-ACCUMULATOR_BITS = 31
-"""Widest accumulator that every backend has."""
 
 
 def round_half_up(x: Reals) -> Reals:

@@ -8,7 +8,7 @@ measured on them says nothing about real steel. NumPy and Pillow only.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,47 +73,41 @@ def masked_picture(name: str, rng: np.random.Generator, size: int) -> tuple[Pict
     return _photograph(surface + defect, rng), mask[:, :, None]
 
 
-def generate(folder: str | Path, per_class: int, size: int, seed: int) -> list[Path]:
+def draw(folder: str | Path, per_class: int, size: int, seed: int) -> Iterator[Path]:
     """Write synthetic pictures as ``<folder>/<class>/<class>_<n>.png``.
 
     Picture n of a class is the same for every ``per_class`` that includes it.
 
-    Returns:
-        The files written, class by class.
+    Yields:
+        Every file when it is written, class by class.
 
     Raises:
         ValueError: ``per_class`` below 1, or as for ``picture``.
         OSError: the folder cannot be written.
     """
-    if per_class < 1:
-        raise ValueError(f"found {per_class} synthetic pictures per class, expected 1 or more")
-    written = []
+    _check(per_class)
     for label, name in enumerate(CLASSES):
         target = Path(folder) / name
         target.mkdir(parents=True, exist_ok=True)
         for n in range(1, per_class + 1):
-            drawn = picture(name, np.random.default_rng([seed, label, n]), size)
             path = target / f"{name}_{n}.png"
-            _write(path, drawn)
-            written.append(path)
-    return written
+            _write(path, picture(name, np.random.default_rng([seed, label, n]), size))
+            yield path
 
 
-def generate_masked(folder: str | Path, per_class: int, size: int, seed: int) -> list[Path]:
+def draw_masked(folder: str | Path, per_class: int, size: int, seed: int) -> Iterator[Path]:
     """Write synthetic pictures and masks as ``<folder>/MT_<Class>/Imgs/synthetic_<n>``.
 
     The layout is that of Magnetic Tile, .jpg beside .png; the pictures are drawn, not its.
 
-    Returns:
-        The pictures written, class by class.
+    Yields:
+        Every picture when it is written after its mask, class by class.
 
     Raises:
         ValueError: ``per_class`` below 1, or as for ``masked_picture``.
         OSError: the folder cannot be written.
     """
-    if per_class < 1:
-        raise ValueError(f"found {per_class} synthetic pictures per class, expected 1 or more")
-    written = []
+    _check(per_class)
     for label, name in enumerate(MASKED_CLASSES):
         target = Path(folder) / f"MT_{name}" / "Imgs"
         target.mkdir(parents=True, exist_ok=True)
@@ -123,8 +117,22 @@ def generate_masked(folder: str | Path, per_class: int, size: int, seed: int) ->
             # A picture is never there without its mask.
             _write(path.with_suffix(".png"), mask)
             _write(path, drawn, quality=95)
-            written.append(path)
-    return written
+            yield path
+
+
+def generate(folder: str | Path, per_class: int, size: int, seed: int) -> list[Path]:
+    """Write all pictures of ``draw`` and return their files."""
+    return list(draw(folder, per_class, size, seed))
+
+
+def generate_masked(folder: str | Path, per_class: int, size: int, seed: int) -> list[Path]:
+    """Write all pictures and masks of ``draw_masked`` and return the pictures' files."""
+    return list(draw_masked(folder, per_class, size, seed))
+
+
+def _check(per_class: int) -> None:
+    if per_class < 1:
+        raise ValueError(f"found {per_class} synthetic pictures per class, expected 1 or more")
 
 
 def _write(path: Path, pixels: Picture, **options: int) -> None:

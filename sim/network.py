@@ -44,13 +44,13 @@ class NetworkRun:
     started: tuple[int, ...]
     """Cycle in which each frame's first word went in."""
     finished: tuple[int, ...]
-    """Cycle in which each frame's last word came out."""
+    """Cycle in which the last word of each frame came out, of whichever result."""
     fill: tuple[int, ...]
     """Words left in each FIFO at the end, by FIFO id."""
     peak: tuple[int, ...]
     """Most words each FIFO ever held, by FIFO id."""
-    outputs: Words
-    """(frames finished or begun, words, bytes) as they left the top, low byte first."""
+    outputs: tuple[Words, ...]
+    """Of each result stream (frames, words, bytes) as they left the top, low byte first."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,17 @@ class Pauses:
     percent_in: int
     """Share of the input's bursts of 1 to 64 cycles that are pauses, 0 to 99."""
     percent_out: int
-    """The same of the output's."""
+    """The same of every output's."""
 
 
 def build_network(
-    folder: Path, sources: Sequence[str], top: str, *, trace: bool = False, jobs: int = 2
+    folder: Path,
+    sources: Sequence[str],
+    top: str,
+    *,
+    outputs: int = 1,
+    trace: bool = False,
+    jobs: int = 2,
 ) -> tuple[Path, float]:
     """Compile an emitted top; return the executable and the seconds it took (0 if cached).
 
@@ -73,6 +79,7 @@ def build_network(
         folder: the RTL folder.
         sources: files relative to it, packages first.
         top: name of the top module.
+        outputs: result streams it has, ``m_axis_0`` and on.
         trace: compile waveforms of the top's own wires in: every stream of the network.
         jobs: compilers at a time.
 
@@ -82,17 +89,21 @@ def build_network(
     """
     begin = time.perf_counter()
     flags = (*FLAGS, "--trace-depth", "1") if trace else FLAGS
-    executable = build(
-        [folder / s for s in sources],
-        top,
-        defines=DEFINES,
-        trace=trace,
-        extra_cpp=[HARNESS],
-        opt=OPTIMISATION,
-        kind="executable",
-        verilator_flags=flags,
-        jobs=jobs,
-    )
+    with scratch("outputs") as files:
+        ports = files / "network_outputs.hpp"
+        listed = " ".join(f"X({n})" for n in range(outputs))
+        ports.write_text(f"#define ANDPOP_OUTPUTS(X) {listed}\n", encoding="ascii")
+        executable = build(
+            [folder / s for s in sources],
+            top,
+            defines=DEFINES,
+            trace=trace,
+            extra_cpp=[HARNESS, ports],
+            opt=OPTIMISATION,
+            kind="executable",
+            verilator_flags=flags,
+            jobs=jobs,
+        )
     return executable, time.perf_counter() - begin
 
 
@@ -101,8 +112,8 @@ def run_network(
     folder: Path,
     words: Words,
     *,
-    words_out: int,
-    bytes_out: int,
+    words_out: Sequence[int],
+    bytes_out: Sequence[int],
     watchdog: int,
     capacities: Sequence[int] = (),
     throttle: int = 0,
@@ -119,8 +130,8 @@ def run_network(
         executable: from ``build_network``.
         folder: the RTL folder.
         words: (frames, words, bytes per word) input, low byte first.
-        words_out: output words per frame.
-        bytes_out: bytes per output word.
+        words_out: words per frame of each result stream.
+        bytes_out: bytes per word of each result stream.
         watchdog: cycles without a word in or out after which the network counts as stuck.
         capacities: words each FIFO may hold, by id; empty leaves each its storage.
         throttle: cycles over which the words of a frame are spread; 0 feeds at full rate.
@@ -146,8 +157,8 @@ def run_network(
             "frames": frames,
             "words_in": words_in,
             "bytes_in": bytes_in,
-            "words_out": words_out,
-            "bytes_out": bytes_out,
+            "words_out": ",".join(map(str, words_out)),
+            "bytes_out": ",".join(map(str, bytes_out)),
             "throttle": throttle,
             "watchdog": watchdog,
         }
@@ -187,8 +198,10 @@ def run_network(
                 f"network simulation: exit code {process.returncode}, its last words: {said}"
             )
         report = json.loads((files / "report").read_text())
-        raw = np.frombuffer((files / "output").read_bytes(), dtype=np.uint8)
-    whole = raw.size // (words_out * bytes_out)
+        outputs = tuple(
+            _frames((files / f"output{n}").read_bytes(), *shape)
+            for n, shape in enumerate(zip(words_out, bytes_out, strict=True))
+        )
     return NetworkRun(
         report["status"],
         report["cycles"],
@@ -197,8 +210,15 @@ def run_network(
         tuple(report["finished"]),
         tuple(report["fill"]),
         tuple(report["peak"]),
-        raw[: whole * words_out * bytes_out].reshape(whole, words_out, bytes_out),
+        outputs,
     )
+
+
+def _frames(data: bytes, words: int, size: int) -> Words:
+    """Return the whole frames (frames, words, bytes) of a result stream."""
+    raw = np.frombuffer(data, dtype=np.uint8)
+    whole = raw.size // (words * size)
+    return raw[: whole * words * size].reshape(whole, words, size)
 
 
 def read_capture(folder: Path, fifo: int, width: int) -> tuple[Words, npt.NDArray[np.uint32]]:

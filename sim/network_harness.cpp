@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Drives a whole network in Verilator: words of pictures in, result words out, FIFOs watched.
+// Drives a whole network in Verilator: words of pictures in, words of results out of every head,
+// FIFOs watched.
 //
-// Arguments are key=value pairs (see Arguments). The model reads its memories relative to the
+// network_outputs.hpp, written for the top, defines ANDPOP_OUTPUTS(X) as X(0) X(1) ...: its result
+// streams. Arguments are key=value pairs (see Arguments), lists with a comma between. The model reads its memories relative to the
 // working directory. Progress goes to stdout as JSON lines, the result to the file `report`.
 // FIFOs talk to the andpop_* functions below while reset is low; only a run with capture calls one
 // in its normal cycles.
@@ -17,11 +19,13 @@
 #include <map>
 #include <memory>
 #include <random>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "Vtop.h"
+#include "network_outputs.hpp"
 #include "verilated.h"
 #if VM_TRACE
 #include "verilated_vcd_c.h"
@@ -67,6 +71,12 @@ class Arguments {
   uint64_t number(const std::string& key, uint64_t otherwise) const {
     const std::string value = text(key);
     return value.empty() ? otherwise : std::stoull(value);
+  }
+  std::vector<uint64_t> numbers(const std::string& key) const {
+    std::vector<uint64_t> found;
+    std::stringstream items(text(key));
+    for (std::string item; std::getline(items, item, ',');) found.push_back(std::stoull(item));
+    return found;
   }
 
  private:
@@ -132,17 +142,42 @@ class Pauses {
   bool paused_ = false;
 };
 
+// A result stream of the top.
+struct Output {
+  uint64_t words;  // per frame
+  uint64_t bytes;  // per word
+  Pauses pauses;
+  uint64_t got = 0;
+  std::vector<uint8_t> results;
+};
+
+#define ANDPOP_ONE(n) +1
+constexpr size_t kOutputs = 0 ANDPOP_OUTPUTS(ANDPOP_ONE);
+
+std::vector<Output> make_outputs(const Arguments& arguments) {
+  const std::vector<uint64_t> words = arguments.numbers("words_out");
+  const std::vector<uint64_t> bytes = arguments.numbers("bytes_out");
+  if (words.size() != kOutputs || bytes.size() != kOutputs) {
+    throw std::runtime_error("words_out, bytes_out: expected " + std::to_string(kOutputs) +
+                             " numbers, one per result stream");
+  }
+  const uint64_t seed = 2 * arguments.number("seed", 0) + 1;
+  const uint64_t percent = arguments.number("pauses_out", 0);
+  std::vector<Output> outputs;
+  for (size_t n = 0; n < kOutputs; ++n) {
+    outputs.push_back({words[n], bytes[n], Pauses(percent, seed + (n << 32)), 0, {}});
+  }
+  return outputs;
+}
+
 int run(const Arguments& arguments) {
   const std::vector<uint8_t> pixels = read_bytes(arguments.text("input"));
   const uint64_t frames = arguments.number("frames", 1);
   const uint64_t words_in = arguments.number("words_in", 1);
   const uint64_t bytes_in = arguments.number("bytes_in", 1);
-  const uint64_t words_out = arguments.number("words_out", 1);
-  const uint64_t bytes_out = arguments.number("bytes_out", 1);
+  std::vector<Output> outputs = make_outputs(arguments);
   const uint64_t throttle = arguments.number("throttle", 0);
-  const uint64_t seed = arguments.number("seed", 0);
-  Pauses pauses_in(arguments.number("pauses_in", 0), 2 * seed);
-  Pauses pauses_out(arguments.number("pauses_out", 0), 2 * seed + 1);
+  Pauses pauses_in(arguments.number("pauses_in", 0), 2 * arguments.number("seed", 0));
   const uint64_t watchdog = arguments.number("watchdog", 1000000);
   const uint64_t last_cycle = arguments.number("last_cycle", UINT64_MAX);
   const std::string capture = arguments.text("capture");
@@ -176,7 +211,8 @@ int run(const Arguments& arguments) {
   top->ap_clk = 0;
   top->ap_rst_n = 0;
   top->s_axis_0_tvalid = 0;
-  top->m_axis_0_tready = 1;
+#define ANDPOP_READY(n) top->m_axis_##n##_tready = 1;
+  ANDPOP_OUTPUTS(ANDPOP_READY)
   const auto pulse = [&] {
     top->ap_clk = 0;
     top->eval();
@@ -187,12 +223,10 @@ int run(const Arguments& arguments) {
   top->ap_rst_n = 1;
 
   const uint64_t total_in = frames * words_in;
-  const uint64_t total_out = frames * words_out;
   std::vector<uint64_t> started;
-  std::vector<uint64_t> finished;
-  std::vector<uint8_t> results;
+  std::vector<uint64_t> finished;  // a frame is, when the last of its results is out
+  std::vector<size_t> unfinished(frames, kOutputs);
   uint64_t sent = 0;
-  uint64_t got = 0;
   uint64_t last_event = 0;
   uint64_t next_word = 0;  // earliest cycle of the next input word
   const char* status = "done";
@@ -203,7 +237,7 @@ int run(const Arguments& arguments) {
   };
   bool loaded = false;
 
-  while (got < total_out) {
+  while (finished.size() < frames) {
     if (watch.cycle >= last_cycle) {
       status = "stopped";
       break;
@@ -216,7 +250,8 @@ int run(const Arguments& arguments) {
     const bool pause_in = pauses_in.next();
     // What has been offered once stays offered.
     const bool offer = sent < total_in && (loaded || (watch.cycle >= next_word && !pause_in));
-    top->m_axis_0_tready = !pauses_out.next();
+#define ANDPOP_PAUSE(n) top->m_axis_##n##_tready = !outputs[n].pauses.next();
+    ANDPOP_OUTPUTS(ANDPOP_PAUSE)
     if (offer && !loaded) {
       set_port(top->s_axis_0_tdata, &pixels[sent * bytes_in], bytes_in);
       loaded = true;
@@ -225,11 +260,17 @@ int run(const Arguments& arguments) {
     top->eval();
     dump(0);
     const bool taken = offer && top->s_axis_0_tready;
-    if (top->m_axis_0_tvalid && top->m_axis_0_tready) {
-      get_port(top->m_axis_0_tdata, results, bytes_out);
+    const auto take = [&](Output& output, const auto& port) {
+      const uint64_t frame = output.got / output.words;
+      get_port(port, output.results, output.bytes);
       last_event = watch.cycle;
-      if (++got % words_out == 0) finished.push_back(watch.cycle);
-    }
+      if (++output.got % output.words == 0 && frame < frames && --unfinished[frame] == 0) {
+        finished.push_back(watch.cycle);
+      }
+    };
+#define ANDPOP_TAKE(n) \
+  if (top->m_axis_##n##_tvalid && top->m_axis_##n##_tready) take(outputs[n], top->m_axis_##n##_tdata);
+    ANDPOP_OUTPUTS(ANDPOP_TAKE)
     top->ap_clk = 1;
     top->eval();
     dump(1);
@@ -245,7 +286,7 @@ int run(const Arguments& arguments) {
       last_print = std::chrono::steady_clock::now();
       std::printf("{\"cycle\": %" PRIu64 ", \"frames_in\": %" PRIu64 ", \"frames_out\": %" PRIu64
                   "}\n",
-                  watch.cycle, sent / words_in, got / words_out);
+                  watch.cycle, sent / words_in, static_cast<uint64_t>(finished.size()));
       std::fflush(stdout);
     }
     if (context->gotFinish()) {
@@ -262,7 +303,10 @@ int run(const Arguments& arguments) {
   if (trace) trace->close();
 #endif
 
-  write_bytes(arguments.text("output"), results.data(), results.size());
+  for (size_t n = 0; n < kOutputs; ++n) {
+    const std::vector<uint8_t>& results = outputs[n].results;
+    write_bytes(arguments.text("output") + std::to_string(n), results.data(), results.size());
+  }
   if (watch.capture) {
     for (size_t id = 0; id < watch.captured.size(); ++id) {
       const Captured& stream = watch.captured[id];
@@ -275,7 +319,7 @@ int run(const Arguments& arguments) {
   if (!report) throw std::runtime_error("cannot write " + arguments.text("report"));
   std::fprintf(report, "{\"status\": \"%s\", \"cycles\": %" PRIu64 ", \"seconds\": %.6f,\n", status,
                watch.cycle, wall);
-  std::fprintf(report, "\"words_in\": %" PRIu64 ", \"words_out\": %" PRIu64 ",\n", sent, got);
+  std::fprintf(report, "\"words_in\": %" PRIu64 ",\n", sent);
   print_list(report, "started", started);
   std::fprintf(report, ",\n");
   print_list(report, "finished", finished);

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
+from andpop.hw.graph.heads import Head, Kind, write_heads
 from andpop.quant.grid import accumulator_bounds, signed_bits
 from onnx import TensorProto, helper
 
@@ -392,7 +393,17 @@ class GraphBuilder:
             entry = annotation.quant_parameter_tensor_names.add()
             entry.key, entry.value = "finn_datatype", datatype
             graph.quantization_annotation.append(annotation)
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+        write_heads(model, [self.head(name) for name in outputs])
+        return model
+
+    def head(self, output: str) -> Head:
+        """What an output stands for: classes of a LabelSelect, anything else as it is."""
+        node = next((n for n in self.nodes if output in n.output), None)
+        if node is None or node.op_type != "LabelSelect":
+            return Head(output, "raw", output)
+        kind: Kind = "class" if max(self.shapes[node.input[0]][:-1]) == 1 else "class_map"
+        return Head(output, kind, output, node.input[0])
 
 
 def _limits(datatype: str) -> tuple[int, int]:

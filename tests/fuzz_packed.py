@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 from andpop.hw.cpu import container
-from andpop.hw.cpu.checks import CHECKS, check
+from andpop.hw.cpu.check import check
 from andpop.hw.cpu.engine import Engine, instruction_sets
+from andpop.hw.cpu.ops import CHECKS
 from andpop.hw.cpu.plan import DataType, ModelError
 from packed_files import Arrays, Header, catalogue, parts, seal
 

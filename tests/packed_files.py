@@ -94,10 +94,18 @@ def single(
         "tensors": tensors,
         "steps": [step],
         "inputs": list(range(first)),
-        "outputs": list(range(first, len(tensors))),
+        "outputs": [head(tensors, i, op == "argmax") for i in range(first, len(tensors))],
         "card": None,
     }
     return {"plan": plan, "constants": entries(arrays)}, arrays
+
+
+def head(tensors: list[dict[str, Any]], tensor: int, classes: bool = False) -> dict[str, Any]:
+    """Return an output as the header lists it; classes come from the tensor before."""
+    shape = tensors[tensor]["shape"]
+    kind = ("class" if max(shape) == 1 else "class_map") if classes else "raw"
+    logits = tensor - 1 if classes else None
+    return {"name": f"head {tensor}", "kind": kind, "tensor": tensor, "logits": logits}
 
 
 def entries(arrays: Arrays) -> list[dict[str, Any]]:
@@ -129,26 +137,24 @@ def catalogue() -> dict[str, tuple[Header, Arrays]]:
         return rng.integers(low, high, shape).astype(kind)
 
     def bit_weights() -> npt.NDArray[np.uint64]:
-        taps = rng.integers(0, 32, (1, 16, 8)).astype(np.uint8)  # 9 taps of 5 bits, 8 outputs
+        taps = rng.integers(0, 32, (8, 16)).astype(np.uint8)  # 8 outputs, 9 taps of 5 bits
         taps[:, 9:] = 0
-        return np.ascontiguousarray(taps.transpose(0, 2, 1)).view("<u8").transpose(0, 2, 1).copy()
+        return taps.view("<u8").astype(np.uint64)
 
-    def byte_weights() -> npt.NDArray[np.int8]:
-        weights = rng.integers(-128, 128, (1, 12, 16, 4)).astype(np.int8)
-        weights[:, -1, :, 1:] = 0  # 9 taps of 5 channels end one byte into the last group
-        return weights
-
-    rows = np.zeros((5, 16), np.int32)
-    rows[:, :5] = [[3, -2, 1, 7, 0], [-5, 9, 0, 4, 2], [1, -1, 0, 2, 3], [16, 8, 0, 64, 5], [1] * 5]
+    rows = np.array(
+        [[3, -2, 1, 7, 0], [-5, 9, 0, 4, 2], [1, -1, 0, 2, 3], [16, 8, 0, 64, 5], [1] * 5], np.int32
+    )
     shifts = {name: 2 for name in ("acc_shift", "shortcut_shift", "pre_shift", "slope_shift")}
     formats = {"acc_low": -4096, "acc_high": 4095, "pre_low": -8192, "pre_high": 8191}
     epilogue = {**shifts, "out_shift": 3, **formats}
-    bound = np.full(64, 127, np.int8)
-    bound[:5] = [-3, 0, 4, 100, -128]
-    products = {"w": byte_weights(), "b": integers(-99, 99, (16,), np.int32)}
-    wide = {"w": integers(-99, 99, (5, 3), np.int32), "b": integers(-9, 9, (3,), np.int32)}
-    ascending = np.sort(integers(-999, 999, (16, 4), np.int32), axis=1)
-    steps = np.ones((3, 64), np.uint8)
+    bound = np.array([-3, 0, 4, 100, -128], np.int8)
+    products = {
+        "w": integers(-128, 128, (7, 45), np.int8),
+        "b": integers(-99, 99, (7,), np.int32),
+    }
+    wide = {"w": integers(-99, 99, (3, 5), np.int32), "b": integers(-9, 9, (3,), np.int32)}
+    ascending = np.sort(integers(-999, 999, (5, 3), np.int32), axis=1)
+    steps = np.ones((3, 5), np.uint8)
     window = geometry(4, 4, 3, 1)
     crop = {"height": 4, "width": 4, "top": 1, "left": 0, "bottom": 1, "right": 2}
     table = integers(-999, 999, (256,), np.int32)
@@ -166,10 +172,10 @@ def catalogue() -> dict[str, tuple[Header, Arrays]]:
             [i32, i32],
             [(pixels, "i32")],
             {**epilogue, "out_low": -9999, "out_high": 9999},
-            {"p": rows[:, :5].astype(np.int64)},
+            {"p": rows.astype(np.int64)},
         ),
         "sign": single(
-            "sign", [i8], [(pixels, "bits")], {}, {"b": bound, "a": np.eye(1, 8, 0, np.uint8)[0]}
+            "sign", [i8], [(pixels, "bits")], {}, {"b": bound, "a": np.ones(1, np.uint8)}
         ),
         "thresholds": single(
             "thresholds", [i32], [(pixels, "i32")], {"steps": 2, "base": -1},
@@ -177,16 +183,16 @@ def catalogue() -> dict[str, tuple[Header, Arrays]]:
         ),
         "levels": single(
             "levels", [i8], [(pixels, "u8")], {"steps": 3},
-            {"b": integers(-99, 99, (3, 64), np.int8), "s": steps, "a": np.zeros(64, np.uint8)},
+            {"b": integers(-99, 99, (3, 5), np.int8), "s": steps, "a": np.zeros(5, np.uint8)},
         ),
         "acc_levels": single(
             "acc_levels", [i32], [(pixels, "i8")], {"steps": 3},
-            {"b": integers(-99, 99, (3, 16), np.int32), "s": -np.ones((3, 16), np.int32),
-             "a": np.zeros(16, np.int32)},
+            {"b": integers(-99, 99, (3, 5), np.int32), "s": -np.ones((3, 5), np.int32),
+             "a": np.zeros(5, np.int32)},
         ),
         "search_levels": single(
-            "search_levels", [i32], [(pixels, "u8")], {"bits": 2},
-            {"t": ascending, "c": integers(0, 256, (16, 4), np.uint8)},
+            "search_levels", [i32], [(pixels, "u8")], {"steps": 3},
+            {"t": ascending, "c": integers(0, 256, (5, 4), np.uint8)},
         ),
         "wide_levels": single(
             "wide_levels", [i32], [(pixels, "i32")], {"steps": 2},

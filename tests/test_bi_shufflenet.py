@@ -88,7 +88,8 @@ def test_stage_maps(size: int, maps: tuple[int, ...]) -> None:
     [(1.0, (24, 48, 96, 192, 1024)), (0.25, (6, 12, 24, 48, 256)), (0.5, (12, 24, 48, 96, 512))],
 )
 def test_width_scales_the_plan(width: float, plan: tuple[int, ...]) -> None:
-    assert build("bi-shufflenet", {"width": width}).config.plan == plan
+    net = build("bi-shufflenet", {"width": width})
+    assert isinstance(net, BiShuffleNet) and net.config.plan == plan
 
 
 @pytest.mark.parametrize(

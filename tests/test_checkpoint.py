@@ -211,3 +211,17 @@ def test_a_device_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(files.FileError, match="no ordinary file"):
         files.replace_file(pipe, b"x")
     assert pipe.is_fifo()
+
+
+def test_cards_of_older_versions_are_read(saved: Path) -> None:
+    """They tell formats and a grey rule that nothing ever read."""
+    whole = checkpoint.read_card(saved)
+    path = checkpoint.card_path(saved)
+    written = json.loads(path.read_text())
+    assert not {"quantisation", "grey"} & set(written)
+    old = {"quantisation": {"stream_bits": 8}, "grey": "ITU-R 601-2 luma"}
+    path.write_text(json.dumps({**written, **old}))
+    assert checkpoint.read_card(saved) == whole
+    path.write_text(json.dumps({**written, "grey": "mean"}))
+    with pytest.raises(CheckpointError, match="found grey 'mean', expected ITU-R 601-2 luma"):
+        checkpoint.read_card(saved)

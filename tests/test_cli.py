@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from andpop.flows import api, cli
+from andpop.flows import api
+from andpop.flows.cli.terminal import Bars
 from andpop.flows.compile import compile_checkpoint
 from andpop.flows.errors import BAD_INPUT, CHECK_FAILED, DISK_FULL, MISSING_TOOL, OK, explain
 from andpop.flows.files import sha256
@@ -41,6 +42,7 @@ COMMANDS = (
     "compare",
     "eval",
     "synth",
+    "synthetic",
 )
 ZOO = sorted(api.ZOO.glob("*.safetensors"))
 
@@ -364,7 +366,7 @@ def test_a_text_file_is_no_model(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_stage_has_one_bar_whatever_its_detail() -> None:
-    with cli.Bars(quiet=True) as progress:
+    with Bars(quiet=True) as progress:
         for done, stage in enumerate(("build: lower", "build: fold", "build")):
             progress(stage, done, 2)
         progress("rtl", 1, 4)

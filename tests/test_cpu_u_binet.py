@@ -12,7 +12,8 @@ import numpy.typing as npt
 import onnx
 import pytest
 from andpop.hw.cpu.engine import Engine, instruction_sets
-from andpop.hw.cpu.pack import MAX_COMPARED, compile_graph, pack
+from andpop.hw.cpu.ops.thresholds import MAX_COMPARED
+from andpop.hw.cpu.pack import compile_graph, pack
 from andpop.hw.cpu.plan import ModelError
 from andpop.hw.graph import executor
 from andpop.quant.grid import limits, signed_bits, type_format
@@ -429,9 +430,9 @@ HOSTILE = [
     change_step("acc_levels", steps=0),
     change_step("acc_levels", steps=1 << 20),
     change_step("acc_levels", constants=[]),
-    change_step("search_levels", bits=0),
-    change_step("search_levels", bits=9),
-    change_step("search_levels", bits=1 << 40),
+    change_step("search_levels", steps=0),
+    change_step("search_levels", steps=9),
+    change_step("search_levels", steps=1 << 40),
     change_step("argmax", inputs=[0]),
 ]
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from andpop.flows import api, cli
+from andpop.flows import api
+from andpop.flows.cli import terminal
 from andpop.flows.errors import BAD_INPUT, OK
 from andpop.flows.report import cycles_chart, write_report
 from andpop.quant.names import printable
@@ -72,7 +73,7 @@ def test_json_gives_every_name_back(run: Run, folder: Path) -> None:
 def test_a_table_prints_every_name_and_masks_are_written(
     run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli.out, "_width", 1000)
+    monkeypatch.setattr(terminal.out, "_width", 1000)
     masks = api.ZOO / "u-binet-k4-mt.andpop"
     code, text, _ = run("infer", masks, "--images", folder, "--out", tmp_path / "out")
     assert code == OK
@@ -142,7 +143,7 @@ def test_a_terminal_of_ascii_is_no_reason_to_fail(folder: Path) -> None:
 
 
 def test_bars_take_any_stage() -> None:
-    with cli.Bars(quiet=False) as progress:
+    with terminal.Bars(quiet=False) as progress:
         progress("synthesis: a[/b]", 0, 2)
         progress("synthesis: [bold]", 2, 2)
 
@@ -155,7 +156,8 @@ def test_a_report_shows_the_name(tmp_path: Path, name: str) -> None:
         "board": "pynq-z2", "clock_mhz": 100.0, "implementations": [], "fifos": [], "skips": [],
         "cycles": {"nodes": nodes, "slowest": nodes[0], "fps": 1.0}, "versions": {"andpop": "0"},
         "trained": None, "commands": [name], "synthetic": False, "backends": [],
-        "predictions": [{"picture": name, "class": name, "uri": "data:,"}], "simulation": None,
+        "predictions": [{"picture": name, "text": name, "panels": [{"uri": "data:,"}]}],
+        "simulation": None, "task": "classification",
     }  # fmt: skip
     write_report(tmp_path / "report.html", report)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")

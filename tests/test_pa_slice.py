@@ -225,7 +225,7 @@ def test_one_block_of_resnet18_in_hardware(resnet18: Path, tmp_path: Path) -> No
     result = simulate(tmp_path / "rtl", golden[first].astype(np.int8).view(np.uint8))
     print(f"{golden[last].size} values in {result.cycles} cycles")
     assert len(np.unique(golden[last])) > 50
-    np.testing.assert_array_equal(result.outputs, golden[last])
+    np.testing.assert_array_equal(result.outputs[last], golden[last])
 
 
 @pytest.mark.full

@@ -53,16 +53,6 @@ def test_every_switch_says_what_it_is(name: str) -> None:
         assert "default" not in field.description, switch
 
 
-def test_bases_are_placed_where_the_network_has_them() -> None:
-    for name in registry.names():
-        place = registry.place_pa(name, {"m": 8, "n": 7})
-        config = registry.parse(name, place)
-        bases = getattr(config, "pa", config)
-        assert (bases.m, bases.n) == (8, 7)
-    assert registry.place_pa("u-binet", {}) == {}
-    assert registry.place_pa("stranger", {"m": 8}) == {"m": 8}
-
-
 def test_facts_follow_from_the_switches() -> None:
     def facts(name: str, **config: object) -> tuple[bool, int, int]:
         parsed = registry.parse(name, config)

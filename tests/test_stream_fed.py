@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from andpop.hw.kernels.base import Bits, Stream
+from andpop.hw.kernels.base import Stream
+from andpop.hw.kernels.skin import Parameters
 from andpop.sim import bench
 from andpop.sim.bench import Frame, Plan, StreamPort
 from andpop.sim.cases import Case
@@ -71,7 +72,7 @@ def core_of(built: Built, constants: Mapping[str, tuple[str, Stream]]) -> Any:
         def input_streams(self) -> list[Stream]:
             return [*super().input_streams(), *(stream for _, stream in constants.values())]
 
-        def rtl_parameters(self) -> dict[str, int | str | Bits]:
+        def rtl_parameters(self) -> Parameters:
             return {k: v for k, v in super().rtl_parameters().items() if k not in ROM_ONLY}
 
         def get_verilog_top_module_intf_names(self) -> dict[str, list[Any]]:

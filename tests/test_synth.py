@@ -15,6 +15,7 @@ import pytest
 from andpop.flows import cli
 from andpop.hw.graph.folding import fold
 from andpop.hw.graph.specialise import specialise
+from andpop.hw.kernels.pa_mvu.datapath import levels
 from andpop.hw.rtl.simulate import emit
 from andpop.hw.synth import network, table, yosys
 from andpop.hw.synth.datapath import Datapath, DatapathError, synthesise_datapath
@@ -162,7 +163,7 @@ def test_a_datapath_that_does_not_exist(arguments: tuple[Any, ...], message: str
 @pytest.mark.parametrize("bits", [4, 8])
 @pytest.mark.parametrize(("m", "n"), [(2, 1), (4, 5), (8, 7), (14, 15)])
 def test_codebooks_reach_the_ends_and_rise(m: int, n: int, bits: int) -> None:
-    alpha, beta = Datapath("pa-coded", 8, m=m, n=n, bits=bits).levels()
+    alpha, beta = levels("coded", Datapath("pa-coded", 8, m=m, n=n, bits=bits))
     assert len(alpha) == m + 1 and len(beta) == n + 1
     assert alpha == sorted(set(alpha)) and beta == sorted(set(beta))
     top = (1 << (bits - 1)) - 1

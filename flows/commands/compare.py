@@ -19,7 +19,7 @@ from ..errors import CheckFailed, UsageError
 from ..files import BuildFiles
 from ..heads import outputs_of
 from ..models import CpuModel, load_cpu_model
-from ..pictures import Pictures, read_chosen
+from ..pictures import Pictures, choose
 from ..progress import Progress
 
 BACKENDS = ("torch", "qonnx", "golden", "cpu", "rtl")
@@ -54,7 +54,7 @@ def compare(
 ) -> dict[str, Any]:
     """See ``flows.api.compare``; ``doubts`` are notes on the folder itself."""
     cpu = load_cpu_model(files.packed)
-    given = read_chosen(images, cpu, progress, count)
+    given = choose(images, count).read(cpu, progress)
     found = run(files, cpu, given.pixels, given.names, wanted, progress)
     result = combine(found.tallies)
     if files.report.is_file():

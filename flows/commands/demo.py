@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ..compare import combine
 from ..files import open_build
 from ..folder import reads_build
 from ..models import load_cpu_model
-from ..pictures import Pictures, read_chosen
+from ..pictures import Pictures, choose
 from ..progress import Progress
 from .compare import run
 
@@ -29,19 +30,29 @@ def compare_all(
     files = open_build(folder)
     cpu = load_cpu_model(files.packed)
     notes: list[str] = []
+    labels: list[str] = []
     if images is None:
-        pictures, names = drawn(size, count)
+        pictures, labels = drawn(size, count)
+        names = [f"synthetic {label} {i}" for i, label in enumerate(labels)]
     else:
-        given = read_chosen(images, cpu, progress, count)
+        given = choose(images, count).read(cpu, progress)
         pictures, names, notes = given.pixels, given.names, [*cpu.notes, *given.notes]
     simulation, _ = backends.simulate(files, pictures, names, False, progress)
     compared = run(files, cpu, pictures, names, SHOWN, progress)
     result = combine(compared.tallies)
-    rows = cpu.task.report_rows(cpu.outputs(pictures), cpu.classes, names, pictures)
+    rows = cpu.task.report_rows(compared.outputs, cpu.classes, names, pictures)
+    predictions = [{"picture": row.picture, "class": row.text} for row in rows]
+    right: dict[str, int] = {}
+    if labels:
+        rows = [replace(row, label=label) for row, label in zip(rows, labels, strict=True)]
+        for prediction, label in zip(predictions, labels, strict=True):
+            prediction["label"] = label
+        right = {"correct": sum(r.text == r.label for r in rows), "n": len(labels)}
     report_content.finish(files, rows, result, simulation, images is None)
     return {
         **result,
-        "predictions": [{"picture": row.picture, "class": row.text} for row in rows],
+        **right,
+        "predictions": predictions,
         "simulation": simulation,
         "notes": notes,
         "report": str(files.page),
@@ -49,9 +60,9 @@ def compare_all(
 
 
 def drawn(size: int, count: int) -> tuple[Pictures, list[str]]:
-    """Return drawn steel surfaces, (count, size, size, 1), and their names."""
-    names = [synthetic.CLASSES[i % len(synthetic.CLASSES)] for i in range(count)]
+    """Return surfaces of every class in turn, (count, size, size, 1), and their classes."""
+    labels = [synthetic.CLASSES[i % len(synthetic.CLASSES)] for i in range(count)]
     pictures = [
-        synthetic.picture(name, np.random.default_rng(i), size) for i, name in enumerate(names)
+        synthetic.picture(label, np.random.default_rng(i), size) for i, label in enumerate(labels)
     ]
-    return np.stack(pictures), [f"synthetic {name} {i}" for i, name in enumerate(names)]
+    return np.stack(pictures), labels

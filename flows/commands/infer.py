@@ -11,7 +11,7 @@ from ...quant.tasks import TASKS
 from ...quant.tasks.task import Task
 from ..errors import UsageError
 from ..models import task_of
-from ..pictures import read_chosen
+from ..pictures import choose
 from ..progress import Progress
 from ..runners import check_backend, open_runner
 
@@ -32,9 +32,10 @@ def infer(
             f"--backend: found {backend}, expected cpu as {model} predicts {task.predicts}"
         )
     check_folder(task, folder, model)
+    chosen = choose(images)
+    task.check_folder(folder, images, chosen.paths)
     net = open_runner(model, "cpu" if task.tells_logits else backend, "infer", threads)
-    given = read_chosen(images, net, progress)
-    task.check_folder(folder, images, given.paths)
+    given = chosen.read(net, progress)
     began = time.perf_counter()
     outputs = net.run(given.pixels)
     seconds = time.perf_counter() - began

@@ -9,7 +9,7 @@ from typing import Any
 from .. import backends
 from ..files import BuildFiles
 from ..models import load_cpu_model
-from ..pictures import read_chosen
+from ..pictures import choose
 from ..progress import Progress
 from .infer import check_folder
 
@@ -37,8 +37,9 @@ def simulate(
     cpu = load_cpu_model(files.packed)
     task = cpu.task
     check_folder(task, folder, files.folder)
-    given = read_chosen(images, cpu, progress, count)
-    task.check_folder(folder, images, given.paths)
+    chosen = choose(images, count)
+    task.check_folder(folder, images, chosen.paths)
+    given = chosen.read(cpu, progress)
     result, found = backends.simulate(files, given.pixels, given.names, capture, progress)
     if task.draws:
         rows = task.predictions(found, cpu.classes, images, given.paths, folder)

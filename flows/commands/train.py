@@ -29,7 +29,6 @@ def train(
     model: str,
     data: Path,
     checkpoint: Path,
-    *,
     size: tuple[int, int, int],
     config: dict[str, Any],
     recipe: dict[str, Any],

@@ -8,9 +8,10 @@
         48         the header: one JSON object of ``plan`` and ``constants`` (name, dtype, shape)
                    the constants in the header's order, each behind zeros at a multiple of 64
 
-Constants are little endian and already in the order in which the kernels of ``src/kernels.hpp``
-read them. The same graph and card give the same bytes. The checksum finds damage; it is no
-signature: whoever edits a file can compute it again, so a plan is checked as well.
+Constants are little endian, each in the one order that the check of its step states: channels as
+they are, without padding. No instruction set has a say in it, for the engine lays them out as the
+kernel that it selects reads them. The same graph and card give the same bytes. The checksum finds
+damage; it is no signature: whoever edits a file can compute it again, so a plan is checked as well.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
-from .checks import check
+from .check import check
 from .plan import MAX_TENSORS, SCHEMA, SUFFIX, ModelError, Name, Plan, explain
 
 MAGIC = b"ANDPOP"

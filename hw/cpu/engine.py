@@ -6,7 +6,6 @@ Needs NumPy and pydantic only.
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _engine
-from .checks import check
+from .check import check
 from .container import read
-from .plan import DataType, ModelError, Plan, Step, Tensor
+from .plan import DataType, Head, ModelError, Plan, Tensor
 
 IntArray = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
@@ -79,7 +78,6 @@ class Engine:
         ]
         tensors = [(t.storage, t.pixels, t.channels) for t in plan.tensors]
         self._network = _engine.Network(tensors, steps, plan.inputs, self.isa)
-        self._argmax = plan.decision
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Engine:
@@ -104,29 +102,58 @@ class Engine:
         return tuple(self.plan.tensors[self.plan.inputs[0]].shape)
 
     @property
+    def heads(self) -> list[Head]:
+        """The named outputs of the network, see ``infer``."""
+        return self.plan.outputs
+
+    @property
     def labels(self) -> int:
-        """Number of classes, of a picture or of a pixel.
+        """Number of classes, of a picture or of a pixel; of the first head that finds any.
 
         Raises:
             ModelError: the model finds no classes.
         """
-        return self.plan.tensors[self._decision().inputs[0]].channels
+        _, logits = self._classifier()
+        return self.plan.tensors[logits].channels
 
     @property
     def mask_shape(self) -> tuple[int, int] | None:
         """Height and width of a mask, None for a model that finds one class per picture.
 
         Raises:
-            ModelError: the model finds no classes, or classes of something else than pixels.
+            ModelError: the model finds no classes.
         """
-        shape = self.plan.tensors[self._decision().outputs[0]].shape
-        if math.prod(shape) == 1:
+        head, _ = self._classifier()
+        if head.kind == "class":
             return None
-        if len(shape) != 3:
+        height, width, _ = self.plan.tensors[head.tensor].shape
+        return height, width
+
+    def infer(self, pictures: npt.ArrayLike, threads: int = 1) -> dict[str, IntArray]:
+        """Return every output of the network for pictures.
+
+        Args:
+            pictures: (N, H, W, C) uint8, N may be 0.
+            threads: worker threads, each takes whole pictures.
+
+        Returns:
+            Name of the head -> int64: class indices (N,), class indices per pixel (N, H, W),
+            maps (N, H, W, C), or raw integers (N, ...), by the kind of the head.
+
+        Raises:
+            ModelError: the pictures have another type or shape, or the model takes more inputs
+                than pictures; use ``intermediates``.
+        """
+        if len(self.plan.inputs) != 1:
             raise ModelError(
-                f"{self.plan.name}: found classes of shape {shape}, expected (height, width, 1)"
+                f"{self.plan.name}: found {len(self.plan.inputs)} inputs, expected pictures alone; "
+                "use intermediates"
             )
-        return shape[0], shape[1]
+        found = self._pictures(pictures, [head.tensor for head in self.heads], threads)
+        return {
+            head.name: self._of_kind(head, values)
+            for head, values in zip(self.heads, found, strict=True)
+        }
 
     def run(self, pictures: npt.ArrayLike, threads: int = 1) -> tuple[IntArray, IntArray]:
         """Classify pictures.
@@ -142,16 +169,14 @@ class Engine:
         Raises:
             ModelError: the pictures have another type or shape, or the model is no classifier.
         """
-        decision = self._decision()
-        if self.mask_shape is not None:
+        head, scores = self._classifier()
+        if head.kind != "class":
             raise ModelError(
                 f"{self.plan.name}: found a class for each of {self.mask_shape} pixels, "
                 "expected a classifier of pictures; use masks"
             )
-        classes, logits = self._pictures(
-            pictures, [decision.outputs[0], decision.inputs[0]], threads
-        )
-        return classes.reshape(len(classes)), logits.reshape(len(logits), self.labels)
+        classes, logits = self._pictures(pictures, [head.tensor, scores], threads)
+        return self._of_kind(head, classes), logits.reshape(len(logits), self.labels)
 
     def masks(self, pictures: npt.ArrayLike, threads: int = 1) -> IntArray:
         """Classify every pixel of pictures.
@@ -167,13 +192,13 @@ class Engine:
             ModelError: the pictures have another type or shape, or the model finds no class per
                 pixel.
         """
-        decision = self._decision()
-        if self.mask_shape is None:
+        head, _ = self._classifier()
+        if head.kind != "class_map":
             raise ModelError(
                 f"{self.plan.name}: found one class per picture, expected one per pixel; use run"
             )
-        (classes,) = self._pictures(pictures, [decision.outputs[0]], threads)
-        return classes.reshape(len(classes), *self.mask_shape)
+        (classes,) = self._pictures(pictures, [head.tensor], threads)
+        return self._of_kind(head, classes)
 
     def intermediates(
         self, inputs: npt.ArrayLike | Mapping[str, npt.ArrayLike], threads: int = 1
@@ -206,15 +231,23 @@ class Engine:
             for name in self.plan.tensors[i].names
         }
 
-    def _decision(self) -> Step:
-        """The step that picks the class."""
-        if self._argmax is None or len(self.plan.inputs) != 1:
+    def _classifier(self) -> tuple[Head, int]:
+        """The head that finds classes, and the tensor it picks them from."""
+        head = self.plan.classifier
+        if head is None or head.logits is None or len(self.plan.inputs) != 1:
             raise ModelError(
                 f"{self.plan.name}: found {len(self.plan.inputs)} inputs and "
-                f"{'no' if self._argmax is None else 'a'} class index, "
+                f"{'no' if head is None else 'a'} class index, "
                 "expected a classifier of pictures or pixels; use intermediates"
             )
-        return self._argmax
+        return head, head.logits
+
+    @staticmethod
+    def _of_kind(head: Head, values: IntArray) -> IntArray:
+        """Bring the values (N, ...) of a head into the shape of its kind."""
+        if head.kind == "class":
+            return values.reshape(len(values))
+        return values[..., 0] if head.kind == "class_map" else values
 
     def _pictures(self, pictures: npt.ArrayLike, wanted: list[int], threads: int) -> list[IntArray]:
         """Run on raw pixels and return the wanted tensors."""

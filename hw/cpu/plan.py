@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
@@ -18,13 +18,6 @@ from ...quant import grid
 from ...quant.card import PackedCard
 
 SUFFIX = ".andpop"
-
-BIT_LANES = 8
-INT_LANES = 16
-INT_DEPTH = 4
-PARAM_LANES = 16
-THRESHOLD_LANES = 64
-"""Layout constants, the same as in src/kernels.hpp."""
 
 BYTE_CODES = 256
 """Entries of a table over byte codes."""
@@ -49,10 +42,6 @@ GEOMETRY = (
     "height", "width", "out_height", "out_width", "kernel_y", "kernel_x", "stride_y", "stride_x",
     "dilation_y", "dilation_x", "pad_top", "pad_left", "pad_bottom", "pad_right",
 )  # fmt: skip
-EPILOGUE = (
-    "acc_shift", "shortcut_shift", "pre_shift", "slope_shift", "out_shift",
-    "acc_low", "acc_high", "pre_low", "pre_high",
-)  # fmt: skip
 
 Name = Annotated[str, StringConstraints(max_length=MAX_NAME)]
 Names = Annotated[list[Name], Field(max_length=MAX_TENSORS)]
@@ -61,6 +50,10 @@ Indices = Annotated[list[Index], Field(max_length=MAX_TENSORS)]
 Axis = Annotated[int, Field(ge=1, le=MAX_AXIS)]
 Storage = Annotated[str, StringConstraints(pattern=f"^({'|'.join(STORAGE)})$")]
 Value = Annotated[int, Field(ge=-MAX_VALUE, le=MAX_VALUE)]
+
+Kind: TypeAlias = Literal["class", "class_map", "map", "raw"]
+"""What an output stands for, as in ``hw/graph/heads.py``: the class of a picture, the class of
+every pixel, integers per pixel, any integers."""
 
 SCHEMA = ConfigDict(strict=True, extra="forbid", revalidate_instances="always")
 """How pydantic reads the dataclasses of a packed model: as they are, nothing converted."""
@@ -162,6 +155,30 @@ class Step:
     constants: Names = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Head:
+    """A named output of the network.
+
+    Attributes:
+        name: as the network names it.
+        kind: what its integers stand for.
+        tensor: index of its tensor.
+        logits: index of the tensor that the class was picked from, None where none is picked.
+    """
+
+    __pydantic_config__ = SCHEMA
+
+    name: Name
+    kind: Kind
+    tensor: Index
+    logits: Index | None = None
+
+    @property
+    def classifies(self) -> bool:
+        """Whether it finds classes, of the picture or of its pixels."""
+        return self.kind in ("class", "class_map")
+
+
 @dataclass
 class Plan:
     """Everything but the constants: what the engine computes, in order."""
@@ -172,13 +189,13 @@ class Plan:
     tensors: Annotated[list[Tensor], Field(max_length=MAX_TENSORS)]
     steps: Annotated[list[Step], Field(max_length=MAX_TENSORS)]
     inputs: Annotated[list[Index], Field(min_length=1, max_length=MAX_TENSORS)]
-    outputs: Annotated[list[Index], Field(min_length=1, max_length=MAX_TENSORS)]
+    outputs: Annotated[list[Head], Field(min_length=1, max_length=MAX_TENSORS)]
     card: PackedCard | None = None
 
     @property
-    def decision(self) -> Step | None:
-        """The step that picks the class, of a picture or of its pixels."""
-        return next((s for s in reversed(self.steps) if s.op == "argmax"), None)
+    def classifier(self) -> Head | None:
+        """The first head that finds classes: those that the card names."""
+        return next((head for head in self.outputs if head.classifies), None)
 
 
 _PLAN = TypeAdapter(Plan)

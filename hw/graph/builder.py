@@ -223,21 +223,27 @@ class DataflowBuilder:
             Boundary(stream.name, reference, float(stream.scale), bipolar, offset)
         )
 
-    def finish(self, output: Stream) -> ModelWrapper:
-        """Insert DuplicateStreams at forks and return the graph with its boundaries."""
-        nodes = self._without_forks(output.name)
+    def has_boundary(self, reference: str) -> bool:
+        """Whether a stream is known to hold the network's tensor ``reference``."""
+        return any(boundary.reference == reference for boundary in self._boundaries)
+
+    def finish(self, *outputs: Stream) -> ModelWrapper:
+        """Insert DuplicateStreams at forks and return the graph with its boundaries.
+
+        An output that is read inside too, or given out twice, leaves as a copy of its own.
+        """
+        nodes, ends = self._without_forks([output.name for output in outputs])
         info = {
             name: helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
             for name, shape in self._shapes.items()
         }
-        ends = {self.picture.name, output.name}
         graph = helper.make_graph(
             nodes,
             self.name,
             [info[self.picture.name]],
-            [info[output.name]],
+            [info[name] for name in ends],
             initializer=self._initializers,
-            value_info=[v for n, v in info.items() if n not in ends],
+            value_info=[v for n, v in info.items() if n not in {self.picture.name, *ends}],
         )
         for name, datatype in self._types.items():
             annotation = graph.quantization_annotation.add(tensor_name=name)
@@ -247,11 +253,13 @@ class DataflowBuilder:
         helper.set_model_props(proto, {BOUNDARIES: text})
         return ModelWrapper(proto)
 
-    def _without_forks(self, output: str) -> list[onnx.NodeProto]:
-        """Return the nodes with every stream that has several readers duplicated."""
+    def _without_forks(self, outputs: Sequence[str]) -> tuple[list[onnx.NodeProto], list[str]]:
+        """Return the nodes with every stream that has several readers duplicated, and the tensors
+        that leave the graph: whoever takes them is a reader like any node."""
+        sink = onnx.NodeProto(input=outputs)
         constants = {t.name for t in self._initializers}
         readers: dict[str, list[tuple[onnx.NodeProto, int]]] = {}
-        for node in self._nodes:
+        for node in (*self._nodes, sink):
             for i, name in enumerate(node.input):
                 if name not in constants:
                     readers.setdefault(name, []).append((node, i))
@@ -260,12 +268,10 @@ class DataflowBuilder:
         for node in self._nodes:
             nodes.append(node)
             for name in node.output:
-                if name == output:
-                    continue
                 if name not in readers:
                     raise ValueError(f"{node.name}: nobody reads its output {name}")
                 nodes.extend(self._fork(name, node.name, readers))
-        return nodes
+        return nodes, list(sink.input)
 
     def _fork(
         self, name: str, where: str, readers: Mapping[str, list[tuple[onnx.NodeProto, int]]]

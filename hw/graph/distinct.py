@@ -9,26 +9,10 @@ from collections.abc import Collection, Mapping
 import numpy as np
 import onnx
 
-from ..kernels.base import IntArray, node_attributes
-from .executor import base_op, find_golden
-
-MOVES = frozenset(
-    {
-        "ConvolutionInputGenerator",
-        "DuplicateStreams",
-        "FMPadding",
-        "PixelInterleave",
-        "ShuffleConcat",
-        "StreamCrop",
-        "StreamReflectPad",
-        "StreamingConcat",
-        "StreamingDataWidthConverter",
-        "StreamingFIFO",
-        "StreamingSplit",
-    }
-)
-"""Ops that pass values on and compute none: copies, FIFOs, other word widths, borders, windows,
-splits, concats, shuffles, crops."""
+from ...quant.grid import IntArray
+from ..kernels.base import node_attributes
+from .executor import find_golden
+from .ops import facts_of
 
 BORDER = 0
 """Number of the constant that padding puts around a picture."""
@@ -37,14 +21,14 @@ BORDER = 0
 def distinct_values(model: onnx.ModelProto, tensors: Collection[str]) -> dict[str, int]:
     """Count the distinct values of a dataflow graph's tensors, for one picture.
 
-    A value is distinct if it is a pixel of the picture or was computed by a node; what a node of
-    ``MOVES`` puts out are the same values at other places, and the constant border of a padded
-    picture is none at all. Values are numbered where they are computed, the numbers are sent
-    through the goldens of the moving nodes, and a number counts for the first tensor that holds
-    it, in the graph's order from picture to result. A tensor that only repeats values of earlier
-    ones therefore counts 0; one whose sources are not among ``tensors`` counts what it shows of
-    them. The rule knows the graph and the names, not who delivers them: it is the same for every
-    backend.
+    A value is distinct if it is a pixel of the picture or was computed by a node; what an op that
+    only moves values (``Facts.moves``) puts out are the same values at other places, and the
+    constant border of a padded picture is none at all. Values are numbered where they are
+    computed, the numbers are sent through the goldens of the moving nodes, and a number counts for
+    the first tensor that holds it, in the graph's order from picture to result. A tensor that only
+    repeats values of earlier ones therefore counts 0; one whose sources are not among ``tensors``
+    counts what it shows of them. The rule knows the graph and the names, not who delivers them: it
+    is the same for every backend.
 
     Args:
         model: dataflow graph, abstract or specialised.
@@ -102,7 +86,7 @@ def stream_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
 
 
 def _moves(node: onnx.NodeProto) -> bool:
-    return base_op(node.op_type) in MOVES
+    return facts_of(node.op_type).moves
 
 
 def _moved(node: onnx.NodeProto, numbers: Mapping[str, IntArray]) -> list[IntArray]:

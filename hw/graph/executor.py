@@ -21,11 +21,11 @@ import onnx
 from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 
+from ...quant.grid import IntArray
 from ..kernels import KERNELS
-from ..kernels.base import node_attributes
-from .finn_golden import GOLDENS, Golden
+from ..kernels.base import Golden, node_attributes
+from .finn_ops import GOLDENS
 
-IntArray = npt.NDArray[np.int64]
 Pictures = npt.NDArray[np.uint8]
 Keep = Literal["all", "outputs"] | Collection[str]
 
@@ -45,7 +45,7 @@ def base_op(op_type: str) -> str:
 def find_golden(op_type: str) -> Golden | None:
     """Return the golden ``run`` of an op type, or None if it has none.
 
-    A kernel's folder and op type are the same word: ``xnor_mvu`` is ``XnorMvu``.
+    A kernel's folder and op type are the same words, in snake and in camel case.
     """
     op = base_op(op_type)
     if op in GOLDENS:

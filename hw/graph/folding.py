@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Folding: how many lanes every node gets, from its own stated cycles.
 
-One pass for FINN's ops and ours. An op's folding attributes are found by name: ``SIMD`` counts
-elements of its input words, ``PE`` of its output words (or of both, where there is no ``SIMD``),
-and ``parallel_window`` lets a sliding window with all channels per word emit whole windows.
+One pass for FINN's ops and ours: each states which attributes fold it, and what they divide
+(`kernels.facts.FoldingRule`).
 """
 
 from __future__ import annotations
@@ -15,24 +14,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from finn.custom_op.fpgadataflow.hwcustomop import HWCustomOp
+from onnx import NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
 from ..kernels import register
+from ..kernels.facts import FoldingRule
+from .ops import op_of
 
 Folding: TypeAlias = dict[str, dict[str, Any]]
 """Node name -> attributes, as in FINN's folding_config."""
 
-LANES = ("SIMD", "PE")
 PART = "xc7z020clg400-1"
 """Part for which the ops estimate their LUTs, to compare foldings of equal speed."""
 MOST_BYTES = 16 << 20
 """Largest folding file."""
 STYLES = ("ram_style", "depth_trigger_bram", "depth_trigger_uram", "deep_pipeline")
 """Attributes a folding file may set beside the folding itself: where memories go."""
-IMPLEMENTATION = "implementation"
-"""Attribute by which an op with several implementations is told which one to use."""
 
 
 class FoldingError(ValueError):
@@ -41,14 +39,11 @@ class FoldingError(ValueError):
 
 @dataclass(frozen=True)
 class _Foldable:
-    """A node and the upper limits of its lanes; every divisor of a limit is a choice."""
+    """A node and how it may be folded."""
 
-    op: HWCustomOp
-    limits: Mapping[str, int]
-    windows: bool
-    """Has ``parallel_window``."""
-    options: Mapping[str, frozenset[str]]
-    """Attributes beside the lanes that name a way to compute, and what they may be."""
+    op: Any
+    """FINN's op with its `Facts`."""
+    rule: FoldingRule
 
     @property
     def name(self) -> str:
@@ -63,19 +58,20 @@ class _Foldable:
             self.op.set_nodeattr(attribute, value)
 
     def values(self) -> dict[str, int]:
-        attributes = [*self.limits, *(("parallel_window",) if self.windows else ())]
+        attributes = [*self.rule.lanes, *(("parallel_window",) if self.rule.windows else ())]
         return {a: int(self.op.get_nodeattr(a)) for a in attributes}
 
     def choices(self) -> Iterator[list[dict[str, int]]]:
         """Groups of foldings; inside a group from cheap and slow to dear and fast."""
-        if "SIMD" in self.limits and "PE" in self.limits:
-            for simd in divisors(self.limits["SIMD"]):
-                yield [{"SIMD": simd, "PE": pe} for pe in divisors(self.limits["PE"])]
+        lanes = self.rule.lanes
+        if "SIMD" in lanes and "PE" in lanes:
+            for simd in divisors(lanes["SIMD"]):
+                yield [{"SIMD": simd, "PE": pe} for pe in divisors(lanes["PE"])]
             return
-        ((attribute, limit),) = self.limits.items()
-        window = {"parallel_window": 0} if self.windows else {}
-        group = [{attribute: lanes, **window} for lanes in divisors(limit)]
-        if self.windows:
+        ((attribute, limit),) = lanes.items()
+        window = {"parallel_window": 0} if self.rule.windows else {}
+        group = [{attribute: n, **window} for n in divisors(limit)]
+        if self.rule.windows:
             group.append({attribute: limit, "parallel_window": 1})
         yield group
 
@@ -114,14 +110,14 @@ def fold(model: ModelWrapper, target: int | Mapping[str, Mapping[str, Any]]) -> 
 def folding_of(model: ModelWrapper) -> Folding:
     """Return the folding of a specialised graph, as `fold` takes it."""
     return {
-        f.name: {**f.values(), **{a: f.op.get_nodeattr(a) for a in f.options}}
+        f.name: {**f.values(), **{a: f.op.get_nodeattr(a) for a in f.rule.options}}
         for f in _foldables(model)
     }
 
 
 def implementations(model: ModelWrapper) -> dict[str, tuple[str, dict[str, int]]]:
     """Return the ops that have a choice: node name -> (implementation in use, LUTs of each)."""
-    return {f.name: (f.op.resolved(), f.op.costs()) for f in _foldables(model) if f.options}
+    return {f.name: (f.op.resolved(), f.op.costs()) for f in _foldables(model) if f.rule.options}
 
 
 def write_folding(model: ModelWrapper, path: Path) -> None:
@@ -136,7 +132,7 @@ def read_folding(path: Path) -> Folding:
     Raises:
         FoldingError: no such file, or not a folding.
     """
-    expected = 'expected FINN\'s folding, e.g. {"conv1_IntMvu": {"PE": 8, "SIMD": 27}}'
+    expected = 'expected FINN\'s folding, e.g. {"conv1_Thresholding": {"PE": 8}}'
     try:
         with path.open("rb") as stream:
             content = stream.read(MOST_BYTES + 1)
@@ -169,35 +165,21 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _foldables(model: ModelWrapper) -> list[_Foldable]:
     register()
-    constants = {t.name for t in model.graph.initializer}
-    return [_foldable(getCustomOp(node), constants) for node in model.graph.node]
+    return [_foldable(node) for node in model.graph.node]
 
 
-def _foldable(op: HWCustomOp, constants: set[str]) -> _Foldable:
-    node = op.onnx_node
-    known = op.get_nodeattr_types()
-    attributes = [a for a in LANES if a in known]
-    streamed = [i for i, name in enumerate(node.input) if name not in constants]
-    ins = [int(op.get_normal_input_shape(i)[-1]) for i in streamed]
-    outs = [int(op.get_normal_output_shape(i)[-1]) for i in range(len(node.output))]
-    limits: dict[str, int]
-    if attributes == list(LANES):
-        limits = {"SIMD": ins[0], "PE": outs[0]}
-    elif attributes == ["SIMD"]:
-        limits = {"SIMD": math.gcd(ins[0], *outs)}
-    elif attributes == ["PE"]:
-        # An output pixel of fewer channels (interleaving) takes no more lanes than it has.
-        own = [int(op.get_nodeattr("NumChannels"))] if "NumChannels" in known else []
-        limits = {"PE": math.gcd(*ins, *own)}
-    else:
+def _foldable(node: NodeProto) -> _Foldable:
+    try:
+        op = op_of(node)
+    except ValueError as error:
+        raise FoldingError(str(error)) from error
+    rule: FoldingRule = op.folding_rule()
+    if not rule.lanes:
         raise FoldingError(
-            f"{node.name}: op {node.op_type} has no attribute SIMD or PE, expected an op of "
+            f"{node.name}: op {node.op_type} has no lanes to choose, expected an op of "
             "docs/03_reference/dataflow.md"
         )
-    options = (
-        {IMPLEMENTATION: frozenset(known[IMPLEMENTATION][3])} if IMPLEMENTATION in known else {}
-    )
-    return _Foldable(op, limits, "parallel_window" in known, options)
+    return _Foldable(op, rule)
 
 
 def _fold_to_target(model: ModelWrapper, target: int) -> None:
@@ -227,7 +209,7 @@ def _cheapest(foldable: _Foldable, target: int) -> int:
             foldable.apply(values)
             cycles = foldable.cycles()
             if cycles <= target or values is group[-1]:
-                cost = int(foldable.op.lut_estimation(PART)) if len(foldable.limits) > 1 else 0
+                cost = int(foldable.op.lut_estimation(PART)) if len(foldable.rule.lanes) > 1 else 0
                 key = (max(cycles, target), cost, math.prod(values.values()))
                 if best is None or key < best[0]:
                     best = (key, values, cycles)
@@ -257,7 +239,7 @@ def _align(model: ModelWrapper, foldables: Mapping[str, _Foldable]) -> None:
             lanes_a = int(a.op.get_folded_output_shape(out)[-1])
             lanes_b = int(b.op.get_folded_input_shape(into)[-1])
             low, high = sorted((lanes_a, lanes_b))
-            if high % low == 0 and not (lanes_a < lanes_b and _feeds_bursts(a, b)):
+            if high % low == 0 and not (lanes_a < lanes_b and b.op.needs_full_rate(a.op)):
                 continue
             writes = lanes_a < lanes_b
             for end, attribute in ((a, "PE"), (b, "SIMD")) if writes else ((b, "SIMD"), (a, "PE")):
@@ -266,22 +248,10 @@ def _align(model: ModelWrapper, foldables: Mapping[str, _Foldable]) -> None:
                     break
 
 
-def _feeds_bursts(writer: _Foldable, reader: _Foldable) -> bool:
-    """Whether a border feeds a sliding window that reads while it emits, element by element, or
-    the reader is a concat."""
-    if reader.op.onnx_node.op_type.startswith("StreamingConcat"):
-        return True
-    return (
-        writer.op.onnx_node.op_type.startswith("FMPadding")
-        and reader.windows
-        and not reader.values()["parallel_window"]
-    )
-
-
 def _raise_lanes(foldable: _Foldable, preferred: str) -> bool:
     """Give a node the next larger divisor of lanes at one of its ends; False at the limit."""
-    attribute = preferred if preferred in foldable.limits else next(iter(foldable.limits))
-    limit = foldable.limits[attribute]
+    attribute = preferred if preferred in foldable.rule.lanes else next(iter(foldable.rule.lanes))
+    limit = foldable.rule.lanes[attribute]
     lanes = foldable.values()[attribute]
     if lanes == limit:
         return False
@@ -316,13 +286,13 @@ def _apply_folding(model: ModelWrapper, folding: Mapping[str, Mapping[str, Any]]
             _check_value(foldable, attribute, value)
         for attribute, value in values.items():
             foldable.op.set_nodeattr(attribute, value)
-        if foldable.options:
+        if foldable.rule.options:
             foldable.op.resolved()
         set_now = foldable.values()
-        if set_now.get("parallel_window") and set_now["SIMD"] != foldable.limits["SIMD"]:
+        if set_now.get("parallel_window") and set_now["SIMD"] != foldable.rule.lanes["SIMD"]:
             raise FoldingError(
                 f"{name}: parallel_window=1 with SIMD={set_now['SIMD']}, expected "
-                f"SIMD={foldable.limits['SIMD']} (all channels) (folding: {name}.SIMD)"
+                f"SIMD={foldable.rule.lanes['SIMD']} (all channels) (folding: {name}.SIMD)"
             )
 
 
@@ -357,8 +327,8 @@ def _brief(value: Any) -> str:
 
 def _check_value(foldable: _Foldable, attribute: str, value: Any) -> None:
     where = f"(folding: {foldable.name}.{attribute})"
-    if attribute in foldable.limits:
-        limit = foldable.limits[attribute]
+    if attribute in foldable.rule.lanes:
+        limit = foldable.rule.lanes[attribute]
         if isinstance(value, bool) or not isinstance(value, int) or value < 1 or limit % value:
             choices = divisors(limit)
             shown = ",".join(map(str, choices if len(choices) <= 12 else choices[:5]))
@@ -367,19 +337,19 @@ def _check_value(foldable: _Foldable, attribute: str, value: Any) -> None:
                 f"{foldable.name}: {limit} channels cannot be split over "
                 f"{attribute}={_brief(value)}; use one of {shown} {where}"
             )
-    elif attribute == "parallel_window" and foldable.windows:
+    elif attribute == "parallel_window" and foldable.rule.windows:
         if isinstance(value, bool) or not isinstance(value, int) or value not in (0, 1):
             raise FoldingError(
                 f"{foldable.name}: found parallel_window={_brief(value)}, expected 0 or 1 {where}"
             )
-    elif attribute in foldable.options:
-        if not isinstance(value, str) or value not in foldable.options[attribute]:
+    elif attribute in foldable.rule.options:
+        if not isinstance(value, str) or value not in foldable.rule.options[attribute]:
             raise FoldingError(
                 f"{foldable.name}: found {attribute}={_brief(value)}, expected one of "
-                f"{', '.join(sorted(foldable.options[attribute]))} {where}"
+                f"{', '.join(sorted(foldable.rule.options[attribute]))} {where}"
             )
     elif attribute not in STYLES or attribute not in foldable.op.get_nodeattr_types():
-        allowed = [*foldable.values(), *foldable.options]
+        allowed = [*foldable.values(), *foldable.rule.options]
         raise FoldingError(
             f"{foldable.name}: found attribute {attribute}, expected {' or '.join(allowed)}; "
             f"FIFO depths belong into fifo.json {where}"

@@ -2,12 +2,14 @@
 """Heads: the named outputs of a network, and what the numbers of each stand for.
 
 A dataflow graph has one head or several, in the order of its outputs. They are written into the
-graph as metadata; whoever decodes, compares or draws an output reads them there.
+graph as metadata; whoever decodes, compares or draws an output reads them there. A network may say
+in its own metadata that an output is no logits, but integers to be given out as they are.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal, TypeAlias, get_args
 
@@ -15,6 +17,9 @@ import onnx
 
 HEADS = "andpop.heads"
 """Model metadata key of the list of heads, JSON."""
+
+KINDS = "andpop.head_kinds"
+"""Model metadata key of a network: output -> kind, JSON; of outputs left out, logits decide."""
 
 Kind: TypeAlias = Literal["class", "class_map", "map", "raw"]
 """Class index of a picture, class index per pixel, integers per pixel, any integers."""
@@ -39,10 +44,7 @@ class Head:
 
 def write_heads(model: onnx.ModelProto, heads: list[Head]) -> None:
     """Write the heads of a graph into it, in the order of its outputs."""
-    kept = [entry for entry in model.metadata_props if entry.key != HEADS]
-    del model.metadata_props[:]
-    model.metadata_props.extend(kept)
-    model.metadata_props.add(key=HEADS, value=json.dumps([asdict(head) for head in heads]))
+    _write(model, HEADS, json.dumps([asdict(head) for head in heads]))
 
 
 def heads_of(model: onnx.ModelProto) -> list[Head]:
@@ -67,3 +69,52 @@ def heads_of(model: onnx.ModelProto) -> list[Head]:
             f"outputs {outputs}; build it again"
         )
     return heads
+
+
+def write_kinds(network: onnx.ModelProto, kinds: Mapping[str, Kind]) -> None:
+    """Write into a network what its outputs are to be, by their names."""
+    _write(network, KINDS, json.dumps(dict(kinds)) if kinds else None)
+
+
+def kinds_of(network: onnx.ModelProto) -> dict[str, Kind]:
+    """Return the kinds a network's own metadata asks for; empty where it asks for none.
+
+    Raises:
+        ValueError: the entry names no output, or no kind.
+    """
+    text = next((e.value for e in network.metadata_props if e.key == KINDS), None)
+    if text is None:
+        return {}
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"metadata {KINDS}: found no JSON, expected output -> kind") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"metadata {KINDS}: found no object, expected output -> kind")
+    check_kinds(network, found)
+    return found
+
+
+def check_kinds(network: onnx.ModelProto, kinds: Mapping[str, Kind]) -> None:
+    """Check that kinds are asked for by name and of outputs that are there.
+
+    Raises:
+        ValueError: one is not.
+    """
+    outputs = [value.name for value in network.graph.output]
+    for name, kind in kinds.items():
+        if name not in outputs:
+            raise ValueError(f"heads: found the output {name!r}, expected one of {outputs}")
+        if kind not in get_args(Kind):
+            raise ValueError(
+                f"heads: found the kind {kind!r} of {name}, expected one of "
+                f"{', '.join(get_args(Kind))}"
+            )
+
+
+def _write(model: onnx.ModelProto, key: str, value: str | None) -> None:
+    kept = [entry for entry in model.metadata_props if entry.key != key]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+    if value is not None:
+        model.metadata_props.add(key=key, value=value)

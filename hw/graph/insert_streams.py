@@ -136,13 +136,13 @@ def insert_streams(model: ModelWrapper, depths: Mapping[str, int] | None = None)
             if name and name not in constants:
                 readers.setdefault(name, []).append((node.name, i))
     writers = {name: (node.name, i) for node in source.node for i, name in enumerate(node.output)}
-    if len(source.input) != 1 or len(source.output) != 1:
+    if len(source.input) != 1 or not source.output:
         raise StreamError(
             f"found {len(source.input)} graph inputs and {len(source.output)} outputs, "
-            "expected one of each"
+            "expected one input and at least one output"
         )
     joins = joining(source)
-    graph_input, graph_output = source.input[0].name, source.output[0].name
+    graph_input, graph_outputs = source.input[0].name, {value.name for value in source.output}
 
     out = copy.deepcopy(model.model)
     graph = out.graph
@@ -160,7 +160,7 @@ def insert_streams(model: ModelWrapper, depths: Mapping[str, int] | None = None)
             producer = consumer
         else:
             raise StreamError(f"graph input {name} has no reader")
-        _check_edge(name, producer, consumer, len(ends), name == graph_output)
+        _check_edge(name, producer, consumer, len(ends), name in graph_outputs)
 
         fifo = fifo_name(writer[0] if writer else None, writer[1] if writer else 0)
         if fifo in ops:
@@ -175,11 +175,11 @@ def insert_streams(model: ModelWrapper, depths: Mapping[str, int] | None = None)
 
         before = name
         after = f"{name}_fifo"
-        if name == graph_output and writer is not None:
+        if name in graph_outputs and writer is not None:
             before, after = f"{name}_word", name
             nodes[writer[0]].output[writer[1]] = before
             _declare(graph, before, producer)
-        if after != graph_output:
+        if after not in graph_outputs:
             _declare(graph, after, producer)
         chain = [
             helper.make_node(

@@ -38,6 +38,8 @@ MAX_CHAIN = 64
 """Most nodes between an integer and its quantiser."""
 MAX_BITS = 8
 """Widest output that thresholds serve."""
+MAX_LEVEL = (1 << MAX_BITS) - 1
+"""Largest level code of an activation."""
 
 
 @dataclass(frozen=True)

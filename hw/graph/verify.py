@@ -3,15 +3,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import onnx
 from qonnx.core.modelwrapper import ModelWrapper
 
-from .builder import boundaries
+from ..kernels.base import IntArray
+from .builder import Boundary, boundaries
 from .executor import GoldenExecutor
+from .heads import Head, heads_of
 from .qonnx_graph import LoweringError, QonnxGraph
 from .reference import Reference, classes
+
+Tensors = Mapping[str, npt.NDArray[Any]]
 
 
 def extreme_pictures(
@@ -29,8 +36,8 @@ def extreme_pictures(
 def verify(network: onnx.ModelProto | ModelWrapper, graph: ModelWrapper, noise: int = 3) -> int:
     """Compare a dataflow graph with the exact execution of the network it was lowered from.
 
-    Every layer boundary, the logits or map among them, and the class (of every pixel) are compared
-    on extreme and random pictures. The network reads them as `pixels.pixels_of` says, whatever
+    Every layer boundary, the logits and maps among them, and every head are compared on extreme and
+    random pictures. The network reads them as `pixels.pixels_of` says, whatever
     scale the dataflow graph gives its input.
 
     Args:
@@ -49,37 +56,55 @@ def verify(network: onnx.ModelProto | ModelWrapper, graph: ModelWrapper, noise: 
     index = QonnxGraph(proto)
     golden = GoldenExecutor(graph)
     _, height, width, channels = golden.shapes[golden.input]
-    pairs = [b for b in boundaries(graph) if b.tensor != golden.input]
-    label = golden.outputs[0]
+    heads = heads_of(graph.model)
+    pairs = [(b.tensor, b) for b in boundaries(graph) if b.tensor != golden.input]
+    # A head that is read inside too leaves the graph as a copy.
+    copies = {h.name: h.tensor for h in heads if not h.logits}
+    pairs += [
+        (copies[b.reference], b)
+        for _, b in pairs
+        if b.reference in copies and b.tensor != copies[b.reference]
+    ]
     judge = Reference(proto)
-    wanted_names = {judge.output, *(b.reference for b in pairs)}
+    wanted_names = {*(h.name for h in heads), *(b.reference for _, b in pairs)}
     compared = 0
     for pixels in extreme_pictures(height, width, channels, noise):
         theirs = judge.run(pixels[None], wanted_names)
         for _, ours in golden.chunks(pixels[None], "all"):
-            for pair in pairs:
-                node = index.producer.get(pair.reference, index.nodes[0])
-                try:
-                    expected = pair.codes(theirs[pair.reference])
-                except ValueError as error:
-                    raise LoweringError(node, str(error)) from error
-                wrong = expected != ours[pair.tensor]
-                if wrong.any():
-                    at = tuple(int(i) for i in np.argwhere(wrong)[0])
-                    raise LoweringError(
-                        node,
-                        f"lowered to {pair.tensor}, {int(wrong.sum())} of {wrong.size} values "
-                        f"differ, the first at {at[1:]}: expected {expected[at]}, found "
-                        f"{ours[pair.tensor][at]}",
-                    )
-                compared += expected.size
-            found, wanted = ours[label].reshape(-1), classes(theirs[judge.output]).reshape(-1)
-            if not np.array_equal(found, wanted):
-                first = int(np.flatnonzero(found != wanted)[0])
-                raise LoweringError(
-                    index.nodes[-1],
-                    f"found class {found[first]} (pixel {first}), expected {wanted[first]} as the "
-                    "logits say",
-                )
-            compared += found.size
+            compared += sum(
+                _same_codes(index, p, theirs, ours[tensor], tensor) for tensor, p in pairs
+            )
+            compared += sum(_same_classes(index, h, theirs, ours) for h in heads if h.logits)
     return compared
+
+
+def _same_codes(
+    index: QonnxGraph, pair: Boundary, theirs: Tensors, ours: IntArray, tensor: str
+) -> int:
+    node = index.producer.get(pair.reference, index.nodes[0])
+    try:
+        expected = pair.codes(theirs[pair.reference])
+    except ValueError as error:
+        raise LoweringError(node, str(error)) from error
+    wrong = expected != ours
+    if wrong.any():
+        at = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise LoweringError(
+            node,
+            f"lowered to {tensor}, {int(wrong.sum())} of {wrong.size} values "
+            f"differ, the first at {at[1:]}: expected {expected[at]}, found {ours[at]}",
+        )
+    return expected.size
+
+
+def _same_classes(index: QonnxGraph, head: Head, theirs: Tensors, ours: Tensors) -> int:
+    found = ours[head.tensor].reshape(-1)
+    wanted = classes(theirs[head.name]).reshape(-1)
+    if not np.array_equal(found, wanted):
+        first = int(np.flatnonzero(found != wanted)[0])
+        raise LoweringError(
+            index.producer[head.name],
+            f"found class {found[first]} (pixel {first}), expected {wanted[first]} as the "
+            "logits say",
+        )
+    return found.size

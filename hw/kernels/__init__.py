@@ -7,6 +7,10 @@ Importing this package imports no FINN; ``register()`` does, and tells FINN abou
 from __future__ import annotations
 
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .base import RtlKernel
 
 KERNELS: tuple[str, ...] = (
     "binary_mvu",
@@ -29,6 +33,21 @@ KERNELS: tuple[str, ...] = (
     "streaming_split",
     "xnor_mvu",
 )
+
+ACCUMULATOR_BITS = 31
+"""Widest accumulator that every backend has."""
+
+
+def backends() -> dict[str, type[RtlKernel]]:
+    """Return the RTL backend of every kernel by its abstract op type."""
+    from .base import RtlKernel
+
+    return {
+        op.__name__.removesuffix("_rtl"): op
+        for name in KERNELS
+        for op in import_module(f".{name}.op", __package__).OPS
+        if issubclass(op, RtlKernel)
+    }
 
 
 def register() -> None:

@@ -23,7 +23,10 @@ from finn.custom_op.fpgadataflow.rtl import register_custom_op as register_rtl
 from finn.custom_op.fpgadataflow.rtlbackend import RTLBackend
 from qonnx.core.datatype import BaseDataType, DataType
 
-IntArray = npt.NDArray[np.int64]
+from ...quant.grid import IntArray
+from .facts import Facts
+from .skin import Core, Parameters, Port, skin
+
 Golden = Callable[[Sequence[IntArray], Mapping[str, Any]], list[IntArray]]
 
 HW = Path(__file__).parent.parent
@@ -62,14 +65,6 @@ class Stream:
         return int(self.dtype.bitwidth()) * self.lanes
 
 
-@dataclass(frozen=True)
-class Bits:
-    """A Verilog parameter that is a bit vector of a width of its own."""
-
-    value: int
-    width: int
-
-
 def node_attributes(node: onnx.NodeProto) -> dict[str, Any]:
     """Return a node's ONNX attributes as plain Python values (str, int, float, list)."""
     out: dict[str, Any] = {}
@@ -83,7 +78,7 @@ def node_attributes(node: onnx.NodeProto) -> dict[str, Any]:
     return out
 
 
-class Kernel(HWCustomOp):
+class Kernel(HWCustomOp, Facts):
     """Abstract FINN op described by its streams.
 
     Subclasses give ``attributes`` (FINN nodeattr types), ``input_streams``, ``output_streams``,
@@ -180,16 +175,13 @@ def run_golden(
         context[name] = result.astype(np.float32)
 
 
-class RtlKernel(RTLBackend):
+class RtlKernel(RTLBackend, Facts):
     """RTL backend whose AXI-Stream skin is generated from the op's streams.
 
     Subclasses give ``module`` (the core to instantiate), ``sources`` (files relative to ``hw``),
-    ``in_ports`` / ``out_ports`` (prefixes of the core's ports: ``acc`` means ``acc_valid_i``,
-    ``acc_ready_o``, ``acc_data_i``; when one prefix serves several streams, its ports are the
-    concatenation, stream 0 in the low bits; an unused trailing prefix is tied to 0),
-    ``rtl_parameters`` and, where the core reads memories, ``memories``. Under one of FINN's own
-    abstract ops they also give ``golden``, which replaces FINN's execution. ``primitives``: the
-    core has a parameter Primitives, set from the macro ANDPOP_PRIMITIVES (0 where not defined).
+    ``in_ports`` and ``out_ports`` where they differ (see `skin.Core`), ``rtl_parameters`` and,
+    where the core reads memories, ``memories``. Under one of FINN's own abstract ops they also give
+    ``golden``, which replaces FINN's execution, and its `Facts`. ``primitives``: see `skin.Core`.
     """
 
     golden: Golden
@@ -200,7 +192,7 @@ class RtlKernel(RTLBackend):
     out_ports: tuple[str, ...] = ("out",)
 
     @abstractmethod
-    def rtl_parameters(self) -> Mapping[str, int | str | Bits]:
+    def rtl_parameters(self) -> Parameters:
         """Parameters of the core; strings are quoted."""
 
     def memories(self, model: Any) -> dict[str, str]:
@@ -238,80 +230,22 @@ class RtlKernel(RTLBackend):
         self.set_nodeattr("ip_path", str(folder))
 
     def skin(self) -> str:
-        """Return the Verilog skin with FINN's port names around the core (Verilog-2001, as
-        Vivado's block design asks of a module reference)."""
+        """Return the Verilog skin with FINN's port names around the core."""
         interfaces = self.get_verilog_top_module_intf_names()
-        ins: list[tuple[str, int]] = interfaces["s_axis"]
-        outs: list[tuple[str, int]] = interfaces["m_axis"]
-        in_widths = [self.get_instream_width(i) for i in range(len(ins))]
-        out_widths = [self.get_outstream_width(i) for i in range(len(outs))]
-        buses = ":".join(name for name, _ in (*ins, *outs))
-        ports = [
-            '  (* X_INTERFACE_INFO = "xilinx.com:signal:clock:1.0 ap_clk CLK" *)',
-            f'  (* X_INTERFACE_PARAMETER = "ASSOCIATED_BUSIF {buses},ASSOCIATED_RESET ap_rst_n" *)',
-            "  input  wire ap_clk,",
-            '  (* X_INTERFACE_PARAMETER = "POLARITY ACTIVE_LOW" *)',
-            "  input  wire ap_rst_n,",
-        ]
-        for name, width in ins:
-            ports += [
-                f"  input  wire {name}_TVALID,",
-                f"  output wire {name}_TREADY,",
-                f"  input  wire [{width - 1}:0] {name}_TDATA,",
-            ]
-        for name, width in outs:
-            ports += [
-                f"  output wire {name}_TVALID,",
-                f"  input  wire {name}_TREADY,",
-                f"  output wire [{width - 1}:0] {name}_TDATA,",
-            ]
-        ports[-1] = ports[-1].rstrip(",")
-        body: list[str] = []
-        connect = ["    .clk_i(ap_clk)", "    .rst_ni(ap_rst_n)"]
-        for prefix, group in _assign_ports(self.in_ports, len(ins), self.onnx_node.name):
-            if group:
-                names = [(ins[i][0], in_widths[i]) for i in group]
-                connect += _connect(prefix, names, ("valid_i", "ready_o", "data_i"))
-            else:
-                body.append(f"  wire unused_{prefix}_ready;")
-                connect += [f"    .{prefix}_valid_i(1'b0)"]
-                connect += [f"    .{prefix}_ready_o(unused_{prefix}_ready)"]
-                connect += [f"    .{prefix}_data_i('b0)"]
-        for prefix, group in _assign_ports(self.out_ports, len(outs), self.onnx_node.name):
-            names = [(outs[i][0], out_widths[i]) for i in group]
-            connect += _connect(prefix, names, ("valid_o", "ready_i", "data_o"))
-        for i, (name, width) in enumerate(ins):
-            if width > in_widths[i]:
-                body.append(f"  wire unused_{name} = &{name}_TDATA[{width - 1}:{in_widths[i]}];")
-        for i, (name, width) in enumerate(outs):
-            if width > out_widths[i]:
-                pad = width - out_widths[i]
-                body.append(
-                    f"  assign {name}_TDATA[{width - 1}:{out_widths[i]}] = {{{pad}{{1'b0}}}};"
-                )
-        values = {key: _literal(value) for key, value in self.rtl_parameters().items()}
-        default: list[str] = []
-        if self.primitives:
-            values["Primitives"] = "`ANDPOP_PRIMITIVES"
-            default = ["`ifndef ANDPOP_PRIMITIVES", "`define ANDPOP_PRIMITIVES 0", "`endif"]
-        parameters = ",\n".join(f"    .{key}({value})" for key, value in values.items())
-        lines = [
-            "// SPDX-License-Identifier: Apache-2.0",
-            f"// Generated by andpop: {self.module} as FINN node {self.onnx_node.name}.",
-            *default,
-            f"module {self.onnx_node.name} (",
-            *ports,
-            ");",
-            *body,
-            f"  {self.module} #(",
-            parameters,
-            "  ) u_core (",
-            ",\n".join(connect),
-            "  );",
-            "endmodule",
-            "",
-        ]
-        return "\n".join(lines)
+        return skin(
+            self.onnx_node.name,
+            Core(
+                self.module, self.rtl_parameters(), self.in_ports, self.out_ports, self.primitives
+            ),
+            [
+                Port(name, padded, self.get_instream_width(i))
+                for i, (name, padded) in enumerate(interfaces["s_axis"])
+            ],
+            [
+                Port(name, padded, self.get_outstream_width(i))
+                for i, (name, padded) in enumerate(interfaces["m_axis"])
+            ],
+        )
 
     def get_rtl_file_list(self, abspath: bool = False) -> list[str]:
         wrapper = f"{self.get_nodeattr('gen_top_module')}.v"
@@ -325,43 +259,6 @@ class RtlKernel(RTLBackend):
         return [f"add_files -norecurse {f}" for f in self.get_rtl_file_list(abspath=True)] + [
             f"create_bd_cell -type module -reference {top} {self.onnx_node.name}"
         ]
-
-
-def _literal(value: int | str | Bits) -> str:
-    """Verilog text of a parameter value; integers beyond 31 bits become whole 32-bit chunks."""
-    if isinstance(value, Bits):
-        return f"{value.width}'h{value.value:x}"
-    if isinstance(value, str):
-        return f'"{value}"'
-    if -(1 << 31) <= value < 1 << 31:
-        return str(value)
-    return f"{-(-value.bit_length() // 32) * 32}'h{value:x}"
-
-
-def _concat(signals: Sequence[str]) -> str:
-    return signals[0] if len(signals) == 1 else "{" + ", ".join(signals) + "}"
-
-
-def _connect(
-    prefix: str, streams: Sequence[tuple[str, int]], suffixes: tuple[str, str, str]
-) -> list[str]:
-    """Port connections of a core's prefix to (name, width) streams, stream 0 in the low bits."""
-    valid, ready, data = suffixes
-    high_first = list(reversed(streams))
-    return [
-        f"    .{prefix}_{valid}({_concat([f'{name}_TVALID' for name, _ in high_first])})",
-        f"    .{prefix}_{ready}({_concat([f'{name}_TREADY' for name, _ in high_first])})",
-        f"    .{prefix}_{data}({_concat([f'{n}_TDATA[{w - 1}:0]' for n, w in high_first])})",
-    ]
-
-
-def _assign_ports(prefixes: Sequence[str], streams: int, node: str) -> list[tuple[str, list[int]]]:
-    """Pair port prefixes with stream indices (see RtlKernel)."""
-    if len(prefixes) == 1:
-        return [(prefixes[0], list(range(streams)))]
-    if streams > len(prefixes):
-        raise ValueError(f"{node}: found {streams} streams, expected at most {len(prefixes)}")
-    return [(p, [i] if i < streams else []) for i, p in enumerate(prefixes)]
 
 
 def require_divisor(node: str, total: int, what: str, attribute: str, value: int) -> None:

@@ -22,6 +22,7 @@ class Bordered(Kernel):
         "ImgDim": ("ints", True, []),
         "inputDataType": ("s", True, ""),
     }
+    lanes = {"SIMD": "NumChannels"}
     border_attribute: ClassVar[str]
     grows: ClassVar[int]
 

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from qonnx.core.datatype import BaseDataType, DataType
 
-from ...quant.grid import ACCUMULATOR_BITS, IntArray, smallest_signed
+from ...quant.grid import IntArray, smallest_signed
+from . import ACCUMULATOR_BITS
 from .base import Kernel, Stream, hex_memory, pack_lanes, require_divisor
 from .memory import ram32m_luts
 
@@ -58,6 +59,7 @@ def weight_words(weights: npt.ArrayLike, pe: int, simd: int, bits: int) -> list[
 class Mvu(Kernel):
     """A matrix-vector op: x (.., MW) times a stationary matrix (MW, MH)."""
 
+    lanes = {"SIMD": "MW", "PE": "MH"}
     attributes = {
         "MW": ("i", True, 0),
         "MH": ("i", True, 0),

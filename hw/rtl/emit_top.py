@@ -4,7 +4,7 @@
 The folder can be moved: every path in it is relative to it, so simulations run with it as
 working directory. Identical graphs give identical bytes.
 
-    andpop_top.sv         the top: ap_clk, ap_rst_n, s_axis_0_*, m_axis_0_*
+    andpop_top.sv         the top: ap_clk, ap_rst_n, s_axis_0_*, m_axis_0_* (one more per head)
     fifo_depths_pkg.sv    depth of every FIFO, for synthesis
     sim_depths_pkg.sv     the same package with the storage used in simulation (capacity is set
                           at run time, so sizing and the final run share one build)
@@ -69,6 +69,7 @@ def emit_top(model: ModelWrapper, folder: Path) -> TopInfo:
     constants = {t.name for t in graph.initializer}
     joins = joining(graph)
     names: dict[str, str] = {graph.input[0].name: "s_axis_0"}
+    writers = {name: node.name for node in graph.node for name in node.output}
 
     for node in graph.node:
         if not IDENTIFIER.fullmatch(node.name):
@@ -77,7 +78,8 @@ def emit_top(model: ModelWrapper, folder: Path) -> TopInfo:
             )
         op = getCustomOp(node)
         if node.op_type == "StreamingFIFO_rtl":
-            info = _fifo_info(op, len(fifos), _reader(graph, node) in joins)
+            waits = _reader(graph, node) in joins
+            info = _fifo_info(op, len(fifos), waits, writers.get(node.input[0], ""))
             fifos.append(info)
             depths[info.name] = int(op.get_nodeattr("depth"))
             names[node.output[0]] = info.name
@@ -102,13 +104,14 @@ def emit_top(model: ModelWrapper, folder: Path) -> TopInfo:
         if not node.op_type.startswith("StreamingDataWidthConverter"):
             nodes.append(NodeInfo(node.name, node.op_type, int(op.get_exp_cycles())))
 
+    by_name = {fifo.name: fifo for fifo in fifos}
     environment = Environment(
         loader=FileSystemLoader(HERE), undefined=StrictUndefined, keep_trailing_newline=True,
         trim_blocks=True, lstrip_blocks=True, autoescape=False,
     )  # fmt: skip
     text = environment.get_template("andpop_top.sv.j2").render(
-        top=TOP, instances=instances, wires=wires, first=fifos[0], last=fifos[-1],
-        result=names[graph.output[0].name],
+        top=TOP, instances=instances, wires=wires, first=fifos[0],
+        results=[by_name[names[value.name]] for value in graph.output],
     )  # fmt: skip
     (folder / f"{TOP}.sv").write_text(text, encoding="ascii")
     storage = {f.name: f.storage for f in fifos}
@@ -130,6 +133,7 @@ def emit_top(model: ModelWrapper, folder: Path) -> TopInfo:
                 if f.suffix in MEMORY_SUFFIXES
             )
         ),
+        tuple(by_name[names[value.name]].id for value in graph.output),
     )
     (folder / "top.json").write_text(json.dumps(asdict(top), indent=1) + "\n", encoding="utf-8")
     model.save(str(folder / "stitched.onnx"))
@@ -213,10 +217,9 @@ def _reader(graph: GraphProto, fifo: NodeProto) -> str:
     return "" if reader is None else reader.name
 
 
-def _fifo_info(op: HWCustomOp, number: int, waits: bool) -> FifoInfo:
+def _fifo_info(op: HWCustomOp, number: int, waits: bool, producer: str) -> FifoInfo:
     node = op.onnx_node
     end = output_endpoint(op, 0)
-    producer = "" if node.name == "input_fifo" else node.name.rpartition("_fifo")[0]
     return FifoInfo(
         number, node.name, node.input[0] if not node.input[0].endswith("_word") else node.output[0],
         end.shape, end.datatype, end.lanes, end.words, end.width, sizing_depth(end.words, waits),

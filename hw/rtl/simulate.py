@@ -27,7 +27,6 @@ from ...sim.network import (
     run_network,
     unpack_words,
 )
-from ..graph.executor import base_op
 from ..graph.fifo_sizing import (
     FifoDepth,
     SizingError,
@@ -36,6 +35,7 @@ from ..graph.fifo_sizing import (
     save_depths,
 )
 from ..graph.insert_streams import insert_streams
+from ..graph.ops import facts_of
 from .emit_top import emit_top, set_depths
 from .top_info import EmitError, FifoInfo, TopInfo
 
@@ -60,12 +60,12 @@ class SimResult:
     """What a simulation of pictures gave."""
 
     images: int
-    outputs: IntArray
-    """(images, ...) the graph's output tensor, batch in front."""
+    outputs: dict[str, IntArray]
+    """(images, ...) each output tensor of the graph, batch in front."""
     cycles_per_frame: int
-    """Latency of the first picture: its first word in to its last word out."""
+    """Latency of the first picture: its first word in to the last word of its last result out."""
     interval: int
-    """Cycles between the last two results; the latency if there is one picture."""
+    """Cycles between the last two pictures whose results are out; the latency if there is one."""
     cycles: int
     sim_cycles_per_second: float
     build_seconds: float
@@ -196,11 +196,14 @@ def simulate(
         run, tensors, cycle_of = _feed_captured(feed, info, words)
     else:
         run = feed(words, None)
-    last = info.fifos[-1]
-    outputs = run.outputs[: len(pictures)]
+    images = len(pictures)
+    outputs = {
+        fifo.tensor: _tensor(fifo, found[:images].reshape(-1, found.shape[-1]), images)
+        for fifo, found in zip(info.outputs, run.outputs, strict=True)
+    }
     return SimResult(
-        len(pictures),
-        _tensor(last, outputs.reshape(-1, outputs.shape[-1]), len(pictures)),
+        images,
+        outputs,
         run.finished[0] - run.started[0] + 1,
         _interval(run),
         run.cycles,
@@ -222,7 +225,7 @@ def _feed_captured(
     edge that is short even then has fewer pictures than were asked for.
     """
     images = len(words)
-    crops = any(base_op(node.op_type) == "StreamCrop" for node in info.nodes)
+    crops = any(facts_of(node.op_type).swallows for node in info.nodes)
     longer = np.concatenate((words, words[-1:]))
     for fed in (longer,) if crops else (words, longer):
         with scratch("capture") as found:
@@ -267,10 +270,10 @@ def waveform(folder: Path, pictures: Pictures, cycle: int, path: Path, *, jobs: 
     """
     info = TopInfo.load(folder)
     executable, _ = _build(folder, info, trace=True, jobs=jobs)
-    last, words = info.fifos[-1], _input_words(info, pictures)
+    words = _input_words(info, pictures)
     run_network(
         executable, folder, words,
-        words_out=last.words, bytes_out=_bytes(last), watchdog=_watchdog(info),
+        words_out=_words_out(info), bytes_out=_bytes_out(info), watchdog=_watchdog(info),
         capacities=_capacities(folder, info), vcd=path, vcd_from=max(0, cycle - WAVE_CYCLES),
         last_cycle=cycle + 4,
     )  # fmt: skip
@@ -282,7 +285,9 @@ def _build(
     for memory in info.memories:
         if not (folder / memory).is_file():
             raise EmitError(f"{folder / memory}: memory file not found; emit the RTL again")
-    return build_network(folder, info.sim_sources, info.top, trace=trace, jobs=jobs)
+    return build_network(
+        folder, info.sim_sources, info.top, outputs=len(info.results), trace=trace, jobs=jobs
+    )
 
 
 def _run(
@@ -297,10 +302,9 @@ def _run(
     capture: Path | None = None,
     progress: Progress | None = None,
 ) -> NetworkRun:
-    last = info.fifos[-1]
     run = run_network(
         executable, folder, words,
-        words_out=last.words, bytes_out=_bytes(last), watchdog=_watchdog(info),
+        words_out=_words_out(info), bytes_out=_bytes_out(info), watchdog=_watchdog(info),
         capacities=capacities or [], throttle=throttle, pauses=pauses, capture=capture,
         progress=progress,
     )  # fmt: skip
@@ -340,8 +344,14 @@ def _watchdog(info: TopInfo) -> int:
     return sum(n.cycles for n in info.nodes) + 10_000
 
 
-def _bytes(fifo: FifoInfo) -> int:
-    return -(-fifo.width // 8)
+def _words_out(info: TopInfo) -> list[int]:
+    """Words per frame of every result stream."""
+    return [fifo.words for fifo in info.outputs]
+
+
+def _bytes_out(info: TopInfo) -> list[int]:
+    """Bytes per word of every result stream."""
+    return [-(-fifo.width // 8) for fifo in info.outputs]
 
 
 def _capacities(folder: Path, info: TopInfo) -> list[int]:

@@ -51,10 +51,17 @@ class TopInfo:
     sim_sources: tuple[str, ...]
     """The same for simulation."""
     fifos: tuple[FifoInfo, ...]
-    """In topological order; the first is the graph input, the last the graph output."""
+    """In topological order; the first is the graph input."""
     nodes: tuple[NodeInfo, ...]
     memories: tuple[str, ...]
     """Files the design reads at start, relative to the folder."""
+    results: tuple[int, ...]
+    """Ids of the FIFOs behind the graph outputs, in their order: those of ``m_axis_0``, ..."""
+
+    @property
+    def outputs(self) -> tuple[FifoInfo, ...]:
+        """The FIFOs behind the graph outputs, in their order."""
+        return tuple(self.fifos[i] for i in self.results)
 
     @property
     def slowest(self) -> NodeInfo:
@@ -78,6 +85,7 @@ class TopInfo:
                 tuple(FifoInfo(**{**f, "shape": tuple(f["shape"])}) for f in raw["fifos"]),
                 tuple(NodeInfo(**n) for n in raw["nodes"]),
                 tuple(raw["memories"]),
+                tuple(raw["results"]),
             )
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise EmitError(f"{path}: cannot be read ({error}); emit the RTL again") from error

@@ -18,6 +18,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
 from ...sim.cache import scratch
+from ..graph.ops import facts_of
 from ..kernels import register
 from ..kernels.base import RtlKernel
 from ..rtl.emit_top import PART
@@ -172,11 +173,11 @@ class _Library:
     def design(self, op: Any) -> _Design:
         """The design of a node: every file its module needs, the node's name taken out."""
         name = op.onnx_node.name
-        if op.onnx_node.op_type == "StreamingFIFO_rtl":
+        top: str = op.get_nodeattr("gen_top_module")
+        parameters: dict[str, int | str] = {}
+        if facts_of(op.onnx_node.op_type).is_fifo:
             # The top instantiates the core itself; its number exists for simulation only.
             top, parameters = op.module, {**op.rtl_parameters(), "Id": 0}
-        else:
-            top, parameters = op.get_nodeattr("gen_top_module"), {}
         files = self._sources.needed(top)
         memories = sorted(
             f for f in (self._rtl / name).glob("*") if f.suffix in (".dat", ".mem", ".hex")

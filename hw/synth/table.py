@@ -11,36 +11,27 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from ..kernels.datapaths import all_datapaths
 from . import yosys
 from .datapath import Datapath, synthesise_datapath
 
 BEGIN = "<!-- measured: begin -->"
 END = "<!-- measured: end -->"
 LEVELS = ((4, 5), (8, 7))
-LINES = (
-    ("XNOR dot product", "xnor-dot", 8, (64, 128, 256)),
-    ("AND dot product", "and-dot", 8, (64, 128, 256)),
-    ("XNOR processing element", "xnor-pe", 8, (64, 128, 256)),
-    *(
-        (f"binary x {k}-bit, {way}", f"binary-{way}", k, (64, 256))
-        for way in ("serial", "addsub")
-        for k in (2, 4, 8)
-    ),
-    ("PA literal, 8-bit levels", "pa-literal", 8, (64, 256)),
-    ("PA coded, 8-bit levels", "pa-coded", 8, (64, 256)),
-    ("PA coded, 4-bit levels", "pa-coded", 4, (64, 256)),
-    ("PA planes", "pa-planes", 8, (64, 256)),
-)
-"""Name in the table, datapath, bits of a level, widths."""
+"""M and N of the datapaths that have levels."""
 
 
 def datapaths() -> list[tuple[str, Datapath]]:
     """What each row of the table is called, and its datapath."""
     rows = []
-    for name, kernel, bits, widths in LINES:
-        for m, n in LEVELS if kernel.startswith("pa-") else LEVELS[:1]:
-            label = f"{name}, M={m} N={n}" if kernel.startswith("pa-") else name
-            rows += [(label, Datapath(kernel, width, False, m, n, bits)) for width in widths]
+    for kind in all_datapaths().values():
+        for line in kind.rows:
+            for m, n in LEVELS if kind.has_levels else LEVELS[:1]:
+                label = f"{line.label}, M={m} N={n}" if kind.has_levels else line.label
+                rows += [
+                    (label, Datapath(kind.name, width, False, m, n, line.bits))
+                    for width in line.widths
+                ]
     return rows
 
 

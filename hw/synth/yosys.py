@@ -42,7 +42,7 @@ MAP_DSP = (
     "chtype -set $mul t:$__soft_mul",
 )
 """synth_xilinx's own way to DSP48E1 without its pass xilinx_dsp. That one packs the adders around
-a product, too, and where such a sum has a second reader, as in the epilogue, it leaves this reader
+a product, too, and where such a sum has a second reader, as in the end of a block, it leaves it
 without a driver: the data path behind it is then optimised away (Yosys 0.70)."""
 
 PRIMITIVES = {

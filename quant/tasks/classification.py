@@ -241,7 +241,9 @@ class Classification(Task):
     last_word = "class"
     figure = "accuracy"
     tells_logits = True
-    about = "They show that every backend gives the same answer, not how good it is."
+    about = (
+        "They show that every backend gives the same answer, not how good it is on real pictures."
+    )
 
     def find(self, root: Path, only: Sequence[str] = ()) -> Dataset:
         """See ``Task.find``."""

@@ -69,11 +69,13 @@ class ReportRow:
         picture: its name.
         text: what was found.
         panels: (title, (H, W, C) pixels), the picture first.
+        label: what should be found, where it is known and a word; else empty.
     """
 
     picture: str
     text: str
     panels: list[tuple[str, Pictures]]
+    label: str = ""
 
 
 class Exam(ABC):

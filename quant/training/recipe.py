@@ -33,21 +33,22 @@ class Options:
     """The recipe.
 
     Attributes:
-        real_epochs: epochs on real values that come first.
+        real_epochs: epochs on real values, before the others.
         epochs: epochs on quantised values with batch statistics.
-        finetune_epochs: epochs with fixed statistics that follow.
-        real_learning_rate: Adam's on real values, after the warm-up; each phase decays its rate to
-            0 along a cosine.
-        learning_rate: the same for quantised values.
-        finetune_learning_rate: the same for the fine-tune.
-        warmup_epochs: linear rise at the start of a phase with batch statistics.
+        finetune_epochs: epochs on quantised values with fixed statistics, after the others.
+        real_learning_rate: learning rate of Adam on real values. It rises over the warm-up epochs
+            and falls to 0 along a cosine.
+        learning_rate: learning rate of Adam on quantised values; rises and falls likewise.
+        finetune_learning_rate: learning rate of Adam with fixed statistics; falls to 0 along a
+            cosine.
+        warmup_epochs: epochs over which a learning rate rises, of a phase with batch statistics.
         batch: pictures per step.
-        label_smoothing: share of the target spread over all classes.
-        jitter: strength of the gain and offset augmentation.
+        label_smoothing: share of the target that is spread over all classes, 0 to 0.5.
+        jitter: how much gain and offset of a training picture may change, 0 to 1.
         seed: decides split, order, augmentation and initial weights.
         start: SHA-256 of the checkpoint the network starts from; empty for initial weights.
-        threads: CPU threads of PyTorch; None leaves PyTorch's choice.
-        device: "cpu" or "cuda".
+        threads: CPU threads of PyTorch, by default as many as PyTorch chooses.
+        device: where to train, cpu or cuda.
 
     Raises:
         OptionError: a value is out of ``RANGES``, or the device is unknown.

@@ -228,11 +228,14 @@ class Copy:
     def _build_engine(self) -> None:
         """Compile what has no object yet, by content, and link."""
         source = self.root / ENGINE
-        headers = b"".join(p.read_bytes() for p in sorted(source.glob("*.hpp")))
-        include = [f"-I{pybind11.get_include()}", f"-I{sysconfig.get_path('include')}"]
+        headers = b"".join(
+            p.read_bytes() for kind in ("hpp", "inc") for p in sorted(source.rglob(f"*.{kind}"))
+        )
+        folders = [source, pybind11.get_include(), sysconfig.get_path("include")]
+        include = [f"-I{folder}" for folder in folders]
         flags = ["-std=c++17", "-O1", "-g0", "-fPIC", "-fvisibility=hidden", "-pthread"]
         objects = []
-        for file in sorted(source.glob("*.cpp")):
+        for file in sorted(source.rglob("*.cpp")):
             key = hashlib.sha256(headers + file.read_bytes()).hexdigest()[:24]
             made = WORK / "objects" / f"{file.stem}-{key}.o"
             objects.append(made)

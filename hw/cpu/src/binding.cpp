@@ -5,6 +5,11 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
+#include <chrono>
+#include <limits>
+#include <map>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <tuple>
@@ -12,6 +17,7 @@
 #include <vector>
 
 #include "network.hpp"
+#include "selection.hpp"
 
 namespace py = pybind11;
 
@@ -35,7 +41,8 @@ Storage storage_of(const std::string& name) {
 
 std::unique_ptr<Network> make_network(const std::vector<TensorTuple>& tensors,
                                       const std::vector<StepTuple>& steps,
-                                      const std::vector<int>& inputs, const std::string& isa) {
+                                      const std::vector<int>& inputs, const std::string& isa,
+                                      const std::vector<std::string>& kernels) {
   std::vector<Tensor> all;
   for (const auto& [storage, pixels, channels] : tensors)
     all.push_back({storage_of(storage), pixels, channels});
@@ -45,11 +52,11 @@ std::unique_ptr<Network> make_network(const std::vector<TensorTuple>& tensors,
     for (const py::array& c : constants) {
       if ((c.flags() & py::array::c_style) == 0)
         throw std::invalid_argument("step " + op + ": a constant is not contiguous");
-      spec.constants.push_back({c.data(), static_cast<std::size_t>(c.nbytes())});
+      spec.constants.push_back({c.data(), c.size(), c.itemsize()});
     }
     specs.push_back(std::move(spec));
   }
-  return std::make_unique<Network>(std::move(all), specs, inputs, select_kernels(isa));
+  return std::make_unique<Network>(std::move(all), specs, inputs, Selection(isa, kernels));
 }
 
 // Returns one (count, bytes) array per wanted tensor. Signals are handled while it runs: what their
@@ -77,6 +84,31 @@ std::vector<Bytes> run(Network& network, const std::vector<Bytes>& inputs, std::
   return out;
 }
 
+// Returns the seconds of the fastest of `rounds` runs of one picture on one thread.
+double time_run(Network& network, const std::vector<Bytes>& inputs, int rounds) {
+  std::vector<const std::uint8_t*> in;
+  for (const Bytes& array : inputs) in.push_back(array.data());
+  const py::gil_scoped_release release;
+  double best = std::numeric_limits<double>::infinity();
+  for (int i = 0; i < rounds; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    network.run(in, 1, {}, 1, [] { return false; });
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+    best = std::min(best, seconds.count());
+  }
+  return best;
+}
+
+// (op, name, instruction set, lanes, depth)
+using KernelTuple = std::tuple<std::string, std::string, std::string, std::int64_t, std::int64_t>;
+
+std::vector<KernelTuple> kernels() {
+  std::vector<KernelTuple> all;
+  for (const Listed& k : available_kernels())
+    all.emplace_back(k.op, k.name, k.isa, k.tile.lanes, k.tile.depth);
+  return all;
+}
+
 }  // namespace
 }  // namespace andpop
 
@@ -84,9 +116,12 @@ PYBIND11_MODULE(_engine, m) {
   m.doc() = "Binary networks on bit-packed tensors; use andpop.hw.cpu.engine, which checks input.";
   py::class_<andpop::Network>(m, "Network")
       .def(py::init(&andpop::make_network), py::arg("tensors"), py::arg("steps"), py::arg("inputs"),
-           py::arg("isa"))
+           py::arg("isa"), py::arg("kernels") = std::vector<std::string>{})
       .def("run", &andpop::run, py::arg("inputs"), py::arg("count"), py::arg("wanted"),
            py::arg("threads"))
-      .def_property_readonly("arena_bytes", &andpop::Network::arena_bytes);
-  m.def("instruction_sets", &andpop::available_kernels);
+      .def("time", &andpop::time_run, py::arg("inputs"), py::arg("rounds"))
+      .def_property_readonly("arena_bytes", &andpop::Network::arena_bytes)
+      .def_property_readonly("chained", &andpop::Network::chained);
+  m.def("instruction_sets", &andpop::available_isas);
+  m.def("kernels", &andpop::kernels);
 }

@@ -1,34 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
-// Placing tensors in memory, choosing kernels, running pictures on threads.
+// Finding chains, placing tensors in memory, running pictures on threads.
 
 #include "network.hpp"
 
 #include <algorithm>
 #include <condition_variable>
 #include <cstring>
-#include <new>
 #include <stdexcept>
+#include <string>
 #include <system_error>
 #include <thread>
 #include <utility>
 
-#include "steps.hpp"
+#include "ops/site.hpp"
 
 namespace andpop {
 namespace {
 
-constexpr std::size_t kAlignment = 64;
-
-std::size_t reserved_bytes(const Tensor& t) {
-  const auto bytes = static_cast<std::size_t>(t.bytes() + kSlack);
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+std::int64_t reserved_bytes(const Tensor& t) {
+  const std::int64_t bytes = t.bytes() + kSlack;
+  return round_up(bytes, kCacheLine);
 }
 
 // Places tensors first-fit: two tensors share memory only if they never live at the same time.
 class Placement {
  public:
-  std::size_t take(int tensor, std::size_t bytes) {
-    std::size_t offset = 0;
+  std::int64_t take(int tensor, std::int64_t bytes) {
+    std::int64_t offset = 0;
     auto before = live_.begin();
     for (; before != live_.end() && before->offset < offset + bytes; ++before)
       offset = before->offset + before->bytes;
@@ -43,16 +41,16 @@ class Placement {
                 live_.end());
   }
 
-  std::size_t end() const noexcept { return end_; }
+  std::int64_t end() const noexcept { return end_; }
 
  private:
   struct Place {
     int tensor;
-    std::size_t offset;
-    std::size_t bytes;
+    std::int64_t offset;
+    std::int64_t bytes;
   };
   std::vector<Place> live_;  // by offset
-  std::size_t end_ = 0;
+  std::int64_t end_ = 0;
 };
 
 // Joins its threads also when starting one of them failed.
@@ -73,112 +71,93 @@ class Joined {
   std::vector<std::thread> threads_;
 };
 
-}  // namespace
-
-std::int64_t Tensor::pixel_bytes() const noexcept {
-  switch (storage) {
-    case Storage::kBits:
-      return (channels + 7) / 8;
-    case Storage::kI32:
-      return channels * 4;
-    default:
-      return channels;
-  }
-}
-
-void AlignedFree::operator()(std::uint8_t* p) const noexcept {
-  ::operator delete(p, std::align_val_t{kAlignment});
-}
-
-AlignedBytes allocate_aligned(std::size_t bytes) {
-  auto* p = static_cast<std::uint8_t*>(::operator new(bytes, std::align_val_t{kAlignment}));
-  // Kernels read the slack behind tensors: what they read there is ignored, but must be defined.
-  std::memset(p, 0, bytes);
-  return AlignedBytes(p);
-}
-
-bool Stop::poll() noexcept {
-  const Clock::time_point now = Clock::now();
-  if (!asked() && now >= next_) {
-    next_ = now + kPollInterval;
-    if (ask_()) asked_.store(true, std::memory_order_relaxed);
-  }
-  return asked();
-}
-
-Workspace::Workspace(std::size_t arena_bytes, std::size_t scratch_bytes)
-    : arena_(allocate_aligned(arena_bytes)), scratch_(allocate_aligned(scratch_bytes)) {}
-
-Network::Network(std::vector<Tensor> tensors, const std::vector<StepSpec>& steps,
-                 std::vector<int> inputs, const Kernels& kernels)
-    : tensors_(std::move(tensors)),
-      inputs_(std::move(inputs)),
-      offsets_(tensors_.size(), 0),
-      producers_(tensors_.size(), -1) {
-  // A tensor that nobody writes has no place in memory: reading it would read anything.
-  std::vector<bool> written(tensors_.size(), false);
+// The last step that reads each tensor, -1 for none. Raises std::invalid_argument for a tensor that
+// has no place in memory when it is read: reading it would read anything.
+std::vector<int> last_uses(std::size_t tensors, const std::vector<StepSpec>& steps,
+                           const std::vector<int>& inputs, std::vector<int>& producers) {
+  std::vector<bool> written(tensors, false);
   const auto write = [&](int t) {
     if (written.at(static_cast<std::size_t>(t)))
       throw std::invalid_argument("tensor " + std::to_string(t) + " is written twice");
     written[static_cast<std::size_t>(t)] = true;
   };
-  std::vector<int> last_use(tensors_.size(), -1);
-  for (int t : inputs_) write(t);
+  std::vector<int> last_use(tensors, -1);
+  for (int t : inputs) write(t);
   for (std::size_t i = 0; i < steps.size(); ++i) {
     for (int t : steps[i].inputs) {
       if (!written.at(static_cast<std::size_t>(t)))
-        throw std::invalid_argument("tensor " + std::to_string(t) + " is read before it is written");
+        throw std::invalid_argument("tensor " + std::to_string(t) +
+                                    " is read before it is written");
       last_use[static_cast<std::size_t>(t)] = static_cast<int>(i);
     }
     for (int t : steps[i].outputs) {
       write(t);
       last_use[static_cast<std::size_t>(t)] = static_cast<int>(i);
-      producers_[static_cast<std::size_t>(t)] = static_cast<int>(i);
+      producers[static_cast<std::size_t>(t)] = static_cast<int>(i);
     }
   }
   const auto never = std::find(written.begin(), written.end(), false);
   if (never != written.end())
     throw std::invalid_argument("tensor " + std::to_string(never - written.begin()) +
                                 " is never written");
-  // Steps whose result goes to the next one alone may run together with it: what the first reads
-  // has to live as long as what the second writes.
-  std::vector<bool> feeds_next(steps.size(), false);
-  for (std::size_t i = 0; i + 1 < steps.size(); ++i) {
-    const int between = steps[i].outputs.at(0);
-    const std::vector<int>& read = steps[i + 1].inputs;
-    feeds_next[i] = !read.empty() && read[0] == between &&
-                    std::count(read.begin(), read.end(), between) == 1 &&
-                    last_use.at(static_cast<std::size_t>(between)) == static_cast<int>(i) + 1;
-    if (!feeds_next[i]) continue;
+  return last_use;
+}
+
+}  // namespace
+
+Network::Network(std::vector<Tensor> tensors, const std::vector<StepSpec>& steps,
+                 std::vector<int> inputs, const Selection& selection)
+    : tensors_(std::move(tensors)),
+      inputs_(std::move(inputs)),
+      offsets_(tensors_.size(), 0),
+      producers_(tensors_.size(), -1),
+      chained_(steps.size(), 0) {
+  const std::vector<int> last_use = last_uses(tensors_.size(), steps, inputs_, producers_);
+  find_chains(steps, last_use);
+  place(steps, last_use);
+  for (const StepSpec& spec : steps) {
+    const Op& op = find_op(spec.op);
+    steps_.push_back(op.make({op, spec, tensors_, offsets_, selection}));
+    pixel_steps_.push_back(dynamic_cast<const PixelStep*>(steps_.back().get()));
+    scratch_bytes_ = std::max(scratch_bytes_, steps_.back()->scratch_bytes());
+  }
+  scratch_bytes_ += kSlack;
+}
+
+void Network::find_chains(const std::vector<StepSpec>& steps, const std::vector<int>& last_use) {
+  for (std::size_t i = steps.size(); i-- > 1;) {
+    const int between = steps[i - 1].outputs.at(0);
+    const std::vector<int>& read = steps[i].inputs;
+    const bool alone = !read.empty() && read[0] == between &&
+                       std::count(read.begin(), read.end(), between) == 1 &&
+                       last_use.at(static_cast<std::size_t>(between)) == static_cast<int>(i);
+    if (alone && find_op(steps[i - 1].op).source && find_op(steps[i].op).pixel)
+      chained_[i - 1] = 1 + chained_[i];
+  }
+}
+
+void Network::place(const std::vector<StepSpec>& steps, std::vector<int> last_use) {
+  // Pieces go through a whole chain one after the other: what its steps read and write has to live
+  // until the last one ends.
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    const int end = static_cast<int>(i + static_cast<std::size_t>(chained_[i]));
     for (int t : steps[i].inputs) {
       int& last = last_use[static_cast<std::size_t>(t)];
-      last = std::max(last, static_cast<int>(i) + 1);
+      last = std::max(last, end);
     }
   }
   Placement placement;
-  const auto place = [&](int t) {
+  const auto take = [&](int t) {
     const auto k = static_cast<std::size_t>(t);
     offsets_.at(k) = placement.take(t, reserved_bytes(tensors_.at(k)));
   };
-  for (int t : inputs_) place(t);
+  for (int t : inputs_) take(t);
   for (std::size_t i = 0; i < steps.size(); ++i) {
-    for (int t : steps[i].outputs) place(t);
+    for (int t : steps[i].outputs) take(t);
     for (std::size_t t = 0; t < tensors_.size(); ++t)
       if (last_use[t] == static_cast<int>(i)) placement.give_back(static_cast<int>(t));
   }
-  for (const StepSpec& spec : steps) {
-    steps_.push_back(make_step(spec, tensors_, offsets_, kernels));
-    scratch_bytes_ = std::max(scratch_bytes_, steps_.back()->scratch_bytes());
-  }
-  pairs_.resize(steps.size());
-  for (std::size_t i = 0; i + 1 < steps.size(); ++i) {
-    const auto* source = dynamic_cast<const AccumulatingStep*>(steps_[i].get());
-    const auto* sink = dynamic_cast<const PixelStep*>(steps_[i + 1].get());
-    if (feeds_next[i] && source != nullptr && sink != nullptr)
-      pairs_[i] = {source, sink, steps[i].outputs[0]};
-  }
-  arena_bytes_ = placement.end() + static_cast<std::size_t>(kSlack);
-  scratch_bytes_ += static_cast<std::size_t>(kSlack);
+  arena_bytes_ = placement.end() + kSlack;
 }
 
 std::unique_ptr<Workspace> Network::take_workspace() {
@@ -208,10 +187,15 @@ bool Network::run(const std::vector<const std::uint8_t*>& inputs, std::int64_t c
   for (const Capture& c : captures)
     after.at(static_cast<std::size_t>(producers_.at(static_cast<std::size_t>(c.tensor)) + 1))
         .push_back(c);
-  std::vector<Pair> pairs = pairs_;
-  for (Pair& pair : pairs)
-    for (const Capture& c : captures)
-      if (c.tensor == pair.between) pair = {};
+  // What is asked for is written whole: chains end at it.
+  std::vector<std::int64_t> chained = chained_;
+  for (const Capture& c : captures) {
+    const std::int64_t writer = producers_[static_cast<std::size_t>(c.tensor)];
+    for (std::int64_t i = 0; i <= writer; ++i) {
+      std::int64_t& links = chained[static_cast<std::size_t>(i)];
+      links = i + links > writer ? writer - i : links;
+    }
+  }
   Stop stop(std::move(ask));
   std::atomic<std::int64_t> next{0};
   const auto work = [&](const Workspace& w) noexcept {
@@ -231,9 +215,11 @@ bool Network::run(const std::vector<const std::uint8_t*>& inputs, std::int64_t c
       }
       save(0, n);
       for (std::size_t i = 0; i < steps_.size(); ++i) {
-        if (pairs[i].source != nullptr) {
-          pairs[i].source->run_into(w, *pairs[i].sink);
-          ++i;
+        const std::int64_t links = chained[i];
+        if (links > 0) {
+          static_cast<const Source*>(steps_[i].get())
+              ->run_chain(w, Chain(&pixel_steps_[i + 1], links));
+          i += static_cast<std::size_t>(links);
         } else {
           steps_[i]->run(w);
         }
@@ -283,38 +269,6 @@ bool Network::run(const std::vector<const std::uint8_t*>& inputs, std::int64_t c
   }
   for (auto& w : spaces) return_workspace(std::move(w));
   return !stop.asked();
-}
-
-std::vector<std::string> available_kernels() {
-  std::vector<std::string> names{"scalar"};
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt")) {
-    names.emplace_back("avx2");
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vpopcntdq") &&
-        __builtin_cpu_supports("bmi2"))
-      names.emplace_back("avx512");
-  }
-#endif
-  return names;
-}
-
-const Kernels& select_kernels(const std::string& isa) {
-  const std::vector<std::string> names = available_kernels();
-  const std::string name = isa.empty() ? names.back() : isa;
-  if (std::find(names.begin(), names.end(), name) == names.end()) {
-    std::string list;
-    for (const std::string& n : names) list += (list.empty() ? "" : ", ") + n;
-    throw std::invalid_argument("found instruction set " + name + ", expected one of " + list +
-                                " (this machine has no other)");
-  }
-#if defined(__x86_64__)
-  if (name == "avx512") return avx512_kernels();
-  if (name == "avx2") return avx2_kernels();
-#endif
-  return scalar_kernels();
 }
 
 }  // namespace andpop

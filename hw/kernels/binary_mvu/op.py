@@ -11,7 +11,8 @@ from qonnx.core.datatype import DataType
 
 from ....quant.grid import IntArray, accumulator_bounds
 from ..base import RtlKernel, hex_memory, pack_lanes
-from ..memory import LUTS_PER_BRAM18, rom_cost
+from ..choice import ChosenKernel, implementation_attribute
+from ..memory import rom_cost
 from ..mvu import POPCOUNT_PARTS, RTL_PARTS, Mvu
 from . import golden
 
@@ -21,14 +22,14 @@ MAX_CODE_BITS = 8
 """Widest input code."""
 
 
-class BinaryMvu(Mvu):
+class BinaryMvu(ChosenKernel, Mvu):
     """Sums of +-code: inputs x UINT1..UINT8 (.., MW), W BINARY (MW, MH), bit 0 = -1, 1 = +1."""
 
     golden = staticmethod(golden.run)
     attributes = {
         **Mvu.attributes,
         "inputDataType": ("s", True, ""),
-        "implementation": ("s", True, "auto", {"auto", *IMPLEMENTATIONS}),
+        "implementation": implementation_attribute(IMPLEMENTATIONS),
     }
 
     def input_type(self) -> str:
@@ -94,25 +95,6 @@ class BinaryMvu(Mvu):
             "serial": (math.ceil(serial) + shared, weight_blocks),
             "addsub": (math.ceil(addsub) + shared, weight_blocks + init_blocks),
         }
-
-    def costs(self) -> dict[str, int]:
-        """Estimated LUTs of each implementation, a BRAM18 counted as `LUTS_PER_BRAM18`."""
-        return {
-            name: luts + LUTS_PER_BRAM18 * blocks for name, (luts, blocks) in self.usage().items()
-        }
-
-    def resolved(self) -> str:
-        """The implementation in use: the attribute's, or the cheapest where that says ``auto``."""
-        wanted, costs = str(self.get_nodeattr("implementation")), self.costs()
-        return min(costs, key=lambda name: costs[name]) if wanted == "auto" else wanted
-
-    def lut_estimation(self, fpgapart: str) -> int:
-        """Estimated LUTs of the implementation in use."""
-        return self.usage()[self.resolved()][0]
-
-    def bram_estimation(self, fpgapart: str) -> int:
-        """Estimated BRAM18 of the implementation in use."""
-        return self.usage()[self.resolved()][1]
 
 
 class BinaryMvu_rtl(RtlKernel, BinaryMvu):

@@ -12,6 +12,10 @@ from .golden import run
 class DuplicateStreams_rtl(RtlKernel, DuplicateStreams):
     """Copies of a stream, each consumed at its own pace."""
 
+    lanes = {"PE": "NumChannels"}
+    moves = True
+    forks = True
+    outputs_are = "stream copies"
     golden = staticmethod(run)
     module = "duplicate_streams"
     sources = ("kernels/duplicate_streams/duplicate_streams.sv",)

@@ -21,6 +21,7 @@ SLOPE_BITS = 8
 class Epilogue(Kernel):
     """BN + shortcut + RPReLU + re-quantisation: inputs acc[, shortcut], params (5, C)."""
 
+    lanes = {"PE": "NumChannels"}
     golden = staticmethod(golden.run)
     attributes = {
         "NumChannels": ("i", True, 0),

@@ -15,6 +15,9 @@ from .golden import run
 class GlobalAccPool_rtl(RtlKernel, GlobalAccPool):
     """Sums of every channel over all pixels of a frame."""
 
+    lanes = {"PE": "NumChannels"}
+    outputs_are = "pixel sums"
+    inside_module = True
     golden = staticmethod(run)
     module = "global_acc_pool"
     sources = ("kernels/global_acc_pool/global_acc_pool.sv",)

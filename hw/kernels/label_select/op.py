@@ -15,6 +15,8 @@ from .golden import run
 class LabelSelect_rtl(RtlKernel, LabelSelect):
     """Index of the largest score; equal scores give the lowest index (K = 1)."""
 
+    lanes = {"PE": "Labels"}
+    outputs_are = "class indices"
     golden = staticmethod(run)
     module = "label_select"
     sources = ("kernels/label_select/label_select.sv",)

@@ -10,9 +10,11 @@ import numpy as np
 from qonnx.core.datatype import BaseDataType, DataType
 
 from ....quant.grid import IntArray, accumulator_bounds, limits, signed_width
-from ..base import Bits, RtlKernel, pack_lanes
+from ..base import RtlKernel, pack_lanes
+from ..choice import ChosenKernel, implementation_attribute
 from ..memory import rom_cost
 from ..mvu import POPCOUNT_PARTS, RTL_PARTS, Mvu
+from ..skin import Bits, Parameters
 from . import golden
 
 IMPLEMENTATIONS: tuple[str, ...] = ("literal", "coded", "planes")
@@ -27,7 +29,7 @@ def signed_digits(value: int) -> int:
     return (value ^ 3 * value).bit_count()
 
 
-class PaMvu(Mvu):
+class PaMvu(ChosenKernel, Mvu):
     """Dot products of level codes: inputs x (.., MW), W (MW, MH), alpha (M+1,), beta (N+1,).
 
     ``alphaValues`` and ``betaValues`` repeat the codebooks, because FINN asks for estimates without
@@ -42,7 +44,7 @@ class PaMvu(Mvu):
         "zero": ("i", True, 0),
         "alphaDataType": ("s", True, ""),
         "betaDataType": ("s", True, ""),
-        "implementation": ("s", True, "auto", {"auto", *IMPLEMENTATIONS}),
+        "implementation": implementation_attribute(IMPLEMENTATIONS),
         "alphaValues": ("ints", False, []),
         "betaValues": ("ints", False, []),
     }
@@ -149,8 +151,9 @@ class PaMvu(Mvu):
         codes = np.arange(alpha.size) - self.get_nodeattr("zero")
         return np.array_equal(alpha, codes) and np.array_equal(beta, np.arange(beta.size))
 
-    def costs(self) -> dict[str, int]:
-        """Estimated LUTs of the node with each implementation that can compute it; see README."""
+    def usage(self) -> dict[str, tuple[int, int]]:
+        """Estimated LUTs and BRAM18 with each implementation that can compute the node; see
+        README."""
         pe, simd = self.get_nodeattr("PE"), self.get_nodeattr("SIMD")
         alpha, beta = self.codebooks()
         x_bits, w_bits = self.get_input_datatype().bitwidth(), self.weight_type().bitwidth()
@@ -171,35 +174,21 @@ class PaMvu(Mvu):
         }
         if self.is_linear():
             dots["planes"] = pe * (0.79 * x_bits * w_bits * simd + count + x_bits + w_bits)
-        rom_luts, _ = rom_cost(pe * simd * w_bits, self.weight_depth())
+        rom_luts, blocks = rom_cost(pe * simd * w_bits, self.weight_depth())
         shared = pe * self.get_output_datatype().bitwidth() + self.buffer_luts(x_bits) + 60
-        return {name: math.ceil(luts) + rom_luts + shared for name, luts in dots.items()}
+        return {name: (math.ceil(luts) + rom_luts + shared, blocks) for name, luts in dots.items()}
 
-    def resolved(self) -> str:
-        """The implementation in use: the attribute's, or the cheapest where that says ``auto``.
+    def costs(self) -> dict[str, int]:
+        """Estimated LUTs of each implementation: all have the same block RAM."""
+        return {name: luts for name, (luts, _) in self.usage().items()}
 
-        Raises:
-            ValueError: the implementation asked for cannot compute this codebook.
-        """
-        wanted, costs = str(self.get_nodeattr("implementation")), self.costs()
-        if wanted == "auto":
-            return min(costs, key=lambda name: costs[name])
-        if wanted not in costs:
-            alpha, beta = self.codebooks()
-            raise ValueError(
-                f"{self.onnx_node.name}: found implementation {wanted} with levels "
-                f"{alpha.tolist()} and {beta.tolist()}, expected levels equal to their codes "
-                "(levels=linear); use coded, literal or auto"
-            )
-        return wanted
-
-    def lut_estimation(self, fpgapart: str) -> int:
-        """Estimated LUTs of the implementation in use."""
-        return self.costs()[self.resolved()]
-
-    def bram_estimation(self, fpgapart: str) -> int:
-        width = self.get_nodeattr("PE") * self.get_nodeattr("SIMD") * self.weight_type().bitwidth()
-        return rom_cost(width, self.weight_depth())[1]
+    def refusal(self, wanted: str) -> str:
+        """The codebook is not one of codes that are their own levels."""
+        alpha, beta = self.codebooks()
+        return (
+            f"found implementation {wanted} with levels {alpha.tolist()} and {beta.tolist()}, "
+            "expected levels equal to their codes (levels=linear); use coded, literal or auto"
+        )
 
 
 class PaMvu_rtl(RtlKernel, PaMvu):
@@ -217,7 +206,7 @@ class PaMvu_rtl(RtlKernel, PaMvu):
         "kernels/pa_mvu/pa_mvu_rom.sv",
     )
 
-    def rtl_parameters(self) -> dict[str, int | str | Bits]:
+    def rtl_parameters(self) -> Parameters:
         alpha, beta = self.codebooks()
         return {
             "Mw": self.get_nodeattr("MW"),

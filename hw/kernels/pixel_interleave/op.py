@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..base import Kernel, RtlKernel, Stream, require_divisor
+from ..facts import Geometry
 from ..memory import LineMemory
 from .golden import run
 
@@ -11,6 +14,8 @@ from .golden import run
 class PixelInterleave(Kernel):
     """y[2i+dy, 2j+dx, c] = x[i, j, (2*dy + dx)*C + c]: (1, H, W, 4C) -> (1, 2H, 2W, C)."""
 
+    lanes = {"PE": "NumChannels"}
+    moves = True
     attributes = {
         "NumChannels": ("i", True, 0),
         "PE": ("i", True, 0),
@@ -31,6 +36,11 @@ class PixelInterleave(Kernel):
         height, width = (side * int(n) for n in self.get_nodeattr("ImgDim"))
         shape = (1, height, width, groups * channels)
         return Stream(self.get_nodeattr("inputDataType"), shape, pe)
+
+    def geometry(self) -> Geometry:
+        """Four pixels of one."""
+        height, width = (int(n) for n in self.get_nodeattr("ImgDim"))
+        return Geometry(np.arange(2 * height) // 2, np.arange(2 * width) // 2, width)
 
     def half_words(self) -> int:
         """Words of an input pixel that belong to one output row."""

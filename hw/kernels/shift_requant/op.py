@@ -11,6 +11,7 @@ class ShiftRequant(Kernel):
     """y = saturate(floor((x + shortcut * 2**shortcutShift) / 2**shift + 1/2)): inputs x[,
     shortcut]."""
 
+    lanes = {"PE": "NumChannels"}
     attributes = {
         "NumChannels": ("i", True, 0),
         "PE": ("i", True, 0),

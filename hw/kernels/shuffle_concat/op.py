@@ -10,6 +10,8 @@ from .golden import run
 class ShuffleConcat(Kernel):
     """y[2j] = left[j], y[2j+1] = right[j]; the output word has 2*PE lanes."""
 
+    lanes = {"PE": "NumChannels"}
+    moves = True
     attributes = {
         "NumChannels": ("i", True, 0),
         "PE": ("i", True, 0),

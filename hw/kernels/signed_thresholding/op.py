@@ -9,8 +9,9 @@ import numpy as np
 from qonnx.core.datatype import DataType
 
 from ....quant.grid import FLOAT32_EXACT_BITS, IntArray
-from ..base import Kernel, RtlKernel, Stream, hex_memory, pack_lanes, require_divisor
-from ..memory import LUTS_PER_BRAM18, least_rom_cost
+from ..base import RtlKernel, Stream, hex_memory, pack_lanes, require_divisor
+from ..choice import ChosenKernel, implementation_attribute
+from ..memory import least_rom_cost
 from . import golden
 
 ENCODINGS = ("code", "onehot", "thermometer")
@@ -63,9 +64,10 @@ def search_tables(
     return [*tables, start[:, None] + np.pad(sums, ((0, 0), (1, 0)))]
 
 
-class SignedThresholding(Kernel):
+class SignedThresholding(ChosenKernel):
     """base + steps of -1 and +1 at thresholds: inputs x, thresholds (C, n), steps (C, n), base."""
 
+    lanes = {"PE": "NumChannels"}
     golden = staticmethod(golden.run)
     attributes = {
         "NumChannels": ("i", True, 0),
@@ -77,7 +79,7 @@ class SignedThresholding(Kernel):
         "baseDataType": ("s", True, ""),
         "outputDataType": ("s", True, ""),
         "encoding": ("s", True, "code", set(ENCODINGS)),
-        "implementation": ("s", False, "auto", {"auto", *IMPLEMENTATIONS}),
+        "implementation": implementation_attribute(IMPLEMENTATIONS, required=False),
     }
 
     def input_streams(self) -> list[Stream]:
@@ -152,42 +154,19 @@ class SignedThresholding(Kernel):
             blocks += pe * ram
         return pe * lane + shared, blocks
 
-    def _usage(self) -> dict[str, tuple[int, int]]:
+    def usage(self) -> dict[str, tuple[int, int]]:
         """LUTs and BRAM18 of each implementation that can compute the node."""
         usage = {"parallel": self._parallel()}
         if self.get_nodeattr("encoding") == "code":
             usage["search"] = self._search()
         return usage
 
-    def costs(self) -> dict[str, int]:
-        """Estimated LUTs of each implementation, a BRAM18 counted as `LUTS_PER_BRAM18`."""
-        return {
-            name: luts + LUTS_PER_BRAM18 * blocks for name, (luts, blocks) in self._usage().items()
-        }
-
-    def resolved(self) -> str:
-        """The implementation in use: the attribute's, or the cheapest where that says ``auto``.
-
-        Raises:
-            ValueError: the implementation asked for does not have the encoding.
-        """
-        wanted, costs = str(self.get_nodeattr("implementation")), self.costs()
-        if wanted == "auto":
-            return min(costs, key=lambda name: costs[name])
-        if wanted not in costs:
-            raise ValueError(
-                f"{self.onnx_node.name}: found implementation {wanted} with encoding "
-                f"{self.get_nodeattr('encoding')}, expected encoding code; use parallel or auto"
-            )
-        return wanted
-
-    def lut_estimation(self, fpgapart: str) -> int:
-        """Estimated LUTs of the implementation in use."""
-        return self._usage()[self.resolved()][0]
-
-    def bram_estimation(self, fpgapart: str) -> int:
-        """Estimated BRAM18 of the implementation in use."""
-        return self._usage()[self.resolved()][1]
+    def refusal(self, wanted: str) -> str:
+        """A search finds codes alone."""
+        return (
+            f"found implementation {wanted} with encoding {self.get_nodeattr('encoding')}, "
+            "expected encoding code; use parallel or auto"
+        )
 
 
 class SignedThresholding_rtl(RtlKernel, SignedThresholding):

@@ -3,14 +3,20 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..base import RtlKernel
 from ..bordered import Bordered
+from ..facts import Geometry
 from .golden import run
 
 
 class StreamCrop(Bordered):
     """y[i, j] = x[i + top, j + left]: (1, H, W, C) -> (1, H-top-bottom, W-left-right, C)."""
 
+    moves = True
+    swallows = True
+    outputs_are = "cropped pictures"
     attributes = {**Bordered.attributes, "Crop": ("ints", True, [])}
     golden = staticmethod(run)
     border_attribute = "Crop"
@@ -25,6 +31,11 @@ class StreamCrop(Bordered):
                 f"a picture of {height}x{width}, expected 0 or more and at least one pixel to "
                 "remain"
             )
+
+    def geometry(self) -> Geometry:
+        """What remains needs itself."""
+        (height, width), (top, left, bottom, right) = self.picture(), self.borders()
+        return Geometry(np.arange(top, height - bottom), np.arange(left, width - right), width)
 
     def cycles(self) -> int:
         """One input word per cycle."""

@@ -5,7 +5,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
+from ....quant.grid import IntArray
 from ..base import Kernel, RtlKernel, Stream
+from ..facts import Geometry
 from ..memory import LineMemory
 from .golden import run
 
@@ -19,6 +23,12 @@ class Axis(NamedTuple):
     low: int
     high: int
     out: int
+
+    @property
+    def ends(self) -> IntArray:
+        """The last step that each window needs."""
+        ends = np.arange(self.out) * self.stride + self.kernel - 1 - self.low
+        return np.minimum(ends, self.length - 1)
 
     @property
     def early(self) -> int:
@@ -46,6 +56,8 @@ class Axis(NamedTuple):
 class StreamMaxPool(Kernel):
     """Max pooling (1, H, W, C) -> (1, Ho, Wo, C)."""
 
+    lanes = {"PE": "NumChannels"}
+    outputs_are = "max pools"
     attributes = {
         "NumChannels": ("i", True, 0),
         "PE": ("i", True, 0),
@@ -96,6 +108,11 @@ class StreamMaxPool(Kernel):
     def _stream(self, dim: str) -> Stream:
         shape = (1, *(int(n) for n in self.get_nodeattr(dim)), self.get_nodeattr("NumChannels"))
         return Stream(self.get_nodeattr("inputDataType"), shape, self.get_nodeattr("PE"))
+
+    def geometry(self) -> Geometry:
+        """A window needs its last pixel, or that of the picture where it ends in the border."""
+        rows, columns = self.axes()
+        return Geometry(rows.ends, columns.ends, columns.length)
 
     def folds(self) -> int:
         """Words of a pixel."""

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..base import RtlKernel
 from ..bordered import Bordered
+from ..facts import Geometry
 from ..memory import LineMemory
 from .golden import run
 
@@ -12,6 +15,8 @@ from .golden import run
 class StreamReflectPad(Bordered):
     """(1, H, W, C) -> (1, H+top+bottom, W+left+right, C), mirrored at the outermost pixels."""
 
+    moves = True
+    outputs_are = "reflected pictures"
     attributes = {**Bordered.attributes, "Padding": ("ints", True, [])}
     golden = staticmethod(run)
     border_attribute = "Padding"
@@ -26,6 +31,12 @@ class StreamReflectPad(Bordered):
                 f"of a picture of {height}x{width}, expected borders of 0 or more, smaller than "
                 "its side"
             )
+
+    def geometry(self) -> Geometry:
+        """A border needs the pixel that it mirrors."""
+        (height, width), (top, left, bottom, right) = self.picture(), self.borders()
+        rows = np.pad(np.arange(height), (top, bottom), mode="reflect")
+        return Geometry(rows, np.pad(np.arange(width), (left, right), mode="reflect"), width)
 
     def cycles(self) -> int:
         """One output word per cycle, behind the input words that the first one waits for."""

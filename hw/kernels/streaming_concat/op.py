@@ -3,18 +3,23 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from finn.custom_op.fpgadataflow.concat import StreamingConcat
 from qonnx.core.datatype import BaseDataType
 
 from ..base import RtlKernel
+from ..facts import FoldingRule
 from .golden import run
 
 
 class StreamingConcat_rtl(RtlKernel, StreamingConcat):
     """The channels of several streams of one datatype behind one another."""
 
+    moves = True
+    joins_in_turn = True
+    outputs_are = "concats"
     golden = staticmethod(run)
     module = "streaming_concat"
     sources = ("kernels/streaming_concat/streaming_concat.sv",)
@@ -28,6 +33,10 @@ class StreamingConcat_rtl(RtlKernel, StreamingConcat):
                 f"{self.onnx_node.name}: found inputDataTypes={types}, expected the same datatype "
                 f"for each of the {self.get_n_inputs()} inputs"
             )
+
+    def folding_rule(self) -> FoldingRule:
+        """Words of the channels that are whole for every stream."""
+        return FoldingRule({"SIMD": math.gcd(*map(int, self.get_nodeattr("ChannelsPerStream")))})
 
     def words_per_stream(self) -> list[int]:
         """Words of a vector that each input gives.

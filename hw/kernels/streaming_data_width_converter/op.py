@@ -14,6 +14,10 @@ from .golden import run
 class StreamingDataWidthConverter_rtl(RtlKernel, StreamingDataWidthConverter):
     """Width converter at full rate for any pair of widths."""
 
+    moves = True
+    on_edge = True
+    group = "width converters"
+    outputs_are = "stream copies"
     golden = staticmethod(run)
     module = "streaming_data_width_converter"
     sources = (

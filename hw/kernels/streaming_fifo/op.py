@@ -15,6 +15,11 @@ from .golden import run
 class StreamingFIFO_rtl(RtlKernel, StreamingFIFO):
     """First-word-fall-through FIFO with a capacity limit and a peak fill in simulation."""
 
+    moves = True
+    on_edge = True
+    is_fifo = True
+    group = "FIFOs"
+    outputs_are = "stream copies"
     golden = staticmethod(run)
     module = "streaming_fifo"
     sources = ("kernels/streaming_fifo/streaming_fifo.sv",)

@@ -3,17 +3,21 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from finn.custom_op.fpgadataflow.split import StreamingSplit
 
 from ..base import RtlKernel
+from ..facts import FoldingRule
 from .golden import run
 
 
 class StreamingSplit_rtl(RtlKernel, StreamingSplit):
     """Consecutive channels of a stream to consecutive outputs."""
 
+    moves = True
+    outputs_are = "halves of splits"
     golden = staticmethod(run)
     module = "streaming_split"
     sources = ("kernels/streaming_split/streaming_split.sv",)
@@ -21,6 +25,10 @@ class StreamingSplit_rtl(RtlKernel, StreamingSplit):
     def verify_node(self) -> None:
         """Raise ValueError unless every output gets whole words."""
         self.words_per_stream()
+
+    def folding_rule(self) -> FoldingRule:
+        """Words of the channels that are whole for every stream."""
+        return FoldingRule({"SIMD": math.gcd(*map(int, self.get_nodeattr("ChannelsPerStream")))})
 
     def words_per_stream(self) -> list[int]:
         """Words of a vector that each output takes.

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``andpop build``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ... import api
+from ...config import STEPS
+from ..options import Group, InputSize, Json
+from ..results import show_notes
+from ..terminal import Bars, emit, say, table
+
+GROUP = Group.HARDWARE
+
+
+def command(
+    source: Annotated[Path, typer.Argument(help="Checkpoint (.safetensors) or QONNX (.onnx).")],
+    folder: Annotated[Path, typer.Option("--out", help="Folder of the build.")],
+    size: InputSize = None,
+    input_scale: Annotated[
+        str | None,
+        typer.Option(
+            help="What a QONNX file's input multiplies a pixel by, 1/255 or 1, before the mean is "
+            "taken away. Of a checkpoint it is known."
+        ),
+    ] = None,
+    input_mean: Annotated[
+        str | None,
+        typer.Option(
+            help="What is then taken away: one number, or one per channel: 0.485,0.456,0.406."
+        ),
+    ] = None,
+    input_std: Annotated[
+        str | None,
+        typer.Option(
+            help="What it is then divided by: one number, or one per channel: 0.229,0.224,0.225."
+        ),
+    ] = None,
+    target_cycles: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Most clock cycles per frame; 8 per input pixel if no target is given."
+        ),
+    ] = None,
+    target_fps: Annotated[
+        float | None, typer.Option(help="Least frames per second, at --clock-mhz.")
+    ] = None,
+    clock_mhz: Annotated[
+        float | None, typer.Option(help="Clock of the hardware in MHz; 100 by default.")
+    ] = None,
+    folding: Annotated[
+        Path | None, typer.Option(help="FINN folding JSON to use in place of a target.")
+    ] = None,
+    board: Annotated[
+        str | None, typer.Option(help="Board the RTL is meant for, e.g. pynq-z2.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="File build.yaml with these options; those given here win.")
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(help="Last step to run, one of " + ", ".join(STEPS) + "."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Compile a network: dataflow graph, folding, CPU model, RTL, FIFO depths, report.
+
+    Steps whose inputs did not change are skipped; a failed build leaves the last good one alone.
+
+    Example: `andpop build model.safetensors --out build/steel --target-cycles 20000`
+    """
+    options = {
+        "input": size,
+        "input_scale": input_scale,
+        "input_mean": input_mean,
+        "input_std": input_std,
+        "target_cycles": target_cycles,
+        "target_fps": target_fps,
+        "clock_mhz": clock_mhz,
+        "folding": str(folding) if folding else None,
+        "board": board,
+        "until": until,
+    }
+    with Bars(as_json) as progress:
+        result = api.build(source, folder, config=config, progress=progress, **options)
+    emit(result, as_json, lambda r: _show(r, folder))
+
+
+def _show(result: dict[str, Any], folder: Path) -> None:
+    rows = [
+        (s["step"], "unchanged" if s["skipped"] else f"{s['seconds']:.1f} s")
+        for s in result["steps"]
+    ]
+    table(f"Build {folder}", ("step", "time"), rows)
+    if result.get("slowest"):
+        slowest = result["slowest"]
+        say(f"Slowest node: {slowest['name']}, {slowest['cycles']:,} cycles per frame")
+    show_notes(result)

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``andpop build``: the steps of a source, run into a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .. import steps
+from ..build import run_build
+from ..config import BuildConfig
+from ..files import BuildFiles
+from ..folder import reading
+from ..progress import Progress
+
+
+def build(source: Path, folder: Path, config: BuildConfig, progress: Progress) -> dict[str, Any]:
+    """See ``flows.api.build``.
+
+    Raises:
+        UsageError: bad source or folding.
+        ToolMissing: FIFO sizing is asked for and Verilator or g++ is missing.
+    """
+    if config.folding is not None:
+        steps.folding.read_folding(Path(config.folding))  # wrong ones are refused before the work
+    if config.until in (None, "size", "report"):
+        steps.check_simulator()
+    rows = run_build(steps.plan(source), source, folder, config, progress)
+    with reading(folder):
+        return {
+            "folder": str(folder),
+            "steps": rows,
+            "slowest": steps.slowest(BuildFiles(folder)),
+            "notes": steps.notes(BuildFiles(folder), config.size),
+        }

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pools and the class index."""
+
+from __future__ import annotations
+
+from ..packer import Node, Packer
+from ..plan import ModelError
+from ..windows import Geometry
+from .site import Check, Range, Site
+
+
+def max_pool(p: Packer, node: Node, index: int, out: int, geometry: Geometry) -> None:
+    """Add maxima over windows of a tensor in any storage; the border counts for nothing."""
+    p.step("max_pool", node.name, [index], [out], geometry.attributes())
+
+
+def check_max_pool(s: Site) -> list[Range]:
+    """Maxima over windows, each with a pixel of the picture in it."""
+    s.arity((1,), 1, 0)
+    g = s.geometry()
+    s.stores(s.outputs[0], s.inputs[0].storage)
+    s.size(s.outputs[0], s.outputs[0].pixels, s.inputs[0].channels)
+    for axis, size, before in (("y", "height", "pad_top"), ("x", "width", "pad_left")):
+        s.within(f"dilation_{axis}", 1, 1)
+        last = (g[f"out_{size}"] - 1) * g[f"stride_{axis}"] - g[before]
+        if g[before] >= g[f"kernel_{axis}"] or last >= g[size]:
+            raise ModelError(f"{s.where}: a window lies wholly in the border; make it narrower")
+    return s.ranges
+
+
+def sum_pool(p: Packer, node: Node, index: int, out: int) -> None:
+    """Add the sums over all pixels of a tensor of bytes or 32 bits."""
+    p.step("sum_pool", node.name, [index], [out])
+
+
+def check_sum_pool(s: Site) -> list[Range]:
+    """Sums over all pixels, which begin at 0."""
+    s.arity((1,), 1, 0)
+    s.attributes(())
+    s.stores(s.inputs[0], "u8", "i8", "i32")
+    s.stores(s.outputs[0], "i32")
+    s.size(s.outputs[0], 1, s.inputs[0].channels)
+    low, high = (value * s.inputs[0].pixels for value in s.ranges[0])
+    s.fits("sums", min(low, 0), max(high, 0))
+    return [(low, high)]
+
+
+def argmax(p: Packer, node: Node, index: int, out: int) -> None:
+    """Add the index of every pixel's largest value, the lowest of equals; all in 32 bits."""
+    p.step("argmax", node.name, [index], [out])
+
+
+def check_argmax(s: Site) -> list[Range]:
+    """The index of every pixel's largest value."""
+    s.arity((1,), 1, 0)
+    s.attributes(())
+    s.stores(s.inputs[0], "i32")
+    s.stores(s.outputs[0], "i32")
+    s.along(s.inputs[0], s.outputs[0])
+    s.size(s.outputs[0], s.inputs[0].pixels, 1)
+    return [(0, s.inputs[0].channels - 1)]
+
+
+OPS: dict[str, Check] = {
+    "max_pool": check_max_pool,
+    "sum_pool": check_sum_pool,
+    "argmax": check_argmax,
+}

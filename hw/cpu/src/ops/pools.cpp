@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pools and the class index.
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/max_pool/max_pool.hpp"
+#include "kernels/sum_pool/sum_pool.hpp"
+#include "ops/picture.hpp"
+
+namespace andpop {
+namespace {
+
+class MaxPoolStep final : public Step {
+ public:
+  explicit MaxPoolStep(const Site& s)
+      : kernel_(s.kernel(kMaxPool)), in_(s.input()), out_(s.output()) {
+    const Geometry g(s);
+    args_.storage = in_.tensor.storage;
+    args_.height = g.height;
+    args_.width = g.width;
+    args_.channels =
+        args_.storage == Storage::kBits ? in_.tensor.pixel_bytes() : in_.tensor.channels;
+    args_.out_height = g.out_height;
+    args_.out_width = g.out_width;
+    args_.kernel_y = g.kernel_y;
+    args_.kernel_x = g.kernel_x;
+    args_.stride_y = g.stride_y;
+    args_.stride_x = g.stride_x;
+    args_.pad_top = g.pad_top;
+    args_.pad_left = g.pad_left;
+  }
+
+  std::int64_t scratch_bytes() const noexcept override {
+    return args_.width * in_.tensor.pixel_bytes() + kSlack;
+  }
+
+  void run(const Workspace& w) const noexcept override {
+    MaxPool args = args_;
+    args.in = in_.in(w);
+    args.row = w.scratch();
+    args.out = out_.in(w);
+    args.poll.whom = &w;
+    args.poll.ask = [](const void* whom, std::int64_t work) noexcept {
+      return static_cast<const Workspace*>(whom)->stopped(work);
+    };
+    kernel_.run(args);
+  }
+
+ private:
+  const Variant<MaxPool>& kernel_;
+  Slot in_, out_;
+  MaxPool args_{};
+};
+
+class SumPoolStep final : public Step {
+ public:
+  explicit SumPoolStep(const Site& s)
+      : kernel_(s.kernel(kSumPool)), in_(s.input()), out_(s.output()) {}
+
+  void run(const Workspace& w) const noexcept override {
+    const std::int64_t channels = in_.tensor.channels;
+    const std::int64_t bytes = in_.tensor.pixel_bytes();
+    std::memset(out_.in(w), 0, static_cast<std::size_t>(out_.tensor.bytes()));
+    pieces(w, in_.tensor.pixels, channels, [&](std::int64_t first, std::int64_t count) {
+      SumPool args{};
+      args.storage = in_.tensor.storage;
+      args.in = in_.in(w) + first * bytes;
+      args.out = out_.in<std::int32_t>(w);
+      args.pixels = count;
+      args.channels = channels;
+      kernel_.run(args);
+    });
+  }
+
+ private:
+  const Variant<SumPool>& kernel_;
+  Slot in_, out_;
+};
+
+// Index of every pixel's largest value, the lowest of equals.
+class ArgmaxStep final : public PixelStep {
+ public:
+  explicit ArgmaxStep(const Site& s) : PixelStep(s.input(), s.output()) {}
+
+  void run_pixels(const Workspace& w, const Pixels& p) const noexcept override {
+    const auto* in = reinterpret_cast<const std::int32_t*>(p.in);
+    auto* out = reinterpret_cast<std::int32_t*>(p.out);
+    const std::int64_t channels = in_.tensor.channels;
+    pieces(w, p.count, channels, [&](std::int64_t start, std::int64_t count) {
+      for (std::int64_t i = start; i < start + count; ++i, in += channels)
+        out[i] = static_cast<std::int32_t>(std::max_element(in, in + channels) - in);
+    });
+  }
+};
+
+}  // namespace
+
+std::vector<Op> pools() {
+  return {
+      op<MaxPoolStep>("max_pool"),
+      op<SumPoolStep>("sum_pool"),
+      op<ArgmaxStep>("argmax"),
+  };
+}
+
+}  // namespace andpop

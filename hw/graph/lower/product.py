@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A product of a stream with weights, together with the thresholds behind it."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import onnx
+
+from ....quant.grid import accumulator_bounds
+from ...kernels.base import IntArray
+from ..bisection import Levels, bisect, levels_of_table
+from ..builder import Stream
+from ..epilogue_pattern import rounded
+from ..qonnx_graph import FloatArray, LoweringError, Steps, multiples, whole_steps
+from ..threshold_pattern import MAX_BITS, MAX_VALUES, Table, find_quantiser
+from .matrix_vector import matrix_vector, represented
+from .state import Lowering, layer_of
+from .thresholds import tabulated, thresholding
+from .weights import bias_of
+
+
+def accumulate(
+    state: Lowering, node: onnx.NodeProto, x: Stream, matrix: FloatArray, scale: Steps
+) -> None:
+    """Lower a product, together with the quantiser behind it where thresholds do.
+
+    Thresholds only count upwards: where a negative gamma turns the function around, the
+    channel's weights change their sign, and so does its accumulator. They also take in what
+    is no integer: a bias between two steps, or where products have none, and a step per
+    channel.
+    """
+    state.claim(node)
+    where, (accumulator,) = layer_of(node), node.output
+    outputs = matrix.shape[1]
+    step = x.scale * scale
+    chain = find_quantiser(state.graph, accumulator)
+    if chain and (step == 1).all() and rounded(state.graph, chain[-1]) == accumulator:
+        chain = None
+    if chain is None and step.size > 1:
+        raise LoweringError(
+            node,
+            f"found one weight scale per output and no quantiser of at most {MAX_BITS} bits "
+            "behind, expected one scale for all: its results are compared with one another as "
+            "integers",
+        )
+    row = bias_of(state, node, outputs)
+    offset = np.zeros(outputs) if row is None else row
+    # In steps: what the product adds, and what thresholds take in instead.
+    bias = whole_steps(offset, step[0]) if step.size == 1 else None
+    if row is None or (bias is not None and x.datatype != "BINARY" and not x.levels):
+        bias, offset = (None if row is None else bias), np.zeros(outputs)
+    elif chain is not None or (outputs == 1 and state.ends_graph(accumulator)):
+        bias = None
+    else:
+        bias, offset = offset / float(step[0]), np.zeros(outputs)
+    moved = offset.tolist() if offset.any() else []
+    if chain is None:
+        acc = matrix_vector(state, node, where, x, matrix, step[0], bias)
+        if moved:
+            state.offsets[acc.name] = Fraction(moved[0]) / step[0]
+        state.publish(acc, accumulator, moved)
+        return
+    low, high = represented(x)
+    ends = accumulator_bounds(matrix, low, high, 0 if bias is None else bias)
+    limit = int(np.abs(ends).max())
+    found = _levels(state, chain, outputs, limit, step, offset)
+    signs = np.where(found.falls, -1, 1)
+    # The steps of channels that differ are the thresholds' alone.
+    acc = matrix_vector(
+        state,
+        node,
+        where,
+        x,
+        matrix * signs,
+        step[0] if step.size == 1 else Fraction(1),
+        None if bias is None else bias * signs,
+    )
+    state.claim(*chain)
+    if step.size == 1 and not found.falls.any():
+        state.publish(acc, accumulator, moved)
+    y = thresholding(
+        state, chain[-1], acc, found.thresholds, found.datatype, found.first, found.scale
+    )
+    state.publish(y, chain[-1].output[0])
+
+
+def _levels(
+    state: Lowering,
+    chain: list[onnx.NodeProto],
+    channels: int,
+    limit: int,
+    step: Steps,
+    offset: FloatArray,
+) -> Levels:
+    """Find where a chain reaches its codes over the integers -limit..limit, of which the
+    network sees ``integer * step + offset``: step (1,) or (C,), offset (C,)."""
+
+    def tabulate(integers: IntArray) -> Table:
+        values = multiples(integers, step[:, None]) + offset[:, None]
+        return tabulated(state, chain, channels, -limit, values)
+
+    if 2 * limit < MAX_VALUES:
+        return levels_of_table(chain[-1], tabulate(np.arange(-limit, limit + 1)))
+    return bisect(state.graph, chain, channels, limit, tabulate)

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reflected borders: StreamReflectPad."""
+
+from __future__ import annotations
+
+import onnx
+
+from ..qonnx_graph import LoweringError
+from .padding import border_of
+from .state import Handler, Lowering, layer_of
+
+
+def reflect(state: Lowering, node: onnx.NodeProto) -> bool:
+    """A border that mirrors what lies inside of it."""
+    x = state.stream(node)
+    if state.graph.attributes(node).get("mode", "constant") != "reflect":
+        return False
+    top, left, bottom, right = border = border_of(state, node)
+    _, h, w, c = x.shape
+    if max(top, bottom) >= h or max(left, right) >= w:
+        raise LoweringError(
+            node,
+            f"reflects {border} rows and columns of a map of {h}x{w}, expected fewer than it "
+            "has; use a larger picture",
+        )
+    (y,) = state.builder.add(
+        "StreamReflectPad",
+        layer_of(node),
+        [x],
+        [((1, h + top + bottom, w + left + right, c), x.datatype)],
+        {
+            "NumChannels": c,
+            "SIMD": 1,
+            "ImgDim": [h, w],
+            "Padding": border,
+            "inputDataType": x.datatype,
+        },
+        scale=x.scale,
+    )
+    state.claim(node)
+    state.publish(y, node.output[0])
+    return True
+
+
+HANDLERS: dict[str, Handler] = {"Pad": reflect}

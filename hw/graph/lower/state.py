@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a lowering knows so far, and what its patterns read and write."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any, TypeVar
+
+import numpy as np
+import onnx
+from qonnx.core.datatype import DataType
+
+from ...kernels.base import IntArray
+from ..builder import DataflowBuilder, Stream
+from ..pixels import Pixels, check_channels
+from ..plain_form import ends_graph
+from ..qonnx_graph import LoweringError, QonnxGraph
+
+T = TypeVar("T")
+
+
+class Lowering:
+    """State of one run.
+
+    Attributes:
+        graph: the network.
+        pixels: what it reads of a picture.
+        builder: the dataflow graph so far.
+        streams: tensor of the network -> the stream that holds it.
+        reached: stream -> smallest and largest value (C,) its channels reach, where known.
+        offsets: stream -> what its one channel is more in the network, in steps of the stream.
+        claimed: nodes that have become hardware, by name.
+        passed: node -> why it was passed over.
+        tabulated: evaluations of elementwise nodes so far.
+    """
+
+    def __init__(self, graph: QonnxGraph, name: str, pixels: Pixels) -> None:
+        self.graph = graph
+        self.pixels = pixels
+        outputs = [value.name for value in graph.outputs]
+        if len(graph.inputs) != 1 or not outputs or len(set(outputs)) < len(outputs):
+            raise LoweringError(
+                graph.nodes[0],
+                f"the graph has {len(graph.inputs)} inputs and the outputs {outputs}, expected "
+                "one picture, and one output or several different ones",
+            )
+        picture = graph.inputs[0].name
+        shape = graph.shape(picture)
+        if len(shape) != 4 or shape[0] != 1 or min(shape) < 1:
+            raise LoweringError(
+                graph.nodes[0],
+                f"the graph input {picture} has shape {shape}, expected (1, C, H, W)",
+            )
+        _, c, h, w = shape
+        check_channels(pixels, graph, c)
+        self.builder = DataflowBuilder(name, picture, (1, h, w, c), pixels.step or Fraction(1))
+        self.streams: dict[str, Stream] = {}
+        self.reached: dict[str, tuple[IntArray, IntArray]] = {}
+        self.offsets: dict[str, Fraction] = {}
+        self.claimed: set[str] = set()
+        self.passed: dict[str, LoweringError] = {}
+        self.tabulated = 0
+        self._found: dict[Callable[[Lowering], Any], Any] = {}
+        self.publish(self.builder.picture, picture)
+
+    def publish(self, stream: Stream, reference: str, offset: Sequence[float] = ()) -> None:
+        """``stream`` holds the network's tensor ``reference``, which is ``offset`` (of each
+        channel) more.
+
+        Raises:
+            LoweringError: the network gives it another shape: an attribute was misread.
+        """
+        shape = self.graph.shape(reference)
+        planes = (stream.shape[0], stream.shape[3], *stream.shape[1:3])
+        if shape and shape not in (planes, planes[:2] if planes[2:] == (1, 1) else planes):
+            raise LoweringError(
+                self.graph.producer[reference],
+                f"gives {reference} the shape {shape}, expected {planes} (NCHW) as its attributes "
+                "are read here; use the plain form of this op",
+            )
+        self.streams[reference] = stream
+        self.builder.boundary(stream, reference, offset)
+
+    def stream(self, node: onnx.NodeProto, index: int = 0, levels: bool = False) -> Stream:
+        """Return the stream of a node's input; ``levels``: it may hold level codes.
+
+        Raises:
+            LoweringError: that tensor is no stream; names the node that makes it, if there is
+                a reason on record for it.
+        """
+        name = node.input[index]
+        self.scaled(name)
+        if name in self.streams:
+            found = self.streams[name]
+            if found == self.builder.picture and self.pixels.step is None:
+                raise LoweringError(
+                    node,
+                    f"reads the picture normalised by mean {self.pixels.mean} and std "
+                    f"{self.pixels.std}, which are no integers; expected a quantiser of the input "
+                    "in front",
+                )
+            if found.levels and not levels:
+                raise LoweringError(
+                    node, f"reads the level codes {found.name}, expected a convolution to do so"
+                )
+            return found
+        producer = self.graph.producer.get(name)
+        if producer is None:
+            raise LoweringError(node, f"input {name} is a constant, expected a computed tensor")
+        if producer.name in self.passed:
+            raise self.passed[producer.name]
+        raise LoweringError(
+            producer,
+            f"its result is wanted as integers by {node.name} ({node.op_type}), expected a "
+            "quantised tensor there",
+        )
+
+    def scaled(self, name: str) -> None:
+        """A stream times numbers above 0 is a stream: the same codes, of another step."""
+        factors = []
+        while name not in self.streams:
+            node = self.graph.producer.get(name)
+            operands = None if node is None else self.graph.operands(node)
+            if node is None or operands is None or node.op_type not in ("Mul", "Div"):
+                return
+            name, number = operands
+            if number.size != 1 or not 0 < number.flat[0] < math.inf:
+                return
+            factor = Fraction(float(number.flat[0]))
+            factors.append((node, factor if node.op_type == "Mul" else 1 / factor))
+        x = self.streams[name]
+        normalised = x == self.builder.picture and self.pixels.step is None
+        if normalised or x.levels or x.datatype == "BINARY":
+            return
+        for node, factor in reversed(factors):
+            x = replace(x, scale=x.scale * factor)
+            self.streams[node.output[0]] = x
+            self.claim(node)
+
+    def reach(self, x: Stream) -> tuple[IntArray, IntArray]:
+        """Return the smallest and largest code (C,) of a stream, as far as they are known."""
+        low, high = limits(x.datatype)
+        return self.reached.get(x.name, (np.full(x.channels, low), np.full(x.channels, high)))
+
+    def claim(self, *nodes: onnx.NodeProto) -> None:
+        """These nodes are hardware now: nobody else lowers them."""
+        self.claimed.update(n.name for n in nodes)
+
+    def ends_graph(self, name: str) -> bool:
+        """Whether a tensor is an output but for factors, offsets and a flattening."""
+        outputs = [value.name for value in self.graph.outputs]
+        return ends_graph(name, self.graph.consumers, outputs)
+
+    def once(self, find: Callable[[Lowering], T]) -> T:
+        """Return what ``find`` finds in the whole network, looked for at the first call only."""
+        if find not in self._found:
+            self._found[find] = find(self)
+        found: T = self._found[find]
+        return found
+
+
+Handler = Callable[[Lowering, onnx.NodeProto], bool]
+"""Lowers a node, and what else belongs to its pattern. It returns False where the node is not of
+its kind: then the next handler of this op is asked."""
+
+
+def layer_of(node: onnx.NodeProto) -> str:
+    """Return the layer a QONNX node belongs to, as a plain word.
+
+    That is its name without ``_<OpType>[_<n>]`` and without Brevitas' inner modules.
+    """
+    stem, found, rest = node.name.rpartition(f"_{node.op_type}")
+    layer = stem if found and stem and (not rest or rest[1:].isdigit()) else node.name
+    layer = re.sub(r"(_quant)?_act_quant(_export_handler)?$", "", layer)
+    return re.sub(r"\W", "_", layer)
+
+
+def limits(datatype: str) -> tuple[int, int]:
+    """Return the smallest and the largest code of a datatype."""
+    dt = DataType[datatype]
+    return int(dt.min()), int(dt.max())

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ops that can be computed in several ways, one of which costs least."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import replace
+from typing import Any
+
+from .base import Kernel
+from .facts import FoldingRule
+from .memory import LUTS_PER_BRAM18
+
+IMPLEMENTATION = "implementation"
+"""Node attribute that names the implementation, or says ``auto``: the cheapest."""
+
+
+def implementation_attribute(names: tuple[str, ...], required: bool = True) -> tuple[Any, ...]:
+    """The FINN nodeattr type of ``implementation``."""
+    return ("s", required, "auto", {"auto", *names})
+
+
+class ChosenKernel(Kernel):
+    """A kernel with an attribute ``implementation``; the folding may set it.
+
+    Subclasses put `implementation_attribute` among their ``attributes``.
+    """
+
+    @abstractmethod
+    def usage(self) -> dict[str, tuple[int, int]]:
+        """Estimated LUTs and BRAM18 of each implementation that can compute the node."""
+
+    def refusal(self, wanted: str) -> str:
+        """Say why ``wanted`` cannot compute the node, what can, and what to do."""
+        return (
+            f"found implementation {wanted}, expected one of {', '.join(self.usage())}; "
+            "use one of these or auto"
+        )
+
+    def costs(self) -> dict[str, int]:
+        """Estimated LUTs of each implementation, a BRAM18 counted as `LUTS_PER_BRAM18`."""
+        return {
+            name: luts + LUTS_PER_BRAM18 * blocks for name, (luts, blocks) in self.usage().items()
+        }
+
+    def resolved(self) -> str:
+        """The implementation in use: the attribute's, or the cheapest where that says ``auto``.
+
+        Raises:
+            ValueError: the implementation asked for cannot compute the node.
+        """
+        wanted, costs = str(self.get_nodeattr(IMPLEMENTATION)), self.costs()
+        if wanted == "auto":
+            return min(costs, key=lambda name: costs[name])
+        if wanted not in costs:
+            raise ValueError(f"{self.onnx_node.name}: {self.refusal(wanted)}")
+        return wanted
+
+    def folding_rule(self) -> FoldingRule:
+        """The lanes, and the implementation as an option."""
+        allowed = frozenset(self.get_nodeattr_types()[IMPLEMENTATION][3])
+        return replace(super().folding_rule(), options={IMPLEMENTATION: allowed})
+
+    def lut_estimation(self, fpgapart: str) -> int:
+        """Estimated LUTs of the implementation in use."""
+        return self.usage()[self.resolved()][0]
+
+    def bram_estimation(self, fpgapart: str) -> int:
+        """Estimated BRAM18 of the implementation in use."""
+        return self.usage()[self.resolved()][1]

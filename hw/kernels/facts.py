@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the passes over a dataflow graph ask of an op beyond FINN: lanes, pixels, how it behaves.
+
+Every kernel's op states it in its own folder, so that no pass knows an op by its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from ...quant.grid import IntArray
+
+
+@dataclass(frozen=True)
+class FoldingRule:
+    """How an op may be folded."""
+
+    lanes: Mapping[str, int]
+    """Folding attribute -> total; every divisor of the total is a choice. ``SIMD`` counts elements
+    of its input words, ``PE`` of its output words (or of both, where there is no ``SIMD``)."""
+    windows: bool = False
+    """Has ``parallel_window``: with all channels per word it may emit whole windows."""
+    options: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Attributes beside the lanes that name a way to compute, and what they may be."""
+
+
+class Geometry(NamedTuple):
+    """Which pixel of its input an op needs last for each pixel of its output, by row and column.
+
+    -1 stands for none: the pixel is a border.
+    """
+
+    rows: IntArray
+    """Last input row of each output row."""
+    columns: IntArray
+    """Last input column of each output column."""
+    width: int
+    """Columns of the input."""
+
+    def last_needed(self) -> IntArray:
+        """Return the number of that pixel, for each output pixel."""
+        needed = self.rows[:, None] * self.width + self.columns[None, :]
+        none = (self.rows[:, None] < 0) | (self.columns[None, :] < 0)
+        return np.where(none, -1, needed).reshape(-1)
+
+
+class Facts:
+    """Facts of an op, for its class and for a node; the defaults hold for most ops."""
+
+    lanes: ClassVar[Mapping[str, str]] = {}
+    """Folding attribute -> node attribute that holds its total (see `FoldingRule`)."""
+    windows: ClassVar[bool] = False
+    """See `FoldingRule`."""
+    moves: ClassVar[bool] = False
+    """Passes values on and computes none: a copy, a border, another order or word width."""
+    forks: ClassVar[bool] = False
+    """Gives every reader a copy of its input."""
+    joins_in_turn: ClassVar[bool] = False
+    """Takes a pixel of each input in turn, the first input's first: the others wait."""
+    swallows: ClassVar[bool] = False
+    """Takes words behind the last output of a frame, which no result waits for."""
+    on_edge: ClassVar[bool] = False
+    """Stands on an edge, between two nodes of the network."""
+    is_fifo: ClassVar[bool] = False
+    """A FIFO: the top instantiates its core and sets its depth."""
+    group: ClassVar[str] = ""
+    """Row in which a table sums all nodes of the op; empty for one row each."""
+    outputs_are: ClassVar[str] = ""
+    """What the outputs are called, in the plural; empty for "outputs of <op>"."""
+    inside_module: ClassVar[bool] = False
+    """The outputs stay inside a module of the PyTorch network, where none can read them."""
+
+    if TYPE_CHECKING:
+
+        def get_nodeattr(self, name: str) -> Any:
+            """FINN's."""
+
+    def folding_rule(self) -> FoldingRule:
+        """How the node may be folded."""
+        totals = {lane: int(self.get_nodeattr(total)) for lane, total in self.lanes.items()}
+        return FoldingRule(totals, self.windows)
+
+    def needs_full_rate(self, writer: Facts) -> bool:
+        """Whether the node keeps its stated cycles only if ``writer`` has at least its lanes."""
+        return self.joins_in_turn
+
+    def geometry(self) -> Geometry | None:
+        """Which pixels the node needs, if it makes pixels of pixels at other places."""
+        return None
+
+    def last_needed(self, pixels_in: int, pixels_out: int) -> IntArray:
+        """Return for each output pixel the last input pixel it needs; -1 for none.
+
+        Without a geometry that is the pixel at the same place, or the last one where the maps
+        differ in size.
+        """
+        geometry = self.geometry()
+        if geometry is not None:
+            return geometry.last_needed()
+        if pixels_in == pixels_out:
+            return np.arange(pixels_out)
+        return np.full(pixels_out, pixels_in - 1)

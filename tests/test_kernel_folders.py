@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A kernel is its folder and its line in the list: nothing else of the product knows its name."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from andpop.hw.kernels import KERNELS, backends
+
+ROOT = Path(__file__).parent.parent
+KERNEL_ROOM = "hw/kernels"
+SUFFIXES = (".py", ".sv", ".svh", ".v", ".j2", ".vlt")
+ROOMS = ("hw", "flows", "sim")
+"""Rooms that see kernels. ``models`` and ``quant`` may import neither: a network's blocks have
+names of their own, and some are those of kernels."""
+ENGINE_SOURCES = "hw/cpu/src/"
+"""C++ has operations with names of their own."""
+LOWERING = ("hw/graph/lower/", "hw/graph/lowering.py", "hw/graph/epilogue_pattern.py")
+"""Handlers make the nodes of a graph."""
+PASSES = {
+    "duplicate_streams": "hw/graph/builder.py",
+    "streaming_data_width_converter": "hw/graph/insert_streams.py",
+    "streaming_fifo": "hw/graph/insert_streams.py",
+}
+"""Kernels that belong to every graph: the pass that inserts each."""
+PENDING = {
+    ("hw/cpu/pack.py", "*"): "packing moves to the kernels' cpu.py",
+    ("hw/cpu/engine.py", "label_select"): "packing moves to the kernels' cpu.py",
+    ("hw/cpu/checks/", "epilogue"): "checks move to the operations of the engine",
+    ("hw/rtl/emit_top.py", "streaming_fifo"): "Facts.is_fifo, and the op's module and sources",
+    ("hw/rtl/emit_top.py", "streaming_data_width_converter"): "Facts.on_edge",
+    ("hw/rtl/andpop_top.sv.j2", "streaming_fifo"): "the op's module",
+    ("hw/graph/insert_streams.py", "duplicate_streams"): "the name in a message",
+    ("flows/cli.py", "streaming_fifo"): "Facts.group",
+    ("flows/cli.py", "streaming_data_width_converter"): "Facts.group",
+}
+"""(file or folder, kernel) that still know a kernel, and what takes their place."""
+
+
+def op_types() -> dict[str, str]:
+    """Kernel -> its op type in the graph."""
+    words = {op.lower(): op for op in backends()}
+    return {kernel: words[kernel.replace("_", "")] for kernel in KERNELS}
+
+
+def sources() -> list[Path]:
+    """Every source of the product, in the rooms that see kernels."""
+    return [
+        file
+        for room in ROOMS
+        for file in sorted((ROOT / room).rglob("*"))
+        if file.suffix in SUFFIXES and not relative(file).startswith(ENGINE_SOURCES)
+    ] + [ROOT / "setup.py", ROOT / "Makefile"]
+
+
+def relative(file: Path) -> str:
+    """Path in the repository."""
+    return file.relative_to(ROOT).as_posix()
+
+
+def allowed(file: str, kernel: str) -> bool:
+    """Whether a file may name a kernel."""
+    own = (f"{KERNEL_ROOM}/{kernel}/", f"{KERNEL_ROOM}/__init__.py", *LOWERING)
+    return file.startswith(own) or file == PASSES.get(kernel)
+
+
+def pending(file: str, kernel: str) -> tuple[str, str] | None:
+    """The entry of ``PENDING`` that covers a file."""
+    return next((e for e in PENDING if file.startswith(e[0]) and e[1] in ("*", kernel)), None)
+
+
+def named() -> list[tuple[str, str]]:
+    """(file, kernel) wherever a file names a kernel that it may not name."""
+    patterns = {
+        kernel: re.compile(rf"(?<![A-Za-z0-9])(?:{kernel}|{op})(?![a-z0-9])")
+        for kernel, op in op_types().items()
+    }
+    return [
+        (relative(file), kernel)
+        for file in sources()
+        for text in [file.read_text(encoding="utf-8")]
+        for kernel, pattern in patterns.items()
+        if pattern.search(text) and not allowed(relative(file), kernel)
+    ]
+
+
+def test_a_kernel_is_named_in_its_folder_and_where_its_nodes_are_made() -> None:
+    found = named()
+    assert [entry for entry in found if pending(*entry) is None] == []
+    still = {pending(*entry) for entry in found}
+    assert [entry for entry in PENDING if entry not in still] == [], "done: take it off the list"
+
+
+def test_a_kernel_imports_no_other_kernel() -> None:
+    for kernel in KERNELS:
+        for file in (ROOT / KERNEL_ROOM / kernel).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.ImportFrom) and node.level == 2:
+                    first = (node.module or "").partition(".")[0]
+                    assert first not in KERNELS, f"{relative(file)}:{node.lineno}: {first}"
+
+
+def test_shared_parts_import_no_kernel() -> None:
+    for file in (ROOT / KERNEL_ROOM).glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level == 1:
+                assert (node.module or "").partition(".")[0] not in KERNELS, relative(file)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("kernel", ["stream_crop"])
+def test_a_tree_without_a_kernel_lints(kernel: str, tmp_path: Path) -> None:
+    tree = tmp_path / "andpop"
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "*.py", "*.toml", "*.sv"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    for name in listed:
+        gone = name.startswith((f"{KERNEL_ROOM}/{kernel}/", "tests/"))
+        if not gone and (ROOT / name).is_file():
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, tree / name)
+    kernels = tree / KERNEL_ROOM / "__init__.py"
+    text = kernels.read_text(encoding="utf-8")
+    line = f'    "{kernel}",\n'
+    assert text.count(line) == 1
+    kernels.write_text(text.replace(line, ""), encoding="utf-8")
+    (tree / ".cache" / "src").mkdir(parents=True)
+    (tree / ".cache" / "src" / "andpop").symlink_to("../..")
+    tools = Path(sys.executable).parent
+    environment = {**os.environ, "PYTHONPATH": str(tree / ".cache" / "src")}
+    for command in (
+        [tools / "ruff", "check", "."],
+        [tools / "ruff", "format", "--check", "."],
+        [sys.executable, "-m", "mypy", "-p", "andpop"],
+        [tools / "lint-imports", "--no-cache"],
+    ):
+        done = subprocess.run(
+            command, cwd=tree, capture_output=True, text=True, check=False, env=environment
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
