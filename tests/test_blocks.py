@@ -53,7 +53,7 @@ class Depthwise(nn.Module):
         self.weight = nn.Parameter(torch.randn(channels, 1, 3, 3))
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = self.weight
+        weight: Tensor = self.weight
         if not self.real:
             weight = fn.round_to_grid(weight, FRAC, LOW, HIGH)
         acc = F.conv2d(x, weight, padding=1, groups=len(weight))
@@ -198,7 +198,7 @@ def test_a_new_block_is_observed_at_the_boundaries_that_it_states(
 
 
 def test_a_new_block_is_refused_by_its_bounds_its_values_and_its_word(
-    frozen: Toy, tmp_path: Path
+    frozen: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     picture = torch.zeros(1, 1, SIZE, SIZE)
     check_bounds(frozen, picture)
@@ -208,7 +208,7 @@ def test_a_new_block_is_refused_by_its_bounds_its_values_and_its_word(
         check_bounds(frozen, picture)
     with pytest.raises(ValueError, match=r"depthwise\.weight: found 131073, expected -8\.\.7"):
         check(frozen)
-    frozen.depthwise.refusal = "found a toy, expected hardware"
+    monkeypatch.setattr(IntegerDepthwise, "refusal", "found a toy, expected hardware")
     with pytest.raises(ExportError, match="depthwise: found a toy"):
         export(frozen, SIZE, SIZE, 1, tmp_path / "toy.onnx")
     assert not list(tmp_path.iterdir())
