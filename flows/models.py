@@ -180,10 +180,26 @@ class CpuModel:
         return [head.kind for head in self.engine.heads]
 
     @property
-    def task(self) -> Task:
-        """What the network is for: by its card, else by its heads."""
+    def known_task(self) -> Task | None:
+        """What the network is for: by its card, else by its heads; None if no task has such."""
         known = None if self.card is None else known_task(self.card["network"])
         return tasks.of_heads(self.heads) if known is None else known
+
+    @property
+    def task(self) -> Task:
+        """What the network is for.
+
+        Raises:
+            UsageError: no task has such heads.
+        """
+        task = self.known_task
+        if task is None:
+            known = "; ".join(", ".join(task.heads) for task in tasks.TASKS)
+            raise UsageError(
+                f"{self.engine.plan.name}: found heads of the kinds {', '.join(self.heads)}, "
+                f"expected one of: {known}; use andpop.load(MODEL).engine.infer instead"
+            )
+        return task
 
     @property
     def does(self) -> list[str]:

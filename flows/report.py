@@ -91,7 +91,7 @@ def write_report(path: Path, report: dict[str, Any]) -> None:
     ways = dict.fromkeys(way for row in report["implementations"] for way in row["luts"])
     page = environment.get_template("report.html.jinja").render(
         report=report,
-        task=tasks.named(report["task"]),
+        task=tasks.named(report["task"]) if report["task"] else None,
         chart=chart,
         largest=largest,
         drawn=CHART_NODES,

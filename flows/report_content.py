@@ -44,6 +44,7 @@ def write_first(context: Context) -> None:
     model = ModelWrapper(str(files.dataflow))
     cycles = folding.cycles(model)
     card = card_inside(context.folder)
+    task = _task(card, model)
     clock = context.config.clock_mhz
     worst = max(cycles, key=lambda name: cycles[name])
     sizing = json.loads(files.sizing.read_text(encoding="utf-8"))
@@ -51,7 +52,7 @@ def write_first(context: Context) -> None:
     ops = {node.name: node.op_type for node in model.graph.node}
     report = {
         "network": card["network"] if card else "QONNX",
-        "task": _task(card, model).name,
+        "task": task and task.name,
         "input": list(model.get_tensor_shape(model.graph.input[0].name))[1:],
         "source": context.source.name,
         "source_sha256": sha256(context.source),
@@ -81,7 +82,7 @@ def write_first(context: Context) -> None:
     write_report(files.page, report)
 
 
-def _task(card: dict[str, Any] | None, model: ModelWrapper) -> Task:
+def _task(card: dict[str, Any] | None, model: ModelWrapper) -> Task | None:
     if card is not None:
         return task_of_network(card["network"])
     return tasks.of_heads([head.kind for head in heads_of(model.model)])

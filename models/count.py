@@ -2,7 +2,7 @@
 """Counts weights and operations of a network by the papers' conventions.
 
 The layers are those of the module itself: it is built and run on torch's meta device, which holds
-shapes and no values, and each block that runs leaves a row. ``ROWS`` says what a block costs.
+shapes and no values, and each block that runs leaves a row. The blocks say what they cost.
 
 BOPs are the products of 1-bit operands: multiply-accumulates of 1-bit convolutions, M times N
 times as many of PA convolutions, and k times as many where 1-bit weights meet k-bit codes. FLOPs
@@ -15,7 +15,7 @@ published ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -23,20 +23,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..quant.blocks.binary import BinaryBlock
-from ..quant.blocks.block import set_real
-from ..quant.blocks.classifiers import Classifier, PixelClassifier
-from ..quant.blocks.fixed_point import FixedPointBlock
-from ..quant.blocks.kbit import BinaryKbitBlock, BinaryUpBlock, FixedPointKbitBlock
-from ..quant.blocks.kbit_activation import KbitActivation
-from ..quant.blocks.pa import PaBlock, PaEpilogueBlock
-from ..quant.blocks.pa_conv import PaConv
+from ..quant.blocks.block import Cost, Countable, set_real
 from .network import Network, NetworkConfig
 from .registry import get, parse
 
 BITS_PER_REAL = 32
-PA_EPILOGUE_OPS = 3
-"""2 per batch-norm element and 1 per activation element behind a PA convolution."""
 
 
 @dataclass(frozen=True)
@@ -179,22 +170,22 @@ def _layers(net: Network, height: int, width: int) -> list[Layer]:
     """Run a network on the meta device and return a row for each block, in the order they run.
 
     Raises:
-        ValueError: it holds parameters outside the blocks of ``ROWS``.
+        ValueError: it holds parameters outside the blocks that state their cost.
     """
-    blocks = {name: m for name, m in net.named_modules() if type(m) in ROWS}
+    blocks = {name: m for name, m in net.named_modules() if isinstance(m, Countable)}
     for parameter, _ in net.named_parameters():
         if not any(parameter.startswith(f"{name}.") for name in blocks):
             raise ValueError(
-                f"count: found {parameter} in no block whose cost is known, expected one of: "
-                f"{', '.join(kind.__name__ for kind in ROWS)}; see ROWS of models/count.py"
+                f"count: found {parameter} in no block whose cost is known, expected a block that "
+                "states it in cost(); see quant/blocks/block.py"
             )
     layers: list[Layer] = []
 
-    def add(name: str, block: nn.Module, _inputs: tuple[Tensor, ...], out: Tensor) -> None:
-        layers.append(ROWS[type(block)](name, block, net.config, out))
+    def add(name: str, cost: Cost, _: nn.Module, _inputs: tuple[Tensor, ...], out: Tensor) -> None:
+        layers.append(_row(name, cost, net.config, out))
 
     for name, block in blocks.items():
-        block.register_forward_hook(partial(add, name))
+        net.get_submodule(name).register_forward_hook(partial(add, name, block.cost()))
     # Values of scales decide the quantised network, and the meta device has none.
     set_real(net, True)
     multiple = net.config.multiple
@@ -219,115 +210,22 @@ def _with_real_down(network: str, config: NetworkConfig, layers: list[Layer]) ->
     return [replace(x, precision=real) if x.name.endswith(".down") else x for x in layers]
 
 
-def _row(
-    name: str,
-    weight: Tensor,
-    out: Tensor,
-    precision: Precision,
-    *,
-    norms: int,
-    rsilu: int = 0,
-    bias: int = 0,
-) -> Layer:
-    """Return the row of a convolution or linear layer of (C_out, C_in, ...) weights."""
+def _row(name: str, cost: Cost, config: NetworkConfig, out: Tensor) -> Layer:
+    """Return the row of a block with the output ``out``."""
+    weight = cost.weight
     channels_out, channels_in = weight.shape[:2]
     height, width = out.shape[2:] or (1, 1)
+    element_ops = config.element_ops if cost.element_ops is None else cost.element_ops
     return Layer(
         name=name,
-        precision=precision,
+        precision=Precision(cost.bits, cost.pairs, element_ops),
         kernel=weight.shape[-1] if weight.ndim == 4 else 1,
         channels_in=channels_in,
         channels_out=channels_out,
         height=height,
         width=width,
-        weights=weight.numel() + bias,
-        macs=weight.numel() * height * width,
-        bn_channels=norms,
-        rsilu_channels=rsilu,
+        weights=weight.numel() + cost.bias,
+        macs=weight.numel() * height * width // cost.phases,
+        bn_channels=cost.norms,
+        rsilu_channels=cost.rsilu,
     )
-
-
-def _binary(name: str, block: BinaryBlock, config: NetworkConfig, out: Tensor) -> Layer:
-    weight = block.conv.weight
-    return _row(name, weight, out, Precision(1, 1, config.element_ops), norms=len(weight))
-
-
-def _fixed_point(name: str, block: FixedPointBlock, config: NetworkConfig, out: Tensor) -> Layer:
-    weight = block.conv.weight
-    precision = replace(REAL, element_ops=config.element_ops)
-    return _row(name, weight, out, precision, norms=len(weight))
-
-
-def _classifier(name: str, block: Classifier, _config: NetworkConfig, out: Tensor) -> Layer:
-    linear = block.linear
-    return _row(name, linear.weight, out, REAL, norms=0, bias=linear.bias.numel())
-
-
-def _pixel_classifier(
-    name: str, block: PixelClassifier, _config: NetworkConfig, out: Tensor
-) -> Layer:
-    conv = block.conv
-    return _row(name, conv.weight, out, REAL, norms=0, bias=conv.bias.numel())
-
-
-def _pa_precision(conv: PaConv, config: NetworkConfig, behind: int = 0) -> Precision:
-    """N comparisons, N multiplications, N-1 additions and one BN per output (Table 8 of PA-Net)."""
-    m, n = conv.spec.m, conv.spec.n
-    return REAL if config.real else Precision(m, m * n, 3 * n + behind)
-
-
-def _pa(name: str, block: PaBlock, config: NetworkConfig, out: Tensor) -> Layer:
-    # Its batch norm stands in front; the papers count one behind every convolution.
-    weight = block.conv.weight
-    return _row(name, weight, out, _pa_precision(block.conv, config), norms=len(weight))
-
-
-def _pa_epilogue(name: str, block: PaEpilogueBlock, config: NetworkConfig, out: Tensor) -> Layer:
-    weight = block.conv.weight
-    precision = _pa_precision(block.conv, config, PA_EPILOGUE_OPS)
-    return _row(name, weight, out, precision, norms=sum(weight.shape[:2]))
-
-
-def _rsilu(activation: KbitActivation, config: NetworkConfig) -> int:
-    return 0 if activation.zeta is None or config.real else activation.zeta.numel()
-
-
-def _kbit_precision(activation: KbitActivation, config: NetworkConfig) -> Precision:
-    return REAL if config.real else Precision(1, activation.spec.k, config.element_ops)
-
-
-def _binary_kbit(name: str, block: BinaryKbitBlock, config: NetworkConfig, out: Tensor) -> Layer:
-    activation, weight = block.activation, block.weight
-    return _row(
-        name, weight, out, _kbit_precision(activation, config),
-        norms=len(weight), rsilu=_rsilu(activation, config),
-    )  # fmt: skip
-
-
-def _binary_up(name: str, block: BinaryUpBlock, config: NetworkConfig, out: Tensor) -> Layer:
-    weight = block.weight.transpose(0, 1)
-    precision = _kbit_precision(block.activation, config)
-    row = _row(name, weight, out, precision, norms=len(weight))
-    # One tap of the 2x2 kernel meets each pixel of the larger map.
-    return replace(row, macs=row.macs // weight[0, 0].numel())
-
-
-def _fixed_point_kbit(
-    name: str, block: FixedPointKbitBlock, config: NetworkConfig, out: Tensor
-) -> Layer:
-    weight, rsilu = block.conv.weight, _rsilu(block.activation, config)
-    return _row(name, weight, out, REAL, norms=len(weight), rsilu=rsilu)
-
-
-ROWS: dict[type[nn.Module], Callable[[str, Any, NetworkConfig, Tensor], Layer]] = {
-    BinaryBlock: _binary,
-    FixedPointBlock: _fixed_point,
-    Classifier: _classifier,
-    PaBlock: _pa,
-    PaEpilogueBlock: _pa_epilogue,
-    BinaryKbitBlock: _binary_kbit,
-    BinaryUpBlock: _binary_up,
-    FixedPointKbitBlock: _fixed_point_kbit,
-    PixelClassifier: _pixel_classifier,
-}
-"""What a block costs, by its class."""

@@ -35,6 +35,7 @@ def replace_file(path: Path, content: bytes) -> None:
             file.truncate()
             file.write(content)
             file.flush()
+            os.fsync(file.fileno())  # else a machine that stops may leave a name without content
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)

@@ -16,6 +16,8 @@ from andpop.quant.blocks import functions as fn
 from andpop.quant.blocks.block import (
     Bound,
     Boundary,
+    Cost,
+    Countable,
     IntegerBlock,
     accumulator_ends,
     check,
@@ -56,6 +58,9 @@ class Depthwise(nn.Module):
             weight = fn.round_to_grid(weight, FRAC, LOW, HIGH)
         acc = F.conv2d(x, weight, padding=1, groups=len(weight))
         return acc if self.real else fn.round_to_grid(acc, fn.STREAM_FRAC, -128, 127)
+
+    def cost(self) -> Cost:
+        return Cost(self.weight, element_ops=None)
 
     def to_integer(self) -> IntegerDepthwise:
         block = IntegerDepthwise(len(self.weight))
@@ -226,10 +231,12 @@ def test_a_block_that_states_no_datatype_is_named(
         ("u-binet", {"base": 4, "depth": 3}),
     ],
 )
-def test_every_integer_lies_in_a_block_that_states_its_boundaries(
+def test_every_parameter_is_counted_and_every_integer_lies_in_a_block(
     network: str, config: Mapping[str, object]
 ) -> None:
     net = build(network, config)
+    costs = [f"{name}." for name, m in net.named_modules() if isinstance(m, Countable)]
+    assert all(name.startswith(tuple(costs)) for name, _ in net.named_parameters())
     net.freeze()
     stated = dict(integer_blocks(net))
     for name in net.state_dict():

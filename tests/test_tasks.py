@@ -20,8 +20,7 @@ def test_a_task_is_found_by_its_name_and_by_its_heads(task: Task) -> None:
 def test_unknown_tasks_are_named() -> None:
     with pytest.raises(ValueError, match="found task 'speech', expected one of classification"):
         tasks.named("speech")
-    with pytest.raises(ValueError, match="found heads of the kinds class, raw, expected one of"):
-        tasks.of_heads(["class", "raw"])
+    assert tasks.of_heads(["class", "raw"]) is None
 
 
 @pytest.mark.parametrize("module", ["quant.tasks", "flows.runners", "flows.commands.infer"])

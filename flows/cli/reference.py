@@ -74,7 +74,7 @@ def _table(params: Iterable[Any], context: Any) -> Iterator[str]:
     for param in params:
         record = param.get_help_record(context)
         if record is not None:  # what is hidden has none
-            option, text = (cell.replace("|", r"\|") for cell in record)
+            option, text = (cell.replace("|", " or ") for cell in record)
             yield f"| `{option}` | {text.replace('  [', ' [')} |\n"
 
 

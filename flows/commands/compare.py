@@ -58,9 +58,9 @@ def compare(
     given = choose(images, count).read(cpu, progress)
     found = run(files, cpu, given.pixels, given.names, wanted, progress)
     result = combine(found.tallies)
-    if files.report.is_file():
+    task = cpu.known_task
+    if task is not None and files.report.is_file():
         names, sources = given.names[:REPORTED], given.sources[:REPORTED]
-        task = cpu.task
         rows = task.report_rows(found.outputs, cpu.classes, names, given.pixels, sources)
         report_content.finish(files, rows, result, found.simulation, False)
     return {**result, "notes": [*doubts, *cpu.notes, *given.notes, *cpu.does]}

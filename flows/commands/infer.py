@@ -47,13 +47,13 @@ def infer(
     }
 
 
-def check_folder(task: Task, folder: Path | None, model: Path) -> None:
+def check_folder(task: Task | None, folder: Path | None, model: Path) -> None:
     """Refuse a folder for predictions that are no pictures.
 
     Raises:
         UsageError: the task of ``model`` draws nothing.
     """
-    if folder is not None and not task.draws:
+    if folder is not None and not (task and task.draws):
         drawn = " or ".join(t.predicts for t in TASKS if t.draws)
         raise UsageError(f"--out: found {model}, expected a network that predicts {drawn}")
 

@@ -43,17 +43,18 @@ def simulate(
         progress: called about once a second.
     """
     cpu = load_cpu_model(files.packed)
-    task = cpu.task
+    task = cpu.known_task
     check_folder(task, folder, files.folder)
     chosen = choose(images, count)
-    task.check_folder(folder, images, chosen.paths)
+    if task is not None:
+        task.check_folder(folder, images, chosen.paths)
     given = chosen.read(cpu, progress)
     result, found = run(files, cpu, given.pixels, given.names, capture, progress)
-    if task.draws:
+    if task is not None and task.draws:
         rows = task.predictions(found, cpu.classes, images, given.paths, folder)
         result["predictions"] = rows
     notes = [*doubts, *cpu.notes, *given.notes, *cpu.does]
-    return {"task": task.name, **result, "notes": notes}
+    return {"task": task and task.name, **result, "notes": notes}
 
 
 def run(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import functions as fn
-from .block import Bound, Boundary, IntegerBlock, accumulator_ends, magnitude
+from .block import Bound, Boundary, Cost, IntegerBlock, accumulator_ends, magnitude
 from .epilogue import Epilogue, IntegerEpilogue
 from .quantizers import BinaryAct, BinaryWeight
 
@@ -69,6 +69,11 @@ class BinaryBlock(nn.Module):
         )
         out: Tensor = self.epilogue(acc, shortcut, 0)
         return out
+
+    def cost(self) -> Cost:
+        """See ``block.Countable``."""
+        weight = self.conv.weight
+        return Cost(weight, bits=1, pairs=1, element_ops=None, norms=len(weight))
 
     def to_integer(self) -> IntegerBinaryBlock:
         """Return the frozen block."""

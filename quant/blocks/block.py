@@ -4,7 +4,7 @@
 A trainable block computes real numbers on fixed-point grids. It has an attribute ``real``: while it
 is True the block computes without snapping and rounding (the real-valued twin, and the first stage
 of training). ``to_integer`` returns what ``freeze`` puts in its place: an ``IntegerBlock``, which
-gives the same bits.
+gives the same bits. ``cost`` says what papers count of it.
 
 An integer block states its bounds, its datatypes, the boundaries at which others are compared with
 it, and what its buffers may hold. Walks, the export and ``capture`` ask for these and know no block
@@ -59,6 +59,39 @@ class Checkable(Protocol):
         Raises:
             ValueError: one line naming tensor and value.
         """
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a trainable block holds and computes, in the terms in which papers count.
+
+    Attributes:
+        weight: (C_out, C_in, ...) latent weights.
+        bits: bits that a weight is held in, 1 or M of PA; 0 for real weights.
+        pairs: products of bits per multiply-accumulate, 0 where it is one of real numbers.
+        element_ops: element-wise operations per output; None for those of the network's paper.
+        norms: channels of batch norm.
+        rsilu: channels with RSiLU's zeta and eta.
+        bias: numbers added to the outputs.
+        phases: outputs that share the taps of a kernel: each meets one of so many.
+    """
+
+    weight: Tensor
+    bits: int = 0
+    pairs: int = 0
+    element_ops: int | None = 0
+    norms: int = 0
+    rsilu: int = 0
+    bias: int = 0
+    phases: int = 1
+
+
+@runtime_checkable
+class Countable(Protocol):
+    """A trainable block whose weights and operations can be counted."""
+
+    def cost(self) -> Cost:
+        """Return what it costs as it is, real-valued or quantised."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from ..grid import limits
 from . import functions as fn
-from .block import Bound, Boundary, Shifted, accumulator_ends, magnitude
+from .block import Bound, Boundary, Cost, Shifted, accumulator_ends, magnitude
 from .quantizers import FixedPointWeight, Requant, weight_frac
 
 
@@ -52,6 +52,10 @@ class Classifier(nn.Module):
         frac = fn.STREAM_FRAC + weight_frac(weight.scale)
         bias = fn.round_to_grid(self.linear.bias, frac, -self.BIAS_LIMIT, self.BIAS_LIMIT)
         return F.linear(pooled, weight.value, bias)
+
+    def cost(self) -> Cost:
+        """See ``block.Countable``."""
+        return Cost(self.linear.weight, bias=self.linear.bias.numel())
 
     def to_integer(self) -> IntegerClassifier:
         """Return the frozen classifier."""
@@ -120,6 +124,10 @@ class PixelClassifier(nn.Module):
         return fn.round_to_grid(
             self.conv.bias, frac + self.in_frac, -self.BIAS_LIMIT, self.BIAS_LIMIT
         )
+
+    def cost(self) -> Cost:
+        """See ``block.Countable``."""
+        return Cost(self.conv.weight, bias=self.conv.bias.numel())
 
     def to_integer(self) -> IntegerPixelClassifier:
         """Return the frozen classifier."""

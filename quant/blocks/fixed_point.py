@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from ..grid import signed_bits
 from . import functions as fn
-from .block import Bound, Boundary, IntegerBlock, accumulator_ends, magnitude
+from .block import Bound, Boundary, Cost, IntegerBlock, accumulator_ends, magnitude
 from .epilogue import Epilogue, IntegerEpilogue
 from .quantizers import FixedPointWeight, weight_frac
 
@@ -83,6 +83,10 @@ class FixedPointBlock(nn.Module):
             acc = fn.round_to_grid(acc, acc_frac, -limit, limit - 1)
         out: Tensor = self.epilogue(acc, None, acc_frac)
         return out
+
+    def cost(self) -> Cost:
+        """See ``block.Countable``."""
+        return Cost(self.conv.weight, element_ops=None, norms=len(self.conv.weight))
 
     def to_integer(self) -> IntegerFixedPointBlock:
         """Return the frozen block."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import functions as fn
-from .block import Bound, Boundary, IntegerBlock, accumulator_ends, magnitude
+from .block import Bound, Boundary, Cost, IntegerBlock, accumulator_ends, magnitude
 from .kbit_activation import IntegerKbitActivation, KbitActivation
 from .kbit_functions import top_level
 from .quantizers import FixedPointWeight, weight_frac
@@ -30,6 +30,15 @@ LATENT_STD = 0.5
 BRIGHTNESS_EVERY = 4
 """One filter of pixels in so many begins with a sum of its own; the others begin with sum 0 and see
 contrast alone, which brightness would drown."""
+
+
+def _cost(weight: Tensor, activation: KbitActivation, phases: int = 1) -> Cost:
+    """Return the cost of +-1 weights (C_out, C_in, ...) on k-bit codes."""
+    norms, rsilu = len(weight), activation.rsilu_channels
+    if activation.real:
+        return Cost(weight, norms=norms, phases=phases)
+    k = activation.spec.k
+    return Cost(weight, bits=1, pairs=k, element_ops=None, norms=norms, rsilu=rsilu, phases=phases)
 
 
 class BinaryKbitBlock(nn.Module):
@@ -58,6 +67,10 @@ class BinaryKbitBlock(nn.Module):
         weight = _weight_in_use(self.weight, self.real, (1, 2, 3))
         out: Tensor = self.activation(F.conv2d(x, weight, padding=self.padding), 0)
         return out
+
+    def cost(self) -> Cost:
+        """See ``block.Countable``."""
+        return _cost(self.weight, self.activation)
 
     def to_integer(self) -> IntegerKbitConv:
         """Return the frozen block."""
@@ -105,6 +118,11 @@ class BinaryUpBlock(nn.Module):
         weight = _weight_in_use(self.weight, self.real, (0, 2, 3))
         out: Tensor = self.activation(F.conv_transpose2d(x, weight, stride=2), 0)
         return out
+
+    def cost(self) -> Cost:
+        """See ``block.Countable``."""
+        weight = self.weight.transpose(0, 1)
+        return _cost(weight, self.activation, phases=weight[0, 0].numel())
 
     def to_integer(self) -> IntegerKbitUp:
         """Return the frozen block."""
@@ -185,6 +203,11 @@ class FixedPointKbitBlock(nn.Module):
             value, frac = weight.value, weight_frac(weight.scale)
         out: Tensor = self.activation(F.conv2d(x, value, padding=self.conv.padding), frac)
         return out
+
+    def cost(self) -> Cost:
+        """See ``block.Countable``."""
+        weight, rsilu = self.conv.weight, self.activation.rsilu_channels
+        return Cost(weight, norms=len(weight), rsilu=rsilu)
 
     def to_integer(self) -> IntegerKbitConv:
         """Return the frozen block."""

@@ -72,6 +72,11 @@ class KbitActivation(nn.Module):
         """True where the activation may step down."""
         return self.eta is not None and not self.monotone
 
+    @property
+    def rsilu_channels(self) -> int:
+        """Channels with zeta and eta in use; a real block has a ReLU."""
+        return 0 if self.zeta is None or self.real else self.zeta.numel()
+
     def eta_in_use(self) -> Tensor | None:
         """Return eta (C,), held where a monotone activation needs it."""
         if self.eta is None or not self.monotone:

@@ -10,11 +10,14 @@ from torch import Tensor, nn
 from ..grid import signed_bits
 from . import functions as fn
 from . import pa_functions as pa
-from .block import Bound, IntegerBlock, Shifted, magnitude, shift_right
+from .block import Bound, Cost, IntegerBlock, Shifted, magnitude, shift_right
 from .epilogue import Epilogue, IntegerEpilogue
 from .pa_checks import whole_numbers
 from .pa_conv import IntegerPaConv, PaConv
 from .quantizers import Requant
+
+EPILOGUE_OPS = 3
+"""2 per batch-norm element and 1 per activation element behind a PA convolution."""
 
 
 class PaBlock(nn.Module):
@@ -45,6 +48,11 @@ class PaBlock(nn.Module):
         if self.real:
             return acc if shortcut is None else acc + shortcut
         return pa.residual(acc, shortcut)
+
+    def cost(self) -> Cost:
+        """See ``block.Countable``."""
+        # Its batch norm stands in front; the papers count one behind every convolution.
+        return self.conv.convolution_cost(len(self.conv.weight))
 
     def to_integer(self) -> IntegerPaBlock:
         """Return the frozen block."""
@@ -89,6 +97,10 @@ class PaEpilogueBlock(nn.Module):
             acc = fn.round_to_grid(acc, frac, -limit, limit - 1)
         out: Tensor = self.epilogue(acc, shortcut, frac)
         return out
+
+    def cost(self) -> Cost:
+        """See ``block.Countable``."""
+        return self.conv.convolution_cost(sum(self.conv.weight.shape[:2]), EPILOGUE_OPS)
 
     def to_integer(self) -> IntegerPaEpilogueBlock:
         """Return the frozen block."""

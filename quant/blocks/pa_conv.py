@@ -19,7 +19,7 @@ from ..grid import IntArray
 from . import functions as fn
 from . import pa_functions as pa
 from . import pa_stream as stream
-from .block import Boundary, Mirrored, accumulator_ends
+from .block import Boundary, Cost, Mirrored, accumulator_ends
 from .pa_checks import check_codebooks, check_thresholds
 from .pa_quantizers import PaLevels
 
@@ -156,6 +156,19 @@ class PaConv(nn.Module):
             beta=F.pad(values * 2.0**beta_frac, (1, 0)),
         )
         return quantised.frac + beta_frac
+
+    def convolution_cost(self, norms: int, behind: int = 0) -> Cost:
+        """Return the cost of a PA convolution: N comparisons, N multiplications, N-1 additions and
+        one batch norm per output (table 8 of PA-Net).
+
+        Args:
+            norms: channels of batch norm.
+            behind: element-wise operations per output behind it.
+        """
+        if self.real:
+            return Cost(self.weight, norms=norms)
+        m, n = self.spec.m, self.spec.n
+        return Cost(self.weight, bits=m, pairs=m * n, element_ops=3 * n + behind, norms=norms)
 
     def integer_arguments(self) -> tuple[int, int, int, int, int, int]:
         """Return the arguments of the frozen blocks."""

@@ -50,20 +50,21 @@ def command(
 
 
 def _show(result: dict[str, Any], folder: Path) -> None:
-    task = tasks.named(result["task"])
+    task = tasks.named(result["task"]) if result["task"] else None
+    end, each = (task.last_word, task.predicts) if task else ("output", "outputs")
     rows = [
         ("pictures", result["images"]),
         ("values compared", result["values_compared"]),
         ("values differing", result["values_differing"]),
         ("layers compared", f"{len(result['layers'])} of {result['layers_total']}"),
-        (f"cycles from first pixel to {task.last_word}", result["cycles_per_frame"]),
-        (f"cycles between two {task.predicts}", result["interval"]),
+        (f"cycles from first pixel to {end}", result["cycles_per_frame"]),
+        (f"cycles between two {each}", result["interval"]),
         ("simulated cycles per second", f"{result['sim_cycles_per_second']:,.0f}"),
         ("Verilator build", f"{result['build_seconds']:.1f} s"),
     ]
     table(f"{folder} in Verilator against the golden model", ("figure", "value"), rows)
     show_gaps("rtl", result["not_covered"])
-    if "predictions" in result:
+    if task is not None and "predictions" in result:
         show(task.show_predictions(result["predictions"]))
     show_divergence(result)
     show_notes(result)

@@ -28,7 +28,9 @@ def command(
     kernel: Annotated[
         str | None,
         typer.Option(
-            help="Datapath to synthesise instead of a build, one of " + ", ".join(DATAPATHS) + "."
+            help="Datapath to synthesise instead of a build, one of "
+            + ", ".join(sorted(DATAPATHS))
+            + "."
         ),
     ] = None,
     width: Annotated[int, typer.Option(help="Elements per cycle of the datapath (SIMD).")] = 128,
