@@ -19,16 +19,17 @@ class ToyConfig(NetworkConfig):
     """Everything that decides the shape of the toy."""
 
     width: int = Field(default=16, ge=4, le=64, description="Channels of every block.")
+    depth: int = Field(default=2, ge=1, le=8, description="Number of 1-bit blocks.")
 
 
 class Toy(Network):
-    """Two 1-bit blocks with shortcuts."""
+    """1-bit blocks with shortcuts."""
 
     def __init__(self, config: ToyConfig) -> None:
         super().__init__(config)
         width = config.width
         self.conv1 = stem(config, width, 5)
-        self.blocks = nn.ModuleList(BinaryBlock(width, width, 3) for _ in range(2))
+        self.blocks = nn.ModuleList(BinaryBlock(width, width, 3) for _ in range(config.depth))
         self.conv5 = FixedPointBlock(
             width,
             32,
