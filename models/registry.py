@@ -39,7 +39,6 @@ LINES: dict[str, Line] = {
     "pa-resnet34": Line("pa_resnet", "classification"),
     "pa-resnet50": Line("pa_resnet", "classification"),
     "u-binet": Line("u_binet", "masks"),
-    "toy-net": Line("toy_net", "classification"),
 }
 """Every network by name."""
 

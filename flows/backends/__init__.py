@@ -16,7 +16,6 @@ BACKENDS = (
     "golden",
     "cpu",
     "rtl",
-    "toy",
 )
 """Every backend by the name of its file, in the order in which they are compared."""
 REFEREE = "golden"
