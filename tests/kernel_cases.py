@@ -53,16 +53,16 @@ def cases_where(wanted: Callable[[Any], bool] = lambda op: True) -> list[Any]:
     """(kernel, case) parameters of the kernels whose op is ``wanted``: for tests without RTL."""
     ops = backends()
     return [
-        pytest.param(kernel, *parameter.values, id=f"{kernel}-{parameter.id}")
-        for kernel in KERNELS
-        for parameter in cases_of(kernel)
-        if wanted(ops[parameter.values[0].op_type])
+        pytest.param(*parameter.values, id=parameter.id)
+        for parameter in kernel_cases()
+        if parameter.values[1] is not None and wanted(ops[parameter.values[1].op_type])
     ]
 
 
 def first_cases() -> list[Any]:
     """The first (kernel, case) parameter of each kernel, by its name."""
-    return [pytest.param(k, cases_of(k)[0].values[0], id=k) for k in KERNELS]
+    firsts = {p.values[0]: p for p in reversed(cases_where())}
+    return [pytest.param(*p.values, id=kernel) for kernel, p in sorted(firsts.items())]
 
 
 def altered(case: Case, **attrs: Any) -> Case:
