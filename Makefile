@@ -77,7 +77,7 @@ sanitize: setup
 	  ANDPOP_SANITIZED=$(SANITIZED) PYTHONPATH=$(CURDIR)/tests/sanitized \
 	  $(BIN)/python -m pytest -m "not full" tests/test_cpu.py tests/test_cpu_files.py \
 	    tests/test_cpu_networks.py tests/test_cpu_heads.py tests/test_cpu_u_binet.py \
-	    tests/test_cpu_kernels.py tests/test_packed_files.py
+	    tests/test_cpu_kernels.py $(wildcard tests/test_packed_*.py)
 
 synth-table: setup
 	$(BIN)/python -m andpop.hw.synth.table docs/03_reference/synthesis.md

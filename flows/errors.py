@@ -19,7 +19,6 @@ INTERRUPTED = 130
 EXTRAS = {
     "torch": "train",
     "brevitas": "train",
-    "sklearn": "train",
     "finn": "hw",
     "qonnx": "hw",
     "onnx": "hw",

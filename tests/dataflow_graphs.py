@@ -11,6 +11,7 @@ import onnx
 from andpop.hw.graph.heads import Head, Kind, write_heads
 from andpop.quant.grid import IntArray, accumulator_bounds, signed_bits
 from onnx import TensorProto, helper
+from qonnx.core.modelwrapper import ModelWrapper
 
 DOMAIN = "finn.custom_op.fpgadataflow"
 
@@ -455,3 +456,16 @@ def bi_shufflenet(
     x = g.requant(g.global_pool(x), (pixels - 1).bit_length())
     x = g.int_mvu(x, classes, bias=g.rng.integers(-1000, 1000, classes))
     return g.model([g.label(x)])
+
+
+def pictures_for(graph: ModelWrapper, noise: int) -> np.ndarray:
+    """All-0, all-255, checkerboard, stripes and noise, (N, H, W, C) uint8."""
+    shape = tuple(graph.get_tensor_shape(graph.graph.input[0].name))[1:]
+    rows, columns = np.indices(shape[:2])
+    board = np.broadcast_to(((rows + columns) % 2 * 255)[..., None], shape)
+    stripes = np.broadcast_to((rows % 2 * 255)[..., None], shape)
+    rng = np.random.default_rng(5)
+    extremes = [np.zeros(shape), np.full(shape, 255), board, stripes]
+    return np.concatenate(
+        [np.stack(extremes).astype(np.uint8), rng.integers(0, 256, (noise, *shape), np.uint8)]
+    )

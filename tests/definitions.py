@@ -94,6 +94,15 @@ def signed_thresholding(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     return [out]
 
 
+def searched(tables: Sequence[IntArray], offsets: IntArray) -> IntArray:
+    """Codes (C, V) of inputs (C, V), given as offsets from the smallest one, by a binary search
+    as the RTL does it; an index outside its table raises."""
+    index = np.zeros_like(offsets)
+    for table in tables[:-1]:
+        index = 2 * index + (offsets > np.take_along_axis(table, index, 1))
+    return np.take_along_axis(tables[-1], index, 1)
+
+
 def stream_max_pool(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     """Largest value of what a window covers of the picture."""
     (x,) = inputs

@@ -5,11 +5,18 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
+import pytest
+from andpop.flows.errors import explain
+from andpop.hw.graph.clean import clean
+from andpop.hw.graph.loader import LoadedModel, load
+from andpop.hw.graph.lowering import lower
+from andpop.hw.graph.verify import verify
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
 
 QONNX = "qonnx.custom_op.general"
@@ -363,3 +370,30 @@ CHANGES: tuple[Callable[[onnx.ModelProto, random.Random], None], ...] = (
     _attribute, _attribute, _new_attribute, _dims, _constant, _constant, _opset, _names, _nodes,
     _graph,
 )  # fmt: skip
+
+
+def save(proto: onnx.ModelProto, folder: Path) -> Path:
+    """Write a network as a file."""
+    path = folder / "net.onnx"
+    path.write_bytes(proto.SerializeToString())
+    return path
+
+
+def accepted(proto: onnx.ModelProto, folder: Path) -> tuple[LoadedModel, onnx.ModelProto, int]:
+    """Through the door, prepared, lowered and compared: the number of values compared."""
+    loaded = load(save(proto, folder))
+    network = clean(loaded.model)
+    return loaded, network, verify(network, lower(network), noise=2)
+
+
+def refusal(proto: onnx.ModelProto, folder: Path) -> str:
+    """The one line of a refusal, as the command line prints it with exit code 2."""
+    with pytest.raises(ValueError) as caught:
+        accepted(proto, folder)
+    told = explain(caught.value)
+    assert told is not None, repr(caught.value)
+    code, text = told
+    assert code == 2
+    assert "\n" not in str(caught.value)
+    assert len(text) < 700
+    return text

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from andpop.hw.kernels import KERNELS, register
+from andpop.hw.kernels import KERNELS, backends, register
 from andpop.quant.grid import IntArray
 from andpop.sim.bench import StreamPort
 from andpop.sim.cases import Case, Operand
@@ -40,6 +41,72 @@ def kernel_cases() -> list[Any]:
                 pytest.param(kernel, case, id=f"{kernel}-{case.name}", marks=pytest.mark.full)
             )
     return parameters
+
+
+def cases_of(kernel: str) -> list[Any]:
+    """Cases of one kernel as parameters, the long ones too: for tests without RTL."""
+    cases = import_module(f"andpop.hw.kernels.{kernel}.cases")
+    return [pytest.param(case, id=case.name) for case in (*cases.SMOKE, *cases.FULL)]
+
+
+def cases_where(wanted: Callable[[Any], bool] = lambda op: True) -> list[Any]:
+    """(kernel, case) parameters of the kernels whose op is ``wanted``: for tests without RTL."""
+    ops = backends()
+    return [
+        pytest.param(*parameter.values, id=parameter.id)
+        for parameter in kernel_cases()
+        if parameter.values[1] is not None and wanted(ops[parameter.values[1].op_type])
+    ]
+
+
+def first_cases() -> list[Any]:
+    """The first (kernel, case) parameter of each kernel, by its name."""
+    firsts = {p.values[0]: p for p in reversed(cases_where())}
+    return [pytest.param(*p.values, id=kernel) for kernel, p in sorted(firsts.items())]
+
+
+def altered(case: Case, **attrs: Any) -> Case:
+    """The case with other attributes."""
+    return replace(case, attrs={**case.attrs, **attrs})
+
+
+def golden_of(kernel: str, inputs: list[Any], **attrs: Any) -> list[IntArray]:
+    """Outputs of a kernel's golden."""
+    arrays = [np.asarray(x, dtype=np.int64) for x in inputs]
+    return list(import_module(f"andpop.hw.kernels.{kernel}.golden").run(arrays, attrs))
+
+
+def pool_attrs(
+    image: tuple[int, int],
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    padding: tuple[int, int, int, int],
+    out: tuple[int, int],
+    datatype: str = "INT8",
+) -> dict[str, Any]:
+    """Attributes of a StreamMaxPool with one channel."""
+    return {
+        "NumChannels": 1, "PE": 1, "ImgDim": list(image), "KernelDim": list(kernel),
+        "Stride": list(stride), "Padding": list(padding), "OutDim": list(out),
+        "inputDataType": datatype,
+    }  # fmt: skip
+
+
+def rtl_op(op_type: str, inputs: int = 1, outputs: int = 1, **attrs: Any) -> Any:
+    """The RTL backend of an op as FINN finds it, named ``dut`` and without a model."""
+    register()
+    from qonnx.custom_op.registry import getCustomOp
+
+    node = helper.make_node(
+        f"{op_type}_rtl",
+        [f"x{i}" for i in range(inputs)],
+        [f"y{i}" for i in range(outputs)],
+        name="dut",
+        domain="finn.custom_op.fpgadataflow.rtl",
+        backend="fpgadataflow",
+        **attrs,
+    )
+    return getCustomOp(node)
 
 
 @dataclass

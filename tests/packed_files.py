@@ -11,8 +11,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pytest
+from andpop.flows import api
 from andpop.hw.cpu import container
+from andpop.hw.cpu.engine import Engine
+from andpop.hw.cpu.plan import ModelError
 
+ZOO = api.ZOO / "pa-resnet-small-m4n5-neu.andpop"
 Header = dict[str, Any]
 Arrays = dict[str, npt.NDArray[Any]]
 PREFIX = 48
@@ -229,3 +234,29 @@ def catalogue() -> dict[str, tuple[Header, Arrays]]:
         ),
         "argmax": single("argmax", [i32], [([4, 4, 1], "i32")]),
     }  # fmt: skip
+
+
+def refusal(path: Path) -> str:
+    """Return the one line with which a file is refused."""
+    with pytest.raises(ModelError) as error:
+        Engine.load(path)
+    text = str(error.value)
+    assert text.startswith(str(path)) and "\n" not in text and len(text) < 800
+    return text
+
+
+def sealed(folder: Path, header: Header, arrays: Arrays) -> Path:
+    """Write a packed model."""
+    path = folder / "net.andpop"
+    path.write_bytes(seal(header, arrays))
+    return path
+
+
+def plan_change(**values: Any) -> Callable[[Header, Arrays], None]:
+    """A change of the plan."""
+    return lambda header, arrays: header["plan"].update(values)
+
+
+def tensor_change(index: int, **values: Any) -> Callable[[Header, Arrays], None]:
+    """A change of a tensor."""
+    return lambda header, arrays: header["plan"]["tensors"][index].update(values)

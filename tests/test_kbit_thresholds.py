@@ -19,7 +19,7 @@ from andpop.quant.blocks.signed_thresholds import (
     threshold_count,
 )
 from comparisons import Comparisons
-from test_golden_signed_thresholding import searched
+from definitions import searched
 
 CHANNELS = 64
 LIMIT = 3000

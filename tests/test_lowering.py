@@ -7,39 +7,31 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 import torch
 from andpop.hw.graph import lower as lowered
-from andpop.hw.graph.bisection import bisect, levels_of_table
 from andpop.hw.graph.builder import boundaries
 from andpop.hw.graph.clean import clean
 from andpop.hw.graph.executor import GoldenExecutor, run
-from andpop.hw.graph.folding import fold
-from andpop.hw.graph.loader import ModelError, load
+from andpop.hw.graph.loader import ModelError
 from andpop.hw.graph.lowering import LoweringError, lower
-from andpop.hw.graph.qonnx_graph import QonnxGraph
-from andpop.hw.graph.signed_steps import signed_steps
 from andpop.hw.graph.specialise import specialise
-from andpop.hw.graph.tables import Table
-from andpop.hw.graph.verify import verify
-from andpop.hw.kernels.signed_thresholding.golden import signed_thresholding
 from andpop.models.build import build
 from andpop.quant.blocks.binary import IntegerBinaryBlock
 from andpop.quant.blocks.classifiers import IntegerClassifier
 from andpop.quant.blocks.epilogue import IntegerEpilogue
 from andpop.quant.exact import exact_eval
 from andpop.quant.export_qonnx import export
+from dataflow_graphs import pictures_for
 from finn.core.onnx_exec import execute_onnx
 from float_execution import onnx_runtime
-from foreign_networks import export_cnv
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
-from qonnx_block import block, by_output, pa_network, set_constant
+from qonnx_block import block, by_output, set_constant
 from torch import nn
 
 VARIANTS = {
@@ -90,19 +82,6 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     export(net, height, width, channels, path)
     proto = onnx.load(path)
     return Exported(net, proto, lower(proto))
-
-
-def pictures_for(graph: ModelWrapper, noise: int) -> np.ndarray:
-    """All-0, all-255, checkerboard, stripes and noise, (N, H, W, C) uint8."""
-    shape = tuple(graph.get_tensor_shape(graph.graph.input[0].name))[1:]
-    rows, columns = np.indices(shape[:2])
-    board = np.broadcast_to(((rows + columns) % 2 * 255)[..., None], shape)
-    stripes = np.broadcast_to((rows % 2 * 255)[..., None], shape)
-    rng = np.random.default_rng(5)
-    extremes = [np.zeros(shape), np.full(shape, 255), board, stripes]
-    return np.concatenate(
-        [np.stack(extremes).astype(np.uint8), rng.integers(0, 256, (noise, *shape), np.uint8)]
-    )
 
 
 def test_every_boundary_equals_onnx_runtime(
@@ -328,208 +307,6 @@ def test_names_what_cannot_be_lowered(
     assert "\n" not in str(caught.value)
 
 
-# Piecewise (PA) blocks: level codes between signed thresholds and codebooks.
-
-
-@pytest.mark.parametrize(
-    ("m", "n", "options"),
-    [
-        (4, 5, {}),
-        (2, 1, {"stride": 2, "size": (7, 5)}),
-        (8, 7, {"kernel": 1, "stride": 2, "size": (6, 7)}),
-        (14, 15, {"kernel": 5, "stride": 2, "size": (9, 6)}),
-        (4, 3, {"merged": True}),
-        (2, 2, {"merged": True, "stride": 3, "size": (8, 10)}),
-        (4, 3, {"linear": True}),
-        (2, 1, {"linear": True, "kernel": 1}),
-    ],
-)
-@pytest.mark.parametrize("seed", [1, 2])
-def test_pa_blocks_equal_qonnx(
-    m: int,
-    n: int,
-    options: dict[str, Any],
-    seed: int,
-    record_property: Callable[[str, object], None],
-) -> None:
-    proto = pa_network(seed, m, n, **options)
-    graph = lower(proto)
-    assert [x.op_type for x in graph.graph.node].count("PaMvu") == 3
-    compared = verify(proto, graph, noise=4)
-    assert compared > 7 * 1000
-    record_property("values_compared", compared)
-    codes = [x.output[0] for x in graph.graph.node if x.op_type == "SignedThresholding"]
-    pictures = pictures_for(graph, noise=20)
-    values = run(graph, pictures, "all")
-    assert all(len(np.unique(values[name])) > (n + 1) // 2 for name in codes)
-
-
-def test_pa_constants_arrive_unchanged() -> None:
-    proto = pa_network(3, 4, 5)
-    weights = numpy_helper.to_array(
-        next(t for t in proto.graph.initializer if t.name == by_name(proto, "basic_Conv").input[1])
-    )
-    levels = numpy_helper.to_array(
-        next(
-            t for t in proto.graph.initializer if t.name == by_name(proto, "basic_Gather").input[0]
-        )
-    )
-    graph = lower(proto)
-    node = next(x for x in graph.graph.node if x.name == "basic_PaMvu")
-    codes, alpha, beta = (graph.get_initializer(name) for name in node.input[1:])
-    zero = helper.get_node_attr_value(node, "zero")
-    np.testing.assert_array_equal(
-        alpha[codes.astype(int) + zero], weights.transpose(2, 3, 1, 0).reshape(codes.shape)
-    )
-    attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-    assert (attributes["alphaValues"], attributes["betaValues"]) == (alpha.tolist(), beta.tolist())
-    np.testing.assert_array_equal(beta, levels)
-    assert alpha[zero] == 0
-    assert np.all(np.diff(alpha) > 0)
-
-
-def test_uniform_levels_with_a_gap_stay_their_own_codes() -> None:
-    proto = pa_network(0, 4, 3, linear=True)
-    replace_input("basic_Conv", 1, lambda v: np.where(v == -1, 2, v))(proto)
-    graph = lower(proto)
-    node = next(x for x in graph.graph.node if x.name == "basic_PaMvu")
-    assert helper.get_node_attr_value(node, "alphaValues") == [-2, -1, 0, 1, 2]
-    assert verify(proto, graph) > 1000
-
-
-def test_any_function_of_an_integer_is_signed_steps() -> None:
-    rng = np.random.default_rng(0)
-    codes = rng.integers(-4, 5, (20, 60))
-    codes[:, 10:40] = codes[:, 10:11]
-    codes[3] = 2
-    thresholds, steps, base = signed_steps(-30, codes)
-    x = np.broadcast_to(np.arange(-30, 30)[:, None], (60, 20))
-    found = signed_thresholding(x, thresholds, steps, base)
-    np.testing.assert_array_equal(found.T, codes)
-    assert np.all(np.diff(thresholds, axis=1) >= 0)
-
-
-def by_name(proto: onnx.ModelProto, name: str) -> onnx.NodeProto:
-    return next(n for n in proto.graph.node if n.name == name)
-
-
-def replace_input(
-    node: str, port: int, change: Callable[[np.ndarray], np.ndarray]
-) -> Callable[[onnx.ModelProto], None]:
-    """Change a constant where one node reads it."""
-
-    def edit(proto: onnx.ModelProto) -> None:
-        name = by_name(proto, node).input[port]
-        tensor = next(t for t in proto.graph.initializer if t.name == name)
-        set_constant(proto, name, change(numpy_helper.to_array(tensor).copy()))
-
-    return edit
-
-
-def first_level_set(levels: np.ndarray) -> np.ndarray:
-    levels[0] = 3
-    return levels
-
-
-def pool_of_levels(proto: onnx.ModelProto) -> None:
-    conv = by_name(proto, "basic_Conv")
-    conv.CopyFrom(
-        helper.make_node(
-            "MaxPool", conv.input[:1], conv.output, name="pool_MaxPool", kernel_shape=[1, 1]
-        )
-    )
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (
-            replace_input("basic_Gather", 0, first_level_set),
-            r"basic_Gather \(Gather\): found the levels \[3.*expected integers 0\.\.255 that begin",
-        ),
-        (
-            replace_input("basic_Gather", 0, lambda v: v[:3]),
-            r"basic_Gather \(Gather\): found the levels .* for codes of UINT3",
-        ),
-        (
-            replace_input("basic_Gather", 0, lambda v: 2 * v + 100 * (v > 0)),
-            r"basic_Gather \(Gather\): found the levels",
-        ),
-        (
-            replace_input("basic_Conv", 1, lambda v: v * np.float32(2**22)),
-            r"basic_Conv \(Conv\): its accumulator reaches -\d+\.\.\d+, expected at most 31 bits",
-        ),
-        (
-            replace_input("basic_Conv", 1, lambda v: np.arange(v.size).reshape(v.shape)),
-            r"basic_Conv \(Conv\): found 144 different weights on level codes, expected at most 15",
-        ),
-        (pool_of_levels, r"pool_MaxPool \(MaxPool\): reads the level codes basic_act"),
-        (
-            replace_input("basic_Mul", 1, lambda v: v * np.float32(1.5)),
-            r"basic_Mul \(Mul\): found the factor .*, expected a power of two",
-        ),
-    ],
-)
-def test_names_what_a_pa_block_cannot_be(
-    change: Callable[[onnx.ModelProto], None], message: str
-) -> None:
-    proto = pa_network(0)
-    change(proto)
-    with pytest.raises(LoweringError, match=message) as caught:
-        lower(proto)
-    assert "\n" not in str(caught.value)
-
-
-# Somebody else's network: BN and quantisers instead of integer codes.
-
-
-@pytest.fixture(scope="module")
-def cnv(tmp_path_factory: pytest.TempPathFactory) -> onnx.ModelProto:
-    path = export_cnv(tmp_path_factory.mktemp("cnv") / "cnv.onnx")
-    return clean(load(path).model)
-
-
-def test_cnv_equals_qonnx(
-    cnv: onnx.ModelProto, record_property: Callable[[str, object], None]
-) -> None:
-    graph = lower(cnv)
-    assert {n.op_type for n in graph.graph.node} == {
-        "Thresholding",
-        "ConvolutionInputGenerator",
-        "IntMvu",
-        "XnorMvu",
-        "StreamMaxPool",
-        "LabelSelect",
-    }
-    compared = verify(cnv, graph, noise=2)
-    # The accumulators of layers with a negative gamma are turned around and not compared.
-    assert compared > 5 * 60_000
-    record_property("values_compared", compared)
-    fold(specialise(graph), 50_000)
-
-
-def test_verification_names_the_first_wrong_node(cnv: onnx.ModelProto) -> None:
-    graph = lower(cnv)
-    table = [t for t in graph.graph.initializer if t.name.endswith("_thresholds")][3]
-    value = numpy_helper.to_array(table).copy()
-    value[3] += 40
-    table.CopyFrom(numpy_helper.from_array(value, table.name))
-    with pytest.raises(
-        LoweringError, match=r"lowered to .*values differ, the first at \("
-    ) as caught:
-        verify(cnv, graph, noise=1)
-    layer = table.name.rpartition("_Thresholding")[0]
-    assert layer in str(caught.value)
-
-
-def test_rising_and_falling_functions_are_refused() -> None:
-    proto = block()
-    sub = by_output(proto, "d")
-    sub.CopyFrom(helper.make_node("Sub", ["gamma", "x"], ["d"], name="turned"))
-    with pytest.raises(LoweringError, match="falls as x rises"):
-        lower(proto)
-
-
 def test_nodes_without_a_name_of_their_own_are_refused() -> None:
     proto = block()
     by_output(proto, "d").name = by_output(proto, "acc").name
@@ -552,65 +329,6 @@ def test_reads_from_a_path(tmp_path: Path) -> None:
     path = tmp_path / "block.onnx"
     onnx.save(block(), path)
     assert lower(path).model == lower(block()).model
-
-
-def test_a_bias_turns_around_with_the_weights_of_a_negative_gamma() -> None:
-    rng = np.random.default_rng(4)
-    weights = np.float32([[5, -7], [-3, 6]]).reshape(2, 2, 1, 1)
-    bias = np.float32([350, -420])
-    gamma = np.float32([-0.5, 0.25]).reshape(2, 1, 1)
-    proto = block()
-    constants = {"w0": weights, "b0": bias, "turn": gamma}
-    proto.graph.initializer.extend(numpy_helper.from_array(v, k) for k, v in constants.items())
-    by_output(proto, "d").CopyFrom(helper.make_node("Mul", ["c", "turn"], ["d"], name="turned"))
-    proto.graph.node.insert(0, helper.make_node("Conv", ["x", "w0", "b0"], ["c"], name="first"))
-    for name in ("c", "d"):
-        info = helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 2, 4, 4])
-        proto.graph.value_info.append(info)
-    graph = lower(proto)
-    pictures = rng.integers(0, 256, (20, 4, 4, 2), dtype=np.uint8)
-    acc = pictures.astype(np.int64) @ weights[:, :, 0, 0].T.astype(np.int64) + np.int64(bias)
-    expected = acc * np.array([-1, 1]) >= 0
-    for channel in (0, 1):
-        assert 20 < expected[..., channel].sum() < 300
-    tensors = run(graph, pictures, "all")
-    first = next(n for n in graph.graph.node if n.op_type == "Thresholding")
-    np.testing.assert_array_equal(tensors[first.output[0]], expected)
-
-
-def test_pixels_of_an_undeclared_input_are_divided_by_255() -> None:
-    proto = block()
-    del proto.graph.quantization_annotation[:]
-    # Between two codes each: no rounding moves them, and 256 in the place of 255 would.
-    set_constant(proto, "gamma", np.float32([200.5, 99.5]).reshape(2, 1, 1) / 255)
-    graph = lower(proto)
-    pictures = np.random.default_rng(7).integers(0, 256, (40, 4, 4, 2), dtype=np.uint8)
-    pictures[0, 0] = [[200, 99], [201, 100], [202, 101], [255, 0]]
-    first = next(n for n in graph.graph.node if n.op_type == "Thresholding")
-    found = run(graph, pictures, "all")[first.output[0]]
-    np.testing.assert_array_equal(found, pictures >= np.array([201, 100]))
-
-
-def test_halving_finds_what_the_table_says() -> None:
-    """Rising and falling channels, levels never reached, always reached, and between."""
-    rng = np.random.default_rng(4)
-    limit, channels = 300, 40
-    step = rng.uniform(-0.02, 0.02, (channels, 1)).astype(np.float32)
-    step[:3] = 0
-    offset = rng.uniform(-3, 3, (channels, 1)).astype(np.float32)
-
-    def tabulate(integers: np.ndarray) -> Table:
-        values = np.rint(integers.astype(np.float32) * step + offset)
-        return Table(-limit, np.clip(values, -8, 7).astype(np.int64), "INT4", 0.5)
-
-    graph = QonnxGraph(block())
-    found = bisect(graph, [], channels, limit, tabulate)
-    expected = levels_of_table(
-        block().graph.node[0], tabulate(np.tile(np.arange(-limit, limit + 1), (channels, 1)))
-    )
-    np.testing.assert_array_equal(found.thresholds, expected.thresholds)
-    np.testing.assert_array_equal(found.falls, expected.falls)
-    assert (found.first, found.datatype, found.scale) == (-8, "INT4", 0.5)
 
 
 def test_every_pattern_stands_in_the_list_once() -> None:

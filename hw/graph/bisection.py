@@ -17,12 +17,9 @@ import numpy.typing as npt
 import onnx
 from qonnx.core.datatype import DataType
 
-from ...quant.grid import IntArray
+from ...quant.grid import ACCUMULATOR_LIMIT, IntArray
 from .qonnx_graph import LoweringError, QonnxGraph
 from .tables import Table, falling_channels, thresholds
-
-MAX_MAGNITUDE = 1 << 24
-"""Integers that float32 holds: a dataflow graph stores thresholds in it."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +71,10 @@ def bisect(
     Raises:
         LoweringError: ``limit`` is beyond what float32 holds, or a node divides by the integer.
     """
-    if limit >= MAX_MAGNITUDE:
+    if limit >= ACCUMULATOR_LIMIT:
         raise LoweringError(
             chain[-1],
-            f"is a function of an integer up to {limit}, expected less than {MAX_MAGNITUDE} "
+            f"is a function of an integer up to {limit}, expected less than {ACCUMULATOR_LIMIT} "
             "(float32 holds no more); use fewer bits or channels",
         )
     for node in chain:

@@ -14,10 +14,12 @@ import typer
 from ....models import registry
 from ... import api
 from ...config import parse_size
+from ...facts import task_of_network
 from ..networks import as_config
 from ..options import Defects, Group, Json, Network, names
+from ..results import show_notes
 from ..switches import Switch, of_dataclass, of_model
-from ..terminal import Bars, emit, out
+from ..terminal import Bars, emit, say
 
 GROUP = Group.NETWORKS
 
@@ -93,4 +95,14 @@ def command(
             command=" ".join(["andpop", *sys.argv[1:]]),
             progress=progress,
         )
-    emit(result, as_json, lambda r: out.print_json(data=r))
+    emit(result, as_json, _show)
+
+
+def _show(result: dict[str, Any]) -> None:
+    card = result["card"]
+    known = {**card, "input": list(card["input"].values())}
+    task = task_of_network(card["network"])
+    say(f"{result['checkpoint']}: {card['network']} {task.trained(known)}")
+    if not card["frozen"]:
+        say("It is real-valued: start a quantised network from it with --start.")
+    show_notes(result)
