@@ -109,11 +109,12 @@ def explain(error: BaseException) -> tuple[int, str] | None:
     """Return (exit code, one-line message) for an error a user can act on, else None.
 
     Errors of the rooms are recognised by their class names' module: every room raises its own
-    ``ValueError`` subclasses for bad input, and ``ToolMissing`` for external tools.
+    ``ValueError`` subclasses for bad input, ``ToolMissing`` for external tools and
+    ``EngineOutdated`` for a CPU engine that was not compiled again.
     """
     text = one_line(str(error))
     name = type(error).__name__
-    if isinstance(error, MissingExtra) or name == "ToolMissing":
+    if isinstance(error, MissingExtra) or name in ("ToolMissing", "EngineOutdated"):
         return MISSING_TOOL, text
     if isinstance(error, ModuleNotFoundError):
         missing = (error.name or "").split(".")[0]

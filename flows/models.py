@@ -83,10 +83,11 @@ def _compile(checkpoint: Path, notes: list[str]) -> tuple[Path, Engine]:
     """Pack a checkpoint into the cache, or find it there; ``notes`` say why that is needed."""
     from ..hw.cpu.container import VERSION
     from ..hw.cpu.engine import Engine
+    from ..hw.cpu.plan import PLAN_VERSION
 
     files = [sha256(file) for file in (checkpoint, card_path(checkpoint)) if file.is_file()]
     name = f"model{PACKED}"
-    with building(content_key("packed", VERSION, *files)) as (final, work):
+    with building(content_key("packed", VERSION, PLAN_VERSION, *files)) as (final, work):
         if work is not None:
             try:
                 require_hardware("infer")

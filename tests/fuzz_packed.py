@@ -70,8 +70,11 @@ def mutate_header(rng: random.Random, header: Header) -> None:
         holder[key] = rng.choice(TEXTS)
     elif isinstance(value, list) and value:
         holder[key] = rng.choice((value[1:], value + value[:1], value[::-1], value * 3))
-    elif isinstance(value, dict):
+    elif isinstance(value, dict) and (not value or rng.random() < 0.5):
         value[rng.choice(TEXTS)] = rng.choice(NUMBERS)
+    elif isinstance(value, dict):
+        one, other = rng.choices(list(value), k=2)
+        value[one], value[other] = value[other], value[one]
 
 
 def mutate_arrays(rng: random.Random, arrays: Arrays) -> None:

@@ -40,14 +40,14 @@ class Problem:
         inputs: storage and values (pixels, channels) of each tensor it reads.
         output: storage and values that it must write.
         attributes: those of the step.
-        constants: in the plan's order.
+        constants: by name.
     """
 
     op: str
     inputs: list[tuple[str, Array]]
     output: tuple[str, Array]
     attributes: dict[str, int] = field(default_factory=dict)
-    constants: list[Array] = field(default_factory=list)
+    constants: dict[str, Array] = field(default_factory=dict)
 
     def network(self, kernels: list[str], isa: str = "scalar") -> _engine.Network:
         """Return the step as a network that runs on the named microkernels."""
@@ -121,7 +121,13 @@ def bit_gemm(rng: Rng, side: int, channels: int) -> list[Problem]:
         signs = 2 * weights.reshape(outputs, -1) - 1
         y = (2 * windows_of(x, side, kernel, 0) - 1) @ signs.T
         problems.append(
-            Problem("bit_convolution", [("bits", x)], ("i32", y), window(side, kernel), [rows])
+            Problem(
+                "bit_convolution",
+                [("bits", x)],
+                ("i32", y),
+                window(side, kernel),
+                {"weights": rows},
+            )
         )
     return problems
 
@@ -135,7 +141,7 @@ def int_gemm(rng: Rng, side: int, channels: int) -> list[Problem]:
             weights = rng.integers(-reach, reach, (outputs, kernel * kernel * channels))
             bias = rng.integers(-9999, 9999, outputs)
             y = windows_of(x, side, kernel, pad) @ weights.T + bias
-            constants = [weights.astype(np.int8), bias.astype(np.int32)]
+            constants = {"weights": weights.astype(np.int8), "bias": bias.astype(np.int32)}
             attributes = window(side, kernel, pad)
             problems.append(
                 Problem("int_convolution", [(storage, x)], ("i32", y), attributes, constants)
@@ -159,7 +165,9 @@ def epilogue(rng: Rng, side: int, channels: int) -> list[Problem]:
         u = t - zeta
         y = rounded(np.where(u >= 0, u, (u * slope) >> 6) + eta, 3).clip(-128, 127)
         inputs = [("i32", acc), ("i8", shortcut)][: 1 + used]
-        problems.append(Problem("epilogue", inputs, ("i8", y), g, [params.astype(np.int32)]))
+        problems.append(
+            Problem("epilogue", inputs, ("i8", y), g, {"params": params.astype(np.int32)})
+        )
     return problems
 
 
@@ -180,7 +188,7 @@ def sign_bits(rng: Rng, side: int, channels: int) -> list[Problem]:
     bound = rng.integers(-128, 128, channels)
     always = rng.integers(0, 2, channels).astype(np.uint8)
     y = (x > bound) | (always > 0)
-    constants = [bound.astype(np.int8), np.packbits(always, bitorder="little")]
+    constants = {"bound": bound.astype(np.int8), "always": np.packbits(always, bitorder="little")}
     return [Problem("sign", [("i8", x)], ("bits", y), {}, constants)]
 
 
@@ -193,11 +201,11 @@ def compared(
         bounds = rng.integers(-reach, reach, (count, channels))
         steps, base = rng.choice([-1, 1], (count, channels)), rng.integers(0, 256, channels)
         y = (base + ((x[:, None] > bounds) * steps).sum(axis=1)) % 256
-        constants: list[Array] = [
-            bounds.astype(DTYPES[storage]),
-            steps.astype(kind),
-            base.astype(kind),
-        ]
+        constants: dict[str, Array] = {
+            "bounds": bounds.astype(DTYPES[storage]),
+            "steps": steps.astype(kind),
+            "base": base.astype(kind),
+        }
         problems.append(Problem(op, [(storage, x)], ("u8", y), {"steps": count}, constants))
     return problems
 
@@ -219,7 +227,7 @@ def search_levels(rng: Rng, side: int, channels: int) -> list[Problem]:
         rows = zip(thresholds, x.T, strict=True)
         reached = np.array([np.searchsorted(t, v, "right") for t, v in rows])
         y = np.take_along_axis(codes, reached, axis=1).T
-        constants = [thresholds.astype(np.int32), codes.astype(np.uint8)]
+        constants = {"thresholds": thresholds.astype(np.int32), "codes": codes.astype(np.uint8)}
         problems.append(
             Problem("search_levels", [("i32", x)], ("u8", y), {"steps": count}, constants)
         )
@@ -232,7 +240,7 @@ def lookup(rng: Rng, side: int, channels: int) -> list[Problem]:
     for count in (16, 256):
         x = rng.integers(0, count, (side * side, channels))
         problems.append(
-            Problem("lookup", [("u8", x)], ("u8", table[x]), {"levels": count}, [table])
+            Problem("lookup", [("u8", x)], ("u8", table[x]), {"levels": count}, {"table": table})
         )
     return problems
 

@@ -75,9 +75,10 @@ def single(
         inputs: shape, datatype and storage of each tensor it reads, all inputs of the model.
         outputs: shape and storage of each tensor it writes.
         attributes: those of the step.
-        arrays: its constants.
+        arrays: its constants as the step names them; in the file they are numbered as well.
     """
-    arrays = arrays or {}
+    names = {field: f"0.{field}" for field in arrays or {}}
+    stored = {names[field]: array for field, array in (arrays or {}).items()}
     tensors = [
         {"names": [f"in{i}"], "shape": shape, "datatype": datatype, "storage": storage}
         for i, (shape, datatype, storage) in enumerate(inputs)
@@ -92,7 +93,7 @@ def single(
         "inputs": list(range(first)),
         "outputs": list(range(first, len(tensors))),
         "attributes": attributes or {},
-        "constants": list(arrays),
+        "constants": names,
     }
     plan = {
         "name": op,
@@ -102,7 +103,7 @@ def single(
         "outputs": [head(tensors, i, op == "argmax") for i in range(first, len(tensors))],
         "card": None,
     }
-    return {"plan": plan, "constants": entries(arrays)}, arrays
+    return {"plan": plan, "constants": entries(stored)}, stored
 
 
 def head(tensors: list[dict[str, Any]], tensor: int, classes: bool = False) -> dict[str, Any]:
@@ -154,10 +155,13 @@ def catalogue() -> dict[str, tuple[Header, Arrays]]:
     epilogue = {**shifts, "out_shift": 3, **formats}
     bound = np.array([-3, 0, 4, 100, -128], np.int8)
     products = {
-        "w": integers(-128, 128, (7, 45), np.int8),
-        "b": integers(-99, 99, (7,), np.int32),
+        "weights": integers(-128, 128, (7, 45), np.int8),
+        "bias": integers(-99, 99, (7,), np.int32),
     }
-    wide = {"w": integers(-99, 99, (3, 5), np.int32), "b": integers(-9, 9, (3,), np.int32)}
+    wide = {
+        "weights": integers(-99, 99, (3, 5), np.int32),
+        "bias": integers(-9, 9, (3,), np.int32),
+    }
     ascending = np.sort(integers(-999, 999, (5, 3), np.int32), axis=1)
     steps = np.ones((3, 5), np.uint8)
     window = geometry(4, 4, 3, 1)
@@ -165,46 +169,48 @@ def catalogue() -> dict[str, tuple[Header, Arrays]]:
     table = integers(-999, 999, (256,), np.int32)
     return {
         "bit_convolution": single(
-            "bit_convolution", [bits], [([4, 4, 8], "i32")], window, {"w": bit_weights()}
+            "bit_convolution", [bits], [([4, 4, 8], "i32")], window, {"weights": bit_weights()}
         ),
         "int_convolution": single(
             "int_convolution", [i8], [([4, 4, 7], "i32")], window, products
         ),
         "wide_product": single("wide_product", [i32], [([4, 4, 3], "i32")], {}, wide),
-        "epilogue": single("epilogue", [i32, i8], [(pixels, "i8")], epilogue, {"p": rows}),
+        "epilogue": single("epilogue", [i32, i8], [(pixels, "i8")], epilogue, {"params": rows}),
         "wide_epilogue": single(
             "wide_epilogue",
             [i32, i32],
             [(pixels, "i32")],
             {**epilogue, "out_low": -9999, "out_high": 9999},
-            {"p": rows.astype(np.int64)},
+            {"params": rows.astype(np.int64)},
         ),
         "sign": single(
-            "sign", [i8], [(pixels, "bits")], {}, {"b": bound, "a": np.ones(1, np.uint8)}
+            "sign", [i8], [(pixels, "bits")], {},
+            {"bound": bound, "always": np.ones(1, np.uint8)},
         ),
         "thresholds": single(
             "thresholds", [i32], [(pixels, "i32")], {"steps": 2, "base": -1},
-            {"t": integers(-99, 99, (5, 2), np.int32)},
+            {"thresholds": integers(-99, 99, (5, 2), np.int32)},
         ),
         "levels": single(
             "levels", [i8], [(pixels, "u8")], {"steps": 3},
-            {"b": integers(-99, 99, (3, 5), np.int8), "s": steps, "a": np.zeros(5, np.uint8)},
+            {"bounds": integers(-99, 99, (3, 5), np.int8), "steps": steps,
+             "base": np.zeros(5, np.uint8)},
         ),
         "acc_levels": single(
             "acc_levels", [i32], [(pixels, "i8")], {"steps": 3},
-            {"b": integers(-99, 99, (3, 5), np.int32), "s": -np.ones((3, 5), np.int32),
-             "a": np.zeros(5, np.int32)},
+            {"bounds": integers(-99, 99, (3, 5), np.int32), "steps": -np.ones((3, 5), np.int32),
+             "base": np.zeros(5, np.int32)},
         ),
         "search_levels": single(
             "search_levels", [i32], [(pixels, "u8")], {"steps": 3},
-            {"t": ascending, "c": integers(0, 256, (5, 4), np.uint8)},
+            {"thresholds": ascending, "codes": integers(0, 256, (5, 4), np.uint8)},
         ),
         "wide_levels": single(
             "wide_levels", [i32], [(pixels, "i32")], {"steps": 2},
-            {"t": integers(-99, 99, (5, 2), np.int32), "s": integers(-3, 4, (5, 2), np.int32),
-             "a": integers(-9, 9, (5,), np.int32)},
+            {"thresholds": integers(-99, 99, (5, 2), np.int32),
+             "steps": integers(-3, 4, (5, 2), np.int32), "base": integers(-9, 9, (5,), np.int32)},
         ),
-        "lookup": single("lookup", [u8], [(pixels, "i32")], {"levels": 256}, {"t": table}),
+        "lookup": single("lookup", [u8], [(pixels, "i32")], {"levels": 256}, {"table": table}),
         "cast": single("cast", [bits], [(pixels, "i8")]),
         "max_pool": single("max_pool", [i8], [(pixels, "i8")], window),
         "pad": single("pad", [bits], [([8, 8, 5], "bits")], geometry(4, 4, 1, 2)),

@@ -13,12 +13,15 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from andpop.hw.cpu.engine import Engine, instruction_sets, isa
+from andpop.flows.errors import MISSING_TOOL, OK
+from andpop.hw.cpu import _engine
+from andpop.hw.cpu.engine import Engine, EngineOutdated, instruction_sets, isa
 from andpop.hw.cpu.pack import compile_graph, pack
-from andpop.hw.cpu.plan import MAX_AXIS, ModelError, Plan
+from andpop.hw.cpu.plan import MAX_AXIS, PLAN_VERSION, ModelError, Plan
 from cpu_engine import SMALL, edited, engine_of, random_pictures
 from dataflow_graphs import GraphBuilder, bi_shufflenet
 from packed_files import card, resealed
+from PIL import Image
 
 
 @pytest.fixture(scope="module")
@@ -124,16 +127,17 @@ HOSTILE: list[Callable[[dict[str, Any]], None]] = [
     set_step("int_convolution", inputs=[-1]),
     set_step("int_convolution", inputs=[5]),
     set_step("int_convolution", outputs=[0]),
-    set_step("int_convolution", constants=[]),
-    set_step("int_convolution", constants=["0.bias", "0.weights"]),
-    set_step("int_convolution", constants=["x", "y"]),
-    set_step("bit_convolution", constants=["0.weights"]),
+    set_step("int_convolution", constants={}),
+    set_step("int_convolution", constants=["0.weights", "0.bias"]),
+    set_step("int_convolution", constants={"weights": "0.bias", "bias": "0.weights"}),
+    set_step("int_convolution", constants={"weights": "x", "bias": "y"}),
+    set_step("bit_convolution", constants={"weights": "0.weights"}),
     set_step("bit_convolution", pad_top=1 << 23),
     set_step("epilogue", acc_shift=31),
     set_step("epilogue", acc_low=1 << 70),
     set_step("epilogue", surprise=1),
     set_step("epilogue", op="system"),
-    set_step("sign", constants=["0.bias", "0.bias"]),
+    set_step("sign", constants={"bound": "0.bias", "always": "0.bias"}),
     set_step("max_pool", dilation_y=2),
     set_step("split", outputs=[]),
     set_step("requantise", shift=31),
@@ -160,11 +164,11 @@ HOSTILE_PA: list[Callable[[dict[str, Any]], None]] = [
     set_step("levels", steps=0),
     set_step("levels", steps=1 << 40),
     set_step("levels", steps=6),  # more than the constants have
-    set_step("levels", constants=["2.steps", "2.bounds", "2.base"]),
+    set_step("levels", constants={"bounds": "2.steps", "steps": "2.bounds", "base": "2.base"}),
     set_step("levels", outputs=[0]),
     set_step("lookup", levels=0),
     set_step("lookup", levels=257),
-    set_step("lookup", constants=["2.base"]),  # a table shorter than the codes reach
+    set_step("lookup", constants={"table": "2.base"}),  # a table shorter than the codes reach
     set_step("lookup", inputs=[2]),  # signed bytes
     set_step("requantise", inputs=[5]),
     set_step("requantise", inputs=[5, 2, 2]),
@@ -172,7 +176,7 @@ HOSTILE_PA: list[Callable[[dict[str, Any]], None]] = [
     set_step("shift", low=5, high=4),
     set_step("shift", shortcut_shift=3),  # without shortcut
     set_step("shift", shift=63),
-    set_step("wide_levels", constants=["1.steps", "1.steps", "1.steps"]),
+    set_step("wide_levels", constants=dict.fromkeys(("thresholds", "steps", "base"), "1.steps")),
     set_step("wide_levels", steps=1 << 17),
 ]
 
@@ -240,6 +244,38 @@ def test_wrong_arguments_are_refused(packed: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("ANDPOP_ISA", "avx1024")
     with pytest.raises(ModelError, match="ANDPOP_ISA: found 'avx1024', expected one of scalar"):
         Engine.load(packed)
+
+
+@pytest.mark.parametrize("found", [0, PLAN_VERSION + 1, None])
+def test_an_extension_compiled_from_other_sources_is_refused(
+    packed: Path, monkeypatch: pytest.MonkeyPatch, found: int | None
+) -> None:
+    plan, constants = compile_graph(bi_shufflenet(**SMALL), "test", None)
+    Engine(plan, constants)
+    if found is None:  # as it was before there was a number
+        monkeypatch.delattr(_engine, "PLAN_VERSION")
+    else:
+        monkeypatch.setattr(_engine, "PLAN_VERSION", found)
+    for load in (lambda: Engine(plan, constants), lambda: Engine.load(packed)):
+        with pytest.raises(EngineOutdated) as error:
+            load()
+        words = "none" if found is None else found
+        assert f"found plan version {words} in the compiled CPU engine" in str(error.value)
+        assert f"expected {PLAN_VERSION}" in str(error.value)
+        assert "run make setup or install andpop again" in str(error.value)
+        assert "\n" not in str(error.value)
+
+
+def test_commands_name_an_extension_that_was_not_compiled_again(
+    packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Any
+) -> None:
+    picture = tmp_path / "picture.png"
+    Image.fromarray(np.zeros((33, 47, 3), np.uint8)).save(picture)
+    assert run("infer", packed, "--images", picture)[0] == OK
+    monkeypatch.setattr(_engine, "PLAN_VERSION", 0)
+    code, out, err = run("infer", packed, "--images", picture)
+    assert (code, out) == (MISSING_TOOL, "")
+    assert len(err.splitlines()) == 1 and "run make setup or install andpop again" in err
 
 
 def test_a_model_that_is_no_classifier_says_so() -> None:

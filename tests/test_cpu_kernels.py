@@ -50,12 +50,25 @@ def test_microkernels_and_instruction_sets_that_are_not_there_are_refused() -> N
 
 def test_constants_of_another_size_are_refused() -> None:
     problem = PROBLEMS["levels"](np.random.default_rng(0), 3, 3)[0]
-    problem.constants[0] = problem.constants[0][:, :2].copy()
+    problem.constants["bounds"] = problem.constants["bounds"][:, :2].copy()
     with pytest.raises(ValueError, match="constant bounds has 2 values of 1 bytes, expected 3"):
         problem.network([])
 
 
-Step = tuple[str, list[int], list[int], dict[str, int], list[np.ndarray]]
+def test_constants_that_are_not_those_of_the_operation_are_refused() -> None:
+    problem = PROBLEMS["levels"](np.random.default_rng(0), 3, 3)[0]
+    base = problem.constants.pop("base")
+    with pytest.raises(ValueError, match="step levels: constant base is missing"):
+        problem.network([])
+    problem.constants["bias"] = base
+    with pytest.raises(ValueError, match="step levels: constant base is missing"):
+        problem.network([])
+    problem.constants["base"] = base
+    with pytest.raises(ValueError, match="step levels: constant bias is unknown"):
+        problem.network([])
+
+
+Step = tuple[str, list[int], list[int], dict[str, int], dict[str, np.ndarray]]
 
 
 def chain(rng: np.random.Generator) -> tuple[list[tuple[str, int, int]], list[Step]]:
@@ -69,15 +82,25 @@ def chain(rng: np.random.Generator) -> tuple[list[tuple[str, int, int]], list[St
     bounds = rng.integers(-9000, 9000, (15, channels)).astype(np.int32)
     ones, zeros = np.ones((15, channels), np.int32), np.zeros(channels, np.int32)
     steps: list[Step] = [
-        ("int_convolution", [0], [1], window(side, 3, 1), [weights, bias]),
-        ("acc_levels", [1], [2], {"steps": 15}, [bounds, ones, zeros]),
-        ("lookup", [2], [3], {"levels": 16}, [rng.integers(0, 256, 256).astype(np.uint8)]),
+        ("int_convolution", [0], [1], window(side, 3, 1), {"weights": weights, "bias": bias}),
+        (
+            "acc_levels", [1], [2], {"steps": 15},
+            {"bounds": bounds, "steps": ones, "base": zeros},
+        ),
+        (
+            "lookup", [2], [3], {"levels": 16},
+            {"table": rng.integers(0, 256, 256).astype(np.uint8)},
+        ),
         (
             "levels", [3], [4], {"steps": 2},
-            [rng.integers(-99, 99, (2, channels)).astype(np.int8),
-             np.ones((2, channels), np.uint8), np.full(channels, 255, np.uint8)],
+            {"bounds": rng.integers(-99, 99, (2, channels)).astype(np.int8),
+             "steps": np.ones((2, channels), np.uint8),
+             "base": np.full(channels, 255, np.uint8)},
         ),
-        ("sign", [4], [5], {}, [np.zeros(channels, np.int8), np.zeros(2, np.uint8)]),
+        (
+            "sign", [4], [5], {},
+            {"bound": np.zeros(channels, np.int8), "always": np.zeros(2, np.uint8)},
+        ),
     ]  # fmt: skip
     return tensors, steps
 
@@ -100,7 +123,7 @@ def test_steps_of_a_chain_write_what_they_write_apart(isa: str) -> None:
 def test_a_chain_ends_where_somebody_else_reads_or_no_pixel_step_follows() -> None:
     tensors, steps = chain(np.random.default_rng(0))
     tensors += [("u8", 24 * 24, 24), ("u8", 24 * 24, 24)]
-    steps += [("concat", [2, 2], [6], {}, []), ("concat", [0, 0], [7], {}, [])]
+    steps += [("concat", [2, 2], [6], {}, {}), ("concat", [0, 0], [7], {}, {})]
     assert _engine.Network(tensors, steps, [0], "scalar").chained == [1, 0, 2, 1, 0, 0, 0]
 
 
@@ -109,13 +132,17 @@ def test_a_shortcut_in_a_chain_is_read_at_its_pixels() -> None:
     side, channels = 20, 8
     tensors = [(s, side * side, channels) for s in ("u8", "i8", "i32", "i8", "u8", "bits")]
     weights = rng.integers(-9, 9, (channels, channels)).astype(np.int8)
-    bound, always = np.zeros(channels, np.int8), np.zeros(1, np.uint8)
+    levels = {
+        "bounds": np.zeros((1, channels), np.int8),
+        "steps": np.full((1, channels), 7, np.uint8),
+        "base": np.zeros(channels, np.uint8),
+    }
+    product = {"weights": weights, "bias": np.zeros(channels, np.int32)}
     steps: list[Step] = [
-        ("int_convolution", [0], [2], window(side, 1), [weights, np.zeros(channels, np.int32)]),
-        ("requantise", [2, 1], [3], {"shift": 5, "shortcut_shift": 3}, []),
-        ("levels", [3], [4], {"steps": 1}, [bound[None], np.full((1, 8), 7, np.uint8), always]),
+        ("int_convolution", [0], [2], window(side, 1), product),
+        ("requantise", [2, 1], [3], {"shift": 5, "shortcut_shift": 3}, {}),
+        ("levels", [3], [4], {"steps": 1}, levels),
     ]
-    steps[2][4][2] = np.zeros(channels, np.uint8)
     tensors.pop()
     network = _engine.Network(tensors, steps, [0, 1], "scalar")
     assert network.chained == [2, 1, 0]

@@ -71,9 +71,10 @@ def test_one_flipped_weight_bit_is_seen_at_its_layer(isa: str) -> None:
     plan, constants = compile_graph(model, "test", None)
     good = Engine(plan, constants).intermediates(pictures)
     step = [s for s in plan.steps if s.op == "bit_convolution"][3]
-    flipped = constants[step.constants[0]].copy()
+    name = step.constants["weights"]
+    flipped = constants[name].copy()
     flipped[0, 0] ^= np.uint64(1)
-    bad = Engine(plan, {**constants, step.constants[0]: flipped}).intermediates(pictures)
+    bad = Engine(plan, {**constants, name: flipped}).intermediates(pictures)
     different = [n for n in good if not np.array_equal(good[n], bad[n])]
     assert different[0] == plan.tensors[step.outputs[0]].names[0]
 

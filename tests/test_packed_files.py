@@ -152,7 +152,7 @@ def exchange(header: Header, arrays: Arrays) -> None:
         (entry(0, shape=[1] * 9), "header is damaged"),
         (entry(0, dtype="float32"), "header is damaged"),
         (entry(0, dtype="uint8"), "expected int8"),
-        (entry(0, name="b"), "stands twice"),
+        (entry(0, name="0.bias"), "stands twice"),
         (entry(0, name="x"), "is not in the file"),
         (entry(0, offset=3), "header is damaged"),
         (lambda header, arrays: header["constants"].pop(), "behind its constants"),

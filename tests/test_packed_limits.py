@@ -94,9 +94,9 @@ def bomb(folder: Path) -> Path:
     ]
     plan["steps"] += [
         {"op": "sum_pool", "node": "s", "inputs": [41], "outputs": [42], "attributes": {},
-         "constants": []},
+         "constants": {}},
         {"op": "argmax", "node": "a", "inputs": [42], "outputs": [43], "attributes": {},
-         "constants": []},
+         "constants": {}},
     ]  # fmt: skip
     plan["outputs"] = [head(plan["tensors"], 43, classes=True)]
     return sealed(folder, header, arrays)

@@ -81,7 +81,7 @@ def test_ranges_are_those_of_the_definition(op: str, words: str | None, tmp_path
     plan, constants = container.read(sealed(tmp_path, *STEPS[op]))
     *_, found = check(plan, constants)
     if words is None:
-        weights, bias = (constants[name].astype(np.int64) for name in ("w", "b"))
+        weights, bias = (constants[f"0.{k}"].astype(np.int64) for k in ("weights", "bias"))
         above, below = np.maximum(weights, 0).sum(1), np.minimum(weights, 0).sum(1)
         low = (bias - 128 * above + 127 * below).min()
         high = (bias + 127 * above - 128 * below).max()
@@ -141,7 +141,26 @@ def step_change(**values: Any) -> Callable[[Header, Arrays], None]:
         ("argmax", tensor_change(0, shape=[4.0, 4, 5]), "header is damaged"),
         ("argmax", tensor_change(0, shape=[True, 4, 5]), "header is damaged"),
         ("argmax", tensor_change(0, datatype="INT99"), "found datatype 'INT99'"),
-        ("lookup", step_change(constants=[]), "found 1 inputs, 1 outputs, 0 constants"),
+        ("lookup", step_change(constants={}), "found constants [], expected ['table']"),
+        (
+            "lookup",
+            step_change(constants={"table": "0.table", "more": "0.table"}),
+            "found constants ['more', 'table'], expected ['table']",
+        ),
+        ("lookup", step_change(constants={"table": "more"}), "constant 'more' is not in the file"),
+        ("lookup", step_change(constants={"x" * 2000: "0.table"}), "header is damaged: plan.steps"),
+        ("lookup", step_change(constants={"table": "x" * 2000}), "header is damaged: plan.steps"),
+        (
+            "lookup",
+            step_change(constants={"table": 1}),
+            "header is damaged: plan.steps.0.constants",
+        ),
+        (
+            "lookup",
+            step_change(constants={str(i): "0.table" for i in range(33)}),
+            "header is damaged: plan.steps.0.constants",
+        ),
+        ("lookup", step_change(constants=["0.table"]), "header is damaged: plan.steps.0.constants"),
         ("pad", step_change(pad_top=1 << 63), "header is damaged"),
         ("requantise", step_change(shift=1 << 40), "found shift"),
     ],
@@ -188,11 +207,11 @@ def test_a_constant_that_nobody_reads_is_refused(tmp_path: Path) -> None:
 def test_the_engine_itself_reads_no_tensor_before_it_is_written() -> None:
     """The C++ side looks again, for a tensor without a place would be read anywhere."""
     tensors = [("u8", 1, 1)] * 3
-    cast: tuple[Any, ...] = ("cast", [0], [1], {}, [])
+    cast: tuple[Any, ...] = ("cast", [0], [1], {}, {})
     for steps, inputs, words in (
         ([cast], [0], "tensor 2 is never written"),
-        ([("cast", [2], [1], {}, []), ("cast", [1], [2], {}, [])], [0], "tensor 2 is read before"),
-        ([cast, ("cast", [0], [1], {}, [])], [0], "tensor 1 is written twice"),
+        ([("cast", [2], [1], {}, {}), ("cast", [1], [2], {}, {})], [0], "tensor 2 is read before"),
+        ([cast, ("cast", [0], [1], {}, {})], [0], "tensor 1 is written twice"),
         ([cast], [0, 1], "tensor 1 is written twice"),
     ):
         with pytest.raises(ValueError, match=words):
@@ -202,11 +221,11 @@ def test_the_engine_itself_reads_no_tensor_before_it_is_written() -> None:
 # Hostile constants: no signed integer overflows
 
 
-def constant_change(name: str, value: int, part: Any = ...) -> Callable[[Header, Arrays], None]:
-    """A change of a constant's values."""
+def constant_change(field: str, value: int, part: Any = ...) -> Callable[[Header, Arrays], None]:
+    """A change of the values of a constant of the step."""
 
     def change(header: Header, arrays: Arrays) -> None:
-        arrays[name][part] = value
+        arrays[f"0.{field}"][part] = value
 
     return change
 
@@ -217,34 +236,34 @@ LARGE = (1 << 31) - 1
 @pytest.mark.parametrize(
     ("op", "change", "words"),
     [
-        ("int_convolution", constant_change("b", LARGE, 3), "sums reach"),
-        ("int_convolution", constant_change("b", -LARGE, 3), "sums reach"),
-        ("bit_convolution", constant_change("w", 1 << 63, 0), "behind the last channel"),
-        ("bit_convolution", constant_change("w", 0b100000, (5, 0)), "behind the last channel"),
-        ("wide_product", constant_change("w", LARGE), "values of tensor 1 reach"),
-        ("wide_product", constant_change("b", LARGE), "values of tensor 1 reach"),
-        ("epilogue", constant_change("p", LARGE, (0, 2)), "products reach"),
-        ("epilogue", constant_change("p", LARGE, (1, 2)), "sums reach"),
-        ("epilogue", constant_change("p", -LARGE, (2, 2)), "differences reach"),
-        ("epilogue", constant_change("p", LARGE, (3, 2)), "products reach"),
-        ("epilogue", constant_change("p", LARGE, (4, 2)), "sums reach"),
+        ("int_convolution", constant_change("bias", LARGE, 3), "sums reach"),
+        ("int_convolution", constant_change("bias", -LARGE, 3), "sums reach"),
+        ("bit_convolution", constant_change("weights", 1 << 63, 0), "behind the last channel"),
+        ("bit_convolution", constant_change("weights", 0b100000, (5, 0)), "behind the last"),
+        ("wide_product", constant_change("weights", LARGE), "values of tensor 1 reach"),
+        ("wide_product", constant_change("bias", LARGE), "values of tensor 1 reach"),
+        ("epilogue", constant_change("params", LARGE, (0, 2)), "products reach"),
+        ("epilogue", constant_change("params", LARGE, (1, 2)), "sums reach"),
+        ("epilogue", constant_change("params", -LARGE, (2, 2)), "differences reach"),
+        ("epilogue", constant_change("params", LARGE, (3, 2)), "products reach"),
+        ("epilogue", constant_change("params", LARGE, (4, 2)), "sums reach"),
         ("epilogue", step_change(shortcut_shift=30), "shortcut reach"),
         ("epilogue", step_change(acc_low=5, acc_high=4), "acc_low lies above acc_high"),
         ("epilogue", step_change(pre_low=5, pre_high=4), "pre_low lies above pre_high"),
-        ("wide_epilogue", constant_change("p", 1 << 62, (0, 2)), "products reach"),
-        ("wide_epilogue", constant_change("p", (1 << 63) - 1, (1, 2)), "sums reach"),
-        ("wide_epilogue", constant_change("p", -(1 << 63), (2, 2)), "differences reach"),
-        ("wide_epilogue", constant_change("p", 1 << 62, (3, 2)), "products reach"),
-        ("wide_epilogue", constant_change("p", (1 << 63) - 1, (4, 2)), "sums reach"),
+        ("wide_epilogue", constant_change("params", 1 << 62, (0, 2)), "products reach"),
+        ("wide_epilogue", constant_change("params", (1 << 63) - 1, (1, 2)), "sums reach"),
+        ("wide_epilogue", constant_change("params", -(1 << 63), (2, 2)), "differences reach"),
+        ("wide_epilogue", constant_change("params", 1 << 62, (3, 2)), "products reach"),
+        ("wide_epilogue", constant_change("params", (1 << 63) - 1, (4, 2)), "sums reach"),
         ("wide_epilogue", step_change(shortcut_shift=62), "shortcut reach"),
         ("wide_epilogue", step_change(out_low=0, out_high=1 << 40), "found out_high"),
         ("wide_epilogue", step_change(out_low=2, out_high=1), "found out_high"),
-        ("sign", constant_change("a", 0b100000, 0), "behind the last channel"),
-        ("search_levels", constant_change("t", 1000, (4, 0)), "do not ascend"),
-        ("acc_levels", constant_change("s", LARGE), "sums of steps reach"),
-        ("acc_levels", constant_change("a", -LARGE - 1), "sums of steps reach"),
-        ("acc_levels", constant_change("a", 1000), "values of tensor 1 reach"),
-        ("wide_levels", constant_change("s", LARGE), "values of tensor 1 reach"),
+        ("sign", constant_change("always", 0b100000, 0), "behind the last channel"),
+        ("search_levels", constant_change("thresholds", 1000, (4, 0)), "do not ascend"),
+        ("acc_levels", constant_change("steps", LARGE), "sums of steps reach"),
+        ("acc_levels", constant_change("base", -LARGE - 1), "sums of steps reach"),
+        ("acc_levels", constant_change("base", 1000), "values of tensor 1 reach"),
+        ("wide_levels", constant_change("steps", LARGE), "values of tensor 1 reach"),
         ("lookup", step_change(levels=16), "codes reach 0..255, expected 0..15"),
         ("requantise", step_change(shortcut_shift=30), "shortcut reach"),
         ("requantise", tensor_change(0, datatype="INT32"), "sums reach"),
@@ -285,12 +304,12 @@ def test_sums_at_the_edge_of_32_bits_are_exact(
     bias = np.array([LARGE - 4 * 127 * 255, -LARGE - 1 + 4 * 128 * 255], np.int32)
     header, arrays = single_step(
         "int_convolution", [([1, 1, 4], "UINT8", "u8")], [([1, 1, 2], "i32")],
-        geometry(1, 1), {"w": weights, "b": bias},
+        geometry(1, 1), {"weights": weights, "bias": bias},
     )  # fmt: skip
     path = sealed(tmp_path, header, arrays)
     found = Engine.load(path).intermediates(np.full((1, 1, 1, 4), 255, np.uint8))["out0"]
     assert found.tolist() == [[[[LARGE, -LARGE - 1]]]]
     for channel, more in ((0, 1), (1, -1)):
-        arrays["b"] = bias.copy()
-        arrays["b"][channel] += more
+        arrays["0.bias"] = bias.copy()
+        arrays["0.bias"][channel] += more
         assert "sums reach" in refusal(sealed(tmp_path, header, arrays))

@@ -7,12 +7,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+PLAN_VERSION: int
+
 class Network:
     def __init__(
         self,
         tensors: Sequence[tuple[str, int, int]],
         steps: Sequence[
-            tuple[str, Sequence[int], Sequence[int], Mapping[str, int], Sequence[npt.NDArray[Any]]]
+            tuple[
+                str,
+                Sequence[int],
+                Sequence[int],
+                Mapping[str, int],
+                Mapping[str, npt.NDArray[Any]],
+            ]
         ],
         inputs: Sequence[int],
         isa: str,

@@ -60,7 +60,7 @@ def check(plan: Plan, constants: Mapping[str, npt.NDArray[Any]]) -> list[Range]:
                 raise ModelError(f"{where}: reads tensor {i}, which no earlier step writes")
         for i in step.outputs:
             _write(plan, i, ranges, where)
-        missing = [name for name in step.constants if name not in constants]
+        missing = [name for name in step.constants.values() if name not in constants]
         if missing:
             raise ModelError(f"{where}: constant {missing[0]!r:.80} is not in the file")
         site = Site(
@@ -68,7 +68,7 @@ def check(plan: Plan, constants: Mapping[str, npt.NDArray[Any]]) -> list[Range]:
             step,
             [plan.tensors[i] for i in step.inputs],
             [plan.tensors[i] for i in step.outputs],
-            [constants[name] for name in step.constants],
+            {field: constants[name] for field, name in step.constants.items()},
             [ranges[i] for i in step.inputs],
         )
         found = CHECKS[step.op](site)
@@ -155,7 +155,7 @@ def _check_names(plan: Plan) -> None:
 
 
 def _check_unused(plan: Plan, constants: Mapping[str, npt.NDArray[Any]]) -> None:
-    unused = constants.keys() - {name for step in plan.steps for name in step.constants}
+    unused = constants.keys() - {name for step in plan.steps for name in step.constants.values()}
     if unused:
         raise ModelError(f"plan: constant {min(unused)!r:.80} is read by no step")
 

@@ -18,7 +18,7 @@ from ...quant.grid import IntArray
 from . import _engine
 from .check import check
 from .container import read
-from .plan import DataType, Head, ModelError, Plan, Tensor
+from .plan import PLAN_VERSION, DataType, Head, ModelError, Plan, Tensor
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -28,6 +28,10 @@ ISA_VARIABLE = "ANDPOP_ISA"
 MAX_THREADS = 1024
 
 _DTYPES: dict[str, npt.DTypeLike] = {"u8": np.uint8, "i8": np.int8, "i32": np.int32}
+
+
+class EngineOutdated(RuntimeError):
+    """The compiled extension belongs to other sources; the message is one line for the user."""
 
 
 def instruction_sets() -> list[str]:
@@ -51,6 +55,16 @@ def isa() -> str:
     return wanted or available[-1]
 
 
+def _check_extension() -> None:
+    """Refuse an extension that was compiled from other sources: it would read plans wrongly."""
+    found = getattr(_engine, "PLAN_VERSION", "none")
+    if found != PLAN_VERSION:
+        raise EngineOutdated(
+            f"{_engine.__file__}: found plan version {found} in the compiled CPU engine, "
+            f"expected {PLAN_VERSION} as its Python side; run make setup or install andpop again"
+        )
+
+
 class Engine:
     """A packed network, ready to run. May be shared by threads.
 
@@ -65,16 +79,24 @@ class Engine:
         Raises:
             ModelError: the plan is inconsistent, or ``ANDPOP_ISA`` names an instruction set that
                 this machine lacks.
+            EngineOutdated: the extension was compiled from other sources.
         """
         check(plan, constants)
         self._prepare(plan, constants)
 
     def _prepare(self, plan: Plan, constants: Mapping[str, npt.NDArray[Any]]) -> None:
+        _check_extension()
         self.isa = isa()
         self.plan = plan
         steps = [
-            (s.op, s.inputs, s.outputs, s.attributes, [constants[c] for c in s.constants])
-            for s in plan.steps
+            (
+                step.op,
+                step.inputs,
+                step.outputs,
+                step.attributes,
+                {field: constants[name] for field, name in step.constants.items()},
+            )
+            for step in plan.steps
         ]
         tensors = [(t.storage, t.pixels, t.channels) for t in plan.tensors]
         self._network = _engine.Network(tensors, steps, plan.inputs, self.isa)
@@ -85,6 +107,7 @@ class Engine:
 
         Raises:
             ModelError: the file is missing, damaged, of another kind or version.
+            EngineOutdated: as ``Engine``.
         """
         engine = cls.__new__(cls)
         engine._prepare(*read(Path(path)))

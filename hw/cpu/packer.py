@@ -180,12 +180,11 @@ class Packer:
         attributes: Mapping[str, int] | None = None,
         constants: Mapping[str, npt.NDArray[Any]] | None = None,
     ) -> None:
-        """Add a step; its constants are stored under the step's number."""
-        names = []
+        """Add a step; its constants are stored under the step's number and their own names."""
+        names: dict[str, str] = {}
         for key, array in (constants or {}).items():
-            name = f"{len(self.plan.steps)}.{key}"
-            self.constants[name] = np.ascontiguousarray(array)
-            names.append(name)
+            names[key] = f"{len(self.plan.steps)}.{key}"
+            self.constants[names[key]] = np.ascontiguousarray(array)
         self.plan.steps.append(
             packed.Step(op, node, inputs, outputs, dict(attributes or {}), names)
         )

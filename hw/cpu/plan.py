@@ -20,6 +20,10 @@ from ..graph.heads import Kind
 
 SUFFIX = ".andpop"
 
+PLAN_VERSION = 1
+"""Raised, with ``kPlanVersion`` of src/network.hpp, when operations or what they take change: so
+Python's checks never speak of another engine than the compiled one."""
+
 BYTE_CODES = 256
 """Entries of a table over byte codes."""
 
@@ -36,6 +40,7 @@ MAX_AXES = 8
 MAX_AXIS = 1 << 24
 MAX_NAME = 1000
 MAX_ATTRIBUTES = 32
+MAX_FIELDS = 32
 MAX_VALUE = 1 << 62
 """Limits of a file that is still taken for a network."""
 
@@ -138,7 +143,11 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Step:
-    """One operation of the engine on tensors (by index) and constants (by name in the file)."""
+    """One operation of the engine on tensors, attributes and constants.
+
+    ``inputs`` and ``outputs`` are indices of tensors. ``constants`` maps each constant of the
+    operation, as its check in ``ops`` names it, to its name in the file.
+    """
 
     __pydantic_config__ = SCHEMA
 
@@ -149,7 +158,9 @@ class Step:
     attributes: Annotated[dict[Name, Value], Field(max_length=MAX_ATTRIBUTES)] = field(
         default_factory=dict
     )
-    constants: Names = field(default_factory=list)
+    constants: Annotated[dict[Name, Name], Field(max_length=MAX_FIELDS)] = field(
+        default_factory=dict
+    )
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 """The operations of the engine, one idea per module.
 
 Each operation has a function that adds its step to a plan, from plain integers, and beside it the
-check of such a step, which makes it safe to run and states the order of its constants. A module
+check of such a step, which makes it safe to run and states its constants and their order. A module
 lists its operations in ``OPS``; ``src/ops`` holds their C++ side under the same names.
 """
 

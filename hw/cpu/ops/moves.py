@@ -23,7 +23,7 @@ def shared_storage(p: Packer, inputs: list[int]) -> str:
 
 def check_cast(s: Site) -> list[Range]:
     """The same integers in another storage, which has to hold them."""
-    s.arity((1,), 1, 0)
+    s.arity((1,), 1)
     s.attributes(())
     s.same()
     return s.ranges
@@ -31,7 +31,7 @@ def check_cast(s: Site) -> list[Range]:
 
 def _border(s: Site) -> dict[str, int]:
     """Check a picture that gets a border; returns its geometry."""
-    s.arity((1,), 1, 0)
+    s.arity((1,), 1)
     g = s.geometry()
     s.stores(s.outputs[0], s.inputs[0].storage)
     for axis in ("y", "x"):
@@ -80,7 +80,7 @@ def crop(p: Packer, node: Node, index: int, out: int, sides: list[int]) -> None:
 
 def check_crop(s: Site) -> list[Range]:
     """The middle of a picture."""
-    s.arity((1,), 1, 0)
+    s.arity((1,), 1)
     names = ("height", "width", "top", "left", "bottom", "right")
     height, width, top, left, bottom, right = s.attributes(names)
     for name in ("height", "width"):
@@ -104,7 +104,7 @@ def interleave(p: Packer, node: Node, index: int, out: int) -> None:
 
 def check_interleave(s: Site) -> list[Range]:
     """Four groups of channels become the pixels of a square."""
-    s.arity((1,), 1, 0)
+    s.arity((1,), 1)
     height, width = s.attributes(("height", "width"))
     for name in ("height", "width"):
         s.within(name, 1, MAX_AXIS)
@@ -122,7 +122,7 @@ def windows(p: Packer, node: Node, index: int, out: int, geometry: Geometry) -> 
 
 def check_windows(s: Site) -> list[Range]:
     """The sliding window as a tensor."""
-    s.arity((1,), 1, 0)
+    s.arity((1,), 1)
     g = s.geometry()
     for name in ("pad_top", "pad_left", "pad_bottom", "pad_right"):
         s.within(name, 0, 0)
@@ -140,7 +140,7 @@ def split(p: Packer, node: Node, index: int, outs: list[int]) -> None:
 
 def check_split(s: Site) -> list[Range]:
     """Channels of one tensor shared out to several."""
-    s.arity((1,), len(s.outputs), 0)
+    s.arity((1,), len(s.outputs))
     s.attributes(())
     for tensor in s.outputs:
         s.stores(s.inputs[0], *WHOLE)
@@ -161,7 +161,7 @@ def concat(p: Packer, node: Node, inputs: list[int], out: int) -> None:
 
 def check_concat(s: Site) -> list[Range]:
     """Channels of several tensors behind one another."""
-    s.arity((max(len(s.inputs), 1),), 1, 0)
+    s.arity((max(len(s.inputs), 1),), 1)
     s.attributes(())
     s.stores(s.inputs[0], *WHOLE)
     for tensor in s.inputs:
@@ -180,7 +180,7 @@ def shuffle(p: Packer, node: Node, left: int, right: int, out: int) -> None:
 
 def check_shuffle(s: Site) -> list[Range]:
     """Channels of two tensors in turn."""
-    s.arity((2,), 1, 0)
+    s.arity((2,), 1)
     s.attributes(())
     for tensor in (*s.inputs, *s.outputs):
         s.stores(s.inputs[0], *WHOLE)

@@ -16,7 +16,7 @@ def max_pool(p: Packer, node: Node, index: int, out: int, geometry: Geometry) ->
 
 def check_max_pool(s: Site) -> list[Range]:
     """Maxima over windows, each with a pixel of the picture in it."""
-    s.arity((1,), 1, 0)
+    s.arity((1,), 1)
     g = s.geometry()
     s.stores(s.outputs[0], s.inputs[0].storage)
     s.size(s.outputs[0], s.outputs[0].pixels, s.inputs[0].channels)
@@ -35,7 +35,7 @@ def sum_pool(p: Packer, node: Node, index: int, out: int) -> None:
 
 def check_sum_pool(s: Site) -> list[Range]:
     """Sums over all pixels, which begin at 0."""
-    s.arity((1,), 1, 0)
+    s.arity((1,), 1)
     s.attributes(())
     s.stores(s.inputs[0], "u8", "i8", "i32")
     s.stores(s.outputs[0], "i32")
@@ -52,7 +52,7 @@ def argmax(p: Packer, node: Node, index: int, out: int) -> None:
 
 def check_argmax(s: Site) -> list[Range]:
     """The index of every pixel's largest value."""
-    s.arity((1,), 1, 0)
+    s.arity((1,), 1)
     s.attributes(())
     s.stores(s.inputs[0], "i32")
     s.stores(s.outputs[0], "i32")

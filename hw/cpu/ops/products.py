@@ -45,16 +45,16 @@ def check_bit_convolution(s: Site) -> list[Range]:
             rows of the kernel first; a tap takes whole bytes, channel c is bit c % 8 of byte
             c // 8. Bits behind the last channel of a tap and behind the last tap are 0.
     """
-    s.arity((1,), 1, 1)
+    s.arity((1,), 1, ("weights",))
     g = s.geometry()
     s.stores(s.inputs[0], "bits")
     s.stores(s.outputs[0], "i32")
     channels = s.outputs[0].channels
     taps = g["kernel_y"] * g["kernel_x"]
     words = round_up(taps * s.inputs[0].pixel_bytes, 8) // 8
-    s.constant(0, (channels, words), np.uint64)
+    weights = s.constant("weights", (channels, words), np.uint64)
     # Bits behind the last channel of a tap are 0 in every window: set in the weights they count.
-    used = np.bitwise_or.reduce(s.constants[0], axis=0).astype("<u8").view(np.uint8)
+    used = np.bitwise_or.reduce(weights, axis=0).astype("<u8").view(np.uint8)
     tap = np.packbits(np.ones(s.inputs[0].channels, dtype=np.uint8), bitorder="little")
     allowed = np.tile(tap, taps)
     if (used[: allowed.size] & ~allowed).any() or used[allowed.size :].any():
@@ -117,16 +117,14 @@ def check_int_convolution(s: Site) -> list[Range]:
         bias: int32 (outputs,), what the sums begin at. A kernel that reads signed codes 128
             higher takes ``128 * weights.sum(axis=1)`` off it when it lays them out.
     """
-    s.arity((1,), 1, 2)
+    s.arity((1,), 1, ("weights", "bias"))
     g = s.geometry()
     s.stores(s.inputs[0], "u8", "i8")
     s.stores(s.outputs[0], "i32")
     channels = s.outputs[0].channels
     depth = g["kernel_y"] * g["kernel_x"] * s.inputs[0].channels
-    s.constant(0, (channels, depth), np.int8)
-    s.constant(1, (channels,), np.int32)
-    bias = s.constants[1].astype(np.int64)
-    above, below = sums_of(s.constants[0])
+    above, below = sums_of(s.constant("weights", (channels, depth), np.int8))
+    bias = s.constant("bias", (channels,), np.int32).astype(np.int64)
     lowest, highest = kernel_sums(s.inputs[0].storage, above, below, bias)
     s.fits("sums", int(lowest.min()), int(highest.max()))
     low, high = s.ranges[0]
@@ -160,18 +158,17 @@ def check_wide_product(s: Site) -> list[Range]:
         weights: int32 (outputs, inputs).
         bias: int32 (outputs,), what the sums begin at.
     """
-    s.arity((1,), 1, 2)
+    s.arity((1,), 1, ("weights", "bias"))
     s.attributes(())
     s.stores(s.inputs[0], "i32")
     s.stores(s.outputs[0], "i32")
     s.along(s.inputs[0], s.outputs[0])
-    s.constant(0, (s.outputs[0].channels, s.inputs[0].channels), np.int32)
-    s.constant(1, (s.outputs[0].channels,), np.int32)
-    above, below = sums_of(s.constants[0])
+    channels = s.outputs[0].channels
+    above, below = sums_of(s.constant("weights", (channels, s.inputs[0].channels), np.int32))
+    bias = s.constant("bias", (channels,), np.int32).astype(np.int64)
     low, high = s.ranges[0]
     largest = int((above - below).max()) * max(-low, high) + (1 << 31)
     s.fits("partial sums", -largest, largest, INT64)
-    bias = s.constants[1].astype(np.int64)
     lowest, highest = bias + above * low + below * high, bias + above * high + below * low
     return [(int(lowest.min()), int(highest.max()))]
 

@@ -133,13 +133,12 @@ def check_epilogue(s: Site) -> list[Range]:
     Constants:
         params: int32 (5, channels), rows m, b, zeta, slope, eta.
     """
-    s.arity((1, 2), 1, 1)
+    s.arity((1, 2), 1, ("params",))
     s.attributes(EPILOGUE)
     for name in EPILOGUE:
         s.within(name, *((0, 30) if name.endswith("shift") else INT32))
     _epilogue_tensors(s, "i8")
-    s.constant(0, (5, s.inputs[0].channels), np.int32)
-    rows = s.constants[0].astype(np.int64)
+    rows = s.constant("params", (5, s.inputs[0].channels), np.int32).astype(np.int64)
     return [_epilogue_range(s, [Span(row, row) for row in rows], INT32, STORAGE["i8"])]
 
 
@@ -149,7 +148,7 @@ def check_wide_epilogue(s: Site) -> list[Range]:
     Constants:
         params: int64 (5, channels), rows m, b, zeta, slope, eta.
     """
-    s.arity((1, 2), 1, 1)
+    s.arity((1, 2), 1, ("params",))
     names = (*EPILOGUE, "out_low", "out_high")
     s.attributes(names)
     for name in names:
@@ -158,11 +157,11 @@ def check_wide_epilogue(s: Site) -> list[Range]:
     _epilogue_tensors(s, "i32")
     s.within("out_low", *INT32)
     s.within("out_high", s.step.attributes["out_low"], INT32[1])
-    s.constant(0, (5, s.inputs[0].channels), np.int64)
+    params = s.constant("params", (5, s.inputs[0].channels), np.int64)
     # Python's integers hold what 64 bits might not. One range over all channels keeps them few.
     rows = [
         Span(np.array([int(row.min())], object), np.array([int(row.max())], object))
-        for row in s.constants[0]
+        for row in params
     ]
     limits = s.step.attributes["out_low"], s.step.attributes["out_high"]
     return [_epilogue_range(s, rows, INT64, limits)]
@@ -257,7 +256,7 @@ def requantise(
 
 def check_requantise(s: Site) -> list[Range]:
     """Shortcut, rounding shift and 8 bits, in 32-bit integers."""
-    s.arity((1, 2), 1, 0)
+    s.arity((1, 2), 1)
     shift, shortcut_shift = s.attributes(("shift", "shortcut_shift"))
     s.within("shift", 0, 30)
     s.within("shortcut_shift", 0, 30)
@@ -277,7 +276,7 @@ def check_requantise(s: Site) -> list[Range]:
 
 def check_shift(s: Site) -> list[Range]:
     """The same in 64-bit integers, to any range."""
-    s.arity((1, 2), 1, 0)
+    s.arity((1, 2), 1)
     names = ("low", "high", "shift", "shortcut_shift")
     low, high, amount, *_ = s.attributes(names[: 2 + len(s.inputs)])
     s.within("shift", 0, 62)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,16 +46,21 @@ class Site:
     step: Step
     inputs: list[Tensor]
     outputs: list[Tensor]
-    constants: list[npt.NDArray[Any]]
+    constants: Mapping[str, npt.NDArray[Any]]
     ranges: list[Range]
 
-    def arity(self, inputs: tuple[int, ...], outputs: int, constants: int) -> None:
-        """Check the number of inputs (one of ``inputs``), outputs and constants."""
-        found = (len(self.inputs), len(self.outputs), len(self.constants))
-        if found[0] not in inputs or found[1:] != (outputs, constants):
+    def arity(self, inputs: tuple[int, ...], outputs: int, constants: tuple[str, ...] = ()) -> None:
+        """Check the number of inputs (one of ``inputs``) and of outputs, and that the constants
+        are exactly these."""
+        if len(self.inputs) not in inputs or len(self.outputs) != outputs:
             raise ModelError(
-                f"{self.where}: found {found[0]} inputs, {found[1]} outputs, {found[2]} constants, "
-                f"expected {' or '.join(map(str, inputs))}, {outputs}, {constants}"
+                f"{self.where}: found {len(self.inputs)} inputs, {len(self.outputs)} outputs, "
+                f"expected {' or '.join(map(str, inputs))}, {outputs}"
+            )
+        if set(self.constants) != set(constants):
+            raise ModelError(
+                f"{self.where}: found constants {sorted(self.constants)!s:.300}, "
+                f"expected {sorted(constants)}; pack the model again with this version"
             )
 
     def attributes(self, names: tuple[str, ...]) -> list[int]:
@@ -115,14 +120,15 @@ class Site:
                     f"expected {self.inputs[0].shape}"
                 )
 
-    def constant(self, index: int, shape: tuple[int, ...], dtype: type) -> None:
-        """Check a constant's shape and type."""
-        array = self.constants[index]
+    def constant(self, name: str, shape: tuple[int, ...], dtype: type) -> npt.NDArray[Any]:
+        """Return a constant of this shape and type."""
+        array = self.constants[name]
         if array.shape != shape or array.dtype != np.dtype(dtype):
             raise ModelError(
-                f"{self.where}: constant {self.step.constants[index]!r:.80} is {array.dtype} "
+                f"{self.where}: constant {self.step.constants[name]!r:.80} is {array.dtype} "
                 f"{array.shape}, expected {np.dtype(dtype)} {shape}"
             )
+        return array
 
     def fits(self, what: str, low: int, high: int, limits: Range = INT32) -> None:
         """Check that values from ``low`` to ``high`` fit their integers."""

@@ -50,16 +50,16 @@ def check_sign(s: Site) -> list[Range]:
         always: uint8 (channels / 8 rounded up,), channel c is bit c % 8 of byte c // 8; bits
             behind the last channel are 0.
     """
-    s.arity((1,), 1, 2)
+    s.arity((1,), 1, ("bound", "always"))
     s.attributes(())
     s.same()
     s.stores(s.inputs[0], "i8")
     s.stores(s.outputs[0], "bits")
     channels = s.inputs[0].channels
-    s.constant(0, (channels,), np.int8)
-    s.constant(1, (round_up(channels, 8) // 8,), np.uint8)
+    s.constant("bound", (channels,), np.int8)
+    always = s.constant("always", (round_up(channels, 8) // 8,), np.uint8)
     # Bits behind the last channel of a pixel are 0, for products count on it.
-    if np.unpackbits(s.constants[1], bitorder="little")[channels:].any():
+    if np.unpackbits(always, bitorder="little")[channels:].any():
         raise ModelError(f"{s.where}: it sets bits behind the last channel; pack it again")
     return [(0, 1)]
 
@@ -79,14 +79,14 @@ def check_thresholds(s: Site) -> list[Range]:
     Constants:
         thresholds: int32 (channels, steps), in any order.
     """
-    s.arity((1,), 1, 1)
+    s.arity((1,), 1, ("thresholds",))
     steps, base = s.attributes(("steps", "base"))
     s.within("steps", 1, MAX_LEVELS)
     s.within("base", -(1 << 30), 1 << 30)
     s.same()
     s.stores(s.inputs[0], "i32")
     s.stores(s.outputs[0], "i32")
-    s.constant(0, (s.inputs[0].channels, steps), np.int32)
+    s.constant("thresholds", (s.inputs[0].channels, steps), np.int32)
     return [(base, base + steps)]
 
 
@@ -170,11 +170,11 @@ def check_levels(s: Site) -> list[Range]:
         steps: uint8 (steps, channels), -1 as 255.
         base: uint8 (channels,).
     """
-    count, channels = _levels(s, ("i8",), ("u8", "i8"), 3)
-    s.constant(0, (count, channels), np.int8)
-    s.constant(1, (count, channels), np.uint8)
-    s.constant(2, (channels,), np.uint8)
-    return [_reached(s, _bytes(s), *s.constants)]
+    count, channels = _levels(s, ("i8",), ("u8", "i8"), ("bounds", "steps", "base"))
+    bounds = s.constant("bounds", (count, channels), np.int8)
+    steps = s.constant("steps", (count, channels), np.uint8)
+    base = s.constant("base", (channels,), np.uint8)
+    return [_reached(s, _bytes(s), bounds, steps, base)]
 
 
 def check_acc_levels(s: Site) -> list[Range]:
@@ -185,16 +185,16 @@ def check_acc_levels(s: Site) -> list[Range]:
         steps: int32 (steps, channels).
         base: int32 (channels,).
     """
-    count, channels = _levels(s, ("i32",), ("u8", "i8"), 3)
-    s.constant(0, (count, channels), np.int32)
-    s.constant(1, (count, channels), np.int32)
-    s.constant(2, (channels,), np.int32)
-    for _, steps, base in _chunks(*s.constants):
+    count, channels = _levels(s, ("i32",), ("u8", "i8"), ("bounds", "steps", "base"))
+    bounds = s.constant("bounds", (count, channels), np.int32)
+    steps = s.constant("steps", (count, channels), np.int32)
+    base = s.constant("base", (channels,), np.int32)
+    for _, step, start in _chunks(bounds, steps, base):
         # The kernel adds in the order of the file: any of the steps may come first.
-        low = base + np.minimum(steps, 0).sum(axis=0)
-        high = base + np.maximum(steps, 0).sum(axis=0)
+        low = start + np.minimum(step, 0).sum(axis=0)
+        high = start + np.maximum(step, 0).sum(axis=0)
         s.fits("sums of steps", int(low.min()), int(high.max()))
-    return [_reached(s, _as_it_is, *s.constants)]
+    return [_reached(s, _as_it_is, bounds, steps, base)]
 
 
 def check_search_levels(s: Site) -> list[Range]:
@@ -205,13 +205,12 @@ def check_search_levels(s: Site) -> list[Range]:
         codes: uint8 (channels, steps + 1), entry n for inputs that n thresholds are not above.
             A kernel that fills thresholds up repeats the last code behind them.
     """
-    count, channels = _levels(s, ("i32",), ("u8", "i8"), 2)
+    count, channels = _levels(s, ("i32",), ("u8", "i8"), ("thresholds", "codes"))
     s.within("steps", 1, MAX_LEVELS - 1)
-    s.constant(0, (channels, count), np.int32)
-    s.constant(1, (channels, count + 1), np.uint8)
-    if (s.constants[0][:, 1:] < s.constants[0][:, :-1]).any():
+    thresholds = s.constant("thresholds", (channels, count), np.int32)
+    codes = _bytes(s)(s.constant("codes", (channels, count + 1), np.uint8))
+    if (thresholds[:, 1:] < thresholds[:, :-1]).any():
         raise ModelError(f"{s.where}: its thresholds do not ascend; pack it again")
-    codes = _bytes(s)(s.constants[1])
     return [(int(codes.min()), int(codes.max()))]
 
 
@@ -223,16 +222,15 @@ def check_wide_levels(s: Site) -> list[Range]:
         steps: int32 (channels, steps).
         base: int32 (channels,).
     """
-    count, channels = _levels(s, ("i32",), ("i32",), 3)
-    s.constant(0, (channels, count), np.int32)
-    s.constant(1, (channels, count), np.int32)
-    s.constant(2, (channels,), np.int32)
-    reached, steps, base = s.constants
+    count, channels = _levels(s, ("i32",), ("i32",), ("thresholds", "steps", "base"))
+    reached = s.constant("thresholds", (channels, count), np.int32)
+    steps = s.constant("steps", (channels, count), np.int32)
+    base = s.constant("base", (channels,), np.int32)
     return [_reached(s, _as_it_is, reached.T, steps.T, base, at=1)]
 
 
 def _levels(
-    s: Site, read: tuple[str, ...], written: tuple[str, ...], constants: int
+    s: Site, read: tuple[str, ...], written: tuple[str, ...], constants: tuple[str, ...]
 ) -> tuple[int, int]:
     """Check what all steps of levels share; returns the numbers of thresholds and of channels."""
     s.arity((1,), 1, constants)
@@ -273,17 +271,18 @@ def check_lookup(s: Site) -> list[Range]:
     Constants:
         table: uint8 or int32 (256,), as the output is stored; entries from ``levels`` on are 0.
     """
-    s.arity((1,), 1, 1)
+    s.arity((1,), 1, ("table",))
     (count,) = s.attributes(("levels",))
     s.within("levels", 1, BYTE_CODES)
     s.same()
     s.stores(s.inputs[0], "u8")
     s.stores(s.outputs[0], "u8", "i32")
     # An entry for every byte there is: no code can reach behind the table.
-    s.constant(0, (BYTE_CODES,), np.uint8 if s.outputs[0].storage == "u8" else np.int32)
+    kind = np.uint8 if s.outputs[0].storage == "u8" else np.int32
+    table = s.constant("table", (BYTE_CODES,), kind)
     low, high = s.ranges[0]
     s.fits("codes", low, high, (0, count - 1))
-    seen = s.constants[0][low : high + 1]
+    seen = table[low : high + 1]
     return [(int(seen.min()), int(seen.max()))]
 
 

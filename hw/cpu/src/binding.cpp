@@ -29,7 +29,7 @@ using Bytes = py::array_t<std::uint8_t, py::array::c_style>;
 using TensorTuple = std::tuple<std::string, std::int64_t, std::int64_t>;
 // (op, inputs, outputs, attributes, constants)
 using StepTuple = std::tuple<std::string, std::vector<int>, std::vector<int>,
-                             std::map<std::string, std::int64_t>, std::vector<py::array>>;
+                             std::map<std::string, std::int64_t>, std::map<std::string, py::array>>;
 
 Storage storage_of(const std::string& name) {
   if (name == "bits") return Storage::kBits;
@@ -49,10 +49,10 @@ std::unique_ptr<Network> make_network(const std::vector<TensorTuple>& tensors,
   std::vector<StepSpec> specs;
   for (const auto& [op, ins, outs, attributes, constants] : steps) {
     StepSpec spec{op, ins, outs, attributes, {}};
-    for (const py::array& c : constants) {
+    for (const auto& [name, c] : constants) {
       if ((c.flags() & py::array::c_style) == 0)
-        throw std::invalid_argument("step " + op + ": a constant is not contiguous");
-      spec.constants.push_back({c.data(), c.size(), c.itemsize()});
+        throw std::invalid_argument("step " + op + ": constant " + name + " is not contiguous");
+      spec.constants[name] = {c.data(), c.size(), c.itemsize()};
     }
     specs.push_back(std::move(spec));
   }
@@ -114,6 +114,7 @@ std::vector<KernelTuple> kernels() {
 
 PYBIND11_MODULE(_engine, m) {
   m.doc() = "Binary networks on bit-packed tensors; use andpop.hw.cpu.engine, which checks input.";
+  m.attr("PLAN_VERSION") = andpop::kPlanVersion;
   py::class_<andpop::Network>(m, "Network")
       .def(py::init(&andpop::make_network), py::arg("tensors"), py::arg("steps"), py::arg("inputs"),
            py::arg("isa"), py::arg("kernels") = std::vector<std::string>{})

@@ -117,7 +117,8 @@ Network::Network(std::vector<Tensor> tensors, const std::vector<StepSpec>& steps
   place(steps, last_use);
   for (const StepSpec& spec : steps) {
     const Op& op = find_op(spec.op);
-    steps_.push_back(op.make({op, spec, tensors_, offsets_, selection}));
+    check_constants(op, spec);
+    steps_.push_back(op.make({spec, tensors_, offsets_, selection}));
     pixel_steps_.push_back(dynamic_cast<const PixelStep*>(steps_.back().get()));
     scratch_bytes_ = std::max(scratch_bytes_, steps_.back()->scratch_bytes());
   }

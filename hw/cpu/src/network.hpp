@@ -14,6 +14,9 @@
 
 namespace andpop {
 
+// Raised, with PLAN_VERSION of plan.py, when operations or what they take change.
+constexpr int kPlanVersion = 1;
+
 // A tensor to be copied out of a run: picture n goes to data + n * bytes of the tensor.
 struct Capture {
   int tensor;
@@ -22,8 +25,8 @@ struct Capture {
 
 class Network {
  public:
-  // Raises std::invalid_argument for an op that does not exist, a missing attribute or constant,
-  // and a tensor that is read before it is written, written twice or never.
+  // Raises std::invalid_argument for an op that does not exist, a missing attribute, constants that
+  // are not those of the op, and a tensor that is read before it is written, written twice or never.
   Network(std::vector<Tensor> tensors, const std::vector<StepSpec>& steps, std::vector<int> inputs,
           const Selection& selection);
 

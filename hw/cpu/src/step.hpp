@@ -48,7 +48,7 @@ struct StepSpec {
   std::vector<int> inputs;
   std::vector<int> outputs;
   std::map<std::string, std::int64_t> attributes;
-  std::vector<Constant> constants;
+  std::map<std::string, Constant> constants;
 };
 
 // Ends a run early on all its threads.

@@ -2,6 +2,8 @@
 
 #include "ops/site.hpp"
 
+#include <algorithm>
+
 namespace andpop {
 
 std::int64_t Site::operator()(const char* name) const {
@@ -13,18 +15,16 @@ std::int64_t Site::operator()(const char* name) const {
 
 const Constant& Site::constant(const char* name, std::int64_t count, std::size_t item_bytes) const {
   const std::string where = "step " + spec_.op + ": constant " + name;
-  for (std::size_t i = 0; i < op_.constants.size(); ++i) {
-    if (std::string(name) != op_.constants[i]) continue;
-    if (i >= spec_.constants.size()) throw std::invalid_argument(where + " is missing");
-    const Constant& c = spec_.constants[i];
-    const auto bytes = static_cast<std::int64_t>(item_bytes);
-    if (c.count != count || c.item_bytes != bytes)
-      throw std::invalid_argument(where + " has " + std::to_string(c.count) + " values of " +
-                                  std::to_string(c.item_bytes) + " bytes, expected " +
-                                  std::to_string(count) + " of " + std::to_string(bytes));
-    return c;
-  }
-  throw std::logic_error(where + " is not in the table of ops");
+  const auto found = spec_.constants.find(name);
+  if (found == spec_.constants.end())
+    throw std::logic_error(where + " is not in the table of ops");
+  const Constant& c = found->second;
+  const auto bytes = static_cast<std::int64_t>(item_bytes);
+  if (c.count != count || c.item_bytes != bytes)
+    throw std::invalid_argument(where + " has " + std::to_string(c.count) + " values of " +
+                                std::to_string(c.item_bytes) + " bytes, expected " +
+                                std::to_string(count) + " of " + std::to_string(bytes));
+  return c;
 }
 
 const Op& find_op(const std::string& name) {
@@ -37,6 +37,16 @@ const Op& find_op(const std::string& name) {
   for (const Op& op : kOps)
     if (name == op.name) return op;
   throw std::invalid_argument("step op " + name + " does not exist");
+}
+
+void check_constants(const Op& op, const StepSpec& spec) {
+  for (const char* name : op.constants)
+    if (spec.constants.count(name) == 0)
+      throw std::invalid_argument("step " + spec.op + ": constant " + name + " is missing");
+  if (spec.constants.size() == op.constants.size()) return;
+  for (const auto& [name, constant] : spec.constants)
+    if (std::find(op.constants.begin(), op.constants.end(), name) == op.constants.end())
+      throw std::invalid_argument("step " + spec.op + ": constant " + name + " is unknown");
 }
 
 }  // namespace andpop

@@ -16,14 +16,12 @@
 
 namespace andpop {
 
-struct Op;
-
 // A step of the plan with its tensors, attributes and constants in reach.
 class Site {
  public:
-  Site(const Op& op, const StepSpec& spec, const std::vector<Tensor>& tensors,
+  Site(const StepSpec& spec, const std::vector<Tensor>& tensors,
        const std::vector<std::int64_t>& offsets, const Selection& selection)
-      : op_(op), spec_(spec), tensors_(tensors), offsets_(offsets), selection_(selection) {}
+      : spec_(spec), tensors_(tensors), offsets_(offsets), selection_(selection) {}
 
   Slot input(std::size_t i = 0) const { return slot(spec_.inputs.at(i)); }
   Slot output(std::size_t i = 0) const { return slot(spec_.outputs.at(i)); }
@@ -72,14 +70,13 @@ class Site {
   }
   const Constant& constant(const char* name, std::int64_t count, std::size_t item_bytes) const;
 
-  const Op& op_;
   const StepSpec& spec_;
   const std::vector<Tensor>& tensors_;
   const std::vector<std::int64_t>& offsets_;
   const Selection& selection_;
 };
 
-// An op of a plan: the names of its constants in the plan's order, and its step.
+// An op of a plan: the names of its constants, and its step.
 struct Op {
   const char* name;
   std::vector<const char*> constants;
@@ -112,5 +109,8 @@ std::vector<Op> pools();
 
 // The op of that name; raises std::invalid_argument where there is none.
 const Op& find_op(const std::string& name);
+
+// Raises std::invalid_argument where a step has other constants than those of its op.
+void check_constants(const Op& op, const StepSpec& spec);
 
 }  // namespace andpop
