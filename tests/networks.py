@@ -93,6 +93,13 @@ def draw_surfaces(folder: Path, side: int) -> Path:
     return folder
 
 
+def classes_of(number: int) -> list[str]:
+    """Return names of so many classes: those of the synthetic surfaces where they fit."""
+    if number == len(synthetic.CLASSES):
+        return list(synthetic.CLASSES)
+    return [f"class {i}" for i in range(number)]
+
+
 def random_checkpoint(
     path: Path, network: str, config: Mapping[str, Any], size: tuple[int, int, int]
 ) -> Path:
@@ -115,7 +122,7 @@ def random_checkpoint(
         network=network,
         config=dict(config),
         input=InputSize(height=height, width=width, channels=channels),
-        classes=[f"class {i}" for i in range(net.config.classes)],
+        classes=classes_of(net.config.classes),
         frozen=True,
     )
     save_network(net, path, card)
