@@ -86,7 +86,11 @@ def _report(error: Exception) -> int:
         if not sys.argv[1:]:
             err.print(error.format_message())  # the help page
         else:
-            say(f"andpop: {one_line(error.format_message()).rstrip('.')}; see andpop --help", err)
+            context = getattr(error, "ctx", None)
+            command = "andpop" if context is None else context.command_path
+            say(
+                f"andpop: {one_line(error.format_message()).rstrip('.')}; see {command} --help", err
+            )
         return BAD_INPUT
     known = explain(error)
     if known is None:
