@@ -69,7 +69,7 @@ def main() -> None:
         # Hints of libraries to their programmers; python -W default shows them again.
         warnings.simplefilter("ignore")
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="andpop", standalone_mode=False)
     except typer.Exit as stop:
         code = stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
