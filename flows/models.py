@@ -18,14 +18,24 @@ from ..quant.tasks.task import Output, Outputs, Task
 from ..sim.cache import building, content_key
 from .errors import MissingExtra, UsageError, require_hardware
 from .facts import known_task, reflected, task_of_network
-from .files import CHECKPOINT, PACKED, PACKED_NAME, BuildFiles, checkpoint_of, open_build, sha256
+from .files import (
+    CHECKPOINT,
+    PACKED,
+    PACKED_NAME,
+    AnyPath,
+    BuildFiles,
+    checkpoint_of,
+    open_build,
+    sha256,
+)
 from .folder import STATE, reads_build
+from .progress import Progress, silent
 
 if TYPE_CHECKING:
     from ..hw.cpu.engine import Engine
 
 
-def _open_packed(path: Path) -> tuple[Path, Engine, list[str]]:
+def _open_packed(path: Path, progress: Progress) -> tuple[Path, Engine, list[str]]:
     """Open the packed CPU model of a build, a checkpoint or a packed model.
 
     A checkpoint uses the packed model beside it if that was made from it and from its card;
@@ -60,7 +70,7 @@ def _open_packed(path: Path) -> tuple[Path, Engine, list[str]]:
         if not isinstance(found, str):
             return beside, found, []
         notes.append(f"{beside} is not used, {found}; {path} and its card are packed instead")
-    return *_compile(path, notes), notes
+    return *_compile(path, notes, progress), notes
 
 
 def _packed_from(packed: Path, checkpoint: Path) -> Engine | str:
@@ -79,7 +89,7 @@ def _packed_from(packed: Path, checkpoint: Path) -> Engine | str:
     return f"it was packed with another card ({', '.join(fields)})" if fields else engine
 
 
-def _compile(checkpoint: Path, notes: list[str]) -> tuple[Path, Engine]:
+def _compile(checkpoint: Path, notes: list[str], progress: Progress) -> tuple[Path, Engine]:
     """Pack a checkpoint into the cache, or find it there; ``notes`` say why that is needed."""
     from ..hw.cpu.container import VERSION
     from ..hw.cpu.engine import Engine
@@ -89,6 +99,7 @@ def _compile(checkpoint: Path, notes: list[str]) -> tuple[Path, Engine]:
     name = f"model{PACKED}"
     with building(content_key("packed", VERSION, PLAN_VERSION, *files)) as (final, work):
         if work is not None:
+            progress("packing the checkpoint", 0, 1)
             try:
                 require_hardware("infer")
             except MissingExtra as error:
@@ -96,6 +107,7 @@ def _compile(checkpoint: Path, notes: list[str]) -> tuple[Path, Engine]:
             from . import compile as compiler
 
             compiler.compile_checkpoint(checkpoint, work / name)
+            progress("packing the checkpoint", 1, 1)
     return final / name, Engine.load(final / name)
 
 
@@ -253,14 +265,14 @@ def _cpu_model(packed: Path, engine: Engine, notes: list[str]) -> CpuModel:
 
 
 @reads_build
-def load(path: Path | str) -> CpuModel:
+def load(path: AnyPath, progress: Progress = silent) -> CpuModel:
     """Load a build folder, a checkpoint or a packed model for the CPU.
 
     Example:
         >>> model = andpop.load("bi-shufflenet-neu.andpop")
         >>> classes, logits = model.run(pictures)
     """
-    return _cpu_model(*_open_packed(Path(path)))
+    return _cpu_model(*_open_packed(Path(path), progress))
 
 
 def task_of(path: Path) -> Task:

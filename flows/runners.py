@@ -14,6 +14,7 @@ from .facts import reflection, task_of_network
 from .files import checkpoint_of, open_build
 from .models import CpuModel, load
 from .pictures import Pictures
+from .progress import Progress
 
 RUNNERS = ("cpu", "golden", "torch")
 
@@ -51,7 +52,9 @@ def check_backend(backend: str | None) -> None:
         raise UsageError(f"--backend: found '{backend}', expected cpu, golden or torch")
 
 
-def open_runner(model: Path, backend: str | None, command: str, threads: int) -> Runner:
+def open_runner(
+    model: Path, backend: str | None, command: str, threads: int, progress: Progress
+) -> Runner:
     """Return a network, ready to run.
 
     Args:
@@ -60,6 +63,7 @@ def open_runner(model: Path, backend: str | None, command: str, threads: int) ->
             integers.
         command: command of ``andpop`` that asks.
         threads: CPU threads.
+        progress: told when a checkpoint is packed first.
 
     Raises:
         UsageError: the backend needs what the model lacks.
@@ -76,7 +80,7 @@ def open_runner(model: Path, backend: str | None, command: str, threads: int) ->
                 f"{model}: found no checkpoint, expected one for --backend torch; use --backend cpu"
             )
         return _torch(model, checkpoint, command)
-    cpu = load(model)
+    cpu = load(model, progress)
     if backend == "cpu":
         return _of_packed(cpu, lambda pictures: cpu.outputs(pictures, threads))
     require_hardware(command)

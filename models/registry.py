@@ -104,4 +104,6 @@ def parse(name: str, config: Mapping[str, Any]) -> NetworkConfig:
         message = first["msg"].removeprefix("Value error, ")
         if first["type"] != "value_error":
             message = f"found {first['input']!r}: {message}"
+        if first["type"] == "extra_forbidden":
+            message += f"; it has {', '.join(spec.switches)}"
         raise ValueError(f"{name}: {where}: {message}") from error

@@ -18,11 +18,12 @@ import numpy as np
 import onnx
 import pytest
 from andpop.flows import api
+from andpop.flows.cli import terminal
 from andpop.flows.cli.terminal import Bars
 from andpop.flows.compile import compile_checkpoint
 from andpop.flows.errors import BAD_INPUT, CHECK_FAILED, DISK_FULL, MISSING_TOOL, OK, explain
 from andpop.flows.files import sha256
-from andpop.flows.models import load_cpu_model
+from andpop.flows.models import load, load_cpu_model
 from andpop.sim import verilator
 from onnx import TensorProto, helper
 from PIL import Image
@@ -375,6 +376,43 @@ def test_a_stage_has_one_bar_whatever_its_detail() -> None:
             ("build", 2, 2),
             ("rtl", 1, 4),
         ]
+
+
+def test_a_log_is_told_how_far_a_command_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(terminal, "LINE_SECONDS", 0.0)
+    for quiet, lines in ((False, ["train: epochs 1/3", "train: tuning 2/3"]), (True, [])):
+        with Bars(quiet) as progress:
+            progress("train: epochs", 1, 3)
+            progress("train: tuning", 2, 3)
+        said = capsys.readouterr().err.splitlines()
+        assert [line for line in said if "━" not in line] == lines
+
+
+def test_packing_a_checkpoint_is_said(
+    tmp_path: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = Path(shutil.copy(ZOO[0], tmp_path))
+    shutil.copy(ZOO[0].with_suffix(".json"), tmp_path)
+    pack = "andpop.flows.compile.compile_checkpoint"
+    monkeypatch.setattr(pack, lambda _, file: shutil.copy(ZOO[0].with_suffix(".andpop"), file))
+    seen: list[tuple[str, int, int]] = []
+    for _ in range(2):
+        load(checkpoint, lambda *stage: seen.append(stage))
+    assert seen == [("packing the checkpoint", done, 1) for done in (0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [(("infer",), "andpop infer"), (("train",), "andpop train"), (("nonsense",), "andpop")],
+)
+def test_bad_usage_names_the_help_that_is_meant(
+    arguments: tuple[str, ...], command: str, run: Run
+) -> None:
+    code, _, err = run(*arguments)
+    assert code == BAD_INPUT
+    assert one_line(err).endswith(f"; see {command} --help")
 
 
 def test_json_is_all_that_is_printed(small: Path) -> None:

@@ -137,7 +137,7 @@ def test_a_shortcut_in_a_chain_is_read_at_its_pixels() -> None:
         "steps": np.full((1, channels), 7, np.uint8),
         "base": np.zeros(channels, np.uint8),
     }
-    product = {"weights": weights, "bias": np.zeros(channels, np.int32)}
+    product: dict[str, np.ndarray] = {"weights": weights, "bias": np.zeros(channels, np.int32)}
     steps: list[Step] = [
         ("int_convolution", [0], [2], window(side, 1), product),
         ("requantise", [2, 1], [3], {"shift": 5, "shortcut_shift": 3}, {}),

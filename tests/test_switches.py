@@ -138,6 +138,7 @@ def test_fields_given_together_are_one_switch(run: Run) -> None:
     ("words", "message"),
     [
         (("u-binet", "--width", "2"), "u-binet: config.width: found 2.0: Extra inputs"),
+        (("u-binet", "--width", "2"), "not permitted; it has weight_bits, base, depth, k, kind"),
         (("bi-shufflenet", "--k", "2"), "bi-shufflenet: config.k: found 2: Extra inputs"),
         (("--k", "2", "nonet"), "found network 'nonet', expected one of"),
         (("bi-shufflenet", "--left", "x"), "--left: found 'x', expected whole numbers with commas"),

@@ -28,7 +28,10 @@ class Rtl(Backend):
     def __init__(self, opening: Opening) -> None:
         files = opening.files
         if not (files.rtl / "top.json").is_file():
-            raise UsageError(f"{files.folder}: has no RTL; build it without --until")
+            raise UsageError(
+                f"{files.folder}: has no RTL; build it without --until, or compare the "
+                "others with --backends"
+            )
         self._folder = files.rtl
         self._progress = opening.progress
         self.last: rtl.SimResult | None = None

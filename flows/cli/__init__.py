@@ -69,7 +69,7 @@ def main() -> None:
         # Hints of libraries to their programmers; python -W default shows them again.
         warnings.simplefilter("ignore")
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="andpop", standalone_mode=False)
     except typer.Exit as stop:
         code = stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
@@ -86,7 +86,11 @@ def _report(error: Exception) -> int:
         if not sys.argv[1:]:
             err.print(error.format_message())  # the help page
         else:
-            say(f"andpop: {one_line(error.format_message()).rstrip('.')}; see andpop --help", err)
+            context = getattr(error, "ctx", None)
+            command = "andpop" if context is None else context.command_path
+            say(
+                f"andpop: {one_line(error.format_message()).rstrip('.')}; see {command} --help", err
+            )
         return BAD_INPUT
     known = explain(error)
     if known is None:

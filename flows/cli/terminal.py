@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,10 +20,15 @@ out = Console(markup=False, emoji=False, highlight=False)
 err = Console(markup=False, emoji=False, highlight=False, stderr=True)
 
 
+LINE_SECONDS = 30.0
+"""How often a file or a pipe is told how far a command is; a terminal has bars that move."""
+
+
 class Bars:
     """Progress bars on standard error; silent when the output is for machines.
 
-    A stage is "name" or "name: detail": every name has one bar, whose text follows the detail.
+    A stage is "name" or "name: detail": every name has one bar, whose text follows the detail. What
+    is no terminal gets a line now and then, and the bars at the end.
     """
 
     def __init__(self, quiet: bool) -> None:
@@ -36,6 +42,7 @@ class Bars:
         )
         self._tasks: dict[str, Any] = {}
         self._quiet = quiet
+        self._said = time.monotonic()
 
     def __enter__(self) -> Callable[[str, int, int], None]:
         return self._update
@@ -53,6 +60,10 @@ class Bars:
         if name not in self._tasks:
             self._tasks[name] = self._progress.add_task(stage, total=total)
         self._progress.update(self._tasks[name], description=stage, completed=done, total=total)
+        now = time.monotonic()
+        if not self._quiet and not err.is_terminal and now - self._said >= LINE_SECONDS:
+            self._said = now
+            say(f"{stage} {done}/{total}", err)
 
 
 def emit(result: dict[str, Any], as_json: bool, show: Callable[[dict[str, Any]], None]) -> None:
@@ -75,5 +86,5 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
         figures = bool(rows) and str(rows[0][i])[:1].isdigit()
         grid.add_column(printable(column), justify="right" if figures else "left", overflow="fold")
     for row in rows:
-        grid.add_row(*(f"{v:,}" if isinstance(v, int) else printable(v) for v in row))
+        grid.add_row(*(f"{v:,}" if isinstance(v, int | float) else printable(v) for v in row))
     out.print(grid)

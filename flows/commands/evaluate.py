@@ -29,7 +29,7 @@ def evaluate(
     check_backend(backend)
     task = task_of(model)
     check_kinds(task, only, model)
-    net = open_runner(model, backend, "eval", threads)
+    net = open_runner(model, backend, "eval", threads, progress)
     dataset = task.find(data, only)
     exam = task.exam(dataset, net.classes, net.shape, net.resize_filter)
     seconds = 0.0

@@ -34,7 +34,7 @@ def infer(
     check_folder(task, folder, model)
     chosen = choose(images)
     task.check_folder(folder, images, chosen.paths)
-    net = open_runner(model, "cpu" if task.tells_logits else backend, "infer", threads)
+    net = open_runner(model, "cpu" if task.tells_logits else backend, "infer", threads, progress)
     given = chosen.read(net, progress)
     began = time.perf_counter()
     outputs = net.run(given.pixels)

@@ -27,7 +27,7 @@ def synthesise_build(
 
     files = open_build(folder)
     if not files.rtl.is_dir():
-        raise UsageError(f"{folder}: the build has no RTL yet; run andpop build again")
+        raise UsageError(f"{folder}: has no RTL; build it without --until")
     progress("synthesis: preparing Yosys", 0, 1)
     yosys.prepare()
     began = time.perf_counter()

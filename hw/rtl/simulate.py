@@ -147,7 +147,8 @@ def size_fifos(folder: Path, *, progress: Progress | None = None, jobs: int = 2)
     if interval > slowest.cycles * (1 + INTERVAL_TOLERANCE):
         raise SizingError(
             f"found a steady interval of {interval} cycles, expected {slowest.cycles} "
-            f"({slowest.name}) within {INTERVAL_TOLERANCE:.0%}; a node is slower than it states"
+            f"({slowest.name}) within {INTERVAL_TOLERANCE:.0%}; a node is slower than it states, "
+            "build with a larger --target-cycles"
         )
     save_depths(fifos, folder / FIFO_FILE)
     set_depths(folder, {f.name: f.depth for f in fifos})
