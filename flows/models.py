@@ -253,7 +253,15 @@ def _cpu_model(packed: Path, engine: Engine, notes: list[str]) -> CpuModel:
     numbers = range(engine.labels) if engine.plan.classifier is not None else ()
     names = card.classes if card is not None else map(str, numbers)
     resize = card.resize if card is not None else "bilinear"
-    return CpuModel(engine, (height, width, channels), tuple(names), resize, tuple(notes))
+    model = CpuModel(engine, (height, width, channels), tuple(names), resize, tuple(notes))
+    task = model.known_task
+    if card is not None and task is not None and sorted(task.heads) != sorted(model.heads):
+        raise UsageError(
+            f"{packed}: found heads of the kinds {', '.join(model.heads)}, expected "
+            f"{', '.join(task.heads)} as its card names {card.network}; it is another network's "
+            "card"
+        )
+    return model
 
 
 @reads_build

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from andpop.flows.config import BuildConfig
-from andpop.hw.boards import DEFAULT, UnknownBoard, boards, find
+from andpop.flows.errors import BAD_INPUT, explain
+from andpop.hw import boards as andpop_boards
+from andpop.hw.boards import DEFAULT, HERE, BoardError, UnknownBoard, boards, find
 from andpop.hw.graph.folding import fold
 from andpop.hw.graph.lowering import lower
 from andpop.hw.graph.specialise import specialise
@@ -96,3 +99,28 @@ def test_part_and_clock_reach_every_generator(
     assert TopInfo.load(tmp_path / "rtl") == info
     assert len(told) > 5
     assert {(part, clk) for _, part, clk in told} == {(find(name).part, 12.5)}
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("lut: many", "lut: Input should be a valid integer"),
+        ("surprise: 1", "surprise: Extra inputs are not permitted"),
+        ("- a", "while parsing"),
+    ],
+)
+def test_a_damaged_file_is_named_and_stops_no_other_board(
+    line: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (DEFAULT, "kv260"):
+        shutil.copy(HERE / f"{name}.yaml", tmp_path)
+    whole = (HERE / "pynq-z1.yaml").read_text()
+    (tmp_path / "own.yaml").write_text(f"{whole}{line}\n")
+    monkeypatch.setattr(andpop_boards, "HERE", tmp_path)
+    assert find("KV260").name == "kv260"
+    for name in ("own", "nothing"):
+        with pytest.raises(BoardError) as error:
+            find(name)
+        code, text = explain(error.value) or (0, "")
+        assert code == BAD_INPUT and text.startswith(f"{tmp_path / 'own.yaml'}: ")
+        assert reason in text and "\n" not in text

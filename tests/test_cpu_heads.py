@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from andpop.flows.errors import BAD_INPUT, explain
 from andpop.hw.cpu.engine import Engine, instruction_sets
 from andpop.hw.cpu.pack import compile_graph, pack
 from andpop.hw.cpu.plan import ModelError
 from andpop.hw.graph import executor
-from andpop.hw.graph.heads import Head, write_heads
+from andpop.hw.graph.heads import HEADS, Head, HeadsError, heads_of, write_heads
 from dataflow_graphs import GraphBuilder
 from packed_files import card, parts, resealed
 
@@ -109,6 +110,17 @@ def test_heads_of_other_outputs_are_refused() -> None:
     write_heads(model, [*named[:3], Head("kind", "class", named[3].tensor, "nowhere")])
     with pytest.raises(ModelError, match="its logits 'nowhere' are in no tensor"):
         compile_graph(model, "test", None)
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '[{"colour": 1}]', "5"])
+def test_damaged_heads_are_refused(text: str) -> None:
+    """By those who read the graph itself too: as bad input, in one line."""
+    model, _ = four_heads()
+    (entry,) = (e for e in model.metadata_props if e.key == HEADS)
+    entry.value = text
+    with pytest.raises(HeadsError, match="found no list of heads in its metadata") as error:
+        heads_of(model)
+    assert (explain(error.value) or (0, ""))[0] == BAD_INPUT
 
 
 def head_change(index: int, **values: Any) -> Callable[[dict[str, Any], Any], None]:

@@ -82,6 +82,25 @@ def test_damaged_cards_and_shapes_are_refused(
     assert (words or "expected") in err
 
 
+@pytest.mark.parametrize("network", ["u-binet", "bi-shufflenet"])
+@pytest.mark.parametrize("command", ["infer", "eval"])
+def test_a_card_of_a_network_with_other_heads_is_refused(
+    network: str, command: str, tmp_path: Path, picture: Path, run: Any
+) -> None:
+    """It says masks of a network that finds a class, or a class of one that gives raw integers."""
+
+    def change(header: Header, arrays: Arrays) -> None:
+        header["plan"]["card"]["network"] = network
+        if network == "bi-shufflenet":
+            header["plan"]["outputs"][0].update(kind="raw", logits=None)
+
+    path = resealed(ZOO, tmp_path / "net.andpop", change)
+    option = "--data" if command == "eval" else "--images"
+    code, _, err = run(command, path, option, picture.parent)
+    assert code == BAD_INPUT
+    assert "found heads of the kinds" in err and f"card names {network}" in err
+
+
 def test_inputs_that_are_no_pictures_are_refused(tmp_path: Path, picture: Path, run: Any) -> None:
     header, arrays = single_step("argmax", [([2, 3], "INT8", "i32")], [([2, 1], "i32")])
     header["plan"]["tensors"][0].update(datatype="UINT8")

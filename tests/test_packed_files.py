@@ -124,6 +124,17 @@ def test_headers_that_are_none_are_refused(tmp_path: Path, header: bytes) -> Non
     assert "its header is damaged" in refusal(path)
 
 
+def test_a_header_of_another_version_is_said(tmp_path: Path) -> None:
+    """Plans without names of constants, say: the file is whole and yet not this version's."""
+
+    def change(header: Header, arrays: Arrays) -> None:
+        for step in header["plan"]["steps"]:
+            step["constants"] = list(step["constants"].values())
+
+    text = refusal(resealed(ZOO, tmp_path / "net.andpop", change))
+    assert "another version of andpop wrote it; pack the model again" in text
+
+
 def test_a_header_longer_than_its_file_is_refused(tmp_path: Path) -> None:
     body = (1 << 63).to_bytes(8, "little") + b"{}"
     path = tmp_path / "bad.andpop"

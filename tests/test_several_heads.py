@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from andpop.flows import api
 from andpop.hw.graph.builder import boundaries
 from andpop.hw.graph.clean import clean
 from andpop.hw.graph.executor import run
@@ -21,6 +22,7 @@ from andpop.hw.graph.specialise import specialise
 from andpop.hw.graph.verify import verify
 from andpop.hw.rtl.simulate import emit, simulate, size_fifos
 from andpop.hw.rtl.top_info import TopInfo
+from andpop.quant import synthetic
 from andpop.sim.bench import run_cocotb
 from andpop.sim.network import Pauses
 from foreign_graphs import plain
@@ -202,3 +204,28 @@ def test_every_head_comes_out_under_cocotb(
         tmp_path, data=folder, environment={"ANDPOP_PLAN": str(tmp_path / "plan.json")},
     )  # fmt: skip
     assert tests == 2
+
+
+@pytest.mark.parametrize(
+    ("network", "kinds"),
+    [
+        (two_heads(), {"codes": "map"}),
+        (two_heads(), {"label": "raw", "codes": "raw"}),
+        (three_heads(), {"scaled": "map", "signs": "raw"}),
+    ],
+    ids=["map", "raw", "three"],
+)
+def test_every_head_is_compared_from_the_command(
+    network: onnx.ModelProto, kinds: dict[str, Kind], tmp_path: Path
+) -> None:
+    """Integers that the network reads inside as well leave as a copy: QONNX delivers that too."""
+    write_kinds(network, kinds)
+    onnx.save(network, tmp_path / "net.onnx")
+    synthetic.generate(tmp_path / "pictures", 1, 16, seed=5)
+    api.build(tmp_path / "net.onnx", tmp_path / "build", until="pack")
+    chosen = ["qonnx", "golden", "cpu"]
+    result = api.compare(tmp_path / "build", tmp_path / "pictures", chosen)
+    assert result["values_differing"] == 0
+    outputs = {head.tensor for head in heads_of(onnx.load(tmp_path / "build/dataflow.onnx"))}
+    for backend in ("qonnx", "cpu"):
+        assert outputs <= {r["layer"] for r in result["layers"] if r["backend"] == backend}

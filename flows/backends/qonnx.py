@@ -32,7 +32,7 @@ class Qonnx(Backend):
 
     @staticmethod
     def coverage(model: onnx.ModelProto) -> Coverage:
-        """Every boundary that lowering noted, and the class."""
+        """Every boundary that lowering noted, and every head."""
         seen = {b.tensor for b in boundaries(model)}
         reason = "the QONNX network has no tensor that is the same"
         return Coverage("qonnx", model, seen | outputs(model), reason)
@@ -44,14 +44,17 @@ class Qonnx(Backend):
         self._boundaries = boundaries(dataflow)
         self._picture = dataflow.graph.input[0].name
         results = [value.name for value in network.graph.output]
-        heads = zip(results, heads_of(dataflow), strict=True)
+        heads = list(zip(results, heads_of(dataflow), strict=True))
         self._picked = {name: head.tensor for name, head in heads if head.logits}
+        # Integers that the network reads inside too leave as a copy, which is no boundary.
+        held = {b.reference: b.tensor for b in self._boundaries}
+        self._left = {head.tensor: held[name] for name, head in heads if not head.logits}
         self._reference = Reference(network)
         self._opsets = network.opset_import
         self._execute = Nodewise(network)
 
     def run(self, pictures: Pictures) -> dict[str, IntArray]:
-        """Every tensor of the QONNX graph that the dataflow graph has too, and the class index.
+        """Every tensor of the QONNX graph that the dataflow graph has too, and every head.
 
         Raises:
             CheckFailed: a node's result is not the exact one, and no boundary would show it.
@@ -80,6 +83,7 @@ class Qonnx(Backend):
                     codes[self._picked[name]] = found_classes.reshape(axes)
                 if wrong.any() and not shown:
                     raise CheckFailed(_off(node, tensors[name].values, found, wrong))
+        codes.update({head: codes[tensor] for head, tensor in self._left.items()})
         return codes
 
 

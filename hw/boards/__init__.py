@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ...quant.names import brief
 
@@ -26,6 +26,10 @@ Family = Literal["xc7", "xcup", "ecp5"]
 
 class UnknownBoard(ValueError):
     """No file has this board; the message names those there are."""
+
+
+class BoardError(ValueError):
+    """The file of a board is damaged; the message names it and says why."""
 
 
 class Board(BaseModel):
@@ -59,24 +63,37 @@ class Board(BaseModel):
     """Width of a port to the board's memory; 0 without one."""
 
     @property
-    def clock_ns(self) -> float:
-        """Period of ``clock_mhz``."""
-        return 1000.0 / self.clock_mhz
-
-    @property
     def capacity(self) -> dict[str, int]:
         """What synthesis counts, as far as the board has it."""
         return {"lut": self.lut, "ff": self.ff, "bram18": self.bram18, "dsp": self.dsp}
 
 
-@functools.cache
+def names() -> list[str]:
+    """Return the names of all boards; no file is read."""
+    return [file.stem for file in sorted(HERE.glob("*.yaml"))]
+
+
 def boards() -> dict[str, Board]:
-    """Return every board by name, in the order of their names."""
-    found = {}
-    for file in sorted(HERE.glob("*.yaml")):
-        text = file.read_text(encoding="utf-8")
-        found[file.stem] = Board.model_validate({"name": file.stem, **yaml.safe_load(text)})
-    return found
+    """Return every board by name, in the order of their names.
+
+    Raises:
+        BoardError: a file is damaged.
+    """
+    return {name: _read(name) for name in names()}
+
+
+@functools.cache
+def _read(name: str) -> Board:
+    file = HERE / f"{name}.yaml"
+    try:
+        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+        return Board.model_validate({"name": name, **document})
+    except ValidationError as error:
+        first = error.errors()[0]
+        reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError) as error:
+        reason = " ".join(str(error).split())
+    raise BoardError(f"{file}: found no board ({reason}), expected the fields of {DEFAULT}.yaml")
 
 
 def find(name: str) -> Board:
@@ -84,12 +101,15 @@ def find(name: str) -> Board:
 
     Raises:
         UnknownBoard: there is no such board.
+        BoardError: a file that must be read to know is damaged.
     """
     wanted = name.lower()
+    if wanted in names():
+        return _read(wanted)
     for board in boards().values():
-        if wanted in (board.name, *board.aliases):
+        if wanted in board.aliases:
             return board
-    raise UnknownBoard(f"found {brief(name)}, expected one of {', '.join(boards())}")
+    raise UnknownBoard(f"found {brief(name)}, expected one of {', '.join(names())}")
 
 
 DEFAULT_BOARD = find(DEFAULT)

@@ -168,7 +168,10 @@ def _decode(data: bytes) -> tuple[Plan, dict[str, npt.NDArray[Any]]]:
     try:
         header = _HEADER.validate_json(data[_START : _START + length])
     except ValidationError as error:
-        raise ModelError(f"its header is damaged: {explain(error)}; pack it again") from error
+        raise ModelError(
+            f"its header is damaged: {explain(error)}, or another version of andpop wrote it; "
+            "pack the model again with this one"
+        ) from error
     return header.plan, _constants(data, _START + length, header.constants)
 
 

@@ -26,6 +26,10 @@ Kind: TypeAlias = Literal["class", "class_map", "map", "raw"]
 """Class index of a picture, class index per pixel, integers per pixel, any integers."""
 
 
+class HeadsError(ValueError):
+    """What a graph says of its heads cannot be used; the message is one line for the user."""
+
+
 @dataclass(frozen=True)
 class Head:
     """One output of a network.
@@ -52,20 +56,25 @@ def heads_of(model: onnx.ModelProto) -> list[Head]:
     """Return the heads of a dataflow graph, in the order of its outputs.
 
     Raises:
-        ValueError: the graph carries no heads, or others than its outputs.
+        HeadsError: the graph carries no heads, damaged ones, or others than its outputs.
     """
     text = next((e.value for e in model.metadata_props if e.key == HEADS), None)
     if text is None:
-        raise ValueError(
+        raise HeadsError(
             f"{model.graph.name}: found no heads, expected a dataflow graph of this version; "
             "build it again"
         )
-    heads = [Head(**entry) for entry in json.loads(text)]
+    try:
+        heads = [Head(**entry) for entry in json.loads(text)]
+    except (ValueError, TypeError, RecursionError) as error:
+        raise HeadsError(
+            f"{model.graph.name}: found no list of heads in its metadata {HEADS}; build it again"
+        ) from error
     outputs = [value.name for value in model.graph.output]
     if [head.tensor for head in heads] != outputs or any(
         head.kind not in get_args(Kind) for head in heads
     ):
-        raise ValueError(
+        raise HeadsError(
             f"{model.graph.name}: found the heads {[(h.name, h.kind) for h in heads]} for the "
             f"outputs {outputs}; build it again"
         )
@@ -81,7 +90,7 @@ def kinds_of(network: onnx.ModelProto) -> dict[str, Kind]:
     """Return the kinds a network's own metadata asks for; empty where it asks for none.
 
     Raises:
-        ValueError: the entry names no output, or no kind.
+        HeadsError: the entry names no output, or no kind.
     """
     text = next((e.value for e in network.metadata_props if e.key == KINDS), None)
     if text is None:
@@ -89,9 +98,9 @@ def kinds_of(network: onnx.ModelProto) -> dict[str, Kind]:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"metadata {KINDS}: found no JSON, expected output -> kind") from error
+        raise HeadsError(f"metadata {KINDS}: found no JSON, expected output -> kind") from error
     if not isinstance(found, dict):
-        raise ValueError(f"metadata {KINDS}: found no object, expected output -> kind")
+        raise HeadsError(f"metadata {KINDS}: found no object, expected output -> kind")
     check_kinds(network, found)
     return found
 
@@ -100,14 +109,14 @@ def check_kinds(network: onnx.ModelProto, kinds: Mapping[str, Kind]) -> None:
     """Check that kinds are asked for by name and of outputs that are there.
 
     Raises:
-        ValueError: one is not.
+        HeadsError: one is not.
     """
     outputs = [value.name for value in network.graph.output]
     for name, kind in kinds.items():
         if name not in outputs:
-            raise ValueError(f"heads: found the output {name!r}, expected one of {outputs}")
+            raise HeadsError(f"heads: found the output {name!r}, expected one of {outputs}")
         if not isinstance(kind, str) or kind not in get_args(Kind):
-            raise ValueError(
+            raise HeadsError(
                 f"heads: found the kind {kind!r} of {name}, expected one of "
                 f"{', '.join(get_args(Kind))}"
             )

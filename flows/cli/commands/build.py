@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ....hw.boards import boards
+from ....hw import boards
 from ... import api
 from ...config import STEPS
 from ..options import Group, InputSize, Json
@@ -58,7 +58,9 @@ def command(
     ] = None,
     board: Annotated[
         str | None,
-        typer.Option(help="Board the RTL is written for, one of " + ", ".join(boards()) + "."),
+        typer.Option(
+            help="Board the RTL is written for, one of " + ", ".join(boards.names()) + "."
+        ),
     ] = None,
     config: Annotated[
         Path | None, typer.Option(help="File build.yaml with these options; those given here win.")
