@@ -40,6 +40,8 @@ PAUSE = 0.05
 """Seconds between two looks at a lock that somebody else holds."""
 LOOKS = 10
 """How often who holds a lock is looked for."""
+PATIENCE = 2.0
+"""Seconds that a command waits for a folder before it is refused."""
 COMMAND_CHARS = 120
 
 P = ParamSpec("P")
@@ -68,8 +70,13 @@ def beside(path: Path, kind: str) -> Path:
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: Path, patience: float = PATIENCE) -> Iterator[None]:
     """Hold a folder or file for this command; its lock file is gone at the end.
+
+    Args:
+        path: the folder or file.
+        patience: seconds to wait for it: a reader holds it for a moment where it finds a swap
+            unfinished.
 
     Raises:
         Busy: another command holds it.
@@ -79,7 +86,7 @@ def writing(path: Path) -> Iterator[None]:
     # A lock of another kind would not exclude those who lock with flock.
     lock = FileLock(file, fallback_to_soft=False)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=patience, poll_interval=PAUSE)
     except Timeout:
         raise Busy(
             f"{path}: {_holder(file)} writes it now; wait until that has ended, or choose "
@@ -180,7 +187,7 @@ def _is_at(stream: IO[bytes], path: Path) -> bool:
 def _try_recover(out: Path) -> None:
     """Finish the swap of a killed build, unless its folder is in use or in order for reading."""
     try:
-        with writing(out), _alone(out) as free:
+        with writing(out, patience=0), _alone(out) as free:
             if free:
                 recover(out)
     except Busy:

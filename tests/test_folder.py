@@ -334,7 +334,8 @@ def test_readers_never_see_half_a_build(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     queue: multiprocessing.Queue[Any] = context.Queue()
     stop = context.Event()
-    reader = context.Process(target=_read_until, args=(out, stop, queue))
+    # A reader that is left behind by a failure must not keep the test program from ending.
+    reader = context.Process(target=_read_until, args=(out, stop, queue), daemon=True)
     reader.start()
     for number in range(1, 40):
         make(str(number), source, out)
@@ -342,6 +343,24 @@ def test_readers_never_see_half_a_build(tmp_path: Path) -> None:
     seen = queue.get(timeout=60)
     reader.join()
     assert isinstance(seen, int) and seen > 0
+
+
+def test_a_reader_that_finishes_a_swap_stops_no_builder(tmp_path: Path) -> None:
+    source, out = tmp_path / "source.txt", tmp_path / "build"
+    make("old", source, out)
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with writing(out, patience=0):
+            held.set()
+            done.wait(0.3)
+
+    reader = threading.Thread(target=hold)
+    reader.start()
+    assert held.wait(10)
+    make("new", source, out)
+    reader.join()
+    assert content(out) == {"new"} and hidden(tmp_path) == []
 
 
 def test_a_link_stays_and_what_is_behind_it_is_rebuilt(tmp_path: Path) -> None:
