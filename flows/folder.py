@@ -40,7 +40,7 @@ PAUSE = 0.05
 """Seconds between two looks at a lock that somebody else holds."""
 LOOKS = 10
 """How often who holds a lock is looked for."""
-PATIENCE = 2.0
+PATIENCE = 0.5
 """Seconds that a command waits for a folder before it is refused."""
 COMMAND_CHARS = 120
 
