@@ -254,7 +254,7 @@ def test_a_damaged_state_means_building_anew(text: str, tmp_path: Path) -> None:
 
 def _slow(text: str, folder: Path, out: Path, queue: multiprocessing.Queue[str]) -> None:
     try:
-        make(text, folder / f"{text}.txt", out, pause=0.3)
+        make(text, folder / f"{text}.txt", out, pause=1.0)
         queue.put(text)
     except Busy as busy:
         queue.put(str(busy))

@@ -182,3 +182,5 @@ def test_a_logit_that_is_asked_for_leaves_as_an_integer(options: dict[str, objec
     seen = 2 * codes - 1 if pair.bipolar else codes
     offset = pair.offset[0] if pair.offset else 0.0
     np.testing.assert_allclose(pair.scale * seen + offset, values, rtol=1e-12, atol=1e-9)
+    exact = pair.codes(np.array(values)[:, None])
+    np.testing.assert_array_equal(exact.reshape(-1), codes)

@@ -121,9 +121,7 @@ class PictureLessons:
 
         return functional.cross_entropy(logits, truth, label_smoothing=options.label_smoothing)
 
-    def decide(self, logits: npt.NDArray[Any]) -> IntArray:
-        """Return the class of (N, classes) logits."""
-        return largest(logits)
+    decide = staticmethod(largest)
 
     def result(self, found: npt.NDArray[np.int64], history: Sequence[Progress]) -> Result:
         """Compare (N,) class indices with the validation labels."""
@@ -271,10 +269,6 @@ class Classification(Task):
     ) -> PictureLessons:
         """See ``Task.prepare``."""
         return prepare(dataset, height, width, channels, validation=validation, seed=seed)
-
-    def decide(self, logits: npt.NDArray[Any]) -> IntArray:
-        """Return the class of (N, classes) logits."""
-        return largest(logits)
 
     def exam(
         self, dataset: Dataset, classes: Sequence[str], size: tuple[int, int, int], filter: str

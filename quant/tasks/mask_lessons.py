@@ -30,7 +30,6 @@ from ..training.lessons import largest
 from ..training.recipe import Figures, Options, Progress
 from .overlays import difference
 from .pixels import FIGURES, score
-from .task import IntArray
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -135,9 +134,7 @@ class MaskLessons:
         """Tversky + cross-entropy of (B, 2, H, W) logits."""
         return tversky_cross_entropy(logits, truth, options.label_smoothing)
 
-    def decide(self, logits: npt.NDArray[Any]) -> IntArray:
-        """Return the class of every pixel, (N, H, W), of (N, 2, H, W) logits."""
-        return largest(logits)
+    decide = staticmethod(largest)
 
     def result(self, found: npt.NDArray[np.int64], history: Sequence[Progress]) -> Result:
         """Compare (N, H, W) predictions with the validation masks."""

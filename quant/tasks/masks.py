@@ -8,18 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ..data import mask_of
 from ..data.layout import Dataset, Mask
 from ..folders import Folders
 from ..names import printable
 from ..samples.pairs import Notes, find_pairs, load_pairs, mask_at, resize_mask
-from ..training.lessons import largest
 from .mask_lessons import MaskLessons, prepare
 from .overlays import check_names, difference, grey, target_of, write_mask
 from .pixels import FIGURES, score
-from .task import Exam, IntArray, Outputs, Pictures, ReportRow, Shown, Table, Task
+from .task import Exam, Outputs, Pictures, ReportRow, Shown, Table, Task
 
 CLASSES = ("background", "defect")
 """What a pixel can be, in the order of the logits."""
@@ -93,10 +91,6 @@ class Masks(Task):
     ) -> MaskLessons:
         """See ``Task.prepare``."""
         return prepare(dataset, height, width, channels, validation=validation, seed=seed)
-
-    def decide(self, logits: npt.NDArray[Any]) -> IntArray:
-        """Return the class of every pixel, (N, H, W), of (N, classes, H, W) logits."""
-        return largest(logits)
 
     def exam(
         self, dataset: Dataset, classes: Sequence[str], size: tuple[int, int, int], filter: str

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ..data.layout import Dataset
 from ..grid import IntArray
-from ..training.lessons import Lessons
+from ..training.lessons import Lessons, largest
 
 Pictures = npt.NDArray[np.uint8]
 
@@ -177,9 +177,9 @@ class Task(ABC):
             PictureError: a picture cannot be used.
         """
 
-    @abstractmethod
     def decide(self, logits: npt.NDArray[Any]) -> IntArray:
-        """Return what the output of a PyTorch network (N, L, ...) decides."""
+        """Return what the output of a PyTorch network (N, L, ...) decides: the largest of L."""
+        return largest(logits)
 
     # Figures
 
