@@ -62,15 +62,15 @@ class SerialEpilogue:
 
     def refusals(self) -> list[str]:
         """Say what does not fit one DSP block; empty if all does."""
-        fmt = self.fmt
+        fmt, shortcut = self.fmt, self.has_shortcut
         factor = fmt.acc_bits if fmt.acc_shift else self.acc_bits
         added = (1 << (fmt.pre_bits - 1)) + (1 << fmt.out_shift >> 1)
         added_bits = (added << fmt.slope_shift).bit_length() + 1
         rules = (
             ("accumulators", factor, DATA_BITS),
-            ("shortcuts", fmt.out_bits if self.has_shortcut else 0, DATA_BITS),
+            ("shortcuts", fmt.out_bits if shortcut else 0, DATA_BITS),
             ("pre-activations", fmt.pre_bits, WORD_BITS),
-            ("a shortcut's factor", fmt.shortcut_shift + 2, FACTOR_BITS),
+            ("a shortcut's factor", fmt.shortcut_shift + 2 if shortcut else 0, FACTOR_BITS),
             ("a positive slope", fmt.slope_shift + 2, FACTOR_BITS),
             ("b", self.bias_bits, self.pair_bits),
             ("eta", added_bits, self.pair_bits),
