@@ -126,8 +126,9 @@ class Epilogue(ChosenKernel):
         serial = self.serial()
         if serial.refusals():
             return pipelined
-        rom_luts, rom_blocks = rom_cost(pe * WORD_BITS, self.rom_depth() * WORDS)
-        used = (serial.luts(pe) + rom_luts, rom_blocks)
+        words = self.rom_depth() * WORDS
+        rom_luts, rom_blocks = rom_cost(pe * WORD_BITS, words)
+        used = (serial.luts(pe) + rom_luts + words.bit_length(), rom_blocks)
         return {"serial_fast": used, "serial": used, **pipelined}
 
     def refusal(self, wanted: str) -> str:
@@ -200,8 +201,8 @@ class Epilogue_rtl(RtlKernel, Epilogue):
             if chosen == "pipelined":
                 lanes, width = self.packed(rows), self.param_bits()
             else:
-                words = np.array(self.serial(chosen).words(rows)).reshape(-1, pe, WORDS)
-                lanes, width = words.swapaxes(1, 2).reshape(-1).tolist(), WORD_BITS
+                by_channel = np.array(self.serial(chosen).words(rows)).reshape(-1, pe, WORDS)
+                lanes, width = by_channel.swapaxes(1, 2).reshape(-1).tolist(), WORD_BITS
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
         words = [
