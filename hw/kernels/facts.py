@@ -14,6 +14,9 @@ import numpy as np
 
 from ...quant.grid import IntArray
 
+if TYPE_CHECKING:
+    from .base import Stream
+
 
 @dataclass(frozen=True)
 class FoldingRule:
@@ -85,6 +88,17 @@ class Facts:
         """How the node may be folded."""
         totals = {lane: int(self.get_nodeattr(total)) for lane, total in self.lanes.items()}
         return FoldingRule(totals, self.windows)
+
+    def stands_for(self) -> tuple[str, ...]:
+        """Names of the nodes of the lowered graph that a fused node takes the place of."""
+        return ()
+
+    def taps(self) -> list[tuple[str, Stream]]:
+        """Tensors inside a fused node that its RTL shows in simulation, each with its stream.
+
+        Their order is that of their tap numbers; a frame's words come in the stream's order.
+        """
+        return []
 
     def needs_full_rate(self, writer: Facts) -> bool:
         """Whether the node keeps its stated cycles only if ``writer`` has at least its lanes."""
