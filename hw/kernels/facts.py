@@ -93,6 +93,10 @@ class Facts:
         """Names of the nodes of the lowered graph that a fused node takes the place of."""
         return ()
 
+    def leader(self) -> str:
+        """Name of the node among these that it is folded as."""
+        return ""
+
     def taps(self) -> list[tuple[str, Stream]]:
         """Tensors inside a fused node that its RTL shows in simulation, each with its stream.
 
