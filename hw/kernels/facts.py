@@ -97,13 +97,6 @@ class Facts:
         """Name of the node among these that it is folded as."""
         return ""
 
-    def taps(self) -> list[tuple[str, Stream]]:
-        """Tensors inside a fused node that its RTL shows in simulation, each with its stream.
-
-        Their order is that of their tap numbers; a frame's words come in the stream's order.
-        """
-        return []
-
     def needs_full_rate(self, writer: Facts) -> bool:
         """Whether the node keeps its stated cycles only if ``writer`` has at least its lanes."""
         return self.joins_in_turn
