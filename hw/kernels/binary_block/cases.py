@@ -131,5 +131,46 @@ POINT = ((1, 1), (1, 1), (0, 0, 0, 0))
 
 SMOKE = [
     _case((5, 4), (10, 10), (5, 2), shortcut="own", shortcut_shift=4, pre_shift=3),
-]
-FULL: list[Case] = []
+    # Borders of four widths, a window beyond the last pixel, strides, memories in block RAM.
+    _case(
+        (7, 5), (6, 4), (2, 1), (3, 5), (2, 3), (2, 1, 0, 3), "stream", shortcut_shift=2,
+        pre_shift=2, rom="block", line_ram="block",
+    ),
+    # One pixel of one step: the epilogue decides.
+    _case((2, 3), (26, 26), (26, 1), *POINT, "own", shortcut_shift=9, pre_shift=5,
+          shortcut_ram="block"),
+]  # fmt: skip
+
+FULL = [
+    _case((8, 8), (24, 24), (12, 1), shortcut="own", shortcut_shift=10, pre_shift=6),
+    _case((4, 4), (24, 24), (24, 2), pre_shift=6, rom="lut"),
+    _case((4, 4), (16, 8), (16, 8), pre_shift=6, rom="block"),
+    _case((9, 6), (8, 8), (8, 4), (5, 5), (2, 2), (2, 2, 2, 2), pre_shift=7),
+    _case((6, 7), (6, 9), (3, 3), (7, 7), (3, 2), (3, 3, 3, 3), pre_shift=7),
+    _case((6, 5), (8, 8), (4, 1), (5, 5), (1, 1), (2, 2, 2, 2), "own", pre_shift=3),
+    _case((7, 9), (8, 8), (2, 1), (7, 7), (1, 1), (3, 3, 3, 3), "own", pre_shift=3, rom="block"),
+    _case((1, 1), (6, 6), (6, 1), shortcut="own", pre_shift=2),
+    _case((1, 7), (5, 5), (1, 1), shortcut="own", pre_shift=2),
+    _case((7, 1), (5, 10), (5, 5), shortcut="stream", pre_shift=2),
+    _case((2, 2), (4, 4), (2, 2), (3, 3), (1, 1), (2, 2, 2, 2), pre_shift=2),
+    _case((1, 1), (1, 1), (1, 1), *POINT, "own", pre_shift=1),
+    _case((1, 1), (3, 2), (3, 1), *POINT, pre_shift=1),
+    _case((4, 4), (48, 48), (3, 1), *POINT, "own", shortcut_shift=9, pre_shift=5),
+    _case((4, 4), (48, 24), (16, 3), *POINT, "stream", shortcut_shift=9, pre_shift=5),
+    _case((4, 4), (8, 8), (4, 2), (1, 1), (2, 2), (0, 0, 0, 0), pre_shift=5),
+    _case((7, 8), (8, 8), (4, 2), (1, 1), (3, 3), (0, 0, 0, 0), pre_shift=5),
+    _case((6, 6), (8, 8), (4, 1), (3, 3), (1, 1), (0, 0, 0, 0), pre_shift=5),
+    _case((8, 8), (4, 4), (4, 1), (3, 3), (2, 2), (1, 1, 1, 1), pre_shift=3),
+    _case((8, 8), (4, 4), (4, 4), (3, 3), (2, 2), (0, 0, 1, 1), pre_shift=3, line_ram="block"),
+    _case((8, 7), (4, 4), (2, 1), (3, 3), (3, 3), (1, 1, 1, 1), pre_shift=3),
+    _case((5, 6), (96, 4), (96, 4), pre_shift=5),  # eight chunks, read-bound
+    _case((4, 5), (50, 4), (50, 1), *POINT, pre_shift=3),  # five chunks: two levels
+    _case((4, 3), (8, 8), (4, 1), shortcut="stream", in_bits=4, out_bits=6, pre_shift=1,
+          slope_shift=4, out_shift=1, pre_bits=10),
+    _case((4, 3), (8, 8), (4, 1), shortcut="own", in_bits=16, out_bits=16, slope_shift=0,
+          out_shift=0, pre_bits=18),
+    _case((4, 3), (8, 8), (4, 1), in_bits=2, out_bits=2, slope_shift=7, out_shift=7,
+          shortcut="own"),
+    _case((6, 8), (48, 48), (16, 1), shortcut="own", shortcut_shift=10, pre_shift=6,
+          line_ram="block", shortcut_ram="lut"),
+]  # fmt: skip
