@@ -6,13 +6,16 @@ Every kernel's op states it in its own folder, so that no pass knows an op by it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from ...quant.grid import IntArray
+
+if TYPE_CHECKING:
+    from .base import Stream
 
 
 @dataclass(frozen=True)
@@ -88,9 +91,23 @@ class Facts:
         totals = {lane: int(self.get_nodeattr(total)) for lane, total in self.lanes.items()}
         return FoldingRule(totals, self.windows)
 
+    def stands_for(self) -> tuple[str, ...]:
+        """Names of the nodes of the lowered graph that a fused node takes the place of."""
+        return ()
+
+    def leader(self) -> str:
+        """Name of the node among these that it is folded as."""
+        return ""
+
     def needs_full_rate(self, writer: Facts) -> bool:
         """Whether the node keeps its stated cycles only if ``writer`` has at least its lanes."""
         return self.joins_in_turn
+
+    def taps(self) -> Sequence[tuple[str, Stream]]:
+        """Tensors that exist inside the node's RTL, each with its stream: a core that has some
+        takes a parameter ``TapId``, the number of the first, and holds a ``stream_tap`` for each.
+        """
+        return ()
 
     def geometry(self) -> Geometry | None:
         """Which pixels the node needs, if it makes pixels of pixels at other places."""
