@@ -375,7 +375,7 @@ class BinaryBlock_rtl(FusedRtl, BinaryBlock):
             "Fast": int(self.fast()),
             "ThresholdFile": f"{name}_thresholds.mem",
             "WeightFile": f"{name}_weights.mem",
-            "ParamFile": f"{name}_params.mem",
+            "ParamFile": f"{name}_{'weights' if shared else 'params'}.mem",
         }
 
     def memories(self, model: Any) -> dict[str, str]:
