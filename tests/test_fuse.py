@@ -361,3 +361,12 @@ def test_the_rtl_must_show_streams_and_taps_and_says_what_is_gone() -> None:
     assert "one fused kernel" in reason and f"windows ({paddings - 1})" in text
     assert not coverage("rtl", lowered.model, fuse(lowered, []).model).gaps
     assert coverage("cpu", lowered.model, fused.model).order == stated.order
+
+
+def test_operations_are_those_of_the_nodes_inside() -> None:
+    from finn.analysis.fpgadataflow.op_and_param_counts import op_and_param_counts
+
+    lowered = network()
+    total = lowered.analysis(op_and_param_counts)["total"]
+    assert total["op_mac_1bx1b"] > 0
+    assert fuse(lowered, [block]).analysis(op_and_param_counts)["total"] == total
