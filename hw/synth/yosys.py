@@ -61,6 +61,14 @@ without a driver: the data path behind it is then optimised away (Yosys 0.70).""
 PRIMITIVES = {
     "LUT6_2": "#(parameter [63:0] INIT = 0) (output O6, O5, input I0, I1, I2, I3, I4, I5)",
     "CARRY4": "(output [3:0] CO, O, input CI, CYINIT, input [3:0] DI, S)",
+    "DSP48E1": "#(parameter A_INPUT, B_INPUT, USE_DPORT, USE_MULT, USE_SIMD, USE_PATTERN_DETECT, "
+    "AUTORESET_PATDET, ACASCREG, ADREG, ALUMODEREG, AREG, BCASCREG, BREG, CARRYINREG, "
+    "CARRYINSELREG, CREG, DREG, INMODEREG, MREG, OPMODEREG, PREG) (output [47:0] P, "
+    "input CLK, input [29:0] A, ACIN, input [17:0] B, BCIN, input [47:0] C, PCIN, input [24:0] D, "
+    "input [4:0] INMODE, input [6:0] OPMODE, input [3:0] ALUMODE, input [2:0] CARRYINSEL, "
+    "input CARRYIN, CARRYCASCIN, MULTSIGNIN, CEA1, CEA2, CEAD, CEALUMODE, CEB1, CEB2, CEC, "
+    "CECARRYIN, CECTRL, CED, CEINMODE, CEM, CEP, RSTA, RSTALLCARRYIN, RSTALUMODE, RSTB, RSTC, "
+    "RSTCTRL, RSTD, RSTINMODE, RSTM, RSTP)",
 }
 """The cells that andpop's sources name, as black boxes for the front end (AMD UG953), which does
 not accept Yosys' own models."""
