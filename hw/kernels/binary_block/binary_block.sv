@@ -41,7 +41,8 @@ module binary_block #(
   parameter int unsigned Primitives    = 0,  // 1: the DSP as a cell
   parameter              ThresholdFile = "", // $readmemh images
   parameter              WeightFile    = "",
-  parameter              ParamFile     = ""
+  parameter              ParamFile     = "",
+  parameter int unsigned TapId         = 0   // number of the first tap in a simulation
 ) (
   input  logic                    clk_i,
   input  logic                    rst_ni,
@@ -235,7 +236,40 @@ module binary_block #(
     .out_data_o
   );
 
+`ifdef ANDPOP_SIM
+  localparam int unsigned SumWidth = $clog2(Inputs + 1) + 1;
+
+  logic [Pe*SumWidth-1:0] sums;
+
+  for (genvar p = 0; p < Pe; p++) begin : gen_sum
+    assign sums[p*SumWidth+:SumWidth] =
+        SumWidth'({count[p*CountWidth+:CountWidth], 1'b0}) - SumWidth'(Inputs);
+  end
+
+  stream_tap #(
+    .Width(1),
+    .Id(TapId)
+  ) u_tap_bits (
+    .clk_i,
+    .rst_ni,
+    .valid_i(bit_valid),
+    .ready_i(1'b1),
+    .data_i(bit_value)
+  );
+
+  stream_tap #(
+    .Width(Pe * SumWidth),
+    .Id(TapId + 1)
+  ) u_tap_sums (
+    .clk_i,
+    .rst_ni,
+    .valid_i(done),
+    .ready_i(1'b1),
+    .data_i(sums)
+  );
+`else
   logic unused;
-  assign unused = &{bit_valid, bit_value};
+  assign unused = &{bit_valid, bit_value, TapId};
+`endif
 
 endmodule

@@ -33,10 +33,12 @@ module block_dot #(
   logic                            valid_q, first_q, last_q, valid, first, last;
 
   for (genvar p = 0; p < Pe; p++) begin : gen_count
+    logic [Simd-1:0]         equal;
     logic [Chunks*Chunk-1:0] agree;
 
     // Bits beyond the word agree never.
-    assign agree = (Chunks * Chunk)'(~(data_i ^ weights_i[p*Simd+:Simd]));
+    assign equal = ~(data_i ^ weights_i[p*Simd+:Simd]);
+    assign agree = (Chunks * Chunk)'(equal);
 
     for (genvar c = 0; c < Chunks; c++) begin : gen_chunk
       logic [ChunkWidth-1:0] count;

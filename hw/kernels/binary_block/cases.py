@@ -47,7 +47,7 @@ def _case(
 
         # Some channels always reach their threshold, some never.
         thresholds = draw(low // 2, high // 2, inputs, 1)
-        thresholds[:4, 0] = np.array([low - 5, low, high, high + 1])[: inputs]
+        thresholds[:4, 0] = np.array([low - 5, low, high, high + 1])[:inputs]
         weights = draw(0, 1, mw, outputs)
         weights[:, 0] = 1
         weights[:, -1] = 0
@@ -87,7 +87,9 @@ def _case(
 
     operands = [Operand("x", f"INT{in_bits}", (1, *image, inputs), low, high)]
     if shortcut == "stream":
-        operands.append(Operand("shortcut", f"INT{out_bits}", (1, *out, outputs), out_low, out_high))
+        operands.append(
+            Operand("shortcut", f"INT{out_bits}", (1, *out, outputs), out_low, out_high)
+        )
     operands += [
         Operand("thresholds", "INT17", (inputs, 1), low - 5, high + 1, streamed=False),
         Operand("weights", "BINARY", (mw, outputs), 0, 1, streamed=False),

@@ -7,25 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from ....quant.grid import IntArray, limits, signed_bits
+from ....quant.grid import EpilogueFormat, IntArray, limits
 from ..base import Stream, hex_memory, require_divisor
 from ..facts import Geometry
 from ..fused import Fused, FusedRtl
 from ..memory import LUTS_PER_BRAM18, bram18_blocks, in_block_ram, lutram_luts
 from ..mvu import weight_words
+from ..serial_epilogue import WORD_BITS, WORDS, SerialEpilogue, bias_bits
 from . import golden
 from .walk import Ring, Walk, ring_of
 
 MUL_BITS = 10
-"""Bits of the batch-norm multiplier m, and of the slope in its word."""
+"""Bits of the batch-norm multiplier m."""
 SLOPE_BITS = 8
 """Bits of the RPReLU slope."""
-WORD_BITS = 18
-"""Bits of a parameter word."""
-WORDS = 5
-"""Parameter words of an output."""
-BIAS_BITS = 2 * WORD_BITS - MUL_BITS
-"""Most bits of a bias."""
 DOT_CYCLES = 5
 """Cycles from a step to the counts beside the epilogue, without those that add chunks."""
 CHUNK = 12
@@ -34,30 +29,6 @@ PLACES = ("auto", "block", "lut")
 """Where a memory lies: block RAM, LUTs, or what `hw/kernels/memory.py` says."""
 SHORTCUTS = ("none", "own", "stream")
 """Where the shortcut comes from, numbered as the RTL numbers them."""
-
-
-def parameter_words(params: IntArray, bias: IntArray, slope_shift: int, out_shift: int) -> IntArray:
-    """Return the words of the serial epilogue, (MH * WORDS,), each of WORD_BITS bits.
-
-    Args:
-        params: (5, MH) rows m, b, zeta, slope, eta; b is not read.
-        bias: (MH,) what pass 1 adds.
-        slope_shift: fraction bits of the slope.
-        out_shift: rounding shift to the output.
-    """
-    m, _, zeta, slope, eta = params
-    high = WORD_BITS - MUL_BITS
-    half = (1 << out_shift) >> 1
-    last = (eta + half) << slope_shift
-    mask = (1 << high) - 1
-    words = [
-        bias,
-        (m << high) | (bias >> WORD_BITS & mask),
-        zeta,
-        last,
-        (slope << high) | (last >> WORD_BITS & mask),
-    ]
-    return np.stack(words, axis=1).reshape(-1) & ((1 << WORD_BITS) - 1)
 
 
 class BinaryBlock(Fused):
@@ -111,27 +82,18 @@ class BinaryBlock(Fused):
         )
 
     def taps(self) -> list[tuple[str, Stream]]:
-        """The bits of the thresholds, and the accumulators."""
-        if self.body is None:
-            return []
-        kinds = (("SIMD", 1), ("PE", self.number("PE")))
-        nodes = [n for n in self.body.node if n.output[0] in self._inner()]
-        return [
-            (node.output[0], self.inner_stream(node.output[0], lanes))
-            for node, (_, lanes) in zip(nodes, kinds, strict=True)
-        ]
-
-    def _inner(self) -> set[str]:
-        """Tensors inside that the RTL has: what its constants are first used for."""
+        """The bits of the thresholds, and the accumulators: what the first two constants make."""
         body = self.body
-        constants = {v.name for v in body.input} if body is not None else set()
-        streams = {v.name for v in body.input[: len(self.input_streams())]} if body else set()
-        ends = {v.name for v in body.output} if body is not None else set()
-        return {
-            n.output[0]
-            for n in (body.node if body is not None else ())
-            if constants - streams & set(n.input) and n.output[0] not in ends
-        }
+        if body is None:
+            return []
+        constants = [v.name for v in body.input[-3:-1]]
+        lanes = (1, self.number("PE"))
+        return [
+            (node.output[0], self.inner_stream(node.output[0], count))
+            for constant, count in zip(constants, lanes, strict=True)
+            for node in body.node
+            if constant in node.input
+        ]
 
     def geometry(self) -> Geometry:
         """A window needs its last pixel, or that of the picture where it ends in the border."""
@@ -160,20 +122,40 @@ class BinaryBlock(Fused):
         folds = self.number("OFMChannels") // self.number("PE")
         return self.inputs() // self.number("SIMD") * folds
 
-    def epilogue_cycles(self, fast: bool) -> int:
-        """Cycles between two accumulators that the epilogue takes."""
-        return (10 if fast else 6) + (self.get_nodeattr("shortcut") != "none")
+    def epilogue(self, fast: bool) -> SerialEpilogue:
+        """The epilogue: it is given 2 * count, and finds what is missing to the sum in b."""
+        fmt = EpilogueFormat(
+            acc_shift=0,
+            shortcut_shift=self.number("shortcutShift"),
+            pre_shift=self.number("preShift"),
+            slope_shift=self.number("slopeShift"),
+            out_shift=self.number("outShift"),
+            pre_bits=self.number("preBits"),
+            out_bits=int(self.get_output_datatype().bitwidth()),
+        )
+        # Twice a count and a sign.
+        acc_bits = self.inputs().bit_length() + 2
+        offset = self.inputs() << (MUL_BITS - 1)
+        return SerialEpilogue(
+            fmt,
+            acc_bits,
+            self.get_nodeattr("shortcut") != "none",
+            bias_bits(self.bias_limit() + offset, fmt.pre_shift),
+            MUL_BITS,
+            SLOPE_BITS,
+            fast,
+        )
 
     def fast(self) -> bool:
         """Whether the DSP has all its registers: where the epilogue can be slow."""
         steps = self.inputs() // self.number("SIMD")
-        return steps >= self.number("PE") * self.epilogue_cycles(fast=True)
+        return steps >= self.number("PE") * self.epilogue(fast=True).cycles
 
     def compute_cycles(self) -> int:
         """Cycles of an output pixel: its steps and an idle one, or the epilogue's."""
         pe, chunks = self.number("PE"), -(-self.number("SIMD") // CHUNK)
-        epilogue = self.epilogue_cycles(self.fast())
-        levels = (chunks - 1).bit_length() + 1 >> 1
+        epilogue = self.epilogue(self.fast()).cycles
+        levels = ((chunks - 1).bit_length() + 1) // 2
         group = (pe - 1) * epilogue + max(epilogue, DOT_CYCLES + levels + 1)
         return max(self.steps() + 1, self.number("OFMChannels") // pe * group)
 
@@ -239,18 +221,9 @@ class BinaryBlock(Fused):
         same = (*dim, self.number("IFMChannels"), self.get_nodeattr("inputDataType"))
         if own and same != (*out, self.number("OFMChannels"), self.get_nodeattr("outputDataType")):
             found.append(f"found its own input {same} as the shortcut, expected the output's shape")
-        pre_bits, shift = self.number("preBits"), self.number("outShift")
-        reach = (1 << (pre_bits - 1)) + (1 << shift) << self.number("slopeShift")
-        shifts = ("shortcutShift", "slopeShift", "preShift", "outShift")
-        if (
-            not found
-            and (self.bias_bits() > BIAS_BITS or reach >= 1 << (BIAS_BITS - 1) or pre_bits > 18)
-            or not all(0 <= self.number(s) <= 16 for s in shifts)
-        ):
-            found.append(
-                f"found a bias of {self.bias_bits()} bits and a pre-activation of {pre_bits}, "
-                f"expected {BIAS_BITS} and 18 at most, and shifts of 0..16"
-            )
+        wide = [] if found else self.epilogue(fast=False).refusals()
+        if wide:
+            found.append(f"found {', '.join(wide)}, expected what fits one DSP block")
         return found
 
     def bias_limit(self) -> int:
@@ -262,11 +235,6 @@ class BinaryBlock(Fused):
             shortcut = 1 << (int(bits) - 1 + self.number("shortcutShift"))
         shift = self.number("preShift")
         return product + shortcut + (1 << (self.number("preBits") - 1 + shift)) + (1 << shift)
-
-    def bias_bits(self) -> int:
-        """Bits of what pass 1 of the epilogue adds: b, what makes counts a sum, the half."""
-        product = self.inputs() << (MUL_BITS - 1)
-        return signed_bits(self.bias_limit() + product + (1 << self.number("preShift")))
 
     def line_block(self) -> bool:
         """Whether the line memory lies in block RAM."""
@@ -340,6 +308,7 @@ class BinaryBlock_rtl(FusedRtl, BinaryBlock):
         name = self.onnx_node.name
         bits = int(self.output_streams()[0].dtype.bitwidth())
         walk, ring, (shared, block) = self.walk(), self.ring(), self.rom()
+        epilogue = self.epilogue(self.fast())
         return {
             "Channels": self.number("IFMChannels"),
             "Outputs": self.number("OFMChannels"),
@@ -364,7 +333,7 @@ class BinaryBlock_rtl(FusedRtl, BinaryBlock):
             "PreBits": self.number("preBits"),
             "SlopeShift": self.number("slopeShift"),
             "OutShift": self.number("outShift"),
-            "BiasWidth": self.bias_bits(),
+            "BiasWidth": epilogue.bias_bits,
             "LineAddress": ring.address_bits,
             "Slack": ring.slack,
             "LineBlock": int(self.line_block()),
@@ -375,7 +344,7 @@ class BinaryBlock_rtl(FusedRtl, BinaryBlock):
             "Fast": int(self.fast()),
             "ThresholdFile": f"{name}_thresholds.mem",
             "WeightFile": f"{name}_weights.mem",
-            "ParamFile": f"{name}_params.mem",
+            "ParamFile": f"{name}_{'weights' if shared else 'params'}.mem",
         }
 
     def memories(self, model: Any) -> dict[str, str]:
@@ -395,7 +364,12 @@ class BinaryBlock_rtl(FusedRtl, BinaryBlock):
         reached = np.clip(thresholds[:, 0], low, high + 1)
         width = self.number("SIMD") * self.number("PE")
         words = weight_words(weights, self.number("PE"), self.number("SIMD"), 1)
-        of_epilogue = [int(w) for w in self._parameters(params)]
+        limit = self.bias_limit()
+        params[1] = np.clip(params[1], -limit, limit)
+        try:
+            of_epilogue = self.epilogue(self.fast()).words(params, -self.inputs() * params[0])
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
         files = {f"{name}_thresholds.mem": hex_memory(reached.tolist(), bits + 1)}
         if self.rom()[0]:
             image = hex_memory([*words, *of_epilogue], max(width, WORD_BITS))
@@ -417,27 +391,6 @@ class BinaryBlock_rtl(FusedRtl, BinaryBlock):
             )
         rounded: IntArray = np.rint(value).astype(np.int64)
         return rounded
-
-    def _parameters(self, params: IntArray) -> IntArray:
-        limit = self.bias_limit()
-        params[1] = np.clip(params[1], -limit, limit)
-        pre_bits = self.number("preBits")
-        widths = (MUL_BITS, signed_bits(limit), pre_bits, SLOPE_BITS, pre_bits)
-        for label, row, bits in zip(
-            ("m", "b", "zeta", "slope", "eta"), params, widths, strict=True
-        ):
-            low, high = limits(bits)
-            if row.min() < low or row.max() > high:
-                channel = int(np.flatnonzero((row < low) | (row > high))[0])
-                raise ValueError(
-                    f"{self.onnx_node.name}: {label} of channel {channel} is {row[channel]}, "
-                    f"expected {low}..{high}; snap it to that range before lowering"
-                )
-        half = (1 << self.number("preShift")) >> 1
-        bias = params[1] - self.inputs() * params[0] + half
-        return parameter_words(
-            params, bias, self.number("slopeShift"), self.number("outShift")
-        )
 
     def rom_usage(self) -> tuple[int, int]:
         """LUTs and BRAM18 of weights and parameters."""

@@ -12,6 +12,8 @@ from ....quant.grid import IntArray
 
 FRAMES = 4
 """Frames after which the pace has settled, the last one measured."""
+LEAST_BITS = 5
+"""Address bits of the smallest memory: LUT RAM has 32 words or more."""
 RING_TRIES = 3
 """Sizes of the line memory that are looked at, each twice the one before."""
 HAND_OVER = 4
@@ -116,10 +118,11 @@ class Walk(NamedTuple):
         pixel = 0
         for output, need in enumerate(needed.tolist()):
             while pixel < need:
-                opened = begin[first[pixel]] if first[pixel] <= output else 0
+                # A word more is taken before the room is seen to be gone.
+                opened = begin[first[pixel]] - 1
                 taken[pixel] = max(taken[pixel - 1] if pixel else 0, opened) + self.take
                 pixel += 1
-            begin[output] = max(begin[output], taken[need - 1] + 2)
+            begin[output] = max(begin[output], taken[need - 1] + 1)
             begin[output + 1] = begin[output] + self.compute
         return begin[-2] - begin[-2 - self.out_pixels]
 
@@ -139,9 +142,9 @@ def ring_of(walk: Walk) -> Ring:
     If none of a few sizes does, the one with the best pace. Of its room no more is used than that
     takes: what is taken ahead lies in the ring of the shortcut, too.
     """
-    smallest = (walk.groups * (walk.span + 1) - 1).bit_length()
+    smallest = max(LEAST_BITS, (walk.groups * (walk.span + 1) - 1).bit_length())
     rings = []
-    for bits in range(max(1, smallest), max(1, smallest) + RING_TRIES):
+    for bits in range(smallest, smallest + RING_TRIES):
         whole = walk.slack(bits)
         pace = walk.pace(whole)
         rings.append(Ring(bits, whole, pace))
