@@ -16,6 +16,7 @@ from ..hw import boards
 from ..hw.cpu.pack import pack
 from ..hw.graph import folding, loader
 from ..hw.graph.clean import clean
+from ..hw.graph.fuse import fuse
 from ..hw.graph.lowering import lower
 from ..hw.graph.pixels import Pixels, declares_raw, pixels_of
 from ..hw.graph.qonnx_graph import QonnxGraph
@@ -85,9 +86,9 @@ def plan(source: Path) -> list[Step]:
             _fold,
             (FILES.lowered.name,),
             (FILES.dataflow.name, FILES.folding.name),
-            ("target_cycles", "target_fps", "clock_mhz", "folding", "board"),
+            ("fuse", "target_cycles", "target_fps", "clock_mhz", "folding", "board"),
         ),
-        Step("pack", _pack, (FILES.dataflow.name, FILES.card.name), (FILES.packed.name,)),
+        Step("pack", _pack, (FILES.lowered.name, FILES.card.name), (FILES.packed.name,)),
         Step("emit", _emit, (FILES.dataflow.name,), (FILES.rtl.name,), ("board", "clock_mhz")),
         Step(
             "size",
@@ -100,7 +101,7 @@ def plan(source: Path) -> list[Step]:
             report_content.write_first,
             (FILES.dataflow.name, FILES.fifos.name, FILES.sizing.name),
             (FILES.report.name, FILES.page.name),
-            ("input", "target_cycles", "target_fps", "folding", "clock_mhz", "board"),
+            ("input", "fuse", "target_cycles", "target_fps", "folding", "clock_mhz", "board"),
         ),
     ]
 
@@ -196,7 +197,10 @@ def _lower(context: Context) -> None:
 
 
 def _fold(context: Context) -> None:
+    """Make the hardware's graph of the lowered one: nodes fused, lanes chosen."""
     model = ModelWrapper(str(context.files.lowered))
+    if context.config.fuse:
+        model = fuse(model)
     if context.config.folding is not None:
         target: Any = folding.read_folding(Path(context.config.folding))
     else:
@@ -209,7 +213,7 @@ def _fold(context: Context) -> None:
 
 def _pack(context: Context) -> None:
     files = context.files
-    pack(files.dataflow, card_inside(context.folder), files.packed)
+    pack(files.lowered, card_inside(context.folder), files.packed)
 
 
 def _emit(context: Context) -> None:

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Drives a whole network in Verilator: words of pictures in, words of results out of every head,
-// FIFOs watched.
+// FIFOs watched, streams captured at their taps.
 //
 // network_outputs.hpp, written for the top, defines ANDPOP_OUTPUTS(X) as X(0) X(1) ...: its result
 // streams. Arguments are key=value pairs (see Arguments), lists with a comma between. The model
 // reads its memories relative to the working directory. Progress goes to stdout as JSON lines, the
-// result to the file `report`. FIFOs talk to the andpop_* functions below while reset is low; only
-// a run with capture calls one in its normal cycles.
+// result to the file `report`. FIFOs and taps talk to the andpop_* functions below while reset is
+// low; only a run with capture calls one in its normal cycles.
 
 #include <chrono>
 #include <cinttypes>
@@ -42,7 +42,7 @@ struct Watch {
   std::vector<uint32_t> capacity;
   std::vector<uint32_t> fill;
   std::vector<uint32_t> peak;
-  std::vector<Captured> captured;
+  std::vector<Captured> captured;  // by tap
   bool capture = false;
   uint64_t cycle = 0;
 };
@@ -355,7 +355,7 @@ void andpop_fifo_report(unsigned int id, unsigned int fill, unsigned int peak) {
   watch.peak[id] = peak;
 }
 
-// One 32-bit chunk of a word that left FIFO `id`, low chunk first.
+// One 32-bit chunk of a word that passed tap `id`, low chunk first.
 void andpop_capture(unsigned int id, unsigned int chunk, unsigned int data) {
   grow(watch.captured, id);
   Captured& stream = watch.captured[id];

@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from andpop.flows.backends import coverage
+from andpop.flows.compare import gap_lines
 from andpop.hw.graph import ops
 from andpop.hw.graph.executor import GoldenExecutor
+from andpop.hw.graph.folding import FoldingError, fold, folding_of
 from andpop.hw.graph.fuse import FusionError, fuse
 from andpop.hw.graph.specialise import specialise
 from andpop.hw.kernels import register
@@ -318,3 +321,52 @@ def test_without_patterns_a_graph_stays_what_it_is() -> None:
         n.SerializeToString() for n in lowered.graph.node
     ]
     assert GoldenExecutor(same).tensors == GoldenExecutor(lowered).tensors
+
+
+def test_a_fused_graph_folds_by_its_own_names_and_by_those_inside() -> None:
+    fused = fuse(network(), [block])
+    op = next(getCustomOp(n) for n in fused.graph.node if n.op_type == "Glued_rtl")
+    name, unit = op.onnx_node.name, op.leader()
+    assert unit in op.stands_for() and "XnorMvu" in unit
+    others = [n for n in op.stands_for() if n != unit]
+    fold(fused, {unit: {"SIMD": 2, "PE": 4}, others[0]: {"PE": 4}})
+    assert folding_of(fused)[name] == {"SIMD": 2, "PE": 4}
+    fold(fused, {unit: {"SIMD": 1, "PE": 2}, name: {"PE": 1}})
+    assert folding_of(fused)[name] == {"SIMD": 1, "PE": 1}
+    assert set(folding_of(fused)) == {node.name for node in fused.graph.node}
+
+
+def test_what_cannot_be_set_inside_of_a_fused_node_is_refused() -> None:
+    fused = fuse(network(), [block])
+    op = next(getCustomOp(n) for n in fused.graph.node if n.op_type == "Glued_rtl")
+    name, unit = op.onnx_node.name, op.leader()
+    with pytest.raises(FusionError, match=f"{unit}: found attribute ram_style .* {name} stands"):
+        fold(fused, {unit: {"SIMD": 1, "ram_style": "block"}})
+    with pytest.raises(FoldingError, match=f"{name}: 4 channels cannot be split over PE=3"):
+        fold(fused, {unit: {"PE": 3}})
+
+
+def test_the_rtl_must_show_streams_and_taps_and_says_what_is_gone() -> None:
+    lowered = network()
+    fused = fuse(lowered, [block])
+    stated = coverage("rtl", lowered.model, fused.model)
+    taps = {name for n in fused.graph.node for name, _ in ops.op_of(n).taps()}
+    assert set(stated.layers) == {"t0"} | streams(fused) | taps
+    kinds = {gap.kind: len(gap.layers) for gap in stated.gaps}
+    paddings = sum(n.op_type == "FMPadding_rtl" for n in lowered.graph.node)
+    # The first convolution stays, with its border and its window.
+    assert kinds == {"padded pictures": paddings - 1, "windows": paddings - 1, "stream copies": 24}
+    lines = gap_lines([gap.as_json() for gap in stated.gaps])
+    ((reason, text),) = lines
+    assert "one fused kernel" in reason and f"windows ({paddings - 1})" in text
+    assert not coverage("rtl", lowered.model, fuse(lowered, []).model).gaps
+    assert coverage("cpu", lowered.model, fused.model).order == stated.order
+
+
+def test_operations_are_those_of_the_nodes_inside() -> None:
+    from finn.analysis.fpgadataflow.op_and_param_counts import op_and_param_counts
+
+    lowered = network()
+    total = lowered.analysis(op_and_param_counts)["total"]
+    assert total["op_mac_1bx1b"] > 0
+    assert fuse(lowered, [block]).analysis(op_and_param_counts)["total"] == total

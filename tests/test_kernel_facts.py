@@ -11,6 +11,7 @@ import pytest
 from andpop.hw.graph.executor import find_golden
 from andpop.hw.graph.ops import facts_of, op_of
 from andpop.hw.kernels.facts import Facts
+from andpop.hw.kernels.skin import Core, Port, skin
 from andpop.quant.grid import IntArray
 from andpop.sim.cases import Case
 from kernel_cases import FINN_CASES, build_op, kernel_cases
@@ -78,3 +79,12 @@ def test_an_op_that_moves_values_computes_none(case: Case) -> None:
     for out in outputs(case, numbers):
         assert out.min() >= 0 and out.max() < starts[-1]
         assert out.any(), "nothing but borders"
+
+
+def test_a_core_with_streams_inside_gets_the_number_of_its_first() -> None:
+    port = Port("in0_V", 8, 8), Port("out0_V", 8, 8)
+    text = skin(
+        "block", Core("core", {"Width": 8}, ("in",), ("out",), False, True), [port[0]], [port[1]]
+    )
+    assert "module block #(parameter TapId = 0) (" in text
+    assert "    .TapId(TapId)\n" in text

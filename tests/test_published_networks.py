@@ -105,8 +105,8 @@ def test_one_block_of_resnet18_in_hardware(resnet18: Path, tmp_path: Path) -> No
     synthetic.generate(tmp_path / "pictures", 1, 224, seed=7)
     paths = list_pictures(tmp_path / "pictures")[:2]
     pictures = np.stack([read_picture(path, 224, 224, 3, "bilinear") for path in paths])
-    golden = run(files.dataflow, pictures, [first, last])
-    block = fold(cut(ModelWrapper(str(files.dataflow)), first, last), 250_000)
+    golden = run(files.lowered, pictures, [first, last])
+    block = fold(cut(ModelWrapper(str(files.lowered)), first, last), 250_000)
     emit(block, tmp_path / "rtl")
     size_fifos(tmp_path / "rtl")
     # The bits of the INT8 codes are what the block's input stream carries.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compile ``dataflow.onnx`` into a packed model for the CPU engine.
+"""Compile ``lowered.onnx`` into a packed model for the CPU engine.
 
 Nodes are lowered one by one, in graph order, to the steps of ``plan.py``: each by what its kernel's
 ``cpu.py`` says, FINN's own by ``finn_ops``. Fusion follows the graph, not a network: padding and
@@ -169,7 +169,7 @@ def pack(
     """Pack a dataflow graph for the CPU engine.
 
     Args:
-        model: ``dataflow.onnx`` or the graph in memory.
+        model: ``lowered.onnx`` or the graph in memory.
         card: the checkpoint's card as JSON has it with the checkpoint's SHA-256, see
             ``PackedCard``, kept in the file for those who run it (class names, resize filter);
             None where there is none.

@@ -21,6 +21,7 @@ from qonnx.custom_op.registry import getCustomOp
 from ..boards import DEFAULT_BOARD
 from ..kernels import register
 from ..kernels.facts import FoldingRule
+from .fuse import of_fused
 from .ops import op_of
 
 Folding: TypeAlias = dict[str, dict[str, Any]]
@@ -278,6 +279,7 @@ def _edges(model: ModelWrapper) -> list[tuple[tuple[str, int], tuple[str, int]]]
 
 def _apply_folding(model: ModelWrapper, folding: Mapping[str, Mapping[str, Any]]) -> None:
     foldables = {f.name: f for f in _foldables(model)}
+    folding = of_fused(folding, [f.op for f in foldables.values()])
     for name in folding:
         if name != "Defaults" and name not in foldables:
             raise FoldingError(

@@ -8,9 +8,10 @@ The pass knows no kernel: those whose folder has a ``fuse.py`` are asked about e
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
 from onnx import GraphProto, NodeProto, helper
 from qonnx.core.modelwrapper import ModelWrapper
@@ -22,6 +23,8 @@ from ..kernels.fused import BODY, DATATYPE, Fusion, datatypes
 from .executor import base_op
 
 DOMAIN = "finn.custom_op.fpgadataflow.rtl"
+LANES = frozenset({"SIMD", "PE", "parallel_window"})
+"""Attributes by which nodes are folded."""
 
 Matcher = Callable[[ModelWrapper, NodeProto], Fusion | None]
 """Looks at a graph from one node: the fusion that begins there, or None."""
@@ -76,6 +79,37 @@ def fuse(model: ModelWrapper, patterns: Sequence[Matcher] | None = None) -> Mode
             _check_node(out, node)
     _check_order(graph)
     return out
+
+
+def of_fused(
+    folding: Mapping[str, Mapping[str, Any]], ops: Iterable[Any]
+) -> dict[str, dict[str, Any]]:
+    """Give fused nodes what a folding says of the nodes they stand for.
+
+    The lanes of the node inside that a fused one is folded as become its own, unless the folding
+    names it too. Those of the other nodes inside do not exist any more.
+
+    Args:
+        folding: see `folding.read_folding`.
+        ops: the ops of a graph, with their facts.
+
+    Raises:
+        FusionError: anything else is said of a node inside.
+    """
+    found = {name: dict(values) for name, values in folding.items()}
+    for op in ops:
+        fused = op.onnx_node.name
+        for name in op.stands_for():
+            values = found.pop(name, {})
+            for attribute in sorted(values.keys() - LANES):
+                raise FusionError(
+                    f"{name}: found attribute {attribute} of a node that {fused} stands for, "
+                    f"expected its lanes; name {fused}, or build with --no-fuse (folding: {name})"
+                )
+            if values and name == op.leader():
+                own = {a: v for a, v in values.items() if a in op.folding_rule().lanes}
+                found[fused] = {**own, **found.get(fused, {})}
+    return found
 
 
 def _found(model: ModelWrapper, patterns: Iterable[Matcher]) -> list[Fusion]:

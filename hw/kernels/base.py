@@ -236,7 +236,12 @@ class RtlKernel(RTLBackend, Facts):
         return skin(
             self.onnx_node.name,
             Core(
-                self.module, self.rtl_parameters(), self.in_ports, self.out_ports, self.primitives
+                self.module,
+                self.rtl_parameters(),
+                self.in_ports,
+                self.out_ports,
+                self.primitives,
+                bool(self.taps()),
             ),
             [
                 Port(name, padded, self.get_instream_width(i))

@@ -6,7 +6,7 @@ Every kernel's op states it in its own folder, so that no pass knows an op by it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -93,16 +93,19 @@ class Facts:
         """Names of the nodes of the lowered graph that a fused node takes the place of."""
         return ()
 
-    def taps(self) -> list[tuple[str, Stream]]:
-        """Tensors inside a fused node that its RTL shows in simulation, each with its stream.
-
-        Their order is that of their tap numbers; a frame's words come in the stream's order.
-        """
-        return []
+    def leader(self) -> str:
+        """Name of the node among these that it is folded as."""
+        return ""
 
     def needs_full_rate(self, writer: Facts) -> bool:
         """Whether the node keeps its stated cycles only if ``writer`` has at least its lanes."""
         return self.joins_in_turn
+
+    def taps(self) -> Sequence[tuple[str, Stream]]:
+        """Tensors that exist inside the node's RTL, each with its stream: a core that has some
+        takes a parameter ``TapId``, the number of the first, and holds a ``stream_tap`` for each.
+        """
+        return ()
 
     def geometry(self) -> Geometry | None:
         """Which pixels the node needs, if it makes pixels of pixels at other places."""

@@ -9,6 +9,7 @@ what the ``match`` of a kernel's ``fuse.py`` finds.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -92,6 +93,15 @@ class Fused(Kernel):
             )
         shape = tuple(int(d.dim_value) for d in shapes[tensor])
         return Stream(datatypes(body)[tensor], shape, lanes)
+
+    def get_op_and_param_counts(self) -> dict[str, int]:
+        """What FINN counts of the nodes it stands for, together."""
+        counts: Counter[str] = Counter()
+        for node in () if self.body is None else self.body.node:
+            op = op_of(node)
+            if hasattr(op, "get_op_and_param_counts"):
+                counts.update(op.get_op_and_param_counts())
+        return dict(counts)
 
     def last_needed(self, pixels_in: int, pixels_out: int) -> IntArray:
         """Follow the first input through the body, node by node."""

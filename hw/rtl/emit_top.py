@@ -34,6 +34,7 @@ from ..boards import DEFAULT_BOARD, Board
 from ..graph.insert_streams import input_endpoint, joining, output_endpoint, sizing_depth
 from ..graph.ops import facts_of
 from ..kernels.base import HW
+from .taps import Taps
 from .top_info import EmitError, FifoInfo, NodeInfo, TopInfo
 
 HERE = Path(__file__).parent
@@ -73,7 +74,8 @@ def emit_top(
     constants = {t.name for t in graph.initializer}
     joins = joining(graph)
     names: dict[str, str] = {graph.input[0].name: "s_axis_0"}
-    writers = {name: node.name for node in graph.node for name in node.output}
+    taps = Taps(graph)
+    library.add(HW / "rtl/stream_tap.sv")
 
     for node in graph.node:
         if not IDENTIFIER.fullmatch(node.name):
@@ -89,7 +91,7 @@ def emit_top(
             for source in op.sources:
                 library.add(HW / source)
             waits = _reader(graph, node) in joins
-            info = _fifo_info(op, len(fifos), waits, writers.get(node.input[0], ""))
+            info = _fifo_info(op, len(fifos), waits)
             fifos.append(info)
             depths[info.name] = int(op.get_nodeattr("depth"))
             names[node.output[0]] = info.name
@@ -105,20 +107,25 @@ def emit_top(
         sources = [Path(f) for f in op.get_rtl_file_list(abspath=True)]
         library.add_all(sources, build)
         _make_relative(build, folder)
-        instances.append(_instance(op, module, sources, constants, names, wires))
+        instance = _instance(op, module, sources, constants, names, wires)
+        instances.append(instance)
         for attribute in BUILD_ATTRIBUTES:
             op.set_nodeattr(attribute, "")
         if not facts_of(node.op_type).on_edge:
             nodes.append(NodeInfo(node.name, node.op_type, int(op.get_exp_cycles())))
+            instance["first_tap"] = taps.add_node(op, names)
 
-    by_name = {fifo.name: fifo for fifo in fifos}
     environment = Environment(
         loader=FileSystemLoader(HERE), undefined=StrictUndefined, keep_trailing_newline=True,
         trim_blocks=True, lstrip_blocks=True, autoescape=False,
     )  # fmt: skip
     text = environment.get_template("andpop_top.sv.j2").render(
-        top=TOP, instances=instances, wires=wires, first=fifos[0],
-        results=[by_name[names[value.name]] for value in graph.output],
+        top=TOP, instances=instances, wires=wires, input=taps.found[0],
+        results=[
+            {"name": names[value.name], "width": taps.found[taps.number(value.name)].width}
+            for value in graph.output
+        ],
+        taps=taps.instances,
     )  # fmt: skip
     (folder / f"{TOP}.sv").write_text(text, encoding="ascii")
     storage = {f.name: f.storage for f in fifos}
@@ -132,6 +139,7 @@ def emit_top(
         ("fifo_depths_pkg.sv", *files, f"{TOP}.sv"),
         ("sim_depths_pkg.sv", *files, f"{TOP}.sv"),
         tuple(fifos),
+        tuple(taps.found),
         tuple(nodes),
         tuple(
             sorted(
@@ -140,7 +148,7 @@ def emit_top(
                 if f.suffix in MEMORY_SUFFIXES
             )
         ),
-        tuple(by_name[names[value.name]].id for value in graph.output),
+        tuple(taps.number(value.name) for value in graph.output),
         board.name,
         clock_mhz,
     )
@@ -226,14 +234,9 @@ def _reader(graph: GraphProto, fifo: NodeProto) -> str:
     return "" if reader is None else reader.name
 
 
-def _fifo_info(op: HWCustomOp, number: int, waits: bool, producer: str) -> FifoInfo:
-    node = op.onnx_node
+def _fifo_info(op: HWCustomOp, number: int, waits: bool) -> FifoInfo:
     end = output_endpoint(op, 0)
-    return FifoInfo(
-        number, node.name, node.input[0] if not node.input[0].endswith("_word") else node.output[0],
-        end.shape, end.datatype, end.lanes, end.words, end.width, sizing_depth(end.words, waits),
-        producer,
-    )  # fmt: skip
+    return FifoInfo(number, op.onnx_node.name, end.words, end.width, sizing_depth(end.words, waits))
 
 
 def _make_relative(build: Path, folder: Path) -> None:
@@ -301,7 +304,8 @@ def _instance(
     if missing:
         raise EmitError(f"{node.name}: module {module} has no input {missing[0]}")
     ports += [(port, "'0") for port in sorted(inputs - connected)]
-    return {"fifo": None, "module": module, "name": f"u_{node.name}", "ports": ports}
+    name = f"u_{node.name}"
+    return {"fifo": None, "module": module, "name": name, "ports": ports, "first_tap": None}
 
 
 def _input_ports(module: str, sources: list[Path]) -> set[str]:

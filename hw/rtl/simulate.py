@@ -39,7 +39,7 @@ from ..graph.fifo_sizing import (
 from ..graph.insert_streams import insert_streams
 from ..graph.ops import facts_of
 from .emit_top import emit_top, set_depths
-from .top_info import EmitError, FifoInfo, TopInfo
+from .top_info import EmitError, TapInfo, TopInfo
 
 Pictures = npt.NDArray[np.uint8]
 Progress = Callable[[dict[str, int]], None]
@@ -71,10 +71,10 @@ class SimResult:
     sim_cycles_per_second: float
     build_seconds: float
     tensors: dict[str, IntArray]
-    """Every edge of the graph by tensor name, (images, ...), or (fewer, ...) where words stayed
+    """Every stream that exists by tensor name, (images, ...), or (fewer, ...) where words stayed
     away; empty without capture."""
     cycle_of: dict[str, npt.NDArray[np.uint32]]
-    """By tensor name: the cycle in which each word left its FIFO; empty without capture."""
+    """By tensor name: the cycle in which each word passed; empty without capture."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def size_fifos(folder: Path, *, progress: Progress | None = None, jobs: int = 2)
         if free is not None:
             frames = _frames_needed(free, slowest.cycles)
         pictures = np.random.default_rng(0).integers(
-            0, 256, (frames, *info.fifos[0].shape[1:]), dtype=np.uint8
+            0, 256, (frames, *info.input.shape[1:]), dtype=np.uint8
         )
         words = _input_words(info, pictures)
         free = _run(executable, folder, info, words, throttle=slowest.cycles, progress=progress)
@@ -176,7 +176,7 @@ def simulate(
     Args:
         folder: emitted RTL folder with a fifo.json.
         pictures: (N, H, W, C) uint8.
-        capture: return every edge's tensor as well (slower).
+        capture: return every stream's tensor as well (slower).
         pauses: random standstills at input and output.
         progress: called about once a second with cycle, frames_in, frames_out.
         jobs: compilers at a time, if the model must be built.
@@ -204,8 +204,8 @@ def simulate(
         run = feed(words, None)
     images = len(pictures)
     outputs = {
-        fifo.tensor: _tensor(fifo, found[:images].reshape(-1, found.shape[-1]), images)
-        for fifo, found in zip(info.outputs, run.outputs, strict=True)
+        tap.tensor: _tensor(tap, found[:images].reshape(-1, found.shape[-1]), images)
+        for tap, found in zip(info.outputs, run.outputs, strict=True)
     }
     return SimResult(
         images,
@@ -223,12 +223,12 @@ def simulate(
 def _feed_captured(
     feed: Callable[[Words, Path], NetworkRun], info: TopInfo, words: Words
 ) -> tuple[NetworkRun, dict[str, IntArray], dict[str, npt.NDArray[np.uint32]]]:
-    """Run with capture; return the run, every edge's tensor and the cycles of its words.
+    """Run with capture; return the run, every stream's tensor and the cycles of its words.
 
     The last result may be out before what it does not need has come through: borders that are
     cropped off, rows that no window reaches. One more picture behind the last pushes them out. It
-    is fed from the start where the graph crops, else in a second run if the first comes short. An
-    edge that is short even then has fewer pictures than were asked for.
+    is fed from the start where the graph crops, else in a second run if the first comes short. A
+    stream that is short even then has fewer pictures than were asked for.
     """
     images = len(words)
     crops = any(facts_of(node.op_type).swallows for node in info.nodes)
@@ -237,31 +237,31 @@ def _feed_captured(
         with scratch("capture") as found:
             run = feed(fed, found)
             tensors, cycle_of = {}, {}
-            for fifo in info.fifos:
-                got, cycles = read_capture(found, fifo.id, fifo.width)
-                whole = min(len(got) // fifo.words, images)
-                tensors[fifo.tensor] = _tensor(fifo, got[: whole * fifo.words], whole)
-                cycle_of[fifo.tensor] = cycles[: whole * fifo.words]
+            for tap in info.taps:
+                got, cycles = read_capture(found, tap.id, tap.width)
+                whole = min(len(got) // tap.words, images)
+                tensors[tap.tensor] = _tensor(tap, got[: whole * tap.words], whole)
+                cycle_of[tap.tensor] = cycles[: whole * tap.words]
         if all(len(tensor) == images for tensor in tensors.values()):
             break
     return run, tensors, cycle_of
 
 
 def locate(folder: Path, result: SimResult, tensor: str, index: Sequence[int]) -> tuple[str, int]:
-    """Return the node that wrote a captured value, and when its word left the FIFO behind it.
+    """Return the node that wrote a captured value, and the cycle in which its word left it.
 
     Args:
         folder: emitted RTL folder.
         result: a simulation with capture.
-        tensor: name of the edge.
+        tensor: name of the stream.
         index: the value's, picture first, then the tensor's axes.
 
     Returns:
         (node, empty for the graph input; cycle)
     """
-    fifo = next(f for f in TopInfo.load(folder).fifos if f.tensor == tensor)
+    tap = next(t for t in TopInfo.load(folder).taps if t.tensor == tensor)
     flat = int(np.ravel_multi_index(tuple(index), result.tensors[tensor].shape))
-    return fifo.producer, int(result.cycle_of[tensor][flat // fifo.lanes])
+    return tap.producer, int(result.cycle_of[tensor][flat // tap.lanes])
 
 
 def waveform(folder: Path, pictures: Pictures, cycle: int, path: Path, *, jobs: int = 2) -> None:
@@ -352,12 +352,12 @@ def _watchdog(info: TopInfo) -> int:
 
 def _words_out(info: TopInfo) -> list[int]:
     """Words per frame of every result stream."""
-    return [fifo.words for fifo in info.outputs]
+    return [tap.words for tap in info.outputs]
 
 
 def _bytes_out(info: TopInfo) -> list[int]:
     """Bytes per word of every result stream."""
-    return [-(-fifo.width // 8) for fifo in info.outputs]
+    return [-(-tap.width // 8) for tap in info.outputs]
 
 
 def _capacities(folder: Path, info: TopInfo) -> list[int]:
@@ -378,7 +378,7 @@ def _capacities(folder: Path, info: TopInfo) -> list[int]:
 
 
 def _input_words(info: TopInfo, pictures: Pictures) -> Words:
-    first = info.fifos[0]
+    first = info.input
     if pictures.dtype != np.uint8 or pictures.shape[1:] != tuple(first.shape[1:]):
         raise ValueError(
             f"pictures: found {pictures.dtype} {pictures.shape}, expected uint8 "
@@ -390,7 +390,7 @@ def _input_words(info: TopInfo, pictures: Pictures) -> Words:
     return pack_words(flat, int(DataType[first.datatype].bitwidth()), first.lanes)
 
 
-def _tensor(fifo: FifoInfo, words: Words, images: int) -> IntArray:
-    datatype = DataType[fifo.datatype]
-    values = unpack_words(words, int(datatype.bitwidth()), fifo.lanes, bool(datatype.signed()))
-    return values.reshape(images, *fifo.shape[1:])
+def _tensor(tap: TapInfo, words: Words, images: int) -> IntArray:
+    datatype = DataType[tap.datatype]
+    values = unpack_words(words, int(datatype.bitwidth()), tap.lanes, bool(datatype.signed()))
+    return values.reshape(images, *tap.shape[1:])

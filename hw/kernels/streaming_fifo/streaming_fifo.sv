@@ -4,12 +4,8 @@
 `ifdef ANDPOP_SIM
 // Outside the module: the generated C++ has one wrapper of each, not one per FIFO.
 import "DPI-C" function int unsigned andpop_fifo_capacity(input int unsigned id);
-import "DPI-C" function int unsigned andpop_capture_enabled();
 import "DPI-C" function void andpop_fifo_report(
   input int unsigned id, input int unsigned fill, input int unsigned peak
-);
-import "DPI-C" function void andpop_capture(
-  input int unsigned id, input int unsigned chunk, input int unsigned data32
 );
 `endif
 
@@ -20,8 +16,7 @@ import "DPI-C" function void andpop_capture(
 /// In simulation (`SYNTHESIS` undefined) `capacity_q` limits the fill below `Depth` and `peak_q`
 /// is the largest fill since reset; both may be read, and `capacity_q` (2 or more) deposited, while
 /// the clock runs. With `ANDPOP_SIM` defined the harness is asked for the capacity and told the
-/// fill and peak of the run before while reset is low; if it asked for it then, it later gets every
-/// word that leaves, in chunks of 32 bits, low bits first. Otherwise a run calls nothing.
+/// fill and peak of the run before while reset is low; a run calls nothing.
 module streaming_fifo #(
   parameter int unsigned Width    = 8, // bits of a word
   parameter int unsigned Depth    = 2, // words, 2 or more
@@ -136,21 +131,12 @@ module streaming_fifo #(
   assign capacity = capacity_q;
 
 `ifdef ANDPOP_SIM
-  localparam int unsigned Chunks = (Width + 31) / 32;
-
-  logic capture_q;
-
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       // 0, or more than the storage: the storage is the limit.
       capacity_q <= andpop_fifo_capacity(Id) - 1 < Depth ? FillBits'(andpop_fifo_capacity(Id))
                                                          : FillBits'(Depth);
-      capture_q  <= andpop_capture_enabled() != 0;
       andpop_fifo_report(Id, 32'(fill_q), 32'(peak_q));
-    end else if (capture_q && pop) begin
-      for (int unsigned i = 0; i < Chunks; i++) begin
-        andpop_capture(Id, i, 32'((Chunks * 32)'(out_data_o) >> (32 * i)));
-      end
     end
   end
 `else
