@@ -87,16 +87,7 @@ module cascade_mac #(
       .RSTD         (1'b0),
       .RSTINMODE    (1'b0),
       .RSTM         (1'b0),
-      .RSTP         (1'b0),
-      .ACOUT        (),
-      .BCOUT        (),
-      .CARRYCASCOUT (),
-      .CARRYOUT     (),
-      .MULTSIGNOUT  (),
-      .OVERFLOW     (),
-      .UNDERFLOW    (),
-      .PATTERNBDETECT(),
-      .PATTERNDETECT()
+      .RSTP         (1'b0)
     );
     assign sum_o = sum[Width-1:0];
 

@@ -139,6 +139,10 @@ class ImageConv(Fused):
         )
         return Geometry(rows, columns, shape.width)
 
+    def last_needed(self, pixels_in: int, pixels_out: int) -> IntArray:
+        """By the geometry: node by node, a window that ends in the border would need nothing."""
+        return self.geometry().last_needed()
+
     def cycles(self) -> int:
         folding = self.folding()
         return interval(self.shape(), folding.steps * folding.passes)
