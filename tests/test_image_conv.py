@@ -148,7 +148,7 @@ def test_a_folding_that_does_not_divide_is_refused(
         op.cycles()
 
 
-@pytest.mark.parametrize("case", [SMOKE[0], SMOKE[1], FULL[3], FULL[8]], ids=lambda c: c.name)
+@pytest.mark.parametrize("case", [SMOKE[0], SMOKE[1], FULL[7], FULL[12]], ids=lambda c: c.name)
 def test_the_pixel_needed_last_is_the_last_one_that_counts(case: Case) -> None:
     """One pixel of the picture after the other is lit, and every weight is 1."""
     op, (operand, weights) = build_op(case).op, case.operands
@@ -173,7 +173,25 @@ def test_weights_that_do_not_fit_are_refused() -> None:
         build_op(SMOKE[0]).op.rtl_parameters()
 
 
+def test_two_weights_share_a_factor_unless_one_borrows_from_the_least() -> None:
+    built = build_op(altered(SMOKE[0], pairable=0, implementation="auto"))
+    assert set(built.op.usage()) == {"single"}
+    built.op.read_constants(built.model)
+    assert set(built.op.usage()) == {"single", "paired"}
+    weights = built.case.make_initializers()[0]
+    weights[3, 2:4] = -1, -128
+    name = built.op.onnx_node.input[1]
+    built.model.set_initializer(name, weights.astype(np.float32))
+    built.op.set_nodeattr("implementation", "paired")
+    message = "implementation paired with PE=3 and a weight -128 above a negative one"
+    with pytest.raises(ValueError, match=message):
+        built.op.weights(built.model)
+    built.op.read_constants(built.model)
+    with pytest.raises(ValueError, match=message):
+        built.op.dsp_estimation("")
+
+
 def test_results_leave_one_by_one_where_a_pass_leaves_time() -> None:
     assert backends()["ImageConv"].module == "image_conv"
     lanes = [build_op(case).op.folding().lanes for case in (*SMOKE, *FULL)]
-    assert lanes[:3] == [1, 1, 1] and lanes[4] == 3
+    assert lanes[:3] == [1, 1, 1] and lanes[5] == 3

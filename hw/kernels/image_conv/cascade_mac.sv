@@ -1,25 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 // One product of a systolic sum: a DSP whose adder takes the sum of the one before it.
 
-/// sum = pixel * weight + the neighbour's sum, three cycles later: operands, product and sum are
+/// sum = pixel * factor + the neighbour's sum, three cycles later: operands, product and sum are
 /// registers that always run. The next product in a cascade must come one cycle later. The sum is
 /// modulo 2**Width.
 module cascade_mac #(
   parameter bit          First       = 0,  // nothing comes from a neighbour
-  parameter int unsigned WeightWidth = 8,  // bits of a weight, two's complement
-  parameter int unsigned Width       = 20, // bits of the sum
+  parameter int unsigned FactorWidth = 8,  // bits of the factor, two's complement, at most 25
+  parameter int unsigned Width       = 20, // bits of the sum, at most 48
   parameter bit          Primitives  = 0   // an explicit DSP48E1
 ) (
   input  logic                   clk_i,
   input  logic [7:0]             pixel_i,
-  input  logic [WeightWidth-1:0] weight_i,
+  input  logic [FactorWidth-1:0] factor_i,
   input  logic [47:0]            cascade_i,
   output logic [47:0]            cascade_o, // only to the next cascade_i
   output logic [Width-1:0]       sum_o
 );
 
-  if (Width > 48) begin : gen_check
-    $error("cascade_mac: found Width=%0d, expected at most 48", Width);
+  if (Width > 48 || FactorWidth > 25) begin : gen_check
+    $error("cascade_mac: found Width=%0d, FactorWidth=%0d, expected at most 48 and 25", Width,
+           FactorWidth);
   end
 
   if (Primitives) begin : gen_dsp
@@ -49,8 +50,8 @@ module cascade_mac #(
       .PREG              (1)
     ) u_dsp (
       .CLK          (clk_i),
-      .A            ({22'b0, pixel_i}),
-      .B            (18'($signed(weight_i))),
+      .A            (30'($signed(factor_i))),
+      .B            ({10'b0, pixel_i}),
       .C            (48'b0),
       .D            (25'b0),
       .P            (sum),
@@ -97,14 +98,14 @@ module cascade_mac #(
     end
   end else begin : gen_plain
     logic signed [8:0]             pixel_q;
-    logic signed [WeightWidth-1:0] weight_q;
-    logic signed [WeightWidth+8:0] product_q;
+    logic signed [FactorWidth-1:0] factor_q;
+    logic signed [FactorWidth+8:0] product_q;
     logic signed [Width-1:0]       sum_q;
 
     always_ff @(posedge clk_i) begin
       pixel_q   <= {1'b0, pixel_i};
-      weight_q  <= weight_i;
-      product_q <= (WeightWidth + 9)'(pixel_q * weight_q);
+      factor_q  <= factor_i;
+      product_q <= (FactorWidth + 9)'(pixel_q * factor_q);
       sum_q     <= Width'(product_q) + (First ? '0 : cascade_i[Width-1:0]);
     end
 

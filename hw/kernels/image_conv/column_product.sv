@@ -7,8 +7,11 @@
 /// pass starts when its window is there and its results have room, so no register of the datapath
 /// has a clock enable but the sums. Windows of a row share columns, so a ring of 32 holds them.
 ///
-/// Row r of a cascade works r cycles after row 0: its element and its weights come later by as much.
-/// Weights: for each row of a cascade the words of its Pe weights, in the order of the steps.
+/// With Paired one DSP computes the products of two outputs, as long as their sums do not meet: a
+/// cascade is cut into chunks, whose sums are added in LUTs. Row r of a chunk works r cycles after
+/// its row 0, and a chunk one cycle after the chunk before: elements and weights come later by as
+/// much. Weights: for each row of a cascade the words of its Pe weights, in the order of the steps;
+/// with Paired the odd outputs' are less by 1 where the even one's below is negative.
 module column_product #(
   parameter int unsigned Kernel      = 3,  // columns of a window
   parameter int unsigned Elements    = 3,  // elements of a column, 8 bits each
@@ -20,6 +23,7 @@ module column_product #(
   parameter int unsigned Lanes       = 1,  // outputs per word
   parameter int unsigned WeightWidth = 8,  // bits of a weight
   parameter int unsigned AccWidth    = 20, // bits of an output
+  parameter bit          Paired      = 0,  // a DSP for two outputs
   parameter bit          BlockRom    = 0,  // weights in block RAM, read from WeightFile
   parameter              WeightFile  = "", // one word per step: the weights of all rows, row 0 low
   parameter bit          Primitives  = 0,  // explicit LUT6_2 and DSP48E1
@@ -45,7 +49,20 @@ module column_product #(
   localparam int unsigned Passes    = Mh / Pe;
   localparam int unsigned Words     = Pe / Lanes; // of a pass
   localparam int unsigned RingWords = 32;
-  localparam int unsigned Latency   = Simd + 3;   // from a step to the sum of its products
+
+  // A pair's factor has 25 bits, the sums of its lower output the bits below the upper weight.
+  localparam int unsigned Field   = 25 - WeightWidth;
+  localparam int unsigned Fitting = (1 << (Field - 1)) / (255 << (WeightWidth - 1));
+  localparam int unsigned Chunk   = Paired && Fitting < Simd ? Fitting : Simd; // rows, at most
+  localparam int unsigned Chunks  = (Simd + Chunk - 1) / Chunk;
+  localparam int unsigned Latency = Chunk + 3 + (Chunks > 1 ? Chunks : 0); // from step to sum
+
+  // Cycles that a row of a cascade comes behind the first: the last chunk may be a short one.
+  function automatic int unsigned skew_of(int unsigned row);
+    return row % Chunk + row / Chunk + (row / Chunk == Chunks - 1 ? Chunks * Chunk - Simd : 0);
+  endfunction
+
+  localparam int unsigned MostSkew = skew_of(Simd - 1);
 
   if (Elements % Simd != 0) begin : gen_check_simd
     $error("column_product: %0d elements of a column cannot be split over Simd %0d", Elements, Simd);
@@ -194,17 +211,19 @@ module column_product #(
   always_ff @(posedge clk_i) elements_q <= chosen;
 
   for (genvar r = 0; r < Simd; r++) begin : gen_skew
-    if (r == 0) begin : gen_none
-      assign skewed[7:0] = elements_q[7:0];
+    localparam int unsigned Skew = skew_of(r);
+
+    if (Skew == 0) begin : gen_none
+      assign skewed[r*8 +: 8] = elements_q[r*8 +: 8];
     end else begin : gen_delay
       // Flip-flops are there in plenty; the reset keeps the line out of shift registers of LUTs.
-      logic [r*8-1:0] line_q;
+      logic [Skew*8-1:0] line_q;
 
       always_ff @(posedge clk_i) begin
         if (!rst_ni) line_q <= '0;
-        else line_q <= (r*8)'({line_q, elements_q[r*8 +: 8]});
+        else line_q <= (Skew*8)'({line_q, elements_q[r*8 +: 8]});
       end
-      assign skewed[r*8 +: 8] = line_q[r*8-1 -: 8];
+      assign skewed[r*8 +: 8] = line_q[Skew*8-1 -: 8];
     end
   end
 
@@ -221,24 +240,26 @@ module column_product #(
     always_ff @(posedge clk_i) word_q <= memory[weight_q];
 
     for (genvar r = 0; r < Simd; r++) begin : gen_row
-      if (r == 0) begin : gen_none
-        assign weights[RowWidth-1:0] = word_q[RowWidth-1:0];
+      localparam int unsigned Skew = skew_of(r);
+
+      if (Skew == 0) begin : gen_none
+        assign weights[r*RowWidth +: RowWidth] = word_q[r*RowWidth +: RowWidth];
       end else begin : gen_delay
-        logic [r*RowWidth-1:0] line_q;
+        logic [Skew*RowWidth-1:0] line_q;
 
         always_ff @(posedge clk_i) begin
           if (!rst_ni) line_q <= '0;
-          else line_q <= (r*RowWidth)'({line_q, word_q[r*RowWidth +: RowWidth]});
+          else line_q <= (Skew*RowWidth)'({line_q, word_q[r*RowWidth +: RowWidth]});
         end
-        assign weights[r*RowWidth +: RowWidth] = line_q[r*RowWidth-1 -: RowWidth];
+        assign weights[r*RowWidth +: RowWidth] = line_q[Skew*RowWidth-1 -: RowWidth];
       end
     end
   end else begin : gen_luts
-    logic [Simd*WeightBits-1:0] address_q; // row 0's first
+    logic [(MostSkew+1)*WeightBits-1:0] address_q; // row 0's first
 
     always_ff @(posedge clk_i) begin
       if (!rst_ni) address_q <= '0;
-      else address_q <= (Simd*WeightBits)'({address_q, weight_q});
+      else address_q <= ((MostSkew+1)*WeightBits)'({address_q, weight_q});
     end
 
     for (genvar r = 0; r < Simd; r++) begin : gen_row
@@ -248,7 +269,7 @@ module column_product #(
         .Contents  (Weights[r*Depth*RowWidth +: Depth*RowWidth]),
         .Primitives(Primitives)
       ) u_rom (
-        .address_i(address_q[r*WeightBits +: WeightBits]),
+        .address_i(address_q[skew_of(r)*WeightBits +: WeightBits]),
         .data_o   (weights[r*RowWidth +: RowWidth])
       );
     end
@@ -275,37 +296,52 @@ module column_product #(
     else done_q <= valid_q[Latency-1] && last_q[Latency-1];
   end
 
-  for (genvar p = 0; p < Pe; p++) begin : gen_output
-    logic [(Simd+1)*48-1:0]   cascade;
-    logic [Simd*AccWidth-1:0] along;
+  // Sums of a step, and what is still to be added to them.
+  logic [Pe*AccWidth-1:0] step_sums;
+  logic [Pe-1:0]          step_carries;
 
-    assign cascade[47:0] = '0;
+  localparam int unsigned Width = Paired ? 2 : 1; // outputs of a cascade
+
+  for (genvar p = 0; p < Pe; p += Width) begin : gen_cascade
+    localparam int unsigned Outputs = p + Width > Pe ? Pe - p : Width;
+
+    // The cascade's part of every row's word.
+    logic [Simd*Outputs*WeightWidth-1:0] own;
 
     for (genvar r = 0; r < Simd; r++) begin : gen_row
-      cascade_mac #(
-        .First      (r == 0),
-        .WeightWidth(WeightWidth),
-        .Width      (AccWidth),
-        .Primitives (Primitives)
-      ) u_mac (
-        .clk_i,
-        .pixel_i  (skewed[r*8 +: 8]),
-        .weight_i (weights[r*RowWidth+p*WeightWidth +: WeightWidth]),
-        .cascade_i(cascade[r*48 +: 48]),
-        .cascade_o(cascade[(r+1)*48 +: 48]),
-        .sum_o    (along[r*AccWidth +: AccWidth])
-      );
+      assign own[r*Outputs*WeightWidth +: Outputs*WeightWidth] =
+          weights[r*RowWidth+p*WeightWidth +: Outputs*WeightWidth];
     end
 
+    column_cascade #(
+      .Simd       (Simd),
+      .Chunk      (Chunk),
+      .Outputs    (Outputs),
+      .WeightWidth(WeightWidth),
+      .AccWidth   (AccWidth),
+      .Primitives (Primitives)
+    ) u_cascade (
+      .clk_i,
+      .pixels_i (skewed),
+      .weights_i(own),
+      .sums_o   (step_sums[p*AccWidth +: Outputs*AccWidth]),
+      .carries_o(step_carries[p +: Outputs])
+    );
+  end
+
+  for (genvar p = 0; p < Pe; p++) begin : gen_output
+    logic [AccWidth:0] sum;
+
+    // The carry enters below the lowest bit.
+    assign sum = {step_sums[p*AccWidth +: AccWidth], 1'b1} +
+        {first_q[Latency-1] ? {AccWidth{1'b0}} : sums_q[p*AccWidth +: AccWidth], step_carries[p]};
+
     always_ff @(posedge clk_i) begin
-      if (valid_q[Latency-1]) begin
-        sums_q[p*AccWidth +: AccWidth] <= along[(Simd-1)*AccWidth +: AccWidth] +
-            (first_q[Latency-1] ? '0 : sums_q[p*AccWidth +: AccWidth]);
-      end
+      if (valid_q[Latency-1]) sums_q[p*AccWidth +: AccWidth] <= sum[AccWidth:1];
     end
 
     logic unused;
-    assign unused = &{cascade, along};
+    assign unused = sum[0];
   end
 
   // Results one word after the other into a buffer that has room for them.

@@ -10,7 +10,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
 from ..fused import Fusion
-from .op import refusal
+from .op import misfit
 
 MOST_CHANNELS = 4
 """Channels of a picture: columns of more are too wide to be read at once."""
@@ -39,7 +39,7 @@ def match(model: ModelWrapper, node: NodeProto) -> Fusion | None:
         or _numbers(window, "Dilation") != [1, 1]
         or window.get_nodeattr("depthwise")
         or len(nodes[-1].input) != 2
-        or refusal(
+        or misfit(
             *(attributes[name] for name in ("ImgDim", "Kernel", "Stride", "Padding")),
         )
     ):

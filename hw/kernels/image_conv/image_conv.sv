@@ -22,6 +22,7 @@ module image_conv #(
   parameter int unsigned Lanes        = 1,  // outputs per word
   parameter int unsigned WeightWidth  = 8,  // bits of a weight, two's complement
   parameter int unsigned AccWidth     = 20, // bits of an output
+  parameter bit          Paired       = 0,  // a DSP for two outputs
   parameter bit          RowsBlockRam = 0,  // rows of pixels in block RAM, otherwise in LUTs
   parameter bit          BlockRom     = 0,  // weights in block RAM, otherwise in LUTs
   parameter              WeightFile   = "", // weights in block RAM: see column_product
@@ -77,6 +78,7 @@ module image_conv #(
     .Lanes      (Lanes),
     .WeightWidth(WeightWidth),
     .AccWidth   (AccWidth),
+    .Paired     (Paired),
     .BlockRom   (BlockRom),
     .WeightFile (WeightFile),
     .Primitives (Primitives),

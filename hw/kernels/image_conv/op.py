@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from qonnx.core.datatype import BaseDataType, DataType
 
 from ....quant.grid import IntArray, accumulator_bounds
 from ..base import Stream, hex_memory, pack_lanes, require_divisor
+from ..choice import ChosenKernel, implementation_attribute
 from ..facts import Geometry
 from ..fused import Fused, FusedRtl
 from ..memory import LUTS_PER_BRAM18, LineMemory, bram18_blocks
@@ -19,6 +20,10 @@ from ..skin import Bits, Parameters
 from .golden import run
 from .pace import Shape, interval
 
+IMPLEMENTATIONS: tuple[str, ...] = ("single", "paired")
+"""A DSP per product, or one for the products of two outputs, whose sums are then added in LUTs."""
+FACTOR_BITS = 25
+"""Bits of the factor that holds two weights."""
 MOST_WEIGHT_BITS = 1 << 16
 """Bits of weights that may be a parameter: beyond that they lie in block RAM."""
 LUT_WORDS = 64
@@ -36,12 +41,16 @@ class Folding(NamedTuple):
     """Outputs per word: the least that leave before the next pass ends."""
 
 
-class ImageConv(Fused):
+class ImageConv(Fused, ChosenKernel):
     """Convolution (1, H, W, C) -> (1, Ho, Wo, MH) of unsigned bytes with weights of 2 to 8 bits.
 
     Inputs x, W (Kernel*Kernel*Channels, MH) with rows in the order row, column, channel.
+    ``pairable`` says that no odd output has the least weight above a negative one;
+    `read_constants` finds out.
     """
 
+    paced: ClassVar[bool] = True
+    """Folding chooses the implementation, because it counts DSPs."""
     lanes = {"SIMD": "ColumnElements", "PE": "MH"}
     outputs_are = "convolutions of the picture"
     attributes = {
@@ -57,6 +66,8 @@ class ImageConv(Fused):
         "PE": ("i", True, 0),
         "weightDataType": ("s", True, ""),
         "outputDataType": ("s", True, ""),
+        "implementation": implementation_attribute(IMPLEMENTATIONS, False),
+        "pairable": ("i", False, 0),
     }
     golden = staticmethod(run)
 
@@ -81,14 +92,14 @@ class ImageConv(Fused):
         """Refuse a geometry the op does not have.
 
         Raises:
-            ValueError: see `refusal`, or attributes that do not fit each other.
+            ValueError: see `misfit`, or attributes that do not fit each other.
         """
         kernel, stride, padding = (
             self.number("Kernel"),
             self.number("Stride"),
             self.numbers("Padding"),
         )
-        reason = refusal(self.numbers("ImgDim"), kernel, stride, padding)
+        reason = misfit(self.numbers("ImgDim"), kernel, stride, padding)
         if reason:
             raise ValueError(f"{self.onnx_node.name}: {reason}")
         top, left, bottom, right = padding
@@ -178,8 +189,23 @@ class ImageConv(Fused):
         in_luts = depth <= LUT_WORDS and depth * width <= MOST_WEIGHT_BITS
         return (luts, 0) if in_luts and luts <= LUTS_PER_BRAM18 * blocks else (0, blocks)
 
-    def lut_estimation(self, fpgapart: str) -> int:
-        """See README."""
+    def read_constants(self, model: Any) -> None:
+        """Note whether two weights fit one factor, the upper less 1 where the lower is negative."""
+        weights, least = model.get_initializer(self.onnx_node.input[1]), self.weight_type().min()
+        if weights is not None:
+            pairs = weights.shape[1] // 2
+            lower, upper = weights[:, : 2 * pairs : 2], weights[:, 1 : 2 * pairs : 2]
+            fits = pairs > 0 and not np.any((upper <= least) & (lower < 0))
+            self.set_nodeattr("pairable", int(fits))
+
+    def chunks(self, paired: bool) -> int:
+        """Cascades that the products of an output are summed in."""
+        bits, simd = int(self.weight_type().bitwidth()), self.number("SIMD")
+        fitting = (1 << (FACTOR_BITS - bits - 1)) // (255 << (bits - 1))
+        return -(-simd // fitting) if paired else 1
+
+    def usage(self) -> dict[str, tuple[int, int]]:
+        """Estimated LUTs and BRAM18; see README."""
         folding, elements = self.folding(), self.number("ColumnElements")
         pe, simd = self.number("PE"), self.number("SIMD")
         acc_bits = int(self.get_output_datatype().bitwidth())
@@ -187,19 +213,30 @@ class ImageConv(Fused):
         choice = 8 * simd * -(-(elements // simd - 1) // 3)
         word = folding.lanes * acc_bits
         buffer = 4 * -(-word // 6) + word * -(-(pe // folding.lanes - 1) // 3)
-        weights, _ = self.weights_memory()
-        return ring + choice + buffer + weights + pe * acc_bits + self.rows_memory().luts + 100
+        weight_luts, weight_blocks = self.weights_memory()
+        luts = ring + choice + buffer + weight_luts + pe * acc_bits + self.rows_memory().luts + 100
+        blocks = self.rows_memory().brams + weight_blocks
+        found = {"single": (luts, blocks)}
+        if self.number("pairable") and pe > 1:
+            adders = (self.chunks(True) - 1) * pe * (acc_bits + 1)
+            found["paired"] = (luts + adders, blocks)
+        return found
 
-    def bram_estimation(self, fpgapart: str) -> int:
-        """18 Kbit blocks."""
-        return self.rows_memory().brams + self.weights_memory()[1]
+    def refusal(self, wanted: str) -> str:
+        """Say why two weights do not fit one factor, and what to do."""
+        return (
+            f"found implementation {wanted} with PE={self.number('PE')} and a weight "
+            f"{int(self.weight_type().min())} above a negative one, expected PE of 2 or more and "
+            "none; use single or auto"
+        )
 
     def dsp_estimation(self, fpgapart: str) -> int:
-        """One DSP per product."""
-        return self.number("SIMD") * self.number("PE")
+        """One DSP per product, or per product of two outputs."""
+        pe = self.number("PE")
+        return self.number("SIMD") * (-(-pe // 2) if self.resolved() == "paired" else pe)
 
 
-def refusal(image: list[int], kernel: int, stride: int, padding: list[int]) -> str:
+def misfit(image: list[int], kernel: int, stride: int, padding: list[int]) -> str:
     """Say why the kernel does not have a geometry; empty where it has."""
     if not 2 <= kernel <= 16 or not 1 <= stride <= kernel:
         return (
@@ -224,6 +261,7 @@ class ImageConv_rtl(FusedRtl, ImageConv):
         "kernels/image_conv/image_columns.sv",
         "kernels/image_conv/weight_rom.sv",
         "kernels/image_conv/cascade_mac.sv",
+        "kernels/image_conv/column_cascade.sv",
         "kernels/image_conv/column_product.sv",
         "kernels/image_conv/image_conv.sv",
     )
@@ -264,6 +302,10 @@ class ImageConv_rtl(FusedRtl, ImageConv):
                 f"{name}: outputs reach {low}..{high}, outputDataType {acc.name} holds "
                 f"{int(acc.min())}..{int(acc.max())}; run MinimizeAccumulatorWidth"
             )
+        least, pairs = datatype.min(), weights.shape[1] // 2
+        borrowing = weights[:, 1 : 2 * pairs : 2][weights[:, : 2 * pairs : 2] < 0]
+        if self.resolved() == "paired" and np.any(borrowing <= least):
+            raise ValueError(f"{name}: {self.refusal('paired')}")
         return weights
 
     def weight_rows(self) -> list[list[int]]:
@@ -286,6 +328,9 @@ class ImageConv_rtl(FusedRtl, ImageConv):
             .reshape(kernel, elements // simd, simd, outputs // pe, pe)
             .transpose(3, 0, 1, 2, 4)
         )
+        if self.resolved() == "paired":
+            folded = folded.copy()
+            folded[..., 1::2] -= folded[..., : pe // 2 * 2 : 2] < 0
         bits = int(self.weight_type().bitwidth())
         return [pack_lanes(folded[:, :, :, r].reshape(-1, pe), bits) for r in range(simd)]
 
@@ -307,6 +352,7 @@ class ImageConv_rtl(FusedRtl, ImageConv):
             "Lanes": self.folding().lanes,
             "WeightWidth": int(self.weight_type().bitwidth()),
             "AccWidth": int(self.get_output_datatype().bitwidth()),
+            "Paired": int(self.resolved() == "paired"),
             "RowsBlockRam": int(self.rows_memory().block),
         }
         if self.in_block():
