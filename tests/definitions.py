@@ -62,6 +62,20 @@ def int_mvu(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     return [x @ w + (bias[0] if bias else 0)]
 
 
+def image_conv(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """Every output a sum over the window's pixels that lie in the picture."""
+    x, w = inputs
+    kernel, stride = attrs["Kernel"], attrs["Stride"]
+    top, left, _, _ = attrs["Padding"]
+    weights = w.reshape(kernel, kernel, x.shape[3], w.shape[1])
+    out = np.zeros((x.shape[0], *attrs["OutDim"], w.shape[1]), dtype=np.int64)
+    for row, column, i, j in np.ndindex(*attrs["OutDim"], kernel, kernel):
+        y, z = row * stride - top + i, column * stride - left + j
+        if 0 <= y < x.shape[1] and 0 <= z < x.shape[2]:
+            out[:, row, column] += x[:, y, z] @ weights[i, j]
+    return [out]
+
+
 def pa_mvu(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     """Product of the values that codes stand for."""
     x, w, alpha, beta = inputs
@@ -240,6 +254,7 @@ DEFINITIONS: Mapping[str, Callable[[Inputs, Attributes], list[IntArray]]] = {
     "BinaryBlock": binary_block,
     "Epilogue": epilogue,
     "GlobalAccPool": global_acc_pool,
+    "ImageConv": image_conv,
     "IntMvu": int_mvu,
     "LabelSelect": label_select,
     "PaMvu": pa_mvu,

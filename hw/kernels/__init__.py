@@ -18,6 +18,7 @@ KERNELS: tuple[str, ...] = (
     "duplicate_streams",
     "epilogue",
     "global_acc_pool",
+    "image_conv",
     "int_mvu",
     "label_select",
     "pa_mvu",
