@@ -115,6 +115,8 @@ class Epilogue(Kernel):
 class Epilogue_rtl(RtlKernel, Epilogue):
     """Epilogue with its parameters in an embedded memory."""
 
+    registers_output = True
+    registers_ready = True
     module = "epilogue_rom"
     sources = (
         "rtl/stream_register.sv",
