@@ -281,8 +281,12 @@ def _linked(edges: list[_Edge], ops: Mapping[str, Any], queued: set[str]) -> set
             if not op.cuts_ready():
                 run[name] = 1 + max(run[out] for out in op.onnx_node.output)
             run[name] += consumer.lanes != edge.producer.lanes
-        ends = edge.writer is None or consumer is None
-        if ends or run[name] > READY_RUN or not ops[edge.writer[0]].cuts_output():
+        writer = ops[edge.writer[0]] if edge.writer is not None else None
+        if writer is None or consumer is None or not writer.cuts_output():
+            cut = True
+        else:
+            cut = run[name] >= READY_RUN and not writer.cuts_ready()
+        if cut:
             found.add(name)
             run[name] = 0
     return found
