@@ -111,7 +111,8 @@ class _Edges:
                 delay[name] = start + share
 
     def _runs(self) -> list[_Run]:
-        runs, seen = [], set()
+        runs: list[_Run] = []
+        seen: set[str] = set()
         for node in self._model.graph.node:
             if node.name in seen or not self._bursts(node):
                 continue
@@ -172,7 +173,8 @@ class _Edges:
         ins = self._inputs(node)
         if len(ins) != 1 or len(node.output) != 1 or op.reads_ahead:
             return False
-        return op.geometry() is not None or self._pixels(ins[0]) != self._pixels(node.output[0])
+        moves = op.geometry() is not None
+        return moves or self._pixels(ins[0]) != self._pixels(node.output[0])
 
     def _needed(self, node: NodeProto, name: str) -> IntArray:
         needed: IntArray = self._ops[node.name].last_needed(
@@ -183,7 +185,8 @@ class _Edges:
     @staticmethod
     def _in_order(needed: IntArray) -> IntArray:
         """Pixels leave in order: none before the one in front of it."""
-        return np.maximum.accumulate(needed)
+        ordered: IntArray = np.maximum.accumulate(needed)
+        return ordered
 
     def _inputs(self, node: NodeProto) -> list[str]:
         return [name for name in node.input if self._streams(name)]

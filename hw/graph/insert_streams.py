@@ -165,9 +165,9 @@ def insert_streams(
     for edge in edges:
         name, producer, consumer = edge.name, edge.producer, edge.consumer
         half_rate = int(HALF_RATE * producer.words <= interval)
-        place = edge.writer if edge.writer is not None else (None, 0)
+        place: tuple[str | None, int] = edge.writer or (None, 0)
         before, after = name, name
-        chain = []
+        chain: list[onnx.NodeProto] = []
         if name in queued | linked:
             after = f"{name}_{'fifo' if name in queued else 'link'}"
             if consumer is None and edge.writer is not None:
@@ -270,7 +270,7 @@ def _edges(graph: onnx.GraphProto, ops: Mapping[str, Any]) -> list[_Edge]:
 def _linked(edges: list[_Edge], ops: Mapping[str, Any], queued: set[str]) -> set[str]:
     """Return the edges without a FIFO that need a register."""
     found: set[str] = set()
-    run = {}  # by edge: nodes that its ready has run through
+    run: dict[str, int] = {}  # by edge: nodes that its ready has run through
     for edge in reversed(edges):
         name, consumer = edge.name, edge.consumer
         run[name] = 0

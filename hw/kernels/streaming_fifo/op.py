@@ -77,10 +77,16 @@ class StreamingFIFO_rtl(RtlKernel, StreamingFIFO):
         }
 
     def lut_estimation(self, fpgapart: str) -> int:
-        """The memory unless in block RAM, a LUT per data bit, two per bit of the three counters."""
+        """The memory unless in block RAM, its counters, and at full rate a LUT per data bit."""
         depth, width = int(self.get_nodeattr("depth")), int(self.get_instream_width())
+        half_rate = bool(self.get_nodeattr("half_rate"))
+        if depth == 2 and not half_rate:
+            return width + 5
         memory = 0 if self.block_ram() else lutram_luts(depth, width)
-        return memory + width + 6 * depth.bit_length()
+        wraps = 8 if depth & (depth - 1) else 0
+        if half_rate:
+            return memory + depth.bit_length() + 7 + wraps
+        return memory + width + 2 * depth.bit_length() + 4 + wraps
 
     def bram_estimation(self, fpgapart: str) -> int:
         """18 Kbit blocks."""
