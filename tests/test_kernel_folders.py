@@ -28,6 +28,7 @@ PASSES = {
     "duplicate_streams": ("hw/graph/builder.py", "hw/graph/insert_streams.py"),
     "epilogue": ("hw/kernels/serial_epilogue.py",),
     "streaming_data_width_converter": ("hw/graph/insert_streams.py",),
+    "stream_link": ("hw/graph/insert_streams.py",),
     "streaming_fifo": ("hw/graph/insert_streams.py",),
 }
 """Kernels that belong to every graph: the pass that inserts each, or asks for it. And a kernel with
