@@ -245,6 +245,41 @@ def test_bodies_of_the_dsp_block_are_equal(tmp_path: Path, compared: Comparisons
                 compared.words((words[0], words[2]), (words[1], words[3]), 2)
 
 
+@pytest.mark.sim
+def test_all_cores_are_silent_under_lint(tmp_path: Path) -> None:
+    silent = ("UNUSEDSIGNAL", "UNUSEDPARAM", "UNDRIVEN")
+    box = "".join(f"/* verilator lint_off {kind} */\n" for kind in silent)
+    box += f"module DSP48E1 {yosys.PRIMITIVES['DSP48E1']};\nendmodule\n"
+    box += "".join(f"/* verilator lint_on {kind} */\n" for kind in silent)
+    (tmp_path / "DSP48E1.v").write_text(box)
+    variants = [
+        (core, cell, latency) for core in CORES.values() for cell, latency in ((0, 1), (1, 2))
+    ]
+    body = []
+    for i, (core, cell, latency) in enumerate(variants):
+        values = parameters(core, latency, cell).items()
+        bits = core.fmt.out_bits
+        body.append(
+            f"  {TOP} #({', '.join(f'.{name}({value})' for name, value in values)}) u_{i} (\n"
+            f"    .*, .acc_data_i(data_i[{core.acc_bits - 1}:0]), .acc_ready_o(acc_ready_o[{i}]),\n"
+            f"    .shortcut_data_i(data_i[{bits - 1}:0]), .param_data_i(data_i[17:0]),\n"
+            f"    .shortcut_ready_o(shortcut_ready_o[{i}]), .param_next_o(param_next_o[{i}]),\n"
+            f"    .out_valid_o(out_valid_o[{i}]), .out_data_o(data_o[{i}][{bits - 1}:0])\n"
+            "  );\n"
+        )
+        if bits < 16:
+            body.append(f"  assign data_o[{i}][15:{bits}] = '0;\n")
+    high = len(variants) - 1
+    (tmp_path / "cores.sv").write_text(
+        "module cores (\n  input logic clk_i, rst_ni, acc_valid_i, shortcut_valid_i, out_ready_i,\n"
+        f"  input logic [24:0] data_i, output logic [{high}:0][15:0] data_o,\n"
+        f"  output logic [{high}:0] acc_ready_o, shortcut_ready_o, param_next_o, out_valid_o\n);\n"
+        f"{''.join(body)}endmodule\n"
+    )
+    sources = [*SOURCES, tmp_path / "DSP48E1.v", tmp_path / "cores.sv"]
+    assert verilator.lint(sources, "cores", cwd=tmp_path) == ""
+
+
 # What fits, and the words.
 
 

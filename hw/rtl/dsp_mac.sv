@@ -5,30 +5,41 @@
 /// sets a to 0 and goes before `a_enable_i`. A value loaded in cycle n counts in cycle n + 1. With
 /// Fast the difference and the product have registers that always run: p takes in cycle n what d
 /// and a held in cycle n - 2 and b in cycle n - 1, and `c_i` of the cycle before as ever. Nothing
-/// is reset. Both bodies are equal in every cycle; the cells' is one DSP48E1.
+/// is reset. Both bodies are equal in every cycle, as long as d - a has DataWidth bits; the cells' is
+/// one DSP48E1.
 module dsp_mac #(
-  parameter bit Fast       = 0, // registers behind difference and product
-  parameter bit Primitives = 0  // the cells' body
+  parameter int unsigned DataWidth   = 25, // bits of d, a and their difference
+  parameter int unsigned FactorWidth = 18, // bits of b
+  parameter int unsigned SumWidth    = 48, // bits of c and p
+  parameter bit          Fast        = 0,  // registers behind difference and product
+  parameter bit          Primitives  = 0   // the cells' body
 ) (
-  input  logic               clk_i,
+  input  logic                          clk_i,
 
-  input  logic               d_enable_i,
-  input  logic signed [24:0] d_i,
-  input  logic               a_clear_i,
-  input  logic               a_enable_i,
-  input  logic signed [24:0] a_i,
-  input  logic               b_enable_i,
-  input  logic signed [17:0] b_i,
-  input  logic               c_enable_i,
-  input  logic signed [47:0] c_i,
+  input  logic                          d_enable_i,
+  input  logic signed [DataWidth-1:0]   d_i,
+  input  logic                          a_clear_i,
+  input  logic                          a_enable_i,
+  input  logic signed [DataWidth-1:0]   a_i,
+  input  logic                          b_enable_i,
+  input  logic signed [FactorWidth-1:0] b_i,
+  input  logic                          c_enable_i,
+  input  logic signed [SumWidth-1:0]    c_i,
 
-  input  logic               p_enable_i,
-  input  logic               p_adds_c_i,
-  input  logic               p_adds_p_i, // counts where p_adds_c_i does not
-  output logic signed [47:0] p_o
+  input  logic                          p_enable_i,
+  input  logic                          p_adds_c_i,
+  input  logic                          p_adds_p_i, // counts where p_adds_c_i does not
+  output logic signed [SumWidth-1:0]    p_o
 );
 
+  if (DataWidth > 25 || FactorWidth > 18 || SumWidth > 48) begin : gen_check
+    $error("dsp_mac: %0d and %0d bits with a sum of %0d, a DSP block has 25, 18 and 48", DataWidth,
+           FactorWidth, SumWidth);
+  end
+
   if (Primitives) begin : gen_cell
+    logic signed [47:0] p;
+
     DSP48E1 #(
       .A_INPUT("DIRECT"),
       .B_INPUT("DIRECT"),
@@ -53,11 +64,11 @@ module dsp_mac #(
       .PREG(1)
     ) u_dsp (
       .CLK(clk_i),
-      .A({{5{a_i[24]}}, a_i}),
-      .B(b_i),
-      .C(c_i),
-      .D(d_i),
-      .P(p_o),
+      .A(30'(a_i)),
+      .B(18'(b_i)),
+      .C(48'(c_i)),
+      .D(25'(d_i)),
+      .P(p),
       .INMODE(5'b01100), // D - A
       .OPMODE({1'b0, p_adds_c_i || p_adds_p_i, p_adds_c_i, 4'b0101}),
       .ALUMODE(4'b0000),
@@ -92,11 +103,18 @@ module dsp_mac #(
       .CARRYCASCIN(1'b0),
       .MULTSIGNIN(1'b0)
     );
+
+    assign p_o = p[SumWidth-1:0];
+
+    logic unused;
+    assign unused = &p;
   end else begin : gen_plain
-    logic signed [24:0] d_q, a_q, difference;
-    logic signed [17:0] b_q;
-    logic signed [42:0] product;
-    logic signed [47:0] c_q, p_q, base;
+    localparam int unsigned ProductWidth = DataWidth + FactorWidth;
+
+    logic signed [DataWidth-1:0]    d_q, a_q, difference;
+    logic signed [FactorWidth-1:0]  b_q;
+    logic signed [ProductWidth-1:0] product;
+    logic signed [SumWidth-1:0]     c_q, p_q, base;
 
     always_ff @(posedge clk_i) begin
       if (d_enable_i) d_q <= d_i;
@@ -107,8 +125,8 @@ module dsp_mac #(
     end
 
     if (Fast) begin : gen_registers
-      logic signed [24:0] difference_q;
-      logic signed [42:0] product_q;
+      logic signed [DataWidth-1:0]    difference_q;
+      logic signed [ProductWidth-1:0] product_q;
 
       always_ff @(posedge clk_i) begin
         difference_q <= d_q - a_q;
@@ -124,14 +142,12 @@ module dsp_mac #(
     assign base = p_adds_c_i ? c_q : p_adds_p_i ? p_q : '0;
 
     always_ff @(posedge clk_i) begin
-      if (p_enable_i) p_q <= base + 48'(product);
+      if (p_enable_i) p_q <= base + SumWidth'(product);
     end
     assign p_o = p_q;
 
-    if (Fast) begin : gen_unused
-      logic unused;
-      assign unused = &difference;
-    end
+    logic unused;
+    assign unused = &{difference, product};
   end
 
 endmodule

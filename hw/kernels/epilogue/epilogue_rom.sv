@@ -101,8 +101,10 @@ module epilogue_rom #(
       .out_data_o
     );
   end else begin : gen_serial
+    localparam bit Fast = Implementation == 2; // also a register behind the memory's
+
     logic             param_valid;
-    logic [Pe*18-1:0] param_data;
+    logic [Pe*18-1:0] rom_data, param_data;
     logic [Pe-1:0]    param_next, acc_ready, shortcut_ready, out_valid; // all lanes do the same
 
     rom_stream #(
@@ -114,8 +116,16 @@ module epilogue_rom #(
       .rst_ni,
       .out_valid_o(param_valid),
       .out_ready_i(param_next[0]),
-      .out_data_o(param_data)
+      .out_data_o(rom_data)
     );
+
+    if (Fast) begin : gen_register
+      always_ff @(posedge clk_i) begin
+        if (param_next[0]) param_data <= rom_data;
+      end
+    end else begin : gen_direct
+      assign param_data = rom_data;
+    end
 
     for (genvar p = 0; p < Pe; p++) begin : gen_lane
       epilogue_serial #(
@@ -133,7 +143,8 @@ module epilogue_rom #(
         .MulWidth(MulWidth),
         .BiasWidth(BiasWidth),
         .SlopeWidth(SlopeWidth),
-        .Fast(Implementation == 2),
+        .ParamLatency(Fast ? 2 : 1),
+        .Fast(Fast),
         .Primitives(Primitives)
       ) u_core (
         .clk_i,

@@ -76,6 +76,17 @@ module epilogue_serial #(
   localparam int unsigned SumWidth  = $clog2(SumLimit + 1) + 1;
   localparam int unsigned LastWidth = $clog2(LastLimit + 1) + 1;
 
+  function automatic int unsigned larger(int unsigned a, int unsigned b);
+    return (a > b) ? a : b;
+  endfunction
+
+  // Bits of d and d - a, of b, of p and c.
+  localparam int unsigned DataWidth = larger(larger(FactorWidth, PreBits + 1),
+                                             HasShortcut ? ShortcutWidth : 1);
+  localparam int unsigned BWidth    = larger(larger(MulWidth, SlopeShift + 2),
+                                             HasShortcut ? ShortcutShift + 2 : 1);
+  localparam int unsigned PWidth    = larger(larger(SumWidth, LastWidth), 18 + HighWidth);
+
   if (FactorWidth > 25 || (HasShortcut && ShortcutWidth > 25)) begin : gen_check_d
     $error("epilogue_serial: %0d bits of accumulator and %0d of shortcut, at most 25 fit a DSP",
            FactorWidth, ShortcutWidth);
@@ -174,7 +185,7 @@ module epilogue_serial #(
   end
 
   // The pre-activation: saturation is found in one cycle and, with Fast, applied in the next.
-  logic signed [47:0]         p;
+  logic signed [PWidth-1:0]   p;
   logic signed [SumWidth-1:0] shifted;
   logic                       over, over_now;
   logic signed [PreBits-1:0]  pre;
@@ -196,23 +207,20 @@ module epilogue_serial #(
     assign over = over_now;
   end
 
-  logic signed [24:0] d;
-  logic signed [17:0] b;
-  logic signed [17:0] high; // m or slope
-  logic        [17:0] low_q; // the word before
+  logic signed [DataWidth-1:0] d;
+  logic signed [BWidth-1:0]    b;
+  logic        [17:0]          low_q; // the word before
 
   always_comb begin
-    d = 25'(acc);
-    if (HasShortcut && step_q[TakeShortcut]) d = 25'(signed'(shortcut_data_i));
-    if (step_q[LoadPre]) d = 25'(pre);
+    d = DataWidth'(acc);
+    if (HasShortcut && step_q[TakeShortcut]) d = DataWidth'(signed'(shortcut_data_i));
+    if (step_q[LoadPre]) d = DataWidth'(pre);
   end
 
-  assign high = 18'(signed'(param_data_i[17-:MulWidth]));
-
   always_comb begin
-    b = high;
-    if (HasShortcut && step_q[2]) b = 18'(1 << ShortcutShift);
-    if (step_q[LoadPre]) b = 18'(1 << SlopeShift);
+    b = BWidth'(signed'(param_data_i[17-:MulWidth])); // m or slope
+    if (HasShortcut && step_q[2]) b = BWidth'(1 << ShortcutShift);
+    if (step_q[LoadPre]) b = BWidth'(1 << SlopeShift);
   end
 
   always_ff @(posedge clk_i) begin
@@ -220,6 +228,9 @@ module epilogue_serial #(
   end
 
   dsp_mac #(
+    .DataWidth(DataWidth),
+    .FactorWidth(BWidth),
+    .SumWidth(PWidth),
     .Fast(Fast),
     .Primitives(Primitives)
   ) u_mac (
@@ -229,12 +240,12 @@ module epilogue_serial #(
     .d_i(d),
     .a_clear_i(step_q[0]),
     .a_enable_i(step_q[3]),
-    .a_i(25'(signed'(param_data_i))),
+    .a_i(DataWidth'(signed'(param_data_i[PreBits-1:0]))),
     .b_enable_i(step_q[1] || (HasShortcut && step_q[2]) || step_q[LoadPre] ||
                 (step_q[LoadSlope] && p[LastWidth-1])),
     .b_i(b),
     .c_enable_i(step_q[1] || step_q[LoadSlope]),
-    .c_i(48'(signed'({param_data_i[HighWidth-1:0], low_q}))),
+    .c_i(PWidth'(signed'({param_data_i[HighWidth-1:0], low_q}))),
     .p_enable_i(step_q[FirstSum] || step_q[FullSum] || step_q[EndBend] || last_q[LastDelay-1]),
     .p_adds_c_i(!step_q[EndBend] && !(HasShortcut && step_q[FullSum])),
     .p_adds_p_i(HasShortcut && step_q[FullSum]),
