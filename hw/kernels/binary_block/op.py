@@ -202,10 +202,12 @@ class BinaryBlock(Fused):
         kernel, stride, dim = (self.numbers(n) for n in ("KernelDim", "Stride", "IFMDim"))
         expected = tuple(
             (size + border - k) // s + 1
-            for size, border, k, s in zip(dim, (top + bottom, left + right), kernel, stride)
+            for size, border, k, s in zip(
+                dim, (top + bottom, left + right), kernel, stride, strict=True
+            )
         )
         out = self.numbers("OFMDim")
-        borders = zip((top, bottom, left, right), (kernel[0],) * 2 + (kernel[1],) * 2)
+        borders = zip((top, bottom, left, right), (*[kernel[0]] * 2, *[kernel[1]] * 2), strict=True)
         if out != expected or min(expected) < 1 or any(b >= k for b, k in borders):
             found.append(
                 f"found OFMDim {out} of {dim}, kernel {kernel}, stride {stride}, padding "
