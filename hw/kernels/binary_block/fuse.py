@@ -82,8 +82,6 @@ def _attributes(
     epilogue = ops["Epilogue"]
     shape = model.get_tensor_shape(chain[0].input[0])
     out = model.get_tensor_shape(chain[-1].output[0])
-    if len(shape) == 2:
-        shape, out = ([s[0], 1, 1, s[1]] for s in (shape, out))
     if len(shape) != 4 or shape[0] != 1:
         return None
     window = ops.get("ConvolutionInputGenerator")

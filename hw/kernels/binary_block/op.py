@@ -35,6 +35,9 @@ class BinaryBlock(Fused):
     """A 1-bit layer: inputs x[, shortcut], thresholds (C, 1), weights (MW, MH), params (5, MH)."""
 
     lanes = {"SIMD": "IFMChannels", "PE": "OFMChannels"}
+    registers_output = True
+    registers_ready = True
+    reads_ahead = True
     golden = staticmethod(golden.run)
     attributes = {
         "IFMChannels": ("i", True, 0),
@@ -202,10 +205,12 @@ class BinaryBlock(Fused):
         kernel, stride, dim = (self.numbers(n) for n in ("KernelDim", "Stride", "IFMDim"))
         expected = tuple(
             (size + border - k) // s + 1
-            for size, border, k, s in zip(dim, (top + bottom, left + right), kernel, stride)
+            for size, border, k, s in zip(
+                dim, (top + bottom, left + right), kernel, stride, strict=True
+            )
         )
         out = self.numbers("OFMDim")
-        borders = zip((top, bottom, left, right), (kernel[0],) * 2 + (kernel[1],) * 2)
+        borders = zip((top, bottom, left, right), (*[kernel[0]] * 2, *[kernel[1]] * 2), strict=True)
         if out != expected or min(expected) < 1 or any(b >= k for b, k in borders):
             found.append(
                 f"found OFMDim {out} of {dim}, kernel {kernel}, stride {stride}, padding "
