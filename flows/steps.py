@@ -23,6 +23,8 @@ from ..hw.graph.qonnx_graph import QonnxGraph
 from ..hw.graph.specialise import specialise
 from ..hw.graph.verify import verify
 from ..hw.rtl import simulate as rtl
+from ..hw.rtl import sizing
+from ..hw.rtl.runs import FIFO_FILE
 from ..quant.checkpoint import read_card
 from ..quant.files import write_json
 from ..sim.tools import find_compiler, find_tool
@@ -236,28 +238,29 @@ def _size(context: Context) -> None:
     """FIFO depths by simulation: they change fifo.json, and rtl/ with it."""
     files = context.files
 
-    stage, total = "sizing FIFOs", 2 * rtl.SIZING_FRAMES
+    stage, total = "sizing FIFOs", 2 * sizing.SIZING_FRAMES
     before = latest = 0
 
     def report(state: dict[str, int]) -> None:
         nonlocal before, latest
         if state["frames_out"] < latest:  # the second run counts from zero again
-            before = rtl.SIZING_FRAMES
+            before = sizing.SIZING_FRAMES
         latest = state["frames_out"]
         # A deep network is fed more frames than the least, which nobody knows beforehand.
         context.progress(stage, min(before + latest, total), total)
 
     context.progress(f"{stage}: compiling", 0, total)
-    sizing = rtl.size_fifos(files.rtl, progress=report)
+    found = sizing.size_fifos(files.rtl, progress=report)
     context.progress(stage, total, total)
-    shutil.copyfile(files.rtl / rtl.FIFO_FILE, files.fifos)
+    shutil.copyfile(files.rtl / FIFO_FILE, files.fifos)
     write_json(
         context.files.sizing,
         {
-            "interval": sizing.interval,
-            "stated": sizing.stated,
-            "slowest": sizing.slowest,
-            "bits": sizing.bits,
+            "interval": found.interval,
+            "stated": found.stated,
+            "slowest": found.slowest,
+            "bits": found.bits,
+            "everywhere": found.everywhere,
         },
     )
 

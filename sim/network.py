@@ -49,6 +49,8 @@ class NetworkRun:
     """Words left in each FIFO at the end, by FIFO id."""
     peak: tuple[int, ...]
     """Most words each FIFO ever held, by FIFO id."""
+    waiting: tuple[int, ...]
+    """Ids of the taps at which a word waited at the end."""
     outputs: tuple[Words, ...]
     """Of each result stream (frames, words, bytes) as they left the top, low byte first."""
 
@@ -210,6 +212,7 @@ def run_network(
         tuple(report["finished"]),
         tuple(report["fill"]),
         tuple(report["peak"]),
+        tuple(report["waiting"]),
         outputs,
     )
 

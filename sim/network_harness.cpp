@@ -42,6 +42,7 @@ struct Watch {
   std::vector<uint32_t> capacity;
   std::vector<uint32_t> fill;
   std::vector<uint32_t> peak;
+  std::vector<uint64_t> waiting;  // taps at which a word waited at the end
   std::vector<Captured> captured;  // by tap
   bool capture = false;
   uint64_t cycle = 0;
@@ -298,9 +299,9 @@ int run(const Arguments& arguments) {
     }
   }
   const double wall = seconds(begin);
-  top->s_axis_0_tvalid = 0;
+  watch.waiting.clear();
   top->ap_rst_n = 0;
-  pulse();  // FIFOs report fill and peak now
+  pulse();  // FIFOs report fill and peak now, taps what waits
   top->final();
 #if VM_TRACE
   if (trace) trace->close();
@@ -330,6 +331,8 @@ int run(const Arguments& arguments) {
   print_list(report, "fill", widen(watch.fill));
   std::fprintf(report, ",\n");
   print_list(report, "peak", widen(watch.peak));
+  std::fprintf(report, ",\n");
+  print_list(report, "waiting", watch.waiting);
   std::fprintf(report, "}\n");
   if (std::fclose(report) != 0) throw std::runtime_error("cannot write the report");
   return 0;
@@ -354,6 +357,9 @@ void andpop_fifo_report(unsigned int id, unsigned int fill, unsigned int peak) {
   watch.fill[id] = fill;
   watch.peak[id] = peak;
 }
+
+// Called while reset is low: tap `id` had a word that was not taken. At the start of a run none has.
+void andpop_tap_waits(unsigned int id) { watch.waiting.push_back(id); }
 
 // One 32-bit chunk of a word that passed tap `id`, low chunk first.
 void andpop_capture(unsigned int id, unsigned int chunk, unsigned int data) {

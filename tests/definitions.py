@@ -252,6 +252,7 @@ DEFINITIONS: Mapping[str, Callable[[Inputs, Attributes], list[IntArray]]] = {
     "StreamReflectPad": stream_reflect_pad,
     "StreamingConcat": streaming_concat,
     "StreamingDataWidthConverter": unchanged,
+    "StreamLink": unchanged,
     "StreamingFIFO": unchanged,
     "StreamingSplit": streaming_split,
     "XnorMvu": xnor_mvu,

@@ -27,6 +27,7 @@ LOWERING = ("hw/graph/lower/", "hw/graph/lowering.py", "hw/graph/epilogue_patter
 PASSES = {
     "duplicate_streams": ("hw/graph/builder.py", "hw/graph/insert_streams.py"),
     "streaming_data_width_converter": ("hw/graph/insert_streams.py",),
+    "stream_link": ("hw/graph/insert_streams.py",),
     "streaming_fifo": ("hw/graph/insert_streams.py",),
 }
 """Kernels that belong to every graph: the pass that inserts each, or asks for it."""

@@ -21,16 +21,9 @@ from andpop.hw.graph.folding import fold
 from andpop.hw.graph.lowering import lower
 from andpop.hw.graph.specialise import specialise
 from andpop.hw.graph.verify import verify
-from andpop.hw.rtl.simulate import (
-    NetworkStuck,
-    SimResult,
-    Sizing,
-    emit,
-    locate,
-    simulate,
-    size_fifos,
-    waveform,
-)
+from andpop.hw.rtl.runs import NetworkStuck
+from andpop.hw.rtl.simulate import SimResult, emit, locate, simulate, waveform
+from andpop.hw.rtl.sizing import Sizing, size_fifos
 from andpop.hw.rtl.top_info import EmitError, TopInfo
 from andpop.quant.grid import IntArray
 from andpop.sim.bench import run_cocotb

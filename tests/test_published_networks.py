@@ -15,7 +15,8 @@ from andpop.flows.backends.golden import Golden
 from andpop.flows.files import BuildFiles
 from andpop.hw.graph.executor import run
 from andpop.hw.graph.folding import fold
-from andpop.hw.rtl.simulate import emit, simulate, size_fifos
+from andpop.hw.rtl.simulate import emit, simulate
+from andpop.hw.rtl.sizing import size_fifos
 from andpop.hw.rtl.top_info import TopInfo
 from andpop.quant import synthetic
 from andpop.quant.pictures import list_pictures, read_picture

@@ -20,7 +20,8 @@ from andpop.hw.graph.lowering import LoweringError, lower
 from andpop.hw.graph.reference import Reference, classes
 from andpop.hw.graph.specialise import specialise
 from andpop.hw.graph.verify import verify
-from andpop.hw.rtl.simulate import emit, simulate, size_fifos
+from andpop.hw.rtl.simulate import emit, simulate
+from andpop.hw.rtl.sizing import size_fifos
 from andpop.hw.rtl.top_info import TopInfo
 from andpop.quant import synthetic
 from andpop.sim.bench import run_cocotb

@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,12 @@ from .windows import taken_in
 
 @cache
 def lowerings() -> dict[str, Lowering]:
-    """Return how the nodes of every op become steps."""
+    """Return how the nodes of every op become steps; fused kernels have none."""
     found = dict(finn_ops.CPU)
     for kernel in kernels.KERNELS:
-        found |= import_module(f"{kernels.__name__}.{kernel}.cpu").CPU
+        name = f"{kernels.__name__}.{kernel}.cpu"
+        if find_spec(name) is not None:
+            found |= import_module(name).CPU
     return found
 
 

@@ -26,6 +26,7 @@ KERNELS: tuple[str, ...] = (
     "shuffle_concat",
     "signed_thresholding",
     "stream_crop",
+    "stream_link",
     "stream_max_pool",
     "stream_reflect_pad",
     "streaming_concat",

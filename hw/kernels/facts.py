@@ -74,6 +74,13 @@ class Facts:
     """Stands on an edge, between two nodes of the network."""
     is_fifo: ClassVar[bool] = False
     """A FIFO: the top instantiates its core and sets its depth."""
+    registers_output: ClassVar[bool] = False
+    """Valid and data of its outputs come from registers."""
+    registers_ready: ClassVar[bool] = False
+    """The ready of its inputs does not follow the ready of its outputs within a cycle."""
+    reads_ahead: ClassVar[bool] = False
+    """Stores so many words of the next frame while it makes the last outputs of one that its
+    neighbours need no FIFO for that."""
     group: ClassVar[str] = ""
     """Row in which a table sums all nodes of the op; empty for one row each."""
     outputs_are: ClassVar[str] = ""
@@ -102,6 +109,14 @@ class Facts:
     def needs_full_rate(self, writer: Facts) -> bool:
         """Whether the node keeps its stated cycles only if ``writer`` has at least its lanes."""
         return self.joins_in_turn
+
+    def cuts_output(self) -> bool:
+        """See `registers_output`, for this node."""
+        return self.registers_output
+
+    def cuts_ready(self) -> bool:
+        """See `registers_ready`, for this node."""
+        return self.registers_ready
 
     def taps(self) -> Sequence[tuple[str, Stream]]:
         """Tensors that exist inside the node's RTL, each with its stream: a core that has some

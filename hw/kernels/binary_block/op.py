@@ -35,6 +35,9 @@ class BinaryBlock(Fused):
     """A 1-bit layer: inputs x[, shortcut], thresholds (C, 1), weights (MW, MH), params (5, MH)."""
 
     lanes = {"SIMD": "IFMChannels", "PE": "OFMChannels"}
+    registers_output = True
+    registers_ready = True
+    reads_ahead = True
     golden = staticmethod(golden.run)
     attributes = {
         "IFMChannels": ("i", True, 0),

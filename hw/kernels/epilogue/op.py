@@ -149,6 +149,8 @@ class Epilogue(ChosenKernel):
 class Epilogue_rtl(RtlKernel, Epilogue):
     """Epilogue with its parameters in an embedded memory."""
 
+    registers_output = True
+    registers_ready = True
     module = "epilogue_rom"
     primitives = True
     sources = (
