@@ -2,10 +2,10 @@
 // Walks a binary block's line memory: windows, borders, and how far the writer may be ahead.
 
 /// Steps, one per cycle: for every output pixel, for every group of outputs, the rows of its
-/// window, their columns and the Groups words of a pixel. The memory is a ring of 2**AddressWidth words in
-/// which frames follow each other without a gap, so every move is the sum of the address and a
-/// constant. `step_o` marks a step; address, marks and border belong to it. An idle cycle lies
-/// between two output pixels.
+/// window, their columns and the Groups words of a pixel. The memory is a ring of 2**AddressWidth
+/// words in which frames follow each other without a gap, so every move is the sum of the address
+/// and a constant. `step_o` marks a step; address, marks and border belong to it. An idle cycle
+/// lies between two output pixels.
 ///
 /// The writer and the reader meet in one number, the pixels beyond those that the output pixel at
 /// hand needs: steps wait while it is negative, unless the whole frame is there; the writer is held
