@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Walks a binary block's line memory: windows, borders, and how far the writer may be ahead.
 
-/// Steps, one per cycle: for every output pixel, for every group of outputs, the rows of its window,
-/// their columns and the Groups words of a pixel. The memory is a ring of 2**AddressWidth words in
-/// which frames follow each other without a gap, so every move is the sum of the address and a
-/// constant. `step_o` marks a step; address, marks and border belong to it. An idle cycle lies
-/// between two output pixels.
+/// Steps, one per cycle: for every output pixel, for every group of outputs, the rows of its
+/// window, their columns and the Groups words of a pixel. The memory is a ring of 2**AddressWidth
+/// words in which frames follow each other without a gap, so every move is the sum of the address
+/// and a constant. `step_o` marks a step; address, marks and border belong to it. An idle cycle
+/// lies between two output pixels.
 ///
 /// The writer and the reader meet in one number, the pixels beyond those that the output pixel at
 /// hand needs: steps wait while it is negative, unless the whole frame is there; the writer is held
@@ -124,9 +124,9 @@ module block_reader #(
   end
 
   // The address: every move is a constant that the marks select.
-  localparam int signed Groups_  = int'(Groups);
-  localparam int signed NextRow  = (int'(Width) - int'(KernelX)) * Groups_ + 1;
-  localparam int signed Again    = 1 - Span * Groups_;
+  localparam int signed Words   = int'(Groups);
+  localparam int signed NextRow = (int'(Width) - int'(KernelX)) * Words + 1;
+  localparam int signed Again   = 1 - Span * Words;
 
   logic [AddressWidth-1:0] address_q, move;
 
@@ -136,13 +136,13 @@ module block_reader #(
     if (!run_last)       move = AddressWidth'(1);
     else if (!row_last)  move = AddressWidth'(NextRow);
     else if (!fold_last) move = AddressWidth'(Again);
-    else if (!x_last)    move = AddressWidth'(Again + MovePixel * Groups_);
-    else if (!y_last)    move = AddressWidth'(Again + MoveRow * Groups_);
-    else                 move = AddressWidth'(Again + MoveFrame * Groups_);
+    else if (!x_last)    move = AddressWidth'(Again + MovePixel * Words);
+    else if (!y_last)    move = AddressWidth'(Again + MoveRow * Words);
+    else                 move = AddressWidth'(Again + MoveFrame * Words);
   end
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) address_q <= AddressWidth'(-Before * Groups_);
+    if (!rst_ni) address_q <= AddressWidth'(-Before * Words);
     else if (step) address_q <= address_q + move;
   end
 

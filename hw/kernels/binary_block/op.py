@@ -264,19 +264,20 @@ class BinaryBlock(Fused):
         """Whether weights and parameters share one memory, and whether weights are in block RAM."""
         width = self.number("SIMD") * self.number("PE")
         params = WORDS * self.number("OFMChannels")
-        luts = sum(least_rom_luts(w, d) for w, d in ((width, self.steps()), (WORD_BITS, params)))
+        luts = sum(lut_rom(w, d) for w, d in ((width, self.steps()), (WORD_BITS, params)))
         shared = shared_blocks(max(width, WORD_BITS), self.steps() + params) * LUTS_PER_BRAM18
         apart = bram18_blocks(self.steps(), width) * LUTS_PER_BRAM18
-        apart += least_rom_luts(WORD_BITS, params)
+        apart += lut_rom(WORD_BITS, params)
         place = self.get_nodeattr("rom")
         if place == "lut" or (place == "auto" and luts <= min(shared, apart)):
             return False, False
         return shared <= apart, True
 
 
-def least_rom_luts(width: int, depth: int) -> int:
-    """LUTs of a ROM that does not lie in block RAM."""
-    return width << max(0, (depth - 1).bit_length() - 6)
+def lut_rom(width: int, depth: int) -> int:
+    """LUTs of a ROM that does not lie in block RAM: beyond 64 words, as many again select."""
+    banks = 1 << max(0, (depth - 1).bit_length() - 6)
+    return width * (banks if banks == 1 else 2 * banks)
 
 
 def shared_blocks(width: int, depth: int) -> int:
@@ -403,10 +404,10 @@ class BinaryBlock_rtl(FusedRtl, BinaryBlock):
         shared, block = self.rom()
         if shared:
             return 0, shared_blocks(max(width, WORD_BITS), self.steps() + params)
-        luts = least_rom_luts(WORD_BITS, params)
+        luts = lut_rom(WORD_BITS, params)
         if block:
             return luts, bram18_blocks(self.steps(), width)
-        return luts + least_rom_luts(width, self.steps()), 0
+        return luts + lut_rom(width, self.steps()), 0
 
     def ram_usage(self) -> tuple[int, int]:
         """LUTs and BRAM18 of the line memory and of the shortcut's ring."""
