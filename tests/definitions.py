@@ -82,6 +82,25 @@ def pa_mvu(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     return [beta[x] @ alpha[w + attrs["zero"]]]
 
 
+def binary_block(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """Signs, windows, products of -1 and +1, epilogue, output by output."""
+    x, *stream, thresholds, w, params = inputs
+    signs = np.where(x[0] >= thresholds[:, 0], 1, -1)
+    (height, width), (rows, columns) = attrs["IFMDim"], attrs["OFMDim"]
+    acc = np.empty((1, rows, columns, w.shape[1]), dtype=np.int64)
+    for oy, ox in np.ndindex(rows, columns):
+        seen = []
+        for ky, kx in np.ndindex(*attrs["KernelDim"]):
+            y = oy * attrs["Stride"][0] + ky - attrs["Padding"][0]
+            z = ox * attrs["Stride"][1] + kx - attrs["Padding"][1]
+            inside = 0 <= y < height and 0 <= z < width
+            seen.append(signs[y, z] if inside else np.full(x.shape[3], -1))
+        acc[0, oy, ox] = np.concatenate(seen) @ (2 * w - 1)
+    shortcut = {"none": [], "own": [x], "stream": stream}[attrs["shortcut"]]
+    rest = {**attrs, "accShift": 0, "hasShortcut": len(shortcut)}
+    return epilogue([acc, *shortcut, params], rest)
+
+
 def epilogue(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     """BN, shortcut, RPReLU, 8 bits."""
     acc, *shortcut, (m, b, zeta, slope, eta) = inputs
@@ -232,6 +251,7 @@ def pixel_interleave(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
 DEFINITIONS: Mapping[str, Callable[[Inputs, Attributes], list[IntArray]]] = {
     "BinaryMvu": binary_mvu,
     "DuplicateStreams": duplicate_streams,
+    "BinaryBlock": binary_block,
     "Epilogue": epilogue,
     "GlobalAccPool": global_acc_pool,
     "ImageConv": image_conv,

@@ -26,10 +26,12 @@ LOWERING = ("hw/graph/lower/", "hw/graph/lowering.py", "hw/graph/epilogue_patter
 """Handlers make the nodes of a graph."""
 PASSES = {
     "duplicate_streams": ("hw/graph/builder.py", "hw/graph/insert_streams.py"),
+    "epilogue": ("hw/kernels/serial_epilogue.py",),
     "streaming_data_width_converter": ("hw/graph/insert_streams.py",),
     "streaming_fifo": ("hw/graph/insert_streams.py",),
 }
-"""Kernels that belong to every graph: the pass that inserts each, or asks for it."""
+"""Kernels that belong to every graph: the pass that inserts each, or asks for it. And a kernel with
+a core for others: what they share of it in Python."""
 
 
 def op_types() -> dict[str, str]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .base import RtlKernel
 
 KERNELS: tuple[str, ...] = (
+    "binary_block",
     "binary_mvu",
     "duplicate_streams",
     "epilogue",

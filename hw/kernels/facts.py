@@ -29,6 +29,8 @@ class FoldingRule:
     """Has ``parallel_window``: with all channels per word it may emit whole windows."""
     options: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Attributes beside the lanes that name a way to compute, and what they may be."""
+    paces: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Those of them that cycles depend on, and what folding may set: of equal cost the first."""
 
 
 class Geometry(NamedTuple):

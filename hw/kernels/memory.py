@@ -9,6 +9,8 @@ BRAM18_SHAPES = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 163
 """Bits and words of an 18 Kbit block RAM, in each of its aspect ratios."""
 LUTS_PER_BRAM18 = 190
 """What a block RAM counts beside LUTs: the xc7z020 has 53,200 LUTs and 280 BRAM18 (DS190)."""
+LUTS_PER_DSP = 240
+"""What a DSP48E1 counts beside them: it has 220."""
 LUT_RAM_WORDS = 64
 """Words up to which a memory always lies in LUT RAM."""
 LUT_RAM_BITS = 8192

@@ -6,7 +6,7 @@ Mirrors ``epilogue/epilogue_serial.sv``, which fused kernels instantiate too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +49,12 @@ class SerialEpilogue:
         """Cycles from one accumulator to the next."""
         return (10 if self.fast else 6) + int(self.has_shortcut)
 
+    def luts(self, lanes: int = 1) -> int:
+        """Estimated LUTs of so many cores that run in step, the DSP block as a cell; about the same
+        with ``fast``."""
+        factor = self.fmt.acc_bits + 4 if self.fmt.acc_shift else self.acc_bits
+        return 12 + lanes * (21 + max(factor, self.fmt.pre_bits) + 13 * int(self.has_shortcut))
+
     @property
     def pair_bits(self) -> int:
         """Bits of b' or e in their two words."""
@@ -56,15 +62,15 @@ class SerialEpilogue:
 
     def refusals(self) -> list[str]:
         """Say what does not fit one DSP block; empty if all does."""
-        fmt = self.fmt
+        fmt, shortcut = self.fmt, self.has_shortcut
         factor = fmt.acc_bits if fmt.acc_shift else self.acc_bits
         added = (1 << (fmt.pre_bits - 1)) + (1 << fmt.out_shift >> 1)
         added_bits = (added << fmt.slope_shift).bit_length() + 1
         rules = (
             ("accumulators", factor, DATA_BITS),
-            ("shortcuts", fmt.out_bits if self.has_shortcut else 0, DATA_BITS),
+            ("shortcuts", fmt.out_bits if shortcut else 0, DATA_BITS),
             ("pre-activations", fmt.pre_bits, WORD_BITS),
-            ("a shortcut's factor", fmt.shortcut_shift + 2, FACTOR_BITS),
+            ("a shortcut's factor", fmt.shortcut_shift + 2 if shortcut else 0, FACTOR_BITS),
             ("a positive slope", fmt.slope_shift + 2, FACTOR_BITS),
             ("b", self.bias_bits, self.pair_bits),
             ("eta", added_bits, self.pair_bits),
@@ -86,21 +92,9 @@ class SerialEpilogue:
         fmt = self.fmt
         m, b, zeta, slope, eta = params.astype(np.int64)
         bias = b + offset + ((1 << fmt.pre_shift) >> 1)
+        widths = (self.mul_bits, self.bias_bits, fmt.pre_bits, self.slope_bits, fmt.pre_bits)
+        require_fit(np.stack([m, bias, zeta, slope, eta]), widths)
         added = (eta + ((1 << fmt.out_shift) >> 1)) << fmt.slope_shift
-        for name, row, bits in (
-            ("m", m, self.mul_bits),
-            ("b with its half", bias, self.bias_bits),
-            ("zeta", zeta, fmt.pre_bits),
-            ("slope", slope, self.slope_bits),
-            ("eta", eta, fmt.pre_bits),
-        ):
-            low, high = limits(bits)
-            wrong = np.flatnonzero((row < low) | (row > high))
-            if wrong.size:
-                raise ValueError(
-                    f"{name} of channel {wrong[0]} is {row[wrong[0]]}, expected {low}..{high}; "
-                    "snap it to that range before lowering"
-                )
         mask = (1 << WORD_BITS) - 1
         high_bits = WORD_BITS - self.mul_bits
 
@@ -135,6 +129,26 @@ class SerialEpilogue:
             "SlopeWidth": self.slope_bits,
             "Fast": int(self.fast),
         }
+
+
+def require_fit(rows: IntArray, widths: Sequence[int]) -> None:
+    """Refuse parameters that are wider than their fields.
+
+    Args:
+        rows: (5, C) rows m, b, zeta, slope, eta.
+        widths: bits of each.
+
+    Raises:
+        ValueError: names parameter and channel.
+    """
+    for label, row, bits in zip(("m", "b", "zeta", "slope", "eta"), rows, widths, strict=True):
+        low, high = limits(bits)
+        wrong = np.flatnonzero((row < low) | (row > high))
+        if wrong.size:
+            raise ValueError(
+                f"{label} of channel {wrong[0]} is {row[wrong[0]]}, expected {low}..{high}; "
+                "snap it to that range before lowering"
+            )
 
 
 def bias_bits(limit: int, pre_shift: int) -> int:

@@ -76,7 +76,7 @@ module epilogue_serial #(
   localparam int unsigned SumWidth  = $clog2(SumLimit + 1) + 1;
   localparam int unsigned LastWidth = $clog2(LastLimit + 1) + 1;
 
-  if (FactorWidth > 25 || ShortcutWidth > 25) begin : gen_check_d
+  if (FactorWidth > 25 || (HasShortcut && ShortcutWidth > 25)) begin : gen_check_d
     $error("epilogue_serial: %0d bits of accumulator and %0d of shortcut, at most 25 fit a DSP",
            FactorWidth, ShortcutWidth);
   end
@@ -84,7 +84,7 @@ module epilogue_serial #(
     $error("epilogue_serial: PreBits %0d, MulWidth %0d, SlopeWidth %0d, expected 18, 17, MulWidth",
            PreBits, MulWidth, SlopeWidth);
   end
-  if (ShortcutShift > 16 || SlopeShift > 16) begin : gen_check_shift
+  if ((HasShortcut && ShortcutShift > 16) || SlopeShift > 16) begin : gen_check_shift
     $error("epilogue_serial: ShortcutShift %0d and SlopeShift %0d, a factor holds 16 at most",
            ShortcutShift, SlopeShift);
   end
