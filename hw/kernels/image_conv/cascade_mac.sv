@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // One product of a systolic sum: a DSP whose adder takes the sum of the one before it.
 
-/// sum = pixel * factor + the neighbour's sum, three cycles later: operands, product and sum are
-/// registers that always run. The next product in a cascade must come one cycle later. The sum is
-/// modulo 2**Width.
+/// sum = pixel * factor + the neighbour's sum, or + `addend_i` where it is not Cascaded. Operands,
+/// product and sum are registers that always run: the sum is there three cycles after its operands
+/// and one after what it is added to. It is modulo 2**Width.
 module cascade_mac #(
-  parameter bit          First       = 0,  // nothing comes from a neighbour
+  parameter bit          Cascaded    = 0,  // behind a neighbour
   parameter int unsigned FactorWidth = 8,  // bits of the factor, two's complement, at most 25
   parameter int unsigned Width       = 20, // bits of the sum, at most 48
   parameter bit          Primitives  = 0   // an explicit DSP48E1
@@ -13,6 +13,7 @@ module cascade_mac #(
   input  logic                   clk_i,
   input  logic [7:0]             pixel_i,
   input  logic [FactorWidth-1:0] factor_i,
+  input  logic [47:0]            addend_i,
   input  logic [47:0]            cascade_i,
   output logic [47:0]            cascade_o, // only to the next cascade_i
   output logic [Width-1:0]       sum_o
@@ -52,7 +53,7 @@ module cascade_mac #(
       .CLK          (clk_i),
       .A            (30'($signed(factor_i))),
       .B            ({10'b0, pixel_i}),
-      .C            (48'b0),
+      .C            (addend_i),
       .D            (25'b0),
       .P            (sum),
       .PCIN         (cascade_i),
@@ -65,7 +66,7 @@ module cascade_mac #(
       .MULTSIGNIN   (1'b0),
       .INMODE       (5'b0),
       .ALUMODE      (4'b0),
-      .OPMODE       (First ? 7'b000_01_01 : 7'b001_01_01), // product + (0 or PCIN)
+      .OPMODE       (Cascaded ? 7'b001_01_01 : 7'b011_01_01), // product + PCIN or C
       .CEA1         (1'b0),
       .CEA2         (1'b1),
       .CEAD         (1'b0),
@@ -106,14 +107,14 @@ module cascade_mac #(
       pixel_q   <= {1'b0, pixel_i};
       factor_q  <= factor_i;
       product_q <= (FactorWidth + 9)'(pixel_q * factor_q);
-      sum_q     <= Width'(product_q) + (First ? '0 : cascade_i[Width-1:0]);
+      sum_q     <= Width'(product_q) + (Cascaded ? cascade_i[Width-1:0] : addend_i[Width-1:0]);
     end
 
     assign sum_o     = sum_q;
     assign cascade_o = 48'(sum_q);
 
     logic unused;
-    assign unused = &cascade_i;
+    assign unused = &{cascade_i, addend_i};
   end
 
 endmodule

@@ -7,11 +7,10 @@
 /// pass starts when its window is there and its results have room, so no register of the datapath
 /// has a clock enable but the sums. Windows of a row share columns, so a ring of 32 holds them.
 ///
-/// With Paired one DSP computes the products of two outputs, as long as their sums do not meet: a
-/// cascade is cut into chunks, whose sums are added in LUTs. Row r of a chunk works r cycles after
-/// its row 0, and a chunk one cycle after the chunk before: elements and weights come later by as
-/// much. Weights: for each row of a cascade the words of its Pe weights, in the order of the steps;
-/// with Paired the odd outputs' are less by 1 where the even one's below is negative.
+/// Row r of a cascade works r cycles after row 0: its element and its weights come later by as much.
+/// With Paired one DSP computes the products of two outputs (see `column_cascade`). Weights: for
+/// each row of a cascade the words of its Pe weights, in the order of the steps; with Paired the
+/// odd outputs' are less by 1 where the even one's below is negative.
 module column_product #(
   parameter int unsigned Kernel      = 3,  // columns of a window
   parameter int unsigned Elements    = 3,  // elements of a column, 8 bits each
@@ -50,19 +49,12 @@ module column_product #(
   localparam int unsigned Words     = Pe / Lanes; // of a pass
   localparam int unsigned RingWords = 32;
 
-  // A pair's factor has 25 bits, the sums of its lower output the bits below the upper weight.
+  // A pair's factor has 25 bits; the sums of its lower output fit below the upper weight for a
+  // chunk of so many rows.
   localparam int unsigned Field   = 25 - WeightWidth;
   localparam int unsigned Fitting = (1 << (Field - 1)) / (255 << (WeightWidth - 1));
-  localparam int unsigned Chunk   = Paired && Fitting < Simd ? Fitting : Simd; // rows, at most
-  localparam int unsigned Chunks  = (Simd + Chunk - 1) / Chunk;
-  localparam int unsigned Latency = Chunk + 3 + (Chunks > 1 ? Chunks : 0); // from step to sum
-
-  // Cycles that a row of a cascade comes behind the first: the last chunk may be a short one.
-  function automatic int unsigned skew_of(int unsigned row);
-    return row % Chunk + row / Chunk + (row / Chunk == Chunks - 1 ? Chunks * Chunk - Simd : 0);
-  endfunction
-
-  localparam int unsigned MostSkew = skew_of(Simd - 1);
+  localparam int unsigned Chunk   = Paired && Fitting < Simd ? Fitting : Simd;
+  localparam int unsigned Latency = Simd + 3 + (Chunk < Simd ? 1 : 0); // from step to sum
 
   if (Elements % Simd != 0) begin : gen_check_simd
     $error("column_product: %0d elements of a column cannot be split over Simd %0d", Elements, Simd);
@@ -211,19 +203,17 @@ module column_product #(
   always_ff @(posedge clk_i) elements_q <= chosen;
 
   for (genvar r = 0; r < Simd; r++) begin : gen_skew
-    localparam int unsigned Skew = skew_of(r);
-
-    if (Skew == 0) begin : gen_none
+    if (r == 0) begin : gen_none
       assign skewed[r*8 +: 8] = elements_q[r*8 +: 8];
     end else begin : gen_delay
       // Flip-flops are there in plenty; the reset keeps the line out of shift registers of LUTs.
-      logic [Skew*8-1:0] line_q;
+      logic [r*8-1:0] line_q;
 
       always_ff @(posedge clk_i) begin
         if (!rst_ni) line_q <= '0;
-        else line_q <= (Skew*8)'({line_q, elements_q[r*8 +: 8]});
+        else line_q <= (r*8)'({line_q, elements_q[r*8 +: 8]});
       end
-      assign skewed[r*8 +: 8] = line_q[Skew*8-1 -: 8];
+      assign skewed[r*8 +: 8] = line_q[r*8-1 -: 8];
     end
   end
 
@@ -240,26 +230,24 @@ module column_product #(
     always_ff @(posedge clk_i) word_q <= memory[weight_q];
 
     for (genvar r = 0; r < Simd; r++) begin : gen_row
-      localparam int unsigned Skew = skew_of(r);
-
-      if (Skew == 0) begin : gen_none
+      if (r == 0) begin : gen_none
         assign weights[r*RowWidth +: RowWidth] = word_q[r*RowWidth +: RowWidth];
       end else begin : gen_delay
-        logic [Skew*RowWidth-1:0] line_q;
+        logic [r*RowWidth-1:0] line_q;
 
         always_ff @(posedge clk_i) begin
           if (!rst_ni) line_q <= '0;
-          else line_q <= (Skew*RowWidth)'({line_q, word_q[r*RowWidth +: RowWidth]});
+          else line_q <= (r*RowWidth)'({line_q, word_q[r*RowWidth +: RowWidth]});
         end
-        assign weights[r*RowWidth +: RowWidth] = line_q[Skew*RowWidth-1 -: RowWidth];
+        assign weights[r*RowWidth +: RowWidth] = line_q[r*RowWidth-1 -: RowWidth];
       end
     end
   end else begin : gen_luts
-    logic [(MostSkew+1)*WeightBits-1:0] address_q; // row 0's first
+    logic [Simd*WeightBits-1:0] address_q; // row 0's first
 
     always_ff @(posedge clk_i) begin
       if (!rst_ni) address_q <= '0;
-      else address_q <= ((MostSkew+1)*WeightBits)'({address_q, weight_q});
+      else address_q <= (Simd*WeightBits)'({address_q, weight_q});
     end
 
     for (genvar r = 0; r < Simd; r++) begin : gen_row
@@ -269,7 +257,7 @@ module column_product #(
         .Contents  (Weights[r*Depth*RowWidth +: Depth*RowWidth]),
         .Primitives(Primitives)
       ) u_rom (
-        .address_i(address_q[skew_of(r)*WeightBits +: WeightBits]),
+        .address_i(address_q[r*WeightBits +: WeightBits]),
         .data_o   (weights[r*RowWidth +: RowWidth])
       );
     end
@@ -296,9 +284,7 @@ module column_product #(
     else done_q <= valid_q[Latency-1] && last_q[Latency-1];
   end
 
-  // Sums of a step, and what is still to be added to them.
   logic [Pe*AccWidth-1:0] step_sums;
-  logic [Pe-1:0]          step_carries;
 
   localparam int unsigned Width = Paired ? 2 : 1; // outputs of a cascade
 
@@ -324,24 +310,17 @@ module column_product #(
       .clk_i,
       .pixels_i (skewed),
       .weights_i(own),
-      .sums_o   (step_sums[p*AccWidth +: Outputs*AccWidth]),
-      .carries_o(step_carries[p +: Outputs])
+      .sums_o   (step_sums[p*AccWidth +: Outputs*AccWidth])
     );
   end
 
   for (genvar p = 0; p < Pe; p++) begin : gen_output
-    logic [AccWidth:0] sum;
-
-    // The carry enters below the lowest bit.
-    assign sum = {step_sums[p*AccWidth +: AccWidth], 1'b1} +
-        {first_q[Latency-1] ? {AccWidth{1'b0}} : sums_q[p*AccWidth +: AccWidth], step_carries[p]};
-
     always_ff @(posedge clk_i) begin
-      if (valid_q[Latency-1]) sums_q[p*AccWidth +: AccWidth] <= sum[AccWidth:1];
+      if (valid_q[Latency-1]) begin
+        sums_q[p*AccWidth +: AccWidth] <= step_sums[p*AccWidth +: AccWidth] +
+            (first_q[Latency-1] ? '0 : sums_q[p*AccWidth +: AccWidth]);
+      end
     end
-
-    logic unused;
-    assign unused = sum[0];
   end
 
   // Results one word after the other into a buffer that has room for them.

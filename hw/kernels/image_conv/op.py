@@ -198,11 +198,11 @@ class ImageConv(Fused, ChosenKernel):
             fits = pairs > 0 and not np.any((upper <= least) & (lower < 0))
             self.set_nodeattr("pairable", int(fits))
 
-    def chunks(self, paired: bool) -> int:
-        """Cascades that the products of an output are summed in."""
+    def chunks(self) -> int:
+        """Parts of a cascade in which two outputs' sums do not meet."""
         bits, simd = int(self.weight_type().bitwidth()), self.number("SIMD")
         fitting = (1 << (FACTOR_BITS - bits - 1)) // (255 << (bits - 1))
-        return -(-simd // fitting) if paired else 1
+        return -(-simd // fitting)
 
     def usage(self) -> dict[str, tuple[int, int]]:
         """Estimated LUTs and BRAM18; see README."""
@@ -218,7 +218,7 @@ class ImageConv(Fused, ChosenKernel):
         blocks = self.rows_memory().brams + weight_blocks
         found = {"single": (luts, blocks)}
         if self.number("pairable") and pe > 1:
-            adders = (self.chunks(True) - 1) * pe * (acc_bits + 1)
+            adders = (self.chunks() - 1) * (pe // 2) * acc_bits
             found["paired"] = (luts + adders, blocks)
         return found
 
