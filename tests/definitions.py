@@ -94,6 +94,12 @@ def signed_thresholding(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     return [out]
 
 
+def thresholding(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """How many thresholds a number is not below."""
+    x, thresholds = inputs
+    return [attrs["ActVal"] + attrs["numSteps"] - (x[..., None] < thresholds).sum(axis=-1)]
+
+
 def searched(tables: Sequence[IntArray], offsets: IntArray) -> IntArray:
     """Codes (C, V) of inputs (C, V), given as offsets from the smallest one, by a binary search
     as the RTL does it; an index outside its table raises."""
@@ -234,5 +240,6 @@ DEFINITIONS: Mapping[str, Callable[[Inputs, Attributes], list[IntArray]]] = {
     "StreamingDataWidthConverter": unchanged,
     "StreamingFIFO": unchanged,
     "StreamingSplit": streaming_split,
+    "Thresholding": thresholding,
     "XnorMvu": xnor_mvu,
 }

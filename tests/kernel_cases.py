@@ -208,34 +208,6 @@ def port_list(op: Any, streamed: list[int]) -> tuple[list[StreamPort], list[Stre
     )
 
 
-def thresholding(name: str, channels: int, steps: int, pe: int, types: list[str]) -> Case:
-    """FINN's Thresholding with sorted random thresholds."""
-
-    def sorted_thresholds(rng: np.random.Generator) -> list[Any]:
-        return [np.sort(rng.integers(-120, 120, (channels, steps)), axis=1)]
-
-    return Case(
-        name,
-        "Thresholding",
-        {
-            "NumChannels": channels,
-            "PE": pe,
-            "numSteps": steps,
-            "inputDataType": types[0],
-            "weightDataType": types[0],
-            "outputDataType": types[1],
-            "ActVal": 0,
-            "numInputVectors": [1, 4, 4],
-        },
-        (
-            Operand("x", types[0], (1, 4, 4, channels), -128, 127),
-            Operand("thresholds", types[0], (channels, steps), -128, 127, streamed=False),
-        ),
-        (types[1],),
-        initializers=sorted_thresholds,
-    )
-
-
 def padding(datatype: str, high: int) -> Case:
     """FINN's FMPadding with four different borders."""
     return Case(
@@ -282,8 +254,6 @@ def window(name: str, kernel: int, stride: int, simd: int, parallel: int, dataty
 
 
 FINN_CASES = [
-    thresholding("one_threshold", 6, 1, 3, ["INT8", "BINARY"]),
-    thresholding("seven_thresholds", 4, 7, 1, ["INT8", "UINT3"]),
     padding("BINARY", 1),
     padding("UINT8", 255),
     window("window_3x3", 3, 1, 2, 0, "BINARY"),

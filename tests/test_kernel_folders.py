@@ -34,8 +34,8 @@ PASSES = {
 
 def op_types() -> dict[str, str]:
     """Kernel -> its op type in the graph."""
-    words = {op.lower(): op for op in backends()}
-    return {kernel: words[kernel.replace("_", "")] for kernel in KERNELS}
+    folders = {op.__module__.split(".")[-2]: name for name, op in backends().items()}
+    return {kernel: folders[kernel] for kernel in KERNELS}
 
 
 def sources() -> list[Path]:
@@ -67,7 +67,7 @@ def named() -> list[tuple[str, str]]:
         for kernel, op in op_types().items():
             # A kernel's cpu.py calls operations of the engine, which have names of their own.
             words = op if file.name == "cpu.py" else f"{kernel}|{op}"
-            named_here = re.search(rf"(?<![A-Za-z0-9])(?:{words})(?![a-z0-9])", text)
+            named_here = re.search(rf"(?<![A-Za-z0-9_])(?:{words})(?![a-z0-9]|_view)", text)
             if named_here and not allowed(relative(file), kernel):
                 found.append((relative(file), kernel))
     return found

@@ -3,11 +3,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from .ops import moves, thresholds
+from .ops import moves
 from .packer import Lowering, Node, Packer
-from .plan import ModelError
 from .windows import PADDING, WINDOW, Geometry, bordered, check_picture, set_window
 
 
@@ -36,36 +33,7 @@ def window(p: Packer, node: Node) -> None:
     p.finish(node, out)
 
 
-def thresholding(p: Packer, node: Node) -> None:
-    """Thresholding: signs of bytes as bits, anything else by counting in 32 bits."""
-    index = p.read(node)
-    source = p.at(index)
-    values = p.initializer(node, 1)
-    count = int(node.get("numSteps"))
-    if values.shape not in ((source.channels, count), (1, count)):
-        raise ModelError(
-            f"{node.where}: found thresholds {values.shape}, expected ({source.channels}, {count})"
-        )
-    values = np.broadcast_to(values, (source.channels, count))
-    values = thresholds.within_input(p, node, index, values)
-    base = int(node.get("ActVal"))
-    datatype = node.datatype("outputDataType")
-    if not datatype.low <= base <= base + count <= datatype.high:
-        raise ModelError(
-            f"{node.where}: outputDataType {datatype.name} does not hold {base}..{base + count}"
-        )
-    if source.storage == "i8" and datatype.name == "BINARY":
-        out = p.result(node, source.shape, datatype, "bits")
-        thresholds.sign(p, node, index, out, values[:, 0])
-        return
-    index = p.stored(index, "i32")
-    out = p.result(node, source.shape, datatype, "i32")
-    thresholds.count_thresholds(p, node, index, out, values, base)
-    p.finish(node, out)
-
-
 CPU = {
     PADDING: Lowering(padding),
     WINDOW: Lowering(window),
-    "Thresholding": Lowering(thresholding),
 }

@@ -11,7 +11,6 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +21,7 @@ from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 
 from ...quant.grid import IntArray
-from ..kernels import KERNELS
+from ..kernels import backends
 from ..kernels.base import Golden, node_attributes
 from .finn_ops import GOLDENS
 
@@ -43,19 +42,12 @@ def base_op(op_type: str) -> str:
 
 
 def find_golden(op_type: str) -> Golden | None:
-    """Return the golden ``run`` of an op type, or None if it has none.
-
-    A kernel's folder and op type are the same words, in snake and in camel case.
-    """
+    """Return the golden ``run`` of an op type, or None if it has none."""
     op = base_op(op_type)
     if op in GOLDENS:
         return GOLDENS[op]
-    folders = {name.replace("_", ""): name for name in KERNELS}
-    folder = folders.get(op.lower())
-    if folder is None:
-        return None
-    golden: Golden = import_module(f"..kernels.{folder}.golden", __package__).run
-    return golden
+    kernel = backends().get(op)
+    return kernel.golden if kernel is not None else None
 
 
 @dataclass(frozen=True)

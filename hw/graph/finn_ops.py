@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All that is known of the FINN ops that have no kernel folder here: padding, windows, thresholds.
+"""All that is known of the FINN ops that have no kernel folder here: padding, windows.
 
 NumPy goldens and, as every kernel's op gives them, the facts that the passes ask for.
 """
@@ -14,7 +14,6 @@ from finn.custom_op.fpgadataflow.rtl.convolutioninputgenerator_rtl import (
     ConvolutionInputGenerator_rtl,
 )
 from finn.custom_op.fpgadataflow.rtl.fmpadding_rtl import FMPadding_rtl
-from finn.custom_op.fpgadataflow.rtl.thresholding_rtl import Thresholding_rtl
 
 from ...quant.grid import IntArray
 from ..kernels.base import Golden
@@ -38,14 +37,6 @@ def windows(
     return view.transpose(0, 1, 2, 4, 5, 3).reshape(n, out_h, out_w, -1)
 
 
-def threshold(x: IntArray, thresholds: IntArray, first: int) -> IntArray:
-    """Return ``first`` + the number of thresholds (C, n) reached (``>=``) by x (..., C)."""
-    y = np.full(x.shape, first, dtype=np.int64)
-    for column in thresholds.T:
-        y += x >= column
-    return y
-
-
 def run_fm_padding(inputs: Sequence[IntArray], attrs: Mapping[str, Any]) -> list[IntArray]:
     """FMPadding."""
     return [pad(inputs[0], attrs["Padding"])]
@@ -64,17 +55,6 @@ def run_convolution_input_generator(
             "ConvolutionInputGenerator: found depthwise=1, expected 0 (order ky, kx, channel)"
         )
     return [windows(inputs[0], attrs["ConvKernelDim"], attrs["Stride"], attrs["Dilation"])]
-
-
-def run_thresholding(inputs: Sequence[IntArray], attrs: Mapping[str, Any]) -> list[IntArray]:
-    """Thresholding.
-
-    Raises:
-        ValueError: the output type is BIPOLAR: 1-bit tensors are BINARY here.
-    """
-    if attrs["outputDataType"] == "BIPOLAR":
-        raise ValueError("Thresholding: found outputDataType BIPOLAR, expected BINARY")
-    return [threshold(inputs[0], inputs[1], attrs["ActVal"])]
 
 
 class Border(FMPadding_rtl, Facts):
@@ -116,19 +96,11 @@ class Window(ConvolutionInputGenerator_rtl, Facts):
         return isinstance(writer, Border) and not self.get_nodeattr("parallel_window")
 
 
-class Thresholds(Thresholding_rtl, Facts):
-    """Thresholding."""
-
-    lanes = {"PE": "NumChannels"}
-
-
 GOLDENS: Mapping[str, Golden] = {
     "FMPadding": run_fm_padding,
     "ConvolutionInputGenerator": run_convolution_input_generator,
-    "Thresholding": run_thresholding,
 }
 OPS: Mapping[str, type[Facts]] = {
     "FMPadding": Border,
     "ConvolutionInputGenerator": Window,
-    "Thresholding": Thresholds,
 }

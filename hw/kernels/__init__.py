@@ -31,6 +31,7 @@ KERNELS: tuple[str, ...] = (
     "streaming_data_width_converter",
     "streaming_fifo",
     "streaming_split",
+    "thresholding",
     "xnor_mvu",
 )
 
