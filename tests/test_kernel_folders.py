@@ -25,11 +25,14 @@ ENGINE = ("hw/cpu/src/", "hw/cpu/ops/")
 LOWERING = ("hw/graph/lower/", "hw/graph/lowering.py", "hw/graph/epilogue_pattern.py")
 """Handlers make the nodes of a graph."""
 PASSES = {
+    "fm_padding": ("hw/cpu/windows.py",),
+    "sliding_window": ("hw/cpu/windows.py",),
     "duplicate_streams": ("hw/graph/builder.py", "hw/graph/insert_streams.py"),
     "streaming_data_width_converter": ("hw/graph/insert_streams.py",),
     "streaming_fifo": ("hw/graph/insert_streams.py",),
 }
-"""Kernels that belong to every graph: the pass that inserts each, or asks for it."""
+"""Kernels that belong to every graph: the pass that inserts each, or asks for it; and those that
+a product on the CPU takes in."""
 
 
 def op_types() -> dict[str, str]:

@@ -199,10 +199,7 @@ def test_a_network_is_counted_node_by_node(emitted: Path) -> None:
     forks = [row.usage for row in by_op["DuplicateStreams"]]
     assert len(forks) == 2 and forks[0] == forks[1]
     for row in rows:
-        if row.op == "Thresholding":
-            assert row.usage is None and "yosys failed" in row.reason
-        else:
-            assert row.usage is not None and row.usage.lut + row.usage.ff > 0 and not row.reason
+        assert row.usage is not None and row.usage.lut + row.usage.ff > 0 and not row.reason
     for row in by_op["Epilogue"]:
         assert row.usage is not None and row.usage.dsp == row.estimate["dsp"] > 0
     with pytest.raises(network.UnknownNode, match="--node: found 'gone', expected a node such as"):
@@ -258,12 +255,9 @@ def test_the_command_prints_a_build(
     for key in ("lut", "lutram", "ff", "carry4", "bram18", "dsp"):
         assert result["total"][key] == sum(n[key] for n in found)
     assert result["share"]["lut"] == result["total"]["lut"] / 53_200
-    assert result["not_synthesised"] == [
-        n["name"] for n in result["nodes"] if n["op"] == "Thresholding"
-    ]
-    assert all(n["lut"] is None for n in result["nodes"] if n["not_synthesised"])
+    assert result["not_synthesised"] == []
     code, out, err = run_cli(monkeypatch, capsys, tmp_path, "--behavioural")
-    assert code == 0 and "sum" in out and err.count("not synthesised: ") == 2
+    assert code == 0 and "sum" in out and "not synthesised: " not in err
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,6 @@ from qonnx.core.modelwrapper import ModelWrapper
 from ...quant.grid import IntArray
 from ..kernels import backends
 from ..kernels.base import Golden, node_attributes
-from .finn_ops import GOLDENS
 
 Pictures = npt.NDArray[np.uint8]
 Keep = Literal["all", "outputs"] | Collection[str]
@@ -43,10 +42,7 @@ def base_op(op_type: str) -> str:
 
 def find_golden(op_type: str) -> Golden | None:
     """Return the golden ``run`` of an op type, or None if it has none."""
-    op = base_op(op_type)
-    if op in GOLDENS:
-        return GOLDENS[op]
-    kernel = backends().get(op)
+    kernel = backends().get(base_op(op_type))
     return kernel.golden if kernel is not None else None
 
 
@@ -220,8 +216,7 @@ def _compile(node: onnx.NodeProto) -> _Step:
     golden = find_golden(node.op_type)
     if golden is None:
         raise ExecutionError(
-            f"{node.name}: found op {node.op_type}, expected one of "
-            f"{', '.join(GOLDENS)} or a kernel of hw/kernels"
+            f"{node.name}: found op {node.op_type}, expected one of {', '.join(backends())}"
         )
     return _Step(node.name, golden, tuple(node.input), tuple(node.output), node_attributes(node))
 

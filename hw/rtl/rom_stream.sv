@@ -56,7 +56,8 @@ module rom_stream #(
         if (advance) data_q <= mem[addr_q];
       end
     end else if (Style == 1) begin : gen_luts
-      (* rom_style = "distributed" *) logic [Width-1:0] mem [Depth];
+      // Yosys knows no rom_style for LUTs; others choose LUTs for so few words.
+      (* logic_block *) logic [Width-1:0] mem [Depth];
       initial $readmemh(InitFile, mem);
       always_ff @(posedge clk_i) begin
         if (advance) data_q <= mem[addr_q];
