@@ -3,8 +3,8 @@
 
 /// Words come row by row, pixel by pixel, `Folds` words per pixel; the words of the border are 0.
 /// They wait for no input but the first word of a frame, which waits until the frame comes. One
-/// output word per cycle. `out_valid_o` and `out_data_o` are registers, and `in_ready_o` is an AND
-/// of registers.
+/// output word per cycle. `out_valid_o` and `out_data_o` are registers, the zeros their reset;
+/// `in_ready_o` follows `out_ready_i` in the same cycle.
 module fm_padding #(
   parameter int unsigned Width   = 8, // bits of a word
   parameter int unsigned Folds   = 1, // words of a pixel
@@ -32,7 +32,7 @@ module fm_padding #(
            Rows, Columns, Folds);
   end
 
-  logic offer, fire, ready, in_picture, column_inside, last_column, row_inside, last_row;
+  logic offer, fire, free, in_picture, column_inside, last_column, row_inside, last_row;
 
   border_count #(
     .Low   (Left * Folds),
@@ -58,29 +58,31 @@ module fm_padding #(
     .last_o  (last_row)
   );
 
-  logic started_q; // a word of the frame has left
+  logic             started_q; // a word of the frame has left
+  logic             valid_q;
+  logic [Width-1:0] data_q;
 
-  assign in_picture = column_inside && row_inside;
-  assign offer      = in_valid_i || (started_q && !in_picture);
-  assign fire       = offer && ready;
-  assign in_ready_o = in_picture && ready;
+  assign in_picture  = column_inside && row_inside;
+  assign offer       = in_valid_i || (started_q && !in_picture);
+  assign free        = !valid_q || out_ready_i;
+  assign fire        = offer && free;
+  assign in_ready_o  = in_picture && free;
+  assign out_valid_o = valid_q;
+  assign out_data_o  = data_q;
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) started_q <= 1'b0;
-    else if (fire) started_q <= !(last_column && last_row);
+    if (!rst_ni) begin
+      started_q <= 1'b0;
+      valid_q   <= 1'b0;
+    end else begin
+      if (fire) started_q <= !(last_column && last_row);
+      if (free) valid_q <= offer;
+    end
   end
 
-  stream_register #(
-    .Width(Width)
-  ) u_out (
-    .clk_i,
-    .rst_ni,
-    .in_valid_i (offer),
-    .in_ready_o (ready),
-    .in_data_i  (in_picture ? in_data_i : '0),
-    .out_valid_o,
-    .out_ready_i,
-    .out_data_o
-  );
+  always_ff @(posedge clk_i) begin
+    if (fire && !in_picture) data_q <= '0;
+    else if (fire) data_q <= in_data_i;
+  end
 
 endmodule

@@ -22,7 +22,6 @@ class FMPadding_rtl(RtlKernel, FMPadding):
     golden = staticmethod(run)
     module = "fm_padding"
     sources = (
-        "rtl/stream_register.sv",
         "kernels/fm_padding/border_count.sv",
         "kernels/fm_padding/fm_padding.sv",
     )

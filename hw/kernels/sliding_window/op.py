@@ -14,6 +14,11 @@ from ..memory import bram18_blocks, in_block_ram, lutram_luts
 from .golden import run
 
 
+def _bits(length: int) -> int:
+    """Bits of a counter of so many steps."""
+    return (length - 1).bit_length()
+
+
 class Axis(NamedTuple):
     """Windows along one axis of the picture."""
 
@@ -199,10 +204,26 @@ class ConvolutionInputGenerator_rtl(RtlKernel, ConvolutionInputGenerator):
         }
 
     def lut_estimation(self, fpgapart: str) -> int:
-        """Estimated LUTs; see README."""
+        """The lines unless in block RAM, and what was measured per bit of loops, addresses and
+        counters (README)."""
+        rows, columns = self.axes()
         depth, width = self.memory()
-        memory = 0 if self.block_ram() or not width or depth < 2 else lutram_luts(depth, width)
-        return memory + 100
+        lines = 0 if self.block_ram() or depth < 2 else lutram_luts(depth, width)
+        address = (depth - 1).bit_length()
+        if self.use_parallel_window_output():
+            loops = sum(bits + 1 for axis in (rows, columns) if (bits := _bits(axis.length)))
+            ends = sum(max(axis.reach, axis.stride - 1).bit_length() for axis in (rows, columns))
+            bits = loops + ends + (2 * address if rows.reach else 0)
+            return lines + int(self.get_instream_width()) + round(1.23 * bits)
+        need, step, to_frame = self._words()
+        folds, apart = self.folds(), columns.dilation > 1
+        run = folds if apart else columns.kernel * folds
+        lengths = (run, columns.kernel if apart else 1, rows.kernel, columns.windows, rows.windows)
+        loops = sum(bits + 1 for length in lengths if (bits := _bits(length)))
+        ahead = max(need, to_frame, depth).bit_length() + 1
+        room = (depth + max(to_frame, step)).bit_length() + 1
+        wraps = 0 if depth & (depth - 1) == 0 else 3.2 * address
+        return lines + round(1.36 * loops + 8.1 * (ahead + room) - 9.5 * address + wraps - 40)
 
     def bram_estimation(self, fpgapart: str) -> int:
         """18 Kbit blocks."""

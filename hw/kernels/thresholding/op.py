@@ -11,7 +11,7 @@ from qonnx.core.datatype import DataType
 
 from ....quant.grid import IntArray
 from ..base import RtlKernel, hex_memory, pack_lanes, require_divisor
-from ..memory import LUTS_PER_BRAM18, least_rom_cost
+from ..memory import LUTS_PER_BRAM18, bram18_blocks, least_rom_cost
 from ..thresholds import search_cost, search_images, search_tables
 from .golden import run
 
@@ -65,28 +65,36 @@ class Thresholding_rtl(RtlKernel, Thresholding):
         bits = int(self.get_input_datatype().bitwidth())
         return pe, groups, bits, int(DataType[self.get_nodeattr("weightDataType")].bitwidth())
 
-    def block_rom(self) -> bool:
-        """Whether a single threshold per channel lies in block RAM."""
+    def rom(self) -> tuple[int, int]:
+        """LUTs of the thresholds as logic, and their 18 Kbit blocks, where a channel has one.
+
+        The logic optimiser takes 3 to 5 LUTs for 64 words of a column, not the LUT6 that holds it.
+        """
         pe, groups, _, bits = self._sizes()
-        trigger = int(self.get_nodeattr("depth_trigger_bram"))
-        return groups >= trigger if trigger else least_rom_cost(pe * bits, groups)[1] > 0
+        if groups == 1:
+            return 0, 0
+        column = min(groups / 16, 3.3) if groups <= 64 else groups / 14.5
+        return round(pe * bits * column), bram18_blocks(groups, pe * bits)
+
+    def block_rom(self) -> bool:
+        """Whether a single threshold per channel lies in block RAM: from ``depth_trigger_bram``
+        words on, or where that is cheaper."""
+        groups, trigger = self._sizes()[1], int(self.get_nodeattr("depth_trigger_bram"))
+        luts, blocks = self.rom()
+        return groups > 1 and (groups >= trigger if trigger else luts > LUTS_PER_BRAM18 * blocks)
 
     def usage(self) -> list[tuple[int, int]]:
         """LUTs and BRAM18 of the RTL's implementations that can compute the node."""
         pe, groups, bits, threshold = self._sizes()
         steps, code = int(self.get_nodeattr("numSteps")), int(self.get_output_datatype().bitwidth())
-        luts, blocks = least_rom_cost(pe * steps * threshold, groups)
         if steps == 1:
-            return [(self._one(), blocks if self.block_rom() else 0)]
-        lane = steps * -(-bits // 2) + 2 * steps + code
-        return [(pe * lane + luts + 20, blocks), search_cost(pe, groups, steps, bits, code)]
-
-    def _one(self) -> int:
-        """LUTs of one threshold per channel."""
-        pe, groups, bits, threshold = self._sizes()
-        rom = 0 if self.block_rom() or groups == 1 else pe * threshold * -(-groups // 64)
-        counter = 2 * (groups - 1).bit_length()
-        return pe * (max(bits, threshold) + 1) + rom + counter + 4
+            lane = 0.57 * max(bits, threshold) + 1 + 2.1 * (code - 1)
+            counter = 2 + 1.2 * (groups - 1).bit_length() if groups > 1 else 0
+            luts, blocks = (0, self.rom()[1]) if self.block_rom() else (self.rom()[0], 0)
+            return [(round(pe * lane + counter) + luts, blocks)]
+        luts, blocks = least_rom_cost(pe * steps * threshold, groups)
+        compare = steps * -(-bits // 2) + 2 * steps + code
+        return [(pe * compare + luts + 20, blocks), search_cost(pe, groups, steps, bits, code)]
 
     def searches(self) -> bool:
         """Whether a search takes fewer LUTs than comparing with all thresholds at once."""
