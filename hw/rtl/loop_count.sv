@@ -34,7 +34,7 @@ module loop_count #(
         last_q  <= 1'b0;
       end else if (step_i) begin
         count_q <= last_q ? '0 : count_q + 1'b1;
-        last_q  <= !last_q && count_q == Bits'(Length - 2);
+        last_q  <= count_q == Bits'(Length - 2);
       end
     end
   end

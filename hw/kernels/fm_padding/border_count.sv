@@ -43,7 +43,7 @@ module border_count #(
         last_q   <= 1'b0;
       end else if (step_i) begin
         count_q <= last_q ? '0 : count_q + 1'b1;
-        last_q  <= !last_q && count_q == Bits'(All - 2);
+        last_q  <= count_q == Bits'(All - 2);
         if (last_q)                                     inside_q <= Low == 0;
         else if (Low > 0 && count_q == Bits'(Low - 1))  inside_q <= 1'b1;
         else if (count_q == Bits'(Low + Length - 1))    inside_q <= 1'b0;

@@ -73,7 +73,7 @@ def _case(
 SMOKE = [
     _case("INT8", "BINARY", 1, 6, 1, threshold="INT9"),
     _case("UINT8", "INT3", 1, 12, 4, first=-3, trigger=2),
-    _case("INT8", "UINT2", 3, 6, 3, rows=6),
+    _case("INT8", "INT3", 3, 6, 3, first=-2, rows=6),
     _case("INT14", "INT5", 20, 12, 2, first=-10, rows=8),
 ]
 
