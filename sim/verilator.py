@@ -271,14 +271,13 @@ def build(
     return final / name
 
 
-def lint(sources: Sequence[str | Path], top: str, *, cwd: Path, waiver: Path | None = None) -> str:
+def lint(sources: Sequence[str | Path], top: str, *, cwd: Path) -> str:
     """Return what ``verilator --lint-only -Wall`` says of a design: "" when it is silent.
 
     Args:
         sources: as for ``build``.
         top: top module.
         cwd: working directory, where relative paths of memories start.
-        waiver: a .vlt file that silences warnings in files that are not ours.
 
     Raises:
         ToolMissing: no Verilator.
@@ -290,7 +289,7 @@ def lint(sources: Sequence[str | Path], top: str, *, cwd: Path, waiver: Path | N
         [
             str(tool.binary), "--lint-only", "-Wall", "--no-timing", "--timescale", "1ns/1ps",
             "--top-module", top, *(f"-I{f}" for f in folders),
-            *([str(waiver)] if waiver else []), *map(str, files),
+            *map(str, files),
         ],
         cwd=cwd, env={**os.environ, "VERILATOR_ROOT": str(tool.root)},
         capture_output=True, text=True, check=False,
