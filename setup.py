@@ -43,7 +43,7 @@ setup(
     package_data={
         "andpop.models": ["zoo/*.safetensors", "zoo/*.json", "zoo/*.andpop"],
         "andpop.hw": ["**/*.sv", "**/*.svh", "**/*.j2", "**/*.md", "**/*.pyi", "boards/*.yaml"],
-        "andpop.sim": ["*.cpp", "*.hpp", "*.sv", "*.vlt", "*.jinja"],
+        "andpop.sim": ["*.cpp", "*.hpp", "*.sv", "*.jinja"],
         "andpop.flows": ["templates/*.jinja"],
     },
     exclude_package_data={"andpop.models": ["zoo/*.metrics.json"]},

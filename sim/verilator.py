@@ -272,12 +272,7 @@ def build(
 
 
 def lint(
-    sources: Sequence[str | Path],
-    top: str,
-    *,
-    cwd: Path,
-    waiver: Path | None = None,
-    defines: Sequence[str] = (),
+    sources: Sequence[str | Path], top: str, *, cwd: Path, defines: Sequence[str] = ()
 ) -> str:
     """Return what ``verilator --lint-only -Wall`` says of a design: "" when it is silent.
 
@@ -285,7 +280,6 @@ def lint(
         sources: as for ``build``.
         top: top module.
         cwd: working directory, where relative paths of memories start.
-        waiver: a .vlt file that silences warnings in files that are not ours.
         defines: preprocessor macros.
 
     Raises:
@@ -298,7 +292,7 @@ def lint(
         [
             str(tool.binary), "--lint-only", "-Wall", "--no-timing", "--timescale", "1ns/1ps",
             "--top-module", top, *(f"-I{f}" for f in folders), *(f"-D{d}" for d in defines),
-            *([str(waiver)] if waiver else []), *map(str, files),
+            *map(str, files),
         ],
         cwd=cwd, env={**os.environ, "VERILATOR_ROOT": str(tool.root)},
         capture_output=True, text=True, check=False,

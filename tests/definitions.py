@@ -127,6 +127,12 @@ def signed_thresholding(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     return [out]
 
 
+def thresholding(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """How many thresholds a number is not below."""
+    x, thresholds = inputs
+    return [attrs["ActVal"] + attrs["numSteps"] - (x[..., None] < thresholds).sum(axis=-1)]
+
+
 def searched(tables: Sequence[IntArray], offsets: IntArray) -> IntArray:
     """Codes (C, V) of inputs (C, V), given as offsets from the smallest one, by a binary search
     as the RTL does it; an index outside its table raises."""
@@ -134,6 +140,30 @@ def searched(tables: Sequence[IntArray], offsets: IntArray) -> IntArray:
     for table in tables[:-1]:
         index = 2 * index + (offsets > np.take_along_axis(table, index, 1))
     return np.take_along_axis(tables[-1], index, 1)
+
+
+def fm_padding(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """The picture inside zeros."""
+    (x,) = inputs
+    batch, height, width, channels = x.shape
+    top, left, bottom, right = attrs["Padding"]
+    out = np.zeros((batch, top + height + bottom, left + width + right, channels), dtype=np.int64)
+    out[:, top : top + height, left : left + width] = x
+    return [out]
+
+
+def sliding_window(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """Pixel ky, kx of window y, x is pixel (y, x) * stride + (ky, kx) * dilation."""
+    (x,) = inputs
+    (kernel_y, kernel_x), (high, wide) = attrs["ConvKernelDim"], attrs["OFMDim"]
+    (stride_y, stride_x), (dilation_y, dilation_x) = attrs["Stride"], attrs["Dilation"]
+    channels = x.shape[3]
+    out = np.zeros((len(x), high, wide, kernel_y * kernel_x * channels), dtype=np.int64)
+    for row, column in np.ndindex(high, wide):
+        for tap, (ky, kx) in enumerate(np.ndindex(kernel_y, kernel_x)):
+            pixel = x[:, row * stride_y + ky * dilation_y, column * stride_x + kx * dilation_x]
+            out[:, row, column, tap * channels : (tap + 1) * channels] = pixel
+    return [out]
 
 
 def stream_max_pool(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
@@ -250,9 +280,11 @@ def pixel_interleave(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
 
 DEFINITIONS: Mapping[str, Callable[[Inputs, Attributes], list[IntArray]]] = {
     "BinaryMvu": binary_mvu,
+    "ConvolutionInputGenerator": sliding_window,
     "DuplicateStreams": duplicate_streams,
     "BinaryBlock": binary_block,
     "Epilogue": epilogue,
+    "FMPadding": fm_padding,
     "GlobalAccPool": global_acc_pool,
     "ImageConv": image_conv,
     "IntMvu": int_mvu,
@@ -270,5 +302,6 @@ DEFINITIONS: Mapping[str, Callable[[Inputs, Attributes], list[IntArray]]] = {
     "StreamLink": unchanged,
     "StreamingFIFO": unchanged,
     "StreamingSplit": streaming_split,
+    "Thresholding": thresholding,
     "XnorMvu": xnor_mvu,
 }

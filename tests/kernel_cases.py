@@ -16,7 +16,7 @@ import pytest
 from andpop.hw.kernels import KERNELS, backends, register
 from andpop.quant.grid import IntArray
 from andpop.sim.bench import StreamPort
-from andpop.sim.cases import Case, Operand
+from andpop.sim.cases import Case
 from onnx import TensorProto, helper
 
 FPGA_PART = "xc7z020clg400-1"
@@ -206,89 +206,3 @@ def port_list(op: Any, streamed: list[int]) -> tuple[list[StreamPort], list[Stre
             for i, (name, _) in enumerate(names["m_axis"])
         ],
     )
-
-
-def thresholding(name: str, channels: int, steps: int, pe: int, types: list[str]) -> Case:
-    """FINN's Thresholding with sorted random thresholds."""
-
-    def sorted_thresholds(rng: np.random.Generator) -> list[Any]:
-        return [np.sort(rng.integers(-120, 120, (channels, steps)), axis=1)]
-
-    return Case(
-        name,
-        "Thresholding",
-        {
-            "NumChannels": channels,
-            "PE": pe,
-            "numSteps": steps,
-            "inputDataType": types[0],
-            "weightDataType": types[0],
-            "outputDataType": types[1],
-            "ActVal": 0,
-            "numInputVectors": [1, 4, 4],
-        },
-        (
-            Operand("x", types[0], (1, 4, 4, channels), -128, 127),
-            Operand("thresholds", types[0], (channels, steps), -128, 127, streamed=False),
-        ),
-        (types[1],),
-        initializers=sorted_thresholds,
-    )
-
-
-def padding(datatype: str, high: int) -> Case:
-    """FINN's FMPadding with four different borders."""
-    return Case(
-        f"padding_{datatype.lower()}",
-        "FMPadding",
-        {
-            "ImgDim": [5, 4],
-            "Padding": [1, 2, 3, 0],
-            "NumChannels": 6,
-            "SIMD": 2,
-            "inputDataType": datatype,
-            "numInputVectors": 1,
-        },
-        (Operand("x", datatype, (1, 5, 4, 6), 0, high),),
-        (datatype,),
-    )
-
-
-def window(name: str, kernel: int, stride: int, simd: int, parallel: int, datatype: str) -> Case:
-    """FINN's ConvolutionInputGenerator on a 12x11 map of 4 channels."""
-    low, high = (0, 1) if datatype == "BINARY" else (0, 255)
-    out = [(n - kernel) // stride + 1 for n in (12, 11)]
-    return Case(
-        name,
-        "ConvolutionInputGenerator",
-        {
-            "ConvKernelDim": [kernel, kernel],
-            "Stride": [stride, stride],
-            "Dilation": [1, 1],
-            "IFMChannels": 4,
-            "IFMDim": [12, 11],
-            "OFMDim": out,
-            "SIMD": simd,
-            "M": 1,
-            "parallel_window": parallel,
-            "depthwise": 0,
-            "is1D": 0,
-            "inputDataType": datatype,
-            "outputDataType": datatype,
-        },
-        (Operand("x", datatype, (1, 12, 11, 4), low, high),),
-        (datatype,),
-    )
-
-
-FINN_CASES = [
-    thresholding("one_threshold", 6, 1, 3, ["INT8", "BINARY"]),
-    thresholding("seven_thresholds", 4, 7, 1, ["INT8", "UINT3"]),
-    padding("BINARY", 1),
-    padding("UINT8", 255),
-    window("window_3x3", 3, 1, 2, 0, "BINARY"),
-    window("window_3x3_stride2", 3, 2, 4, 0, "UINT8"),
-    window("window_5x5_parallel", 5, 1, 4, 1, "BINARY"),
-    window("window_9x9_stride2_parallel", 9, 2, 4, 1, "UINT8"),
-]
-"""FINN's own RTL ops, as andpop uses them."""

@@ -8,7 +8,7 @@ import onnx
 import pytest
 from andpop.hw.graph import executor
 from andpop.hw.graph.executor import ExecutionError, GoldenExecutor, run
-from andpop.hw.graph.finn_ops import windows
+from andpop.hw.kernels.sliding_window.golden import windows
 from finn.core.onnx_exec import execute_onnx
 from onnx import TensorProto, helper
 from qonnx.core.datatype import DataType

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 from andpop.hw.kernels.signed_thresholding.golden import signed_thresholding
-from andpop.hw.kernels.signed_thresholding.op import search_tables
+from andpop.hw.kernels.thresholds import search_tables
 from andpop.quant.blocks.signed_thresholds import (
     DIP,
     DIP_AT,

@@ -14,12 +14,9 @@ from andpop.hw.kernels.facts import Facts
 from andpop.hw.kernels.skin import Core, Port, skin
 from andpop.quant.grid import IntArray
 from andpop.sim.cases import Case
-from kernel_cases import FINN_CASES, build_op, kernel_cases
+from kernel_cases import build_op, kernel_cases
 
-CASES = [
-    *(pytest.param(parameter.values[1], id=str(parameter.id)) for parameter in kernel_cases()),
-    *(pytest.param(case, id=case.name) for case in FINN_CASES),
-]
+CASES = [pytest.param(parameter.values[1], id=str(parameter.id)) for parameter in kernel_cases()]
 
 
 def outputs(case: Case, streamed: list[IntArray]) -> list[Any]:

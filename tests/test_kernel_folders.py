@@ -25,20 +25,22 @@ ENGINE = ("hw/cpu/src/", "hw/cpu/ops/")
 LOWERING = ("hw/graph/lower/", "hw/graph/lowering.py", "hw/graph/epilogue_pattern.py")
 """Handlers make the nodes of a graph."""
 PASSES = {
+    "fm_padding": ("hw/cpu/windows.py",),
+    "sliding_window": ("hw/cpu/windows.py",),
     "duplicate_streams": ("hw/graph/builder.py", "hw/graph/insert_streams.py"),
     "epilogue": ("hw/kernels/serial_epilogue.py",),
     "streaming_data_width_converter": ("hw/graph/insert_streams.py",),
     "stream_link": ("hw/graph/insert_streams.py",),
     "streaming_fifo": ("hw/graph/insert_streams.py",),
 }
-"""Kernels that belong to every graph: the pass that inserts each, or asks for it. And a kernel with
-a core for others: what they share of it in Python."""
+"""Kernels that belong to every graph: the pass that inserts each, or asks for it; a kernel with a
+core for others: what they share of it in Python; and those that a product on the CPU takes in."""
 
 
 def op_types() -> dict[str, str]:
     """Kernel -> its op type in the graph."""
-    words = {op.lower(): op for op in backends()}
-    return {kernel: words[kernel.replace("_", "")] for kernel in KERNELS}
+    folders = {op.__module__.split(".")[-2]: name for name, op in backends().items()}
+    return {kernel: folders[kernel] for kernel in KERNELS}
 
 
 def sources() -> list[Path]:
@@ -72,7 +74,7 @@ def named() -> list[tuple[str, str]]:
         for kernel, op in op_types().items():
             # A kernel's cpu.py calls operations of the engine, which have names of their own.
             words = op if file.name == "cpu.py" else f"{kernel}|{op}"
-            named_here = re.search(rf"(?<![A-Za-z0-9])(?:{words})(?![a-z0-9])", text)
+            named_here = re.search(rf"(?<![A-Za-z0-9_])(?:{words})(?![a-z0-9]|_view)", text)
             if named_here and not allowed(relative(file), kernel):
                 found.append((relative(file), kernel))
     return found

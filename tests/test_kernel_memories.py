@@ -17,7 +17,7 @@ from andpop.hw.kernels.mvu import weight_words
 from andpop.hw.kernels.pa_mvu import cases as pa_cases
 from andpop.hw.kernels.signed_thresholding import cases as threshold_cases
 from andpop.hw.kernels.signed_thresholding.golden import signed_thresholding
-from andpop.hw.kernels.signed_thresholding.op import search_entries, search_stages, search_tables
+from andpop.hw.kernels.thresholds import search_entries, search_stages, search_tables
 from andpop.hw.kernels.xnor_mvu import cases as xnor_cases
 from andpop.quant.grid import IntArray, limits, type_format
 from andpop.sim.cases import Case, Operand

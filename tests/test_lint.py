@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from andpop.sim import verilator
 from andpop.sim.cases import Case
-from kernel_cases import FINN_CASES, build_op, kernel_cases
+from kernel_cases import build_op, kernel_cases
 
 pytestmark = pytest.mark.sim
 
@@ -60,13 +60,3 @@ def test_lint_can_fail(tmp_path: Path) -> None:
         "module unused (input logic a, b, output logic c);\n  assign c = a;\nendmodule\n"
     )
     assert "UNUSEDSIGNAL" in verilator.lint([source], "unused", cwd=tmp_path)
-
-
-@pytest.mark.parametrize("case", FINN_CASES, ids=lambda c: c.name)
-def test_finn_needs_only_the_waiver_file(case: Case, tmp_path: Path) -> None:
-    built = build_op(case)
-    sources = built.generate(tmp_path)
-    waiver = ROOT / "sim" / "finn.vlt"
-    top = built.op.get_nodeattr("gen_top_module")
-    assert verilator.lint(sources, top, cwd=tmp_path, waiver=waiver) == ""
-    assert verilator.lint(sources, top, cwd=tmp_path) != "", "the waiver file is not needed"

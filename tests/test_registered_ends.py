@@ -10,13 +10,9 @@ import pytest
 from andpop.hw.graph.ops import op_of
 from andpop.hw.synth import yosys
 from andpop.sim.cases import Case
-from kernel_cases import FINN_CASES, build_op, first_cases
+from kernel_cases import build_op, first_cases
 
-CASES = [
-    *(pytest.param(p.values[1], id=str(p.id)) for p in first_cases()),
-    # Yosys does not read FINN's thresholding.
-    *(pytest.param(c, id=c.name) for c in FINN_CASES if c.op_type != "Thresholding"),
-]
+CASES = [pytest.param(p.values[1], id=str(p.id)) for p in first_cases()]
 REGISTERS = "$dff,$dffe,$sdff,$sdffe,$sdffce"
 
 

@@ -2,7 +2,7 @@
 """Compile ``lowered.onnx`` into a packed model for the CPU engine.
 
 Nodes are lowered one by one, in graph order, to the steps of ``plan.py``: each by what its kernel's
-``cpu.py`` says, FINN's own by ``finn_ops``. Fusion follows the graph, not a network: padding and
+``cpu.py`` says. Fusion follows the graph, not a network: padding and
 sliding window in front of a matrix product become its addressing when nothing else reads them,
 copies of a stream become names of one tensor. What has no fast step runs on a general one in 32
 bits, with casts around it.
@@ -27,7 +27,6 @@ from pydantic import ValidationError
 from ...quant.card import PackedCard
 from .. import kernels
 from ..graph.heads import heads_of
-from . import finn_ops
 from . import plan as packed
 from .check import check
 from .container import write
@@ -39,7 +38,7 @@ from .windows import taken_in
 @cache
 def lowerings() -> dict[str, Lowering]:
     """Return how the nodes of every op become steps; fused kernels have none."""
-    found = dict(finn_ops.CPU)
+    found: dict[str, Lowering] = {}
     for kernel in kernels.KERNELS:
         name = f"{kernels.__name__}.{kernel}.cpu"
         if find_spec(name) is not None:

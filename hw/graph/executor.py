@@ -11,7 +11,6 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,9 +21,8 @@ from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 
 from ...quant.grid import IntArray
-from ..kernels import KERNELS
+from ..kernels import backends
 from ..kernels.base import Golden, node_attributes
-from .finn_ops import GOLDENS
 
 Pictures = npt.NDArray[np.uint8]
 Keep = Literal["all", "outputs"] | Collection[str]
@@ -43,19 +41,9 @@ def base_op(op_type: str) -> str:
 
 
 def find_golden(op_type: str) -> Golden | None:
-    """Return the golden ``run`` of an op type, or None if it has none.
-
-    A kernel's folder and op type are the same words, in snake and in camel case.
-    """
-    op = base_op(op_type)
-    if op in GOLDENS:
-        return GOLDENS[op]
-    folders = {name.replace("_", ""): name for name in KERNELS}
-    folder = folders.get(op.lower())
-    if folder is None:
-        return None
-    golden: Golden = import_module(f"..kernels.{folder}.golden", __package__).run
-    return golden
+    """Return the golden ``run`` of an op type, or None if it has none."""
+    kernel = backends().get(base_op(op_type))
+    return kernel.golden if kernel is not None else None
 
 
 @dataclass(frozen=True)
@@ -228,8 +216,7 @@ def _compile(node: onnx.NodeProto) -> _Step:
     golden = find_golden(node.op_type)
     if golden is None:
         raise ExecutionError(
-            f"{node.name}: found op {node.op_type}, expected one of "
-            f"{', '.join(GOLDENS)} or a kernel of hw/kernels"
+            f"{node.name}: found op {node.op_type}, expected one of {', '.join(backends())}"
         )
     return _Step(node.name, golden, tuple(node.input), tuple(node.output), node_attributes(node))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a pass may ask of an op: kernels' folders answer for ours, `finn_ops` for FINN's."""
+"""What a pass may ask of an op: its kernel's folder answers."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from onnx import NodeProto
 from ..kernels import backends
 from ..kernels.facts import Facts
 from .executor import base_op
-from .finn_ops import OPS
 
 
 @cache
 def _ops() -> dict[str, type[Facts]]:
-    return {**OPS, **backends()}
+    return {**backends()}
 
 
 def facts_of(op_type: str) -> type[Facts]:

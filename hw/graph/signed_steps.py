@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Functions of one integer as signed steps at thresholds: what signed thresholding takes."""
+"""Functions of one integer as signed steps at thresholds: a start and what each threshold adds."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ KERNELS: tuple[str, ...] = (
     "binary_mvu",
     "duplicate_streams",
     "epilogue",
+    "fm_padding",
     "global_acc_pool",
     "image_conv",
     "int_mvu",
@@ -26,6 +27,7 @@ KERNELS: tuple[str, ...] = (
     "shift_requant",
     "shuffle_concat",
     "signed_thresholding",
+    "sliding_window",
     "stream_crop",
     "stream_link",
     "stream_max_pool",
@@ -34,6 +36,7 @@ KERNELS: tuple[str, ...] = (
     "streaming_data_width_converter",
     "streaming_fifo",
     "streaming_split",
+    "thresholding",
     "xnor_mvu",
 )
 

@@ -62,6 +62,8 @@ class Facts:
     """See `FoldingRule`."""
     moves: ClassVar[bool] = False
     """Passes values on and computes none: a copy, a border, another order or word width."""
+    makes_borders: ClassVar[bool] = False
+    """Emits words that wait for no input, in bursts."""
     forks: ClassVar[bool] = False
     """Gives every reader a copy of its input."""
     joins_in_turn: ClassVar[bool] = False

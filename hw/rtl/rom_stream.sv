@@ -2,11 +2,11 @@
 // Embedded memory as an endless stream: words 0 .. Depth-1, then again from 0.
 
 /// Streams the words of `InitFile` ($readmemh, one word per line) in order, for ever, one per
-/// cycle. The output is the memory's own register, so block RAM and LUT RAM both fit; the tool
-/// chooses.
+/// cycle. The output is the memory's own register, so block RAM and LUTs both fit.
 module rom_stream #(
   parameter int unsigned Width    = 8,  // bits of a word
   parameter int unsigned Depth    = 2,  // words
+  parameter int unsigned Style    = 0,  // 0 the tool chooses, 1 in LUTs, 2 in block RAM
   parameter              InitFile = ""  // memory image
 ) (
   input  logic             clk_i,
@@ -17,11 +17,12 @@ module rom_stream #(
   output logic [Width-1:0] out_data_o
 );
 
-  logic [Width-1:0] mem [Depth];
   logic [Width-1:0] data_q;
   logic             valid_q;
 
-  initial $readmemh(InitFile, mem);
+  if (Style > 2) begin : gen_check
+    $error("rom_stream: Style %0d, expected 0, 1 or 2", Style);
+  end
 
   assign out_valid_o = valid_q;
   assign out_data_o  = data_q;
@@ -32,6 +33,9 @@ module rom_stream #(
   end
 
   if (Depth == 1) begin : gen_constant
+    logic [Width-1:0] mem [Depth];
+    initial $readmemh(InitFile, mem);
+
     always_ff @(posedge clk_i) begin
       if (!valid_q) data_q <= mem[0];
     end
@@ -45,8 +49,25 @@ module rom_stream #(
 
     assign advance = !valid_q || out_ready_i;
 
-    always_ff @(posedge clk_i) begin
-      if (advance) data_q <= mem[addr_q];
+    if (Style == 0) begin : gen_any
+      logic [Width-1:0] mem [Depth];
+      initial $readmemh(InitFile, mem);
+      always_ff @(posedge clk_i) begin
+        if (advance) data_q <= mem[addr_q];
+      end
+    end else if (Style == 1) begin : gen_luts
+      // Yosys knows no rom_style for LUTs; others choose LUTs for so few words.
+      (* logic_block *) logic [Width-1:0] mem [Depth];
+      initial $readmemh(InitFile, mem);
+      always_ff @(posedge clk_i) begin
+        if (advance) data_q <= mem[addr_q];
+      end
+    end else begin : gen_block
+      (* rom_style = "block" *) logic [Width-1:0] mem [Depth];
+      initial $readmemh(InitFile, mem);
+      always_ff @(posedge clk_i) begin
+        if (advance) data_q <= mem[addr_q];
+      end
     end
 
     always_ff @(posedge clk_i) begin

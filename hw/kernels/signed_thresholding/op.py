@@ -12,56 +12,13 @@ from ....quant.grid import FLOAT32_EXACT_BITS, IntArray
 from ..base import RtlKernel, Stream, hex_memory, pack_lanes, require_divisor
 from ..choice import ChosenKernel, implementation_attribute
 from ..memory import least_rom_cost
+from ..thresholds import search_cost, search_images, search_tables
 from . import golden
 
 ENCODINGS = ("code", "onehot", "thermometer")
 """Output encodings; the RTL knows them by their index."""
 IMPLEMENTATIONS = ("parallel", "search")
 """The ways to find the code, numbered as the RTL numbers them."""
-
-
-def search_stages(steps: int) -> int:
-    """Return the comparisons that a binary search among ``steps`` thresholds takes."""
-    return steps.bit_length()
-
-
-def search_entries(steps: int, stage: int) -> int:
-    """Return the entries per channel of a search's table: as many as its index takes values."""
-    return (steps >> (search_stages(steps) - stage)) + 1
-
-
-def search_tables(
-    thresholds: IntArray, steps: IntArray, base: IntArray, low: int, high: int
-) -> list[IntArray]:
-    """Return the tables of a binary search for inputs low..high.
-
-    Table s < S, S = `search_stages`, is (C, `search_entries`): entry i holds the largest x - low
-    that does not reach the ascending threshold number (2i + 1) 2^(S-1-s) - 1, high - low where none
-    exists. Table S is (C, n + 1): the code where i thresholds are reached.
-
-    Args:
-        thresholds: (C, n) integers, in any order.
-        steps: (C, n) of -1 and +1.
-        base: (C,) the code below every threshold.
-        low: smallest input.
-        high: largest input.
-    """
-    count = thresholds.shape[1]
-    always = thresholds <= low
-    # What every x reaches is part of the start; what none does fills up the end.
-    start = base + np.where(always, steps, 0).sum(axis=1)
-    reached = np.where(always | (thresholds > high), high + 1, thresholds)
-    order = np.argsort(reached, axis=1, kind="stable")
-    largest = np.take_along_axis(reached, order, 1) - 1 - low
-    sums = np.take_along_axis(steps, order, 1).cumsum(axis=1)
-    padded = np.pad(largest, ((0, 0), (0, 1)), constant_values=high - low)
-    stages = search_stages(count)
-    tables = []
-    for stage in range(stages):
-        node = 1 << (stages - stage)
-        at = node * np.arange(search_entries(count, stage)) + node // 2 - 1
-        tables.append(padded[:, at.clip(max=count)])
-    return [*tables, start[:, None] + np.pad(sums, ((0, 0), (1, 0)))]
 
 
 class SignedThresholding(ChosenKernel):
@@ -139,20 +96,9 @@ class SignedThresholding(ChosenKernel):
 
     def _search(self) -> tuple[int, int]:
         """LUTs and BRAM18 of a binary search; see README."""
-        pe, steps = self.get_nodeattr("PE"), self.get_nodeattr("numSteps")
+        pe, bits = self.get_nodeattr("PE"), int(self.get_input_datatype().bitwidth())
         groups = self.get_nodeattr("NumChannels") // pe
-        bits = int(self.get_input_datatype().bitwidth())
-        stages = search_stages(steps)
-        lane = stages * -(-bits // 2)
-        shared, blocks = 20, 0
-        for stage in range(stages + 1):
-            depth = groups * search_entries(steps, stage)
-            luts, ram = least_rom_cost(bits if stage < stages else self.code_bits(), depth)
-            address = (depth - 1).bit_length()
-            lane += luts + (address if stage > 0 else 0)
-            shared += address if groups > 1 else 0
-            blocks += pe * ram
-        return pe * lane + shared, blocks
+        return search_cost(pe, groups, self.get_nodeattr("numSteps"), bits, self.code_bits())
 
     def usage(self) -> dict[str, tuple[int, int]]:
         """LUTs and BRAM18 of each implementation that can compute the node."""
@@ -179,9 +125,9 @@ class SignedThresholding_rtl(RtlKernel, SignedThresholding):
         "rtl/stream_register.sv",
         "rtl/rom_stream.sv",
         "rtl/adder_tree.sv",
-        "kernels/signed_thresholding/threshold_parallel.sv",
-        "kernels/signed_thresholding/threshold_table.sv",
-        "kernels/signed_thresholding/threshold_search.sv",
+        "rtl/threshold_parallel.sv",
+        "rtl/threshold_table.sv",
+        "rtl/threshold_search.sv",
         "kernels/signed_thresholding/signed_thresholding.sv",
     )
 
@@ -222,19 +168,16 @@ class SignedThresholding_rtl(RtlKernel, SignedThresholding):
     def _search_memories(
         self, thresholds: IntArray, steps: IntArray, base: IntArray
     ) -> dict[str, str]:
-        """One image per table and lane: the lane's channels, one after the other."""
-        pe = self.get_nodeattr("PE")
+        """The tables of a search."""
         source = self.get_input_datatype()
-        low, high = int(source.min()), int(source.max())
-        tables = search_tables(thresholds, steps, base, low, high)
-        bits = [int(source.bitwidth())] * (len(tables) - 1) + [self.code_bits()]
-        return {
-            f"{self.onnx_node.name}_table_{stage}_{lane}.mem": hex_memory(
-                table[lane::pe].reshape(-1).tolist(), width
-            )
-            for stage, (table, width) in enumerate(zip(tables, bits, strict=True))
-            for lane in range(pe)
-        }
+        tables = search_tables(thresholds, steps, base, int(source.min()), int(source.max()))
+        return search_images(
+            f"{self.onnx_node.name}_table",
+            tables,
+            self.get_nodeattr("PE"),
+            int(source.bitwidth()),
+            self.code_bits(),
+        )
 
     def _parallel_memory(
         self, thresholds: IntArray, steps: IntArray, base: IntArray

@@ -5,8 +5,9 @@
 /// Stages: compare | count (ceil(log4(Steps)) cycles) | add the base and encode | output register.
 ///
 /// Word k of `ParamFile` holds channels k * Pe .. k * Pe + Pe - 1, per lane from the low bits up:
-/// Steps thresholds, Steps direction bits (1 = down), and the code where every comparison inverted
-/// by its direction is 0, modulo 2**CodeBits.
+/// Steps thresholds and, with `Directions`, Steps direction bits (1 = down), and the code where
+/// every comparison inverted by its direction is 0, modulo 2**CodeBits. Without `Directions` every
+/// step goes up, from the code `Start`.
 module threshold_parallel #(
   parameter int unsigned Channels        = 2,  // channels, a multiple of Pe
   parameter int unsigned Pe              = 1,  // lanes
@@ -15,7 +16,9 @@ module threshold_parallel #(
   parameter bit          InSigned        = 1,
   parameter int unsigned ThresholdBits   = 8,  // bits of a threshold
   parameter bit          ThresholdSigned = 1,
+  parameter bit          Directions      = 1,  // steps go up or down, from a start per channel
   parameter int unsigned CodeBits        = 3,  // bits of a code
+  parameter int          Start           = 0,  // code below all thresholds, without Directions
   parameter int unsigned Encoding        = 0,  // 0 code, 1 bit [code = i], 2 bit [code >= i]
   parameter int unsigned OutBits         = 3,  // CodeBits, or the levels i = 1 .. OutBits
   parameter              ParamFile       = ""  // $readmemh image
@@ -32,9 +35,8 @@ module threshold_parallel #(
   output logic [Pe*OutBits-1:0] out_data_o
 );
 
-  localparam int unsigned LaneBits = Steps * (ThresholdBits + 1) + CodeBits;
   localparam int unsigned DownAt   = Steps * ThresholdBits;
-  localparam int unsigned StartAt  = DownAt + Steps;
+  localparam int unsigned LaneBits = DownAt + (Directions ? Steps + CodeBits : 0);
   localparam int unsigned WideBits = (InBits > ThresholdBits ? InBits : ThresholdBits) + 1;
 
   logic                   param_valid, param_ready;
@@ -83,19 +85,27 @@ module threshold_parallel #(
     logic [LaneBits-1:0]        param;
     logic [InBits-1:0]          x;
     logic signed [WideBits-1:0] wide_x;
+    logic [Steps-1:0]           down;
     logic [CodeBits-1:0]        code;
 
     assign param  = param_data[p*LaneBits+:LaneBits];
     assign x      = in_data_i[p*InBits+:InBits];
     assign wide_x = {{WideBits - InBits{InSigned && x[InBits-1]}}, x};
-    assign start_d[p*CodeBits+:CodeBits] = param[StartAt+:CodeBits];
+    if (Directions) begin : gen_directions
+      localparam int unsigned StartAt = DownAt + Steps;
+      assign down = param[DownAt+:Steps];
+      assign start_d[p*CodeBits+:CodeBits] = param[StartAt+:CodeBits];
+    end else begin : gen_rising
+      assign down = '0;
+      assign start_d[p*CodeBits+:CodeBits] = CodeBits'(Start);
+    end
 
     for (genvar i = 0; i < Steps; i++) begin : gen_step
       logic [ThresholdBits-1:0]   t;
       logic signed [WideBits-1:0] wide_t;
       assign t      = param[i*ThresholdBits+:ThresholdBits];
       assign wide_t = {{WideBits - ThresholdBits{ThresholdSigned && t[ThresholdBits-1]}}, t};
-      assign compared_d[p*Steps+i] = (wide_x >= wide_t) ^ param[DownAt+i];
+      assign compared_d[p*Steps+i] = (wide_x >= wide_t) ^ down[i];
     end
 
     assign code = start[p*CodeBits+:CodeBits] + count[p*CodeBits+:CodeBits];

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sliding windows, a word per cycle, from a ring of lines.
+
+/// Writer and reader go around one memory of `Depth` words. What the reader does next is one of six
+/// steps of its address: to the next word, tap, line, window, row of windows, frame.
+///
+/// Two counters hold them apart. `ahead_q` counts the words that are there beyond the last one of
+/// the next window: while it is negative that window has to wait. It moves on to the window after
+/// the next one when a window starts. `room_q` counts the free words less one: while it is negative
+/// the writer waits. Words are free when the window that was the last to need one of them has
+/// been read, and the words between a frame's last window and the next frame with it, whether they
+/// have come or not.
+///
+/// One word per cycle. With the room for a row's step and a window's step behind a window (checked)
+/// no window inside a frame waits for a writer that is never late. `in_ready_o`, `out_valid_o` and
+/// `out_data_o` are registers; with `BlockRam` there is one behind the memory's own.
+module window_serial #(
+  parameter int unsigned Width     = 8, // bits of a word
+  parameter int unsigned Folds     = 1, // words of a pixel
+  parameter int unsigned Rows      = 4, // of the picture
+  parameter int unsigned Columns   = 4,
+  parameter int unsigned KernelY   = 3,
+  parameter int unsigned KernelX   = 3,
+  parameter int unsigned StrideY   = 1,
+  parameter int unsigned StrideX   = 1,
+  parameter int unsigned DilationY = 1,
+  parameter int unsigned DilationX = 1,
+  parameter int unsigned Depth     = 16, // words of the ring
+  parameter bit          BlockRam  = 0   // ring in block RAM, otherwise in LUTs
+) (
+  input  logic             clk_i,
+  input  logic             rst_ni,
+
+  input  logic             in_valid_i,
+  output logic             in_ready_o,
+  input  logic [Width-1:0] in_data_i,
+
+  output logic             out_valid_o,
+  input  logic             out_ready_i,
+  output logic [Width-1:0] out_data_o
+);
+
+  function automatic int unsigned max(int unsigned a, int unsigned b);
+    return a > b ? a : b;
+  endfunction
+
+  localparam int unsigned ReachY     = (KernelY - 1) * DilationY;
+  localparam int unsigned ReachX     = (KernelX - 1) * DilationX;
+  localparam int unsigned OutRows    = (Rows - ReachY - 1) / StrideY + 1;
+  localparam int unsigned OutColumns = (Columns - ReachX - 1) / StrideX + 1;
+
+  // Taps side by side are one run of words.
+  localparam int unsigned Run  = DilationX == 1 ? KernelX * Folds : Folds;
+  localparam int unsigned Taps = DilationX == 1 ? 1 : KernelX;
+
+  // Words from a window's first to its last one; to the first word of the next window, of the next
+  // row of windows, of the next frame.
+  localparam int unsigned Reach     = (ReachY * Columns + ReachX) * Folds + Folds - 1;
+  localparam int unsigned Need      = Reach + 1;
+  localparam int unsigned ToWindow  = StrideX * Folds;
+  localparam int unsigned ToRow     = (StrideY * Columns - (OutColumns - 1) * StrideX) * Folds;
+  localparam int unsigned ToFrame   = (Rows * Columns - (OutRows - 1) * StrideY * Columns -
+                                       (OutColumns - 1) * StrideX) * Folds;
+  localparam int unsigned Farthest  = max(ToFrame, max(OutRows > 1 ? ToRow : 0,
+                                                       OutColumns > 1 ? ToWindow : 0));
+
+  if (Depth < Need + max(OutRows > 1 ? ToRow : 0, OutColumns > 1 ? ToWindow : 0)) begin : gen_check
+    $error("window_serial: found Depth=%0d, expected %0d words of a window and %0d or %0d to the %s",
+           Depth, Need, ToWindow, ToRow, "next one or the next row");
+  end
+
+  localparam int unsigned AddressBits = $clog2(Depth);
+  localparam int unsigned AheadBits   = $clog2(max(max(Need, Farthest), Depth) + 1) + 1;
+  localparam int unsigned RoomBits    = $clog2(Depth + Farthest) + 1;
+
+  logic push, fetch, starts, ends;
+
+  // Where the reader is in its loops.
+  logic last_word, last_tap, last_line, last_column, last_row;
+
+  loop_count #(
+    .Length(Run)
+  ) u_word (
+    .clk_i,
+    .rst_ni,
+    .step_i(fetch),
+    .last_o(last_word)
+  );
+
+  loop_count #(
+    .Length(Taps)
+  ) u_tap (
+    .clk_i,
+    .rst_ni,
+    .step_i(fetch && last_word),
+    .last_o(last_tap)
+  );
+
+  loop_count #(
+    .Length(KernelY)
+  ) u_line (
+    .clk_i,
+    .rst_ni,
+    .step_i(fetch && last_word && last_tap),
+    .last_o(last_line)
+  );
+
+  loop_count #(
+    .Length(OutColumns)
+  ) u_column (
+    .clk_i,
+    .rst_ni,
+    .step_i(ends),
+    .last_o(last_column)
+  );
+
+  loop_count #(
+    .Length(OutRows)
+  ) u_row (
+    .clk_i,
+    .rst_ni,
+    .step_i(ends && last_column),
+    .last_o(last_row)
+  );
+
+  // The reader's step, and the words that a window leaves behind.
+  logic [AddressBits-1:0] move;
+  logic [RoomBits-1:0]    left;
+
+  always_comb begin
+    if (!last_column) left = RoomBits'(ToWindow);
+    else if (!last_row) left = RoomBits'(ToRow);
+    else left = RoomBits'(ToFrame);
+  end
+
+  always_comb begin
+    if (!last_word)        move = AddressBits'(1);
+    else if (!last_tap)    move = AddressBits'(((DilationX - 1) * Folds + 1) % Depth);
+    else if (!last_line)   move = AddressBits'((DilationY * Columns * Folds - ReachX * Folds -
+                                                Folds + 1) % Depth);
+    else if (!last_column) move = AddressBits'((ToWindow + Depth - Reach) % Depth);
+    else if (!last_row)    move = AddressBits'((ToRow + Depth - Reach) % Depth);
+    else                   move = AddressBits'((ToFrame + Depth - Reach) % Depth);
+  end
+
+  logic signed [AheadBits-1:0] ahead_q;
+  logic signed [RoomBits-1:0]  room_q;
+  logic                        first_q; // the next word is a window's first
+
+  assign in_ready_o = !room_q[RoomBits-1];
+  assign push       = in_valid_i && in_ready_o;
+  assign starts     = fetch && first_q;
+  assign ends       = fetch && last_word && last_tap && last_line;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      ahead_q <= -AheadBits'(Need);
+      room_q  <= RoomBits'(Depth - 1);
+      first_q <= 1'b1;
+    end else begin
+      ahead_q <= ahead_q + (push ? AheadBits'(1) : '0) - (starts ? AheadBits'(left) : '0);
+      room_q  <= room_q + (ends ? left : '0) - (push ? RoomBits'(1) : '0);
+      if (fetch) first_q <= ends;
+    end
+  end
+
+  logic [AddressBits-1:0] write_q, read_q, read_d;
+
+  if (Depth == 2 ** AddressBits) begin : gen_wraps
+    assign read_d = read_q + move;
+  end else begin : gen_ring
+    logic [AddressBits:0] sum, around;
+    assign sum    = {1'b0, read_q} + {1'b0, move};
+    assign around = sum - (AddressBits + 1)'(Depth);
+    assign read_d = around[AddressBits] ? sum[AddressBits-1:0] : around[AddressBits-1:0];
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      write_q <= '0;
+      read_q  <= '0;
+    end else begin
+      if (push) write_q <= write_q == AddressBits'(Depth - 1) ? '0 : write_q + 1'b1;
+      if (fetch) read_q <= read_d;
+    end
+  end
+
+  logic             free, valid_q;
+  logic [Width-1:0] word;
+
+  assign fetch = (!first_q || !ahead_q[AheadBits-1]) && free;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) valid_q <= 1'b0;
+    else if (free) valid_q <= fetch;
+  end
+
+  line_memory #(
+    .Width   (Width),
+    .Depth   (Depth),
+    .BlockRam(BlockRam)
+  ) u_memory (
+    .clk_i,
+    .write_i        (push),
+    .write_address_i(write_q),
+    .write_data_i   (in_data_i),
+    .read_i         (fetch),
+    .read_address_i (read_q),
+    .read_data_o    (word)
+  );
+
+  if (BlockRam) begin : gen_behind
+    logic             out_valid_q, out_free;
+    logic [Width-1:0] out_data_q;
+
+    assign out_free    = !out_valid_q || out_ready_i;
+    assign free        = !valid_q || out_free;
+    assign out_valid_o = out_valid_q;
+    assign out_data_o  = out_data_q;
+
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) out_valid_q <= 1'b0;
+      else if (out_free) out_valid_q <= valid_q;
+    end
+
+    always_ff @(posedge clk_i) begin
+      if (out_free) out_data_q <= word;
+    end
+  end else begin : gen_memory
+    assign free        = !valid_q || out_ready_i;
+    assign out_valid_o = valid_q;
+    assign out_data_o  = word;
+  end
+
+endmodule

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+// Codes that count the thresholds of a channel which a number reaches.
+
+/// code = Start + number of thresholds that x reaches (>=), Pe channels per word, one word per
+/// cycle. With one threshold it is a comparison between a memory's register and the two registers
+/// of the output, a cycle in all. More are compared at once or searched bit by bit, in the stages
+/// of `threshold_parallel` and `threshold_search`. Valid and data of the output and ready of
+/// the input come from registers, but for `threshold_parallel`, whose ready also waits a cycle for
+/// its memory after a reset.
+///
+/// `ParamFile` is the image of the thresholds, a word for Pe channels; with a search the code's
+/// start is in its tables, whose names begin with `ParamFile`.
+module thresholding #(
+  parameter int unsigned Channels        = 2,  // channels, a multiple of Pe
+  parameter int unsigned Pe              = 1,  // lanes
+  parameter int unsigned Steps           = 1,  // thresholds per channel
+  parameter int unsigned InBits          = 8,  // bits of x
+  parameter bit          InSigned        = 1,
+  parameter int unsigned ThresholdBits   = 8,  // bits of a threshold
+  parameter bit          ThresholdSigned = 1,
+  parameter int          Start           = 0,  // code below all thresholds
+  parameter int unsigned OutBits         = 1,  // bits of a code
+  parameter int unsigned Implementation  = 0,  // 0 compares with all thresholds at once, 1 searches
+  parameter bit          BlockRom        = 0,  // a single threshold in block RAM, otherwise in LUTs
+  parameter              ParamFile       = ""  // $readmemh image, or what several begin with
+) (
+  input  logic                  clk_i,
+  input  logic                  rst_ni,
+
+  input  logic                  in_valid_i,
+  output logic                  in_ready_o,
+  input  logic [Pe*InBits-1:0]  in_data_i,
+
+  output logic                  out_valid_o,
+  input  logic                  out_ready_i,
+  output logic [Pe*OutBits-1:0] out_data_o
+);
+
+  if (Channels % Pe != 0) begin : gen_check_lanes
+    $error("thresholding: %0d channels cannot be split over Pe %0d", Channels, Pe);
+  end
+  if (Steps == 0) begin : gen_check_steps
+    $error("thresholding: Steps 0, expected at least 1");
+  end
+  if (Implementation > 1 || (Implementation == 1 && Steps == 1)) begin : gen_check_implementation
+    $error("thresholding: Implementation %0d with Steps %0d, expected 0, or 1 from 2 steps on",
+           Implementation, Steps);
+  end
+
+  if (Steps == 1) begin : gen_one
+    localparam int unsigned WideBits = (InBits > ThresholdBits ? InBits : ThresholdBits) + 1;
+
+    logic                        there, ready;
+    logic [Pe*ThresholdBits-1:0] thresholds;
+    logic [Pe*OutBits-1:0]       codes;
+
+    assign in_ready_o = ready && there;
+
+    rom_stream #(
+      .Width   (Pe * ThresholdBits),
+      .Depth   (Channels / Pe),
+      .Style   (BlockRom ? 2 : 1),
+      .InitFile({ParamFile, ".mem"})
+    ) u_thresholds (
+      .clk_i,
+      .rst_ni,
+      .out_valid_o(there),
+      .out_ready_i(in_valid_i && ready),
+      .out_data_o (thresholds)
+    );
+
+    for (genvar p = 0; p < Pe; p++) begin : gen_lane
+      logic [InBits-1:0]          x;
+      logic [ThresholdBits-1:0]   t;
+      logic signed [WideBits-1:0] wide_x, wide_t;
+
+      assign x      = in_data_i[p*InBits+:InBits];
+      assign t      = thresholds[p*ThresholdBits+:ThresholdBits];
+      assign wide_x = {{WideBits - InBits{InSigned && x[InBits-1]}}, x};
+      assign wide_t = {{WideBits - ThresholdBits{ThresholdSigned && t[ThresholdBits-1]}}, t};
+      assign codes[p*OutBits+:OutBits] = wide_x >= wide_t ? OutBits'(Start + 1) : OutBits'(Start);
+    end
+
+    stream_register #(
+      .Width(Pe * OutBits)
+    ) u_out (
+      .clk_i,
+      .rst_ni,
+      .in_valid_i(in_valid_i && there),
+      .in_ready_o(ready),
+      .in_data_i (codes),
+      .out_valid_o,
+      .out_ready_i,
+      .out_data_o
+    );
+  end else if (Implementation == 0) begin : gen_parallel
+    threshold_parallel #(
+      .Channels       (Channels),
+      .Pe             (Pe),
+      .Steps          (Steps),
+      .InBits         (InBits),
+      .InSigned       (InSigned),
+      .ThresholdBits  (ThresholdBits),
+      .ThresholdSigned(ThresholdSigned),
+      .Directions     (1'b0),
+      .CodeBits       (OutBits),
+      .Start          (Start),
+      .OutBits        (OutBits),
+      .ParamFile      ({ParamFile, ".mem"})
+    ) u_core (
+      .clk_i,
+      .rst_ni,
+      .in_valid_i,
+      .in_ready_o,
+      .in_data_i,
+      .out_valid_o,
+      .out_ready_i,
+      .out_data_o
+    );
+  end else begin : gen_search
+    threshold_search #(
+      .Channels   (Channels),
+      .Pe         (Pe),
+      .Steps      (Steps),
+      .InBits     (InBits),
+      .InSigned   (InSigned),
+      .CodeBits   (OutBits),
+      .TablePrefix(ParamFile)
+    ) u_core (
+      .clk_i,
+      .rst_ni,
+      .in_valid_i,
+      .in_ready_o,
+      .in_data_i,
+      .out_valid_o,
+      .out_ready_i,
+      .out_data_o
+    );
+  end
+
+endmodule
