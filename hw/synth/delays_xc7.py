@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cell delays of AMD's 7 series in speed grade -1, for the estimate of `sta`.
 
-Block RAM, CARRY4 and MUXF: Project X-Ray's timing of Artix-7, as quoted by Yosys' cell models; these
-are the -1 figures of AMD's data sheets (DS181, DS187). LUTs, flip-flops, LUT RAM, shift registers:
-the same data sheets' -1 columns. DSP48E1: Yosys' model quotes the -3 column; times 1.37, which is
-the ratio of DS181's -1 and -3 columns within 4 %.
+Block RAM, CARRY4 and MUXF: Project X-Ray's timing of Artix-7, as quoted by Yosys' cell models;
+these are the -1 figures of AMD's data sheets (DS181, DS187). LUTs, flip-flops, LUT RAM, shift
+registers: the same data sheets' -1 columns. DSP48E1: Yosys' model quotes the -3
+column; times 1.37, which is the ratio of DS181's -1 and -3 columns within 4 %.
 """
 
 from __future__ import annotations
@@ -229,9 +229,11 @@ def _dsp_launches(cell: Cell) -> Iterable[tuple[str, float]]:
 
 def _dsp_through(cell: Cell) -> dict[str, float]:
     """From each operand to P through no register at all, ns of -3; by the operand's register."""
-    multiplied = {"A": 3.806, "D": 3.717, "B": 2.690} if _preadds(cell) else {"A": 2.823, "B": 2.690}
-    alone = {"A": 1.523, "B": 1.509}
-    operands = multiplied if _multiplies(cell) else alone
+    operands = {"A": 1.523, "B": 1.509}
+    if _multiplies(cell):
+        operands = {"A": 2.823, "B": 2.690}
+    if _multiplies(cell) and _preadds(cell):
+        operands |= {"A": 3.806, "D": 3.717}
     return {**operands, "C": 1.325, "PCIN": 1.107, "CARRYIN": 1.2, "OPMODE": 1.6, "ALUMODE": 1.5}
 
 

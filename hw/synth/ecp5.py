@@ -9,6 +9,7 @@ measured are paths between registers, those at the ports among them.
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import os
 import re
@@ -26,6 +27,7 @@ from typing import Any
 from ...sim.cache import building, content_key, scratch
 from ...sim.tools import ToolMissing
 from . import yosys
+from .ecp5_edit import WRAPPER, pack_output_registers, register_ports
 from .netlist import Netlist
 from .sta import Hop
 from .yosys import SynthesisError
@@ -35,21 +37,10 @@ DEVICE = ("--85k", "--package", "CABGA381", "--speed", "6")
 PART = "LFE5U-85F-6BG381C"
 CAPACITY = {"lut4": 83_640, "ff": 83_640, "ebr": 208, "mult18": 156}
 """Of the LFE5U-85F, as nextpnr counts it."""
-CLOCKS = ("ap_clk", "clk_i", "ap_clk2x")
 MHZ = 200.0
 """The clock that placement and routing aim at unless another one is asked for."""
 
 Progress = Callable[[str, int, int], None]
-
-WRAPPER = "andpop_port_"
-"""How the names of the flip-flops at the ports begin."""
-FF_PARAMETERS = {
-    "GSR": "DISABLED", "CEMUX": "1 ", "CLKMUX": "CLK", "LSRMUX": "LSR", "REGSET": "RESET",
-    "SRMODE": "LSR_OVER_CE",
-}  # fmt: skip
-"""The blank makes "1" text, not a number, as Yosys writes it."""
-XOR = "0110011001100110"
-"""INIT of a LUT4: A xor B."""
 
 
 @dataclass(frozen=True)
@@ -188,15 +179,19 @@ def route(
     """
     tool = prepare()
     design = json.loads(netlist.read_text(encoding="utf-8"))
-    used = usage(Netlist.of(top, design["modules"][top]))
+    module = design["modules"][top]
+    pack_output_registers(module)
+    used = usage(Netlist.of(top, module))
     _require_fit(top, used)
-    _register_ports(top, design["modules"][top])
+    register_ports(top, module)
     reports = {}
+    placed = json.dumps({**design, "modules": {top: module}})
+    content = hashlib.sha256(placed.encode()).hexdigest()
     for done, seed in enumerate(seeds):
         progress("place and route", done, len(seeds))
-        with building(content_key("route", tool, DEVICE, mhz, seed, netlist, top)) as (final, work):
+        with building(content_key("route", tool, DEVICE, mhz, seed, content)) as (final, work):
             if work is not None:
-                _place(design, top, mhz, seed, work)
+                _place(placed, top, mhz, seed, work)
         reports[seed] = json.loads((final / "report.json").read_text(encoding="utf-8"))
     progress("place and route", len(seeds), len(seeds))
     clocks = {seed: _clock(report, top) for seed, report in reports.items()}
@@ -220,81 +215,17 @@ def _require_fit(top: str, used: Mapping[str, int]) -> None:
         )
 
 
-def _register_ports(top: str, module: dict[str, Any]) -> None:
-    """Put one flip-flop at every port bit but the clock's, all of them one shift register.
-
-    Raises:
-        SynthesisError: the design has no clock port.
-    """
-    ports = module["ports"]
-    clocks = [ports.pop(name)["bits"][0] for name in CLOCKS if name in ports]
-    if not clocks:
-        raise SynthesisError(f"{top}: found no clock port, expected one of {', '.join(CLOCKS)}")
-    numbers = [bit for net in module["netnames"].values() for bit in net["bits"]]
-    numbers += [bit for cell in module["cells"].values() for bits in cell["connections"].values()
-                for bit in bits]  # fmt: skip
-    free = max(bit for bit in numbers if isinstance(bit, int)) + 1
-    clock, last = free, free + 1
-    free += 2
-    chain = []
-    for port, facts in sorted(ports.items(), key=lambda found: found[1]["direction"]):
-        for index, bit in enumerate(facts["bits"]):
-            name = f"{WRAPPER}{port}_{index}"
-            if facts["direction"] == "input":
-                # The port's own net becomes the flip-flop's output.
-                chain.append((name, last, bit))
-                last = bit
-            elif isinstance(bit, int):
-                mixed, out = free, free + 1
-                free += 2
-                connections = {"A": [last], "B": [bit], "C": ["0"], "D": ["0"], "Z": [mixed]}
-                module["cells"][f"{name}_xor"] = _wrapper_cell("LUT4", {"INIT": XOR}, connections)
-                chain.append((name, mixed, out))
-                last = out
-    for name, data, out in chain:
-        module["cells"][name] = _wrapper_cell(
-            "TRELLIS_FF", FF_PARAMETERS, {"CLK": [clock], "DI": [data], "LSR": ["0"], "Q": [out]}
-        )
-    for cell in module["cells"].values():
-        for port, bits in cell["connections"].items():
-            cell["connections"][port] = [clock if bit in clocks else bit for bit in bits]
-    module["ports"] = {
-        "clk": {"direction": "input", "bits": [clock]},
-        "scan": {"direction": "input", "bits": [clock + 1]},
-        "out": {"direction": "output", "bits": [last]},
-    }
-    names = module["netnames"]
-    for port, bit in (("clk", clock), ("scan", clock + 1), ("out", last)):
-        names[f"{WRAPPER}{port}"] = {"hide_name": 0, "bits": [bit], "attributes": {}}
-
-
-def _wrapper_cell(
-    kind: str, parameters: Mapping[str, str], connections: Mapping[str, list[int | str]]
-) -> dict[str, Any]:
-    outputs = ("Z", "Q")
-    return {
-        "hide_name": 0,
-        "type": kind,
-        "parameters": dict(parameters),
-        "attributes": {},
-        "port_directions": {p: "output" if p in outputs else "input" for p in connections},
-        "connections": dict(connections),
-    }
-
-
-def _place(design: Mapping[str, Any], top: str, mhz: float, seed: int, work: Path) -> None:
+def _place(netlist: str, top: str, mhz: float, seed: int, work: Path) -> None:
     """Fill a cache entry: report.json."""
-    only = {**design, "modules": {top: design["modules"][top]}}
     with scratch("nextpnr") as folder:
-        (folder / "netlist.json").write_text(json.dumps(only), encoding="utf-8")
+        (folder / "netlist.json").write_text(netlist, encoding="utf-8")
         arguments = [
             *DEVICE, "--json", "netlist.json", "--top", top, "--freq", f"{mhz:g}", "--seed",
-            str(seed), "--report", "report.json", "--sdf", "delays.sdf", "--log", "nextpnr.log",
+            str(seed), "--report", "report.json", "--log", "nextpnr.log",
             "--lpf-allow-unconstrained", "--timing-allow-fail", "--textcfg", "out.config", "-q",
         ]  # fmt: skip
         _nextpnr(arguments, folder, top)
         shutil.move(folder / "report.json", work / "report.json")
-        shutil.move(folder / "delays.sdf", work / "delays.sdf")
 
 
 def _nextpnr(arguments: Sequence[str], folder: Path, what: str) -> None:

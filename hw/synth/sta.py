@@ -240,7 +240,10 @@ class _Analysis:
             inside = f"registers inside of {name}"
             return Timing(
                 period,
-                (Hop(cell.type, inside, 0.0, 0.0, 0.0), Hop(cell.type, inside, 0.0, period, period)),
+                (
+                    Hop(cell.type, inside, 0.0, 0.0, 0.0),
+                    Hop(cell.type, inside, 0.0, period, period),
+                ),
             )
         if best is None:
             raise NetlistError(f"{self._netlist.name}: found no path between two registers")
