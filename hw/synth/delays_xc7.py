@@ -83,7 +83,10 @@ class Series7(Family):
 
     def arcs(self, cell: Cell) -> Iterable[Arc]:
         kind = _kind(cell)
-        if kind in ("LUT", "INV"):
+        if kind == "INV":
+            # Whatever drives it can hold or compute the inverse: neither a LUT nor a net.
+            yield ("I", None, "O", None, 0.0)
+        elif kind == "LUT":
             for port in cell.connections:
                 if port not in cell.outputs:
                     yield from ((port, None, out, None, LUT) for out in cell.outputs)
@@ -137,6 +140,8 @@ class Series7(Family):
         if driver.cell is None or load.cell is None:
             return False
         before, after = _kind(driver.cell), _kind(load.cell)
+        if after == "INV":
+            return True
         logic = before in ("LUT", "INV", "CARRY4", "MUXF")
         if after == "FD":
             return load.port == "D" and logic and registers == 1

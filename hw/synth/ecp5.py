@@ -27,7 +27,7 @@ from typing import Any
 from ...sim.cache import building, content_key, scratch
 from ...sim.tools import ToolMissing
 from . import yosys
-from .ecp5_edit import WRAPPER, pack_output_registers, register_ports
+from .ecp5_edit import WRAPPER, Module, pack_output_registers, register_ports
 from .netlist import Netlist
 from .sta import Hop
 from .yosys import SynthesisError
@@ -118,7 +118,7 @@ def map_design(
         ToolMissing: no Yosys.
         SynthesisError: a source is missing or refused.
     """
-    tool = yosys.prepare()
+    tool = yosys.version()
     files = [Path(s).resolve() for s in sources]
     given = {f"src/{number}_{file.name}": file for number, file in enumerate(files)}
     script = [
@@ -143,6 +143,13 @@ def map_design(
                 yosys.run("\n".join(script) + "\n", folder, top)
                 shutil.move(folder / "netlist.json", work / "netlist.json")
     return final / "netlist.json"
+
+
+def packed(netlist: Path, top: str) -> Module:
+    """Module ``top`` of what ``map_design`` gave, output registers of block RAMs packed."""
+    module: Module = json.loads(netlist.read_text(encoding="utf-8"))["modules"][top]
+    pack_output_registers(module)
+    return module
 
 
 def usage(netlist: Netlist) -> dict[str, int]:
@@ -178,14 +185,12 @@ def route(
         SynthesisError: the design does not fit the part, has no clock, or nextpnr failed.
     """
     tool = prepare()
-    design = json.loads(netlist.read_text(encoding="utf-8"))
-    module = design["modules"][top]
-    pack_output_registers(module)
+    module = packed(netlist, top)
     used = usage(Netlist.of(top, module))
     _require_fit(top, used)
     register_ports(top, module)
     reports = {}
-    placed = json.dumps({**design, "modules": {top: module}})
+    placed = json.dumps({"creator": "andpop", "modules": {top: module}})
     content = hashlib.sha256(placed.encode()).hexdigest()
     for done, seed in enumerate(seeds):
         progress("place and route", done, len(seeds))

@@ -89,6 +89,11 @@ class SynthResult:
     netlist: Path
     """Verilog of the mapped design; simulates with ``cells_sim()``."""
 
+    @property
+    def json(self) -> Path:
+        """The same netlist as Yosys' JSON, for timing."""
+        return self.netlist.with_suffix(".json")
+
     def _sum(self, pattern: str) -> int:
         return sum(n for name, n in self.cells.items() if re.fullmatch(pattern, name))
 
@@ -238,6 +243,7 @@ def synthesise(
         "tee -o stat.json stat -json",
         f"rename -top {top}",
         "write_verilog -noattr netlist.v",
+        "write_json netlist.json",
     ]
     inputs = {**given, **data}
     key = content_key("synth", tool, script, list(inputs), *inputs.values())
@@ -265,4 +271,5 @@ def _synthesise(work: Path, top: str, script: Sequence[str], inputs: Mapping[str
                 "of the 7 series that are counted; extend hw/synth/yosys.py or change the source"
             )
         (work / "cells.json").write_text(json.dumps(cells), encoding="utf-8")
-        shutil.move(folder / "netlist.v", work / "netlist.v")
+        for name in ("netlist.v", "netlist.json"):
+            shutil.move(folder / name, work / name)
