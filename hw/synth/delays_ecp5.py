@@ -24,6 +24,10 @@ FF_CHECKS = {"DI": 0.0, "M": 0.0, "CE": 0.0, "LSR": 0.424}
 EBR_OUT, EBR_OUT_REGISTERED = 5.830, 0.956
 EBR_CHECK = 0.218
 PRODUCT = 3.927
+PRODUCT_OUT, PRODUCT_SETUP, OPERAND_SETUP = 0.735, 3.486, 0.084
+"""With registers: clock to output, operand to output register, operand to its own register."""
+PRODUCT_INSIDE = 3.129
+"""From operand registers to the output register: the product less what is outside of them."""
 WRITE_ENABLE = 0.392
 
 
@@ -38,6 +42,11 @@ class Ecp5(Family):
     def launches(self, cell: Cell) -> Iterable[tuple[str, float]]:
         if cell.type == "TRELLIS_FF":
             yield "Q", FF_OUT
+        elif cell.type == "MULT18X18D":
+            if "REG_OUTPUT_CLK" in cell.parameters:
+                yield from ((port, PRODUCT_OUT) for port in cell.outputs)
+            elif any(_is_operand_held(cell, side) for side in "AB"):
+                yield from ((port, PRODUCT_OUT + PRODUCT_INSIDE) for port in cell.outputs)
         elif _is_ebr(cell):
             for port in cell.outputs:
                 side = "A" if port.startswith("DOA") else "B"
@@ -58,8 +67,8 @@ class Ecp5(Family):
         elif cell.type == "TRELLIS_DPR16X4":
             yield ("RAD", None, "DO", None, LUT)
         elif cell.type == "MULT18X18D":
-            for port in cell.connections:
-                if port[0] in "AB" and port[1:].isdigit():
+            for port in () if "REG_OUTPUT_CLK" in cell.parameters else _operands(cell):
+                if not _is_operand_held(cell, port[0]):
                     yield from ((port, None, out, None, PRODUCT) for out in cell.outputs)
         elif cell.type != "TRELLIS_FF" and not _is_ebr(cell):
             raise NetlistError(
@@ -72,6 +81,12 @@ class Ecp5(Family):
             yield from FF_CHECKS.items()
         elif cell.type == "TRELLIS_DPR16X4":
             yield from (("DI", 0.0), ("WAD", 0.0), ("WRE", WRITE_ENABLE))
+        elif cell.type == "MULT18X18D":
+            for port in _operands(cell):
+                if _is_operand_held(cell, port[0]):
+                    yield port, OPERAND_SETUP
+                elif "REG_OUTPUT_CLK" in cell.parameters:
+                    yield port, PRODUCT_SETUP
         elif _is_ebr(cell):
             for port in cell.connections:
                 if port not in cell.outputs and not port.startswith("CLK"):
@@ -89,6 +104,14 @@ class Ecp5(Family):
         if after == "PFUMX":
             return load.port in ("ALUT", "BLUT") and before == "LUT4"
         return after == "L6MUX21" and load.port in ("D0", "D1")
+
+
+def _operands(cell: Cell) -> list[str]:
+    return [port for port in cell.connections if port[0] in "AB" and port[1:].isdigit()]
+
+
+def _is_operand_held(cell: Cell, side: str) -> bool:
+    return f"REG_INPUT{side}_CLK" in cell.parameters
 
 
 def _is_ebr(cell: Cell) -> bool:

@@ -27,7 +27,7 @@ from typing import Any
 from ...sim.cache import building, content_key, scratch
 from ...sim.tools import ToolMissing
 from . import yosys
-from .ecp5_edit import WRAPPER, Module, pack_output_registers, register_ports
+from .ecp5_edit import WRAPPER, Module, pack_registers, register_ports
 from .netlist import Netlist
 from .sta import Hop
 from .yosys import SynthesisError
@@ -39,6 +39,9 @@ CAPACITY = {"lut4": 83_640, "ff": 83_640, "ebr": 208, "mult18": 156}
 """Of the LFE5U-85F, as nextpnr counts it."""
 MHZ = 200.0
 """The clock that placement and routing aim at unless another one is asked for."""
+
+PART_OF_CELL = re.compile(r"\$(?:CCU2_COMB|DPRAM_COMB|RAMW_SLICE)")
+"""What nextpnr adds to the name of a cell that it takes apart."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -146,9 +149,9 @@ def map_design(
 
 
 def packed(netlist: Path, top: str) -> Module:
-    """Module ``top`` of what ``map_design`` gave, output registers of block RAMs packed."""
+    """Module ``top`` of what ``map_design`` gave, registers of memories and products packed."""
     module: Module = json.loads(netlist.read_text(encoding="utf-8"))["modules"][top]
-    pack_output_registers(module)
+    pack_registers(module)
     return module
 
 
@@ -207,7 +210,7 @@ def route(
         mhz,
         clocks[middle][0],
         used,
-        _path(reports[middle], clocks[middle][0]),
+        _path(reports[middle], clocks[middle][0], module),
     )
 
 
@@ -259,8 +262,8 @@ def _clock(report: Mapping[str, Any], top: str) -> tuple[str, float]:
     return name, found[name]
 
 
-def _path(report: Mapping[str, Any], clock: str) -> tuple[Hop, ...]:
-    """The report's path between registers of ``clock``: one hop for each cell."""
+def _path(report: Mapping[str, Any], clock: str, module: Module) -> tuple[Hop, ...]:
+    """The report's path between registers of ``clock``: one hop for each cell or carry chain."""
     steps = next(
         path["path"]
         for path in report["critical_paths"]
@@ -269,15 +272,18 @@ def _path(report: Mapping[str, Any], clock: str) -> tuple[Hop, ...]:
     hops: list[Hop] = []
     at = net = 0.0
     for step in steps:
-        delay = step["delay"]
-        at += delay
+        at += step["delay"]
         if step["type"] == "routing":
-            net = delay
-            name = step["to"]["cell"]
-        else:
-            name = step["from"]["cell"]
-            hops.append(Hop(step["type"], _readable(name), net, delay, at))
-            net = 0.0
+            net += step["delay"]
+            continue
+        cell = PART_OF_CELL.split(step["from"]["cell"])[0]
+        kind = module["cells"].get(cell, {"type": step["type"]})["type"]
+        hop = Hop(kind, _readable(cell), net, step["delay"], at)
+        if hops and not net and kind == hops[-1].type == "CCU2C":
+            hop = Hop(kind, hop.name, hops[-1].net, hops[-1].cell + hop.cell, at)
+            hops.pop()
+        hops.append(hop)
+        net = 0.0
     return tuple(hops)
 
 

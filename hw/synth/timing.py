@@ -24,8 +24,8 @@ METHOD = (
     f"{SERIES7.nets}; registers at the ports"
 )
 ROUTED = (
-    f"{ecp5.PART}: placed and routed by nextpnr, registers at the ports, output registers of "
-    "block RAM packed"
+    f"{ecp5.PART}: placed and routed by nextpnr, registers at the ports, those beside block RAMs "
+    "and multipliers packed"
 )
 
 
