@@ -293,25 +293,28 @@ def synth(
     folder: AnyPath,
     *,
     node: str | None = None,
+    flat: bool = False,
     primitives: bool = True,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Synthesise a build node by node with Yosys, out of context, in cells of AMD's 7 series.
+    """Synthesise a build with Yosys in cells of AMD's 7 series: read once, mapped node by node.
 
     Args:
         folder: build folder.
         node: only the node of this name.
-        primitives: with the explicit LUT6_2 and CARRY4 bodies of the kernels that have them.
+        flat: one netlist, optimised across nodes, in their place; it has sums alone.
+        primitives: with the explicit LUT6_2 and CARRY4 bodies of the kernels that have them, as
+            the RTL itself says for synthesis; False for the plain ones.
 
     Returns:
-        ``{"nodes": [{name, op, lut, lutram, ff, carry4, bram18, dsp, estimate, not_synthesised}],
-        "total", "estimate", "share", "not_synthesised", ...}``; sums are of nodes that Yosys reads.
+        ``{"nodes": [{name, op, lut, lutram, ff, carry4, bram18, dsp, estimate}], "ops": [{op,
+        count, ...}], "total", "estimate", "share", ...}``; nodes and ops are empty if ``flat``.
     """
     require("synth", "pyosys")
     require_hardware("synth")
     from .commands import synth as command
 
-    return command.synthesise_build(Path(folder), node, primitives, progress)
+    return command.synthesise_build(Path(folder), node, flat, primitives, progress)
 
 
 def synth_kernel(

@@ -112,6 +112,16 @@ def building(key: str) -> Iterator[tuple[Path, Path | None]]:
             work.rename(final)
 
 
+def finished(key: str) -> Path | None:
+    """Return the cache entry ``key`` if it exists and is whole.
+
+    Raises:
+        CacheError: as for ``cache_folder``.
+    """
+    entry = cache_folder() / key
+    return entry if _whole(entry) else None
+
+
 def _digests(folder: Path) -> dict[str, str]:
     """SHA-256 of every file of an entry but its seal, by path."""
     found = {}

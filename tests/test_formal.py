@@ -164,7 +164,7 @@ def proof(
         "dffunmap",
         f"sat -verify {bounds} -prove differ_o 0 miter",
     ]
-    yosys.run("\n".join(script) + "\n", folder, pair.module)
+    yosys.run(script, folder, pair.module)
 
 
 LEVELS = ([-97, -30, 0, 31, 90], [0, 14, 50, 90, 140, 201])

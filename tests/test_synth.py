@@ -17,7 +17,7 @@ from andpop.hw.graph.folding import fold
 from andpop.hw.graph.specialise import specialise
 from andpop.hw.kernels.pa_mvu.datapath import levels
 from andpop.hw.rtl.simulate import emit
-from andpop.hw.synth import network, table, yosys
+from andpop.hw.synth import network, split, table, yosys
 from andpop.hw.synth.datapath import Datapath, DatapathError, synthesise_datapath
 from andpop.hw.synth.sources import Sources
 from andpop.hw.synth.yosys import SynthesisError, SynthResult
@@ -173,7 +173,7 @@ def test_codebooks_reach_the_ends_and_rise(m: int, n: int, bits: int) -> None:
 
 @pytest.fixture(scope="module")
 def emitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The RTL of a small network with two equal forks and one of FINN's Thresholding."""
+    """The RTL of a small network with two equal forks, products and thresholds."""
     g = GraphBuilder(3)
     x = g.epilogue(g.int_mvu(g.input((1, 4, 4, 2), "UINT8"), 4))
     x = g.identity_block(x, 1)
@@ -183,39 +183,95 @@ def emitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_network_is_counted_node_by_node(emitted: Path) -> None:
+def test_a_network_is_counted_node_by_node(
+    emitted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANDPOP_CACHE", str(tmp_path))
     steps: list[tuple[int, int]] = []
 
     def note(_: str, done: int, total: int) -> None:
         steps.append((done, total))
 
-    rows = network.synthesise_network(emitted, node=None, primitives=False, progress=note)
+    rows = network.synthesise_network(emitted, node=None, primitives=True, progress=note)
     by_op: dict[str, list[network.NodeUsage]] = {}
     for row in rows:
         by_op.setdefault(row.op, []).append(row)
-    assert len(rows) == len(ModelWrapper(str(emitted / "stitched.onnx")).graph.node)
+    graph = [n.name for n in _nodes(emitted)]
+    assert [row.name for row in rows] == [name for name in graph if name in {r.name for r in rows}]
+    assert {n.name for n in _nodes(emitted) if n.op_type != "StreamingFIFO_rtl"} <= {
+        row.name for row in rows
+    }
     # Equal designs are synthesised once: forks, FIFOs of one size.
     assert steps[-1][0] == steps[-1][1] < len(rows)
     forks = [row.usage for row in by_op["DuplicateStreams"]]
     assert len(forks) == 2 and forks[0] == forks[1]
-    for row in rows:
-        if row.op == "Thresholding":
-            assert row.usage is None and "yosys failed" in row.reason
-        else:
-            assert row.usage is not None and row.usage.lut + row.usage.ff > 0 and not row.reason
+    assert all(row.usage.lut + row.usage.ff > 0 for row in rows)
     for row in by_op["Epilogue"]:
-        assert row.usage is not None and row.usage.dsp == row.estimate["dsp"] > 0
+        assert row.usage.dsp == row.estimate["dsp"] > 0
+    again = network.synthesise_network(emitted, node=None, primitives=True, progress=_refuse)
+    assert again == rows, "a finished network is found again"
+    name = by_op["XnorMvu"][0].name
+    one = network.synthesise_network(emitted, node=name, primitives=True, progress=silent)
+    assert one == [by_op["XnorMvu"][0]]
+    plain = network.synthesise_network(emitted, node=name, primitives=False, progress=silent)
+    assert plain[0].usage != one[0].usage, "the RTL itself asks for the cells in synthesis"
+    flat = network.synthesise_flat(emitted, primitives=True, progress=silent)
+    assert flat.dsp == sum(row.usage.dsp for row in rows)
+    assert flat.bram18 == sum(row.usage.bram18 for row in rows)
+    assert flat.lut == pytest.approx(sum(row.usage.lut for row in rows), rel=0.1)
     with pytest.raises(network.UnknownNode, match="--node: found 'gone', expected a node such as"):
-        network.synthesise_network(emitted, node="gone", primitives=False, progress=silent)
+        network.synthesise_network(emitted, node="gone", primitives=True, progress=silent)
 
 
-def test_a_broken_kernel_of_ours_is_an_error(emitted: Path, tmp_path: Path) -> None:
+def _refuse(stage: str, done: int, total: int) -> None:
+    raise AssertionError(f"{stage} ran again")
+
+
+def test_a_source_that_is_refused_is_one_line(emitted: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(emitted, tmp_path / "rtl")
     source = folder / "lib" / "epilogue.sv"
     source.write_text(source.read_text() + "\nmodule broken\n")
+    with pytest.raises(SynthesisError, match=r"andpop_top: .*epilogue.sv:\d+: ERROR"):
+        network.synthesise_network(folder, node=None, primitives=True, progress=silent)
+
+
+def test_a_node_of_unknown_cells_is_named(
+    emitted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANDPOP_CACHE", str(tmp_path))
+    monkeypatch.setattr(yosys, "_known", lambda cell: cell != "DSP48E1")
     name = next(r.name for r in _nodes(emitted) if r.op_type == "Epilogue_rtl")
-    with pytest.raises(SynthesisError, match=rf"{name}: .*epilogue.sv:\d+: ERROR"):
-        network.synthesise_network(folder, node=name, primitives=False, progress=silent)
+    with pytest.raises(SynthesisError, match=rf"{name}: the netlist holds \d+ cells DSP48E1"):
+        network.synthesise_network(emitted, node=name, primitives=True, progress=silent)
+
+
+def test_logic_of_the_top_itself_is_counted(emitted: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(emitted, tmp_path / "rtl")
+    top = folder / "andpop_top.sv"
+    text = top.read_text()
+    assert text.count("= s_axis_0_tvalid;") == 1
+    top.write_text(text.replace("= s_axis_0_tvalid;", "= s_axis_0_tvalid && ^s_axis_0_tdata;"))
+    rows = network.synthesise_network(folder, node=None, primitives=True, progress=silent)
+    glue = [row for row in rows if row.name == "glue"]
+    assert len(glue) == 1 and glue[0].usage.lut > 0 and glue[0].estimate["lut"] == 0
+
+
+def test_equal_designs_have_equal_digests() -> None:
+    memory = (
+        'module \\{name}\n  wire $auto$1$y\n  attribute \\rom_style "{style}"\n'
+        "  memory width 2 size 4 \\mem\n  cell $meminit_v2 ${number}\n"
+        '    parameter \\WIDTH 2\n    parameter \\MEMID "\\\\mem"\n'
+        "    connect \\DATA 8'{data}\n  end\nend\n"
+    )
+
+    def text(name: str, number: int, style: str, data: str) -> str:
+        made = memory.format(name=name, number=number, style=style, data=data)
+        return split.canonical(made, name)
+
+    block = text("a", 1, "block", "00010010")
+    assert block == text("b", 7, "block", "10010001"), "contents of a block RAM do not count"
+    assert block != text("a", 1, "block", "00010001"), "a column that never changes does"
+    assert text("a", 1, "auto", "00010010") != text("a", 1, "auto", "10010001")
 
 
 def _nodes(rtl: Path) -> list[Any]:
@@ -254,16 +310,18 @@ def test_the_command_prints_a_build(
     code, out, _ = run_cli(monkeypatch, capsys, tmp_path, "--behavioural", "--json")
     result = json.loads(out)
     assert code == 0
-    found = [n for n in result["nodes"] if n["not_synthesised"] is None]
     for key in ("lut", "lutram", "ff", "carry4", "bram18", "dsp"):
-        assert result["total"][key] == sum(n[key] for n in found)
+        for rows in (result["nodes"], result["ops"]):
+            assert result["total"][key] == sum(row[key] for row in rows)
+    assert sum(row["count"] for row in result["ops"]) == len(result["nodes"])
     assert result["share"]["lut"] == result["total"]["lut"] / 53_200
-    assert result["not_synthesised"] == [
-        n["name"] for n in result["nodes"] if n["op"] == "Thresholding"
-    ]
-    assert all(n["lut"] is None for n in result["nodes"] if n["not_synthesised"])
-    code, out, err = run_cli(monkeypatch, capsys, tmp_path, "--behavioural")
-    assert code == 0 and "sum" in out and err.count("not synthesised: ") == 2
+    assert result["share"]["lutram"] == result["total"]["lutram"] / 17_400
+    assert result["mapper"].startswith("abc ")
+    code, out, _ = run_cli(monkeypatch, capsys, tmp_path, "--behavioural")
+    assert code == 0 and "sum" in out and "inverters not counted" in " ".join(out.split())
+    code, out, _ = run_cli(monkeypatch, capsys, tmp_path, "--flat", "--json")
+    flat = json.loads(out)
+    assert code == 0 and flat["flat"] and flat["nodes"] == [] and flat["total"]["lut"] > 0
 
 
 @pytest.mark.parametrize(
@@ -375,7 +433,7 @@ def netlist_of(case: Case, primitives: bool, folder: Path) -> tuple[Any, SynthRe
     built = build_op(case)
     sources = built.generate(folder)
     top = built.op.get_nodeattr("gen_top_module")
-    defines = ["ANDPOP_PRIMITIVES=1"] if primitives else []
+    defines = [] if primitives else ["ANDPOP_PRIMITIVES=0"]
     memories = {f.name: f for f in folder.glob("*.mem")}
     return built, yosys.synthesise(top, sources, defines=defines, memories=memories)
 

@@ -16,45 +16,70 @@ from ..files import open_build
 from ..progress import Progress
 
 RESOURCES = ("lut", "lutram", "ff", "carry4", "bram18", "dsp")
+STATED = ("lut", "bram18", "dsp")
+"""What ops state of themselves."""
 
 
 def synthesise_build(
-    folder: Path, node: str | None, primitives: bool, progress: Progress
+    folder: Path, node: str | None, flat: bool, primitives: bool, progress: Progress
 ) -> dict[str, Any]:
-    """Synthesise every node of a build out of context; see ``flows.api.synth``."""
+    """Synthesise a build node by node or as one netlist; see ``flows.api.synth``."""
     from ...hw.rtl.top_info import TopInfo
-    from ...hw.synth.network import synthesise_network
+    from ...hw.synth.network import synthesise_flat, synthesise_network
 
     files = open_build(folder)
     if not files.rtl.is_dir():
         raise UsageError(f"{folder}: has no RTL; build it without --until")
+    if flat and node is not None:
+        raise UsageError("found both --flat and --node, expected one: one netlist has no nodes")
     began = time.perf_counter()
-    rows = synthesise_network(files.rtl, node=node, primitives=primitives, progress=progress)
-    done = [row for row in rows if row.usage is not None]
     board = boards.find(TopInfo.load(files.rtl).board)
-    total = {key: sum(getattr(row.usage, key) for row in done) for key in RESOURCES}
+    nodes: list[dict[str, Any]] = []
+    if flat:
+        total = asdict(synthesise_flat(files.rtl, primitives=primitives, progress=progress))
+    else:
+        nodes = [
+            {"name": r.name, "op": r.op, **asdict(r.usage), "estimate": dict(r.estimate)}
+            for r in synthesise_network(
+                files.rtl, node=node, primitives=primitives, progress=progress
+            )
+        ]
+        total = _sums(nodes)
+    capacity = {**board.capacity, "lutram": board.lutram}
     return {
         "folder": str(folder),
         "board": board.name,
         "part": board.part,
         "yosys": yosys.version(),
+        "mapper": yosys.MAPPER,
         "primitives": primitives,
-        "nodes": [
-            {
-                "name": row.name,
-                "op": row.op,
-                **(asdict(row.usage) if row.usage else dict.fromkeys(RESOURCES)),
-                "estimate": dict(row.estimate),
-                "not_synthesised": row.reason or None,
-            }
-            for row in rows
-        ],
-        "total": total,
-        "estimate": {key: sum(r.estimate[key] for r in done) for key in ("lut", "bram18", "dsp")},
-        "share": {key: total[key] / capacity for key, capacity in board.capacity.items()},
-        "not_synthesised": [row.name for row in rows if row.usage is None],
+        "flat": flat,
+        "nodes": nodes,
+        "ops": _by_op(nodes),
+        "total": {key: total[key] for key in RESOURCES},
+        "estimate": {} if flat else _stated(nodes),
+        "share": {key: total[key] / most for key, most in capacity.items()},
         "seconds": time.perf_counter() - began,
     }
+
+
+def _sums(nodes: list[dict[str, Any]]) -> dict[str, int]:
+    return {key: sum(node[key] for node in nodes) for key in RESOURCES}
+
+
+def _stated(nodes: list[dict[str, Any]]) -> dict[str, int]:
+    return {key: sum(node["estimate"][key] for node in nodes) for key in STATED}
+
+
+def _by_op(nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Sums of each type of op, the most LUTs first."""
+    types = dict.fromkeys(node["op"] for node in nodes)
+    groups = {op: [node for node in nodes if node["op"] == op] for op in types}
+    rows = [
+        {"op": op, "count": len(group), **_sums(group), "estimate": _stated(group)}
+        for op, group in groups.items()
+    ]
+    return sorted(rows, key=lambda row: -row["lut"])
 
 
 def synthesise_kernel(datapath: Datapath, progress: Progress) -> dict[str, Any]:

@@ -68,6 +68,11 @@ class Board(BaseModel):
         return {"lut": self.lut, "ff": self.ff, "bram18": self.bram18, "dsp": self.dsp}
 
 
+def has_slice_cells(part: str) -> bool:
+    """Whether a part has LUT6_2 and CARRY4, or a tool that takes them for its own cells: AMD's."""
+    return part.lower().startswith("xc")
+
+
 def names() -> list[str]:
     """Return the names of all boards; no file is read."""
     return [file.stem for file in sorted(HERE.glob("*.yaml"))]

@@ -24,6 +24,7 @@ from finn.custom_op.fpgadataflow.rtlbackend import RTLBackend
 from qonnx.core.datatype import BaseDataType, DataType
 
 from ...quant.grid import IntArray
+from ..boards import has_slice_cells
 from .facts import Facts
 from .skin import Core, Parameters, Port, skin
 
@@ -225,17 +226,21 @@ class RtlKernel(RTLBackend, Facts):
         self.set_nodeattr("gen_top_module", self.onnx_node.name)
         for name, content in self.memories(model).items():
             (folder / name).write_text(content, encoding="ascii")
-        (folder / f"{self.onnx_node.name}.v").write_text(self.skin(), encoding="ascii")
+        (folder / f"{self.onnx_node.name}.v").write_text(self.skin(fpgapart), encoding="ascii")
         self.set_nodeattr("ipgen_path", str(folder))
         self.set_nodeattr("ip_path", str(folder))
 
-    def skin(self) -> str:
-        """Return the Verilog skin with FINN's port names around the core."""
+    def skin(self, part: str) -> str:
+        """Return the Verilog skin with FINN's port names around the core, for a part."""
         interfaces = self.get_verilog_top_module_intf_names()
         return skin(
             self.onnx_node.name,
             Core(
-                self.module, self.rtl_parameters(), self.in_ports, self.out_ports, self.primitives
+                self.module,
+                self.rtl_parameters(),
+                self.in_ports,
+                self.out_ports,
+                self.primitives and has_slice_cells(part),
             ),
             [
                 Port(name, padded, self.get_instream_width(i))

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Synthesis of an emitted network, node by node: what each kernel, FIFO and width converter costs.
+"""Synthesis of an emitted network: what each kernel, link and width converter costs in the whole.
 
-Nodes are synthesised out of context, so nothing is shared between them; those of equal sources,
-parameters and memories are synthesised once, whatever their names are.
+The top is read once. Then every node is mapped by itself, with the ports that it uses in the top,
+or all of them as one netlist. Nodes that are equal but for what block RAMs hold are mapped once.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,21 +19,29 @@ from typing import Any
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
-from ...sim.cache import scratch
+from ...sim.cache import building, content_key, finished, scratch
 from ..boards import find
-from ..graph.ops import facts_of
 from ..kernels import register
-from ..kernels.base import RtlKernel
 from ..rtl.top_info import TopInfo
 from . import yosys
-from .sources import Sources
 from .yosys import SynthesisError, SynthResult
 
 Progress = Callable[[str, int, int], None]
+Cells = Mapping[str, int]
 
-ANONYMOUS = "node"
+SPLIT = f"{__package__}.split"
 JOBS = 2
 """Yosys processes at a time."""
+BATCH = 600_000
+"""Characters of the designs that one process maps after another: it reads the libraries once."""
+EDITS = {
+    "thresholding.sv": (
+        "p.ptr[M-1:SN+1] < 2**stage - SCOPE_REDUCE",
+        "(p.ptr[M-1:0] >> (SN+1)) < 2**stage - SCOPE_REDUCE",
+    )
+}
+"""What the front end refuses of FINN's sources, and the same in other words: in the first stage
+the part select is reversed, in the branch of a constant condition that is never taken."""
 
 
 class UnknownNode(ValueError):
@@ -40,7 +50,7 @@ class UnknownNode(ValueError):
 
 @dataclass(frozen=True)
 class Usage:
-    """Resources of a node. ``lut`` counts logic and memory, ``lutram`` the memory among it."""
+    """Resources of a design. ``lut`` counts logic and memory, ``lutram`` the memory among it."""
 
     lut: int
     lutram: int
@@ -50,8 +60,9 @@ class Usage:
     dsp: int
 
     @staticmethod
-    def of(result: SynthResult) -> Usage:
-        """The usage of a synthesis."""
+    def of(cells: Cells) -> Usage:
+        """The usage of a netlist's cells by type."""
+        result = SynthResult(cells, Path())
         return Usage(
             result.luts + result.lutram, result.lutram, result.ffs, result.carry4, result.bram18,
             result.dsp,
@@ -64,23 +75,10 @@ class NodeUsage:
 
     name: str
     op: str
+    """Type of the op; the module where the graph has no node of that name."""
     estimate: Mapping[str, int]
-    """LUTs, 18 Kbit block RAMs and DSPs that the op states: ``lut``, ``bram18``, ``dsp``."""
-    usage: Usage | None
-    """None where Yosys does not read FINN's source."""
-    reason: str
-    """Why there is no usage; empty where there is."""
-
-
-@dataclass(frozen=True)
-class _Design:
-    """What one synthesis needs, under names that tell nodes apart by content alone."""
-
-    top: str
-    sources: tuple[tuple[str, str], ...]
-    memories: tuple[tuple[str, str], ...]
-    parameters: tuple[tuple[str, int | str], ...]
-    dsp: bool
+    """What the op states: ``lut``, ``bram18``, ``dsp``."""
+    usage: Usage
 
 
 def synthesise_network(
@@ -91,124 +89,239 @@ def synthesise_network(
     Args:
         rtl: folder written by ``emit_top``.
         node: only the node of this name.
-        primitives: define ANDPOP_PRIMITIVES, as a synthesis for the board does.
+        primitives: as the folder states for its board; False for the plain bodies.
         progress: called with (stage, designs done, designs).
 
     Returns:
-        The nodes in topological order.
+        Every instance of the top, in the order of the graph.
 
     Raises:
         UnknownNode: there is no node of that name.
         EmitError: the folder holds no emitted network.
-        SynthesisError: Yosys refused one of andpop's own kernels.
+        SynthesisError: Yosys refused a source.
         ToolMissing: no Yosys.
     """
-    register()
-    info = TopInfo.load(rtl)
-    board = find(info.board)
-    if board.family == "ecp5":
-        raise SynthesisError(
-            f"{rtl}: found RTL for {board.name}, an ECP5; expected a Zynq board, as nodes are "
-            "counted in the cells of AMD's 7 series; build with another --board"
-        )
-    model = ModelWrapper(str(rtl / "stitched.onnx"))
-    nodes = [n for n in model.graph.node if node in (None, n.name)]
-    if not nodes:
+    network = _Network(rtl, primitives)
+    if node is not None and node not in network.ops:
         raise UnknownNode(
-            f"--node: found '{node}', expected a node such as {model.graph.node[0].name}; "
+            f"--node: found '{node}', expected a node such as {next(iter(network.ops))}; "
             f"{rtl / 'top.json'} lists them"
         )
-    library = _Library(rtl, info.sources)
-    ops = [getCustomOp(n) for n in nodes]
-    designs = [library.design(op, board.part) for op in ops]
-    distinct = list(dict.fromkeys(designs))
-    results: dict[_Design, Usage | str] = {}
-    defines = ["ANDPOP_PRIMITIVES=1"] if primitives else []
+    key = network.key("nodes", node)
+    with building(key) as (final, work):
+        if work is not None:
+            found = _map_nodes(network, node, progress)
+            (work / "nodes.json").write_text(json.dumps(found), encoding="utf-8")
+    found = json.loads((final / "nodes.json").read_text(encoding="utf-8"))
+    order = {name: i for i, name in enumerate(network.ops)}
+    names = sorted(found, key=lambda name: order.get(name, len(order)))
+    return [network.row(name, found[name]) for name in names]
 
-    def one(design: _Design) -> None:
-        try:
-            results[design] = Usage.of(_run(design, defines))
-        except SynthesisError as error:
-            results[design] = str(error)
 
-    progress("synthesis", 0, len(distinct))
-    with ThreadPoolExecutor(max_workers=JOBS) as pool:
-        for done, _ in enumerate(pool.map(one, distinct), start=1):
-            progress("synthesis", done, len(distinct))
-    rows = []
-    for op, design in zip(ops, designs, strict=True):
-        found = results[design]
-        name = op.onnx_node.name
-        if isinstance(found, str) and isinstance(op, RtlKernel):
-            raise SynthesisError(f"{name}: {found}")
-        rows.append(
-            NodeUsage(
-                name,
-                op.onnx_node.op_type.removesuffix("_rtl"),
-                _estimate(op, board.part),
-                None if isinstance(found, str) else found,
-                found if isinstance(found, str) else "",
+def synthesise_flat(rtl: Path, *, primitives: bool, progress: Progress) -> Usage:
+    """Synthesise an emitted folder as one netlist, optimised across its nodes.
+
+    Args and errors: see ``synthesise_network``.
+    """
+    network = _Network(rtl, primitives)
+    with building(network.key("flat", None)) as (final, work):
+        if work is not None:
+            progress("synthesis", 0, 1)
+            with scratch("synth") as folder:
+                network.write(folder)
+                script = [
+                    *network.reading(),
+                    *network.soft_products(),
+                    "flatten -noscopeinfo",
+                    *yosys.LIBRARIES,
+                    *yosys.mapping(dsp=True, contents=False),
+                ]
+                yosys.run(script, folder, network.info.top)
+                stat = json.loads((folder / "stat.json").read_text(encoding="utf-8"))
+            cells = yosys.checked(network.info.top, stat["design"]["num_cells_by_type"])
+            (work / "cells.json").write_text(json.dumps(cells), encoding="utf-8")
+            progress("synthesis", 1, 1)
+    return Usage.of(json.loads((final / "cells.json").read_text(encoding="utf-8")))
+
+
+class _Network:
+    """An emitted folder: its sources, and its ops by name in the order of the graph."""
+
+    def __init__(self, rtl: Path, primitives: bool) -> None:
+        register()
+        self.rtl = rtl
+        self.info = TopInfo.load(rtl)
+        board = find(self.info.board)
+        if board.family == "ecp5":
+            raise SynthesisError(
+                f"{rtl}: found RTL for {board.name}, an ECP5; expected a Zynq board, as nodes are "
+                "counted in the cells of AMD's 7 series; build with another --board"
             )
-        )
-    return rows
+        self.part = board.part
+        model = ModelWrapper(str(rtl / "stitched.onnx"))
+        self.ops: dict[str, Any] = {n.name: getCustomOp(n) for n in model.graph.node}
+        self.dsp = {name for name, op in self.ops.items() if op.dsp_estimation(self.part) > 0}
+        self._defines = [*yosys.DEFINES, *([] if primitives else ["ANDPOP_PRIMITIVES=0"])]
+        self._files = (*self.info.sources, *self.info.memories)
+
+    def key(self, kind: str, *parts: object) -> str:
+        """Content key of something made of the whole folder."""
+        script = [*self.reading(), *yosys.mapping(dsp=True, contents=False)]
+        files = [self.rtl / name for name in self._files]
+        return content_key(kind, yosys.version(), script, sorted(self.dsp), parts, *files)
+
+    def write(self, folder: Path) -> None:
+        """Copy sources and memories to a folder, those the front end refuses in other words."""
+        for name in self._files:
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self.rtl / name, target)
+            if target.name in EDITS:
+                old, new = EDITS[target.name]
+                text = target.read_text(encoding="utf-8")
+                target.write_text(text.replace(old, new), encoding="utf-8")
+
+    def reading(self) -> list[str]:
+        """Commands that read the network, hierarchy kept, and select its top, which then holds
+        instances alone."""
+        top = self.info.top
+        return [
+            yosys.read_command(
+                self.info.sources, top, defines=self._defines, options=["--keep-hierarchy"]
+            ),
+            f"hierarchy -check -top {top}",
+            f"select -module {top}",
+            "opt_clean",
+            "select t:$*",
+            "submod -name glue",
+            "select -clear",
+            f"select -module {top}",
+        ]
+
+    def soft_products(self) -> list[str]:
+        """Commands that keep the products of all nodes out of DSPs whose ops state none."""
+        commands = ["select -clear", "select -set soft t:$mul"]
+        for name in sorted(self.dsp):
+            path = f"*${self.info.top}.u_{name}"
+            commands.append(f"select -set soft @soft {path}/* {path}.*/* %u %d")
+        return [*commands, "select -clear", "chtype -set $__soft_mul @soft"]
+
+    def row(self, name: str, found: Mapping[str, Any]) -> NodeUsage:
+        """The usage of one instance of the top."""
+        op = self.ops.get(name)
+        if op is None:
+            nothing = {"lut": 0, "bram18": 0, "dsp": 0}
+            return NodeUsage(name, found["module"], nothing, Usage.of(found["cells"]))
+        estimate = {
+            "lut": int(op.lut_estimation(self.part)),
+            "bram18": int(op.bram_estimation(self.part)),
+            "dsp": int(op.dsp_estimation(self.part)),
+        }
+        kind = op.onnx_node.op_type.removesuffix("_rtl")
+        return NodeUsage(name, kind, estimate, Usage.of(found["cells"]))
 
 
-def _estimate(op: Any, part: str) -> dict[str, int]:
-    return {
-        "lut": int(op.lut_estimation(part)),
-        "bram18": int(op.bram_estimation(part)),
-        "dsp": int(op.dsp_estimation(part)),
-    }
+@dataclass(frozen=True)
+class _Design:
+    """One thing to map: the file that ``split.py`` wrote, under the name of its digest."""
+
+    digest: str
+    dsp: bool
+
+    @property
+    def module(self) -> str:
+        return f"d_{self.digest}"
+
+    def key(self) -> str:
+        script = yosys.mapping(dsp=self.dsp, contents=False)
+        return content_key("design", yosys.version(), script, self.digest)
 
 
-class _Library:
-    """The sources of an emitted folder."""
-
-    def __init__(self, rtl: Path, sources: Sequence[str]) -> None:
-        self._rtl = rtl
-        self._sources = Sources(
-            {
-                name: (rtl / name).read_text(encoding="utf-8")
-                for name in sources
-                if name != "fifo_depths_pkg.sv"
-            }
-        )
-
-    def design(self, op: Any, part: str) -> _Design:
-        """The design of a node: every file its module needs, the node's name taken out."""
-        name = op.onnx_node.name
-        top: str = op.get_nodeattr("gen_top_module")
-        parameters: dict[str, int | str] = {}
-        if facts_of(op.onnx_node.op_type).is_fifo:
-            # The top instantiates the core itself; its number exists for simulation only.
-            top, parameters = op.module, {**op.rtl_parameters(), "Id": 0}
-        files = self._sources.needed(top)
-        memories = sorted(
-            f for f in (self._rtl / name).glob("*") if f.suffix in (".dat", ".mem", ".hex")
-        )
-
-        def anonymous(text: str) -> str:
-            return re.sub(rf"(?<![A-Za-z0-9_]){name}(?![A-Za-z0-9])", ANONYMOUS, text)
-
-        return _Design(
-            anonymous(top),
-            tuple((anonymous(Path(f).name), anonymous(self._sources.texts[f])) for f in files),
-            tuple((anonymous(f"{name}/{f.name}"), f.read_text("ascii")) for f in memories),
-            tuple(parameters.items()),
-            op.dsp_estimation(part) > 0,
-        )
-
-
-def _run(design: _Design, defines: Sequence[str]) -> SynthResult:
+def _map_nodes(network: _Network, node: str | None, progress: Progress) -> dict[str, Any]:
+    """Cells of every instance of the top, or of one: ``{name: {"module", "cells"}}``."""
     with scratch("synth") as folder:
-        for name, text in (*design.sources, *design.memories):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text(text, encoding="utf-8")
-        return yosys.synthesise(
-            design.top,
-            [folder / name for name, _ in design.sources],
-            parameters=dict(design.parameters),
-            defines=defines,
-            memories={name: folder / name for name, _ in design.memories},
-            dsp=design.dsp,
+        network.write(folder)
+        progress("synthesis: reading", 0, 1)
+        yosys.run(network.reading(), folder, network.info.top, SPLIT)
+        instances = {
+            name.removeprefix("u_"): found
+            for name, found in json.loads((folder / "designs.json").read_text("ascii")).items()
+        }
+        names = [name for name in instances if node in (None, name)]
+        if not names:
+            raise UnknownNode(f"--node: {node} has no instance of its own in {network.info.top}")
+        designs = {n: _Design(instances[n]["design"], n in network.dsp) for n in names}
+        labels = {design: name for name, design in designs.items()}
+        cells = _map_designs(folder, labels, progress)
+    return {n: {"module": instances[n]["module"], "cells": cells[designs[n]]} for n in names}
+
+
+def _map_designs(
+    folder: Path, labels: Mapping[_Design, str], progress: Progress
+) -> dict[_Design, Cells]:
+    """Cells of every design, out of the cache or mapped by ``JOBS`` processes."""
+    cells: dict[_Design, Cells] = {}
+    for design in labels:
+        entry = finished(design.key())
+        if entry is not None:
+            cells[design] = json.loads((entry / "cells.json").read_text(encoding="ascii"))
+    batches = _batches(folder, [design for design in labels if design not in cells])
+    progress("synthesis: mapping", len(cells), len(labels))
+    pool = ThreadPoolExecutor(max_workers=JOBS)
+    try:
+        runs = [
+            pool.submit(_map_batch, folder, number, batch, labels)
+            for number, batch in enumerate(batches)
+        ]
+        for run in as_completed(runs):
+            for design, found in run.result().items():
+                cells[design] = found
+                with building(design.key()) as (_, work):
+                    if work is not None:
+                        (work / "cells.json").write_text(json.dumps(found), encoding="ascii")
+            progress("synthesis: mapping", len(cells), len(labels))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return cells
+
+
+def _batches(folder: Path, designs: Iterable[_Design]) -> list[list[_Design]]:
+    """Designs for one process each, the largest first; with DSPs and without apart."""
+    batches: list[list[_Design]] = []
+    room = {True: 0, False: 0}
+    last: dict[bool, list[_Design]] = {}
+    sizes = {design: (folder / f"{design.digest}.il").stat().st_size for design in designs}
+    for design in sorted(sizes, key=lambda d: -sizes[d]):
+        if room[design.dsp] < sizes[design] or design.dsp not in last:
+            last[design.dsp] = []
+            batches.append(last[design.dsp])
+            room[design.dsp] = BATCH
+        last[design.dsp].append(design)
+        room[design.dsp] -= sizes[design]
+    return batches
+
+
+def _map_batch(
+    folder: Path, number: int, batch: list[_Design], labels: Mapping[_Design, str]
+) -> dict[_Design, Cells]:
+    place = folder / f"batch{number}"
+    place.mkdir()
+    script = [
+        *yosys.LIBRARIES,
+        *(f"read_rtlil ../{design.digest}.il" for design in batch),
+        *yosys.mapping(dsp=batch[0].dsp, contents=False),
+    ]
+    try:
+        yosys.run(script, place, labels[batch[0]])
+    except SynthesisError as error:
+        known = {design.module: name for design, name in labels.items()}
+        text = re.sub(r"d_[0-9a-f]{64}", lambda m: known.get(m[0], m[0]), str(error))
+        more = f" (or one of {len(batch) - 1} others)" if len(batch) > 1 else ""
+        raise SynthesisError(text.replace(": yosys", f"{more}: yosys", 1)) from error
+    modules = json.loads((place / "stat.json").read_text(encoding="utf-8"))["modules"]
+    return {
+        design: yosys.checked(
+            labels[design], modules[f"\\{design.module}"].get("num_cells_by_type", {})
         )
+        for design in batch
+    }

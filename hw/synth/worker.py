@@ -1,14 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs a script of Yosys commands: ``python worker.py SCRIPT``, in the folder of its files.
+"""Runs Yosys commands: ``python -m andpop.hw.synth.worker SCRIPT``, in the folder of its files.
 
 A program of its own, as Yosys ends the process it runs in where a command fails, and keeps what it
-has read: what it prints goes to the file beside the script, its errors to standard error.
+has read. What Yosys prints goes to standard output, its errors to standard error.
 """
 
 from __future__ import annotations
 
+import ctypes
+import signal
 import sys
 from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+
+
+def end_with_parent() -> None:
+    """End at once on Ctrl-C, and when the process that started this one ends (on Linux)."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def main(script: Path) -> None:
@@ -21,4 +32,5 @@ def main(script: Path) -> None:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     main(Path(sys.argv[1]))

@@ -6,6 +6,7 @@ Yosys is the library of the wheel `pyosys`. It runs in a process of its own (``w
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -21,10 +22,24 @@ from ...sim.cache import building, content_key, scratch
 from ...sim.tools import ToolMissing
 
 PACKAGE = "pyosys"
-WORKER = Path(__file__).parent / "worker.py"
+WORKER = f"{__package__}.worker"
 DEFINES = ("SYNTHESIS",)
+LIBRARIES = (
+    "read_verilog -lib -specify +/xilinx/cells_sim.v",
+    "read_verilog -lib +/xilinx/cells_xtra.v",
+)
 MAP = "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -run"
 """Out of context: neither pads nor clock buffers."""
+MAP_MEMORY = (
+    "memory_libmap -logic-cost-rom 0.015625 -lib +/xilinx/lutrams_xc5v.txt -lib "
+    "+/xilinx/brams_xc4v.txt -D HAS_SIZE_36 -D HAS_CASCADE -D HAS_CONFLICT_BUG "
+    "-D HAS_MIXWIDTH_SDP -no-auto-huge",
+    "techmap -map +/xilinx/lutrams_xc5v_map.v",
+    "techmap -map +/xilinx/brams_xc6v_map.v",
+)
+"""synth_xilinx's own steps from memories to cells."""
+EMPTY_BLOCKS = "setparam -set INIT 0 t:$__XILINX_BLOCKRAM*"
+"""After the first of them: equal block RAMs are made once, whatever they hold."""
 MAPPER = "abc -lut 6"
 """What turns logic into LUTs: plain abc, every LUT at the same cost, so that it looks for few of
 them. synth_xilinx's own choice, abc9, looks for speed and takes up to twice as many."""
@@ -58,12 +73,9 @@ MAP_DSP = (
 a product, too, and where such a sum has a second reader, as in the end of a block, it leaves it
 without a driver: the data path behind it is then optimised away (Yosys 0.70)."""
 
-PRIMITIVES = {
-    "LUT6_2": "#(parameter [63:0] INIT = 0) (output O6, O5, input I0, I1, I2, I3, I4, I5)",
-    "CARRY4": "(output [3:0] CO, O, input CI, CYINIT, input [3:0] DI, S)",
-}
-"""The cells that andpop's sources name, as black boxes for the front end (AMD UG953), which does
-not accept Yosys' own models."""
+PRIMITIVES = ("LUT6", "LUT6_2", "CARRY4", "DSP48E1")
+"""The cells that andpop's sources name. The front end does not accept Yosys' own models: it gets
+their ports and parameters (AMD UG953) as black boxes."""
 PRIMITIVES_FILE = "primitives.v"
 
 LUTRAM = {
@@ -153,36 +165,87 @@ def cells_sim() -> Path:
     return Path(str(resources.files(PACKAGE))) / "share" / "xilinx" / "cells_sim.v"
 
 
-def run(script: str, folder: Path, what: str) -> None:
-    """Run Yosys commands with ``folder`` as its file system; every path in it is relative to it.
+@functools.cache
+def black_boxes() -> str:
+    """Verilog of the cells that sources name, without what they do."""
+    models = cells_sim().read_text(encoding="utf-8")
+    boxes = []
+    for name in PRIMITIVES:
+        found = re.search(rf"^module {name}\s*\((.*?)\);(.*?)^endmodule", models, re.M | re.S)
+        if found is None:
+            raise SynthesisError(f"{cells_sim()}: found no module {name}, expected one per cell")
+        ports = re.sub(r"\(\*.*?\*\)|\breg\b", "", found[1])
+        parameters = re.findall(r"^ *parameter .*?;", found[2], re.M)
+        boxes.append("\n".join([f"module {name} ({ports});", *parameters, "endmodule", ""]))
+    return "".join(boxes)
+
+
+def run(script: Sequence[str], folder: Path, what: str, program: str = WORKER) -> None:
+    """Run Yosys commands in ``folder``, in a process that ends with this one.
 
     Args:
-        script: one command per line, such as that of ``read_command``.
-        folder: where sources lie and results go.
+        script: the commands, such as that of ``read_command``.
+        folder: where sources lie and results go; paths are relative to it.
         what: name of the design, for the message.
+        program: module that runs them.
 
     Raises:
         SynthesisError: a command failed; quotes Yosys' errors.
     """
-    (folder / "script.ys").write_text(script, encoding="ascii")
-    boxes = [f"module {name} {ports};\nendmodule\n" for name, ports in PRIMITIVES.items()]
-    (folder / PRIMITIVES_FILE).write_text("".join(boxes), encoding="ascii")
-    log = folder / "yosys.log"
-    with log.open("w") as output:
+    (folder / "script.ys").write_text("\n".join(script) + "\n", encoding="ascii")
+    (folder / PRIMITIVES_FILE).write_text(black_boxes(), encoding="ascii")
+    with (folder / "yosys.log").open("w") as log:
         done = subprocess.run(
-            [sys.executable, "-I", str(WORKER), "script.ys"],
-            cwd=folder, env={**os.environ, "TMPDIR": str(folder.resolve())}, stdout=output,
+            [sys.executable, "-P", "-m", program, "script.ys"],
+            cwd=folder, env={**os.environ, "TMPDIR": str(folder.resolve())}, stdout=log,
             stderr=subprocess.PIPE, text=True, errors="replace", check=False,
         )  # fmt: skip
     if done.returncode:
-        lines = done.stderr.splitlines()
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
         errors = [line for line in lines if re.search(r"\bERROR\b", line)]
         first = [line for line in errors if "see full log" not in line][:3]
+        ended = [f"ended with status {done.returncode}"]
         raise SynthesisError(
-            f"{what}: yosys failed: " + " | ".join(first or errors or lines[-1:] or [
-                f"ended with status {done.returncode}"
-            ])
-        )  # fmt: skip
+            f"{what}: yosys failed: " + " | ".join(first or errors or lines[-1:] or ended)
+        )
+
+
+def mapping(*, dsp: bool, contents: bool) -> list[str]:
+    """Return the commands that map what was read, and the libraries, to cells of the 7 series.
+
+    Args:
+        dsp: products become DSP48E1, else LUTs.
+        contents: block RAMs keep what they hold, for a netlist; not needed to count.
+    """
+    first, *others = MAP_MEMORY
+    return [
+        f"{MAP} prepare:map_dsp",
+        *(MAP_DSP if dsp else ()),
+        f"{MAP} coarse:map_memory",
+        first,
+        *([] if contents else [EMPTY_BLOCKS]),
+        *others,
+        f"{MAP} map_ffram:map_luts",
+        *MAP_LUTS,
+        f"{MAP} finalize:",
+        "check -assert -mapped",
+        "tee -q -o stat.json stat -json",
+    ]
+
+
+def checked(what: str, cells: Mapping[str, int]) -> Mapping[str, int]:
+    """Return the cells of a design by type.
+
+    Raises:
+        SynthesisError: some are of a kind that is not counted.
+    """
+    unknown = sorted(name for name in cells if not _known(name))
+    if unknown:
+        raise SynthesisError(
+            f"{what}: the netlist holds {cells[unknown[0]]} cells {unknown[0]}, expected cells "
+            "of the 7 series that are counted; extend hw/synth/yosys.py or change the source"
+        )
+    return cells
 
 
 def read_command(
@@ -190,10 +253,11 @@ def read_command(
     top: str,
     parameters: Mapping[str, int | str] | None = None,
     defines: Sequence[str] = DEFINES,
+    options: Sequence[str] = (),
 ) -> str:
     """Return the command that elaborates ``top``: Yosys' slang front end, which also reads those
-    of FINN's sources that no other part of Yosys does."""
-    words = ["read_slang --threads 1 --allow-use-before-declare --ignore-assertions"]
+    of FINN's sources that no other part of Yosys does; ``options`` are its own."""
+    words = ["read_slang --threads 1 --allow-use-before-declare --ignore-assertions", *options]
     words += [f"--blackboxed-module {name}" for name in PRIMITIVES]
     words += [f"-D{name}" for name in defines]
     words += [f"-G {name}={value}" for name, value in (parameters or {}).items()]
@@ -234,13 +298,8 @@ def synthesise(
     script = [
         read_command(list(given), top, parameters, [*DEFINES, *defines]),
         f"hierarchy -check -top {top}",
-        f"{MAP} begin:map_dsp",
-        *(MAP_DSP if dsp else ()),
-        f"{MAP} coarse:map_luts",
-        *MAP_LUTS,
-        f"{MAP} finalize:",
-        "check -assert -mapped",
-        "tee -o stat.json stat -json",
+        *LIBRARIES,
+        *mapping(dsp=dsp, contents=True),
         f"rename -top {top}",
         "write_verilog -noattr netlist.v",
         "write_json netlist.json",
@@ -261,15 +320,9 @@ def _synthesise(work: Path, top: str, script: Sequence[str], inputs: Mapping[str
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
-        run("\n".join(script) + "\n", folder, top)
+        run(script, folder, top)
         stat = json.loads((folder / "stat.json").read_text(encoding="utf-8"))
-        cells = stat["design"].get("num_cells_by_type", {})
-        unknown = sorted(name for name in cells if not _known(name))
-        if unknown:
-            raise SynthesisError(
-                f"{top}: the netlist holds {cells[unknown[0]]} cells {unknown[0]}, expected cells "
-                "of the 7 series that are counted; extend hw/synth/yosys.py or change the source"
-            )
+        cells = checked(top, stat["design"].get("num_cells_by_type", {}))
         (work / "cells.json").write_text(json.dumps(cells), encoding="utf-8")
         for name in ("netlist.v", "netlist.json"):
             shutil.move(folder / name, work / name)

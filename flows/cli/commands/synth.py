@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,9 +13,10 @@ from ....hw.synth.datapath import KERNELS as DATAPATHS
 from ... import api
 from ...errors import UsageError
 from ..options import Group, Json
-from ..terminal import Bars, emit, err, say, table
+from ..terminal import Bars, emit, table
 
 GROUP = Group.HARDWARE
+COLUMNS = ("LUT", "memory", "FF", "BRAM18", "DSP")
 
 
 def command(
@@ -25,6 +26,10 @@ def command(
     node: Annotated[
         str | None, typer.Option(help="Name of the one node to synthesise; all by default.")
     ] = None,
+    flat: Annotated[
+        bool,
+        typer.Option("--flat", help="One netlist, optimised across nodes; it has sums alone."),
+    ] = False,
     kernel: Annotated[
         str | None,
         typer.Option(
@@ -55,8 +60,9 @@ def command(
 ) -> None:
     """Synthesise a build, or one datapath, with Yosys: LUTs, flip-flops, block RAM, DSPs.
 
-    Each node of a build by itself, not placed, beside what its op states and the share of the
-    build's board. Of a datapath: LUTs per multiply-accumulate.
+    The whole build is read, then every node is mapped by itself, not placed: beside what its op
+    states, by type of op, and in percent of the build's board. Of a datapath: LUTs per
+    multiply-accumulate.
 
     Example: andpop synth build/steel --node NAME, or andpop synth --kernel xnor-dot --width 256
     """
@@ -65,7 +71,9 @@ def command(
         raise UsageError(f"found {found} of BUILD and --kernel, expected one of them")
     with Bars(as_json) as progress:
         if folder is not None:
-            result = api.synth(folder, node=node, primitives=primitives, progress=progress)
+            result = api.synth(
+                folder, node=node, flat=flat, primitives=primitives, progress=progress
+            )
         else:
             result = api.synth_kernel(
                 str(kernel), width, m=m, n=n, bits=bits, primitives=primitives, progress=progress
@@ -86,32 +94,37 @@ def _show_datapath(result: dict[str, Any]) -> None:
 
 
 def _show_build(result: dict[str, Any]) -> None:
-    found = [n for n in result["nodes"] if n["not_synthesised"] is None]
-    if found:
+    nodes = result["nodes"]
+    method = "one flat netlist" if result["flat"] else "each node by itself"
+    how = f"{method}, not placed, few LUTs by {result['mapper']}, inverters not counted"
+    title = f"Yosys {result['yosys']}, {how}" + ("; measured/stated" if nodes else "")
+    if nodes:
         # Needs FINN, which a build that was synthesised has had.
         from ....hw.graph.ops import facts_of
 
-        groups: dict[str, list[dict[str, Any]]] = {}
-        for n in found:
-            groups.setdefault(facts_of(n["op"]).group, []).append(n)
-        rows = [_resources(n["name"], [n]) for n in groups.pop("", [])]
-        rows += [_resources(f"{len(nodes)} {name}", nodes) for name, nodes in groups.items()]
-        share = {key: f"{value:.1%}" for key, value in result["share"].items()}
-        rows.append(_resources("sum", found))
-        rows.append(
-            (f"of the {result['board']}", share["lut"], "", share["ff"], share["bram18"],
-             share["dsp"], "")
-        )  # fmt: skip
-        columns = ("node", "LUT", "memory", "FF", "BRAM36", "DSP", "LUT stated")
-        table(f"Yosys {result['yosys']}, each node by itself, not placed", columns, rows)
-    for n in result["nodes"]:
-        if n["not_synthesised"] is not None:
-            say(f"not synthesised: {n['name']}: {n['not_synthesised']}", err)
+        single = [n for n in nodes if not _link(facts_of, n["op"])]
+        table(title, ("node", *COLUMNS), [_resources(n["name"], n) for n in single])
+        title = "by type of op; measured/stated"
+    rows = [_resources(f"{row['count']} {row['op']}", row) for row in result["ops"]]
+    rows.append(_resources("sum", {**result["total"], "estimate": result["estimate"]}))
+    keys = ("lut", "lutram", "ff", "bram18", "dsp")
+    rows.append((f"of the {result['board']}", *(f"{result['share'][key]:.1%}" for key in keys)))
+    table(title, ("op", *COLUMNS), rows)
 
 
-def _resources(name: str, nodes: Sequence[dict[str, Any]]) -> tuple[object, ...]:
-    lut, memory, ff, bram, dsp = (
-        sum(n[key] for n in nodes) for key in ("lut", "lutram", "ff", "bram18", "dsp")
-    )
-    stated = sum(n["estimate"]["lut"] for n in nodes)
-    return (name, lut, memory, ff, f"{bram / 2:g}", dsp, stated)
+def _link(facts_of: Callable[[str], Any], op: str) -> bool:
+    """Whether an op stands on an edge, so that its type's sum is enough."""
+    try:
+        facts = facts_of(op)
+    except ValueError:  # an instance that is no node of the graph
+        return True
+    return bool(facts.is_fifo or facts.on_edge or facts.group)
+
+
+def _resources(name: str, found: dict[str, Any]) -> tuple[object, ...]:
+    stated = found["estimate"]
+
+    def pair(key: str) -> str:
+        return f"{found[key]:,}/{stated[key]:,}" if key in stated else f"{found[key]:,}"
+
+    return (name, pair("lut"), found["lutram"], found["ff"], pair("bram18"), pair("dsp"))
