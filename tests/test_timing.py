@@ -4,17 +4,24 @@
 from __future__ import annotations
 
 import json
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
+from andpop.flows import cli
+from andpop.hw.graph.folding import fold
+from andpop.hw.graph.specialise import specialise
+from andpop.hw.rtl.simulate import emit
 from andpop.hw.synth import delays_xc7 as xc7
-from andpop.hw.synth import ecp5, ecp5_edit, sta, timing, timing_table
+from andpop.hw.synth import ecp5, ecp5_edit, sta, timing, timing_table, yosys
 from andpop.hw.synth.delays_ecp5 import Ecp5
 from andpop.hw.synth.delays_xc7 import Series7
 from andpop.hw.synth.netlist import Netlist, NetlistError
 from andpop.hw.synth.sta import Nets, Timing
 from andpop.hw.synth.yosys import SynthesisError
+from dataflow_graphs import GraphBuilder
+from qonnx.core.modelwrapper import ModelWrapper
 
 NET, STEP = 0.65, 0.06
 FLOP = {"C": "clk", "CE": "1", "R": "0"}
@@ -97,6 +104,16 @@ def test_a_carry_chain_costs_nets_at_its_ends_only() -> None:
     assert found.ends == ("a", "q.D")
 
 
+def test_a_carry_chain_is_entered_through_a_lut() -> None:
+    chain = {
+        "CI": "0", "CYINIT": "0", "DI": ["0"] * 4, "S": ["q", "0", "0", "0"],
+        "O": ["d", "o1", "o2", "o3"],
+    }  # fmt: skip
+    end = ("FDRE", {**FLOP, "D": "d", "Q": "q"})
+    found = series7(netlist({"chain": ("CARRY4", chain), "end": end}))
+    assert found.period_ns == pytest.approx(xc7.FF_OUT + NET + xc7.LUT + 0.223)
+
+
 def test_registered_block_ram_is_faster() -> None:
     def clock(registered: int) -> float:
         ram = {"DOA_REG": registered, "DOADO": ["d"], "ADDRARDADDR": ["q"], "CLKARDCLK": "clk"}
@@ -115,6 +132,8 @@ def test_registered_block_ram_is_faster() -> None:
         ({"AREG": 1, "BREG": 1, "MREG": 0, "PREG": 1}, 1000 / 257),
         ({"AREG": 0, "BREG": 0, "MREG": 0, "PREG": 1}, xc7.FF_OUT + NET + 1.37 * (2.823 - 0.085)),
         ({"AREG": 0, "BREG": 0, "MREG": 0, "PREG": 0}, xc7.FF_OUT + 2 * NET + 1.37 * 2.823),
+        ({"MREG": 0, "PREG": 0}, 1.37 * 2.958 + NET),
+        ({}, 1000 / 464),
     ],
 )
 def test_a_dsp_by_its_registers(registers: dict[str, int], period: float) -> None:
@@ -306,3 +325,68 @@ def test_the_page_has_every_smoke_case() -> None:
     page = (Path(__file__).parent.parent / "docs/03_reference/timing.md").read_text()
     for kernel, case in timing_table.smoke_cases():
         assert f"| {kernel} | `{case.name}` |" in page
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A build folder of a network of one layer."""
+    g = GraphBuilder(3)
+    model = ModelWrapper(g.model([g.int_mvu(g.input((1, 2, 2, 2), "UINT8"), 2)]))
+    folder = tmp_path_factory.mktemp("build")
+    emit(fold(specialise(model), 1000), folder / "rtl")
+    (folder / "build.json").write_text("{}")
+    (folder / "dataflow.onnx").write_bytes(b"")
+    return folder
+
+
+def run_cli(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: object
+) -> tuple[int, str, str]:
+    """Run ``andpop synth``; returns (exit code, standard output, standard error)."""
+    monkeypatch.setattr("sys.argv", ["andpop", "synth", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    printed = capsys.readouterr()
+    return int(stop.value.code or 0), printed.out, printed.err
+
+
+def test_the_command_states_clocks_of_a_build(
+    build: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = run_cli(monkeypatch, capsys, build, "--timing", "--route", "--json")
+    clocks = json.loads(out)["timing"]
+    assert code == 0
+    assert (clocks["method"], clocks["routed_method"]) == (timing.METHOD, timing.ROUTED)
+    rates = [node["mhz"] for node in clocks["nodes"]]
+    assert rates == sorted(rates) and clocks["mhz"] == rates[0]
+    assert {"IntMvu", "StreamingFIFO"} <= {node["op"] for node in clocks["nodes"]}
+    for op in {node["op"] for node in clocks["nodes"]}:
+        slowest = next(node for node in clocks["nodes"] if node["op"] == op)
+        assert slowest["routed"]["mhz"] > 50 and slowest["routed"]["path"]
+        assert slowest["path"][-1]["at_ns"] == pytest.approx(1000 / slowest["mhz"])
+    code, out, _ = run_cli(monkeypatch, capsys, build, "--timing")
+    assert code == 0 and "clocks, the slowest first" in out and "7 series -1: estimate" in out
+    code, out, _ = run_cli(monkeypatch, capsys, build, "--json")
+    assert code == 0 and "timing" not in json.loads(out)
+
+
+def test_one_netlist_has_a_clock_and_is_not_routed(
+    build: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = run_cli(monkeypatch, capsys, build, "--flat", "--timing", "--json")
+    assert code == 0 and json.loads(out)["timing"]["mhz"] > 50
+    code, _, err = run_cli(monkeypatch, capsys, build, "--flat", "--route")
+    assert code == 2 and "found both --flat and --route" in err and err.count("\n") == 1
+
+
+def test_a_missing_nextpnr_is_said(
+    build: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def missing(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(ecp5.metadata, "version", missing)
+    monkeypatch.setattr(yosys, "version", lambda: "0.70")
+    ecp5.prepare.cache_clear()
+    code, _, err = run_cli(monkeypatch, capsys, build, "--timing", "--route")
+    assert code == 3 and "pip install andpop[fpga]" in err

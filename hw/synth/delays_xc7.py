@@ -123,18 +123,23 @@ class Series7(Family):
             yield from _dsp_checks(cell)
 
     def inside(self, cell: Cell) -> float:
-        if _kind(cell) != "DSP" or not (cell.number("PREG") or cell.number("MREG")):
+        if _kind(cell) != "DSP" or not (_register(cell, "PREG") or _register(cell, "MREG")):
             return 0.0
-        before = cell.number("AREG") or cell.number("BREG") or cell.number("DREG")
+        before = _register(cell, "AREG") or _register(cell, "BREG")
         if not before or cell.text("USE_MULT", "MULTIPLY") == "NONE":
             return 0.0
-        preadder = cell.text("USE_DPORT", "FALSE") == "TRUE" and not cell.number("ADREG")
-        product = not cell.number("MREG")
+        preadder = cell.text("USE_DPORT", "FALSE") == "TRUE" and not _register(cell, "ADREG")
+        product = not _register(cell, "MREG")
         if product and preadder:
             return DSP_PERIODS["neither"]
         if product:
             return DSP_PERIODS["no MREG"]
         return DSP_PERIODS["no ADREG" if preadder else "whole"]
+
+    def entry(self, load: Pin) -> float:
+        # No wire leads to the select of a carry chain: the LUT in front of it is passed.
+        inside = load.cell is not None and _kind(load.cell) == "CARRY4" and load.port == "S"
+        return LUT if inside else 0.0
 
     def local(self, driver: Pin, load: Pin, registers: int) -> bool:
         if driver.cell is None or load.cell is None:
@@ -205,6 +210,11 @@ def _is_write_address(cell: Cell, port: str) -> bool:
     return port[0] == "A" and (len(port) == 1 or port[1:].isdigit())
 
 
+def _register(cell: Cell, name: str) -> bool:
+    """Whether a register of a DSP48E1 is on, as it is unless a parameter says otherwise."""
+    return cell.number(name, 1) > 0
+
+
 def _multiplies(cell: Cell) -> bool:
     return cell.text("USE_MULT", "MULTIPLY") != "NONE"
 
@@ -214,17 +224,18 @@ def _preadds(cell: Cell) -> bool:
 
 
 def _dsp_launches(cell: Cell) -> Iterable[tuple[str, float]]:
-    """P and PCOUT start paths at the last register in front of them."""
-    if cell.number("PREG"):
+    """P and PCOUT start paths at the slowest of the registers in front of them."""
+    operand = _register(cell, "AREG") or _register(cell, "BREG")
+    held = _preadds(cell) and _register(cell, "ADREG")
+    product = _multiplies(cell) and not _register(cell, "MREG")
+    if _register(cell, "PREG"):
         late = 0.329
-    elif cell.number("CREG") or cell.number("MREG"):
-        late = 1.687
-    elif not _multiplies(cell):
-        late = 1.632
-    elif _preadds(cell) and (cell.number("AREG") or cell.number("DREG")):
+    elif product and operand and _preadds(cell) and not held:
         late = 3.935
-    elif cell.number("AREG") or cell.number("BREG") or cell.number("ADREG"):
+    elif product and (operand or held):
         late = 2.958
+    elif operand or _register(cell, "CREG") or (_multiplies(cell) and not product):
+        late = 1.687
     else:
         return
     yield "P", late * DSP_SCALE
@@ -246,16 +257,18 @@ def _is_held(cell: Cell, port: str) -> bool:
     """Whether a port ends in a register of its own."""
     registers = {"CARRYIN": "CARRYINREG", "OPMODE": "OPMODEREG", "ALUMODE": "ALUMODEREG",
                  "INMODE": "INMODEREG"}  # fmt: skip
-    return bool(cell.number(registers.get(port, f"{port}REG")))
+    return port != "PCIN" and _register(cell, registers.get(port, f"{port}REG"))
 
 
 def _dsp_arcs(cell: Cell) -> Iterable[Arc]:
-    if cell.number("PREG"):
+    if _register(cell, "PREG"):
         return
     for port, delay in _dsp_through(cell).items():
-        if _is_held(cell, port) or (port in "ABD" and cell.number("MREG") and _multiplies(cell)):
+        if _is_held(cell, port) or (
+            port in "ABD" and _register(cell, "MREG") and _multiplies(cell)
+        ):
             continue
-        if port in "AD" and _preadds(cell) and cell.number("ADREG"):
+        if port in "AD" and _preadds(cell) and _register(cell, "ADREG"):
             continue
         for out in ("P", "PCOUT"):
             yield (port, None, out, None, delay * DSP_SCALE)
@@ -274,15 +287,15 @@ def _dsp_checks(cell: Cell) -> Iterable[tuple[str, float]]:
     for port, setup in own.items():
         if _is_held(cell, port):
             yield port, setup * DSP_SCALE
-        elif port in "AD" and _preadds(cell) and cell.number("ADREG"):
+        elif port in "AD" and _preadds(cell) and _register(cell, "ADREG"):
             yield port, 1.283 * DSP_SCALE
-        elif port in into_m and _multiplies(cell) and cell.number("MREG"):
+        elif port in into_m and _multiplies(cell) and _register(cell, "MREG"):
             yield port, into_m[port] * DSP_SCALE
-        elif cell.number("PREG"):
+        elif _register(cell, "PREG"):
             # Into the register behind the adder: a tenth less than to the output in front of it.
             if port == "INMODE":
                 yield port, 3.7 * DSP_SCALE
             elif port in through:
                 yield port, (through[port] - 0.085) * DSP_SCALE
-    if cell.number("PREG"):
+    if _register(cell, "PREG"):
         yield "PCIN", 1.025 * DSP_SCALE

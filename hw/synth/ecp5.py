@@ -121,29 +121,36 @@ def map_design(
         ToolMissing: no Yosys.
         SynthesisError: a source is missing or refused.
     """
-    tool = yosys.version()
     files = [Path(s).resolve() for s in sources]
     given = {f"src/{number}_{file.name}": file for number, file in enumerate(files)}
+    defines = [*yosys.DEFINES, "ANDPOP_PRIMITIVES=0"]
+    read = yosys.read_command(list(given), top, parameters, defines)
+    return _map(top, read, {**given, **(memories or {})})
+
+
+def map_rtlil(top: str, file: Path) -> Path:
+    """Map a design in Yosys' own format, as ``map_design`` does."""
+    return _map(top, f"read_rtlil {file.name}", {file.name: file})
+
+
+def _map(top: str, read: str, inputs: Mapping[str, Path]) -> Path:
     script = [
-        yosys.read_command(list(given), top, parameters),
+        read,
         f"hierarchy -check -top {top}",
         f"synth_ecp5 -top {top}",
         "write_json netlist.json",
     ]
-    inputs = {**given, **(memories or {})}
     for file in inputs.values():
         if not file.is_file():
             raise SynthesisError(f"{top}: source {file} not found; generate the RTL first")
-    with building(content_key("ecp5", tool, script, list(inputs), *inputs.values())) as (
-        final,
-        work,
-    ):
+    key = content_key("ecp5", yosys.version(), script, list(inputs), *inputs.values())
+    with building(key) as (final, work):
         if work is not None:
             with scratch("ecp5") as folder:
                 for name, path in inputs.items():
                     (folder / name).parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(path, folder / name)
-                yosys.run("\n".join(script) + "\n", folder, top)
+                yosys.run(script, folder, top)
                 shutil.move(folder / "netlist.json", work / "netlist.json")
     return final / "netlist.json"
 
@@ -292,3 +299,17 @@ def _readable(cell: str) -> str:
     if cell.startswith(WRAPPER):
         return f"port {cell.removeprefix(WRAPPER)}"
     return re.split(r"_(?:TRELLIS_FF|LUT4|CCU2C|PFUMX|L6MUX21)_|\$", cell)[0] or cell
+
+
+def as_dict(routed: Routed) -> Mapping[str, Any]:
+    """The stable JSON form."""
+    return {
+        "mhz": routed.mhz,
+        "seeds": {str(seed): mhz for seed, mhz in routed.seeds.items()},
+        "target_mhz": routed.target_mhz,
+        "clock": routed.clock,
+        **routed.used,
+        "from": routed.ends[0],
+        "to": routed.ends[1],
+        "path": [hop.as_dict() for hop in routed.path],
+    }

@@ -8,10 +8,15 @@ as registers of their own at the other end of a net, as they are in a network of
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from .netlist import Cell, Netlist, NetlistError, Pin
+
+
+class NoPath(NetlistError):
+    """A design has no path between two registers."""
+
 
 Arc = tuple[str, int | None, str, int | None, float]
 """From a bit of an input port to a bit of an output port, in ns; None stands for every bit."""
@@ -65,6 +70,10 @@ class Family(ABC):
         """Shortest period of the paths between registers inside the cell."""
         return 0.0
 
+    def entry(self, load: Pin) -> float:
+        """What a signal from outside the slice passes before it reaches this pin."""
+        return 0.0
+
     @abstractmethod
     def local(self, driver: Pin, load: Pin, registers: int) -> bool:
         """Whether this connection never leaves a slice; ``registers`` of the net's readers are
@@ -84,6 +93,13 @@ class Hop:
     net: float
     cell: float
     at: float
+
+    def as_dict(self) -> Mapping[str, str | float]:
+        """The stable JSON form."""
+        return {
+            "cell": self.type, "name": self.name, "net_ns": self.net, "cell_ns": self.cell,
+            "at_ns": self.at,
+        }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -150,7 +166,7 @@ class _Analysis:
         driver = self._netlist.drivers[bit]
         if self._family.local(driver, load, self._registers[bit]):
             return 0.0
-        return self._nets.delay(len(self._netlist.loads[bit]))
+        return self._nets.delay(len(self._netlist.loads[bit])) + self._family.entry(load)
 
     def _arrive(self) -> None:
         """Times of all bits, each after those that it depends on."""
@@ -246,7 +262,7 @@ class _Analysis:
                 ),
             )
         if best is None:
-            raise NetlistError(f"{self._netlist.name}: found no path between two registers")
+            raise NoPath(f"{self._netlist.name}: found no path between two registers")
         total, bit, pin, net, setup = best
         if pin.cell is None:
             end = Hop("port", f"{pin.port}[{pin.index}]", net, setup, total)

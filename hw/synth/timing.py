@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ...sim.cache import scratch
 from ...sim.cases import Case
@@ -14,10 +16,14 @@ from .delays_ecp5 import Ecp5
 from .delays_xc7 import Series7
 from .ecp5 import Routed
 from .netlist import Netlist
-from .sta import Timing
+from .sta import NoPath, Timing
 
 SERIES7 = Series7()
 ECP5 = Ecp5()
+
+SKINS = ("u", "u_core")
+"""Instances that say nothing of where in a kernel a name is."""
+NETLIST = "netlist.json"
 
 METHOD = (
     f"{SERIES7.name}: estimate, nothing placed; cell delays of {SERIES7.sources}; assumed: "
@@ -57,6 +63,26 @@ def estimate(netlist: Path, top: str) -> Timing:
     return sta.analyse(Netlist.load(netlist, top), SERIES7)
 
 
+def written(modules: Sequence[str]) -> list[str]:
+    """Yosys commands that write mapped modules for ``estimated``."""
+    return [f"select {' '.join(modules)}", f"write_json -selected {NETLIST}", "select -clear"]
+
+
+def estimated(folder: Path, modules: Sequence[str]) -> list[Mapping[str, Any] | None]:
+    """The estimated clock of each module that ``written`` left in ``folder``, in JSON form.
+
+    None stands for a module without a path, such as wires from port to port.
+    """
+    found = json.loads((folder / NETLIST).read_text(encoding="utf-8"))["modules"]
+    clocks: list[Mapping[str, Any] | None] = []
+    for name in modules:
+        try:
+            clocks.append(as_dict(sta.analyse(Netlist.of(name, found.pop(name)), SERIES7)))
+        except NoPath:
+            clocks.append(None)
+    return clocks
+
+
 def time_case(kernel: str, case: Case, seeds: Sequence[int] = (1,)) -> CaseTiming:
     """Synthesise a case for both families, estimate and route it.
 
@@ -82,11 +108,11 @@ def time_case(kernel: str, case: Case, seeds: Sequence[int] = (1,)) -> CaseTimin
 
 def short(name: str) -> str:
     """A hierarchical name without what tells a reader little: generate blocks and skins."""
-    words = [w for w in name.split(".") if not w.startswith("gen_") and w != "u_core"]
+    words = [w for w in name.split(".") if not w.startswith("gen_") and w not in SKINS]
     return ".".join(words[-3:]) or name
 
 
-def as_dict(timing: Timing) -> Mapping[str, object]:
+def as_dict(timing: Timing) -> Mapping[str, Any]:
     """The stable JSON form of an estimate."""
     return {
         "mhz": timing.mhz,
@@ -94,8 +120,5 @@ def as_dict(timing: Timing) -> Mapping[str, object]:
         "levels": timing.levels,
         "from": timing.ends[0],
         "to": timing.ends[1],
-        "path": [
-            {"cell": h.type, "name": h.name, "net_ns": h.net, "cell_ns": h.cell, "at_ns": h.at}
-            for h in timing.hops
-        ],
+        "path": [hop.as_dict() for hop in timing.hops],
     }
