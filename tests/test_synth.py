@@ -215,7 +215,8 @@ def test_a_network_is_counted_node_by_node(
     assert one == [by_op["XnorMvu"][0]]
     plain = network.synthesise_network(emitted, node=name, primitives=False, progress=silent)
     assert plain[0].usage != one[0].usage, "the RTL itself asks for the cells in synthesis"
-    flat = network.synthesise_flat(emitted, primitives=True, progress=silent)
+    flat, clock = network.synthesise_flat(emitted, primitives=True, progress=silent)
+    assert clock is None and all(row.timing is None for row in rows)
     assert flat.dsp == sum(row.usage.dsp for row in rows)
     assert flat.bram18 == sum(row.usage.bram18 for row in rows)
     assert flat.lut == pytest.approx(sum(row.usage.lut for row in rows), rel=0.1)

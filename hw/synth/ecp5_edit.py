@@ -57,7 +57,13 @@ def register_ports(top: str, module: Module) -> None:
             elif isinstance(bit, int):
                 mixed, out = free, free + 1
                 free += 2
-                pins = {"A": [last], "B": [bit], "C": ["0"], "D": ["0"], "Z": [mixed]}
+                pins: dict[str, list[Any]] = {
+                    "A": [last],
+                    "B": [bit],
+                    "C": ["0"],
+                    "D": ["0"],
+                    "Z": [mixed],
+                }
                 module["cells"][f"{name}_xor"] = _cell("LUT4", {"INIT": XOR}, pins)
                 chain.append((name, mixed, out))
                 last = out

@@ -100,8 +100,8 @@ class Netlist:
                 if isinstance(bit, int):
                     self.drivers[bit] = Pin(None, port, index)
         for cell in self.cells:
-            for port, bits in cell.connections.items():
-                for index, bit in enumerate(bits):
+            for port, wires in cell.connections.items():
+                for index, bit in enumerate(wires):
                     if not isinstance(bit, int):
                         continue
                     if port in cell.outputs:
