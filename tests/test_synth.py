@@ -46,6 +46,24 @@ module counted (
 endmodule
 """
 
+NAMED = """
+module named (
+  input  logic        clk_i,
+  input  logic [5:0]  i_i,
+  input  logic [24:0] a_i,
+  input  logic [17:0] b_i,
+  output logic        o_o,
+  output logic [47:0] p_o
+);
+  LUT6 #(.INIT(64'h8000_0001_0000_0006)) u_lut (
+    .O(o_o), .I0(i_i[0]), .I1(i_i[1]), .I2(i_i[2]), .I3(i_i[3]), .I4(i_i[4]), .I5(i_i[5])
+  );
+  DSP48E1 #(.AREG(1), .USE_DPORT("TRUE"), .MASK(48'h3)) u_dsp (
+    .CLK(clk_i), .A({5'b0, a_i}), .B(b_i), .P(p_o), .CEA2(1'b1), .OPMODE(7'b0000101)
+  );
+endmodule
+"""
+
 MEMORY = """
 module memory (
   input  logic       clk_i,
@@ -77,6 +95,13 @@ def test_cells_are_counted_once_each(tmp_path: Path) -> None:
     assert (found.luts, found.lutram, found.carry4, found.ffs) == (1, 0, 1, 1)
     assert (found.bram18, found.dsp) == (0, 0)
     assert re.search(r"module counted\(clk_i", found.netlist.read_text())
+
+
+def test_cells_that_sources_name_keep_their_parameters(tmp_path: Path) -> None:
+    found = yosys.synthesise("named", [written(tmp_path, "named", NAMED)])
+    assert found.cells == {"LUT6": 1, "DSP48E1": 1} and found.dsp == 1
+    text = found.netlist.read_text()
+    assert '.USE_DPORT("TRUE")' in text and ".MASK(48'h000000000003)" in text
 
 
 def test_memory_weights_of_cells() -> None:
@@ -171,6 +196,19 @@ def test_codebooks_reach_the_ends_and_rise(m: int, n: int, bits: int) -> None:
     assert (beta[0], beta[-1]) == (0, 2 * top + 1)
 
 
+def test_the_skin_alone_chooses_the_body(tmp_path: Path) -> None:
+    case = next(p.values[1] for p in netlist_cases() if p.values[0] == "xnor_mvu")
+    built = build_op(case)
+    built.generate(tmp_path)
+    text = (tmp_path / f"{built.op.onnx_node.name}.v").read_text()
+    synthesis = text.partition("`ifdef SYNTHESIS\n")[2].partition("`endif")[0]
+    assert synthesis.split("\n")[:3] == [
+        "`define ANDPOP_PRIMITIVES 1", "`else", "`define ANDPOP_PRIMITIVES 0",
+    ]  # fmt: skip
+    assert ".Primitives(`ANDPOP_PRIMITIVES)" in text
+    assert "Primitives" not in built.op.skin("LFE5U-85F-6BG381C"), "an ECP5 has no such cells"
+
+
 @pytest.fixture(scope="module")
 def emitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The RTL of a small network with two equal forks, products and thresholds."""
@@ -255,6 +293,22 @@ def test_logic_of_the_top_itself_is_counted(emitted: Path, tmp_path: Path) -> No
     rows = network.synthesise_network(folder, node=None, primitives=True, progress=silent)
     glue = [row for row in rows if row.name == "glue"]
     assert len(glue) == 1 and glue[0].usage.lut > 0 and glue[0].estimate["lut"] == 0
+
+
+def test_a_design_has_the_ports_that_its_top_uses() -> None:
+    cell = {
+        "type": "kernel",
+        "port_directions": {"a_i": "input", "b_i": "input", "y_o": "output"},
+        "connections": {"a_i": [2, "1"], "b_i": ["0"], "y_o": [3, 4]},
+    }
+    top = {"cells": {"u": cell}, "ports": {"o": {"direction": "output", "bits": [4]}}}
+    used = split.readers(top)
+    assert used == {2: 1, 4: 1}
+    text = split.wrapper(7, cell, used)
+    assert "  wire width 1 input 1 \\a_i\n" in text and "input 2" not in text
+    assert "  wire width 1 output 2 \\y_o\n" in text, "an unread output is gone"
+    assert "connect \\a_i { 1'1 \\a_i [0] }" in text and "connect \\b_i { 1'0 }" in text
+    assert "connect \\y_o { \\y_o [0] $open_y_o [0] }" in text
 
 
 def test_equal_designs_have_equal_digests() -> None:
