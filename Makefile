@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 export FINN_BUILD_DIR ?= $(CURDIR)/.cache/finn
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup demo test test-full sanitize mutants lint synth-table docs clean
+.PHONY: help setup demo test test-full sanitize mutants lint synth-table timing docs clean
 help:
 	@echo "make demo       shipped network on every backend, compared bit by bit (writes demo/report.html)"
 	@echo "make test       linters, types, import contracts, tests that fit in 25 minutes on 2 cores"
@@ -19,6 +19,7 @@ help:
 	@echo "make sanitize   CPU tests on an engine built with AddressSanitizer and UBSan; part of test-full"
 	@echo "make lint       ruff, mypy and import-linter alone"
 	@echo "make synth-table  measures the table of docs/03_reference/synthesis.md again"
+	@echo "make timing     measures the clocks of docs/03_reference/timing.md again"
 	@echo "make docs       builds the documents as a site into .cache/site"
 	@echo "make setup      the .venv that the others use; done by each of them on its own"
 	@echo "make clean      removes .venv and all caches"
@@ -79,6 +80,9 @@ sanitize: setup
 
 synth-table: setup
 	$(BIN)/python -m andpop.hw.synth.table docs/03_reference/synthesis.md
+
+timing: setup
+	$(BIN)/python -m andpop.hw.synth.timing_table docs/03_reference/timing.md
 
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict -q

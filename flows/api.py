@@ -142,8 +142,7 @@ def build(
         options: fields of ``flows.config.BuildConfig``.
 
     Returns:
-        ``{"folder", "steps": [{step, seconds, skipped}], "slowest": {name, cycles} | None,
-        "notes"}``.
+        ``{"folder", "steps": [{step, seconds, skipped}], "slowest": {name, cycles}, "notes"}``.
     """
     chosen = read_config(as_path(config), options)
     require_hardware("build")
@@ -295,6 +294,7 @@ def synth(
     node: str | None = None,
     flat: bool = False,
     primitives: bool = True,
+    timing: str = "none",
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Synthesise a build with Yosys in cells of AMD's 7 series: read once, mapped node by node.
@@ -303,18 +303,19 @@ def synth(
         folder: build folder.
         node: only the node of this name.
         flat: one netlist, optimised across nodes, in their place; it has sums alone.
-        primitives: with the explicit LUT6_2 and CARRY4 bodies of the kernels that have them, as
-            the RTL itself says for synthesis; False for the plain ones.
+        primitives: the kernels' LUT6_2 and CARRY4 bodies, as the RTL says; False for plain ones.
+        timing: "none", "estimate" clocks, or "route" each op's slowest node on an ECP5 as well.
 
     Returns:
         ``{"nodes": [{name, op, lut, lutram, ff, carry4, bram18, dsp, estimate}], "ops": [{op,
         count, ...}], "total", "estimate", "share", ...}``; nodes and ops are empty if ``flat``.
+        Clocks: ``"timing": {"method", "mhz", "nodes": [{name, op, mhz, path, routed, ...}]}``.
     """
     require("synth", "pyosys")
     require_hardware("synth")
     from .commands import synth as command
 
-    return command.synthesise_build(Path(folder), node, flat, primitives, progress)
+    return command.synthesise_build(Path(folder), node, flat, primitives, timing, progress)
 
 
 def synth_kernel(
@@ -330,11 +331,9 @@ def synth_kernel(
     """Synthesise one datapath with Yosys: LUTs per multiply-accumulate.
 
     Args:
-        kernel: "xnor-dot", "and-dot", "xnor-pe", "pa-literal", "pa-coded", "pa-planes",
-            "binary-serial" or "binary-addsub".
+        kernel: "xnor-dot" or another datapath that ``andpop synth --help`` names.
         width: multiply-accumulates per cycle of a dot product (SIMD).
-        m: weight levels besides 0, n: input levels besides 0 (PA only).
-        bits: bits of a level of PA, or of an input code of binary weights.
+        m, n, bits: weight and input levels besides 0 (PA only), bits of a level or an input code.
         primitives: the explicit LUT6_2 and CARRY4 body instead of the behavioural one.
 
     Returns:
@@ -366,8 +365,7 @@ def synthetic(
         masks: draw pictures with masks instead, in the layout of Magnetic Tile.
 
     Returns:
-        ``{"folder", "pictures", "classes", "size", "seed", "masks"}``, classes with their number
-        of pictures.
+        ``{"folder", "pictures", "classes", "size", "seed", "masks"}``, pictures per class.
     """
     from .commands import synthetic as command
 
@@ -387,13 +385,12 @@ def demo(
     Args:
         folder: build folder.
         size: side of the square input.
-        images: pictures to use, seen by the network that was trained on real steel; None for
-            synthetic surfaces and the network that was trained on such.
+        images: pictures of steel; None for synthetic surfaces and a network trained on such.
         count: number of pictures.
 
     Returns:
-        The comparison of `compare` plus ``predictions``, ``simulation`` and ``report``; of
-        synthetic surfaces also ``correct`` and ``n``, and each prediction has the true ``label``.
+        What `compare` gives, ``predictions``, ``simulation`` and ``report``; of synthetic surfaces
+        also ``correct`` and ``n``, and each prediction has the true ``label``.
     """
     require_hardware("demo")
     checkpoint = SYNTHETIC_CHECKPOINT if images is None else DEMO_CHECKPOINT

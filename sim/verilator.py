@@ -271,9 +271,7 @@ def build(
     return final / name
 
 
-def lint(
-    sources: Sequence[str | Path], top: str, *, cwd: Path, defines: Sequence[str] = ()
-) -> str:
+def lint(sources: Sequence[str | Path], top: str, *, cwd: Path, defines: Sequence[str] = ()) -> str:
     """Return what ``verilator --lint-only -Wall`` says of a design: "" when it is silent.
 
     Args:

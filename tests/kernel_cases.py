@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 from andpop.hw.kernels import KERNELS, backends, register
 from andpop.quant.grid import IntArray
 from andpop.sim.bench import StreamPort
-from andpop.sim.cases import Case
+from andpop.sim.cases import Case, Operand
 from onnx import TensorProto, helper
 
 FPGA_PART = "xc7z020clg400-1"
@@ -138,41 +137,9 @@ def build_op(case: Case | None) -> Built:
     """Make the one-node model of a case, specialised to RTL."""
     if case is None:
         pytest.fail("the kernel is listed in KERNELS but has no cases.py; add it or the line goes")
-    register()
-    from qonnx.core.datatype import DataType
-    from qonnx.core.modelwrapper import ModelWrapper
-    from qonnx.custom_op.registry import getCustomOp
+    from andpop.hw.kernels.one_node import one_node
 
-    outputs = [f"y{i}" for i in range(len(case.output_types))]
-    node = helper.make_node(
-        f"{case.op_type}_rtl",
-        [o.name for o in case.operands],
-        outputs,
-        name=f"{case.op_type}_0",
-        domain="finn.custom_op.fpgadataflow.rtl",
-        backend="fpgadataflow",
-        **case.attrs,
-    )
-    graph = helper.make_graph(
-        [node],
-        "case",
-        [
-            helper.make_tensor_value_info(o.name, TensorProto.FLOAT, o.shape)
-            for o in case.operands
-            if o.streamed
-        ],
-        [helper.make_tensor_value_info(o, TensorProto.FLOAT, None) for o in outputs],
-    )
-    model = ModelWrapper(helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)]))
-    initializers = iter(case.make_initializers())
-    for operand in case.operands:
-        if not operand.streamed:
-            model.set_initializer(operand.name, next(initializers).astype(np.float32))
-        model.set_tensor_datatype(operand.name, DataType[operand.datatype])
-    op = getCustomOp(model.graph.node[0])
-    for index, (name, datatype) in enumerate(zip(outputs, case.output_types, strict=True)):
-        model.set_tensor_shape(name, list(op.get_normal_output_shape(index)))
-        model.set_tensor_datatype(name, DataType[datatype])
+    model, op = one_node(case)
     return Built(case, model, op)
 
 

@@ -18,11 +18,14 @@ from ..progress import Progress
 RESOURCES = ("lut", "lutram", "ff", "carry4", "bram18", "dsp")
 STATED = ("lut", "bram18", "dsp")
 """What ops state of themselves."""
+TIMING = ("none", "estimate", "route")
+"""What may be asked of clocks, each with what stands before it."""
 
 
 def synthesise_build(
-    folder: Path, node: str | None, flat: bool, primitives: bool, progress: Progress
-) -> dict[str, Any]:
+    folder: Path, node: str | None, flat: bool, primitives: bool, timing: str,
+    progress: Progress,
+) -> dict[str, Any]:  # fmt: skip
     """Synthesise a build node by node or as one netlist; see ``flows.api.synth``."""
     from ...hw.rtl.top_info import TopInfo
     from ...hw.synth.network import synthesise_flat, synthesise_network
@@ -32,19 +35,30 @@ def synthesise_build(
         raise UsageError(f"{folder}: has no RTL; build it without --until")
     if flat and node is not None:
         raise UsageError("found both --flat and --node, expected one: one netlist has no nodes")
+    if timing not in TIMING:
+        raise UsageError(f"timing: found '{timing}', expected one of {', '.join(TIMING)}")
+    timed = timing != "none"
+    if flat and timing == "route":
+        raise UsageError("found both --flat and --route, expected one: nodes are routed one by one")
     began = time.perf_counter()
     board = boards.find(TopInfo.load(files.rtl).board)
     nodes: list[dict[str, Any]] = []
     if flat:
-        total = asdict(synthesise_flat(files.rtl, primitives=primitives, progress=progress))
+        usage, clock = synthesise_flat(
+            files.rtl, primitives=primitives, progress=progress, timing=timed
+        )
+        total = asdict(usage)
+        clocks = {"all of it": {"op": "network", **clock}} if clock else {}
     else:
+        rows = synthesise_network(
+            files.rtl, node=node, primitives=primitives, progress=progress, timing=timed
+        )
         nodes = [
             {"name": r.name, "op": r.op, **asdict(r.usage), "estimate": dict(r.estimate)}
-            for r in synthesise_network(
-                files.rtl, node=node, primitives=primitives, progress=progress
-            )
+            for r in rows
         ]
         total = _sums(nodes)
+        clocks = {r.name: {"op": r.op, **r.timing} for r in rows if r.timing}
     capacity = {**board.capacity, "lutram": board.lutram}
     return {
         "folder": str(folder),
@@ -59,7 +73,32 @@ def synthesise_build(
         "total": {key: total[key] for key in RESOURCES},
         "estimate": {} if flat else _stated(nodes),
         "share": {key: total[key] / most for key, most in capacity.items()},
+        **({"timing": _clocks(files.rtl, clocks, timing == "route", progress)} if timed else {}),
         "seconds": time.perf_counter() - began,
+    }
+
+
+def _clocks(
+    rtl: Path, clocks: dict[str, dict[str, Any]], route: bool, progress: Progress
+) -> dict[str, Any]:
+    """Estimates of all nodes, the slowest first, and what of them was routed."""
+    from ...hw.synth import timing
+    from ...hw.synth.network_route import route_nodes
+
+    nodes = [
+        {"name": name, **found}
+        for name, found in sorted(clocks.items(), key=lambda item: item[1]["mhz"])
+    ]
+    if route:
+        slowest = {node["op"]: node["name"] for node in reversed(nodes)}
+        routed = route_nodes(rtl, list(slowest.values())[::-1], progress)
+        for node in nodes:
+            node["routed"] = routed.get(node["name"])
+    return {
+        "method": timing.METHOD,
+        "routed_method": timing.ROUTED if route else None,
+        "mhz": nodes[0]["mhz"] if nodes else None,
+        "nodes": nodes,
     }
 
 

@@ -23,11 +23,14 @@ from ...sim.cache import building, content_key, finished, scratch
 from ..boards import find
 from ..kernels import register
 from ..rtl.top_info import TopInfo
+from . import timing as timing_of
 from . import yosys
 from .yosys import SynthesisError, SynthResult
 
 Progress = Callable[[str, int, int], None]
 Cells = Mapping[str, int]
+Found = Mapping[str, Any]
+"""What mapping one design gave: ``{"cells", "timing"}``."""
 
 SPLIT = f"{__package__}.split"
 JOBS = 2
@@ -79,10 +82,13 @@ class NodeUsage:
     estimate: Mapping[str, int]
     """What the op states: ``lut``, ``bram18``, ``dsp``."""
     usage: Usage
+    timing: Mapping[str, Any] | None
+    """The estimated clock, see ``timing.as_dict``; None where it was not asked for, or where the
+    node has no path between registers."""
 
 
 def synthesise_network(
-    rtl: Path, *, node: str | None, primitives: bool, progress: Progress
+    rtl: Path, *, node: str | None, primitives: bool, progress: Progress, timing: bool = False
 ) -> list[NodeUsage]:
     """Synthesise every node of an emitted folder.
 
@@ -91,6 +97,7 @@ def synthesise_network(
         node: only the node of this name.
         primitives: as the folder states for its board; False for the plain bodies.
         progress: called with (stage, designs done, designs).
+        timing: estimate the clock of every node as well.
 
     Returns:
         Every instance of the top, in the order of the graph.
@@ -101,16 +108,16 @@ def synthesise_network(
         SynthesisError: Yosys refused a source.
         ToolMissing: no Yosys.
     """
-    network = _Network(rtl, primitives)
+    network = Network(rtl, primitives)
     if node is not None and node not in network.ops:
         raise UnknownNode(
             f"--node: found '{node}', expected a node such as {next(iter(network.ops))}; "
             f"{rtl / 'top.json'} lists them"
         )
-    key = network.key("nodes", node)
+    key = network.key("nodes", node, timing)
     with building(key) as (final, work):
         if work is not None:
-            found = _map_nodes(network, node, progress)
+            found = _map_nodes(network, node, timing, progress)
             (work / "nodes.json").write_text(json.dumps(found), encoding="utf-8")
     found = json.loads((final / "nodes.json").read_text(encoding="utf-8"))
     order = {name: i for i, name in enumerate(network.ops)}
@@ -118,13 +125,18 @@ def synthesise_network(
     return [network.row(name, found[name]) for name in names]
 
 
-def synthesise_flat(rtl: Path, *, primitives: bool, progress: Progress) -> Usage:
+def synthesise_flat(
+    rtl: Path, *, primitives: bool, progress: Progress, timing: bool = False
+) -> tuple[Usage, Mapping[str, Any] | None]:
     """Synthesise an emitted folder as one netlist, optimised across its nodes.
 
     Args and errors: see ``synthesise_network``.
+
+    Returns:
+        What it takes, and its estimated clock where ``timing`` is asked for.
     """
-    network = _Network(rtl, primitives)
-    with building(network.key("flat", None)) as (final, work):
+    network = Network(rtl, primitives)
+    with building(network.key("flat", timing)) as (final, work):
         if work is not None:
             progress("synthesis", 0, 1)
             with scratch("synth") as folder:
@@ -135,16 +147,20 @@ def synthesise_flat(rtl: Path, *, primitives: bool, progress: Progress) -> Usage
                     "flatten -noscopeinfo",
                     *yosys.LIBRARIES,
                     *yosys.mapping(dsp=True, contents=False),
+                    *(timing_of.written([network.info.top]) if timing else ()),
                 ]
                 yosys.run(script, folder, network.info.top)
+                clock = timing_of.estimated(folder, [network.info.top])[0] if timing else None
                 stat = json.loads((folder / "stat.json").read_text(encoding="utf-8"))
             cells = yosys.checked(network.info.top, stat["design"]["num_cells_by_type"])
-            (work / "cells.json").write_text(json.dumps(cells), encoding="utf-8")
+            text = json.dumps({"cells": cells, "timing": clock})
+            (work / "found.json").write_text(text, encoding="utf-8")
             progress("synthesis", 1, 1)
-    return Usage.of(json.loads((final / "cells.json").read_text(encoding="utf-8")))
+    found = json.loads((final / "found.json").read_text(encoding="utf-8"))
+    return Usage.of(found["cells"]), found["timing"]
 
 
-class _Network:
+class Network:
     """An emitted folder: its sources, and its ops by name in the order of the graph."""
 
     def __init__(self, rtl: Path, primitives: bool) -> None:
@@ -211,14 +227,15 @@ class _Network:
         op = self.ops.get(name)
         if op is None:
             nothing = {"lut": 0, "bram18": 0, "dsp": 0}
-            return NodeUsage(name, found["module"], nothing, Usage.of(found["cells"]))
+            usage = Usage.of(found["cells"])
+            return NodeUsage(name, found["module"], nothing, usage, found["timing"])
         estimate = {
             "lut": int(op.lut_estimation(self.part)),
             "bram18": int(op.bram_estimation(self.part)),
             "dsp": int(op.dsp_estimation(self.part)),
         }
         kind = op.onnx_node.op_type.removesuffix("_rtl")
-        return NodeUsage(name, kind, estimate, Usage.of(found["cells"]))
+        return NodeUsage(name, kind, estimate, Usage.of(found["cells"]), found["timing"])
 
 
 @dataclass(frozen=True)
@@ -227,6 +244,8 @@ class _Design:
 
     digest: str
     dsp: bool
+    timed: bool
+    """Its clock is estimated, too."""
 
     @property
     def module(self) -> str:
@@ -234,11 +253,13 @@ class _Design:
 
     def key(self) -> str:
         script = yosys.mapping(dsp=self.dsp, contents=False)
-        return content_key("design", yosys.version(), script, self.digest)
+        return content_key("design", yosys.version(), script, self.digest, self.timed)
 
 
-def _map_nodes(network: _Network, node: str | None, progress: Progress) -> dict[str, Any]:
-    """Cells of every instance of the top, or of one: ``{name: {"module", "cells"}}``."""
+def _map_nodes(
+    network: Network, node: str | None, timing: bool, progress: Progress
+) -> dict[str, Any]:
+    """What every instance of the top, or one, takes: ``{name: {"module", "cells", "timing"}}``."""
     with scratch("synth") as folder:
         network.write(folder)
         progress("synthesis: reading", 0, 1)
@@ -250,23 +271,23 @@ def _map_nodes(network: _Network, node: str | None, progress: Progress) -> dict[
         names = [name for name in instances if node in (None, name)]
         if not names:
             raise UnknownNode(f"--node: {node} has no instance of its own in {network.info.top}")
-        designs = {n: _Design(instances[n]["design"], n in network.dsp) for n in names}
+        designs = {n: _Design(instances[n]["design"], n in network.dsp, timing) for n in names}
         labels = {design: name for name, design in designs.items()}
-        cells = _map_designs(folder, labels, progress)
-    return {n: {"module": instances[n]["module"], "cells": cells[designs[n]]} for n in names}
+        found = _map_designs(folder, labels, progress)
+    return {n: {"module": instances[n]["module"], **found[designs[n]]} for n in names}
 
 
 def _map_designs(
     folder: Path, labels: Mapping[_Design, str], progress: Progress
-) -> dict[_Design, Cells]:
-    """Cells of every design, out of the cache or mapped by ``JOBS`` processes."""
-    cells: dict[_Design, Cells] = {}
+) -> dict[_Design, Found]:
+    """What every design takes, out of the cache or mapped by ``JOBS`` processes."""
+    done: dict[_Design, Found] = {}
     for design in labels:
         entry = finished(design.key())
         if entry is not None:
-            cells[design] = json.loads((entry / "cells.json").read_text(encoding="ascii"))
-    batches = _batches(folder, [design for design in labels if design not in cells])
-    progress("synthesis: mapping", len(cells), len(labels))
+            done[design] = json.loads((entry / "found.json").read_text(encoding="ascii"))
+    batches = _batches(folder, [design for design in labels if design not in done])
+    progress("synthesis: mapping", len(done), len(labels))
     pool = ThreadPoolExecutor(max_workers=JOBS)
     try:
         runs = [
@@ -275,14 +296,14 @@ def _map_designs(
         ]
         for run in as_completed(runs):
             for design, found in run.result().items():
-                cells[design] = found
+                done[design] = found
                 with building(design.key()) as (_, work):
                     if work is not None:
-                        (work / "cells.json").write_text(json.dumps(found), encoding="ascii")
-            progress("synthesis: mapping", len(cells), len(labels))
+                        (work / "found.json").write_text(json.dumps(found), encoding="ascii")
+            progress("synthesis: mapping", len(done), len(labels))
     finally:
         pool.shutdown(cancel_futures=True)
-    return cells
+    return done
 
 
 def _batches(folder: Path, designs: Iterable[_Design]) -> list[list[_Design]]:
@@ -303,13 +324,14 @@ def _batches(folder: Path, designs: Iterable[_Design]) -> list[list[_Design]]:
 
 def _map_batch(
     folder: Path, number: int, batch: list[_Design], labels: Mapping[_Design, str]
-) -> dict[_Design, Cells]:
+) -> dict[_Design, Found]:
     place = folder / f"batch{number}"
     place.mkdir()
     script = [
         *yosys.LIBRARIES,
         *(f"read_rtlil ../{design.digest}.il" for design in batch),
         *yosys.mapping(dsp=batch[0].dsp, contents=False),
+        *(timing_of.written([d.module for d in batch]) if batch[0].timed else ()),
     ]
     try:
         yosys.run(script, place, labels[batch[0]])
@@ -319,9 +341,15 @@ def _map_batch(
         more = f" (or one of {len(batch) - 1} others)" if len(batch) > 1 else ""
         raise SynthesisError(text.replace(": yosys", f"{more}: yosys", 1)) from error
     modules = json.loads((place / "stat.json").read_text(encoding="utf-8"))["modules"]
+    clocks: list[Mapping[str, Any] | None] = [None] * len(batch)
+    if batch[0].timed:
+        clocks = timing_of.estimated(place, [design.module for design in batch])
     return {
-        design: yosys.checked(
-            labels[design], modules[f"\\{design.module}"].get("num_cells_by_type", {})
-        )
-        for design in batch
+        design: {
+            "cells": yosys.checked(
+                labels[design], modules[f"\\{design.module}"].get("num_cells_by_type", {})
+            ),
+            "timing": clock,
+        }
+        for design, clock in zip(batch, clocks, strict=True)
     }

@@ -52,19 +52,19 @@ def table() -> str:
     return "\n".join(lines)
 
 
-def rewrite(file: Path) -> None:
-    """Put a fresh table between the markers of ``file``.
+def rewrite(file: Path, text: str) -> None:
+    """Put ``text`` between the markers of ``file``.
 
     Raises:
         ValueError: the file lacks a marker.
     """
-    text = file.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
+    page = file.read_text(encoding="utf-8")
+    if page.count(BEGIN) != 1 or page.count(END) != 1:
         raise ValueError(f"{file}: found no lines '{BEGIN}' and '{END}', expected one of each")
-    before, _, rest = text.partition(BEGIN)
+    before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
-    file.write_text(f"{before}{BEGIN}\n{table()}\n{END}{after}", encoding="utf-8")
+    file.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    rewrite(Path(sys.argv[1]))
+    rewrite(Path(sys.argv[1]), table())

@@ -101,6 +101,11 @@ class SynthResult:
     netlist: Path
     """Verilog of the mapped design; simulates with ``cells_sim()``."""
 
+    @property
+    def json(self) -> Path:
+        """The same netlist as Yosys' JSON, for timing."""
+        return self.netlist.with_suffix(".json")
+
     def _sum(self, pattern: str) -> int:
         return sum(n for name, n in self.cells.items() if re.fullmatch(pattern, name))
 
@@ -297,6 +302,7 @@ def synthesise(
         *mapping(dsp=dsp, contents=True),
         f"rename -top {top}",
         "write_verilog -noattr netlist.v",
+        "write_json netlist.json",
     ]
     inputs = {**given, **data}
     key = content_key("synth", tool, script, list(inputs), *inputs.values())
@@ -318,4 +324,5 @@ def _synthesise(work: Path, top: str, script: Sequence[str], inputs: Mapping[str
         stat = json.loads((folder / "stat.json").read_text(encoding="utf-8"))
         cells = checked(top, stat["design"].get("num_cells_by_type", {}))
         (work / "cells.json").write_text(json.dumps(cells), encoding="utf-8")
-        shutil.move(folder / "netlist.v", work / "netlist.v")
+        for name in ("netlist.v", "netlist.json"):
+            shutil.move(folder / name, work / name)

@@ -13,7 +13,7 @@ from ....hw.synth.datapath import KERNELS as DATAPATHS
 from ... import api
 from ...errors import UsageError
 from ..options import Group, Json
-from ..terminal import Bars, emit, table
+from ..terminal import Bars, emit, say, table
 
 GROUP = Group.HARDWARE
 COLUMNS = ("LUT", "memory", "FF", "BRAM18", "DSP")
@@ -56,13 +56,22 @@ def command(
             help="Explicit LUT6_2 and CARRY4 cells, or the behavioural description.",
         ),
     ] = True,
+    timing: Annotated[
+        bool, typer.Option("--timing", help="Estimate the clock, each node's by itself.")
+    ] = False,
+    route: Annotated[
+        bool,
+        typer.Option(
+            "--route", help="Place and route the slowest node of each op on an ECP5, too."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Synthesise a build, or one datapath, with Yosys: LUTs, flip-flops, block RAM, DSPs.
 
     The whole build is read, then every node is mapped by itself, not placed: beside what its op
-    states, by type of op, and in percent of the build's board. Of a datapath: LUTs per
-    multiply-accumulate.
+    states, by type of op, and in percent of the build's board. Clocks on demand: estimated for the
+    7 series, routed on an ECP5. Of a datapath: LUTs per multiply-accumulate.
 
     Example: andpop synth build/steel --node NAME, or andpop synth --kernel xnor-dot --width 256
     """
@@ -72,8 +81,9 @@ def command(
     with Bars(as_json) as progress:
         if folder is not None:
             result = api.synth(
-                folder, node=node, flat=flat, primitives=primitives, progress=progress
-            )
+                folder, node=node, flat=flat, primitives=primitives, progress=progress,
+                timing="route" if route else "estimate" if timing else "none",
+            )  # fmt: skip
         else:
             result = api.synth_kernel(
                 str(kernel), width, m=m, n=n, bits=bits, primitives=primitives, progress=progress
@@ -110,6 +120,28 @@ def _show_build(result: dict[str, Any]) -> None:
     keys = ("lut", "lutram", "ff", "bram18", "dsp")
     rows.append((f"of the {result['board']}", *(f"{result['share'][key]:.1%}" for key in keys)))
     table(title, ("op", *COLUMNS), rows)
+    if "timing" in result:
+        _show_clocks(result["timing"])
+
+
+def _show_clocks(timing: dict[str, Any]) -> None:
+    """The slowest node of each op, the slowest op first."""
+    from ....hw.synth.timing import short
+
+    slowest: dict[str, dict[str, Any]] = {}
+    for node in timing["nodes"]:
+        slowest.setdefault(node["op"], node)
+    rows = []
+    for op, node in slowest.items():
+        routed = node.get("routed") or {}
+        clock = f"{routed['mhz']:.0f}" if "mhz" in routed else routed.get("reason", "")
+        path = f"{short(node['from'])} to {short(node['to'])}, {node['levels']} levels"
+        rows.append((op, node["name"], f"{node['mhz']:.0f}", clock, path))
+    columns = ("op", "slowest node", "MHz", "ECP5 MHz", "its slowest path")
+    table("clocks, the slowest first", columns, rows)
+    say(timing["method"])
+    if timing["routed_method"]:
+        say(timing["routed_method"])
 
 
 def _link(facts_of: Callable[[str], Any], op: str) -> bool:
