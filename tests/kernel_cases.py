@@ -15,8 +15,8 @@ import pytest
 from andpop.hw.kernels import KERNELS, backends, register
 from andpop.quant.grid import IntArray
 from andpop.sim.bench import StreamPort
-from andpop.sim.cases import Case, Operand
-from onnx import TensorProto, helper
+from andpop.sim.cases import Case
+from onnx import helper
 
 FPGA_PART = "xc7z020clg400-1"
 
