@@ -34,7 +34,7 @@ def sources_of(case: Case, folder: Path) -> dict[str, set[str]]:
     script += [
         f"tee -o {port}.txt select -list w:{port} %ci*:-{REGISTERS} i:* %i" for port in ports
     ]
-    yosys.run("\n".join(script) + "\n", folder, top)
+    yosys.run(script, folder, top)
     return {
         port: {line.split("/")[-1] for line in (folder / f"{port}.txt").read_text().split()}
         - {"ap_clk", "ap_rst_n"}

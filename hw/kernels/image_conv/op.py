@@ -254,6 +254,8 @@ def misfit(image: list[int], kernel: int, stride: int, padding: list[int]) -> st
 class ImageConv_rtl(FusedRtl, ImageConv):
     """ImageConv with its weights in embedded memories."""
 
+    registers_output = True
+    registers_ready = True
     module = "image_conv"
     primitives = True
     sources = (
