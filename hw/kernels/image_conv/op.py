@@ -53,6 +53,8 @@ class ImageConv(Fused, ChosenKernel):
     """Folding chooses the implementation, because it counts DSPs."""
     lanes = {"SIMD": "ColumnElements", "PE": "MH"}
     outputs_are = "convolutions of the picture"
+    registers_output = True
+    registers_ready = True
     attributes = {
         "ImgDim": ("ints", True, []),
         "Channels": ("i", True, 0),
