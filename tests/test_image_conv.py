@@ -106,6 +106,7 @@ def test_the_published_first_layer_folds_to_its_target() -> None:
     op = getCustomOp(fused.graph.node[0])
     assert fused.graph.node[0].op_type == "ImageConv_rtl"
     assert op.get_exp_cycles() <= 131_072 and op.dsp_estimation("") <= 72
+    assert op.resolved() == ("paired" if op.number("pairable") else "single")
     assert op.get_folded_output_shape()[-1] == 1
 
 
@@ -179,11 +180,11 @@ def test_two_weights_share_a_factor_unless_one_borrows_from_the_least() -> None:
     built.op.read_constants(built.model)
     assert set(built.op.usage()) == {"single", "paired"}
     weights = built.case.make_initializers()[0]
-    weights[3, 2:4] = -1, -128
+    weights[3, 2:4] = -1, -128  # a pair of no pass of three, but of one of two
     name = built.op.onnx_node.input[1]
     built.model.set_initializer(name, weights.astype(np.float32))
     built.op.set_nodeattr("implementation", "paired")
-    message = "implementation paired with PE=3 and a weight -128 above a negative one"
+    message = "implementation paired and a weight -128 above a negative one, expected none"
     with pytest.raises(ValueError, match=message):
         built.op.weights(built.model)
     built.op.read_constants(built.model)

@@ -38,7 +38,7 @@ def _case(
         w[:, 0] = low
         w[:, -1] = high
         if way == "paired":
-            w[:, 1::2] = np.maximum(w[:, 1::2], low + 1)
+            w[:, 1:] = np.maximum(w[:, 1:], low + 1)
         return [w]
 
     def worst(values: Sequence[IntArray]) -> list[list[IntArray]]:

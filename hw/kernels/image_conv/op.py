@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from qonnx.core.datatype import BaseDataType, DataType
 
 from ....quant.grid import IntArray, accumulator_bounds
@@ -45,14 +46,16 @@ class ImageConv(Fused, ChosenKernel):
     """Convolution (1, H, W, C) -> (1, Ho, Wo, MH) of unsigned bytes with weights of 2 to 8 bits.
 
     Inputs x, W (Kernel*Kernel*Channels, MH) with rows in the order row, column, channel.
-    ``pairable`` says that no odd output has the least weight above a negative one;
-    `read_constants` finds out.
+    ``pairable`` says that no output has the least weight above a negative one; `read_constants`
+    finds out.
     """
 
     paced: ClassVar[bool] = True
     """Folding chooses the implementation, because it counts DSPs."""
     lanes = {"SIMD": "ColumnElements", "PE": "MH"}
     outputs_are = "convolutions of the picture"
+    registers_output = True
+    registers_ready = True
     attributes = {
         "ImgDim": ("ints", True, []),
         "Channels": ("i", True, 0),
@@ -193,10 +196,7 @@ class ImageConv(Fused, ChosenKernel):
         """Note whether two weights fit one factor, the upper less 1 where the lower is negative."""
         weights, least = model.get_initializer(self.onnx_node.input[1]), self.weight_type().min()
         if weights is not None:
-            pairs = weights.shape[1] // 2
-            lower, upper = weights[:, : 2 * pairs : 2], weights[:, 1 : 2 * pairs : 2]
-            fits = pairs > 0 and not np.any((upper <= least) & (lower < 0))
-            self.set_nodeattr("pairable", int(fits))
+            self.set_nodeattr("pairable", int(not borrows_from_least(weights, least)))
 
     def chunks(self) -> int:
         """Parts of a cascade in which two outputs' sums do not meet."""
@@ -217,7 +217,7 @@ class ImageConv(Fused, ChosenKernel):
         luts = ring + choice + buffer + weight_luts + pe * acc_bits + self.rows_memory().luts + 100
         blocks = self.rows_memory().brams + weight_blocks
         found = {"single": (luts, blocks)}
-        if self.number("pairable") and pe > 1:
+        if self.number("pairable"):
             adders = (self.chunks() - 1) * (pe // 2) * acc_bits
             found["paired"] = (luts + adders, blocks)
         return found
@@ -225,9 +225,8 @@ class ImageConv(Fused, ChosenKernel):
     def refusal(self, wanted: str) -> str:
         """Say why two weights do not fit one factor, and what to do."""
         return (
-            f"found implementation {wanted} with PE={self.number('PE')} and a weight "
-            f"{int(self.weight_type().min())} above a negative one, expected PE of 2 or more and "
-            "none; use single or auto"
+            f"found implementation {wanted} and a weight {int(self.weight_type().min())} above a "
+            "negative one, expected none; use single or auto"
         )
 
     def dsp_estimation(self, fpgapart: str) -> int:
@@ -304,9 +303,7 @@ class ImageConv_rtl(FusedRtl, ImageConv):
                 f"{name}: outputs reach {low}..{high}, outputDataType {acc.name} holds "
                 f"{int(acc.min())}..{int(acc.max())}; run MinimizeAccumulatorWidth"
             )
-        least, pairs = datatype.min(), weights.shape[1] // 2
-        borrowing = weights[:, 1 : 2 * pairs : 2][weights[:, : 2 * pairs : 2] < 0]
-        if self.resolved() == "paired" and np.any(borrowing <= least):
+        if self.resolved() == "paired" and borrows_from_least(weights, datatype.min()):
             raise ValueError(f"{name}: {self.refusal('paired')}")
         return weights
 
@@ -380,6 +377,13 @@ class ImageConv_rtl(FusedRtl, ImageConv):
         rows = self.weight_rows()
         words = [joined(word, bits) for word in zip(*rows, strict=True)]
         return {self.weight_file(): hex_memory(words, bits * len(rows))}
+
+
+def borrows_from_least(weights: npt.ArrayLike, least: float) -> bool:
+    """Whether an output has the least weight where the output before it has a negative one: less
+    1, as the upper one of a pair, it would not fit. Which outputs are pairs depends on PE."""
+    w = np.asarray(weights)
+    return bool(np.any((w[:, 1:] <= least) & (w[:, :-1] < 0)))
 
 
 def joined(words: Sequence[int], bits: int) -> int:
