@@ -84,5 +84,5 @@ def compile_checkpoint(checkpoint: Path, target: Path) -> None:
         shutil.copyfile(checkpoint, files.checkpoint)
         shutil.copyfile(checkpoint.with_suffix(".json"), files.card)
         export_checkpoint(files.checkpoint, files.qonnx, None)
-        lower(files.qonnx).save(str(files.dataflow))
-        pack(files.dataflow, card_inside(folder), target)
+        lower(files.qonnx).save(str(files.lowered))
+        pack(files.lowered, card_inside(folder), target)

@@ -94,6 +94,7 @@ class BuildConfig(BaseModel):
         default=boards.DEFAULT_BOARD.clock_mhz, ge=1e-3, le=1e4, allow_inf_nan=False
     )
     folding: str | None = None
+    fuse: bool = True
     board: str = boards.DEFAULT
     until: str | None = None
 

@@ -48,12 +48,12 @@ class BuildFiles:
 
     @property
     def lowered(self) -> Path:
-        """The dataflow graph before folding."""
+        """The dataflow graph as it was lowered: what every backend computes."""
         return self.folder / "lowered.onnx"
 
     @property
     def dataflow(self) -> Path:
-        """The dataflow graph."""
+        """The graph of the hardware: nodes fused, lanes chosen."""
         return self.folder / "dataflow.onnx"
 
     @property

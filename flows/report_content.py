@@ -104,7 +104,10 @@ def _trained(card: dict[str, Any] | None) -> dict[str, Any] | None:
 def _commands(context: Context) -> list[str]:
     """How to build this again, and what to do with the build."""
     values = context.config.model_dump(exclude_defaults=True, exclude={"until"})
-    options = "".join(f" --{k.replace('_', '-')} {v}" for k, v in values.items())
+    options = "".join(
+        f" --no-{name}" if value is False else f" --{name} {value}"
+        for name, value in ((k.replace("_", "-"), v) for k, v in values.items())
+    )
     return [
         f"andpop build {context.source.name} --out BUILD{options}",
         "andpop simulate BUILD --images PICTURES",

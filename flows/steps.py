@@ -16,12 +16,15 @@ from ..hw import boards
 from ..hw.cpu.pack import pack
 from ..hw.graph import folding, loader
 from ..hw.graph.clean import clean
+from ..hw.graph.fuse import fuse
 from ..hw.graph.lowering import lower
 from ..hw.graph.pixels import Pixels, declares_raw, pixels_of
 from ..hw.graph.qonnx_graph import QonnxGraph
 from ..hw.graph.specialise import specialise
 from ..hw.graph.verify import verify
 from ..hw.rtl import simulate as rtl
+from ..hw.rtl import sizing
+from ..hw.rtl.runs import FIFO_FILE
 from ..quant.checkpoint import read_card
 from ..quant.files import write_json
 from ..sim.tools import find_compiler, find_tool
@@ -85,9 +88,9 @@ def plan(source: Path) -> list[Step]:
             _fold,
             (FILES.lowered.name,),
             (FILES.dataflow.name, FILES.folding.name),
-            ("target_cycles", "target_fps", "clock_mhz", "folding", "board"),
+            ("fuse", "target_cycles", "target_fps", "clock_mhz", "folding", "board"),
         ),
-        Step("pack", _pack, (FILES.dataflow.name, FILES.card.name), (FILES.packed.name,)),
+        Step("pack", _pack, (FILES.lowered.name, FILES.card.name), (FILES.packed.name,)),
         Step("emit", _emit, (FILES.dataflow.name,), (FILES.rtl.name,), ("board", "clock_mhz")),
         Step(
             "size",
@@ -100,7 +103,7 @@ def plan(source: Path) -> list[Step]:
             report_content.write_first,
             (FILES.dataflow.name, FILES.fifos.name, FILES.sizing.name),
             (FILES.report.name, FILES.page.name),
-            ("input", "target_cycles", "target_fps", "folding", "clock_mhz", "board"),
+            ("input", "fuse", "target_cycles", "target_fps", "folding", "clock_mhz", "board"),
         ),
     ]
 
@@ -196,7 +199,10 @@ def _lower(context: Context) -> None:
 
 
 def _fold(context: Context) -> None:
+    """Make the hardware's graph of the lowered one: nodes fused, lanes chosen."""
     model = ModelWrapper(str(context.files.lowered))
+    if context.config.fuse:
+        model = fuse(model)
     if context.config.folding is not None:
         target: Any = folding.read_folding(Path(context.config.folding))
     else:
@@ -209,7 +215,7 @@ def _fold(context: Context) -> None:
 
 def _pack(context: Context) -> None:
     files = context.files
-    pack(files.dataflow, card_inside(context.folder), files.packed)
+    pack(files.lowered, card_inside(context.folder), files.packed)
 
 
 def _emit(context: Context) -> None:
@@ -232,28 +238,29 @@ def _size(context: Context) -> None:
     """FIFO depths by simulation: they change fifo.json, and rtl/ with it."""
     files = context.files
 
-    stage, total = "sizing FIFOs", 2 * rtl.SIZING_FRAMES
+    stage, total = "sizing FIFOs", 2 * sizing.SIZING_FRAMES
     before = latest = 0
 
     def report(state: dict[str, int]) -> None:
         nonlocal before, latest
         if state["frames_out"] < latest:  # the second run counts from zero again
-            before = rtl.SIZING_FRAMES
+            before = sizing.SIZING_FRAMES
         latest = state["frames_out"]
         # A deep network is fed more frames than the least, which nobody knows beforehand.
         context.progress(stage, min(before + latest, total), total)
 
     context.progress(f"{stage}: compiling", 0, total)
-    sizing = rtl.size_fifos(files.rtl, progress=report)
+    found = sizing.size_fifos(files.rtl, progress=report)
     context.progress(stage, total, total)
-    shutil.copyfile(files.rtl / rtl.FIFO_FILE, files.fifos)
+    shutil.copyfile(files.rtl / FIFO_FILE, files.fifos)
     write_json(
         context.files.sizing,
         {
-            "interval": sizing.interval,
-            "stated": sizing.stated,
-            "slowest": sizing.slowest,
-            "bits": sizing.bits,
+            "interval": found.interval,
+            "stated": found.stated,
+            "slowest": found.slowest,
+            "bits": found.bits,
+            "everywhere": found.everywhere,
         },
     )
 

@@ -50,8 +50,8 @@ def findings(files: BuildFiles) -> list[str]:
             found.append(f"{_shown(name)} (missing)")
         elif digest(path) != recorded[name]:
             found.append(f"{_shown(name)} (changed)")
-    ours = (files.checkpoint, files.card, files.qonnx, files.dataflow, files.packed)
-    known = {path.name for path in (*ours, files.rtl, files.fifos)}
+    ours = (files.checkpoint, files.card, files.qonnx, files.lowered, files.packed)
+    known = {path.name for path in (*ours, files.dataflow, files.rtl, files.fifos)}
     for path in sorted(folder.iterdir()):
         if path.name in recorded or path.name in refused:
             continue

@@ -51,6 +51,13 @@ class BiShuffleNetConfig(NetworkConfig):
     pool: Literal["max", "average"] = Field(
         default="max", description="Kind of pooling in the shortcut of down-sampling units."
     )
+    head_bits: int | None = Field(
+        default=None,
+        ge=2,
+        le=8,
+        description="Bits of the weights of conv5 and the classifier; those of the first "
+        "convolution where left out. At 4, conv5 takes half the block RAM.",
+    )
     pa: PaConfig | None = Field(
         default=None, description="PA bases in place of 1-bit weights and activations."
     )
@@ -74,6 +81,11 @@ class BiShuffleNetConfig(NetworkConfig):
         """Channels after conv1, the three stages and conv5; halves are whole and even."""
         stem = max(2, 2 * round(12 * self.width))
         return stem, 2 * stem, 4 * stem, 8 * stem, max(8, round(1024 * self.width))
+
+    @property
+    def last_bits(self) -> int:
+        """Bits of the weights of conv5 and the classifier."""
+        return self.weight_bits if self.head_bits is None else self.head_bits
 
     @property
     def element_ops(self) -> int:
@@ -161,12 +173,12 @@ class BiShuffleNet(Network):
             last,
             1,
             stride=1,
-            weight_bits=config.weight_bits,
+            weight_bits=config.last_bits,
             in_range=(STREAM_MIN, STREAM_MAX),
             in_frac=STREAM_FRAC,
             in_variance=1.0,
         )
-        self.classifier = Classifier(last, config.classes, config.weight_bits)
+        self.classifier = Classifier(last, config.classes, config.last_bits)
 
     def features(self, x: Tensor) -> Tensor:
         """(N, C, H, W) pixels -> (N, C', H/32, W/32) stream, odd maps rounded up."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A whole network in Verilator: built as one executable, fed with words, its edges captured.
+"""A whole network in Verilator: built as one executable, fed with words, its streams captured.
 
 The executable is ``network_harness.cpp`` around the top; it runs with the RTL folder as working
 directory (memories are relative to it) and a crash in it cannot take the caller along.
@@ -49,6 +49,8 @@ class NetworkRun:
     """Words left in each FIFO at the end, by FIFO id."""
     peak: tuple[int, ...]
     """Most words each FIFO ever held, by FIFO id."""
+    waiting: tuple[int, ...]
+    """Ids of the taps at which a word waited at the end."""
     outputs: tuple[Words, ...]
     """Of each result stream (frames, words, bytes) as they left the top, low byte first."""
 
@@ -136,7 +138,7 @@ def run_network(
         capacities: words each FIFO may hold, by id; empty leaves each its storage.
         throttle: cycles over which the words of a frame are spread; 0 feeds at full rate.
         pauses: random standstills of both sides.
-        capture: folder that receives every FIFO's stream (see ``read_capture``).
+        capture: folder that receives every tapped stream (see ``read_capture``).
         vcd: waveform file; the executable must have been built with ``trace``.
         vcd_from: first cycle of the waveform.
         last_cycle: stop there.
@@ -210,6 +212,7 @@ def run_network(
         tuple(report["finished"]),
         tuple(report["fill"]),
         tuple(report["peak"]),
+        tuple(report["waiting"]),
         outputs,
     )
 
@@ -221,14 +224,14 @@ def _frames(data: bytes, words: int, size: int) -> Words:
     return raw[: whole * words * size].reshape(whole, words, size)
 
 
-def read_capture(folder: Path, fifo: int, width: int) -> tuple[Words, npt.NDArray[np.uint32]]:
-    """Return the words that left a FIFO: (words, bytes) low byte first, and their cycles."""
+def read_capture(folder: Path, tap: int, width: int) -> tuple[Words, npt.NDArray[np.uint32]]:
+    """Return the words that passed a tap: (words, bytes) low byte first, and their cycles."""
     chunks = -(-width // 32)
-    path = folder / f"{fifo}.data"
+    path = folder / f"{tap}.data"
     if not path.is_file():
         return np.zeros((0, 4 * chunks), np.uint8), np.zeros(0, np.uint32)
     data = np.fromfile(path, dtype=np.uint8)
-    return data.reshape(-1, 4 * chunks), np.fromfile(folder / f"{fifo}.cycle", dtype=np.uint32)
+    return data.reshape(-1, 4 * chunks), np.fromfile(folder / f"{tap}.cycle", dtype=np.uint32)
 
 
 def pack_words(values: npt.NDArray[np.int64], bits: int, lanes: int) -> Words:

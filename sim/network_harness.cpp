@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Drives a whole network in Verilator: words of pictures in, words of results out of every head,
-// FIFOs watched.
+// FIFOs watched, streams captured at their taps.
 //
 // network_outputs.hpp, written for the top, defines ANDPOP_OUTPUTS(X) as X(0) X(1) ...: its result
 // streams. Arguments are key=value pairs (see Arguments), lists with a comma between. The model
 // reads its memories relative to the working directory. Progress goes to stdout as JSON lines, the
-// result to the file `report`. FIFOs talk to the andpop_* functions below while reset is low; only
-// a run with capture calls one in its normal cycles.
+// result to the file `report`. FIFOs and taps talk to the andpop_* functions below while reset is
+// low; only a run with capture calls one in its normal cycles.
 
 #include <chrono>
 #include <cinttypes>
@@ -42,7 +42,8 @@ struct Watch {
   std::vector<uint32_t> capacity;
   std::vector<uint32_t> fill;
   std::vector<uint32_t> peak;
-  std::vector<Captured> captured;
+  std::vector<uint64_t> waiting;  // taps at which a word waited at the end
+  std::vector<Captured> captured;  // by tap
   bool capture = false;
   uint64_t cycle = 0;
 };
@@ -298,9 +299,9 @@ int run(const Arguments& arguments) {
     }
   }
   const double wall = seconds(begin);
-  top->s_axis_0_tvalid = 0;
+  watch.waiting.clear();
   top->ap_rst_n = 0;
-  pulse();  // FIFOs report fill and peak now
+  pulse();  // FIFOs report fill and peak now, taps what waits
   top->final();
 #if VM_TRACE
   if (trace) trace->close();
@@ -330,6 +331,8 @@ int run(const Arguments& arguments) {
   print_list(report, "fill", widen(watch.fill));
   std::fprintf(report, ",\n");
   print_list(report, "peak", widen(watch.peak));
+  std::fprintf(report, ",\n");
+  print_list(report, "waiting", watch.waiting);
   std::fprintf(report, "}\n");
   if (std::fclose(report) != 0) throw std::runtime_error("cannot write the report");
   return 0;
@@ -355,7 +358,10 @@ void andpop_fifo_report(unsigned int id, unsigned int fill, unsigned int peak) {
   watch.peak[id] = peak;
 }
 
-// One 32-bit chunk of a word that left FIFO `id`, low chunk first.
+// Called while reset is low: tap `id` had a word that was not taken. At the start of a run none has.
+void andpop_tap_waits(unsigned int id) { watch.waiting.push_back(id); }
+
+// One 32-bit chunk of a word that passed tap `id`, low chunk first.
 void andpop_capture(unsigned int id, unsigned int chunk, unsigned int data) {
   grow(watch.captured, id);
   Captured& stream = watch.captured[id];

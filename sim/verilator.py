@@ -271,7 +271,14 @@ def build(
     return final / name
 
 
-def lint(sources: Sequence[str | Path], top: str, *, cwd: Path, waiver: Path | None = None) -> str:
+def lint(
+    sources: Sequence[str | Path],
+    top: str,
+    *,
+    cwd: Path,
+    waiver: Path | None = None,
+    defines: Sequence[str] = (),
+) -> str:
     """Return what ``verilator --lint-only -Wall`` says of a design: "" when it is silent.
 
     Args:
@@ -279,6 +286,7 @@ def lint(sources: Sequence[str | Path], top: str, *, cwd: Path, waiver: Path | N
         top: top module.
         cwd: working directory, where relative paths of memories start.
         waiver: a .vlt file that silences warnings in files that are not ours.
+        defines: preprocessor macros.
 
     Raises:
         ToolMissing: no Verilator.
@@ -289,7 +297,7 @@ def lint(sources: Sequence[str | Path], top: str, *, cwd: Path, waiver: Path | N
     done = subprocess.run(
         [
             str(tool.binary), "--lint-only", "-Wall", "--no-timing", "--timescale", "1ns/1ps",
-            "--top-module", top, *(f"-I{f}" for f in folders),
+            "--top-module", top, *(f"-I{f}" for f in folders), *(f"-D{d}" for d in defines),
             *([str(waiver)] if waiver else []), *map(str, files),
         ],
         cwd=cwd, env={**os.environ, "VERILATOR_ROOT": str(tool.root)},

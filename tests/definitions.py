@@ -62,10 +62,43 @@ def int_mvu(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     return [x @ w + (bias[0] if bias else 0)]
 
 
+def image_conv(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """Every output a sum over the window's pixels that lie in the picture."""
+    x, w = inputs
+    kernel, stride = attrs["Kernel"], attrs["Stride"]
+    top, left, _, _ = attrs["Padding"]
+    weights = w.reshape(kernel, kernel, x.shape[3], w.shape[1])
+    out = np.zeros((x.shape[0], *attrs["OutDim"], w.shape[1]), dtype=np.int64)
+    for row, column, i, j in np.ndindex(*attrs["OutDim"], kernel, kernel):
+        y, z = row * stride - top + i, column * stride - left + j
+        if 0 <= y < x.shape[1] and 0 <= z < x.shape[2]:
+            out[:, row, column] += x[:, y, z] @ weights[i, j]
+    return [out]
+
+
 def pa_mvu(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     """Product of the values that codes stand for."""
     x, w, alpha, beta = inputs
     return [beta[x] @ alpha[w + attrs["zero"]]]
+
+
+def binary_block(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """Signs, windows, products of -1 and +1, epilogue, output by output."""
+    x, *stream, thresholds, w, params = inputs
+    signs = np.where(x[0] >= thresholds[:, 0], 1, -1)
+    (height, width), (rows, columns) = attrs["IFMDim"], attrs["OFMDim"]
+    acc = np.empty((1, rows, columns, w.shape[1]), dtype=np.int64)
+    for oy, ox in np.ndindex(rows, columns):
+        seen = []
+        for ky, kx in np.ndindex(*attrs["KernelDim"]):
+            y = oy * attrs["Stride"][0] + ky - attrs["Padding"][0]
+            z = ox * attrs["Stride"][1] + kx - attrs["Padding"][1]
+            inside = 0 <= y < height and 0 <= z < width
+            seen.append(signs[y, z] if inside else np.full(x.shape[3], -1))
+        acc[0, oy, ox] = np.concatenate(seen) @ (2 * w - 1)
+    shortcut = {"none": [], "own": [x], "stream": stream}[attrs["shortcut"]]
+    rest = {**attrs, "accShift": 0, "hasShortcut": len(shortcut)}
+    return epilogue([acc, *shortcut, params], rest)
 
 
 def epilogue(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
@@ -218,8 +251,10 @@ def pixel_interleave(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
 DEFINITIONS: Mapping[str, Callable[[Inputs, Attributes], list[IntArray]]] = {
     "BinaryMvu": binary_mvu,
     "DuplicateStreams": duplicate_streams,
+    "BinaryBlock": binary_block,
     "Epilogue": epilogue,
     "GlobalAccPool": global_acc_pool,
+    "ImageConv": image_conv,
     "IntMvu": int_mvu,
     "LabelSelect": label_select,
     "PaMvu": pa_mvu,
@@ -232,6 +267,7 @@ DEFINITIONS: Mapping[str, Callable[[Inputs, Attributes], list[IntArray]]] = {
     "StreamReflectPad": stream_reflect_pad,
     "StreamingConcat": streaming_concat,
     "StreamingDataWidthConverter": unchanged,
+    "StreamLink": unchanged,
     "StreamingFIFO": unchanged,
     "StreamingSplit": streaming_split,
     "XnorMvu": xnor_mvu,

@@ -27,7 +27,7 @@ def test_qonnx_backend_is_execute_onnx(tmp_path: Path) -> None:
     files = BuildFiles(tmp_path)
     network = clean(block())
     onnx.save(network, files.qonnx)
-    lower(network).save(str(files.dataflow))
+    lower(network).save(str(files.lowered))
     pictures = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 2), dtype=np.uint8)
     got = Qonnx(opening(files)).run(pictures)
     model = ModelWrapper(str(files.qonnx))

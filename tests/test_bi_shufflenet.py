@@ -122,6 +122,7 @@ SWITCHES: list[dict[str, Any]] = [
     {"left": (5,), "right": (5,), "conv1_kernel": 9},
     {"left": (3, 3), "right": (5,)},
     {"left": (3, 3), "right": (3, 3), "weight_bits": 4},
+    {"conv1_kernel": 5, "head_bits": 4},
     {"channels": 3},
 ]  # fmt: skip
 

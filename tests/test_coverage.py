@@ -157,7 +157,7 @@ FAULTS = (
 def test_a_backend_that_does_not_keep_its_word_is_named(
     backend: str, fault: Callable[[Tensors], str], built: Path
 ) -> None:
-    model = onnx.load(built / "dataflow.onnx")
+    model = onnx.load(built / "lowered.onnx")
     golden = golden_of(model)
     stated = coverage(backend, model)
     bits = dict.fromkeys(stated.order, 32)
@@ -171,7 +171,7 @@ def test_a_backend_that_does_not_keep_its_word_is_named(
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bool", "object"])
 def test_values_that_are_no_integers_are_named(dtype: str, built: Path) -> None:
-    model = onnx.load(built / "dataflow.onnx")
+    model = onnx.load(built / "lowered.onnx")
     golden = golden_of(model)
     stated = coverage("cpu", model)
     got = {name: golden[name] for name in stated.layers}
@@ -182,7 +182,7 @@ def test_values_that_are_no_integers_are_named(dtype: str, built: Path) -> None:
 
 
 def test_a_layer_that_a_backend_states_not_to_have_is_surplus(built: Path) -> None:
-    model = onnx.load(built / "dataflow.onnx")
+    model = onnx.load(built / "lowered.onnx")
     golden = golden_of(model)
     stated = coverage("cpu", model)
     padded = next(gap for gap in stated.gaps if gap.kind == "padded pictures").layers[0]
@@ -192,7 +192,7 @@ def test_a_layer_that_a_backend_states_not_to_have_is_surplus(built: Path) -> No
 
 
 def test_a_golden_model_that_comes_short_is_named_too(built: Path) -> None:
-    model = onnx.load(built / "dataflow.onnx")
+    model = onnx.load(built / "lowered.onnx")
     golden = golden_of(model, 2)
     stated = coverage("cpu", model)
     got = {name: golden[name] for name in stated.layers}
@@ -236,7 +236,7 @@ def test_every_backend_has_its_class_compared(
 ) -> None:
     kind = backend_of(backend)
     whole = kind.run
-    (output,) = (o.name for o in onnx.load(built / "dataflow.onnx").graph.output)
+    (output,) = (o.name for o in onnx.load(built / "lowered.onnx").graph.output)
 
     def wrong(self: Any, pixels: Any) -> Tensors:
         tensors = dict(whole(self, pixels))
@@ -252,7 +252,7 @@ def test_every_backend_has_its_class_compared(
 
 
 def test_what_is_stated_leaves_out_what_it_says(built: Path) -> None:
-    model = onnx.load(built / "dataflow.onnx")
+    model = onnx.load(built / "lowered.onnx")
     ops = {name: n.op_type.removesuffix("_rtl") for n in model.graph.node for name in n.output}
     for backend in ("torch", "qonnx", "cpu", "rtl"):
         stated = coverage(backend, model)
@@ -308,7 +308,7 @@ def test_pixels_that_no_window_reaches_are_not_counted_for_it() -> None:
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_second_names_of_one_memory_are_not_counted(whole: bool, built: Path) -> None:
-    model = onnx.load(built / "dataflow.onnx") if whole else branches()
+    model = onnx.load(built / "lowered.onnx") if whole else branches()
     plan, _ = compile_graph(model, "test", None)
     stated = coverage("cpu", model)
     assert sorted(stated.layers) == sorted(n for t in plan.tensors for n in t.names)
@@ -322,7 +322,7 @@ def test_second_names_of_one_memory_are_not_counted(whole: bool, built: Path) ->
 
 
 def test_counts_grow_with_pictures_and_rows_add_up(built: Path) -> None:
-    model = onnx.load(built / "dataflow.onnx")
+    model = onnx.load(built / "lowered.onnx")
     golden = golden_of(model)
     stated = coverage("cpu", model)
     got = {name: golden[name] for name in stated.layers}
@@ -352,7 +352,7 @@ def test_a_copy_that_goes_wrong_differs_all_the_same() -> None:
 
 
 def test_the_output_alone_says_so(built: Path) -> None:
-    model = onnx.load(built / "dataflow.onnx")
+    model = onnx.load(built / "lowered.onnx")
     alone = output_alone("rtl", model, "why")
     assert alone.layers == (model.graph.output[0].name,)
     assert {gap.reason for gap in alone.gaps} == {"why"}
@@ -373,7 +373,7 @@ def test_the_table_shows_layers_of_layers_and_why(built: Path, pictures: Path, r
     arguments = ("compare", built, "--images", pictures, "--backends", "torch,qonnx,cpu")
     code, text, _ = run(*arguments)
     assert code == OK
-    model = onnx.load(built / "dataflow.onnx")
+    model = onnx.load(built / "lowered.onnx")
     for backend in ("torch", "qonnx", "cpu"):
         stated: Coverage = coverage(backend, model)
         assert f"{len(stated.layers)} of {len(stated.order)}" in text

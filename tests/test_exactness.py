@@ -68,7 +68,7 @@ def test_ordinary_cnns_build_and_compare(options: dict[str, Any], tmp_path: Path
     result = api.compare(files.folder, pictures, backends=["qonnx", "golden", "cpu"])
     assert result["values_differing"] == 0
     assert result["values_compared"] > 30_000
-    label = onnx.load(files.dataflow).graph.output[0].name
+    label = onnx.load(files.lowered).graph.output[0].name
     rows = {(row["backend"], row["layer"]) for row in result["layers"]}
     assert {("qonnx", label), ("cpu", label)} <= rows
 
@@ -140,7 +140,7 @@ def test_rounding_borders_are_decided_by_exact_arithmetic(tmp_path: Path) -> Non
     Image.fromarray(ramp).save(tmp_path / "ramp" / "ramp.png")
     result = api.compare(files.folder, tmp_path / "ramp", backends=["qonnx", "golden", "cpu"])
     assert result["values_differing"] == 0
-    golden = run(files.dataflow, ramp[None, :, :, None], "all")
+    golden = run(files.lowered, ramp[None, :, :, None], "all")
     codes = next(v for k, v in golden.items() if k.endswith("Thresholding_out")).reshape(-1)
     exact = [min(127, round(Fraction(int(p), 255) / Fraction(float(scale)))) for p in range(256)]
     assert codes.tolist() == exact
@@ -186,11 +186,11 @@ def test_equal_logits_are_no_difference(tmp_path: Path) -> None:
     result = api.compare(files.folder, pictures, backends=["qonnx", "golden", "cpu"])
     assert result["values_differing"] == 0
     noise = np.random.default_rng(3).integers(0, 256, (40, 8, 8, 1), dtype=np.uint8)
-    found = run(files.dataflow, noise, "all")
+    found = run(files.lowered, noise, "all")
     logits = next(v for v in found.values() if v.shape[1:] == (1, 1, 4)).reshape(40, 4)
     assert np.array_equal(logits[:, 1], logits[:, 2])
     ties = logits[:, 1] == logits.max(axis=1)
-    labels = found[onnx.load(files.dataflow).graph.output[0].name].reshape(-1)
+    labels = found[onnx.load(files.lowered).graph.output[0].name].reshape(-1)
     assert ties.sum() > 20
     assert np.all(labels[ties & (logits[:, 0] < logits[:, 1])] == 1)
 

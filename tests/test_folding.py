@@ -71,7 +71,26 @@ def test_lanes_at_the_two_ends_of_an_edge_divide_one_another(target: int) -> Non
 def test_unhurried_network_gets_one_lane(model: ModelWrapper) -> None:
     fold(model, 1_000_000)
     values = {v for attributes in folding_of(model).values() for v in attributes.values()}
-    assert values == {0, 1}
+    assert values == {0, 1, "serial_fast"}
+
+
+def test_epilogues_take_the_cheapest_implementation_in_time(model: ModelWrapper) -> None:
+    """One word after the other where there are cycles for it; all DSP registers where they fit."""
+    (unit,) = [f for f in folding._foldables(model) if f.op.onnx_node.op_type == "Epilogue_rtl"]
+    unit.apply({"PE": 1, "implementation": "pipelined"})
+    words = unit.cycles()
+    fast, short = (unit.op.cycles_per_word(name) for name in ("serial_fast", "serial"))
+    for target, chosen in (
+        (100 * words, ("serial_fast", 1)),
+        (fast * words, ("serial_fast", 1)),
+        (fast * words - 1, ("serial", 1)),
+        (short * words, ("serial", 1)),
+        (words, ("pipelined", 1)),
+        (words // 2, ("pipelined", 2)),
+    ):
+        folding._cheapest(unit, target, DEFAULT_BOARD.part)
+        assert (unit.op.resolved(), unit.op.get_nodeattr("PE")) == chosen
+        assert unit.cycles() <= target
 
 
 def test_matrix_units_get_the_cheapest_lanes(model: ModelWrapper) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ops with several implementations: each states its cost, `auto` takes the cheapest."""
+"""Ops with several implementations: each states its cost; `auto` is the cheapest of the fastest."""
 
 from __future__ import annotations
 
@@ -53,7 +53,10 @@ def test_auto_takes_the_cheapest_that_can_compute_it(kernel: str, case: Case) ->
     usage, costs = op.usage(), op.costs()
     assert set(usage) == set(costs) <= allowed(op)
     best = op.resolved()
-    assert costs[best] == min(costs.values()) == stated(op, best)
+    paces = {name: op.cycles_per_word(name) for name in costs}
+    fastest = [name for name in costs if paces[name] == min(paces.values())]
+    assert best in fastest
+    assert costs[best] == min(costs[name] for name in fastest) == stated(op, best)
     for name in (best, *costs):
         op.set_nodeattr(IMPLEMENTATION, name)
         assert op.resolved() == name and costs[name] == stated(op, name)

@@ -1,15 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The stitched graph: a FIFO on every edge, converters where words differ, the same results."""
+"""The stitched graph: FIFOs where words wait, registers, converters, and the same results."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from andpop.hw.graph.elasticity import joining
 from andpop.hw.graph.executor import run
 from andpop.hw.graph.folding import fold
-from andpop.hw.graph.insert_streams import StreamError, insert_streams, sizing_depth
+from andpop.hw.graph.insert_streams import (
+    READY_RUN,
+    StreamError,
+    insert_streams,
+    remove_streams,
+    sizing_depth,
+)
+from andpop.hw.graph.ops import facts_of, op_of
 from andpop.hw.graph.specialise import specialise
 from dataflow_graphs import GraphBuilder
+from onnx import NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
@@ -27,15 +36,27 @@ def ops(model: ModelWrapper, op: str) -> list[str]:
     return [n.name for n in model.graph.node if n.op_type == f"{op}_rtl"]
 
 
+def kinds(stitched: ModelWrapper) -> dict[str, str]:
+    """By tensor of the producer: the op that stands on its edge, "" for a wire."""
+    readers = {name: node for node in stitched.graph.node for name in node.input}
+    found = {}
+    writers = [n for n in stitched.graph.node if not facts_of(n.op_type).on_edge]
+    for name in (stitched.graph.input[0].name, *(t for n in writers for t in n.output)):
+        reader = readers.get(name)
+        stands = reader is not None and facts_of(reader.op_type).on_edge
+        op = reader.op_type.removesuffix("_rtl") if reader is not None and stands else ""
+        found[name] = "" if op == "StreamingDataWidthConverter" else op
+    return found
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
 @pytest.mark.parametrize("target", [400, 1500])
-def test_every_edge_has_one_fifo_and_ends_that_fit(target: int) -> None:
+def test_ends_fit_and_the_order_is_topological(target: int, everywhere: bool) -> None:
     model = folded(target)
-    stitched = insert_streams(model)
+    stitched = insert_streams(model, everywhere=everywhere)
     edges = 1 + sum(len(n.output) for n in model.graph.node)
-    assert len(ops(stitched, "StreamingFIFO")) == edges
-    assert len(stitched.graph.node) == len(model.graph.node) + edges + len(
-        ops(stitched, "StreamingDataWidthConverter")
-    )
+    fifos = len(ops(stitched, "StreamingFIFO"))
+    assert fifos == edges if everywhere else 0 < fifos < edges / 2
     constants = {t.name for t in stitched.graph.initializer}
     writers = {t: (n, i) for n in stitched.graph.node for i, t in enumerate(n.output)}
     seen: set[str] = {stitched.graph.input[0].name}
@@ -51,10 +72,79 @@ def test_every_edge_has_one_fifo_and_ends_that_fit(target: int) -> None:
             port = writers[name][1]
             assert reader.get_folded_input_shape(i)[-1] == writer.get_folded_output_shape(port)[-1]
             assert reader.get_input_datatype(i) == stitched.get_tensor_datatype(name)
-            kinds = {writers[name][0].op_type, node.op_type}
-            assert kinds & {"StreamingFIFO_rtl", "StreamingDataWidthConverter_rtl"}
         seen |= set(node.output)
     assert stitched.graph.output[0].name == model.graph.output[0].name in seen
+
+
+def test_at_a_join_all_but_the_latest_input_wait() -> None:
+    model = folded(1500)
+    stands = kinds(insert_streams(model))
+    joins = joining(model.graph)
+    assert len(joins) > 3
+    for node in model.graph.node:
+        if node.name in joins:
+            ins = [name for name in node.input if name in stands]
+            assert [stands[name] for name in ins].count("StreamingFIFO") == len(ins) - 1
+
+
+def test_a_shortcut_waits_and_not_its_detour() -> None:
+    model = folded(1500)
+    stands = kinds(insert_streams(model))
+    forks = [n for n in model.graph.node if n.op_type == "DuplicateStreams_rtl"]
+    joins = joining(model.graph)
+    readers = {name: node.name for node in model.graph.node for name in node.input}
+    for fork in forks:
+        direct = [t for t in fork.output if readers[t] in joins]
+        assert {stands[t] for t in direct} == {"StreamingFIFO"}
+
+
+def test_registers_stand_at_both_ends_of_the_network() -> None:
+    stands = kinds(insert_streams(folded(1500)))
+    assert list(stands.values())[0] == "StreamLink"
+    assert list(stands.values())[-1] == "StreamLink"
+
+
+def test_no_ready_runs_through_more_than_two_nodes() -> None:
+    """Splits in a row hand their ready on within the cycle; so do converters."""
+    g = GraphBuilder(1)
+    x = g.input((1, 8, 8, 4), "INT8")
+    for _ in range(3):
+        left, right = g.split(x, [2, 2])
+        x = g.shuffle(left, right)
+    stitched = insert_streams(specialise(ModelWrapper(g.model([x]))))
+    readers = {name: node for node in stitched.graph.node for name in node.input}
+
+    def run(node: NodeProto) -> int:
+        if op_of(node).cuts_ready():
+            return 0
+        return (not facts_of(node.op_type).on_edge) + max(
+            (run(readers[t]) for t in node.output if t in readers), default=0
+        )
+
+    assert max(run(node) for node in stitched.graph.node) == READY_RUN
+    assert len(ops(stitched, "StreamLink")) > 2
+
+
+def test_slow_edges_take_the_forms_that_pass_a_word_in_two_cycles() -> None:
+    fast, slow = insert_streams(folded(400)), insert_streams(folded(100_000))
+    rates = [
+        {getCustomOp(n).get_nodeattr("half_rate") for n in g.graph.node if "FIFO" in n.op_type}
+        for g in (fast, slow)
+    ]
+    assert 0 in rates[0] and 1 in rates[1]
+
+
+def test_what_stands_on_edges_can_be_taken_off_again() -> None:
+    model = folded(1500)
+    for everywhere in (False, True):
+        plain = remove_streams(insert_streams(model, everywhere=everywhere))
+        assert [n.name for n in plain.graph.node] == [n.name for n in model.graph.node]
+        for ours, theirs in zip(plain.graph.node, model.graph.node, strict=True):
+            assert (list(ours.input), list(ours.output)) == (
+                list(theirs.input), list(theirs.output)
+            )  # fmt: skip
+        again = insert_streams(plain)
+        assert kinds(again) == kinds(insert_streams(model))
 
 
 def test_converters_stand_only_where_words_differ() -> None:
@@ -104,10 +194,10 @@ def test_depths_are_taken_from_the_table() -> None:
 )
 def test_depths_that_do_not_fit_are_refused(change: dict[str, int | None], message: str) -> None:
     model = folded(400)
-    table = dict.fromkeys(ops(insert_streams(model), "StreamingFIFO"), 8)
+    table = dict.fromkeys(ops(insert_streams(model, everywhere=True), "StreamingFIFO"), 8)
     depths = {k: v for k, v in {**table, **change}.items() if v is not None}
     with pytest.raises(StreamError, match=message):
-        insert_streams(model, depths)
+        insert_streams(model, depths, everywhere=True)
 
 
 def test_fork_without_duplicate_is_refused() -> None:

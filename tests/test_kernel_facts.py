@@ -11,6 +11,7 @@ import pytest
 from andpop.hw.graph.executor import find_golden
 from andpop.hw.graph.ops import facts_of, op_of
 from andpop.hw.kernels.facts import Facts
+from andpop.hw.kernels.skin import Core, Port, skin
 from andpop.quant.grid import IntArray
 from andpop.sim.cases import Case
 from kernel_cases import FINN_CASES, build_op, kernel_cases
@@ -41,7 +42,9 @@ def test_lanes_divide_every_stream(case: Case) -> None:
     ins = [int(op.get_normal_input_shape(i)[-1]) for i in streamed]
     outs = [int(op.get_normal_output_shape(i)[-1]) for i in range(len(case.output_types))]
     if set(lanes) == {"SIMD", "PE"}:
-        assert lanes == {"SIMD": ins[0], "PE": outs[0]}
+        assert lanes["PE"] == outs[0]
+        # What makes windows itself takes elements of several pixels at once.
+        assert lanes["SIMD"] % ins[0] == 0 if op.geometry() else lanes["SIMD"] == ins[0]
     else:
         ((attribute, total),) = lanes.items()
         assert attribute in ("SIMD", "PE")
@@ -50,8 +53,9 @@ def test_lanes_divide_every_stream(case: Case) -> None:
 
 
 def moved(case: Case) -> bool:
-    """Whether an op states which pixels it needs."""
-    return facts_of(case.op_type).geometry is not Facts.geometry
+    """Whether an op states which pixels it needs, and has no weights to mix them with."""
+    mixes = not all(operand.streamed for operand in case.operands)
+    return facts_of(case.op_type).geometry is not Facts.geometry and not mixes
 
 
 @pytest.mark.parametrize("case", [p for p in CASES if moved(p.values[0])])
@@ -78,3 +82,12 @@ def test_an_op_that_moves_values_computes_none(case: Case) -> None:
     for out in outputs(case, numbers):
         assert out.min() >= 0 and out.max() < starts[-1]
         assert out.any(), "nothing but borders"
+
+
+def test_a_core_with_streams_inside_gets_the_number_of_its_first() -> None:
+    port = Port("in0_V", 8, 8), Port("out0_V", 8, 8)
+    text = skin(
+        "block", Core("core", {"Width": 8}, ("in",), ("out",), False, True), [port[0]], [port[1]]
+    )
+    assert "module block #(parameter TapId = 0) (" in text
+    assert "    .TapId(TapId)\n" in text

@@ -26,10 +26,13 @@ LOWERING = ("hw/graph/lower/", "hw/graph/lowering.py", "hw/graph/epilogue_patter
 """Handlers make the nodes of a graph."""
 PASSES = {
     "duplicate_streams": ("hw/graph/builder.py", "hw/graph/insert_streams.py"),
+    "epilogue": ("hw/kernels/serial_epilogue.py",),
     "streaming_data_width_converter": ("hw/graph/insert_streams.py",),
+    "stream_link": ("hw/graph/insert_streams.py",),
     "streaming_fifo": ("hw/graph/insert_streams.py",),
 }
-"""Kernels that belong to every graph: the pass that inserts each, or asks for it."""
+"""Kernels that belong to every graph: the pass that inserts each, or asks for it. And a kernel with
+a core for others: what they share of it in Python."""
 
 
 def op_types() -> dict[str, str]:
@@ -54,7 +57,9 @@ def relative(file: Path) -> str:
 
 
 def allowed(file: str, kernel: str) -> bool:
-    """Whether a file may name a kernel."""
+    """Whether a file may name a kernel: a fused one's pattern names the ops that it takes in."""
+    if file.startswith(f"{KERNEL_ROOM}/") and file.endswith("/fuse.py"):
+        return True
     own = (f"{KERNEL_ROOM}/{kernel}/", f"{KERNEL_ROOM}/__init__.py", *LOWERING)
     return file.startswith(own) or file in PASSES.get(kernel, ())
 

@@ -165,8 +165,8 @@ def test_memory_costs_by_hand() -> None:
     ("style", "depth", "lanes", "block"),
     [
         ("auto", 64, 100, False),
-        ("auto", 256, 4, False),
-        ("auto", 257, 4, True),
+        ("auto", 512, 1, False),
+        ("auto", 640, 1, True),
         ("block", 2, 1, True),
         ("distributed", 9000, 4, False),
     ],

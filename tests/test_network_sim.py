@@ -21,16 +21,9 @@ from andpop.hw.graph.folding import fold
 from andpop.hw.graph.lowering import lower
 from andpop.hw.graph.specialise import specialise
 from andpop.hw.graph.verify import verify
-from andpop.hw.rtl.simulate import (
-    NetworkStuck,
-    SimResult,
-    Sizing,
-    emit,
-    locate,
-    simulate,
-    size_fifos,
-    waveform,
-)
+from andpop.hw.rtl.runs import NetworkStuck
+from andpop.hw.rtl.simulate import SimResult, emit, locate, simulate, waveform
+from andpop.hw.rtl.sizing import Sizing, size_fifos
 from andpop.hw.rtl.top_info import EmitError, TopInfo
 from andpop.quant.grid import IntArray
 from andpop.sim.bench import run_cocotb
@@ -103,16 +96,16 @@ def test_every_edge_equals_the_golden(network: Network) -> None:
     result = simulate(network.folder, network.pictures, capture=True)
     tally = compare(network, result)
     info = TopInfo.load(network.folder)
-    assert list(tally.compared) == [f.tensor for f in info.fifos]
+    assert list(tally.compared) == [t.tensor for t in info.taps]
     for name, count in tally.compared.items():
         assert count == network.golden[name].size > 0
     assert tally.values_compared < sum(tally.compared.values())
     assert tally.values_differing == 0
     assert tally.first is None
     assert np.array_equal(
-        result.outputs[info.fifos[-1].tensor], network.golden[info.fifos[-1].tensor]
+        result.outputs[info.taps[-1].tensor], network.golden[info.taps[-1].tensor]
     )
-    assert len(np.unique(result.tensors[info.fifos[-2].tensor])) > 5
+    assert len(np.unique(result.tensors[info.taps[-2].tensor])) > 5
 
 
 @pytest.mark.sim
@@ -254,7 +247,7 @@ def test_emitted_bytes_do_not_depend_on_the_folder(tmp_path: Path) -> None:
 @pytest.mark.sim
 def test_same_top_under_cocotb(network: Network, tmp_path: Path) -> None:
     info = TopInfo.load(network.folder)
-    want = network.golden[info.fifos[-1].tensor].reshape(-1)
+    want = network.golden[info.taps[-1].tensor].reshape(-1)
     plan = tmp_path / "plan.json"
     words = {"inputs": network.pictures.ravel().tolist(), "outputs": [want.tolist()]}
     plan.write_text(json.dumps({**words, "patience": 100_000}))

@@ -15,7 +15,8 @@ from andpop.flows.backends.golden import Golden
 from andpop.flows.files import BuildFiles
 from andpop.hw.graph.executor import run
 from andpop.hw.graph.folding import fold
-from andpop.hw.rtl.simulate import emit, simulate, size_fifos
+from andpop.hw.rtl.simulate import emit, simulate
+from andpop.hw.rtl.sizing import size_fifos
 from andpop.hw.rtl.top_info import TopInfo
 from andpop.quant import synthetic
 from andpop.quant.pictures import list_pictures, read_picture
@@ -105,8 +106,8 @@ def test_one_block_of_resnet18_in_hardware(resnet18: Path, tmp_path: Path) -> No
     synthetic.generate(tmp_path / "pictures", 1, 224, seed=7)
     paths = list_pictures(tmp_path / "pictures")[:2]
     pictures = np.stack([read_picture(path, 224, 224, 3, "bilinear") for path in paths])
-    golden = run(files.dataflow, pictures, [first, last])
-    block = fold(cut(ModelWrapper(str(files.dataflow)), first, last), 250_000)
+    golden = run(files.lowered, pictures, [first, last])
+    block = fold(cut(ModelWrapper(str(files.lowered)), first, last), 250_000)
     emit(block, tmp_path / "rtl")
     size_fifos(tmp_path / "rtl")
     # The bits of the INT8 codes are what the block's input stream carries.

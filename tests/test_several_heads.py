@@ -20,7 +20,8 @@ from andpop.hw.graph.lowering import LoweringError, lower
 from andpop.hw.graph.reference import Reference, classes
 from andpop.hw.graph.specialise import specialise
 from andpop.hw.graph.verify import verify
-from andpop.hw.rtl.simulate import emit, simulate, size_fifos
+from andpop.hw.rtl.simulate import emit, simulate
+from andpop.hw.rtl.sizing import size_fifos
 from andpop.hw.rtl.top_info import TopInfo
 from andpop.quant import synthetic
 from andpop.sim.bench import run_cocotb
@@ -155,14 +156,12 @@ def test_the_top_has_a_stream_per_head(emitted: tuple[Path, ModelWrapper]) -> No
     folder, model = emitted
     info = TopInfo.load(folder)
     outputs = info.outputs
-    assert [fifo.tensor for fifo in outputs] == [head.tensor for head in heads_of(model.model)]
+    assert [tap.tensor for tap in outputs] == [head.tensor for head in heads_of(model.model)]
     top = (folder / "andpop_top.sv").read_text()
-    for number, fifo in enumerate(outputs):
-        assert f"assign m_axis_{number}_tvalid = {fifo.name}_valid;" in top
+    for number, tap in enumerate(outputs):
+        assert f"assign m_axis_{number}_tvalid = {tap.producer}_" in top
     assert "m_axis_2" not in top
-    assert {fifo.producer for fifo in TopInfo.load(folder).fifos} >= {
-        n.name for n in model.graph.node
-    }
+    assert {tap.producer for tap in TopInfo.load(folder).taps} >= {n.name for n in model.graph.node}
 
 
 @pytest.mark.sim
@@ -193,9 +192,9 @@ def test_every_head_comes_out_under_cocotb(
     shown = pictures(2, 16)
     golden = run(model, shown)
     results = []
-    for fifo in info.outputs:
-        bits = int(DataType[fifo.datatype].bitwidth())
-        lanes = golden[fifo.tensor].reshape(-1, fifo.lanes) << (bits * np.arange(fifo.lanes))
+    for tap in info.outputs:
+        bits = int(DataType[tap.datatype].bitwidth())
+        lanes = golden[tap.tensor].reshape(-1, tap.lanes) << (bits * np.arange(tap.lanes))
         results.append(lanes.sum(axis=1).tolist())
     plan = {"inputs": shown.ravel().tolist(), "outputs": results, "patience": 100_000}
     (tmp_path / "plan.json").write_text(json.dumps(plan))

@@ -470,8 +470,14 @@ def netlist_cases() -> list[Any]:
                 "k8_mw1_mh3_simd1_pe1",
             )
         ),
+        ("image_conv", "5x6x3_k3_s1_p1021"),
+        ("image_conv", "10x12x1_k5_s2"),
     }
-    quick = {("xnor_mvu", "mw8_mh8_simd8_pe1"), ("binary_mvu", "serial_k8_mw24_mh6_simd4_pe1")}
+    quick = {
+        ("xnor_mvu", "mw8_mh8_simd8_pe1"),
+        ("image_conv", "10x12x1_k5_s2"),
+        ("binary_mvu", "serial_k8_mw24_mh6_simd4_pe1"),
+    }
     parameters = []
     for kernel, name in sorted(chosen):
         cases = import_module(f"andpop.hw.kernels.{kernel}.cases")

@@ -220,7 +220,7 @@ def test_damaged_graphs_are_one_line(
 ) -> None:
     Image.new("L", (8, 8)).save(tmp_path / "a.png")
     shutil.copy(api.ZOO / "pa-resnet-small-m4n5-neu.andpop", folder / "model.andpop")
-    lists = ("sources", "sim_sources", "fifos", "nodes", "memories", "results")
+    lists = ("sources", "sim_sources", "fifos", "taps", "nodes", "memories", "results")
     top: dict[str, Any] = {**dict.fromkeys(lists, []), "board": "pynq-z2", "clock_mhz": 100.0}
     (folder / "rtl" / "top.json").write_text(json.dumps({"top": "andpop_top", **top}))
     (folder / name).write_text("[" * 100_000)

@@ -25,7 +25,8 @@ from andpop.hw.graph.skips import skip_table, skips
 from andpop.hw.graph.specialise import specialise
 from andpop.hw.graph.verify import verify
 from andpop.hw.kernels.signed_thresholding.golden import signed_thresholding
-from andpop.hw.rtl.simulate import Sizing, emit, simulate, size_fifos
+from andpop.hw.rtl.simulate import emit, simulate
+from andpop.hw.rtl.sizing import Sizing, size_fifos
 from andpop.models.build import build
 from andpop.quant.capture import capture
 from andpop.quant.exact import exact_eval

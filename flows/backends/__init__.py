@@ -29,6 +29,8 @@ def backend(name: str) -> type[Backend]:
     return found
 
 
-def coverage(name: str, model: onnx.ModelProto) -> Coverage:
-    """Return what a backend must deliver of a dataflow graph, from the graph alone."""
-    return backend(name).coverage(model)
+def coverage(
+    name: str, model: onnx.ModelProto, hardware: onnx.ModelProto | None = None
+) -> Coverage:
+    """Return what a backend must deliver, from the graphs alone: see ``Backend.coverage``."""
+    return backend(name).coverage(model, hardware)

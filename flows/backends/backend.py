@@ -55,8 +55,14 @@ class Backend(ABC):
 
     @staticmethod
     @abstractmethod
-    def coverage(model: onnx.ModelProto) -> Coverage:
-        """Return what it must deliver of a dataflow graph, from the graph alone."""
+    def coverage(model: onnx.ModelProto, hardware: onnx.ModelProto | None = None) -> Coverage:
+        """Return what it must deliver, from the graphs alone.
+
+        Args:
+            model: the lowered dataflow graph, whose tensors are compared.
+            hardware: the graph that the RTL was written of, with fused nodes; None where it has
+                the nodes of ``model``.
+        """
 
     @abstractmethod
     def run(self, pictures: Pictures) -> Mapping[str, IntArray]:

@@ -17,7 +17,7 @@ class Cpu(Backend):
     name = "cpu"
 
     @staticmethod
-    def coverage(model: onnx.ModelProto) -> Coverage:
+    def coverage(model: onnx.ModelProto, hardware: onnx.ModelProto | None = None) -> Coverage:
         """All but what matrix products read through."""
         gone = fused_tensors(model)
         reason = "they do not exist on the CPU, where a convolution reads the picture itself"

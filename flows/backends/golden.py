@@ -22,7 +22,9 @@ class Golden:
     name = "golden"
 
     def __init__(self, files: BuildFiles) -> None:
-        model = ModelWrapper(str(files.dataflow))
+        self.hardware: onnx.ModelProto = onnx.load(files.dataflow, load_external_data=False)
+        """The graph of the RTL, which other backends' coverage may follow from."""
+        model = ModelWrapper(str(files.lowered))
         self.model: onnx.ModelProto = model.model
         self._executor = GoldenExecutor(model)
         self.heads = heads_of(self.model)

@@ -31,7 +31,7 @@ class Qonnx(Backend):
     name = "qonnx"
 
     @staticmethod
-    def coverage(model: onnx.ModelProto) -> Coverage:
+    def coverage(model: onnx.ModelProto, hardware: onnx.ModelProto | None = None) -> Coverage:
         """Every boundary that lowering noted, and every head."""
         seen = {b.tensor for b in boundaries(model)}
         reason = "the QONNX network has no tensor that is the same"
@@ -40,11 +40,11 @@ class Qonnx(Backend):
     def __init__(self, opening: Opening) -> None:
         files = opening.files
         network = onnx.load(files.qonnx, load_external_data=False)
-        dataflow = onnx.load(files.dataflow, load_external_data=False)
-        self._boundaries = boundaries(dataflow)
-        self._picture = dataflow.graph.input[0].name
+        lowered = onnx.load(files.lowered, load_external_data=False)
+        self._boundaries = boundaries(lowered)
+        self._picture = lowered.graph.input[0].name
         results = [value.name for value in network.graph.output]
-        heads = list(zip(results, heads_of(dataflow), strict=True))
+        heads = list(zip(results, heads_of(lowered), strict=True))
         self._picked = {name: head.tensor for name, head in heads if head.logits}
         # Integers that the network reads inside too leave as a copy, which is no boundary.
         held = {b.reference: b.tensor for b in self._boundaries}

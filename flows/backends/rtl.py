@@ -7,6 +7,8 @@ from typing import Any
 
 import onnx
 
+from ...hw.graph.ops import op_of
+from ...hw.kernels import register
 from ...hw.rtl import simulate as rtl
 from ...quant.grid import IntArray
 from ..coverage import Coverage, producers
@@ -21,9 +23,14 @@ class Rtl(Backend):
     name = "rtl"
 
     @staticmethod
-    def coverage(model: onnx.ModelProto) -> Coverage:
-        """Every stream: there is a FIFO on each."""
-        return Coverage("rtl", model, producers(model), "not captured")
+    def coverage(model: onnx.ModelProto, hardware: onnx.ModelProto | None = None) -> Coverage:
+        """Every stream of the hardware, and what fused kernels show of their inside."""
+        if hardware is None:
+            return Coverage("rtl", model, producers(model), "not captured")
+        register()
+        shown = {tensor for node in hardware.graph.node for tensor, _ in op_of(node).taps()}
+        reason = "they do not exist in the RTL, where one fused kernel computes the whole block"
+        return Coverage("rtl", model, producers(hardware).keys() | shown, reason)
 
     def __init__(self, opening: Opening) -> None:
         files = opening.files

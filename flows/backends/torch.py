@@ -24,7 +24,7 @@ class Torch(Backend):
     name = "torch"
 
     @staticmethod
-    def coverage(model: onnx.ModelProto) -> Coverage:
+    def coverage(model: onnx.ModelProto, hardware: onnx.ModelProto | None = None) -> Coverage:
         """Boundaries that a module of the network ends at, and the class."""
         ops = producers(model)
         seen = {
@@ -50,9 +50,9 @@ class Torch(Backend):
         from ...models.build import load_network
 
         self._net, _ = load_network(files.checkpoint)
-        dataflow = onnx.load(files.dataflow, load_external_data=False)
-        self._boundaries = boundaries(dataflow)
-        self._heads = heads_of(dataflow)
+        lowered = onnx.load(files.lowered, load_external_data=False)
+        self._boundaries = boundaries(lowered)
+        self._heads = heads_of(lowered)
 
     def run(self, pictures: Pictures) -> dict[str, IntArray]:
         """Signs, accumulators, epilogues, level codes, pools, logits, class indices or masks."""

@@ -95,7 +95,9 @@ def run(
     golden = Golden(files)
     opening = Opening(files, cpu, progress)
     runners = [backend(name)(opening) for name in wanted if name != REFEREE]
-    tallies = [Tally(runner.coverage(golden.model), golden.bits) for runner in runners]
+    tallies = [
+        Tally(runner.coverage(golden.model, golden.hardware), golden.bits) for runner in runners
+    ]
     if not tallies:
         raise CheckFailed("nothing to compare: name at least one backend besides golden")
     done, total = 0, len(pictures) * (1 + len(runners))

@@ -81,7 +81,7 @@ def run(
     tallies = [tally]
     divergence: dict[str, Any] | None = None
     if capture or tally.values_differing:
-        layers = Tally(backend.coverage(golden.model), golden.bits)
+        layers = Tally(backend.coverage(golden.model, golden.hardware), golden.bits)
         layers.add(expected, backend.run(pictures), names)
         tallies.append(layers)
         divergence = _explain(files, backend, pictures, layers)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compile ``dataflow.onnx`` into a packed model for the CPU engine.
+"""Compile ``lowered.onnx`` into a packed model for the CPU engine.
 
 Nodes are lowered one by one, in graph order, to the steps of ``plan.py``: each by what its kernel's
 ``cpu.py`` says, FINN's own by ``finn_ops``. Fusion follows the graph, not a network: padding and
@@ -14,6 +14,8 @@ import os
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +38,12 @@ from .windows import taken_in
 
 @cache
 def lowerings() -> dict[str, Lowering]:
-    """Return how the nodes of every op become steps."""
+    """Return how the nodes of every op become steps; fused kernels have none."""
     found = dict(finn_ops.CPU)
     for kernel in kernels.KERNELS:
-        found |= import_module(f"{kernels.__name__}.{kernel}.cpu").CPU
+        name = f"{kernels.__name__}.{kernel}.cpu"
+        if find_spec(name) is not None:
+            found |= import_module(name).CPU
     return found
 
 
@@ -169,7 +173,7 @@ def pack(
     """Pack a dataflow graph for the CPU engine.
 
     Args:
-        model: ``dataflow.onnx`` or the graph in memory.
+        model: ``lowered.onnx`` or the graph in memory.
         card: the checkpoint's card as JSON has it with the checkpoint's SHA-256, see
             ``PackedCard``, kept in the file for those who run it (class names, resize filter);
             None where there is none.

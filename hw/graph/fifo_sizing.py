@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..kernels.memory import bram18_words, in_block_ram
+from ..kernels.memory import bram18_words, fifo_in_block_ram
 
 
 class SizingError(RuntimeError):
@@ -38,7 +38,7 @@ def round_depth(peak: int, width: int) -> int:
         if peak <= depth:
             return depth
     depth = -(-peak // 64) * 64
-    if not in_block_ram(depth, width):
+    if not fifo_in_block_ram(depth, width):
         return depth
     block = bram18_words(width)
     return -(-peak // block) * block

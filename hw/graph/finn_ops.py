@@ -82,6 +82,8 @@ class Border(FMPadding_rtl, Facts):
 
     lanes = {"SIMD": "NumChannels"}
     moves = True
+    registers_output = True
+    registers_ready = True
     outputs_are = "padded pictures"
     inside_module = True
 
@@ -111,6 +113,14 @@ class Window(ConvolutionInputGenerator_rtl, Facts):
         )
         return Geometry(rows, columns, int(self.get_nodeattr("IFMDim")[1]))
 
+    def cuts_output(self) -> bool:
+        """Where windows are emitted element by element; else valid is compared of counters."""
+        return bool(self.select_impl_style() == "default")
+
+    def cuts_ready(self) -> bool:
+        """The same; else the input waits for the output within the cycle."""
+        return self.cuts_output()
+
     def needs_full_rate(self, writer: Facts) -> bool:
         """A border, where windows are emitted element by element while they are read in bursts."""
         return isinstance(writer, Border) and not self.get_nodeattr("parallel_window")
@@ -120,6 +130,8 @@ class Thresholds(Thresholding_rtl, Facts):
     """Thresholding."""
 
     lanes = {"PE": "NumChannels"}
+    registers_output = True
+    registers_ready = True
 
 
 GOLDENS: Mapping[str, Golden] = {

@@ -21,6 +21,8 @@ from qonnx.custom_op.registry import getCustomOp
 from ..boards import DEFAULT_BOARD
 from ..kernels import register
 from ..kernels.facts import FoldingRule
+from ..kernels.memory import LUTS_PER_BRAM18, LUTS_PER_DSP
+from .fuse import of_fused
 from .ops import op_of
 
 Folding: TypeAlias = dict[str, dict[str, Any]]
@@ -52,7 +54,7 @@ class _Foldable:
     def cycles(self) -> int:
         return int(self.op.get_exp_cycles())
 
-    def apply(self, values: Mapping[str, int]) -> None:
+    def apply(self, values: Mapping[str, int | str]) -> None:
         for attribute, value in values.items():
             self.op.set_nodeattr(attribute, value)
 
@@ -60,8 +62,15 @@ class _Foldable:
         attributes = [*self.rule.lanes, *(("parallel_window",) if self.rule.windows else ())]
         return {a: int(self.op.get_nodeattr(a)) for a in attributes}
 
-    def choices(self) -> Iterator[list[dict[str, int]]]:
+    def choices(self) -> Iterator[list[dict[str, int | str]]]:
         """Groups of foldings; inside a group from cheap and slow to dear and fast."""
+        paces = [{a: name} for a, names in self.rule.paces.items() for name in names]
+        for pace in paces or [{}]:
+            for group in self.lane_choices():
+                yield [{**values, **pace} for values in group]
+
+    def lane_choices(self) -> Iterator[list[dict[str, int]]]:
+        """Groups of lanes, in the same order."""
         lanes = self.rule.lanes
         if "SIMD" in lanes and "PE" in lanes:
             for simd in divisors(lanes["SIMD"]):
@@ -207,14 +216,14 @@ def _fold_to_target(model: ModelWrapper, target: int, part: str) -> None:
 
 def _cheapest(foldable: _Foldable, target: int, part: str) -> int:
     """Apply the cheapest folding that reaches ``target`` (or the fastest); return its cycles."""
-    best: tuple[tuple[int, int, int], dict[str, int], int] | None = None
+    best: tuple[tuple[int, int, int], dict[str, int | str], int] | None = None
     for group in foldable.choices():
         for values in group:
             foldable.apply(values)
             cycles = foldable.cycles()
             if cycles <= target or values is group[-1]:
-                cost = int(foldable.op.lut_estimation(part)) if len(foldable.rule.lanes) > 1 else 0
-                key = (max(cycles, target), cost, math.prod(values.values()))
+                lanes = math.prod(foldable.values().values())
+                key = (max(cycles, target), _cost(foldable, part), lanes)
                 if best is None or key < best[0]:
                     best = (key, values, cycles)
                 break
@@ -222,6 +231,16 @@ def _cheapest(foldable: _Foldable, target: int, part: str) -> int:
         raise FoldingError(f"{foldable.name}: found no folding, expected at least one")
     foldable.apply(best[1])
     return best[2]
+
+
+def _cost(foldable: _Foldable, part: str) -> int:
+    """What tells foldings of equal speed apart: LUTs, where more lanes may need fewer of them; of
+    implementations with cycles of their own all they take."""
+    op = foldable.op
+    if foldable.rule.paces:
+        blocks = LUTS_PER_BRAM18 * op.bram_estimation(part) + LUTS_PER_DSP * op.dsp_estimation(part)
+        return int(op.lut_estimation(part) + blocks)
+    return int(op.lut_estimation(part)) if len(foldable.rule.lanes) > 1 else 0
 
 
 def _align(model: ModelWrapper, foldables: Mapping[str, _Foldable]) -> None:
@@ -278,6 +297,7 @@ def _edges(model: ModelWrapper) -> list[tuple[tuple[str, int], tuple[str, int]]]
 
 def _apply_folding(model: ModelWrapper, folding: Mapping[str, Mapping[str, Any]]) -> None:
     foldables = {f.name: f for f in _foldables(model)}
+    folding = of_fused(folding, [f.op for f in foldables.values()])
     for name in folding:
         if name != "Defaults" and name not in foldables:
             raise FoldingError(

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turn a folded dataflow graph into the stitched graph: width converters and a FIFO on every edge.
+"""Turn a folded dataflow graph into the stitched graph: what stands between its nodes.
 
-One pass over the edges. Every edge becomes ``producer -> FIFO [-> width converter] -> consumer``,
-so the FIFO carries the producer's words, whatever the consumer's folding.
+Every edge becomes ``producer [-> FIFO or link] [-> width converter] -> consumer``, so the FIFO
+carries the producer's words, whatever the consumer's folding. A FIFO stands where `elasticity` asks
+for one; a link, which is a register, in front of the network, behind each result, and where a node
+does not end in registers or ready signals would run through too many nodes.
 """
 
 from __future__ import annotations
@@ -11,18 +13,24 @@ import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import onnx
 from finn.custom_op.fpgadataflow.hwcustomop import HWCustomOp
 from onnx import TensorProto, helper
 from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
-from qonnx.custom_op.registry import getCustomOp
 
 from ..kernels import register
+from .elasticity import elastic_edges, joining
+from .ops import facts_of, op_of
 
 DOMAIN = "finn.custom_op.fpgadataflow.rtl"
 MIN_DEPTH = 2
+READY_RUN = 2
+"""Nodes that a ready signal may run through within a cycle."""
+HALF_RATE = 4
+"""Cycles per word from which an edge takes the forms that pass a word in two cycles."""
 SIZING_LIMIT = 65536
 """Words beyond which a sizing FIFO does not grow, however many a frame has."""
 WAITING_LIMIT = 1 << 20
@@ -86,6 +94,11 @@ def fifo_name(producer: str | None, port: int) -> str:
     return "input_fifo" if producer is None else f"{producer}_fifo{port}"
 
 
+def link_name(producer: str | None, port: int) -> str:
+    """Name of the link behind an output port; the graph input counts as producer ``None``."""
+    return "input_link" if producer is None else f"{producer}_link{port}"
+
+
 def sizing_depth(words: int, waits: bool = False) -> int:
     """Storage of a FIFO while depths are still unknown.
 
@@ -102,19 +115,28 @@ def sizing_depth(words: int, waits: bool = False) -> int:
     return max(64, min(4 * words, SIZING_LIMIT))
 
 
-def joining(graph: onnx.GraphProto) -> set[str]:
-    """Return the names of the nodes that read more than one stream."""
-    constants = {t.name for t in graph.initializer}
-    return {n.name for n in graph.node if sum(i not in constants for i in n.input if i) > 1}
+@dataclass(frozen=True)
+class _Edge:
+    """One edge of the graph."""
+
+    name: str
+    writer: tuple[str, int] | None
+    """Node and port; None for the graph input."""
+    producer: Endpoint
+    consumer: Endpoint | None
+    """None for a graph output."""
 
 
-def insert_streams(model: ModelWrapper, depths: Mapping[str, int] | None = None) -> ModelWrapper:
+def insert_streams(
+    model: ModelWrapper, depths: Mapping[str, int] | None = None, *, everywhere: bool = False
+) -> ModelWrapper:
     """Return the stitched graph of a folded, specialised dataflow graph.
 
     Args:
         model: dataflow graph whose nodes are all RTL ops, each tensor read by one node.
         depths: words per FIFO, by FIFO name (``<producer>_fifo<port>``, ``input_fifo``);
             None gives every FIFO the storage used for sizing.
+        everywhere: put a FIFO on every edge.
 
     Returns:
         A new model; tensors of ``model`` keep their names at the producers' outputs.
@@ -125,24 +147,14 @@ def insert_streams(model: ModelWrapper, depths: Mapping[str, int] | None = None)
     """
     register()
     source = model.model.graph
-    constants = {t.name for t in source.initializer}
-    ops = {n.name: getCustomOp(n) for n in source.node}
+    ops = {n.name: op_of(n) for n in source.node}
     if len(ops) != len(source.node):
         raise StreamError("found nodes that share a name, expected unique node names; rename them")
-
-    readers: dict[str, list[tuple[str, int]]] = {}
-    for node in source.node:
-        for i, name in enumerate(node.input):
-            if name and name not in constants:
-                readers.setdefault(name, []).append((node.name, i))
-    writers = {name: (node.name, i) for node in source.node for i, name in enumerate(node.output)}
-    if len(source.input) != 1 or not source.output:
-        raise StreamError(
-            f"found {len(source.input)} graph inputs and {len(source.output)} outputs, "
-            "expected one input and at least one output"
-        )
+    edges = _edges(source, ops)
+    interval = max(int(op.get_exp_cycles()) for op in ops.values())
+    queued = {e.name for e in edges} if everywhere else elastic_edges(model, interval)
+    linked = _linked(edges, ops, queued)
     joins = joining(source)
-    graph_input, graph_outputs = source.input[0].name, {value.name for value in source.output}
 
     out = copy.deepcopy(model.model)
     graph = out.graph
@@ -150,61 +162,42 @@ def insert_streams(model: ModelWrapper, depths: Mapping[str, int] | None = None)
     inserted: dict[str, list[onnx.NodeProto]] = {}
     used: set[str] = set()
 
-    for name in [graph_input, *(t for n in source.node for t in n.output)]:
-        writer = writers.get(name)
-        ends = readers.get(name, [])
-        consumer = input_endpoint(ops[ends[0][0]], ends[0][1]) if ends else None
-        if writer is not None:
-            producer = output_endpoint(ops[writer[0]], writer[1])
-        elif consumer is not None:
-            producer = consumer
-        else:
-            raise StreamError(f"graph input {name} has no reader")
-        _check_edge(name, producer, consumer, len(ends), name in graph_outputs)
-
-        fifo = fifo_name(writer[0] if writer else None, writer[1] if writer else 0)
-        if fifo in ops:
-            raise StreamError(f"node {fifo} has the name of a FIFO; rename the node")
-        depth = sizing_depth(producer.words, consumer is not None and consumer.node in joins)
-        if depths is not None:
-            if fifo not in depths:
-                raise StreamError(f"{fifo}: no depth given for this FIFO; size the FIFOs again")
-            depth = depths[fifo]
-        if depth < MIN_DEPTH:
-            raise StreamError(f"{fifo}: found depth {depth}, expected at least {MIN_DEPTH}")
-
-        before = name
-        after = f"{name}_fifo"
-        if name in graph_outputs and writer is not None:
-            before, after = f"{name}_word", name
-            nodes[writer[0]].output[writer[1]] = before
-            _declare(graph, before, producer)
-        if after not in graph_outputs:
-            _declare(graph, after, producer)
-        chain = [
-            helper.make_node(
-                "StreamingFIFO_rtl",
-                [before],
-                [after],
-                name=fifo,
-                domain=DOMAIN,
-                backend="fpgadataflow",
-                depth=depth,
-                folded_shape=list(producer.folded),
-                normal_shape=list(producer.shape),
-                dataType=producer.datatype,
-                fifo_id=len(used),
-            )
-        ]
-        used.add(fifo)
+    for edge in edges:
+        name, producer, consumer = edge.name, edge.producer, edge.consumer
+        half_rate = int(HALF_RATE * producer.words <= interval)
+        place: tuple[str | None, int] = edge.writer or (None, 0)
+        before, after = name, name
+        chain: list[onnx.NodeProto] = []
+        if name in queued | linked:
+            after = f"{name}_{'fifo' if name in queued else 'link'}"
+            if consumer is None and edge.writer is not None:
+                before, after = f"{name}_word", name
+                nodes[edge.writer[0]].output[edge.writer[1]] = before
+                _declare(graph, before, producer)
+            else:
+                _declare(graph, after, producer)
+        if name in queued:
+            fifo = fifo_name(*place)
+            waits = consumer is not None and consumer.node in joins
+            depth = _depth(fifo, sizing_depth(producer.words, waits), depths)
+            chain.append(_fifo(fifo, before, after, producer, depth, half_rate, len(used)))
+            used.add(fifo)
+        elif name in linked:
+            chain.append(_link(link_name(*place), before, after, producer, half_rate))
         if consumer is not None:
             if consumer.lanes != producer.lanes:
                 narrow = after
                 after = f"{name}_dwc"
                 _declare(graph, after, consumer)
-                chain.append(_width_converter(fifo, narrow, after, producer, consumer))
+                base = fifo_name(*place) if name in queued else link_name(*place)
+                chain.append(_width_converter(base, narrow, after, producer, consumer))
             nodes[consumer.node].input[consumer.port] = after
-        inserted.setdefault(writer[0] if writer else "", []).extend(chain)
+        for node in chain:
+            if node.name in ops:
+                raise StreamError(
+                    f"node {node.name} has the name of what stands on an edge; rename the node"
+                )
+        inserted.setdefault(edge.writer[0] if edge.writer else "", []).extend(chain)
 
     if depths is not None and set(depths) - used:
         unknown = sorted(set(depths) - used)[0]
@@ -217,6 +210,96 @@ def insert_streams(model: ModelWrapper, depths: Mapping[str, int] | None = None)
     del graph.node[:]
     graph.node.extend(ordered)
     return ModelWrapper(out)
+
+
+def remove_streams(model: ModelWrapper) -> ModelWrapper:
+    """Return a stitched graph without what stands on its edges: what `insert_streams` was given."""
+    out = copy.deepcopy(model.model)
+    graph = out.graph
+    on_edge = [n for n in graph.node if facts_of(n.op_type).on_edge]
+    results = {value.name for value in graph.output}
+    origin: dict[str, str] = {}
+    for node in on_edge:
+        origin[node.output[0]] = origin.get(node.input[0], node.input[0])
+    final = {first: last for last, first in origin.items() if last in results}
+    gone = {node.name for node in on_edge}
+    kept = [node for node in graph.node if node.name not in gone]
+    for node in kept:
+        node.input[:] = [origin.get(name, name) for name in node.input]
+        node.output[:] = [final.get(name, name) for name in node.output]
+    del graph.node[:]
+    graph.node.extend(kept)
+    names = {*final, *origin} - results
+    for table, key in ((graph.value_info, "name"), (graph.quantization_annotation, "tensor_name")):
+        entries = [entry for entry in table if getattr(entry, key) not in names]
+        del table[:]
+        table.extend(entries)
+    return ModelWrapper(out)
+
+
+def _edges(graph: onnx.GraphProto, ops: Mapping[str, Any]) -> list[_Edge]:
+    """Return the checked edges of a graph in topological order."""
+    constants = {t.name for t in graph.initializer}
+    readers: dict[str, list[tuple[str, int]]] = {}
+    for node in graph.node:
+        for i, name in enumerate(node.input):
+            if name and name not in constants:
+                readers.setdefault(name, []).append((node.name, i))
+    writers = {name: (node.name, i) for node in graph.node for i, name in enumerate(node.output)}
+    if len(graph.input) != 1 or not graph.output:
+        raise StreamError(
+            f"found {len(graph.input)} graph inputs and {len(graph.output)} outputs, "
+            "expected one input and at least one output"
+        )
+    graph_input, graph_outputs = graph.input[0].name, {value.name for value in graph.output}
+    edges = []
+    for name in [graph_input, *(t for n in graph.node for t in n.output)]:
+        writer, ends = writers.get(name), readers.get(name, [])
+        consumer = input_endpoint(ops[ends[0][0]], ends[0][1]) if ends else None
+        if writer is not None:
+            producer = output_endpoint(ops[writer[0]], writer[1])
+        elif consumer is not None:
+            producer = consumer
+        else:
+            raise StreamError(f"graph input {name} has no reader")
+        _check_edge(name, producer, consumer, len(ends), name in graph_outputs)
+        edges.append(_Edge(name, writer, producer, consumer))
+    return edges
+
+
+def _linked(edges: list[_Edge], ops: Mapping[str, Any], queued: set[str]) -> set[str]:
+    """Return the edges without a FIFO that need a register."""
+    found: set[str] = set()
+    run: dict[str, int] = {}  # by edge: nodes that its ready has run through
+    for edge in reversed(edges):
+        name, consumer = edge.name, edge.consumer
+        run[name] = 0
+        if name in queued:
+            continue
+        if consumer is not None:
+            op = ops[consumer.node]
+            if not op.cuts_ready():
+                run[name] = 1 + max(run[out] for out in op.onnx_node.output)
+            run[name] += consumer.lanes != edge.producer.lanes
+        writer = ops[edge.writer[0]] if edge.writer is not None else None
+        if writer is None or consumer is None or not writer.cuts_output():
+            cut = True
+        else:
+            cut = run[name] >= READY_RUN and not writer.cuts_ready()
+        if cut:
+            found.add(name)
+            run[name] = 0
+    return found
+
+
+def _depth(fifo: str, storage: int, depths: Mapping[str, int] | None) -> int:
+    """The depth of a FIFO: from a table, or its storage."""
+    if depths is not None and fifo not in depths:
+        raise StreamError(f"{fifo}: no depth given for this FIFO; size the FIFOs again")
+    depth = storage if depths is None else depths[fifo]
+    if depth < MIN_DEPTH:
+        raise StreamError(f"{fifo}: found depth {depth}, expected at least {MIN_DEPTH}")
+    return depth
 
 
 def _check_edge(
@@ -250,15 +333,51 @@ def _declare(graph: onnx.GraphProto, name: str, end: Endpoint) -> None:
     graph.quantization_annotation.append(annotation)
 
 
-def _width_converter(
-    fifo: str, before: str, after: str, producer: Endpoint, consumer: Endpoint
+def _fifo(
+    name: str, before: str, after: str, end: Endpoint, depth: int, half_rate: int, number: int
 ) -> onnx.NodeProto:
-    """A width converter behind ``fifo``."""
+    """A FIFO of the producer's words."""
+    return helper.make_node(
+        "StreamingFIFO_rtl",
+        [before],
+        [after],
+        name=name,
+        domain=DOMAIN,
+        backend="fpgadataflow",
+        depth=depth,
+        folded_shape=list(end.folded),
+        normal_shape=list(end.shape),
+        dataType=end.datatype,
+        half_rate=half_rate,
+        fifo_id=number,
+    )
+
+
+def _link(name: str, before: str, after: str, end: Endpoint, half_rate: int) -> onnx.NodeProto:
+    """A register of the producer's words."""
+    return helper.make_node(
+        "StreamLink_rtl",
+        [before],
+        [after],
+        name=name,
+        domain=DOMAIN,
+        backend="fpgadataflow",
+        shape=list(end.shape),
+        lanes=end.lanes,
+        dataType=end.datatype,
+        half_rate=half_rate,
+    )
+
+
+def _width_converter(
+    base: str, before: str, after: str, producer: Endpoint, consumer: Endpoint
+) -> onnx.NodeProto:
+    """A width converter on an edge."""
     return helper.make_node(
         "StreamingDataWidthConverter_rtl",
         [before],
         [after],
-        name=f"{fifo}_dwc",
+        name=f"{base}_dwc",
         domain=DOMAIN,
         backend="fpgadataflow",
         inShape=list(producer.shape),

@@ -70,7 +70,7 @@ def skips(model: ModelWrapper) -> list[Skip]:
 
 
 def skip_table(model: ModelWrapper, fifos: Sequence[FifoDepth]) -> list[dict[str, Any]]:
-    """Return the skips beside their sized FIFOs, as report.json lists them.
+    """Return the skips that wait in a FIFO beside it, as report.json lists them.
 
     Returns:
         One object per skip: edge (the FIFO's name), consumer, depth (words), bits, peak_bits
@@ -80,7 +80,9 @@ def skip_table(model: ModelWrapper, fifos: Sequence[FifoDepth]) -> list[dict[str
     sized = {f.name: f for f in fifos}
     table = []
     for skip in skips(model):
-        fifo = sized[skip.edge]
+        fifo = sized.get(skip.edge)
+        if fifo is None:  # the other way is the shorter one
+            continue
         bound_bits = skip.bound_pixels * skip.pixel_bits
         table.append(
             {

@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from .base import RtlKernel
 
 KERNELS: tuple[str, ...] = (
+    "binary_block",
     "binary_mvu",
     "duplicate_streams",
     "epilogue",
     "global_acc_pool",
+    "image_conv",
     "int_mvu",
     "label_select",
     "pa_mvu",
@@ -25,6 +27,7 @@ KERNELS: tuple[str, ...] = (
     "shuffle_concat",
     "signed_thresholding",
     "stream_crop",
+    "stream_link",
     "stream_max_pool",
     "stream_reflect_pad",
     "streaming_concat",

@@ -67,13 +67,14 @@ class Stream:
 
 
 def node_attributes(node: onnx.NodeProto) -> dict[str, Any]:
-    """Return a node's ONNX attributes as plain Python values (str, int, float, list)."""
+    """Return a node's ONNX attributes as plain Python values (str, int, float, list); graphs stay
+    what they are."""
     out: dict[str, Any] = {}
     for attribute in node.attribute:
         value = onnx.helper.get_attribute_value(attribute)
         if isinstance(value, bytes):
             value = value.decode()
-        elif not isinstance(value, (str, int, float)):
+        elif not isinstance(value, (str, int, float, onnx.GraphProto)):
             value = [v.decode() if isinstance(v, bytes) else v for v in value]
         out[attribute.name] = value
     return out
@@ -241,6 +242,7 @@ class RtlKernel(RTLBackend, Facts):
                 self.in_ports,
                 self.out_ports,
                 self.primitives and has_slice_cells(part),
+                bool(self.taps()),
             ),
             [
                 Port(name, padded, self.get_instream_width(i))

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from .base import Kernel
 from .facts import FoldingRule
 from .memory import LUTS_PER_BRAM18
 
 IMPLEMENTATION = "implementation"
-"""Node attribute that names the implementation, or says ``auto``: the cheapest."""
+"""Node attribute that names the implementation, or says ``auto``: the cheapest of the fastest."""
 
 
 def implementation_attribute(names: tuple[str, ...], required: bool = True) -> tuple[Any, ...]:
@@ -26,9 +26,16 @@ class ChosenKernel(Kernel):
     Subclasses put `implementation_attribute` among their ``attributes``.
     """
 
+    paced: ClassVar[bool] = False
+    """Whether implementations differ in cycles: folding to a target then chooses among them."""
+
     @abstractmethod
     def usage(self) -> dict[str, tuple[int, int]]:
         """Estimated LUTs and BRAM18 of each implementation that can compute the node."""
+
+    def cycles_per_word(self, implementation: str) -> int:
+        """Cycles that an implementation takes for a word of its output."""
+        return 1
 
     def refusal(self, wanted: str) -> str:
         """Say why ``wanted`` cannot compute the node, what can, and what to do."""
@@ -44,14 +51,15 @@ class ChosenKernel(Kernel):
         }
 
     def resolved(self) -> str:
-        """The implementation in use: the attribute's, or the cheapest where that says ``auto``.
+        """The implementation in use: the attribute's, or where that says ``auto`` the cheapest of
+        those that take the fewest cycles.
 
         Raises:
             ValueError: the implementation asked for cannot compute the node.
         """
         wanted, costs = str(self.get_nodeattr(IMPLEMENTATION)), self.costs()
         if wanted == "auto":
-            return min(costs, key=lambda name: costs[name])
+            return min(costs, key=lambda name: (self.cycles_per_word(name), costs[name]))
         if wanted not in costs:
             raise ValueError(f"{self.onnx_node.name}: {self.refusal(wanted)}")
         return wanted
@@ -59,7 +67,8 @@ class ChosenKernel(Kernel):
     def folding_rule(self) -> FoldingRule:
         """The lanes, and the implementation as an option."""
         allowed = frozenset(self.get_nodeattr_types()[IMPLEMENTATION][3])
-        return replace(super().folding_rule(), options={IMPLEMENTATION: allowed})
+        paces = {IMPLEMENTATION: tuple(self.usage())} if self.paced else {}
+        return replace(super().folding_rule(), options={IMPLEMENTATION: allowed}, paces=paces)
 
     def lut_estimation(self, fpgapart: str) -> int:
         """Estimated LUTs of the implementation in use."""

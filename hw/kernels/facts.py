@@ -6,13 +6,16 @@ Every kernel's op states it in its own folder, so that no pass knows an op by it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from ...quant.grid import IntArray
+
+if TYPE_CHECKING:
+    from .base import Stream
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class FoldingRule:
     """Has ``parallel_window``: with all channels per word it may emit whole windows."""
     options: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Attributes beside the lanes that name a way to compute, and what they may be."""
+    paces: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Those of them that cycles depend on, and what folding may set: of equal cost the first."""
 
 
 class Geometry(NamedTuple):
@@ -69,6 +74,13 @@ class Facts:
     """Stands on an edge, between two nodes of the network."""
     is_fifo: ClassVar[bool] = False
     """A FIFO: the top instantiates its core and sets its depth."""
+    registers_output: ClassVar[bool] = False
+    """Valid and data of its outputs come from registers."""
+    registers_ready: ClassVar[bool] = False
+    """The ready of its inputs does not follow the ready of its outputs within a cycle."""
+    reads_ahead: ClassVar[bool] = False
+    """Stores so many words of the next frame while it makes the last outputs of one that its
+    neighbours need no FIFO for that."""
     group: ClassVar[str] = ""
     """Row in which a table sums all nodes of the op; empty for one row each."""
     outputs_are: ClassVar[str] = ""
@@ -86,9 +98,31 @@ class Facts:
         totals = {lane: int(self.get_nodeattr(total)) for lane, total in self.lanes.items()}
         return FoldingRule(totals, self.windows)
 
+    def stands_for(self) -> tuple[str, ...]:
+        """Names of the nodes of the lowered graph that a fused node takes the place of."""
+        return ()
+
+    def leader(self) -> str:
+        """Name of the node among these that it is folded as."""
+        return ""
+
     def needs_full_rate(self, writer: Facts) -> bool:
         """Whether the node keeps its stated cycles only if ``writer`` has at least its lanes."""
         return self.joins_in_turn
+
+    def cuts_output(self) -> bool:
+        """See `registers_output`, for this node."""
+        return self.registers_output
+
+    def cuts_ready(self) -> bool:
+        """See `registers_ready`, for this node."""
+        return self.registers_ready
+
+    def taps(self) -> Sequence[tuple[str, Stream]]:
+        """Tensors that exist inside the node's RTL, each with its stream: a core that has some
+        takes a parameter ``TapId``, the number of the first, and holds a ``stream_tap`` for each.
+        """
+        return ()
 
     def geometry(self) -> Geometry | None:
         """Which pixels the node needs, if it makes pixels of pixels at other places."""

@@ -9,6 +9,10 @@ BRAM18_SHAPES = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 163
 """Bits and words of an 18 Kbit block RAM, in each of its aspect ratios."""
 LUTS_PER_BRAM18 = 190
 """What a block RAM counts beside LUTs: the xc7z020 has 53,200 LUTs and 280 BRAM18 (DS190)."""
+LUTS_PER_DSP = 240
+"""What a DSP48E1 counts beside them: it has 220."""
+FIFO_LUTS_PER_BRAM18 = 120
+"""LUTs of LUT RAM that one has to take the place of in a FIFO: 8 bits by 640 words are 144."""
 LUT_RAM_WORDS = 64
 """Words up to which a memory always lies in LUT RAM."""
 LUT_RAM_BITS = 8192
@@ -16,9 +20,14 @@ LUT_RAM_BITS = 8192
 
 
 def in_block_ram(depth: int, width: int) -> bool:
-    """Whether a memory lies in block RAM: the default of ``BlockRam`` in the FIFO and in
-    ``line_memory.sv``."""
+    """Whether a memory lies in block RAM: the default of ``BlockRam`` in ``line_memory.sv``."""
     return depth > LUT_RAM_WORDS and depth * width > LUT_RAM_BITS
+
+
+def fifo_in_block_ram(depth: int, width: int) -> bool:
+    """Whether the memory of a FIFO lies in block RAM: where that saves LUTs enough."""
+    saved = lutram_luts(depth, width)
+    return depth > LUT_RAM_WORDS and saved > FIFO_LUTS_PER_BRAM18 * bram18_blocks(depth, width)
 
 
 def lutram_luts(depth: int, width: int) -> int:

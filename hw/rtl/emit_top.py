@@ -31,9 +31,11 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
 from ..boards import DEFAULT_BOARD, Board
-from ..graph.insert_streams import input_endpoint, joining, output_endpoint, sizing_depth
+from ..graph.elasticity import joining
+from ..graph.insert_streams import input_endpoint, output_endpoint, sizing_depth
 from ..graph.ops import facts_of
 from ..kernels.base import HW
+from .taps import Taps
 from .top_info import EmitError, FifoInfo, NodeInfo, TopInfo
 
 HERE = Path(__file__).parent
@@ -66,14 +68,15 @@ def emit_top(
     library = _Library(folder)
     instances: list[dict[str, Any]] = []
     fifos: list[FifoInfo] = []
-    depths: dict[str, int] = {}
+    depths: dict[str, tuple[int, bool]] = {}
     nodes: list[NodeInfo] = []
     wires: dict[str, dict[str, Any]] = {}
     graph = model.model.graph
     constants = {t.name for t in graph.initializer}
     joins = joining(graph)
     names: dict[str, str] = {graph.input[0].name: "s_axis_0"}
-    writers = {name: node.name for node in graph.node for name in node.output}
+    taps = Taps(graph)
+    library.add(HW / "rtl/stream_tap.sv")
 
     for node in graph.node:
         if not IDENTIFIER.fullmatch(node.name):
@@ -89,13 +92,18 @@ def emit_top(
             for source in op.sources:
                 library.add(HW / source)
             waits = _reader(graph, node) in joins
-            info = _fifo_info(op, len(fifos), waits, writers.get(node.input[0], ""))
+            info = _fifo_info(op, len(fifos), waits)
             fifos.append(info)
-            depths[info.name] = int(op.get_nodeattr("depth"))
+            depths[info.name] = int(op.get_nodeattr("depth")), op.block_ram()
             names[node.output[0]] = info.name
             wires[info.name] = {"width": info.width, "padded": info.width}
             read, written = names[node.input[0]], info.name
-            instances.append({"fifo": info, "module": op.module, "input": read, "output": written})
+            instances.append(
+                {
+                    "fifo": info, "module": op.module, "input": read, "output": written,
+                    "half_rate": op.get_nodeattr("half_rate"),
+                }
+            )  # fmt: skip
             continue
         build = folder / node.name
         build.mkdir()
@@ -105,23 +113,28 @@ def emit_top(
         sources = [Path(f) for f in op.get_rtl_file_list(abspath=True)]
         library.add_all(sources, build)
         _make_relative(build, folder)
-        instances.append(_instance(op, module, sources, constants, names, wires))
+        instance = _instance(op, module, sources, constants, names, wires)
+        instances.append(instance)
         for attribute in BUILD_ATTRIBUTES:
             op.set_nodeattr(attribute, "")
         if not facts_of(node.op_type).on_edge:
             nodes.append(NodeInfo(node.name, node.op_type, int(op.get_exp_cycles())))
+            instance["first_tap"] = taps.add_node(op, names)
 
-    by_name = {fifo.name: fifo for fifo in fifos}
     environment = Environment(
         loader=FileSystemLoader(HERE), undefined=StrictUndefined, keep_trailing_newline=True,
         trim_blocks=True, lstrip_blocks=True, autoescape=False,
     )  # fmt: skip
     text = environment.get_template("andpop_top.sv.j2").render(
-        top=TOP, instances=instances, wires=wires, first=fifos[0],
-        results=[by_name[names[value.name]] for value in graph.output],
+        top=TOP, instances=instances, wires=wires, input=taps.found[0],
+        results=[
+            {"name": names[value.name], "width": taps.found[taps.number(value.name)].width}
+            for value in graph.output
+        ],
+        taps=taps.instances,
     )  # fmt: skip
     (folder / f"{TOP}.sv").write_text(text, encoding="ascii")
-    storage = {f.name: f.storage for f in fifos}
+    storage = {f.name: (f.storage, False) for f in fifos}
     (folder / "sim_depths_pkg.sv").write_text(depths_package(storage), encoding="ascii")
     clash = library.defined & {i["module"] for i in instances if i["fifo"] is None}
     if clash:
@@ -132,6 +145,7 @@ def emit_top(
         ("fifo_depths_pkg.sv", *files, f"{TOP}.sv"),
         ("sim_depths_pkg.sv", *files, f"{TOP}.sv"),
         tuple(fifos),
+        tuple(taps.found),
         tuple(nodes),
         tuple(
             sorted(
@@ -140,7 +154,7 @@ def emit_top(
                 if f.suffix in MEMORY_SUFFIXES
             )
         ),
-        tuple(by_name[names[value.name]].id for value in graph.output),
+        tuple(taps.number(value.name) for value in graph.output),
         board.name,
         clock_mhz,
     )
@@ -156,23 +170,27 @@ def set_depths(folder: Path, depths: dict[str, int]) -> None:
     The simulation's storage, and with it the simulation's build, stays as it is.
     """
     model = ModelWrapper(str(folder / "stitched.onnx"))
+    found = {}
     for node in model.graph.node:
         if facts_of(node.op_type).is_fifo:
-            getCustomOp(node).set_nodeattr("depth", depths[node.name])
+            op = getCustomOp(node)
+            op.set_nodeattr("depth", depths[node.name])
+            found[node.name] = depths[node.name], op.block_ram()
     model.save(str(folder / "stitched.onnx"))
-    (folder / "fifo_depths_pkg.sv").write_text(depths_package(depths), encoding="ascii")
+    (folder / "fifo_depths_pkg.sv").write_text(depths_package(found), encoding="ascii")
 
 
-def depths_package(depths: dict[str, int]) -> str:
-    """Return the package that holds the depth of every FIFO."""
+def depths_package(depths: dict[str, tuple[int, bool]]) -> str:
+    """Return the package that holds the depth of every FIFO, and whether it lies in block RAM."""
     lines = [
         "// SPDX-License-Identifier: Apache-2.0",
-        "// Generated by andpop: words of every FIFO of the top.",
+        "// Generated by andpop: words of every FIFO, and whether they lie in block RAM.",
         "package fifo_depths_pkg;",
-        *(f"  parameter int unsigned {name} = {depth};" for name, depth in depths.items()),
-        "endpackage",
     ]
-    return "\n".join(lines) + "\n"
+    for name, (depth, block) in depths.items():
+        lines.append(f"  parameter int unsigned {name} = {depth};")
+        lines.append(f"  parameter bit {name}_block = {int(block)};")
+    return "\n".join([*lines, "endpackage"]) + "\n"
 
 
 class _Library:
@@ -226,14 +244,9 @@ def _reader(graph: GraphProto, fifo: NodeProto) -> str:
     return "" if reader is None else reader.name
 
 
-def _fifo_info(op: HWCustomOp, number: int, waits: bool, producer: str) -> FifoInfo:
-    node = op.onnx_node
+def _fifo_info(op: HWCustomOp, number: int, waits: bool) -> FifoInfo:
     end = output_endpoint(op, 0)
-    return FifoInfo(
-        number, node.name, node.input[0] if not node.input[0].endswith("_word") else node.output[0],
-        end.shape, end.datatype, end.lanes, end.words, end.width, sizing_depth(end.words, waits),
-        producer,
-    )  # fmt: skip
+    return FifoInfo(number, op.onnx_node.name, end.words, end.width, sizing_depth(end.words, waits))
 
 
 def _make_relative(build: Path, folder: Path) -> None:
@@ -301,7 +314,8 @@ def _instance(
     if missing:
         raise EmitError(f"{node.name}: module {module} has no input {missing[0]}")
     ports += [(port, "'0") for port in sorted(inputs - connected)]
-    return {"fifo": None, "module": module, "name": f"u_{node.name}", "ports": ports}
+    name = f"u_{node.name}"
+    return {"fifo": None, "module": module, "name": name, "ports": ports, "first_tap": None}
 
 
 def _input_ports(module: str, sources: list[Path]) -> set[str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a test bench must know about an emitted top: its files, edges and stated cycles."""
+"""What a test bench must know about an emitted top: its files, streams and stated cycles."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ class EmitError(ValueError):
 
 
 @dataclass(frozen=True)
-class FifoInfo:
-    """One FIFO of the top, which is also one observable edge of the graph."""
+class TapInfo:
+    """One observable stream of the top: a tensor of the graph, as its producer writes it."""
 
     id: int
-    name: str
     tensor: str
     shape: tuple[int, ...]
     datatype: str
@@ -26,10 +25,22 @@ class FifoInfo:
     """Words per frame."""
     width: int
     """Bits per word."""
+    producer: str
+    """Node that writes it, or that holds it inside; empty for the graph input."""
+
+
+@dataclass(frozen=True)
+class FifoInfo:
+    """One FIFO of the top."""
+
+    id: int
+    name: str
+    words: int
+    """Words per frame that pass it."""
+    width: int
+    """Bits per word."""
     storage: int
     """Words the FIFO can hold in simulation."""
-    producer: str
-    """Node that writes the edge; empty for the graph input."""
 
 
 @dataclass(frozen=True)
@@ -51,21 +62,28 @@ class TopInfo:
     sim_sources: tuple[str, ...]
     """The same for simulation."""
     fifos: tuple[FifoInfo, ...]
-    """In topological order; the first is the graph input."""
+    """In topological order."""
+    taps: tuple[TapInfo, ...]
+    """Every observable stream in topological order; the first is the graph input."""
     nodes: tuple[NodeInfo, ...]
     memories: tuple[str, ...]
     """Files the design reads at start, relative to the folder."""
     results: tuple[int, ...]
-    """Ids of the FIFOs behind the graph outputs, in their order: those of ``m_axis_0``, ..."""
+    """Ids of the taps of the graph outputs, in their order: those of ``m_axis_0``, ..."""
     board: str
     """Board that the RTL was written for."""
     clock_mhz: float
     """Clock that it is to run at."""
 
     @property
-    def outputs(self) -> tuple[FifoInfo, ...]:
-        """The FIFOs behind the graph outputs, in their order."""
-        return tuple(self.fifos[i] for i in self.results)
+    def input(self) -> TapInfo:
+        """The stream of pictures."""
+        return self.taps[0]
+
+    @property
+    def outputs(self) -> tuple[TapInfo, ...]:
+        """The streams of the graph outputs, in their order."""
+        return tuple(self.taps[i] for i in self.results)
 
     @property
     def slowest(self) -> NodeInfo:
@@ -86,7 +104,8 @@ class TopInfo:
                 raw["top"],
                 tuple(raw["sources"]),
                 tuple(raw["sim_sources"]),
-                tuple(FifoInfo(**{**f, "shape": tuple(f["shape"])}) for f in raw["fifos"]),
+                tuple(FifoInfo(**f) for f in raw["fifos"]),
+                tuple(TapInfo(**{**t, "shape": tuple(t["shape"])}) for t in raw["taps"]),
                 tuple(NodeInfo(**n) for n in raw["nodes"]),
                 tuple(raw["memories"]),
                 tuple(raw["results"]),

@@ -62,6 +62,15 @@ def command(
             help="Board the RTL is written for, one of " + ", ".join(boards.names()) + "."
         ),
     ] = None,
+    fuse: Annotated[
+        bool | None,
+        typer.Option(
+            "--fuse/--no-fuse",
+            help="Whole blocks as one kernel where there is one; --no-fuse keeps every op a kernel "
+            "of its own.",
+            show_default="--fuse",
+        ),
+    ] = None,
     config: Annotated[
         Path | None, typer.Option(help="File build.yaml with these options; those given here win.")
     ] = None,
@@ -86,6 +95,7 @@ def command(
         "target_fps": target_fps,
         "clock_mhz": clock_mhz,
         "folding": str(folding) if folding else None,
+        "fuse": fuse,
         "board": board,
         "until": until,
     }

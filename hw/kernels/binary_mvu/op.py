@@ -100,6 +100,8 @@ class BinaryMvu(ChosenKernel, Mvu):
 class BinaryMvu_rtl(RtlKernel, BinaryMvu):
     """BinaryMvu with its weights in an embedded memory."""
 
+    registers_output = True
+    registers_ready = True
     module = "binary_mvu_rom"
     primitives = True
     sources = (

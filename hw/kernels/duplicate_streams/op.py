@@ -17,6 +17,7 @@ class DuplicateStreams_rtl(RtlKernel, DuplicateStreams):
     forks = True
     outputs_are = "stream copies"
     golden = staticmethod(run)
+    registers_output = True
     module = "duplicate_streams"
     sources = ("kernels/duplicate_streams/duplicate_streams.sv",)
 

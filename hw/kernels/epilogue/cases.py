@@ -26,6 +26,7 @@ def _case(
     acc_bits: int = 16,
     pre_bits: int = 14,
     out_bits: int = 8,
+    way: str = "pipelined",
 ) -> Case:
     acc_low, acc_high = limits(acc_bits_in)
     factor_high = limits(acc_bits)[1] if acc_shift else acc_high
@@ -81,7 +82,8 @@ def _case(
         )
     operands.append(Operand("params", "INT25", (5, channels), -bias, bias, streamed=False))
     return Case(
-        name=f"c{channels}_pe{pe}_acc{acc_bits_in}_a{acc_shift}_k{shortcut_shift}_g{pre_shift}"
+        name=("" if way == "pipelined" else f"{way}_")
+        + f"c{channels}_pe{pe}_acc{acc_bits_in}_a{acc_shift}_k{shortcut_shift}_g{pre_shift}"
         f"_s{slope_shift}_r{out_shift}" + ("_shortcut" if shortcut else ""),
         op_type="Epilogue",
         attrs={
@@ -98,6 +100,7 @@ def _case(
             "accBits": acc_bits,
             "preBits": pre_bits,
             "outputDataType": f"INT{out_bits}",
+            "implementation": way,
         },
         operands=tuple(operands),
         output_types=(f"INT{out_bits}",),
@@ -114,6 +117,21 @@ SMOKE = [
     _case(8, 2, (1, 4, 4), 12, shortcut=True, acc_shift=2, shortcut_shift=3, pre_shift=2),
     # The half lies inside the shortcut.
     _case(8, 4, (1, 4, 4), 9, shortcut=True, shortcut_shift=2, pre_shift=3, out_bits=4),
+    # On one DSP block: a published layer, an 8-bit one in two lanes with all registers on, and one
+    # whose accumulators saturate.
+    _case(6, 1, (1, 3, 2), 9, shortcut=True, shortcut_shift=7, pre_shift=3, way="serial"),
+    _case(
+        8,
+        2,
+        (1, 2, 2),
+        23,
+        shortcut=True,
+        acc_shift=7,
+        shortcut_shift=9,
+        pre_shift=5,
+        way="serial_fast",
+    ),
+    _case(5, 1, (1, 3, 2), 12, shortcut=False, acc_shift=2, acc_bits=9, pre_shift=2, way="serial"),
 ]
 
 FULL = [
@@ -127,4 +145,17 @@ FULL = [
     _case(8, 4, (1, 4, 4), 9, shortcut=True, shortcut_shift=0, pre_shift=1, slope_shift=0),
     _case(8, 4, (1, 4, 4), 9, shortcut=False, pre_shift=3, slope_shift=7, out_shift=0),
     _case(8, 4, (1, 4, 4), 9, shortcut=False, pre_shift=3, out_shift=7, pre_bits=16),
+    # The ends of what fits one DSP block, and shifts of 0.
+    *(
+        _case(*sizes, **shifts, way=way)
+        for way in ("serial", "serial_fast")
+        for sizes, shifts in (
+            ((8, 1, (1, 2, 2), 16), {"shortcut": True, "shortcut_shift": 16, "pre_shift": 8}),
+            ((6, 3, (1, 2, 2), 9), {"shortcut": True}),
+            ((6, 1, (1, 2, 2), 4), {"shortcut": False, "slope_shift": 0, "out_shift": 0}),
+            ((6, 1, (1, 2, 2), 24), {"shortcut": False, "acc_shift": 8, "pre_shift": 8}),
+            ((6, 1, (1, 2, 2), 9), {"shortcut": True, "pre_bits": 18, "pre_shift": 1}),
+            ((6, 2, (1, 2, 2), 12), {"shortcut": True, "shortcut_shift": 2, "out_bits": 16}),
+        )
+    ),
 ]

@@ -9,10 +9,9 @@ from typing import Any
 from ....quant.grid import EpilogueFormat, IntArray, epilogue
 
 
-def run(inputs: Sequence[IntArray], attrs: Mapping[str, Any]) -> list[IntArray]:
-    """Golden of the op: inputs acc[, shortcut], params (5, C) with rows m, b, zeta, slope, eta."""
-    acc, *middle, params = inputs
-    fmt = EpilogueFormat(
+def format_of(attrs: Mapping[str, Any]) -> EpilogueFormat:
+    """The shifts and widths that the attributes state."""
+    return EpilogueFormat(
         acc_shift=attrs["accShift"],
         shortcut_shift=attrs["shortcutShift"],
         pre_shift=attrs["preShift"],
@@ -22,4 +21,10 @@ def run(inputs: Sequence[IntArray], attrs: Mapping[str, Any]) -> list[IntArray]:
         pre_bits=attrs["preBits"],
         out_bits=int(attrs["outputDataType"].removeprefix("INT")),
     )
-    return [epilogue(acc, params, fmt, middle[0] if attrs["hasShortcut"] else None)]
+
+
+def run(inputs: Sequence[IntArray], attrs: Mapping[str, Any]) -> list[IntArray]:
+    """Golden of the op: inputs acc[, shortcut], params (5, C) with rows m, b, zeta, slope, eta."""
+    acc, *middle, params = inputs
+    shortcut = middle[0] if attrs["hasShortcut"] else None
+    return [epilogue(acc, params, format_of(attrs), shortcut)]

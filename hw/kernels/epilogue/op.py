@@ -7,21 +7,26 @@ from typing import Any
 
 import numpy as np
 
-from ....quant.grid import limits, signed_bits
-from ..base import Kernel, RtlKernel, Stream, hex_memory, require_divisor
+from ....quant.grid import IntArray, signed_bits
+from ..base import RtlKernel, Stream, hex_memory, require_divisor
+from ..choice import ChosenKernel, implementation_attribute
 from ..memory import rom_cost
+from ..serial_epilogue import WORD_BITS, WORDS, SerialEpilogue, bias_bits, require_fit
 from . import golden
 
 MUL_BITS = 10
 """Width of the batch-norm multiplier m."""
 SLOPE_BITS = 8
 """Width of the RPReLU slope."""
+IMPLEMENTATIONS = ("pipelined", "serial", "serial_fast")
+"""The ways to compute, numbered as the RTL numbers them."""
 
 
-class Epilogue(Kernel):
+class Epilogue(ChosenKernel):
     """BN + shortcut + RPReLU + re-quantisation: inputs acc[, shortcut], params (5, C)."""
 
     lanes = {"PE": "NumChannels"}
+    paced = True
     golden = staticmethod(golden.run)
     attributes = {
         "NumChannels": ("i", True, 0),
@@ -37,6 +42,7 @@ class Epilogue(Kernel):
         "accBits": ("i", True, 0),
         "preBits": ("i", True, 0),
         "outputDataType": ("s", True, ""),
+        "implementation": implementation_attribute(IMPLEMENTATIONS, required=False),
     }
 
     def input_streams(self) -> list[Stream]:
@@ -69,7 +75,23 @@ class Epilogue(Kernel):
         super().infer_node_datatype(model)
 
     def cycles(self) -> int:
-        return self.output_streams()[0].words
+        return self.output_streams()[0].words * self.cycles_per_word(self.resolved())
+
+    def cycles_per_word(self, implementation: str) -> int:
+        return 1 if implementation == "pipelined" else self.serial(implementation).cycles
+
+    def serial(self, implementation: str = "serial") -> SerialEpilogue:
+        """The core of one lane that computes on one DSP block."""
+        fmt = golden.format_of(self.attrs())
+        return SerialEpilogue(
+            fmt,
+            self.input_streams()[0].dtype.bitwidth(),
+            bool(self.get_nodeattr("hasShortcut")),
+            bias_bits(self.bias_limit(), fmt.pre_shift),
+            MUL_BITS,
+            SLOPE_BITS,
+            fast=implementation == "serial_fast",
+        )
 
     def bias_limit(self) -> int:
         """Largest |b| that matters: beyond it the pre-activation saturates whatever comes in."""
@@ -93,58 +115,69 @@ class Epilogue(Kernel):
         bias_bits = signed_bits(self.bias_limit())
         return MUL_BITS + bias_bits + 2 * self.get_nodeattr("preBits") + SLOPE_BITS
 
-    def lut_estimation(self, fpgapart: str) -> int:
-        """Adders, saturations and the slope multiplier per lane, memory; see README."""
-        pe, pre_bits = self.get_nodeattr("PE"), self.get_nodeattr("preBits")
+    def usage(self) -> dict[str, tuple[int, int]]:
+        """Per lane adders, saturations and the slope multiplier, or what leads one DSP block; the
+        memory; see README. Of equal cost, folding takes the first."""
+        pe, pre_bits = int(self.get_nodeattr("PE")), self.get_nodeattr("preBits")
         sum_bits = signed_bits(self.bias_limit()) + 2
-        rom_luts, _ = rom_cost(pe * self.param_bits(), self.rom_depth())
-        return pe * (2 * sum_bits + 5 * pre_bits + 20) + rom_luts + 30
+        rom_luts, rom_blocks = rom_cost(pe * self.param_bits(), self.rom_depth())
+        luts = pe * (2 * sum_bits + 5 * pre_bits + 20) + rom_luts + 30
+        pipelined = {"pipelined": (luts, rom_blocks)}
+        serial = self.serial()
+        if serial.refusals():
+            return pipelined
+        words = self.rom_depth() * WORDS
+        rom_luts, rom_blocks = rom_cost(pe * WORD_BITS, words)
+        used = (serial.luts(pe) + rom_luts + words.bit_length(), rom_blocks)
+        return {"serial_fast": used, "serial": used, **pipelined}
 
-    def bram_estimation(self, fpgapart: str) -> int:
-        return rom_cost(self.get_nodeattr("PE") * self.param_bits(), self.rom_depth())[1]
+    def refusal(self, wanted: str) -> str:
+        found = ", ".join(self.serial(wanted).refusals())
+        return (
+            f"found implementation {wanted} with {found}, expected what fits one DSP block; use "
+            "pipelined or auto"
+        )
 
     def dsp_estimation(self, fpgapart: str) -> int:
-        """Two multipliers per lane: m and the slope."""
-        return 2 * int(self.get_nodeattr("PE"))
+        """Two multipliers per lane, m and the slope, or one for both."""
+        return (2 if self.resolved() == "pipelined" else 1) * int(self.get_nodeattr("PE"))
 
     def rom_depth(self) -> int:
-        """Parameter words: one per fold of the channels."""
+        """Folds of the channels; a parameter word for each where pipelined."""
         return int(self.get_nodeattr("NumChannels") // self.get_nodeattr("PE"))
 
 
 class Epilogue_rtl(RtlKernel, Epilogue):
     """Epilogue with its parameters in an embedded memory."""
 
+    registers_output = True
+    registers_ready = True
     module = "epilogue_rom"
+    primitives = True
     sources = (
         "rtl/stream_register.sv",
         "rtl/rom_stream.sv",
         "rtl/saturate.sv",
+        "rtl/dsp_mac.sv",
         "kernels/epilogue/epilogue_lane.sv",
         "kernels/epilogue/epilogue.sv",
+        "kernels/epilogue/epilogue_serial.sv",
         "kernels/epilogue/epilogue_rom.sv",
     )
     in_ports = ("acc", "shortcut")
 
     def rtl_parameters(self) -> dict[str, int | str]:
+        chosen = self.resolved()
+        parameters = dict(self.serial().rtl_parameters())
+        del parameters["Fast"]
+        if chosen == "pipelined":
+            parameters["BiasWidth"] = signed_bits(self.bias_limit())
         return {
             "Channels": self.get_nodeattr("NumChannels"),
             "Pe": self.get_nodeattr("PE"),
-            "AccWidth": self.get_input_datatype().bitwidth(),
-            "AccShift": self.get_nodeattr("accShift"),
-            "AccBits": self.get_nodeattr("accBits"),
-            "HasShortcut": self.get_nodeattr("hasShortcut"),
-            "ShortcutWidth": self.get_output_datatype().bitwidth(),
-            "ShortcutShift": self.get_nodeattr("shortcutShift"),
-            "PreShift": self.get_nodeattr("preShift"),
-            "PreBits": self.get_nodeattr("preBits"),
-            "SlopeShift": self.get_nodeattr("slopeShift"),
-            "OutShift": self.get_nodeattr("outShift"),
-            "OutWidth": self.get_output_datatype().bitwidth(),
-            "MulWidth": MUL_BITS,
-            "BiasWidth": signed_bits(self.bias_limit()),
-            "SlopeWidth": SLOPE_BITS,
+            **parameters,
             "ParamFile": f"{self.onnx_node.name}_params.mem",
+            "Implementation": IMPLEMENTATIONS.index(chosen),
         }
 
     def memories(self, model: Any) -> dict[str, str]:
@@ -165,30 +198,38 @@ class Epilogue_rtl(RtlKernel, Epilogue):
         rows = value.astype(np.int64)
         limit = self.bias_limit()
         rows[1] = np.clip(rows[1], -limit, limit)
+        chosen = self.resolved()
+        try:
+            if chosen == "pipelined":
+                lanes, width = self.packed(rows), self.param_bits()
+            else:
+                by_channel = np.array(self.serial(chosen).words(rows)).reshape(-1, pe, WORDS)
+                lanes, width = by_channel.swapaxes(1, 2).reshape(-1).tolist(), WORD_BITS
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+        words = [
+            sum(lanes[c + p] << (p * width) for p in range(pe)) for c in range(0, len(lanes), pe)
+        ]
+        return {f"{name}_params.mem": hex_memory(words, pe * width)}
+
+    def packed(self, rows: IntArray) -> list[int]:
+        """Return the words of the pipelined implementation, one per channel.
+
+        Raises:
+            ValueError: a parameter outside its width.
+        """
         pre_bits = self.get_nodeattr("preBits")
-        widths = (MUL_BITS, signed_bits(limit), pre_bits, SLOPE_BITS, pre_bits)
-        for label, row, bits in zip(("m", "b", "zeta", "slope", "eta"), rows, widths, strict=True):
-            low, high = limits(bits)
-            if row.min() < low or row.max() > high:
-                channel = int(np.flatnonzero((row < low) | (row > high))[0])
-                raise ValueError(
-                    f"{name}: {label} of channel {channel} is {row[channel]}, expected "
-                    f"{low}..{high}; snap it to that range before lowering"
-                )
+        widths = (MUL_BITS, signed_bits(self.bias_limit()), pre_bits, SLOPE_BITS, pre_bits)
+        require_fit(rows, widths)
         masks = [(1 << bits) - 1 for bits in widths]
         shifts = [sum(widths[:i]) for i in range(len(widths))]
-        packed = [
+        return [
             sum(
                 (int(v) & mask) << shift
                 for v, mask, shift in zip(column, masks, shifts, strict=True)
             )
             for column in rows.T
         ]
-        words = [
-            sum(packed[c * pe + p] << (p * self.param_bits()) for p in range(pe))
-            for c in range(channels // pe)
-        ]
-        return {f"{name}_params.mem": hex_memory(words, pe * self.param_bits())}
 
 
 OPS = (Epilogue, Epilogue_rtl)

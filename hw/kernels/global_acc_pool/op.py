@@ -19,6 +19,7 @@ class GlobalAccPool_rtl(RtlKernel, GlobalAccPool):
     outputs_are = "pixel sums"
     inside_module = True
     golden = staticmethod(run)
+    registers_output = True
     module = "global_acc_pool"
     sources = ("kernels/global_acc_pool/global_acc_pool.sv",)
 

@@ -89,6 +89,8 @@ class IntMvu(Mvu):
 class IntMvu_rtl(RtlKernel, IntMvu):
     """IntMvu with its weights and bias in embedded memories."""
 
+    registers_output = True
+    registers_ready = True
     module = "int_mvu_rom"
     sources = (*RTL_PARTS, "kernels/int_mvu/int_mvu.sv", "kernels/int_mvu/int_mvu_rom.sv")
 

@@ -19,6 +19,7 @@ class LabelSelect_rtl(RtlKernel, LabelSelect):
     classifies = True
     outputs_are = "class indices"
     golden = staticmethod(run)
+    registers_output = True
     module = "label_select"
     sources = ("kernels/label_select/label_select.sv",)
 

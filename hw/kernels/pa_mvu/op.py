@@ -194,6 +194,8 @@ class PaMvu(ChosenKernel, Mvu):
 class PaMvu_rtl(RtlKernel, PaMvu):
     """PaMvu with its weight codes in an embedded memory."""
 
+    registers_output = True
+    registers_ready = True
     module = "pa_mvu_rom"
     primitives = True
     sources = (

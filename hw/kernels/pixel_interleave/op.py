@@ -54,6 +54,8 @@ class PixelInterleave(Kernel):
 class PixelInterleave_rtl(RtlKernel, PixelInterleave):
     """RTL backend of PixelInterleave."""
 
+    registers_output = True
+    registers_ready = True
     module = "pixel_interleave"
     sources = ("rtl/line_memory.sv", "kernels/pixel_interleave/pixel_interleave.sv")
 

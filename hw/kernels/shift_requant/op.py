@@ -48,6 +48,7 @@ class ShiftRequant(Kernel):
 class ShiftRequant_rtl(RtlKernel, ShiftRequant):
     """RTL backend of ShiftRequant."""
 
+    registers_output = True
     module = "shift_requant"
     sources = ("kernels/shift_requant/shift_requant.sv",)
     in_ports = ("in", "shortcut")

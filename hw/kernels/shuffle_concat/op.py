@@ -38,6 +38,7 @@ class ShuffleConcat(Kernel):
 class ShuffleConcat_rtl(RtlKernel, ShuffleConcat):
     """RTL backend of ShuffleConcat."""
 
+    registers_output = True
     module = "shuffle_concat"
     sources = ("kernels/shuffle_concat/shuffle_concat.sv",)
     in_ports = ("left", "right")

@@ -172,6 +172,8 @@ class SignedThresholding(ChosenKernel):
 class SignedThresholding_rtl(RtlKernel, SignedThresholding):
     """SignedThresholding with its parameters in embedded memories."""
 
+    registers_output = True
+    registers_ready = True
     module = "signed_thresholding"
     sources = (
         "rtl/stream_register.sv",

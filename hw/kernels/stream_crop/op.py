@@ -45,6 +45,7 @@ class StreamCrop(Bordered):
 class StreamCrop_rtl(RtlKernel, StreamCrop):
     """RTL backend of StreamCrop."""
 
+    registers_output = True
     module = "stream_crop"
     sources = ("kernels/stream_crop/stream_crop.sv",)
 

@@ -137,6 +137,8 @@ class StreamMaxPool(Kernel):
 class StreamMaxPool_rtl(RtlKernel, StreamMaxPool):
     """RTL backend of StreamMaxPool."""
 
+    registers_output = True
+    registers_ready = True
     module = "stream_max_pool"
     sources = (
         "rtl/line_memory.sv",

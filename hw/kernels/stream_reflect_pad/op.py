@@ -48,6 +48,8 @@ class StreamReflectPad(Bordered):
 class StreamReflectPad_rtl(RtlKernel, StreamReflectPad):
     """RTL backend of StreamReflectPad."""
 
+    registers_output = True
+    registers_ready = True
     module = "stream_reflect_pad"
     sources = (
         "rtl/line_memory.sv",

@@ -21,6 +21,7 @@ class StreamingConcat_rtl(RtlKernel, StreamingConcat):
     joins_in_turn = True
     outputs_are = "concats"
     golden = staticmethod(run)
+    registers_output = True
     module = "streaming_concat"
     sources = ("kernels/streaming_concat/streaming_concat.sv",)
 

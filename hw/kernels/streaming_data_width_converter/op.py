@@ -19,6 +19,7 @@ class StreamingDataWidthConverter_rtl(RtlKernel, StreamingDataWidthConverter):
     group = "width converters"
     outputs_are = "stream copies"
     golden = staticmethod(run)
+    registers_output = True
     module = "streaming_data_width_converter"
     sources = (
         "rtl/width_up.sv",

@@ -7,10 +7,12 @@ from ....quant.grid import limits, type_format
 from ....sim.cases import Case, Operand
 
 
-def _case(datatype: str, channels: int, pe: int, pixels: int, depth: int, style: str) -> Case:
+def _case(
+    datatype: str, channels: int, pe: int, pixels: int, depth: int, style: str, half: int = 0
+) -> Case:
     low, high = limits(*type_format(datatype))
     return Case(
-        name=f"{datatype.lower()}_pe{pe}_depth{depth}_{style}",
+        name=f"{datatype.lower()}_pe{pe}_depth{depth}_{style}{'_half' if half else ''}",
         op_type="StreamingFIFO",
         attrs={
             "depth": depth,
@@ -19,6 +21,7 @@ def _case(datatype: str, channels: int, pe: int, pixels: int, depth: int, style:
             "dataType": datatype,
             "ram_style": style,
             "fifo_id": 3,
+            "half_rate": half,
         },
         operands=(Operand("x", datatype, (1, pixels, channels), low, high),),
         output_types=(datatype,),
@@ -30,6 +33,8 @@ SMOKE = [
     _case("UINT3", 5, 1, 20, 13, "distributed"),
     _case("INT8", 12, 6, 40, 24, "block"),
     _case("BINARY", 9, 1, 20, 32, "auto"),
+    _case("INT8", 12, 6, 40, 24, "block", half=1),
+    _case("UINT3", 4, 1, 20, 8, "distributed", half=1),
 ]
 
 FULL = [
@@ -38,4 +43,6 @@ FULL = [
     _case("INT8", 8, 4, 400, 600, "auto"),
     _case("UINT8", 2, 1, 300, 257, "block"),
     _case("INT14", 4, 2, 30, 2, "block"),
+    _case("INT8", 2, 1, 400, 512, "block", half=1),
+    _case("UINT8", 4, 2, 30, 2, "auto", half=1),
 ]

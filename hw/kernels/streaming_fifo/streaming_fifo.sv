@@ -4,29 +4,26 @@
 `ifdef ANDPOP_SIM
 // Outside the module: the generated C++ has one wrapper of each, not one per FIFO.
 import "DPI-C" function int unsigned andpop_fifo_capacity(input int unsigned id);
-import "DPI-C" function int unsigned andpop_capture_enabled();
 import "DPI-C" function void andpop_fifo_report(
   input int unsigned id, input int unsigned fill, input int unsigned peak
 );
-import "DPI-C" function void andpop_capture(
-  input int unsigned id, input int unsigned chunk, input int unsigned data32
-);
 `endif
 
-/// Holds at most `Depth` words, the output register included. One cycle of latency, one word per
-/// cycle at every depth from 2 on; valid, data and ready are registers (with `BlockRam` the data
-/// passes one multiplexer, which keeps the memory's own output register usable).
+/// Holds at most `Depth` words, the output register included. Valid, data and ready are registers.
+/// One cycle of latency and one word per cycle at every depth; with `BlockRam` the data then pass
+/// one multiplexer, which keeps the memory's own output register usable. With `HalfRate` two cycles
+/// of latency and at most one word in two cycles: every word passes the memory, whose output
+/// register is the output.
 ///
 /// In simulation (`SYNTHESIS` undefined) `capacity_q` limits the fill below `Depth` and `peak_q`
 /// is the largest fill since reset; both may be read, and `capacity_q` (2 or more) deposited, while
 /// the clock runs. With `ANDPOP_SIM` defined the harness is asked for the capacity and told the
-/// fill and peak of the run before while reset is low; if it asked for it then, it later gets every
-/// word that leaves, in chunks of 32 bits, low bits first. Otherwise a run calls nothing.
+/// fill and peak of the run before while reset is low; a run calls nothing.
 module streaming_fifo #(
   parameter int unsigned Width    = 8, // bits of a word
   parameter int unsigned Depth    = 2, // words, 2 or more
-  // Memory in block RAM, otherwise in LUTs: at 8192 bits LUT RAM takes about 170 LUTs.
-  parameter bit          BlockRam = Depth > 64 && Depth * Width > 8192,
+  parameter bit          BlockRam = 0, // memory in block RAM, otherwise in LUTs
+  parameter bit          HalfRate = 0, // at most one word in two cycles
   parameter int unsigned Id       = 0  // number under which the simulation harness knows it
 ) (
   input  logic             clk_i,
@@ -45,88 +42,119 @@ module streaming_fifo #(
     $error("streaming_fifo %0d: found Depth=%0d, expected 2 or more", Id, Depth);
   end
 
+  // The simulation of a network sets the depth at run time: there all memories are alike.
 `ifdef ANDPOP_SIM
-  localparam bit OneMemory = 1'b1; // the same cycles with less to simulate
+  localparam bit AnyDepth = 1'b1;
 `else
-  localparam bit OneMemory = 1'b0;
+  localparam bit AnyDepth = 1'b0;
 `endif
-  localparam bit          UseBlock    = BlockRam && !OneMemory;
+  localparam bit          Wraps       = (Depth & (Depth - 1)) == 0; // addresses do so themselves
   localparam int unsigned FillBits    = $clog2(Depth + 1);
   localparam int unsigned AddressBits = $clog2(Depth);
 
-  logic [FillBits-1:0]    fill_q, fill_d, capacity;
-  logic [AddressBits-1:0] write_q, read_q;
-  logic                   in_ready_q, out_valid_q;
-  logic                   push, pop, passes;
+  logic [FillBits-1:0] fill_q, fill_d, capacity;
+  logic                push, pop;
 
-  assign push = in_valid_i && in_ready_q;
-  assign pop  = out_valid_q && out_ready_i;
-
-  // The oldest word always stands in the output register, so a word passes the memory by when
-  // nothing stays there: the FIFO is empty, or its only word leaves in this cycle.
-  assign passes = fill_q == FillBits'(pop);
+  assign push   = in_valid_i && in_ready_o;
+  assign pop    = out_valid_o && out_ready_i;
   assign fill_d = push ? fill_q + 1'b1 : fill_q - 1'b1; // of use only when push and pop differ
 
-  // Everything below hangs on push or pop: in a simulation an idle FIFO costs two branches.
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) begin
-      fill_q      <= '0;
-      in_ready_q  <= 1'b1;
-      out_valid_q <= 1'b0;
-    end else if (push != pop) begin
-      fill_q      <= fill_d;
-      in_ready_q  <= fill_d < capacity;
-      out_valid_q <= fill_d != '0;
-    end
+    if (!rst_ni) fill_q <= '0;
+    else if (push != pop) fill_q <= fill_d;
   end
 
-  always_ff @(posedge clk_i) begin
-    if (!rst_ni) begin
-      write_q <= '0;
-    end else if (push) begin
-      if (!passes) write_q <= write_q == AddressBits'(Depth - 1) ? '0 : write_q + 1'b1;
-    end
-  end
+  if (Depth == 2 && !HalfRate && !AnyDepth) begin : gen_register
+    stream_register #(
+      .Width(Width)
+    ) u_register (
+      .clk_i,
+      .rst_ni,
+      .in_valid_i,
+      .in_ready_o,
+      .in_data_i,
+      .out_valid_o,
+      .out_ready_i,
+      .out_data_o
+    );
+    logic unused_capacity;
+    assign unused_capacity = &capacity;
+  end else begin : gen_queue
+    logic [AddressBits-1:0] write_q, read_q;
+    logic                   in_ready_q, out_valid_q;
+    logic                   store, fetch; // a word goes into the memory, out of it
 
-  always_ff @(posedge clk_i) begin
-    if (!rst_ni) begin
-      read_q <= '0;
-    end else if (pop) begin
-      if (!passes) read_q <= read_q == AddressBits'(Depth - 1) ? '0 : read_q + 1'b1;
-    end
-  end
+    assign in_ready_o  = in_ready_q;
+    assign out_valid_o = out_valid_q;
 
-  assign in_ready_o  = in_ready_q;
-  assign out_valid_o = out_valid_q;
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) in_ready_q <= 1'b1;
+      else if (push != pop) in_ready_q <= fill_d < capacity;
+    end
 
-  if (UseBlock) begin : gen_block
-    (* ram_style = "block" *) logic [Width-1:0] memory [Depth];
-    logic [Width-1:0] memory_q, direct_q;
-    logic             from_memory_q;
-    logic             fetch;
-    assign fetch = pop && !passes;
     always_ff @(posedge clk_i) begin
-      if (push && !passes) memory[write_q] <= in_data_i;
-      if (fetch) memory_q <= memory[read_q];
+      if (!rst_ni) write_q <= '0;
+      else if (store) write_q <= !Wraps && write_q == AddressBits'(Depth - 1) ? '0 : write_q + 1'b1;
     end
+
     always_ff @(posedge clk_i) begin
-      if (push && passes) direct_q <= in_data_i;
-      if (fetch || (push && passes)) from_memory_q <= fetch;
+      if (!rst_ni) read_q <= '0;
+      else if (fetch) read_q <= !Wraps && read_q == AddressBits'(Depth - 1) ? '0 : read_q + 1'b1;
     end
-    assign out_data_o = from_memory_q ? memory_q : direct_q;
-  end else begin : gen_distributed
-    (* ram_style = "distributed" *) logic [Width-1:0] memory [Depth];
-    logic [Width-1:0] data_q;
-    always_ff @(posedge clk_i) begin
-      if (push) begin
-        if (!passes) memory[write_q] <= in_data_i;
+
+    logic [Width-1:0] memory_q;
+
+    if (BlockRam && !AnyDepth) begin : gen_block
+      (* ram_style = "block" *) logic [Width-1:0] memory [Depth];
+      always_ff @(posedge clk_i) begin
+        if (store) memory[write_q] <= in_data_i;
+        if (fetch) memory_q <= memory[read_q];
+      end
+    end else begin : gen_distributed
+      (* ram_style = "distributed" *) logic [Width-1:0] memory [Depth];
+      always_ff @(posedge clk_i) begin
+        if (store) memory[write_q] <= in_data_i;
+        if (fetch) memory_q <= memory[read_q];
       end
     end
-    always_ff @(posedge clk_i) begin
-      if (pop && !passes) data_q <= memory[read_q];
-      else if (push && passes) data_q <= in_data_i;
+
+    if (HalfRate) begin : gen_half
+      logic stored_q; // the memory holds a word
+
+      assign store      = push;
+      assign fetch      = stored_q && !out_valid_q; // so all words lie in the memory then
+      assign out_data_o = memory_q;
+
+      always_ff @(posedge clk_i) begin
+        if (!rst_ni) begin
+          stored_q    <= 1'b0;
+          out_valid_q <= 1'b0;
+        end else begin
+          stored_q    <= push || (stored_q && !(fetch && fill_q == FillBits'(1)));
+          out_valid_q <= out_valid_q ? !out_ready_i : fetch;
+        end
+      end
+    end else begin : gen_full
+      // The oldest word always stands in an output register, so a word passes the memory by when
+      // nothing stays there: the FIFO is empty, or its only word leaves in this cycle.
+      logic             passes, from_memory_q;
+      logic [Width-1:0] direct_q;
+
+      assign passes     = fill_q == FillBits'(pop);
+      assign store      = push && !passes;
+      assign fetch      = pop && !passes;
+      assign out_data_o = from_memory_q ? memory_q : direct_q;
+
+      always_ff @(posedge clk_i) begin
+        if (!rst_ni) out_valid_q <= 1'b0;
+        else if (push != pop) out_valid_q <= fill_d != '0;
+      end
+
+      always_ff @(posedge clk_i) begin
+        if (push && passes) direct_q <= in_data_i;
+        if (fetch || (push && passes)) from_memory_q <= fetch;
+      end
     end
-    assign out_data_o = data_q;
   end
 
 `ifdef SYNTHESIS
@@ -136,21 +164,12 @@ module streaming_fifo #(
   assign capacity = capacity_q;
 
 `ifdef ANDPOP_SIM
-  localparam int unsigned Chunks = (Width + 31) / 32;
-
-  logic capture_q;
-
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       // 0, or more than the storage: the storage is the limit.
       capacity_q <= andpop_fifo_capacity(Id) - 1 < Depth ? FillBits'(andpop_fifo_capacity(Id))
                                                          : FillBits'(Depth);
-      capture_q  <= andpop_capture_enabled() != 0;
       andpop_fifo_report(Id, 32'(fill_q), 32'(peak_q));
-    end else if (capture_q && pop) begin
-      for (int unsigned i = 0; i < Chunks; i++) begin
-        andpop_capture(Id, i, 32'((Chunks * 32)'(out_data_o) >> (32 * i)));
-      end
     end
   end
 `else

@@ -19,6 +19,7 @@ class StreamingSplit_rtl(RtlKernel, StreamingSplit):
     moves = True
     outputs_are = "halves of splits"
     golden = staticmethod(run)
+    registers_output = True
     module = "streaming_split"
     sources = ("kernels/streaming_split/streaming_split.sv",)
 

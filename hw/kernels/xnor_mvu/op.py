@@ -39,6 +39,8 @@ class XnorMvu(Mvu):
 class XnorMvu_rtl(RtlKernel, XnorMvu):
     """XnorMvu with its weights in an embedded memory."""
 
+    registers_output = True
+    registers_ready = True
     module = "xnor_mvu_rom"
     primitives = True
     sources = (

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// Constants of a binary block: weights and epilogue parameters, each read through two registers.
+
+/// With `Shared` both lie in one memory of `Width` bits, read at two ports: the weights from word 0
+/// on, the parameters behind them in the low bits. Otherwise they are two memories of their own
+/// width. The weights run on without an enable: two cycles after a step, its word is at the output.
+/// Address and both registers of the parameters move on with `param_next_i` alone.
+module block_rom #(
+  parameter int unsigned Steps       = 8,  // weight words: steps of an output pixel
+  parameter int unsigned WeightWidth = 12, // bits of one
+  parameter int unsigned Params      = 40, // parameter words
+  parameter int unsigned ParamWidth  = 18, // bits of one
+  parameter bit          Shared      = 1,  // one memory
+  parameter bit          BlockRom    = 1,  // weights (or both) in block RAM
+  parameter              WeightFile  = "", // $readmemh image, of both if shared
+  parameter              ParamFile   = ""  // $readmemh image, if not shared
+) (
+  input  logic                   clk_i,
+  input  logic                   rst_ni,
+
+  input  logic                   step_i,         // on to the next weight word
+  input  logic                   restart_i,      // back to the first one
+  output logic [WeightWidth-1:0] weights_o,
+
+  input  logic                   param_next_i,   // on to the next parameter word
+  output logic [ParamWidth-1:0]  param_o
+);
+
+  localparam int unsigned Width =
+      (Shared && ParamWidth > WeightWidth) ? ParamWidth : WeightWidth;
+  localparam int unsigned Depth        = Shared ? Steps + Params : Steps;
+  localparam int unsigned AddressWidth = (Depth > 1) ? $clog2(Depth) : 1;
+  localparam int unsigned ParamsWidth  = (Params > 1) ? $clog2(Params) : 1;
+
+  logic [AddressWidth-1:0] address_q;
+  logic [Width-1:0]        word_q, word2_q;
+  logic [ParamWidth-1:0]   param_q, param2_q;
+  logic                    unused;
+
+  assign weights_o = word2_q[WeightWidth-1:0];
+  assign param_o   = param2_q;
+  assign unused    = &word2_q;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) address_q <= '0;
+    else if (step_i) address_q <= restart_i ? '0 : address_q + 1'b1;
+  end
+
+  always_ff @(posedge clk_i) begin
+    word2_q <= word_q;
+    if (param_next_i) param2_q <= param_q;
+  end
+
+  if (Shared) begin : gen_shared
+    localparam logic [AddressWidth-1:0] First = AddressWidth'(Steps);
+    localparam logic [AddressWidth-1:0] Last  = AddressWidth'(Depth - 1);
+
+    logic [AddressWidth-1:0] param_address_q;
+    logic                    param_last_q;
+
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) begin
+        param_address_q <= First;
+        param_last_q    <= 1'b0;
+      end else if (param_next_i) begin
+        param_address_q <= param_last_q ? First : param_address_q + 1'b1;
+        param_last_q    <= param_address_q == Last - 1'b1;
+      end
+    end
+
+    (* rom_style = "block", ram_style = "block" *) logic [Width-1:0] memory [Depth];
+    initial $readmemh(WeightFile, memory);
+
+    logic [Width-1:0] param_word_q;
+
+    assign param_q = param_word_q[ParamWidth-1:0];
+
+    always_ff @(posedge clk_i) begin
+      word_q <= memory[address_q];
+      if (param_next_i) param_word_q <= memory[param_address_q];
+    end
+  end else begin : gen_apart
+    logic [ParamsWidth-1:0] param_address;
+    logic                   unused_param_last;
+
+    loop_counter #(
+      .Count(Params)
+    ) u_param (
+      .clk_i,
+      .rst_ni,
+      .advance_i(param_next_i),
+      .count_o(param_address),
+      .last_o(unused_param_last)
+    );
+
+    (* rom_style = "logic", ram_style = "logic" *) logic [ParamWidth-1:0] params [Params];
+    initial $readmemh(ParamFile, params);
+
+    always_ff @(posedge clk_i) begin
+      if (param_next_i) param_q <= params[param_address];
+    end
+
+    if (BlockRom) begin : gen_block
+      (* rom_style = "block", ram_style = "block" *) logic [Width-1:0] memory [Depth];
+      initial $readmemh(WeightFile, memory);
+
+      always_ff @(posedge clk_i) begin
+        word_q <= memory[address_q];
+      end
+    end else begin : gen_logic
+      (* rom_style = "logic", ram_style = "logic" *) logic [Width-1:0] memory [Depth];
+      initial $readmemh(WeightFile, memory);
+
+      always_ff @(posedge clk_i) begin
+        word_q <= memory[address_q];
+      end
+    end
+  end
+
+endmodule

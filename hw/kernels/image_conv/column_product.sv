@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: Apache-2.0
+// Products of windows and weights, the windows read from a ring of columns, in cascades of DSPs.
+
+/// For every window, in passes of Pe outputs: reads its Kernel columns, Simd elements per cycle, and
+/// adds the products of a step along a cascade of Simd DSPs per output, those of the steps behind
+/// it. Passes follow one another without a gap. Nothing behind the start of a pass ever waits: a
+/// pass starts when its window is there and its results have room, so no register of the datapath
+/// has a clock enable but the sums. Windows of a row share columns, so a ring of 32 holds them.
+///
+/// Row r of a cascade works r cycles after row 0: its element and its weights come later by as much.
+/// With Paired one DSP computes the products of two outputs (see `column_cascade`). Weights: for
+/// each row of a cascade the words of its Pe weights, in the order of the steps; with Paired the
+/// odd outputs' are less by 1 where the even one's below is negative.
+module column_product #(
+  parameter int unsigned Kernel      = 3,  // columns of a window
+  parameter int unsigned Elements    = 3,  // elements of a column, 8 bits each
+  parameter int unsigned Stride      = 1,  // columns from window to window, at most Kernel
+  parameter int unsigned OutWidth    = 4,  // windows in a row
+  parameter int unsigned Mh          = 4,  // outputs per window
+  parameter int unsigned Pe          = 2,  // outputs computed in parallel
+  parameter int unsigned Simd        = 3,  // elements per cycle
+  parameter int unsigned Lanes       = 1,  // outputs per word
+  parameter int unsigned WeightWidth = 8,  // bits of a weight
+  parameter int unsigned AccWidth    = 20, // bits of an output
+  parameter bit          Paired      = 0,  // a DSP for two outputs
+  parameter bit          BlockRom    = 0,  // weights in block RAM, read from WeightFile
+  parameter              WeightFile  = "", // one word per step: the weights of all rows, row 0 low
+  parameter bit          Primitives  = 0,  // explicit LUT6_2 and DSP48E1
+  localparam int unsigned Steps = Kernel * (Elements / Simd),
+  localparam int unsigned Depth = Steps * (Mh / Pe),
+  localparam int unsigned RowWidth = Pe * WeightWidth,
+  parameter logic [(BlockRom ? 1 : Simd*Depth*RowWidth)-1:0] Weights = '0 // else the weights
+) (
+  input  logic                      clk_i,
+  input  logic                      rst_ni,
+
+  output logic                      room_o, // a column may be promised
+  input  logic                      take_i, // it is
+  input  logic                      column_valid_i,
+  input  logic [Elements*8-1:0]     column_data_i,
+
+  output logic                      out_valid_o,
+  input  logic                      out_ready_i,
+  output logic [Lanes*AccWidth-1:0] out_data_o
+);
+
+  localparam int unsigned Groups    = Elements / Simd;
+  localparam int unsigned Passes    = Mh / Pe;
+  localparam int unsigned Words     = Pe / Lanes; // of a pass
+  localparam int unsigned RingWords = 32;
+
+  // A pair's factor has 25 bits; the sums of its lower output fit below the upper weight for a
+  // chunk of so many rows.
+  localparam int unsigned Field   = 25 - WeightWidth;
+  localparam int unsigned Fitting = (1 << (Field - 1)) / (255 << (WeightWidth - 1));
+  localparam int unsigned Chunk   = Paired && Fitting < Simd ? Fitting : Simd;
+  localparam int unsigned Latency = Simd + 3 + (Chunk < Simd ? 1 : 0); // from step to sum
+
+  if (Elements % Simd != 0) begin : gen_check_simd
+    $error("column_product: %0d elements of a column cannot be split over Simd %0d", Elements, Simd);
+  end
+  if (Mh % Pe != 0) begin : gen_check_pe
+    $error("column_product: Mh %0d cannot be split over Pe %0d", Mh, Pe);
+  end
+  if (Pe % Lanes != 0 || Words > Steps) begin : gen_check_lanes
+    $error("column_product: found Lanes=%0d, expected a divisor of Pe=%0d of at least Pe/%0d",
+           Lanes, Pe, Steps);
+  end
+  if (2 * Kernel > RingWords || Stride > Kernel) begin : gen_check_kernel
+    $error("column_product: found Kernel=%0d, Stride=%0d, expected at most %0d and at most Kernel",
+           Kernel, Stride, RingWords / 2);
+  end
+
+  // Results that are under way when a pass starts, and its own: as many have room.
+  function automatic int unsigned words_under_way();
+    int unsigned count;
+    count = Words;
+    for (int unsigned pass = 1; pass * Steps <= Steps + Latency + Words + 4; pass++) begin
+      for (int unsigned word = 0; word < Words; word++) begin
+        if (Steps + Latency + 4 + word >= pass * Steps) count++;
+      end
+    end
+    return count;
+  endfunction
+
+  localparam int unsigned OutDepth   = words_under_way() <= 32 ? 32 : 1 << $clog2(words_under_way());
+  localparam int unsigned OutBits    = $clog2(OutDepth);
+  localparam int unsigned RingBits   = $clog2(RingWords);
+  localparam int unsigned WeightBits = $clog2(Depth);
+
+  // The ring. It is read while the step stands on its address.
+  (* ram_style = "distributed" *) logic [Elements*8-1:0] ring [RingWords];
+  logic [RingBits-1:0] write_q, base_q, base_next, read_q;
+  logic [RingBits:0]   room_q;  // free and not promised
+  logic [RingBits:0]   ahead_q; // from the window's first on
+  logic [RingBits:0]   freed;
+
+  assign room_o = room_q != '0;
+
+  always_ff @(posedge clk_i) begin
+    if (column_valid_i) ring[write_q] <= column_data_i;
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      write_q <= '0;
+      room_q  <= (RingBits + 1)'(RingWords);
+      ahead_q <= '0;
+    end else begin
+      if (column_valid_i) write_q <= write_q + 1'b1;
+      room_q  <= room_q - (RingBits + 1)'(take_i) + freed;
+      ahead_q <= ahead_q + (RingBits + 1)'(column_valid_i) - freed;
+    end
+  end
+
+  // Steps: groups of a column, columns of a window, passes, windows of a row.
+  localparam int unsigned ColumnBits = $clog2(Kernel);
+  localparam int unsigned XBits      = $clog2(OutWidth + 1);
+
+  logic [ColumnBits-1:0] column_q;
+  logic [XBits-1:0]      x_q;
+  logic [WeightBits-1:0] weight_q;
+  logic [OutBits:0]      credit_q; // words of results that have room
+  logic                  inside_q; // a pass, behind its first step
+  logic                  start, step, last_group, last_step, first_pass, last_pass, last_x;
+  logic                  window_end, fetch;
+
+  assign start      = !inside_q && (!first_pass || ahead_q >= (RingBits + 1)'(Kernel)) &&
+                      credit_q >= (OutBits + 1)'(Words);
+  assign step       = inside_q || start;
+  assign last_step  = last_group && column_q == ColumnBits'(Kernel - 1);
+  assign last_x     = x_q == XBits'(OutWidth - 1);
+  assign window_end = step && last_step && last_pass;
+  assign freed      = !window_end ? '0 : (RingBits + 1)'(last_x ? Kernel : Stride);
+  assign base_next  = base_q + RingBits'(last_x ? Kernel : Stride);
+
+  if (Groups > 1) begin : gen_groups
+    localparam int unsigned GroupBits = $clog2(Groups);
+    logic [GroupBits-1:0] group_q;
+
+    assign last_group = group_q == GroupBits'(Groups - 1);
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) group_q <= '0;
+      else if (step) group_q <= last_group ? '0 : group_q + 1'b1;
+    end
+  end else begin : gen_one_group
+    assign last_group = 1'b1;
+  end
+
+  if (Passes > 1) begin : gen_passes
+    localparam int unsigned PassBits = $clog2(Passes);
+    logic [PassBits-1:0] pass_q;
+
+    assign first_pass = pass_q == '0;
+    assign last_pass  = pass_q == PassBits'(Passes - 1);
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) pass_q <= '0;
+      else if (step && last_step) pass_q <= last_pass ? '0 : pass_q + 1'b1;
+    end
+  end else begin : gen_one_pass
+    assign first_pass = 1'b1;
+    assign last_pass  = 1'b1;
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      column_q <= '0;
+      x_q      <= '0;
+      weight_q <= '0;
+      inside_q <= 1'b0;
+      base_q   <= '0;
+      read_q   <= '0;
+      credit_q <= (OutBits + 1)'(OutDepth);
+    end else begin
+      if (step) begin
+        inside_q <= !last_step;
+        weight_q <= last_step && last_pass ? '0 : weight_q + 1'b1;
+        if (last_group) begin
+          column_q <= last_step ? '0 : column_q + 1'b1;
+          read_q   <= !last_step ? read_q + 1'b1 : last_pass ? base_next : base_q;
+        end
+      end
+      if (window_end) begin
+        x_q    <= last_x ? '0 : x_q + 1'b1;
+        base_q <= base_next;
+      end
+      credit_q <= credit_q - (start ? (OutBits + 1)'(Words) : '0) + (OutBits + 1)'(fetch);
+    end
+  end
+
+  // The elements of a step, and for each row of the cascade as many cycles later as it is behind.
+  logic [Elements*8-1:0] column;
+  logic [Simd*8-1:0]     chosen, elements_q, skewed;
+
+  assign column = ring[read_q];
+
+  if (Groups > 1) begin : gen_choice
+    assign chosen = column[gen_groups.group_q*(Simd*8) +: Simd*8];
+  end else begin : gen_whole
+    assign chosen = column;
+  end
+
+  always_ff @(posedge clk_i) elements_q <= chosen;
+
+  for (genvar r = 0; r < Simd; r++) begin : gen_skew
+    if (r == 0) begin : gen_none
+      assign skewed[r*8 +: 8] = elements_q[r*8 +: 8];
+    end else begin : gen_delay
+      // Flip-flops are there in plenty; the reset keeps the line out of shift registers of LUTs.
+      logic [r*8-1:0] line_q;
+
+      always_ff @(posedge clk_i) begin
+        if (!rst_ni) line_q <= '0;
+        else line_q <= (r*8)'({line_q, elements_q[r*8 +: 8]});
+      end
+      assign skewed[r*8 +: 8] = line_q[r*8-1 -: 8];
+    end
+  end
+
+  // Weights of each row, in step with its element.
+  logic [Simd*RowWidth-1:0] weights;
+
+  if (BlockRom) begin : gen_block
+    (* rom_style = "block", ram_style = "block" *) logic [Simd*RowWidth-1:0] memory [Depth];
+    logic [Simd*RowWidth-1:0] word_q;
+    logic                     unused;
+
+    assign unused = &Weights;
+    initial $readmemh(WeightFile, memory);
+    always_ff @(posedge clk_i) word_q <= memory[weight_q];
+
+    for (genvar r = 0; r < Simd; r++) begin : gen_row
+      if (r == 0) begin : gen_none
+        assign weights[r*RowWidth +: RowWidth] = word_q[r*RowWidth +: RowWidth];
+      end else begin : gen_delay
+        logic [r*RowWidth-1:0] line_q;
+
+        always_ff @(posedge clk_i) begin
+          if (!rst_ni) line_q <= '0;
+          else line_q <= (r*RowWidth)'({line_q, word_q[r*RowWidth +: RowWidth]});
+        end
+        assign weights[r*RowWidth +: RowWidth] = line_q[r*RowWidth-1 -: RowWidth];
+      end
+    end
+  end else begin : gen_luts
+    logic [Simd*WeightBits-1:0] address_q; // row 0's first
+
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) address_q <= '0;
+      else address_q <= (Simd*WeightBits)'({address_q, weight_q});
+    end
+
+    for (genvar r = 0; r < Simd; r++) begin : gen_row
+      weight_rom #(
+        .Depth     (Depth),
+        .Width     (RowWidth),
+        .Contents  (Weights[r*Depth*RowWidth +: Depth*RowWidth]),
+        .Primitives(Primitives)
+      ) u_rom (
+        .address_i(address_q[r*WeightBits +: WeightBits]),
+        .data_o   (weights[r*RowWidth +: RowWidth])
+      );
+    end
+  end
+
+  // What a step is, until its sums come out of the cascades: valid, first and last of its pass.
+  logic [Latency-1:0] valid_q, first_q, last_q;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) valid_q <= '0;
+    else valid_q <= {valid_q[Latency-2:0], step};
+  end
+
+  always_ff @(posedge clk_i) begin
+    first_q <= {first_q[Latency-2:0], !inside_q};
+    last_q  <= {last_q[Latency-2:0], last_step};
+  end
+
+  logic [Pe*AccWidth-1:0] sums_q;
+  logic                   done_q;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) done_q <= 1'b0;
+    else done_q <= valid_q[Latency-1] && last_q[Latency-1];
+  end
+
+  logic [Pe*AccWidth-1:0] step_sums;
+
+  localparam int unsigned Width = Paired ? 2 : 1; // outputs of a cascade
+
+  for (genvar p = 0; p < Pe; p += Width) begin : gen_cascade
+    localparam int unsigned Outputs = p + Width > Pe ? Pe - p : Width;
+
+    // The cascade's part of every row's word.
+    logic [Simd*Outputs*WeightWidth-1:0] own;
+
+    for (genvar r = 0; r < Simd; r++) begin : gen_row
+      assign own[r*Outputs*WeightWidth +: Outputs*WeightWidth] =
+          weights[r*RowWidth+p*WeightWidth +: Outputs*WeightWidth];
+    end
+
+    column_cascade #(
+      .Simd       (Simd),
+      .Chunk      (Chunk),
+      .Outputs    (Outputs),
+      .WeightWidth(WeightWidth),
+      .AccWidth   (AccWidth),
+      .Primitives (Primitives)
+    ) u_cascade (
+      .clk_i,
+      .pixels_i (skewed),
+      .weights_i(own),
+      .sums_o   (step_sums[p*AccWidth +: Outputs*AccWidth])
+    );
+  end
+
+  for (genvar p = 0; p < Pe; p++) begin : gen_output
+    always_ff @(posedge clk_i) begin
+      if (valid_q[Latency-1]) begin
+        sums_q[p*AccWidth +: AccWidth] <= step_sums[p*AccWidth +: AccWidth] +
+            (first_q[Latency-1] ? '0 : sums_q[p*AccWidth +: AccWidth]);
+      end
+    end
+  end
+
+  // Results one word after the other into a buffer that has room for them.
+  logic                      push;
+  logic [Lanes*AccWidth-1:0] word;
+
+  if (Words == 1) begin : gen_one_word
+    assign push = done_q;
+    assign word = sums_q;
+  end else begin : gen_words
+    localparam int unsigned WordBits = $clog2(Words);
+    logic [Pe*AccWidth-1:0] held_q;
+    logic [WordBits-1:0]    number_q;
+    logic                   sending_q;
+
+    assign push = sending_q;
+    assign word = held_q[number_q*(Lanes*AccWidth) +: Lanes*AccWidth];
+
+    always_ff @(posedge clk_i) begin
+      if (done_q) held_q <= sums_q;
+    end
+
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni || done_q) number_q <= '0;
+      else number_q <= number_q + 1'b1;
+    end
+
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) sending_q <= 1'b0;
+      else if (done_q) sending_q <= 1'b1;
+      else if (number_q == WordBits'(Words - 1)) sending_q <= 1'b0;
+    end
+  end
+
+  logic [OutBits-1:0] to_q, from_q;
+  logic [OutBits:0]   filled_q;
+  logic               out_valid_q;
+
+  assign fetch       = filled_q != '0 && (!out_valid_q || out_ready_i);
+  assign out_valid_o = out_valid_q;
+
+  line_memory #(
+    .Width(Lanes * AccWidth),
+    .Depth(OutDepth)
+  ) u_results (
+    .clk_i,
+    .write_i        (push),
+    .write_address_i(to_q),
+    .write_data_i   (word),
+    .read_i         (fetch),
+    .read_address_i (from_q),
+    .read_data_o    (out_data_o)
+  );
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      to_q        <= '0;
+      from_q      <= '0;
+      filled_q    <= '0;
+      out_valid_q <= 1'b0;
+    end else begin
+      if (push) to_q <= to_q + 1'b1;
+      if (fetch) from_q <= from_q + 1'b1;
+      filled_q    <= filled_q + (OutBits + 1)'(push) - (OutBits + 1)'(fetch);
+      out_valid_q <= fetch || (out_valid_q && !out_ready_i);
+    end
+  end
+
+endmodule

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""FIFO sizing of an emitted folder by simulation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from qonnx.core.modelwrapper import ModelWrapper
+
+from ...sim.network import NetworkRun
+from .. import boards
+from ..graph.fifo_sizing import FifoDepth, SizingError, choose_depths, save_depths
+from ..graph.insert_streams import insert_streams, remove_streams
+from . import runs
+from .emit_top import emit_top, set_depths
+from .runs import Progress
+from .top_info import TopInfo
+
+SIZING_FRAMES = 4
+INTERVAL_TOLERANCE = 0.05
+"""How far the steady interval may lie above the slowest node's stated cycles."""
+
+
+@dataclass(frozen=True)
+class Sizing:
+    """Result of FIFO sizing."""
+
+    fifos: tuple[FifoDepth, ...]
+    interval: int
+    """Steady interval with these depths and input at full rate."""
+    stated: int
+    """Stated cycles of the slowest node."""
+    slowest: str
+    build_seconds: float
+    sim_cycles_per_second: float
+    everywhere: bool = False
+    """A FIFO had to be put on every edge: those that the structure asks for were not enough."""
+
+    @property
+    def bits(self) -> int:
+        """Bits of all FIFOs together."""
+        return sum(f.bits for f in self.fifos)
+
+
+def size_fifos(folder: Path, *, progress: Progress | None = None, jobs: int = 2) -> Sizing:
+    """Find FIFO depths by simulation and store them: fifo.json, depth package, stitched graph.
+
+    Run 1 spreads each frame over the slowest node's stated cycles and lets FIFOs grow; their
+    peaks, rounded up, are the depths. It is repeated with more frames if more are under way at
+    once than were fed. Run 2 checks the depths at full input rate. If that fails, the folder is
+    written anew with a FIFO on every edge, and sized once more.
+
+    Raises:
+        SizingError: a FIFO would outgrow its storage, or the interval is missed.
+        NetworkStuck: a run came to a standstill.
+    """
+    try:
+        return _size(folder, progress, jobs)
+    except (SizingError, runs.NetworkStuck):
+        info = TopInfo.load(folder)
+        plain = remove_streams(ModelWrapper(str(folder / "stitched.onnx")))
+        stitched = insert_streams(plain, everywhere=True)
+        emit_top(stitched, folder, boards.find(info.board), info.clock_mhz)
+    return replace(_size(folder, progress, jobs), everywhere=True)
+
+
+def _size(folder: Path, progress: Progress | None, jobs: int) -> Sizing:
+    """Size the FIFOs that a folder has; see `size_fifos`."""
+    info = TopInfo.load(folder)
+    stated = info.slowest.cycles
+    executable, build_seconds = runs.build(folder, info, jobs=jobs)
+    frames, free = SIZING_FRAMES, None
+    while free is None or frames < _frames_needed(free, stated):
+        if free is not None:
+            frames = _frames_needed(free, stated)
+        pictures = np.random.default_rng(0).integers(
+            0, 256, (frames, *info.input.shape[1:]), dtype=np.uint8
+        )
+        words = runs.input_words(info, pictures)
+        free = runs.run(executable, folder, info, words, throttle=stated, progress=progress)
+    for fifo, peak in zip(info.fifos, free.peak, strict=True):
+        if peak >= fifo.storage:
+            raise SizingError(
+                f"{fifo.name}: found {peak} words waiting, expected less than its storage of "
+                f"{fifo.storage}; a node behind it is slower than {info.slowest.name}'s "
+                f"{stated} stated cycles"
+            )
+    fifos = choose_depths([f.name for f in info.fifos], [f.width for f in info.fifos], free.peak)
+    capacities = [min(f.depth, i.storage) for f, i in zip(fifos, info.fifos, strict=True)]
+    full = runs.run(executable, folder, info, words, capacities=capacities, progress=progress)
+    found = runs.interval(full)
+    if found > stated * (1 + INTERVAL_TOLERANCE):
+        raise SizingError(
+            f"found a steady interval of {found} cycles, expected {stated} "
+            f"({info.slowest.name}) within {INTERVAL_TOLERANCE:.0%}; a node is slower than it "
+            "states, build with a larger --target-cycles"
+        )
+    save_depths(fifos, folder / runs.FIFO_FILE)
+    set_depths(folder, {f.name: f.depth for f in fifos})
+    return Sizing(
+        tuple(fifos),
+        found,
+        stated,
+        info.slowest.name,
+        build_seconds,
+        (free.cycles + full.cycles) / max(free.seconds + full.seconds, 1e-9),
+    )
+
+
+def _frames_needed(run: NetworkRun, interval: int) -> int:
+    """Frames until FIFOs are as full as they get: those that are under way at once, and one."""
+    return -(-(run.finished[0] - run.started[0]) // interval) + 1
