@@ -115,7 +115,7 @@ def _show_build(result: dict[str, Any]) -> None:
         single = [n for n in nodes if not _link(facts_of, n["op"])]
         table(title, ("node", *COLUMNS), [_resources(n["name"], n) for n in single])
         title = "by type of op; measured/stated"
-    rows = [_resources(f"{row['count']} {row['op']}", row) for row in result["ops"]]
+    rows = [_resources(f"{row['op']} ({row['count']})", row) for row in result["ops"]]
     rows.append(_resources("sum", {**result["total"], "estimate": result["estimate"]}))
     keys = ("lut", "lutram", "ff", "bram18", "dsp")
     rows.append((f"of the {result['board']}", *(f"{result['share'][key]:.1%}" for key in keys)))
