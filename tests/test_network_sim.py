@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pytest
 from andpop.flows.backends import coverage
 from andpop.flows.compare import Tally
+from andpop.hw.graph import insert_streams
 from andpop.hw.graph.clean import clean
 from andpop.hw.graph.executor import run
 from andpop.hw.graph.fifo_sizing import SizingError, load_depths, round_depth, save_depths
@@ -138,6 +139,19 @@ def test_interval_is_the_slowest_nodes_and_depths_are_the_peaks(network: Network
         assert (
             f" {fifo.name} = {fifo.depth};" in (network.folder / "fifo_depths_pkg.sv").read_text()
         )
+
+
+@pytest.mark.sim
+def test_every_edge_gets_a_fifo_where_the_structure_asks_for_too_few(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(insert_streams, "elastic_edges", lambda model, interval: set())
+    model, folder = small_network(), tmp_path / "rtl"
+    assert emit(model, folder).fifos == ()
+    sizing = size_fifos(folder)
+    assert sizing.everywhere
+    assert len(sizing.fifos) == 1 + sum(len(n.output) for n in model.graph.node)
+    assert sizing.interval <= 1.05 * sizing.stated
 
 
 @pytest.mark.sim

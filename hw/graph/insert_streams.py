@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Turn a folded dataflow graph into the stitched graph: what stands between its nodes.
 
-Every edge becomes ``producer [-> FIFO or link] [-> width converter] -> consumer``, so the FIFO
-carries the producer's words, whatever the consumer's folding. A FIFO stands where `elasticity` asks
-for one; a link, which is a register, in front of the network, behind each result, and where a node
-does not end in registers or ready signals would run through too many nodes.
+Every edge becomes ``producer [-> FIFO or link] [-> width converter] -> consumer``; a FIFO stands
+behind a converter that widens words, so that it carries the wider ones. There is a FIFO where
+`elasticity` asks for one; a link, which is a register, in front of the network, behind each result,
+and where a node does not end in registers or ready signals would run through too many nodes.
 """
 
 from __future__ import annotations
@@ -164,10 +164,19 @@ def insert_streams(
 
     for edge in edges:
         name, producer, consumer = edge.name, edge.producer, edge.consumer
-        half_rate = int(HALF_RATE * producer.words <= interval)
         place: tuple[str | None, int] = edge.writer or (None, 0)
+        base = fifo_name(*place) if name in queued else link_name(*place)
+        # A FIFO holds the wider words: a converter that is always busy cannot make up for bursts.
+        converts = consumer is not None and consumer.lanes != producer.lanes
+        first = name in queued and consumer is not None and consumer.lanes > producer.lanes
+        end = consumer if first and consumer is not None else producer
+        half_rate = int(HALF_RATE * end.words <= interval)
         before, after = name, name
         chain: list[onnx.NodeProto] = []
+        if first and consumer is not None:
+            before = f"{name}_dwc"
+            _declare(graph, before, consumer)
+            chain.append(_width_converter(base, name, before, producer, consumer))
         if name in queued | linked:
             after = f"{name}_{'fifo' if name in queued else 'link'}"
             if consumer is None and edge.writer is not None:
@@ -175,21 +184,18 @@ def insert_streams(
                 nodes[edge.writer[0]].output[edge.writer[1]] = before
                 _declare(graph, before, producer)
             else:
-                _declare(graph, after, producer)
+                _declare(graph, after, end)
         if name in queued:
-            fifo = fifo_name(*place)
             waits = consumer is not None and consumer.node in joins
-            depth = _depth(fifo, sizing_depth(producer.words, waits), depths)
-            chain.append(_fifo(fifo, before, after, producer, depth, half_rate, len(used)))
-            used.add(fifo)
+            depth = _depth(base, sizing_depth(end.words, waits), depths)
+            chain.append(_fifo(base, before, after, end, depth, half_rate, len(used)))
+            used.add(base)
         elif name in linked:
-            chain.append(_link(link_name(*place), before, after, producer, half_rate))
+            chain.append(_link(base, before, after, producer, half_rate))
         if consumer is not None:
-            if consumer.lanes != producer.lanes:
-                narrow = after
-                after = f"{name}_dwc"
+            if converts and not first:
+                narrow, after = after, f"{name}_dwc"
                 _declare(graph, after, consumer)
-                base = fifo_name(*place) if name in queued else link_name(*place)
                 chain.append(_width_converter(base, narrow, after, producer, consumer))
             nodes[consumer.node].input[consumer.port] = after
         for node in chain:
