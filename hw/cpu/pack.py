@@ -15,7 +15,6 @@ from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
