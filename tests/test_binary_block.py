@@ -147,5 +147,5 @@ def test_only_fused_kernels_do_without_the_cpu() -> None:
 def test_line_memory_is_the_smallest_with_the_pace(
     place: tuple[int, ...], cycles: int, bits: int
 ) -> None:
-    ring = walk.ring_of(walk.Walk(*place))
+    ring = walk.ring_of(walk.Walk(*place), sparing=True)
     assert (ring.cycles, ring.address_bits) == (cycles, bits)

@@ -174,7 +174,7 @@ class BinaryBlock(Fused):
 
     def ring(self) -> Ring:
         """The line memory and the pace that it allows."""
-        return ring_of(self.walk())
+        return ring_of(self.walk(), self.get_nodeattr("shortcut") == "own")
 
     def cycles(self) -> int:
         """The slower of reading and computing, or what the line memory allows."""
