@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from andpop.hw.graph.executor import GoldenExecutor
+from andpop.hw.graph import executor
 from andpop.hw.graph.fuse import fuse
 from andpop.hw.graph.specialise import specialise
 from andpop.hw.kernels import backends, register
@@ -87,8 +87,8 @@ def test_blocks_need_no_link_between_them(tmp_path: Path, compared: Comparisons)
         frames.append(Frame([words[0]], [words[1]]))
     cycles = max(op.get_exp_cycles() for op in ops)
     phases = bench.phases_of(len(frames) - 1, 1, len(frames[0].inputs[0]), cycles)
-    ports = [[StreamPort(f"{name}_V", 8, 1)] for name in ("in0", "out0")]
-    plan = Plan("chain", cycles, *ports, frames, phases)
+    ins, outs = ([StreamPort(f"{name}_V", 8, 1)] for name in ("in0", "out0"))
+    plan = Plan("chain", cycles, ins, outs, frames, phases)
     unique = list(dict.fromkeys(Path(s) for s in sources))
     result = bench.run_plan(plan, [*unique, top], "chain", tmp_path / "run", data=tmp_path)
     compared.count(result.values, result.differing)
@@ -106,8 +106,8 @@ def test_every_1_bit_layer_becomes_one_node(compared: Comparisons) -> None:
         "none": 17, "own": 12, "stream": 1,
     }  # fmt: skip
     pictures = pictures_for(model, 2)
-    golden = GoldenExecutor(model).run(pictures, keep="all")
-    got = GoldenExecutor(fused).run(pictures, keep="all")
+    golden = executor.run(model, pictures, keep="all")
+    got = executor.run(fused, pictures, keep="all")
     for node in blocks:
         compared.arrays(golden[node.output[0]], got[node.output[0]], node.name)
 
@@ -147,5 +147,5 @@ def test_only_fused_kernels_do_without_the_cpu() -> None:
 def test_line_memory_is_the_smallest_with_the_pace(
     place: tuple[int, ...], cycles: int, bits: int
 ) -> None:
-    ring = walk.ring_of(walk.Walk(*place))
+    ring = walk.ring_of(walk.Walk(*place), sparing=True)
     assert (ring.cycles, ring.address_bits) == (cycles, bits)

@@ -342,8 +342,10 @@ def test_what_cannot_be_set_inside_of_a_fused_node_is_refused() -> None:
     name, unit = op.onnx_node.name, op.leader()
     with pytest.raises(FusionError, match=f"{unit}: found attribute ram_style .* {name} stands"):
         fold(fused, {unit: {"SIMD": 1, "ram_style": "block"}})
-    with pytest.raises(FoldingError, match=f"{name}: 4 channels cannot be split over PE=3"):
-        fold(fused, {unit: {"PE": 3}})
+    for given in (unit, name):
+        said = rf"{name}: 4 channels cannot be split over PE=3; .* \(folding: {given}.PE\)"
+        with pytest.raises(FoldingError, match=said):
+            fold(fused, {given: {"PE": 3}})
 
 
 def test_the_rtl_must_show_streams_and_taps_and_says_what_is_gone() -> None:

@@ -297,7 +297,7 @@ def _edges(model: ModelWrapper) -> list[tuple[tuple[str, int], tuple[str, int]]]
 
 def _apply_folding(model: ModelWrapper, folding: Mapping[str, Mapping[str, Any]]) -> None:
     foldables = {f.name: f for f in _foldables(model)}
-    folding = of_fused(folding, [f.op for f in foldables.values()])
+    given, folding = folding, of_fused(folding, [f.op for f in foldables.values()])
     for name in folding:
         if name != "Defaults" and name not in foldables:
             raise FoldingError(
@@ -306,8 +306,10 @@ def _apply_folding(model: ModelWrapper, folding: Mapping[str, Mapping[str, Any]]
             )
     for name, foldable in foldables.items():
         values = {**_defaults(folding.get("Defaults", {}), foldable), **folding.get(name, {})}
+        # A fused node may have been named by the node inside whose lanes it has.
+        asked = name if name in given else foldable.op.leader() or name
         for attribute, value in values.items():
-            _check_value(foldable, attribute, value)
+            _check_value(foldable, attribute, value, f"(folding: {asked}.{attribute})")
         for attribute, value in values.items():
             foldable.op.set_nodeattr(attribute, value)
         if foldable.rule.options:
@@ -349,8 +351,7 @@ def _brief(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:60]}..."
 
 
-def _check_value(foldable: _Foldable, attribute: str, value: Any) -> None:
-    where = f"(folding: {foldable.name}.{attribute})"
+def _check_value(foldable: _Foldable, attribute: str, value: Any, where: str) -> None:
     if attribute in foldable.rule.lanes:
         limit = foldable.rule.lanes[attribute]
         if isinstance(value, bool) or not isinstance(value, int) or value < 1 or limit % value:

@@ -11,10 +11,10 @@ from ....quant.grid import EpilogueFormat, IntArray, limits
 from ..base import Stream, hex_memory, require_divisor
 from ..facts import Geometry
 from ..fused import Fused, FusedRtl
-from ..memory import LUTS_PER_BRAM18, bram18_blocks, in_block_ram, lutram_luts
 from ..mvu import weight_words
 from ..serial_epilogue import WORD_BITS, WORDS, SerialEpilogue, bias_bits
 from . import golden
+from .places import PLACES, Ram, Rom, rom_of
 from .walk import Ring, Walk, ring_of
 
 MUL_BITS = 10
@@ -25,8 +25,6 @@ DOT_CYCLES = 5
 """Cycles from a step to the counts beside the epilogue, without those that add chunks."""
 CHUNK = 12
 """Bits counted in one cycle."""
-PLACES = ("auto", "block", "lut")
-"""Where a memory lies: block RAM, LUTs, or what `hw/kernels/memory.py` says."""
 SHORTCUTS = ("none", "own", "stream")
 """Where the shortcut comes from, numbered as the RTL numbers them."""
 
@@ -164,23 +162,19 @@ class BinaryBlock(Fused):
 
     def walk(self) -> Walk:
         """The geometry and the cycles of both ends."""
+        (height, width), (rows, columns) = self.numbers("IFMDim"), self.numbers("OFMDim")
+        kernel_y, kernel_x = self.numbers("KernelDim")
+        stride_y, stride_x = self.numbers("Stride")
         top, left, _, _ = self.numbers("Padding")
         channels = self.number("IFMChannels")
         return Walk(
-            *self.numbers("IFMDim"),
-            *self.numbers("OFMDim"),
-            *self.numbers("KernelDim"),
-            *self.numbers("Stride"),
-            top,
-            left,
-            channels // self.number("SIMD"),
-            channels,
-            self.compute_cycles(),
-        )
+            height, width, rows, columns, kernel_y, kernel_x, stride_y, stride_x, top, left,
+            channels // self.number("SIMD"), channels, self.compute_cycles(),
+        )  # fmt: skip
 
     def ring(self) -> Ring:
         """The line memory and the pace that it allows."""
-        return ring_of(self.walk())
+        return ring_of(self.walk(), self.get_nodeattr("shortcut") == "own")
 
     def cycles(self) -> int:
         """The slower of reading and computing, or what the line memory allows."""
@@ -241,49 +235,44 @@ class BinaryBlock(Fused):
         shift = self.number("preShift")
         return product + shortcut + (1 << (self.number("preBits") - 1 + shift)) + (1 << shift)
 
-    def line_block(self) -> bool:
-        """Whether the line memory lies in block RAM."""
-        return self._in_block("line_ram", 1 << self.ring().address_bits, self.number("SIMD"))
+    def line_ram(self) -> Ram:
+        """The line memory."""
+        depth = 1 << self.ring().address_bits
+        return Ram(depth, self.number("SIMD"), self.get_nodeattr("line_ram"))
 
-    def shortcut_depth(self) -> int:
-        """Words of the shortcut's ring: from the epilogue's to the last that may be taken."""
-        channels = self.number("IFMChannels")
+    def shortcut_ram(self) -> Ram:
+        """The shortcut's ring: from the epilogue's word to the last that may be taken."""
         pixels = self.walk().need + self.ring().slack + 2
-        return pixels * channels + self.number("PE") + 2
-
-    def shortcut_block(self) -> bool:
-        """Whether the shortcut's ring lies in block RAM."""
+        depth = pixels * self.number("IFMChannels") + self.number("PE") + 2
         bits = int(self.output_streams()[0].dtype.bitwidth())
-        return self._in_block("shortcut_ram", self.shortcut_depth(), bits)
+        return Ram(depth, bits, self.get_nodeattr("shortcut_ram"))
 
-    def _in_block(self, attribute: str, depth: int, width: int) -> bool:
-        place = self.get_nodeattr(attribute)
-        return in_block_ram(depth, width) if place == "auto" else bool(place == "block")
-
-    def rom(self) -> tuple[bool, bool]:
-        """Whether weights and parameters share one memory, and whether weights are in block RAM."""
+    def rom(self) -> Rom:
+        """Weights and parameters."""
         width = self.number("SIMD") * self.number("PE")
         params = WORDS * self.number("OFMChannels")
-        luts = sum(lut_rom(w, d) for w, d in ((width, self.steps()), (WORD_BITS, params)))
-        shared = shared_blocks(max(width, WORD_BITS), self.steps() + params) * LUTS_PER_BRAM18
-        apart = bram18_blocks(self.steps(), width) * LUTS_PER_BRAM18
-        apart += lut_rom(WORD_BITS, params)
-        place = self.get_nodeattr("rom")
-        if place == "lut" or (place == "auto" and luts <= min(shared, apart)):
-            return False, False
-        return shared <= apart, True
+        return rom_of(width, self.steps(), params, self.get_nodeattr("rom"))
 
+    def parts(self) -> list[Ram | Rom]:
+        """Its memories."""
+        own = [self.shortcut_ram()] if self.get_nodeattr("shortcut") == "own" else []
+        return [self.rom(), self.line_ram(), *own]
 
-def lut_rom(width: int, depth: int) -> int:
-    """LUTs of a ROM that does not lie in block RAM: beyond 64 words, as many again select."""
-    banks = 1 << max(0, (depth - 1).bit_length() - 6)
-    return width * (banks if banks == 1 else 2 * banks)
+    def lut_estimation(self, fpgapart: str) -> int:
+        """Memories, counts and accumulators, epilogue, loops; see README."""
+        simd, pe = self.number("SIMD"), self.number("PE")
+        count_bits = self.inputs().bit_length()
+        hold = 0 if pe == 1 else pe * count_bits
+        loops = 60 if self.walk().span > 1 else 35
+        dot = pe * (7 * simd // 4 + count_bits)
+        return sum(part.luts for part in self.parts()) + dot + hold + loops + 90
 
+    def bram_estimation(self, fpgapart: str) -> int:
+        return sum(part.brams for part in self.parts())
 
-def shared_blocks(width: int, depth: int) -> int:
-    """18 Kbit blocks of a ROM that is read at two ports, which are at most 18 bits wide each."""
-    shapes = ((18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))
-    return min(-(-depth // words) * -(-width // bits) for bits, words in shapes)
+    def dsp_estimation(self, fpgapart: str) -> int:
+        """The epilogue's."""
+        return 1
 
 
 class BinaryBlock_rtl(FusedRtl, BinaryBlock):
@@ -313,7 +302,7 @@ class BinaryBlock_rtl(FusedRtl, BinaryBlock):
     def rtl_parameters(self) -> dict[str, int | str]:
         name = self.onnx_node.name
         bits = int(self.output_streams()[0].dtype.bitwidth())
-        walk, ring, (shared, block) = self.walk(), self.ring(), self.rom()
+        walk, ring, rom = self.walk(), self.ring(), self.rom()
         epilogue = self.epilogue(self.fast())
         return {
             "Channels": self.number("IFMChannels"),
@@ -342,15 +331,15 @@ class BinaryBlock_rtl(FusedRtl, BinaryBlock):
             "BiasWidth": epilogue.bias_bits,
             "LineAddress": ring.address_bits,
             "Slack": ring.slack,
-            "LineBlock": int(self.line_block()),
-            "ShortcutDepth": self.shortcut_depth(),
-            "ShortcutBlock": int(self.shortcut_block()),
-            "SharedRom": int(shared),
-            "BlockRom": int(block),
+            "LineBlock": int(self.line_ram().block),
+            "ShortcutDepth": self.shortcut_ram().depth,
+            "ShortcutBlock": int(self.shortcut_ram().block),
+            "SharedRom": int(rom.shared),
+            "BlockRom": int(rom.block),
             "Fast": int(self.fast()),
             "ThresholdFile": f"{name}_thresholds.mem",
             "WeightFile": f"{name}_weights.mem",
-            "ParamFile": f"{name}_{'weights' if shared else 'params'}.mem",
+            "ParamFile": f"{name}_{'weights' if rom.shared else 'params'}.mem",
         }
 
     def memories(self, model: Any) -> dict[str, str]:
@@ -377,7 +366,7 @@ class BinaryBlock_rtl(FusedRtl, BinaryBlock):
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
         files = {f"{name}_thresholds.mem": hex_memory(reached.tolist(), bits + 1)}
-        if self.rom()[0]:
+        if self.rom().shared:
             image = hex_memory([*words, *of_epilogue], max(width, WORD_BITS))
             return {**files, f"{name}_weights.mem": image}
         return {
@@ -397,43 +386,6 @@ class BinaryBlock_rtl(FusedRtl, BinaryBlock):
             )
         rounded: IntArray = np.rint(value).astype(np.int64)
         return rounded
-
-    def rom_usage(self) -> tuple[int, int]:
-        """LUTs and BRAM18 of weights and parameters."""
-        width, params = self.number("SIMD") * self.number("PE"), WORDS * self.number("OFMChannels")
-        shared, block = self.rom()
-        if shared:
-            return 0, shared_blocks(max(width, WORD_BITS), self.steps() + params)
-        luts = lut_rom(WORD_BITS, params)
-        if block:
-            return luts, bram18_blocks(self.steps(), width)
-        return luts + lut_rom(width, self.steps()), 0
-
-    def ram_usage(self) -> tuple[int, int]:
-        """LUTs and BRAM18 of the line memory and of the shortcut's ring."""
-        bits = int(self.output_streams()[0].dtype.bitwidth())
-        memories = [(1 << self.ring().address_bits, self.number("SIMD"), self.line_block())]
-        if self.get_nodeattr("shortcut") == "own":
-            memories.append((self.shortcut_depth(), bits, self.shortcut_block()))
-        luts = sum(0 if block else lutram_luts(depth, width) for depth, width, block in memories)
-        blocks = sum(bram18_blocks(depth, width) for depth, width, block in memories if block)
-        return luts, blocks
-
-    def lut_estimation(self, fpgapart: str) -> int:
-        """Memories, counts and accumulators, epilogue, loops; see README."""
-        simd, pe = self.number("SIMD"), self.number("PE")
-        count_bits = self.inputs().bit_length()
-        hold = 0 if pe == 1 else pe * count_bits
-        loops = 60 if self.walk().span > 1 else 35
-        dot = pe * (7 * simd // 4 + count_bits)
-        return self.rom_usage()[0] + self.ram_usage()[0] + dot + hold + loops + 90
-
-    def bram_estimation(self, fpgapart: str) -> int:
-        return self.rom_usage()[1] + self.ram_usage()[1]
-
-    def dsp_estimation(self, fpgapart: str) -> int:
-        """The epilogue's."""
-        return 1
 
 
 OPS = (BinaryBlock, BinaryBlock_rtl)

@@ -136,11 +136,15 @@ class Ring(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def ring_of(walk: Walk) -> Ring:
+def ring_of(walk: Walk, sparing: bool) -> Ring:
     """The smallest line memory with which a frame takes as long as its slower end alone.
 
-    If none of a few sizes does, the one with the best pace. Of its room no more is used than that
-    takes: what is taken ahead lies in the ring of the shortcut, too.
+    If none of a few sizes does, the one with the best pace.
+
+    Args:
+        walk: the block.
+        sparing: use no more of its room than that takes, because what is taken ahead lies in the
+            ring of the shortcut, too.
     """
     smallest = max(LEAST_BITS, (walk.groups * (walk.span + 1) - 1).bit_length())
     rings = []
@@ -151,6 +155,8 @@ def ring_of(walk: Walk) -> Ring:
         if pace == walk.interval:
             break
     best = min(rings, key=lambda ring: (ring.cycles, ring.address_bits))
+    if not sparing:
+        return best
     slack = 1
     while slack < best.slack and walk.pace(slack) > best.cycles:
         slack *= 2
