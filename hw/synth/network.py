@@ -12,7 +12,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from qonnx.custom_op.registry import getCustomOp
 from ...sim.cache import building, content_key, finished, scratch
 from ..boards import find
 from ..kernels import register
+from ..kernels.costs import NOTHING
 from ..rtl.top_info import TopInfo
 from . import timing as timing_of
 from . import yosys
@@ -80,11 +81,13 @@ class NodeUsage:
     op: str
     """Type of the op; the module where the graph has no node of that name."""
     estimate: Mapping[str, int]
-    """What the op states: ``lut``, ``bram18``, ``dsp``."""
+    """What the op states: ``lut``, ``lutram``, ``ff``, ``bram18``, ``dsp``."""
     usage: Usage
     timing: Mapping[str, Any] | None
     """The estimated clock, see ``timing.as_dict``; None where it was not asked for, or where the
     node has no path between registers."""
+    node: Any = field(default=None, compare=False)
+    """Its op; None where the graph has no node of that name."""
 
 
 def synthesise_network(
@@ -225,17 +228,11 @@ class Network:
     def row(self, name: str, found: Mapping[str, Any]) -> NodeUsage:
         """The usage of one instance of the top."""
         op = self.ops.get(name)
+        usage = Usage.of(found["cells"])
         if op is None:
-            nothing = {"lut": 0, "bram18": 0, "dsp": 0}
-            usage = Usage.of(found["cells"])
-            return NodeUsage(name, found["module"], nothing, usage, found["timing"])
-        estimate = {
-            "lut": int(op.lut_estimation(self.part)),
-            "bram18": int(op.bram_estimation(self.part)),
-            "dsp": int(op.dsp_estimation(self.part)),
-        }
+            return NodeUsage(name, found["module"], asdict(NOTHING), usage, found["timing"])
         kind = op.onnx_node.op_type.removesuffix("_rtl")
-        return NodeUsage(name, kind, estimate, Usage.of(found["cells"]), found["timing"])
+        return NodeUsage(name, kind, asdict(op.stated()), usage, found["timing"], op)
 
 
 @dataclass(frozen=True)
