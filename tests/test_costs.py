@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ops state of themselves is what Yosys maps: logic nearly, memories and DSP blocks exactly."""
+"""What ops state of themselves is what Yosys maps: logic nearly, memories and DSPs exactly."""
 
 from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import pytest
 from andpop.hw.kernels import KERNELS
