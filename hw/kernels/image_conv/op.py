@@ -259,6 +259,7 @@ class ImageConv_rtl(FusedRtl, ImageConv):
     primitives = True
     sources = (
         "rtl/line_memory.sv",
+        "rtl/loop_counter.sv",
         "kernels/image_conv/image_columns.sv",
         "kernels/image_conv/weight_rom.sv",
         "kernels/image_conv/cascade_mac.sv",

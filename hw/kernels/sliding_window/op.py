@@ -56,6 +56,7 @@ class ConvolutionInputGenerator_rtl(RtlKernel, ConvolutionInputGenerator):
     module = "sliding_window"
     sources = (
         "rtl/line_memory.sv",
+        "rtl/output_register.sv",
         "rtl/loop_count.sv",
         "rtl/stream_register.sv",
         "kernels/sliding_window/window_end.sv",

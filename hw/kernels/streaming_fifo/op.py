@@ -24,7 +24,11 @@ class StreamingFIFO_rtl(RtlKernel, StreamingFIFO):
     registers_output = True
     registers_ready = True
     module = "streaming_fifo"
-    sources = ("rtl/stream_register.sv", "kernels/streaming_fifo/streaming_fifo.sv")
+    sources = (
+        "rtl/stream_register.sv",
+        "rtl/output_register.sv",
+        "kernels/streaming_fifo/streaming_fifo.sv",
+    )
 
     def get_nodeattr_types(self) -> dict[str, Any]:
         return {
