@@ -37,15 +37,17 @@ def ops(model: ModelWrapper, op: str) -> list[str]:
 
 
 def kinds(stitched: ModelWrapper) -> dict[str, str]:
-    """By tensor of the producer: the op that stands on its edge, "" for a wire."""
+    """By tensor of the producer: the op that stands on its edge, "" for a wire or a converter."""
     readers = {name: node for node in stitched.graph.node for name in node.input}
     found = {}
     writers = [n for n in stitched.graph.node if not facts_of(n.op_type).on_edge]
     for name in (stitched.graph.input[0].name, *(t for n in writers for t in n.output)):
+        found[name] = ""
         reader = readers.get(name)
-        stands = reader is not None and facts_of(reader.op_type).on_edge
-        op = reader.op_type.removesuffix("_rtl") if reader is not None and stands else ""
-        found[name] = "" if op == "StreamingDataWidthConverter" else op
+        while reader is not None and facts_of(reader.op_type).on_edge:
+            op = reader.op_type.removesuffix("_rtl")
+            found[name] = found[name] if op == "StreamingDataWidthConverter" else op
+            reader = readers.get(reader.output[0])
     return found
 
 

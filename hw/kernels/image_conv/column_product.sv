@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Products of windows and weights, the windows read from a ring of columns, in cascades of DSPs.
 
-/// For every window, in passes of Pe outputs: reads its Kernel columns, Simd elements per cycle, and
+/// For every window, in passes of Pe outputs: reads its Kernel columns, Simd elements a cycle, and
 /// adds the products of a step along a cascade of Simd DSPs per output, those of the steps behind
 /// it. Passes follow one another without a gap. Nothing behind the start of a pass ever waits: a
 /// pass starts when its window is there and its results have room, so no register of the datapath
 /// has a clock enable but the sums. Windows of a row share columns, so a ring of 32 holds them.
 ///
-/// Row r of a cascade works r cycles after row 0: its element and its weights come later by as much.
+/// Row r of a cascade works r cycles after row 0: its element and weights come later by as much.
 /// With Paired one DSP computes the products of two outputs (see `column_cascade`). Weights: for
 /// each row of a cascade the words of its Pe weights, in the order of the steps; with Paired the
 /// odd outputs' are less by 1 where the even one's below is negative.
@@ -57,7 +57,8 @@ module column_product #(
   localparam int unsigned Latency = Simd + 3 + (Chunk < Simd ? 1 : 0); // from step to sum
 
   if (Elements % Simd != 0) begin : gen_check_simd
-    $error("column_product: %0d elements of a column cannot be split over Simd %0d", Elements, Simd);
+    $error("column_product: %0d elements of a column cannot be split over Simd=%0d",
+           Elements, Simd);
   end
   if (Mh % Pe != 0) begin : gen_check_pe
     $error("column_product: Mh %0d cannot be split over Pe %0d", Mh, Pe);
@@ -83,7 +84,8 @@ module column_product #(
     return count;
   endfunction
 
-  localparam int unsigned OutDepth   = words_under_way() <= 32 ? 32 : 1 << $clog2(words_under_way());
+  localparam int unsigned OutDepth   = words_under_way() <= 32 ? 32
+                                                               : 1 << $clog2(words_under_way());
   localparam int unsigned OutBits    = $clog2(OutDepth);
   localparam int unsigned RingBits   = $clog2(RingWords);
   localparam int unsigned WeightBits = $clog2(Depth);

@@ -225,7 +225,7 @@ class ImageConv(Fused, ChosenKernel):
     def refusal(self, wanted: str) -> str:
         """Say why two weights do not fit one factor, and what to do."""
         return (
-            f"found implementation {wanted} and a weight {int(self.weight_type().min())} above a "
+            f"found implementation {wanted} with a weight {int(self.weight_type().min())} above a "
             "negative one, expected none; use single or auto"
         )
 

@@ -65,7 +65,7 @@ module window_serial #(
                                                        OutColumns > 1 ? ToWindow : 0));
 
   if (Depth < Need + max(OutRows > 1 ? ToRow : 0, OutColumns > 1 ? ToWindow : 0)) begin : gen_check
-    $error("window_serial: found Depth=%0d, expected %0d words of a window and %0d or %0d to the %s",
+    $error("window_serial: found Depth=%0d, expected %0d words of a window, %0d or %0d to the %s",
            Depth, Need, ToWindow, ToRow, "next one or the next row");
   end
 
