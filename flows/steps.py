@@ -16,10 +16,10 @@ from ..hw import boards
 from ..hw.cpu.pack import pack
 from ..hw.graph import folding, loader
 from ..hw.graph.clean import clean
-from ..hw.graph.fuse import fuse
 from ..hw.graph.lowering import lower
 from ..hw.graph.pixels import Pixels, declares_raw, pixels_of
 from ..hw.graph.qonnx_graph import QonnxGraph
+from ..hw.graph.reach import fuse_for
 from ..hw.graph.specialise import specialise
 from ..hw.graph.verify import verify
 from ..hw.rtl import simulate as rtl
@@ -201,13 +201,13 @@ def _lower(context: Context) -> None:
 def _fold(context: Context) -> None:
     """Make the hardware's graph of the lowered one: nodes fused, lanes chosen."""
     model = ModelWrapper(str(context.files.lowered))
-    if context.config.fuse:
-        model = fuse(model)
     if context.config.folding is not None:
         target: Any = folding.read_folding(Path(context.config.folding))
     else:
         _, height, width, _ = model.get_tensor_shape(model.graph.input[0].name)
         target = context.config.cycles(height, width)
+    if context.config.fuse:
+        model = fuse_for(model, target)
     folding.fold(model, target, boards.find(context.config.board).part)
     folding.write_folding(model, context.files.folding)
     model.save(str(context.files.dataflow))
