@@ -142,7 +142,8 @@ def build(
         options: fields of ``flows.config.BuildConfig``.
 
     Returns:
-        ``{"folder", "steps": [{step, seconds, skipped}], "slowest": {name, cycles}, "notes"}``.
+        ``{"folder", "steps": [{step, seconds, skipped}], "slowest": {name, cycles}, "fit",
+        "notes"}``; the fit is that of fit.json.
     """
     chosen = read_config(as_path(config), options)
     require_hardware("build")
