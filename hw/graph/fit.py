@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -241,7 +241,7 @@ class Fitting:
     def _refusal(self, found: Fit, when: str, instead: str = "") -> DoesNotFit:
         """What is missing, who takes it, what would help: one line."""
         return DoesNotFit(
-            refusal(found.rows, self._board, self._shares, when, (instead,), self._others(found))
+            refusal(found.rows, self._board, self._shares, when, instead, self._others(found))
         )
 
     def _others(self, found: Fit) -> str | None:
@@ -265,7 +265,7 @@ def refusal(
     board: Board,
     shares: Shares,
     when: str,
-    instead: Sequence[str] = (),
+    instead: str = "",
     other: str | None = None,
 ) -> str:
     """Say in one line what a network takes too much of, who takes most of it, and what helps.
@@ -284,20 +284,13 @@ def refusal(
     have = {**board.capacity, "lutram": board.lutram}[name]
     largest = sorted(rows, key=lambda row: -getattr(row.usage, name))[:LARGEST]
     takers = ", ".join(f"{r.name} {getattr(r.usage, name):,}" for r in largest)
-    helps = [*filter(None, instead), "a smaller --input", *([f"--board {other}"] if other else [])]
+    known = f"{instead}; " if instead else ""
+    larger = f", --board {other}" if other else ""
     return (
         f"does not fit {board.name} {when}: found {found:,} {WORDS[name]}, expected at most "
-        f"{most:,} ({most / have:.0%} of {have:,}); most of them in {takers}; {'; '.join(_helps(helps))}"
-    )
-
-
-def _helps(helps: list[str]) -> Iterator[str]:
-    told = [text for text in helps if text.startswith("it fits")]
-    yield from told
-    others = [text for text in helps if text not in told]
-    yield (
-        f"use {', '.join(others)}, or train it with a smaller --width or with --head-bits 4 where "
-        "it has them"
+        f"{most:,} ({most / have:.0%} of {have:,}); most of them in {takers}; {known}use a smaller "
+        f"--input{larger}, or train it with a smaller --width or with --head-bits 4 where it has "
+        "them"
     )
 
 
