@@ -15,6 +15,7 @@ from ..hw import boards
 from ..hw.graph import fit, folding_file
 from ..hw.graph.fit import WORDS, Fit, Fitting
 from ..hw.graph.usage import NodeUsage, network_usage, total
+from ..hw.rtl.settle import settle_fifos
 from ..quant.files import write_json
 from .build import Context
 from .errors import CheckFailed
@@ -98,17 +99,17 @@ def sized(context: Context) -> dict[str, Any]:
     return {**(read_fit(files.fit) or {}), **table_of(board.name, rows, allowed)}
 
 
-def check_sized(context: Context) -> None:
-    """Refuse a build whose FIFOs took more than was expected, and too much.
+def settle(context: Context) -> None:
+    """Find places for FIFOs whose depths are known now, or refuse what takes too much with them.
 
     Raises:
         CheckFailed: see above.
     """
     config = context.config
-    board = boards.find(config.board)
+    board, allowed = boards.find(config.board), config.shares.of(boards.find(config.board))
     if not fit.judged(board):
         return
-    rows = network_usage(ModelWrapper(str(context.files.rtl / "stitched.onnx")), board.part)
-    if not fit.fits(total(rows), config.shares.of(board)):
+    rows = settle_fifos(context.files.rtl, allowed, board.part)
+    if not fit.fits(total(rows), allowed):
         text = fit.refusal(rows, board, config.shares, "with its FIFOs sized")
         raise CheckFailed(f"{context.source.name}: {text}")

@@ -34,7 +34,7 @@ from .config import BuildConfig
 from .errors import UsageError
 from .facts import reflection
 from .files import CHECKPOINT, QONNX, BuildFiles
-from .fitting import check_sized, fit_to_board, read_fit, write_fit
+from .fitting import fit_to_board, read_fit, settle, write_fit
 
 FILES = BuildFiles(Path())
 """Names of the files that steps read and write."""
@@ -260,7 +260,7 @@ def _size(context: Context) -> None:
     context.progress(f"{stage}: compiling", 0, total)
     found = sizing.size_fifos(files.rtl, progress=report)
     context.progress(stage, total, total)
-    check_sized(context)
+    settle(context)
     shutil.copyfile(files.rtl / FIFO_FILE, files.fifos)
     write_json(
         context.files.sizing,
