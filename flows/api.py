@@ -142,7 +142,7 @@ def build(
         options: fields of ``flows.config.BuildConfig``.
 
     Returns:
-        ``{"folder", "steps": [{step, seconds, skipped}], "slowest": {name, cycles}, "notes"}``.
+        ``{"folder", "steps": [{step, seconds, skipped}], "slowest", "fit" (fit.json), "notes"}``.
     """
     chosen = read_config(as_path(config), options)
     require_hardware("build")

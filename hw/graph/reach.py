@@ -24,7 +24,7 @@ def fuse_for(model: ModelWrapper, target: int | Mapping[str, Mapping[str, Any]])
     Args:
         model: specialised, unfolded dataflow graph; it is left as it is.
         target: cycles per frame that no fused node may miss; or a folding (see
-            `folding.read_folding`): a folding that names fused nodes leaves those layers single
+            `read_folding`): a folding that names fused nodes leaves those layers single
             whose every node it names instead.
     """
     if isinstance(target, int):

@@ -47,6 +47,7 @@ class ConvolutionInputGenerator_rtl(RtlKernel, ConvolutionInputGenerator):
     """Sliding windows, word by word or (``parallel_window``) each as one word."""
 
     lanes = {"SIMD": "IFMChannels"}
+    places = {"ram_style": ("block", "distributed")}
     windows = True
     moves = True
     registers_output = True

@@ -15,6 +15,7 @@ from .golden import run
 class StreamingFIFO_rtl(RtlKernel, StreamingFIFO):
     """First-word-fall-through FIFO with a capacity limit and a peak fill in simulation."""
 
+    places = {"ram_style": ("block", "distributed")}
     moves = True
     on_edge = True
     is_fifo = True
