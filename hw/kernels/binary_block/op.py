@@ -35,6 +35,7 @@ class BinaryBlock(Fused):
     """A 1-bit layer: inputs x[, shortcut], thresholds (C, 1), weights (MW, MH), params (5, MH)."""
 
     lanes = {"SIMD": "IFMChannels", "PE": "OFMChannels"}
+    places = dict.fromkeys(("rom", "line_ram", "shortcut_ram"), PLACES[1:])
     registers_output = True
     registers_ready = True
     reads_ahead = True
