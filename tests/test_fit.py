@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from andpop.flows import api
 from andpop.hw.boards import DEFAULT_BOARD, Board, boards
 from andpop.hw.graph.executor import run as execute
+from andpop.hw.graph.fifo_sizing import choose_depths, load_depths, save_depths
 from andpop.hw.graph.fit import DoesNotFit, Fit, Fitting, Shares, fits, limiting
 from andpop.hw.graph.folding import folding_of
 from andpop.hw.graph.folding_file import FoldingError
@@ -18,9 +18,9 @@ from andpop.hw.graph.insert_streams import insert_streams
 from andpop.hw.graph.ops import op_of
 from andpop.hw.graph.specialise import specialise
 from andpop.hw.graph.usage import RESOURCES, Usage, network_usage, total, usage_of
+from andpop.hw.rtl.emit_top import set_depths
+from andpop.hw.rtl.settle import settle_fifos
 from dataflow_graphs import bi_shufflenet, pictures_for
-from networks import RANDOM
-from program import Run
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
@@ -138,7 +138,7 @@ def test_a_target_that_does_not_fit_is_refused_with_one_that_does(
     quick = Fitting(lowered, DEFAULT_BOARD, WHOLE).at(fast).used
     slow = Fitting(lowered, DEFAULT_BOARD, WHOLE).at(20_000).used
     assert slow.lut < quick.lut
-    small = board(lut=(slow.lut + quick.lut) // 2)
+    small = board(lut=(slow.lut + quick.lut) // 2, bram18=quick.bram18)
     fitting = Fitting(lowered, small, WHOLE, fps=lambda cycles: 1e8 / cycles)
     with pytest.raises(DoesNotFit) as refused:
         fitting.at(fast)
@@ -192,28 +192,38 @@ def test_a_target_out_of_reach_is_the_users_error(lowered: ModelWrapper) -> None
     assert nearest.fits and nearest.notes
 
 
-def test_a_build_says_what_it_takes(tmp_path: Path) -> None:
-    """fit.json of the fold step, and what the program prints of it."""
-
-    checkpoint = RANDOM.checkpoint(tmp_path)
-    result = api.build(
-        checkpoint, tmp_path / "build", target_cycles=RANDOM.target_cycles, until="fold"
+def test_fifos_find_a_place_once_they_are_sized(free: Fit, tmp_path: Path) -> None:
+    """Those that leave block RAM are as deep as their peak needs; package and table say it."""
+    stitched = insert_streams(free.model)
+    names = [n.name for n in stitched.graph.node if n.op_type == "StreamingFIFO_rtl"]
+    widths = {
+        n: int(op_of(node).get_instream_width())
+        for node in stitched.graph.node
+        for n in (node.name,)
+        if n in names
+    }
+    peaks = {name: 700 if widths[name] >= 8 else 2 for name in names}
+    fifos = choose_depths(names, [widths[n] for n in names], [peaks[n] for n in names])
+    insert_streams(free.model, {f.name: f.depth for f in fifos}).save(
+        str(tmp_path / "stitched.onnx")
     )
-    stored = json.loads((tmp_path / "build" / "fit.json").read_text())
-    assert result["fit"] == stored and stored["fits"] is True
-    assert {r["resource"] for r in stored["resources"]} >= {"lut", "bram18", "dsp"}
-    assert sum(n["lut"] for n in stored["nodes"]) == stored["resources"][0]["used"]
+    save_depths(fifos, tmp_path / "fifo.json")
+    set_depths(tmp_path, {f.name: f.depth for f in fifos})
+    before = (tmp_path / "fifo_depths_pkg.sv").read_text()
+    part = DEFAULT_BOARD.part
+    plain = total(network_usage(free.model, part, {f.name: f.depth for f in fifos}))
 
-
-def test_a_build_that_does_not_fit_ends_with_1(run: Run, tmp_path: Path) -> None:
-    checkpoint = RANDOM.checkpoint(tmp_path)
-    code, _, err = run(
-        "build", checkpoint, "--out", tmp_path / "b", "--until", "fold", "--lut-share", "0.5"
-    )
-    text = " ".join(err.split())
-    assert code == 1 and "does not fit pynq-z2" in text and "expected at most 266" in text
-    assert not (tmp_path / "b").exists()
-    code, _, err = run(
-        "build", checkpoint, "--out", tmp_path / "b", "--until", "fold", "--lut-share", "0"
-    )
-    assert code == 2 and "lut_share" in err
+    room = WHOLE.of(DEFAULT_BOARD)
+    assert total(settle_fifos(tmp_path, room, part)) == plain
+    assert (tmp_path / "fifo_depths_pkg.sv").read_text() == before
+    less = replace(room, bram18=plain.bram18 - 2)
+    settled = total(settle_fifos(tmp_path, less, part))
+    assert settled.bram18 <= less.bram18 and settled.lut > plain.lut
+    text = (tmp_path / "fifo_depths_pkg.sv").read_text()
+    moved = [f for f in load_depths(tmp_path / "fifo.json") if f.depth == 704]
+    assert 1 <= len(moved) <= 2
+    for fifo in moved:
+        assert f"{fifo.name} = 704;" in text and f"{fifo.name}_block = 0;" in text
+        assert fifo.bits == 704 * fifo.width and fifo.peak == 700
+    for fifo in load_depths(tmp_path / "fifo.json"):
+        assert fifo.depth >= fifo.peak
