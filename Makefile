@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 export FINN_BUILD_DIR ?= $(CURDIR)/.cache/finn
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup demo test test-full sanitize mutants lint synth-table timing docs clean
+.PHONY: help setup demo test test-full sanitize mutants lint synth-table timing calibrate docs clean
 help:
 	@echo "make demo       shipped network on every backend, compared bit by bit (writes demo/report.html)"
 	@echo "make test       linters, types, import contracts, tests that fit in 25 minutes on 2 cores"
@@ -20,6 +20,7 @@ help:
 	@echo "make lint       ruff, mypy and import-linter alone"
 	@echo "make synth-table  measures the table of docs/03_reference/synthesis.md again"
 	@echo "make timing     measures the clocks of docs/03_reference/timing.md again"
+	@echo "make calibrate  measures every kernel again and renews the tables of their costs (half an hour)"
 	@echo "make docs       builds the documents as a site into .cache/site"
 	@echo "make setup      the .venv that the others use; done by each of them on its own"
 	@echo "make clean      removes .venv and all caches"
@@ -83,6 +84,9 @@ synth-table: setup
 
 timing: setup
 	$(BIN)/python -m andpop.hw.synth.timing_table docs/03_reference/timing.md
+
+calibrate: setup
+	$(BIN)/python -m andpop.hw.synth.calibrate
 
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict -q

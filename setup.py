@@ -42,7 +42,16 @@ setup(
     package_dir={"andpop": "."},
     package_data={
         "andpop.models": ["zoo/*.safetensors", "zoo/*.json", "zoo/*.andpop"],
-        "andpop.hw": ["**/*.sv", "**/*.svh", "**/*.j2", "**/*.md", "**/*.pyi", "boards/*.yaml"],
+        "andpop.hw": [
+            "**/*.sv",
+            "**/*.svh",
+            "**/*.j2",
+            "**/*.md",
+            "**/*.pyi",
+            "boards/*.yaml",
+            "synth/*.v",
+            "kernels/*/costs.json",
+        ],
         "andpop.sim": ["*.cpp", "*.hpp", "*.sv", "*.jinja"],
         "andpop.flows": ["templates/*.jinja"],
     },

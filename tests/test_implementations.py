@@ -40,11 +40,11 @@ def allowed(op: Any) -> set[str]:
 def stated(op: Any, implementation: str) -> int:
     """The cost of an implementation from its estimates. An op that states costs itself leaves
     out the block RAM, which is the same for all."""
-    luts, blocks = op.usage()[implementation]
+    found = op.usage()[implementation]
     if type(op).costs is ChosenKernel.costs:
-        return int(luts + LUTS_PER_BRAM18 * blocks)
-    assert {b for _, b in op.usage().values()} == {blocks}
-    return int(luts)
+        return int(found.lut + LUTS_PER_BRAM18 * found.bram18)
+    assert {other.bram18 for other in op.usage().values()} == {found.bram18}
+    return int(found.lut)
 
 
 @pytest.mark.parametrize(("kernel", "case"), CHOSEN)
@@ -60,7 +60,10 @@ def test_auto_takes_the_cheapest_that_can_compute_it(kernel: str, case: Case) ->
     for name in (best, *costs):
         op.set_nodeattr(IMPLEMENTATION, name)
         assert op.resolved() == name and costs[name] == stated(op, name)
-        assert (op.lut_estimation(""), op.bram_estimation("")) == usage[name]
+        assert op.stated() == usage[name]
+        assert (op.lut_estimation(""), op.bram_estimation(""), op.dsp_estimation("")) == (
+            usage[name].lut, usage[name].bram18, usage[name].dsp,
+        )  # fmt: skip
     for name in allowed(op) - set(costs):
         op.set_nodeattr(IMPLEMENTATION, name)
         message = f"^{case.op_type}_0: found implementation {name} with .*; use .* or auto$"
@@ -115,9 +118,9 @@ def test_both_implementations_are_chosen_somewhere() -> None:
     `addsub` start from takes a block RAM."""
     one = chosen(binary_cases.SMOKE[0], PE=1, MW=64, MH=64, SIMD=64).op
     many = chosen(binary_cases.SMOKE[0], PE=1, MW=8, MH=128, SIMD=8).op
-    assert one.usage()["addsub"][1] == one.usage()["serial"][1] == 0
+    assert one.usage()["addsub"].bram18 == one.usage()["serial"].bram18 == 0
     assert one.resolved() == "addsub"
-    assert many.usage()["addsub"][1] == many.usage()["serial"][1] + 1
+    assert many.usage()["addsub"].lut > many.usage()["serial"].lut
     assert many.resolved() == "serial"
 
 

@@ -12,7 +12,7 @@ from andpop.hw.kernels.binary_mvu import cases as binary_cases
 from andpop.hw.kernels.binary_mvu.op import IMPLEMENTATIONS
 from andpop.hw.kernels.epilogue import cases as epilogue_cases
 from andpop.hw.kernels.int_mvu import cases as int_cases
-from andpop.hw.kernels.memory import bram18_blocks, least_rom_cost, lutram_luts, rom_cost
+from andpop.hw.kernels.memory import bram18_blocks, lutram_luts
 from andpop.hw.kernels.mvu import weight_words
 from andpop.hw.kernels.pa_mvu import cases as pa_cases
 from andpop.hw.kernels.signed_thresholding import cases as threshold_cases
@@ -113,41 +113,6 @@ def test_tables_have_as_many_entries_as_their_index_takes_values(steps: int) -> 
 
 
 # What they cost.
-
-
-@pytest.mark.parametrize(
-    ("width", "depth", "luts", "blocks"),
-    [
-        (100, 1, 0, 0),
-        (7, 64, 7, 0),
-        (36, 65, 0, 1),
-        (37, 512, 0, 2),
-        (36, 513, 0, 2),
-        (9, 2048, 0, 1),
-        (1, 16384, 0, 1),
-        (1, 16385, 0, 2),
-    ],
-)
-def test_rom_costs_whole_block_rams(width: int, depth: int, luts: int, blocks: int) -> None:
-    assert rom_cost(width, depth) == (luts, blocks)
-
-
-@pytest.mark.parametrize(
-    ("width", "depth", "expected"),
-    [
-        (20, 1, (0, 0)),
-        (20, 3, (8, 0)),  # eight columns can differ
-        (62, 64, (62, 0)),
-        (14, 384, (112, 0)),
-        (14, 704, (0, 1)),
-        (4, 1344, (128, 0)),
-        (14, 1344, (0, 2)),
-    ],
-)
-def test_memories_lie_where_they_are_cheaper(
-    width: int, depth: int, expected: tuple[int, int]
-) -> None:
-    assert least_rom_cost(width, depth) == expected
 
 
 def test_memory_costs_by_hand() -> None:

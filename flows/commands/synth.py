@@ -16,7 +16,7 @@ from ..files import open_build
 from ..progress import Progress
 
 RESOURCES = ("lut", "lutram", "ff", "carry4", "bram18", "dsp")
-STATED = ("lut", "bram18", "dsp")
+STATED = ("lut", "lutram", "ff", "bram18", "dsp")
 """What ops state of themselves."""
 TIMING = ("none", "estimate", "route")
 """What may be asked of clocks, each with what stands before it."""

@@ -201,6 +201,22 @@ class RtlKernel(RTLBackend, Facts):
         """Files the core reads with $readmemh: name -> content. Names start with the node's."""
         return {}
 
+    def lut_estimation(self, fpgapart: str) -> int:
+        """LUTs of logic and memory; see `Facts.stated`, as for the others."""
+        return self.stated().lut if self.structures() else int(super().lut_estimation(fpgapart))
+
+    def bram_estimation(self, fpgapart: str) -> int:
+        """18 Kbit blocks."""
+        return self.stated().bram18 if self.structures() else int(super().bram_estimation(fpgapart))
+
+    def dsp_estimation(self, fpgapart: str) -> int:
+        """DSP blocks."""
+        return self.stated().dsp if self.structures() else int(super().dsp_estimation(fpgapart))
+
+    def uram_estimation(self, fpgapart: str) -> int:
+        """None."""
+        return 0
+
     def get_nodeattr_types(self) -> dict[str, Any]:
         return super().get_nodeattr_types()
 

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
 from .base import Kernel
+from .costs import Cost, Structure
 from .facts import FoldingRule
 from .memory import LUTS_PER_BRAM18
 
@@ -30,8 +32,15 @@ class ChosenKernel(Kernel):
     """Whether implementations differ in cycles: folding to a target then chooses among them."""
 
     @abstractmethod
-    def usage(self) -> dict[str, tuple[int, int]]:
-        """Estimated LUTs and BRAM18 of each implementation that can compute the node."""
+    def structures(self) -> Mapping[str, Structure]:
+        """What the node is made of with each implementation that can compute it."""
+
+    def usage(self) -> dict[str, Cost]:
+        """What each of these takes."""
+        return {name: self.cost_of(found) for name, found in self.structures().items()}
+
+    def way(self) -> str:
+        return self.resolved()
 
     def cycles_per_word(self, implementation: str) -> int:
         """Cycles that an implementation takes for a word of its output."""
@@ -47,7 +56,7 @@ class ChosenKernel(Kernel):
     def costs(self) -> dict[str, int]:
         """Estimated LUTs of each implementation, a BRAM18 counted as `LUTS_PER_BRAM18`."""
         return {
-            name: luts + LUTS_PER_BRAM18 * blocks for name, (luts, blocks) in self.usage().items()
+            name: found.lut + LUTS_PER_BRAM18 * found.bram18 for name, found in self.usage().items()
         }
 
     def resolved(self) -> str:
@@ -69,11 +78,3 @@ class ChosenKernel(Kernel):
         allowed = frozenset(self.get_nodeattr_types()[IMPLEMENTATION][3])
         paces = {IMPLEMENTATION: tuple(self.usage())} if self.paced else {}
         return replace(super().folding_rule(), options={IMPLEMENTATION: allowed}, paces=paces)
-
-    def lut_estimation(self, fpgapart: str) -> int:
-        """Estimated LUTs of the implementation in use."""
-        return self.usage()[self.resolved()][0]
-
-    def bram_estimation(self, fpgapart: str) -> int:
-        """Estimated BRAM18 of the implementation in use."""
-        return self.usage()[self.resolved()][1]

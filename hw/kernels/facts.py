@@ -6,13 +6,16 @@ Every kernel's op states it in its own folder, so that no pass knows an op by it
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from ...quant.grid import IntArray
+from .costs import NOTHING, Cost, Structure, cost
 
 if TYPE_CHECKING:
     from .base import Stream
@@ -128,6 +131,28 @@ class Facts:
         takes a parameter ``TapId``, the number of the first, and holds a ``stream_tap`` for each.
         """
         return ()
+
+    def structures(self) -> Mapping[str, Structure]:
+        """What the node is made of, for each implementation that can compute it; of most ops one
+        without a name."""
+        return {}
+
+    def way(self) -> str:
+        """The implementation in use, one of `structures`."""
+        return next(iter(self.structures()))
+
+    def stated(self) -> Cost:
+        """What the node takes, as estimated."""
+        structures = self.structures()
+        if not structures:
+            return NOTHING
+        way = next(iter(structures)) if len(structures) == 1 else self.way()
+        return self.cost_of(structures[way])
+
+    def cost_of(self, structure: Structure) -> Cost:
+        """What a structure takes, by the tables of the kernel's folder."""
+        kernel = sys.modules[type(self).__module__].__file__
+        return cost(structure, Path(kernel or "").parent)
 
     def geometry(self) -> Geometry | None:
         """Which pixels the node needs, if it makes pixels of pixels at other places."""

@@ -30,23 +30,36 @@ def fifo_in_block_ram(depth: int, width: int) -> bool:
     return depth > LUT_RAM_WORDS and saved > FIFO_LUTS_PER_BRAM18 * bram18_blocks(depth, width)
 
 
-def lutram_luts(depth: int, width: int) -> int:
-    """LUTs of a simple dual-port memory in LUT RAM: four hold 32 x 6 or 64 x 3 bits, and beyond
-    64 words a LUT per four banks and data bit selects the bank."""
-    if depth <= 32:
-        return 4 * -(-width // 6)
+def lutram_cells(depth: int, width: int) -> int:
+    """LUTs that hold the bits of a simple dual-port memory: four hold 64 x 3 bits, or for up to 32
+    words that remain 32 x 6."""
+    whole, rest = divmod(depth, 64)
+    last = 0 if rest == 0 else -(-width // (6 if rest <= 32 else 3))
+    return 4 * (whole * -(-width // 3) + last)
+
+
+def lutram_select(depth: int, width: int) -> int:
+    """LUTs that select among the 64 words of each: one per four of them and data bit."""
     banks = -(-depth // 64)
-    return 4 * banks * -(-width // 3) + (width * -(-banks // 4) if banks > 1 else 0)
+    return width * -(-banks // 4) if banks > 1 else 0
 
 
-def ram32m_luts(depth: int, width: int) -> int:
-    """LUTs of a memory in RAM32M alone, 32 x 6 bits in four LUTs, its selection not counted."""
-    return 4 * -(-width // 6) * -(-depth // 32)
+def lutram_luts(depth: int, width: int) -> int:
+    """LUTs of a simple dual-port memory in LUT RAM."""
+    return lutram_cells(depth, width) + lutram_select(depth, width)
 
 
 def bram18_blocks(depth: int, width: int) -> int:
-    """18 Kbit block RAMs of a simple dual-port memory, in the best of their aspect ratios."""
-    return min(-(-depth // words) * -(-width // bits) for bits, words in BRAM18_SHAPES)
+    """18 Kbit block RAMs of a simple dual-port memory: columns in the best of their aspect ratios,
+    the bits that remain in a narrower one."""
+    if width == 0:
+        return 0
+    return min(
+        -(-depth // words)
+        if width <= bits
+        else width // bits * -(-depth // words) + bram18_blocks(depth, width % bits)
+        for bits, words in BRAM18_SHAPES
+    )
 
 
 def bram18_words(width: int) -> int:
@@ -54,34 +67,44 @@ def bram18_words(width: int) -> int:
     return next((words for bits, words in reversed(BRAM18_SHAPES) if width <= bits), 512)
 
 
-def rom_cost(width: int, depth: int) -> tuple[int, int]:
-    """Estimate a ROM of ``depth`` words of ``width`` bits whose depth decides where it lies.
-
-    Returns:
-        (LUTs, BRAM18): a table of up to 64 words costs one LUT per bit and 64 words; deeper ones
-        go to block RAM, 36 bits by 512 words (or 18 by 1024, .. 1 by 16384) per BRAM18.
-    """
+def rom_luts(depth: int, width: int) -> int:
+    """LUTs of a read-only memory in logic: one per column and 64 words, and what selects among
+    these (a LUT6 one of four). Few words have few columns that differ; equal ones are one LUT."""
     if depth == 1:
-        return 0, 0
-    if depth <= LUT_RAM_WORDS:
-        return width, 0
-    shape = next((bits for bits, words in BRAM18_SHAPES if depth <= words), 1)
-    return 0, -(-width // shape) * -(-depth // 16384)
+        return 0
+    banks = -(-depth // 64)
+    kinds = 2.0**depth - 2 if depth < 32 else 0.0
+    columns = width if not kinds else kinds * (1 - (1 - 2.0**-depth) ** width)
+    return round(columns * (banks + -(-(banks - 1) // 3)))
 
 
-def least_rom_cost(width: int, depth: int) -> tuple[int, int]:
-    """Return LUTs and BRAM18 of a read-only memory, in whichever of them is cheaper.
+class ReadOnlyMemory(NamedTuple):
+    """A memory of constants: of ``depth`` words of ``width`` bits, in LUTs or block RAM, whichever
+    is cheaper, as the RTL is told."""
 
-    A LUT6 holds 64 words of a column. Few words have few columns that differ: equal ones are one
-    LUT.
-    """
-    if depth == 1:
-        return 0, 0
-    luts = width << max(0, (depth - 1).bit_length() - 6)
-    if depth < luts.bit_length():
-        luts = 1 << depth
-    blocks = bram18_blocks(depth, width)
-    return (luts, 0) if luts <= LUTS_PER_BRAM18 * blocks else (0, blocks)
+    depth: int
+    width: int
+
+    @property
+    def block(self) -> bool:
+        """Whether it lies in block RAM."""
+        blocks = bram18_blocks(self.depth, self.width)
+        return self.depth > 1 and rom_luts(self.depth, self.width) > LUTS_PER_BRAM18 * blocks
+
+    @property
+    def luts(self) -> int:
+        """LUTs of the memory."""
+        return 0 if self.block else rom_luts(self.depth, self.width)
+
+    @property
+    def registers(self) -> int:
+        """Flip-flops of the word that is read, which block RAM has itself."""
+        return 0 if self.block or self.depth == 1 else self.width
+
+    @property
+    def brams(self) -> int:
+        """18 Kbit block RAMs of the memory."""
+        return bram18_blocks(self.depth, self.width) if self.block else 0
 
 
 class LineMemory(NamedTuple):
@@ -104,7 +127,22 @@ class LineMemory(NamedTuple):
     @property
     def luts(self) -> int:
         """LUTs of the memory."""
-        return 0 if self.block else lutram_luts(self.depth, self.width)
+        return self.lutram + self.select
+
+    @property
+    def lutram(self) -> int:
+        """LUTs that hold its bits."""
+        return 0 if self.block else lutram_cells(self.depth, self.width)
+
+    @property
+    def select(self) -> int:
+        """LUTs that select among these."""
+        return 0 if self.block else lutram_select(self.depth, self.width)
+
+    @property
+    def registers(self) -> int:
+        """Flip-flops of the word that is read, which block RAM has itself."""
+        return 0 if self.block else self.width
 
     @property
     def brams(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,13 @@ from qonnx.core.datatype import BaseDataType, DataType
 
 from ...quant.grid import ACCUMULATOR_BITS, IntArray, smallest_signed
 from .base import Kernel, Stream, hex_memory, pack_lanes, require_divisor
-from .memory import ram32m_luts
+from .costs import Structure
+from .memory import LineMemory, ReadOnlyMemory
 
 RTL_PARTS: tuple[str, ...] = (
     "rtl/stream_register.sv",
     "rtl/rom_stream.sv",
+    "rtl/line_memory.sv",
     "rtl/adder_tree.sv",
     "rtl/mvu_front.sv",
     "rtl/mvu_back.sv",
@@ -182,9 +185,41 @@ class Mvu(Kernel):
         simd, pe, bits = self.get_nodeattr("SIMD"), self.get_nodeattr("PE"), datatype.bitwidth()
         return hex_memory(weight_words(weights, pe, simd, bits), pe * simd * bits)
 
-    def buffer_luts(self, bits: int) -> int:
-        """LUTs of the replay buffer: 2 * MW/SIMD words in LUT RAM (RAM32M: 6 bits in 4 LUTs)."""
-        if self.get_nodeattr("MH") == self.get_nodeattr("PE"):
-            return 0
-        depth = 2 * self.get_nodeattr("MW") // self.get_nodeattr("SIMD")
-        return ram32m_luts(depth, bits * self.get_nodeattr("SIMD"))
+    def weight_rom(self) -> ReadOnlyMemory:
+        """The weights, a word per step."""
+        width = self.get_nodeattr("PE") * self.get_nodeattr("SIMD") * self.weight_type().bitwidth()
+        return ReadOnlyMemory(self.weight_depth(), int(width))
+
+    def buffer(self) -> LineMemory | None:
+        """The replay buffer: two vectors, where outputs are computed one group after the other."""
+        mw, mh = self.get_nodeattr("MW"), self.get_nodeattr("MH")
+        if mh == self.get_nodeattr("PE"):
+            return None
+        return LineMemory(2 * mw // self.get_nodeattr("SIMD"), self.input_streams()[0].width)
+
+    def frame_structure(self, counts: Mapping[str, float], table: str = "") -> Structure:
+        """Return the structure of a unit: what is counted of its dot products, the weights, the
+        buffer in front and the accumulators behind."""
+        mw, mh = int(self.get_nodeattr("MW")), int(self.get_nodeattr("MH"))
+        simd, pe = int(self.get_nodeattr("SIMD")), int(self.get_nodeattr("PE"))
+        steps, folds, rom, buffer = mw // simd, mh // pe, self.weight_rom(), self.buffer()
+        acc = pe * int(self.get_output_datatype().bitwidth())
+        counts = {"one": 1, "step bits": (steps - 1).bit_length(), **counts}
+        counts["weight bits"] = (rom.depth - 1).bit_length()
+        counts["registers"] = rom.registers + (buffer.registers if buffer else 0)
+        counts["summed" if steps > 1 else "results"] = acc
+        if buffer is None:
+            return Structure(counts, luts=rom.luts, bram18=rom.brams, table=table)
+        counts |= {
+            "buffer": 1,
+            "buffer bits": (buffer.depth - 1).bit_length(),
+            "fold bits": (folds - 1).bit_length(),
+            "buffered": buffer.width,
+        }
+        return Structure(
+            counts,
+            luts=rom.luts + buffer.select,
+            lutram=buffer.lutram,
+            bram18=rom.brams + buffer.brams,
+            table=table,
+        )

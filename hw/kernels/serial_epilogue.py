@@ -49,11 +49,21 @@ class SerialEpilogue:
         """Cycles from one accumulator to the next."""
         return (10 if self.fast else 6) + int(self.has_shortcut)
 
-    def luts(self, lanes: int = 1) -> int:
-        """Estimated LUTs of so many cores that run in step, the DSP block as a cell; about the same
-        with ``fast``."""
-        factor = self.fmt.acc_bits + 4 if self.fmt.acc_shift else self.acc_bits
-        return 12 + lanes * (21 + max(factor, self.fmt.pre_bits) + 13 * int(self.has_shortcut))
+    def counts(self, lanes: int = 1) -> dict[str, float]:
+        """What the logic of so many cores that run in step is proportional to."""
+        factor = self.fmt.acc_bits if self.fmt.acc_shift else self.acc_bits
+        return {
+            "one": 1,
+            "lanes": lanes,
+            "accumulated": lanes * self.acc_bits,
+            "rounded": lanes * self.acc_bits if self.fmt.acc_shift else 0,
+            "factor": lanes * max(factor, self.fmt.pre_bits),
+            "pre": lanes * self.fmt.pre_bits,
+            "out": lanes * self.fmt.out_bits,
+            "shortcuts": lanes * int(self.has_shortcut),
+            "shortcut": lanes * int(self.has_shortcut) * self.fmt.out_bits,
+            "step": int(self.has_shortcut),
+        }
 
     @property
     def pair_bits(self) -> int:

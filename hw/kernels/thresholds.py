@@ -9,7 +9,8 @@ import numpy as np
 
 from ...quant.grid import IntArray
 from .base import hex_memory
-from .memory import least_rom_cost
+from .costs import Structure, loop_counts
+from .memory import ReadOnlyMemory
 
 
 def search_stages(steps: int) -> int:
@@ -76,8 +77,8 @@ def search_images(
     }
 
 
-def search_cost(lanes: int, groups: int, steps: int, bits: int, code_bits: int) -> tuple[int, int]:
-    """Return LUTs and BRAM18 of a search: comparators, tables and their addresses.
+def search_structure(lanes: int, groups: int, steps: int, bits: int, code_bits: int) -> Structure:
+    """Return what a search is made of: comparators, tables and their addresses.
 
     Args:
         lanes: channels of a word.
@@ -87,13 +88,72 @@ def search_cost(lanes: int, groups: int, steps: int, bits: int, code_bits: int) 
         code_bits: bits of a code.
     """
     stages = search_stages(steps)
-    lane = stages * -(-bits // 2)
-    shared, blocks = 20, 0
-    for stage in range(stages + 1):
-        depth = groups * search_entries(steps, stage)
-        luts, ram = least_rom_cost(bits if stage < stages else code_bits, depth)
-        address = (depth - 1).bit_length()
-        lane += luts + (address if stage > 0 else 0)
-        shared += address if groups > 1 else 0
-        blocks += lanes * ram
-    return lanes * lane + shared, blocks
+    tables = search_memories(groups, steps, bits, code_bits)
+    addresses = [(table.depth - 1).bit_length() for table in tables]
+    counts: dict[str, float] = {
+        "one": 1,
+        "stages": stages,
+        "lanes": lanes,
+        "compared": lanes * stages * bits,
+        "index": lanes * stages * (stages - 1) / 2,
+        "codes": lanes * code_bits,
+        "registers": lanes * sum(table.registers for table in tables),
+    }
+    if groups > 1:
+        counts |= {"added": lanes * sum(addresses[1:]), "groups": sum(addresses)}
+    return Structure(
+        counts,
+        luts=lanes * sum(table.luts for table in tables),
+        bram18=lanes * sum(table.brams for table in tables),
+        table="search" if groups > 1 else "search of constants",
+    )
+
+
+def search_memories(groups: int, steps: int, bits: int, code_bits: int) -> list[ReadOnlyMemory]:
+    """Return the tables that each lane of a search has."""
+    stages = search_stages(steps)
+    return [
+        ReadOnlyMemory(groups * search_entries(steps, stage), bits if stage < stages else code_bits)
+        for stage in range(stages + 1)
+    ]
+
+
+def block_tables(memories: Sequence[ReadOnlyMemory]) -> int:
+    """Return which tables lie in block RAM, bit s for table s."""
+    return sum(table.block << stage for stage, table in enumerate(memories))
+
+
+def parallel_structure(
+    lanes: int, groups: int, steps: int, bits: int, threshold_bits: int, lane_bits: int,
+    code_bits: int, levels: int = 0,
+) -> Structure:  # fmt: skip
+    """Return what comparing with all thresholds at once is made of.
+
+    Args:
+        lanes: channels of a word.
+        groups: channels of a lane.
+        steps: thresholds of a channel.
+        bits: bits of an input.
+        threshold_bits: bits of a threshold.
+        lane_bits: bits of a channel's parameters.
+        code_bits: bits of a code.
+        levels: bits that say a level each, instead of a code.
+    """
+    rom = ReadOnlyMemory(groups, lanes * lane_bits)
+    counts: dict[str, float] = {
+        "registers": rom.registers,
+        "one": 1,
+        "lanes": lanes,
+        "compared": lanes * steps * max(bits, threshold_bits),
+        "steps": lanes * steps,
+        "codes": lanes * code_bits,
+        "levels": lanes * levels,
+        **loop_counts((groups,)),
+    }
+    kind = "parallel" if groups > 1 else "constants"
+    return Structure(
+        counts,
+        luts=rom.luts,
+        bram18=rom.brams,
+        table=kind if steps > 1 else f"{kind}, one step",
+    )

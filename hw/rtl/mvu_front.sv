@@ -49,8 +49,7 @@ module mvu_front #(
     localparam int unsigned FillWidth = $clog2(Depth + 1);
     localparam int unsigned NfWidth   = $clog2(Nf);
 
-    logic [Width-1:0]     mem [Depth];
-    logic [Width-1:0]     data_q;
+    logic [Width-1:0]     word_q;
     logic                 valid_q, first_q, last_q;
     logic [AddrWidth-1:0] write_addr_q, read_addr_q, read_addr_d;
     logic [NfWidth-1:0]   nf_q;
@@ -66,9 +65,19 @@ module mvu_front #(
     assign write      = in_valid_i && in_ready_o;
     assign fetch      = (out_ready_i || !valid_q) && (!nf_first || fresh_q != '0);
 
-    always_ff @(posedge clk_i) begin
-      if (write) mem[write_addr_q] <= in_data_i;
-    end
+    line_memory #(
+      .Width   (Width),
+      .Depth   (Depth),
+      .BlockRam(Depth > 64 && Depth * Width > 8192)  // as estimates say: hw/kernels/memory.py
+    ) u_buffer (
+      .clk_i,
+      .write_i        (write),
+      .write_address_i(write_addr_q),
+      .write_data_i   (in_data_i),
+      .read_i         (fetch),
+      .read_address_i (read_addr_q),
+      .read_data_o    (word_q)
+    );
 
     always_ff @(posedge clk_i) begin
       if (!rst_ni) write_addr_q <= '0;
@@ -116,14 +125,13 @@ module mvu_front #(
 
     always_ff @(posedge clk_i) begin
       if (fetch) begin
-        data_q  <= mem[read_addr_q];
         first_q <= sf_first;
         last_q  <= sf_last;
       end
     end
 
     assign out_valid_o = valid_q;
-    assign out_data_o  = data_q;
+    assign out_data_o  = word_q;
     assign out_first_o = first_q;
     assign out_last_o  = last_q;
   end

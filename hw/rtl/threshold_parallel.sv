@@ -21,6 +21,7 @@ module threshold_parallel #(
   parameter int          Start           = 0,  // code below all thresholds, without Directions
   parameter int unsigned Encoding        = 0,  // 0 code, 1 bit [code = i], 2 bit [code >= i]
   parameter int unsigned OutBits         = 3,  // CodeBits, or the levels i = 1 .. OutBits
+  parameter bit          BlockRom        = 0,  // parameters in block RAM, otherwise in LUTs
   parameter              ParamFile       = ""  // $readmemh image
 ) (
   input  logic                  clk_i,
@@ -45,6 +46,7 @@ module threshold_parallel #(
   rom_stream #(
     .Width(Pe * LaneBits),
     .Depth(Channels / Pe),
+    .Style(BlockRom ? 2 : 1),
     .InitFile(ParamFile)
   ) u_params (
     .clk_i,

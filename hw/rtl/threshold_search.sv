@@ -17,6 +17,7 @@ module threshold_search #(
   parameter int unsigned InBits      = 8, // bits of x
   parameter bit          InSigned    = 1,
   parameter int unsigned CodeBits    = 3, // bits of a code
+  parameter logic [31:0] BlockTables = 0, // bit s: table s lies in block RAM, otherwise in LUTs
   parameter              TablePrefix = "" // $readmemh images
 ) (
   input  logic                   clk_i,
@@ -64,6 +65,7 @@ module threshold_search #(
       .Groups(Channels / Pe),
       .Entries((Steps >> (Stages - s)) + 1),
       .IndexBits(IndexBits),
+      .BlockRom(BlockTables[s]),
       .InitPrefix($sformatf("%s_%0d", TablePrefix, s))
     ) u_table (
       .clk_i,

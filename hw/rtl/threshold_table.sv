@@ -10,6 +10,7 @@ module threshold_table #(
   parameter int unsigned Groups     = 2, // channels per lane
   parameter int unsigned Entries    = 2, // words per channel
   parameter int unsigned IndexBits  = 1, // bits of an entry's index
+  parameter bit          BlockRom   = 0, // memories in block RAM, otherwise in LUTs
   parameter              InitPrefix = "" // memory images
 ) (
   input  logic                       clk_i,
@@ -50,12 +51,11 @@ module threshold_table #(
   end
 
   for (genvar p = 0; p < Lanes; p++) begin : gen_lane
-    logic [Width-1:0] mem [Depth];
     logic [Width-1:0] data_q;
 
-    initial $readmemh($sformatf("%s_%0d.mem", InitPrefix, p), mem);
-
     if (Depth == 1) begin : gen_constant
+      logic [Width-1:0] mem [Depth];
+      initial $readmemh($sformatf("%s_%0d.mem", InitPrefix, p), mem);
       always_ff @(posedge clk_i) begin
         if (enable_i) data_q <= mem[0];
       end
@@ -66,8 +66,18 @@ module threshold_table #(
       logic [AddrWidth-1:0] addr;
 
       assign addr = first + AddrWidth'(index_i[p*IndexBits+:IndexBits]);
-      always_ff @(posedge clk_i) begin
-        if (enable_i) data_q <= mem[addr];
+      if (BlockRom) begin : gen_block
+        (* rom_style = "block" *) logic [Width-1:0] mem [Depth];
+        initial $readmemh($sformatf("%s_%0d.mem", InitPrefix, p), mem);
+        always_ff @(posedge clk_i) begin
+          if (enable_i) data_q <= mem[addr];
+        end
+      end else begin : gen_luts
+        (* logic_block *) logic [Width-1:0] mem [Depth];
+        initial $readmemh($sformatf("%s_%0d.mem", InitPrefix, p), mem);
+        always_ff @(posedge clk_i) begin
+          if (enable_i) data_q <= mem[addr];
+        end
       end
     end
     assign data_o[p*Width+:Width] = data_q;

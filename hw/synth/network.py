@@ -12,7 +12,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from qonnx.custom_op.registry import getCustomOp
 from ...sim.cache import building, content_key, finished, scratch
 from ..boards import find
 from ..kernels import register
+from ..kernels.costs import NOTHING
 from ..rtl.top_info import TopInfo
 from . import timing as timing_of
 from . import yosys
@@ -37,14 +38,6 @@ JOBS = 2
 """Yosys processes at a time."""
 BATCH = 600_000
 """Characters of the designs that one process maps after another: it reads the libraries once."""
-EDITS = {
-    "thresholding.sv": (
-        "p.ptr[M-1:SN+1] < 2**stage - SCOPE_REDUCE",
-        "(p.ptr[M-1:0] >> (SN+1)) < 2**stage - SCOPE_REDUCE",
-    )
-}
-"""What the front end refuses of FINN's sources, and the same in other words: in the first stage
-the part select is reversed, in the branch of a constant condition that is never taken."""
 
 
 class UnknownNode(ValueError):
@@ -80,11 +73,13 @@ class NodeUsage:
     op: str
     """Type of the op; the module where the graph has no node of that name."""
     estimate: Mapping[str, int]
-    """What the op states: ``lut``, ``bram18``, ``dsp``."""
+    """What the op states: ``lut``, ``lutram``, ``ff``, ``bram18``, ``dsp``."""
     usage: Usage
     timing: Mapping[str, Any] | None
     """The estimated clock, see ``timing.as_dict``; None where it was not asked for, or where the
     node has no path between registers."""
+    node: Any = field(default=None, compare=False)
+    """Its op; None where the graph has no node of that name."""
 
 
 def synthesise_network(
@@ -187,15 +182,11 @@ class Network:
         return content_key(kind, yosys.version(), script, sorted(self.dsp), parts, *files)
 
     def write(self, folder: Path) -> None:
-        """Copy sources and memories to a folder, those the front end refuses in other words."""
+        """Copy sources and memories to a folder."""
         for name in self._files:
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(self.rtl / name, target)
-            if target.name in EDITS:
-                old, new = EDITS[target.name]
-                text = target.read_text(encoding="utf-8")
-                target.write_text(text.replace(old, new), encoding="utf-8")
 
     def reading(self) -> list[str]:
         """Commands that read the network, hierarchy kept, and select its top, which then holds
@@ -225,17 +216,11 @@ class Network:
     def row(self, name: str, found: Mapping[str, Any]) -> NodeUsage:
         """The usage of one instance of the top."""
         op = self.ops.get(name)
+        usage = Usage.of(found["cells"])
         if op is None:
-            nothing = {"lut": 0, "bram18": 0, "dsp": 0}
-            usage = Usage.of(found["cells"])
-            return NodeUsage(name, found["module"], nothing, usage, found["timing"])
-        estimate = {
-            "lut": int(op.lut_estimation(self.part)),
-            "bram18": int(op.bram_estimation(self.part)),
-            "dsp": int(op.dsp_estimation(self.part)),
-        }
+            return NodeUsage(name, found["module"], asdict(NOTHING), usage, found["timing"])
         kind = op.onnx_node.op_type.removesuffix("_rtl")
-        return NodeUsage(name, kind, estimate, Usage.of(found["cells"]), found["timing"])
+        return NodeUsage(name, kind, asdict(op.stated()), usage, found["timing"], op)
 
 
 @dataclass(frozen=True)

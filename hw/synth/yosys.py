@@ -7,6 +7,7 @@ Yosys is the library of the wheel `pyosys`. It runs in a process of its own (``w
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import os
 import re
@@ -40,6 +41,12 @@ MAP_MEMORY = (
 """synth_xilinx's own steps from memories to cells."""
 EMPTY_BLOCKS = "setparam -set INIT 0 t:$__XILINX_BLOCKRAM*"
 """After the first of them: equal block RAMs are made once, whatever they hold."""
+ROM_LUTS = (Path(__file__).parent / "rom_luts.v").read_text(encoding="ascii")
+ROM_LUTS_FILE = f"rom_luts_{hashlib.sha256(ROM_LUTS.encode()).hexdigest()[:8]}.v"
+"""The file beside a script, named by its content so that results of another one are not found."""
+MAP_ROM = ("memory_nordff", f"techmap -map {ROM_LUTS_FILE}")
+"""Read-only memories that no block RAM took: a LUT per column and 64 words, as a LUT is one. As
+logic, abc takes up to twice as many beyond 64 words, depending on what they hold."""
 MAPPER = "abc -lut 6"
 """What turns logic into LUTs: plain abc, every LUT at the same cost, so that it looks for few of
 them. synth_xilinx's own choice, abc9, looks for speed and takes up to twice as many."""
@@ -194,6 +201,7 @@ def run(script: Sequence[str], folder: Path, what: str, program: str = WORKER) -
     """
     (folder / "script.ys").write_text("\n".join(script) + "\n", encoding="ascii")
     (folder / PRIMITIVES_FILE).write_text(black_boxes(), encoding="ascii")
+    (folder / ROM_LUTS_FILE).write_text(ROM_LUTS, encoding="ascii")
     with (folder / "yosys.log").open("w") as log:
         done = subprocess.run(
             [sys.executable, "-P", "-m", program, "script.ys"],
@@ -225,6 +233,7 @@ def mapping(*, dsp: bool, contents: bool) -> list[str]:
         first,
         *([] if contents else [EMPTY_BLOCKS]),
         *others,
+        *MAP_ROM,
         f"{MAP} map_ffram:map_luts",
         *MAP_LUTS,
         f"{MAP} finalize:",

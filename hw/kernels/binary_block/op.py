@@ -9,8 +9,10 @@ import numpy as np
 
 from ....quant.grid import EpilogueFormat, IntArray, limits
 from ..base import Stream, hex_memory, require_divisor
+from ..costs import Structure
 from ..facts import Geometry
 from ..fused import Fused, FusedRtl
+from ..memory import rom_luts
 from ..mvu import weight_words
 from ..serial_epilogue import WORD_BITS, WORDS, SerialEpilogue, bias_bits
 from . import golden
@@ -247,26 +249,46 @@ class BinaryBlock(Fused):
         params = WORDS * self.number("OFMChannels")
         return rom_of(width, self.steps(), params, self.get_nodeattr("rom"))
 
-    def parts(self) -> list[Ram | Rom]:
-        """Its memories."""
-        own = [self.shortcut_ram()] if self.get_nodeattr("shortcut") == "own" else []
-        return [self.rom(), self.line_ram(), *own]
-
-    def lut_estimation(self, fpgapart: str) -> int:
+    def structures(self) -> dict[str, Structure]:
         """Memories, counts and accumulators, epilogue, loops; see README."""
         simd, pe = self.number("SIMD"), self.number("PE")
-        count_bits = self.inputs().bit_length()
-        hold = 0 if pe == 1 else pe * count_bits
-        loops = 60 if self.walk().span > 1 else 35
-        dot = pe * (7 * simd // 4 + count_bits)
-        return sum(part.luts for part in self.parts()) + dot + hold + loops + 90
-
-    def bram_estimation(self, fpgapart: str) -> int:
-        return sum(part.brams for part in self.parts())
-
-    def dsp_estimation(self, fpgapart: str) -> int:
-        """The epilogue's."""
-        return 1
+        count_bits, walk = self.inputs().bit_length(), self.walk()
+        in_bits = int(self.input_streams()[0].dtype.bitwidth())
+        out_bits = int(self.output_streams()[0].dtype.bitwidth())
+        epilogue = self.epilogue(self.fast())
+        rom, line = self.rom(), self.line_ram()
+        counts = {
+            "one": 1,
+            "products": pe * simd,
+            "sums": pe * count_bits,
+            "held": pe * count_bits if pe > 1 else 0,
+            "lanes": pe,
+            "shifted": simd,
+            "compared": in_bits,
+            "line address": self.ring().address_bits,
+            "accumulated": epilogue.acc_bits,
+            "pre": epilogue.fmt.pre_bits,
+            "out": out_bits,
+            "rom address": (self.steps() - 1).bit_length(),
+            "params address": (WORDS * self.number("OFMChannels") - 1).bit_length(),
+            "channels": (self.number("IFMChannels") - 1).bit_length(),
+            "fast": int(self.fast()),
+        }
+        if walk.span > 1:
+            counts["windows"] = 1
+            counts["place"] = (walk.pixels - 1).bit_length()
+        shortcut = str(self.get_nodeattr("shortcut"))
+        if shortcut != "none":
+            counts["shortcut"] = 1
+            counts["shortcut bits"] = out_bits
+        luts = rom.luts + line.select + rom_luts(self.number("IFMChannels"), in_bits + 1)
+        lutram, bram18 = line.lutram, rom.brams + line.brams
+        if shortcut == "own":
+            own = self.shortcut_ram()
+            counts["own"] = 1
+            counts["own address"] = (own.depth - 1).bit_length()
+            luts, lutram, bram18 = luts + own.select, lutram + own.lutram, bram18 + own.brams
+        return {"": Structure(counts, luts=luts, lutram=lutram, bram18=bram18, dsp=1)}
 
 
 class BinaryBlock_rtl(FusedRtl, BinaryBlock):

@@ -5,7 +5,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..memory import BRAM18_SHAPES, LUTS_PER_BRAM18, bram18_blocks, in_block_ram, lutram_luts
+from ..memory import (
+    BRAM18_SHAPES,
+    LUTS_PER_BRAM18,
+    bram18_blocks,
+    in_block_ram,
+    lutram_cells,
+    lutram_select,
+    rom_luts,
+)
 from ..serial_epilogue import WORD_BITS
 
 PLACES = ("auto", "block", "lut")
@@ -30,7 +38,17 @@ class Ram(NamedTuple):
     @property
     def luts(self) -> int:
         """LUTs of the memory."""
-        return 0 if self.block else lutram_luts(self.depth, self.width)
+        return self.lutram + self.select
+
+    @property
+    def lutram(self) -> int:
+        """LUTs that hold its bits."""
+        return 0 if self.block else lutram_cells(self.depth, self.width)
+
+    @property
+    def select(self) -> int:
+        """LUTs that select among these."""
+        return 0 if self.block else lutram_select(self.depth, self.width)
 
     @property
     def brams(self) -> int:
@@ -58,8 +76,8 @@ def rom_of(width: int, steps: int, params: int, place: str) -> Rom:
         params: parameter words.
         place: one of `PLACES`.
     """
-    apart = lut_rom(WORD_BITS, params)
-    in_luts = Rom(False, False, apart + lut_rom(width, steps), 0)
+    apart = rom_luts(params, WORD_BITS)
+    in_luts = Rom(False, False, apart + rom_luts(steps, width), 0)
     choices = [
         Rom(True, True, 0, shared_blocks(max(width, WORD_BITS), steps + params)),
         Rom(False, True, apart, bram18_blocks(steps, width)),
@@ -69,12 +87,6 @@ def rom_of(width: int, steps: int, params: int, place: str) -> Rom:
     if place == "auto":
         choices.append(in_luts)
     return min(choices, key=lambda rom: rom.luts + LUTS_PER_BRAM18 * rom.brams)
-
-
-def lut_rom(width: int, depth: int) -> int:
-    """LUTs of a ROM that does not lie in block RAM: beyond 64 words, as many again select."""
-    banks = 1 << max(0, (depth - 1).bit_length() - 6)
-    return width * (banks if banks == 1 else 2 * banks)
 
 
 def shared_blocks(width: int, depth: int) -> int:

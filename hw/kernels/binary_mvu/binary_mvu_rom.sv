@@ -13,6 +13,8 @@ module binary_mvu_rom #(
   parameter int unsigned AccWidth       = 8,  // bits of an output, two's complement
   parameter int unsigned Implementation = 0,  // 0 serial, 1 addsub
   parameter int unsigned Primitives     = 0,  // 1: LUT6_2 and CARRY4 of the 7 series
+  parameter bit          BlockRom       = 0,  // weights in block RAM, otherwise in LUTs
+  parameter bit          BlockInit      = 0,  // what sums start from, likewise
   parameter              WeightFile     = "", // $readmemh image
   parameter              InitFile       = ""  // $readmemh image
 ) (
@@ -36,6 +38,7 @@ module binary_mvu_rom #(
   rom_stream #(
     .Width(Pe * Simd),
     .Depth((Mw / Simd) * (Mh / Pe)),
+    .Style(BlockRom ? 2 : 1),
     .InitFile(WeightFile)
   ) u_weights (
     .clk_i,
@@ -54,6 +57,7 @@ module binary_mvu_rom #(
     rom_stream #(
       .Width(Pe * AccWidth),
       .Depth(Mh / Pe),
+      .Style(BlockInit ? 2 : 1),
       .InitFile(InitFile)
     ) u_init (
       .clk_i,

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,8 @@ from qonnx.core.datatype import DataType
 from ....quant.grid import IntArray, accumulator_bounds
 from ..base import RtlKernel, hex_memory, pack_lanes
 from ..choice import ChosenKernel, implementation_attribute
-from ..memory import rom_cost
+from ..costs import Structure
+from ..memory import ReadOnlyMemory
 from ..mvu import POPCOUNT_PARTS, RTL_PARTS, Mvu
 from . import golden
 
@@ -80,20 +81,23 @@ class BinaryMvu(ChosenKernel, Mvu):
         low, high = accumulator_bounds(2 * self.weight_bits(model) - 1, 0, largest)
         return int(low.min()), int(high.max())
 
-    def usage(self) -> dict[str, tuple[int, int]]:
-        """Estimated LUTs and BRAM18 of the node with each implementation; see README."""
-        pe, simd, k = self.get_nodeattr("PE"), self.get_nodeattr("SIMD"), self.code_bits()
-        acc_bits = self.get_output_datatype().bitwidth()
+    def init_rom(self) -> ReadOnlyMemory:
+        """What the sums of `addsub` start from."""
+        pe, acc_bits = self.get_nodeattr("PE"), self.get_output_datatype().bitwidth()
+        return ReadOnlyMemory(int(self.get_nodeattr("MH") // pe), int(pe * acc_bits))
+
+    def structures(self) -> dict[str, Structure]:
+        """The planes of the inputs and what adds them, in either way; see README."""
+        pe, simd, k = int(self.get_nodeattr("PE")), int(self.get_nodeattr("SIMD")), self.code_bits()
         sum_bits = (simd * ((1 << k) - 1)).bit_length()
-        lane = 0.79 * k * simd + sum_bits
-        weight_luts, weight_blocks = rom_cost(pe * simd, self.weight_depth())
-        init_luts, init_blocks = rom_cost(pe * acc_bits, self.get_nodeattr("MH") // pe)
-        serial = pe * (lane + sum_bits + 1) + 0.52 * k * simd + sum_bits
-        addsub = pe * lane + init_luts
-        shared = pe * acc_bits + weight_luts + self.buffer_luts(k) + 60
+        init = self.init_rom()
+        counts = {"lanes": pe, "products": pe * simd * k, "sums": pe * sum_bits}
+        serial = {**counts, "shared": simd * k, "shared sum": sum_bits}
+        addsub = {**counts, "init bits": (init.depth - 1).bit_length()}
+        found = self.frame_structure(addsub, "addsub")
         return {
-            "serial": (math.ceil(serial) + shared, weight_blocks),
-            "addsub": (math.ceil(addsub) + shared, weight_blocks + init_blocks),
+            "serial": self.frame_structure(serial, "serial"),
+            "addsub": replace(found, luts=found.luts + init.luts, bram18=found.bram18 + init.brams),
         }
 
 
@@ -124,6 +128,8 @@ class BinaryMvu_rtl(RtlKernel, BinaryMvu):
             "InWidth": self.code_bits(),
             "AccWidth": self.get_output_datatype().bitwidth(),
             "Implementation": IMPLEMENTATIONS.index(chosen),
+            "BlockRom": int(self.weight_rom().block),
+            "BlockInit": int(self.init_rom().block),
             "WeightFile": f"{name}_weights.mem",
             "InitFile": f"{name}_init.mem" if chosen == "addsub" else "",
         }

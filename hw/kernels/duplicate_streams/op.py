@@ -6,6 +6,7 @@ from __future__ import annotations
 from finn.custom_op.fpgadataflow.duplicatestreams import DuplicateStreams
 
 from ..base import RtlKernel
+from ..costs import Structure
 from .golden import run
 
 
@@ -27,9 +28,10 @@ class DuplicateStreams_rtl(RtlKernel, DuplicateStreams):
             "Outputs": self.get_nodeattr("NumOutputStreams"),
         }
 
-    def lut_estimation(self, fpgapart: str) -> int:
-        """Two LUTs per output for its pending bit and the ready tree; the data are flip-flops."""
-        return 2 * int(self.get_nodeattr("NumOutputStreams"))
+    def structures(self) -> dict[str, Structure]:
+        """A pending bit per output, and registers."""
+        outputs, bits = self.get_nodeattr("NumOutputStreams"), int(self.get_instream_width())
+        return {"": Structure({"one": 1, "outputs": int(outputs), "bits": bits})}
 
 
 OPS = (DuplicateStreams_rtl,)

@@ -21,6 +21,7 @@ module epilogue_rom #(
   parameter int unsigned MulWidth      = 10, // bits of m
   parameter int unsigned BiasWidth     = 24, // bits of b; of b' where serial
   parameter int unsigned SlopeWidth    = 8,  // bits of the slope
+  parameter bit          BlockRom      = 0,  // parameters in block RAM, otherwise in LUTs
   parameter              ParamFile     = "", // $readmemh image
   parameter int unsigned Implementation = 0, // 0: pipelined, 1: serial, 2: serial_fast
   parameter bit          Primitives    = 0   // DSP blocks of the serial ones as cells
@@ -59,6 +60,7 @@ module epilogue_rom #(
     rom_stream #(
       .Width(Pe * ParamWidth),
       .Depth(Channels / Pe),
+      .Style(BlockRom ? 2 : 1),
       .InitFile(ParamFile)
     ) u_params (
       .clk_i,
@@ -110,6 +112,7 @@ module epilogue_rom #(
     rom_stream #(
       .Width(Pe * 18),
       .Depth(Channels / Pe * 5),
+      .Style(BlockRom ? 2 : 1),
       .InitFile(ParamFile)
     ) u_params (
       .clk_i,

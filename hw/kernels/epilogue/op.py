@@ -10,7 +10,8 @@ import numpy as np
 from ....quant.grid import IntArray, signed_bits
 from ..base import RtlKernel, Stream, hex_memory, require_divisor
 from ..choice import ChosenKernel, implementation_attribute
-from ..memory import rom_cost
+from ..costs import Structure
+from ..memory import ReadOnlyMemory
 from ..serial_epilogue import WORD_BITS, WORDS, SerialEpilogue, bias_bits, require_fit
 from . import golden
 
@@ -115,21 +116,52 @@ class Epilogue(ChosenKernel):
         bias_bits = signed_bits(self.bias_limit())
         return MUL_BITS + bias_bits + 2 * self.get_nodeattr("preBits") + SLOPE_BITS
 
-    def usage(self) -> dict[str, tuple[int, int]]:
+    def structures(self) -> dict[str, Structure]:
         """Per lane adders, saturations and the slope multiplier, or what leads one DSP block; the
         memory; see README. Of equal cost, folding takes the first."""
-        pe, pre_bits = int(self.get_nodeattr("PE")), self.get_nodeattr("preBits")
-        sum_bits = signed_bits(self.bias_limit()) + 2
-        rom_luts, rom_blocks = rom_cost(pe * self.param_bits(), self.rom_depth())
-        luts = pe * (2 * sum_bits + 5 * pre_bits + 20) + rom_luts + 30
-        pipelined = {"pipelined": (luts, rom_blocks)}
+        pe, pre_bits = int(self.get_nodeattr("PE")), int(self.get_nodeattr("preBits"))
+        acc_bits = int(self.input_streams()[0].dtype.bitwidth())
+        out_bits = int(self.get_output_datatype().bitwidth())
+        added = int(bool(self.get_nodeattr("hasShortcut")))
+        rom = self.rom("pipelined")
+        counts = {
+            "one": 1,
+            "lanes": pe,
+            "accumulated": pe * acc_bits,
+            "rounded": pe * acc_bits if self.get_nodeattr("accShift") else 0,
+            "summed": pe * signed_bits(self.bias_limit()),
+            "shortcut": added * pe * (out_bits + int(self.get_nodeattr("shortcutShift"))),
+            "pre": pe * pre_bits,
+            "out": pe * out_bits,
+            "folds": (rom.depth - 1).bit_length(),
+            "registers": rom.registers,
+        }
+        pipelined = Structure(
+            counts, luts=rom.luts, bram18=rom.brams, dsp=2 * pe,
+            table="pipelined" if rom.depth > 1 else "constants",
+        )  # fmt: skip
         serial = self.serial()
         if serial.refusals():
-            return pipelined
-        words = self.rom_depth() * WORDS
-        rom_luts, rom_blocks = rom_cost(pe * WORD_BITS, words)
-        used = (serial.luts(pe) + rom_luts + words.bit_length(), rom_blocks)
-        return {"serial_fast": used, "serial": used, **pipelined}
+            return {"pipelined": pipelined}
+        rom = self.rom("serial")
+        led = {
+            **serial.counts(pe),
+            "bits": pe * acc_bits,
+            "folds": (rom.depth - 1).bit_length(),
+            "registers": rom.registers,
+        }
+        found = {
+            name: Structure(led, luts=rom.luts, bram18=rom.brams, dsp=pe, table=name)
+            for name in ("serial_fast", "serial")
+        }
+        return {**found, "pipelined": pipelined}
+
+    def rom(self, implementation: str) -> ReadOnlyMemory:
+        """The parameters."""
+        pe, folds = int(self.get_nodeattr("PE")), self.rom_depth()
+        if implementation == "pipelined":
+            return ReadOnlyMemory(folds, pe * self.param_bits())
+        return ReadOnlyMemory(folds * WORDS, pe * WORD_BITS)
 
     def refusal(self, wanted: str) -> str:
         found = ", ".join(self.serial(wanted).refusals())
@@ -137,10 +169,6 @@ class Epilogue(ChosenKernel):
             f"found implementation {wanted} with {found}, expected what fits one DSP block; use "
             "pipelined or auto"
         )
-
-    def dsp_estimation(self, fpgapart: str) -> int:
-        """Two multipliers per lane, m and the slope, or one for both."""
-        return (2 if self.resolved() == "pipelined" else 1) * int(self.get_nodeattr("PE"))
 
     def rom_depth(self) -> int:
         """Folds of the channels; a parameter word for each where pipelined."""
@@ -176,6 +204,7 @@ class Epilogue_rtl(RtlKernel, Epilogue):
             "Channels": self.get_nodeattr("NumChannels"),
             "Pe": self.get_nodeattr("PE"),
             **parameters,
+            "BlockRom": int(self.rom(chosen).block),
             "ParamFile": f"{self.onnx_node.name}_params.mem",
             "Implementation": IMPLEMENTATIONS.index(chosen),
         }

@@ -7,6 +7,7 @@ import numpy as np
 from finn.custom_op.fpgadataflow.fmpadding import FMPadding
 
 from ..base import RtlKernel, require_divisor
+from ..costs import Structure, loop_counts
 from ..facts import Geometry
 from .golden import run
 
@@ -59,11 +60,11 @@ class FMPadding_rtl(RtlKernel, FMPadding):
             "Right": right,
         }
 
-    def lut_estimation(self, fpgapart: str) -> int:
-        """What was measured per bit of the two counters (README); data take none."""
-        _, height, width, folds, _ = self.get_folded_output_shape()
-        bits = (int(height) - 1).bit_length() + (int(width * folds) - 1).bit_length()
-        return round(13 + 1.15 * bits)
+    def structures(self) -> dict[str, Structure]:
+        """The counters of a frame, and registers."""
+        _, height, width, folds, _ = (int(n) for n in self.get_folded_output_shape())
+        loops = loop_counts((height, width * folds))
+        return {"": Structure({"one": 1, **loops, "bits": int(self.get_instream_width())})}
 
 
 OPS = (FMPadding_rtl,)

@@ -10,7 +10,8 @@ module global_acc_pool #(
   parameter bit          InSigned = 1,
   parameter int unsigned SumBits  = 16, // bits of a sum
   parameter int unsigned Folds    = 1,  // words of a pixel
-  parameter int unsigned Pixels   = 1   // pixels of a frame
+  parameter int unsigned Pixels   = 1,  // pixels of a frame
+  parameter bit          BlockRam = 0   // sums in block RAM, otherwise in LUTs
 ) (
   input  logic                     clk_i,
   input  logic                     rst_ni,
@@ -37,7 +38,6 @@ module global_acc_pool #(
   logic [FoldBits-1:0]      fold_q;
   logic [PixelBits-1:0]     pixel_q;
   logic                     first_q, last_fold, last_pixel, accept;
-  logic [Lanes*SumBits-1:0] sum_memory [Folds];
   logic [Lanes*SumBits-1:0] sum_old, sum_new;
   logic                     out_valid_q;
   logic [Lanes*SumBits-1:0] out_q;
@@ -48,8 +48,6 @@ module global_acc_pool #(
   assign accept      = in_valid_i && in_ready_o;
   assign out_valid_o = out_valid_q;
   assign out_data_o  = out_q;
-
-  assign sum_old = sum_memory[fold_q];
 
   for (genvar i = 0; i < Lanes; i++) begin : gen_lane
     logic [SumBits-1:0] wide;
@@ -62,8 +60,18 @@ module global_acc_pool #(
     assign sum_new[i*SumBits +: SumBits] = first_q ? wide : sum_old[i*SumBits +: SumBits] + wide;
   end
 
-  always_ff @(posedge clk_i) begin
-    if (accept) sum_memory[fold_q] <= sum_new;
+  if (BlockRam) begin : gen_block
+    (* ram_style = "block" *) logic [Lanes*SumBits-1:0] sum_memory [Folds];
+    assign sum_old = sum_memory[fold_q];
+    always_ff @(posedge clk_i) begin
+      if (accept) sum_memory[fold_q] <= sum_new;
+    end
+  end else begin : gen_luts
+    (* ram_style = "distributed" *) logic [Lanes*SumBits-1:0] sum_memory [Folds];
+    assign sum_old = sum_memory[fold_q];
+    always_ff @(posedge clk_i) begin
+      if (accept) sum_memory[fold_q] <= sum_new;
+    end
   end
 
   always_ff @(posedge clk_i) begin

@@ -8,7 +8,8 @@ import math
 from finn.custom_op.fpgadataflow.globalaccpool import GlobalAccPool
 
 from ..base import RtlKernel
-from ..memory import lutram_luts
+from ..costs import Structure, loop_counts
+from ..memory import LineMemory, in_block_ram
 from .golden import run
 
 
@@ -29,21 +30,30 @@ class GlobalAccPool_rtl(RtlKernel, GlobalAccPool):
 
     def rtl_parameters(self) -> dict[str, int | str]:
         datatype = self.get_input_datatype()
+        lanes = int(self.get_nodeattr("PE"))
+        folds = int(self.get_nodeattr("NumChannels")) // lanes
+        sum_bits = int(self.get_output_datatype().bitwidth())
         return {
-            "Lanes": self.get_nodeattr("PE"),
+            "Lanes": lanes,
             "InBits": datatype.bitwidth(),
             "InSigned": int(datatype.signed()),
-            "SumBits": self.get_output_datatype().bitwidth(),
-            "Folds": self.get_nodeattr("NumChannels") // self.get_nodeattr("PE"),
+            "SumBits": sum_bits,
+            "Folds": folds,
+            "BlockRam": int(in_block_ram(folds, lanes * sum_bits)),
             "Pixels": math.prod(int(n) for n in self.get_nodeattr("numInputVectors")),
         }
 
-    def lut_estimation(self, fpgapart: str) -> int:
-        """An adder per lane, the sums in LUT RAM, two LUTs per bit of the counters."""
-        parameters = {k: int(v) for k, v in self.rtl_parameters().items()}
-        width = parameters["Lanes"] * parameters["SumBits"]
-        counters = 2 * (parameters["Folds"].bit_length() + parameters["Pixels"].bit_length())
-        return width + lutram_luts(parameters["Folds"], width) + counters
+    def structures(self) -> dict[str, Structure]:
+        """An adder per lane, the sums in LUT RAM, the counters."""
+        values = {k: int(v) for k, v in self.rtl_parameters().items()}
+        folds, width = values["Folds"], values["Lanes"] * values["SumBits"]
+        counts = {"one": 1, **loop_counts((folds, values["Pixels"])), "sums": width}
+        if folds == 1:
+            return {"": Structure(counts, table="one word")}
+        memory = LineMemory(folds, width)
+        return {
+            "": Structure(counts, luts=memory.select, lutram=memory.lutram, bram18=memory.brams)
+        }
 
 
 OPS = (GlobalAccPool_rtl,)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from qonnx.core.datatype import BaseDataType, DataType
 from ....quant.grid import IntArray, accumulator_bounds
 from ..base import Stream, hex_memory, pack_lanes, require_divisor
 from ..choice import ChosenKernel, implementation_attribute
+from ..costs import Structure, loop_counts
 from ..facts import Geometry
 from ..fused import Fused, FusedRtl
 from ..memory import LUTS_PER_BRAM18, LineMemory, bram18_blocks
@@ -204,35 +206,45 @@ class ImageConv(Fused, ChosenKernel):
         fitting = (1 << (FACTOR_BITS - bits - 1)) // (255 << (bits - 1))
         return -(-simd // fitting)
 
-    def usage(self) -> dict[str, tuple[int, int]]:
-        """Estimated LUTs and BRAM18; see README."""
+    def structures(self) -> dict[str, Structure]:
+        """Rows, columns, weights and the cascades; see README."""
         folding, elements = self.folding(), self.number("ColumnElements")
-        pe, simd = self.number("PE"), self.number("SIMD")
-        acc_bits = int(self.get_output_datatype().bitwidth())
-        ring = 4 * -(-8 * elements // 6)
-        choice = 8 * simd * -(-(elements // simd - 1) // 3)
+        pe, simd, shape = self.number("PE"), self.number("SIMD"), self.shape()
+        acc_bits, rows = int(self.get_output_datatype().bitwidth()), self.rows_memory()
         word = folding.lanes * acc_bits
-        buffer = 4 * -(-word // 6) + word * -(-(pe // folding.lanes - 1) // 3)
         weight_luts, weight_blocks = self.weights_memory()
-        luts = ring + choice + buffer + weight_luts + pe * acc_bits + self.rows_memory().luts + 100
-        blocks = self.rows_memory().brams + weight_blocks
-        found = {"single": (luts, blocks)}
+        counts = {
+            "one": 1,
+            "elements": 8 * elements,
+            "chosen": 8 * simd * -(-(elements // simd - 1) // 3),
+            "word": word,
+            "buffered": word * -(-(pe // folding.lanes - 1) // 3),
+            "summed": pe * acc_bits,
+            "inputs": 8 * simd,
+            "steps": (folding.steps * folding.passes - 1).bit_length(),
+            **loop_counts((shape.height, shape.width, shape.out_height, shape.out_width)),
+        }
+        ring = 4 * -(-8 * elements // 6)
+        buffer = 4 * -(-word // 6) if pe > folding.lanes else 0
+        single = Structure(
+            counts,
+            luts=weight_luts + rows.select,
+            lutram=ring + buffer + rows.lutram,
+            bram18=rows.brams + weight_blocks,
+            dsp=simd * pe,
+        )
+        found = {"single": single}
         if self.number("pairable"):
-            adders = (self.chunks() - 1) * (pe // 2) * acc_bits
-            found["paired"] = (luts + adders, blocks)
+            counts = {**counts, "adders": (self.chunks() - 1) * (pe // 2) * acc_bits, "paired": pe}
+            found["paired"] = replace(single, counts=counts, dsp=simd * -(-pe // 2), table="paired")
         return found
 
     def refusal(self, wanted: str) -> str:
         """Say why two weights do not fit one factor, and what to do."""
         return (
-            f"found implementation {wanted} and a weight {int(self.weight_type().min())} above a "
+            f"found implementation {wanted} with a weight {int(self.weight_type().min())} above a "
             "negative one, expected none; use single or auto"
         )
-
-    def dsp_estimation(self, fpgapart: str) -> int:
-        """One DSP per product, or per product of two outputs."""
-        pe = self.number("PE")
-        return self.number("SIMD") * (-(-pe // 2) if self.resolved() == "paired" else pe)
 
 
 def misfit(image: list[int], kernel: int, stride: int, padding: list[int]) -> str:
@@ -259,6 +271,7 @@ class ImageConv_rtl(FusedRtl, ImageConv):
     primitives = True
     sources = (
         "rtl/line_memory.sv",
+        "rtl/loop_counter.sv",
         "kernels/image_conv/image_columns.sv",
         "kernels/image_conv/weight_rom.sv",
         "kernels/image_conv/cascade_mac.sv",

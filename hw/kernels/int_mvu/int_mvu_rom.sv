@@ -14,6 +14,8 @@ module int_mvu_rom #(
   parameter int unsigned WeightWidth = 8,  // bits of a weight, two's complement
   parameter int unsigned AccWidth    = 20, // bits of an output, two's complement
   parameter bit          HasBias     = 0,  // add a bias
+  parameter bit          BlockRom       = 0,  // weights in block RAM, otherwise in LUTs
+  parameter bit          BlockBias   = 0,  // the bias, likewise
   parameter              WeightFile  = "", // $readmemh image
   parameter              BiasFile    = ""  // $readmemh image
 ) (
@@ -37,6 +39,7 @@ module int_mvu_rom #(
   rom_stream #(
     .Width(Pe * Simd * WeightWidth),
     .Depth((Mw / Simd) * (Mh / Pe)),
+    .Style(BlockRom ? 2 : 1),
     .InitFile(WeightFile)
   ) u_weights (
     .clk_i,
@@ -50,6 +53,7 @@ module int_mvu_rom #(
     rom_stream #(
       .Width(Pe * AccWidth),
       .Depth(Mh / Pe),
+      .Style(BlockBias ? 2 : 1),
       .InitFile(BiasFile)
     ) u_bias (
       .clk_i,

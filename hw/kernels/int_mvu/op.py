@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ from qonnx.core.datatype import BaseDataType, DataType
 
 from ....quant.grid import IntArray, accumulator_bounds
 from ..base import RtlKernel, hex_memory, pack_lanes
-from ..memory import rom_cost
+from ..costs import Structure
+from ..memory import ReadOnlyMemory
 from ..mvu import RTL_PARTS, Mvu
 from . import golden
 
@@ -58,32 +60,41 @@ class IntMvu(Mvu):
         self.set_nodeattr("inputDataType", datatype.name)
         super().infer_node_datatype(model)
 
-    def lut_estimation(self, fpgapart: str) -> int:
-        """Adders, accumulators, small multipliers, memories; see README."""
-        pe, simd = self.get_nodeattr("PE"), self.get_nodeattr("SIMD")
-        x_bits, w_bits = self.get_input_datatype().bitwidth(), self.weight_type().bitwidth()
-        acc_bits = self.get_output_datatype().bitwidth()
-        in_dsp = self.dsp_estimation(fpgapart) > 0
-        # Half of the adders disappear into the DSPs.
-        adder = (x_bits + w_bits + 1) // (2 if in_dsp else 1)
-        multiplier = 0 if in_dsp else -(-14 * x_bits * w_bits // 10)
-        rom_luts, _ = rom_cost(pe * simd * w_bits, self.weight_depth())
-        return (
-            pe * simd * (multiplier + adder)
-            + pe * acc_bits
-            + rom_luts
-            + self.buffer_luts(x_bits)
-            + 60
-        )
+    def structures(self) -> dict[str, Structure]:
+        """Products, in DSP blocks if of more than 4 by 4 bits, and what adds them."""
+        pe, simd = int(self.get_nodeattr("PE")), int(self.get_nodeattr("SIMD"))
+        x_bits = int(self.get_input_datatype().bitwidth())
+        w_bits = int(self.weight_type().bitwidth())
+        narrow = min(x_bits, w_bits) <= 4
+        product, bias = x_bits + w_bits, self.bias_rom()
+        counts = {
+            "lanes": pe,
+            "multiplied": pe * simd * x_bits * w_bits,
+            "products": pe * simd,
+            "added": pe * (simd - 1) * (product + 1),
+            "sums": pe * (product + (simd - 1).bit_length()),
+            "inputs": simd * x_bits,
+        }
+        if self.has_bias():
+            counts["bias bits"] = (bias.depth - 1).bit_length()
+        found = self.frame_structure(counts, "luts" if narrow else "dsp")
+        return {
+            "": replace(
+                found,
+                luts=found.luts + (bias.luts if self.has_bias() else 0),
+                bram18=found.bram18 + (bias.brams if self.has_bias() else 0),
+                dsp=0 if narrow else pe * simd,
+            )
+        }
 
-    def bram_estimation(self, fpgapart: str) -> int:
-        pe, simd = self.get_nodeattr("PE"), self.get_nodeattr("SIMD")
-        return rom_cost(pe * simd * self.weight_type().bitwidth(), self.weight_depth())[1]
+    def bias_rom(self) -> ReadOnlyMemory:
+        """The bias, where the node has one."""
+        pe, acc_bits = self.get_nodeattr("PE"), self.get_output_datatype().bitwidth()
+        return ReadOnlyMemory(int(self.get_nodeattr("MH") // pe), int(pe * acc_bits))
 
-    def dsp_estimation(self, fpgapart: str) -> int:
-        """One DSP per product of more than 4 by 4 bits."""
-        narrow = min(self.get_input_datatype().bitwidth(), self.weight_type().bitwidth()) <= 4
-        return 0 if narrow else self.get_nodeattr("PE") * self.get_nodeattr("SIMD")
+    def has_bias(self) -> bool:
+        """Whether the node has a third input."""
+        return len(self.onnx_node.input) > 2
 
 
 class IntMvu_rtl(RtlKernel, IntMvu):
@@ -107,13 +118,11 @@ class IntMvu_rtl(RtlKernel, IntMvu):
             "WeightWidth": self.weight_type().bitwidth(),
             "AccWidth": self.get_output_datatype().bitwidth(),
             "HasBias": int(self.has_bias()),
+            "BlockRom": int(self.weight_rom().block),
+            "BlockBias": int(self.bias_rom().block),
             "WeightFile": f"{name}_weights.mem",
             "BiasFile": f"{name}_bias.mem" if self.has_bias() else "",
         }
-
-    def has_bias(self) -> bool:
-        """Whether the node has a third input."""
-        return len(self.onnx_node.input) > 2
 
     def memories(self, model: Any) -> dict[str, str]:
         """Weight and bias images.

@@ -9,6 +9,7 @@ from typing import Any
 from finn.custom_op.fpgadataflow.labelselect import LabelSelect
 
 from ..base import RtlKernel
+from ..costs import Structure, loop_counts
 from .golden import run
 
 
@@ -52,11 +53,21 @@ class LabelSelect_rtl(RtlKernel, LabelSelect):
             "OutBits": self.get_output_datatype().bitwidth(),
         }
 
-    def lut_estimation(self, fpgapart: str) -> int:
-        """A comparison (half a LUT per bit) and a choice of score and index per lane."""
-        score = int(self.get_input_datatype().bitwidth())
-        index = int(self.get_output_datatype().bitwidth())
-        return int(self.get_nodeattr("PE")) * (score // 2 + score + index) + 3 * index
+    def structures(self) -> dict[str, Structure]:
+        """A tree of comparisons among the lanes, and one with the best so far."""
+        values = {k: int(v) for k, v in self.rtl_parameters().items()}
+        lanes, score, index = values["Lanes"], values["InBits"], values["OutBits"]
+        levels = (lanes - 1).bit_length()
+        counts = {
+            "one": 1,
+            "compared": (lanes - 1) * score,
+            "chosen": (lanes - 1) * levels,
+            "levels": levels,
+            "score": score,
+            "index": index,
+            **loop_counts((values["Folds"],)),
+        }
+        return {"": Structure(counts)}
 
 
 OPS = (LabelSelect_rtl,)

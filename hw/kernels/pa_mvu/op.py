@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from qonnx.core.datatype import BaseDataType, DataType
 from ....quant.grid import IntArray, accumulator_bounds, limits, signed_width
 from ..base import RtlKernel, pack_lanes
 from ..choice import ChosenKernel, implementation_attribute
-from ..memory import rom_cost
+from ..costs import Structure
 from ..mvu import POPCOUNT_PARTS, RTL_PARTS, Mvu
 from ..skin import Bits, Parameters
 from . import golden
@@ -151,36 +150,50 @@ class PaMvu(ChosenKernel, Mvu):
         codes = np.arange(alpha.size) - self.get_nodeattr("zero")
         return np.array_equal(alpha, codes) and np.array_equal(beta, np.arange(beta.size))
 
-    def usage(self) -> dict[str, tuple[int, int]]:
-        """Estimated LUTs and BRAM18 with each implementation that can compute the node; see
-        README."""
-        pe, simd = self.get_nodeattr("PE"), self.get_nodeattr("SIMD")
+    def structures(self) -> dict[str, Structure]:
+        """Each implementation that can compute the node; see README."""
+        pe, simd = int(self.get_nodeattr("PE")), int(self.get_nodeattr("SIMD"))
         alpha, beta = self.codebooks()
-        x_bits, w_bits = self.get_input_datatype().bitwidth(), self.weight_type().bitwidth()
-        product, count = self.product_bits(), int(simd).bit_length()
+        x_bits = int(self.get_input_datatype().bitwidth())
+        w_bits = int(self.weight_type().bitwidth())
+        product, count = self.product_bits(), simd.bit_length()
         m, n = alpha.size - 1, beta.size - 1
         address = x_bits + w_bits
         # A LUT holds two tables of five address bits or one of six; larger ones are several and
         # their selection.
         table = 0.5 if address < 6 else 1.0 if address == 6 else 1.25 * 2.0 ** (address - 6)
         digits = sum(signed_digits(int(v)) for v in np.outer(alpha, beta).flat if v)
-        pairs = np.count_nonzero(alpha) * np.count_nonzero(beta)
-        dots = {
-            "literal": pe * simd * m
-            + simd * n
-            + pe * 0.8 * pairs * simd
-            + pe * (digits - 1) * (count + product / 2),
-            "coded": pe * product * (simd * (table + 0.52) + 1),
+        pairs = int(np.count_nonzero(alpha) * np.count_nonzero(beta))
+        literal = {
+            "lanes": pe,
+            "weight levels": pe * simd * m,
+            "input levels": simd * n,
+            "products": pe * simd * pairs,
+            "counts": pe * pairs * count,
+            "scaled": pe * (digits - 1) * (count + product / 2),
+        }
+        coded = {
+            "lanes": pe,
+            "tables": pe * simd * product * table,
+            "added": pe * simd * product,
+            "sums": pe * (product + count),
+        }
+        found = {
+            "literal": self.frame_structure(literal, "literal"),
+            "coded": self.frame_structure(coded, "coded"),
         }
         if self.is_linear():
-            dots["planes"] = pe * (0.79 * x_bits * w_bits * simd + count + x_bits + w_bits)
-        rom_luts, blocks = rom_cost(pe * simd * w_bits, self.weight_depth())
-        shared = pe * self.get_output_datatype().bitwidth() + self.buffer_luts(x_bits) + 60
-        return {name: (math.ceil(luts) + rom_luts + shared, blocks) for name, luts in dots.items()}
+            planes = {
+                "lanes": pe,
+                "products": pe * simd * x_bits * w_bits,
+                "sums": pe * (count + x_bits + w_bits),
+            }
+            found["planes"] = self.frame_structure(planes, "planes")
+        return found
 
     def costs(self) -> dict[str, int]:
         """Estimated LUTs of each implementation: all have the same block RAM."""
-        return {name: luts for name, (luts, _) in self.usage().items()}
+        return {name: found.lut for name, found in self.usage().items()}
 
     def refusal(self, wanted: str) -> str:
         """The codebook is not one of codes that are their own levels."""
@@ -225,6 +238,7 @@ class PaMvu_rtl(RtlKernel, PaMvu):
             "ProductWidth": self.product_bits(),
             "AccWidth": self.get_output_datatype().bitwidth(),
             "Implementation": IMPLEMENTATIONS.index(self.resolved()),
+            "BlockRom": int(self.weight_rom().block),
             "WeightFile": f"{self.onnx_node.name}_weights.mem",
         }
 

@@ -19,6 +19,7 @@ module pa_mvu_rom #(
   parameter int unsigned         AccWidth       = 8, // bits of an output, two's complement
   parameter int unsigned         Implementation = 0, // 0 literal, 1 coded, 2 planes
   parameter int unsigned         Primitives     = 0, // 1: LUT6_2 and CARRY4 of the 7 series
+  parameter bit          BlockRom       = 0,  // weights in block RAM, otherwise in LUTs
   parameter                      WeightFile     = "" // $readmemh image
 ) (
   input  logic                    clk_i,
@@ -39,6 +40,7 @@ module pa_mvu_rom #(
   rom_stream #(
     .Width(Pe * Simd * WeightWidth),
     .Depth((Mw / Simd) * (Mh / Pe)),
+    .Style(BlockRom ? 2 : 1),
     .InitFile(WeightFile)
   ) u_weights (
     .clk_i,

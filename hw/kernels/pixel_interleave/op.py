@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..base import Kernel, RtlKernel, Stream, require_divisor
+from ..costs import Structure, loop_counts
 from ..facts import Geometry
 from ..memory import LineMemory
 from .golden import run
@@ -57,7 +58,11 @@ class PixelInterleave_rtl(RtlKernel, PixelInterleave):
     registers_output = True
     registers_ready = True
     module = "pixel_interleave"
-    sources = ("rtl/line_memory.sv", "kernels/pixel_interleave/pixel_interleave.sv")
+    sources = (
+        "rtl/line_memory.sv",
+        "rtl/output_register.sv",
+        "kernels/pixel_interleave/pixel_interleave.sv",
+    )
 
     def line_memory(self) -> LineMemory:
         """The two queues: half a line of upper halves, a line of lower ones, two words each so
@@ -75,15 +80,25 @@ class PixelInterleave_rtl(RtlKernel, PixelInterleave):
             "BlockRam": int(memory.block),
         }
 
-    def lut_estimation(self, fpgapart: str) -> int:
-        """The memory unless in block RAM; six LUTs per bit of its address (four addresses, two
-        fills) and 44 for the counters' ends and the handshake, as measured."""
+    def structures(self) -> dict[str, Structure]:
+        """The memory, its addresses, the counters of a line."""
         memory = self.line_memory()
-        return memory.luts + 6 * memory.depth.bit_length() + 44
-
-    def bram_estimation(self, fpgapart: str) -> int:
-        """18 Kbit blocks."""
-        return self.line_memory().brams
+        loops = loop_counts((self.half_words(), int(self.get_nodeattr("ImgDim")[1])))
+        address = (memory.depth - 1).bit_length()
+        return {
+            "": Structure(
+                {
+                    "one": 1,
+                    **loops,
+                    "address": address,
+                    "bits": memory.width,
+                    "registers": memory.registers,
+                },
+                luts=memory.select,
+                lutram=memory.lutram,
+                bram18=memory.brams,
+            )
+        }
 
 
 OPS = (PixelInterleave, PixelInterleave_rtl)

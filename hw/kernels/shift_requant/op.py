@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from ..base import Kernel, RtlKernel, Stream, require_divisor
+from ..costs import Structure
 from .golden import run
 
 
@@ -69,21 +70,23 @@ class ShiftRequant_rtl(RtlKernel, ShiftRequant):
             "Shift": self.get_nodeattr("shift"),
         }
 
-    def lut_estimation(self, fpgapart: str) -> int:
+    def structures(self) -> dict[str, Structure]:
         """Per lane an adder for the shortcut (a constant alone needs a carry chain only), the check
         of the excess bits, the output multiplexer."""
         source, *shortcut = self.input_streams()
-        target, shift = self.output_streams()[0], self.get_nodeattr("shift")
+        target, shift = self.output_streams()[0], int(self.get_nodeattr("shift"))
         wide, narrow = int(source.dtype.bitwidth()), int(target.dtype.bitwidth())
-        adders = 0
+        counts = {"one": 1.0, "lanes": source.lanes, "out": source.lanes * narrow}
         if shortcut:
-            shortcut_shift = self.get_nodeattr("shortcutShift")
+            shortcut_shift = int(self.get_nodeattr("shortcutShift"))
             wide = 1 + max(wide, int(shortcut[0].dtype.bitwidth()) + shortcut_shift)
-            adders = wide - min(shift, shortcut_shift)
+            counts["added"] = source.lanes * (wide - min(shift, shortcut_shift))
             if shortcut_shift < shift:
-                adders += max(1, wide - shift)
-        excess = max(1, wide - shift + 1 - narrow)
-        return int(source.lanes * (adders + -(-excess // 5) + narrow) + 4)
+                counts["half"] = source.lanes * max(1, wide - shift)
+        elif shift:
+            counts["rounded"] = source.lanes * wide
+        counts["excess"] = source.lanes * max(1, wide - shift + 1 - narrow)
+        return {"": Structure(counts, table="shortcut" if shortcut else "")}
 
 
 OPS = (ShiftRequant, ShiftRequant_rtl)

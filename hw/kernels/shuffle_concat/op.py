@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from ..base import Kernel, RtlKernel, Stream
+from ..costs import Structure
 from .golden import run
 
 
@@ -47,9 +48,9 @@ class ShuffleConcat_rtl(RtlKernel, ShuffleConcat):
         stream = self.input_streams()[0]
         return {"Lanes": stream.lanes, "Bits": stream.dtype.bitwidth()}
 
-    def lut_estimation(self, fpgapart: str) -> int:
-        """The handshake alone: the shuffle is wires, the data are flip-flops."""
-        return 4
+    def structures(self) -> dict[str, Structure]:
+        """The handshake: the shuffle is wires, the data are flip-flops."""
+        return {"": Structure({"one": 1, "bits": int(self.get_outstream_width())})}
 
 
 OPS = (ShuffleConcat, ShuffleConcat_rtl)

@@ -11,8 +11,16 @@ from qonnx.core.datatype import DataType
 from ....quant.grid import FLOAT32_EXACT_BITS, IntArray
 from ..base import RtlKernel, Stream, hex_memory, pack_lanes, require_divisor
 from ..choice import ChosenKernel, implementation_attribute
-from ..memory import least_rom_cost
-from ..thresholds import search_cost, search_images, search_tables
+from ..costs import Structure
+from ..memory import ReadOnlyMemory
+from ..thresholds import (
+    block_tables,
+    parallel_structure,
+    search_images,
+    search_memories,
+    search_structure,
+    search_tables,
+)
 from . import golden
 
 ENCODINGS = ("code", "onehot", "thermometer")
@@ -84,28 +92,32 @@ class SignedThresholding(ChosenKernel):
         threshold = int(DataType[self.get_nodeattr("weightDataType")].bitwidth())
         return int(self.get_nodeattr("numSteps") * (threshold + 1) + self.code_bits())
 
-    def _parallel(self) -> tuple[int, int]:
-        """LUTs and BRAM18 of a comparator per threshold; see README."""
-        channels, pe = self.get_nodeattr("NumChannels"), self.get_nodeattr("PE")
-        steps, levels = self.get_nodeattr("numSteps"), self.get_output_datatype().bitwidth()
-        compare = steps * -(-int(self.get_input_datatype().bitwidth()) // 2)
-        decode = 0 if self.get_nodeattr("encoding") == "code" else levels
-        lane = compare + 2 * steps + self.code_bits() + decode
-        luts, blocks = least_rom_cost(pe * self.lane_bits(), channels // pe)
-        return int(pe * lane + luts + 20), blocks
+    def structures(self) -> dict[str, Structure]:
+        """A comparator per threshold, or a search where codes are streamed."""
+        pe, bits = int(self.get_nodeattr("PE")), int(self.get_input_datatype().bitwidth())
+        groups, steps = int(self.get_nodeattr("NumChannels")) // pe, self.get_nodeattr("numSteps")
+        threshold = int(DataType[self.get_nodeattr("weightDataType")].bitwidth())
+        plain = self.get_nodeattr("encoding") == "code"
+        levels = 0 if plain else int(self.get_output_datatype().bitwidth())
+        found = {
+            "parallel": parallel_structure(
+                pe, groups, steps, bits, threshold, self.lane_bits(), self.code_bits(), levels
+            )
+        }
+        if plain:
+            found["search"] = search_structure(pe, groups, steps, bits, self.code_bits())
+        return found
 
-    def _search(self) -> tuple[int, int]:
-        """LUTs and BRAM18 of a binary search; see README."""
-        pe, bits = self.get_nodeattr("PE"), int(self.get_input_datatype().bitwidth())
-        groups = self.get_nodeattr("NumChannels") // pe
-        return search_cost(pe, groups, self.get_nodeattr("numSteps"), bits, self.code_bits())
+    def rom(self) -> ReadOnlyMemory:
+        """The parameters of a comparison with all thresholds at once."""
+        channels, pe = int(self.get_nodeattr("NumChannels")), int(self.get_nodeattr("PE"))
+        return ReadOnlyMemory(channels // pe, pe * self.lane_bits())
 
-    def usage(self) -> dict[str, tuple[int, int]]:
-        """LUTs and BRAM18 of each implementation that can compute the node."""
-        usage = {"parallel": self._parallel()}
-        if self.get_nodeattr("encoding") == "code":
-            usage["search"] = self._search()
-        return usage
+    def search_memories(self) -> list[ReadOnlyMemory]:
+        """The tables of a search."""
+        groups = int(self.get_nodeattr("NumChannels") // self.get_nodeattr("PE"))
+        bits = int(self.get_input_datatype().bitwidth())
+        return search_memories(groups, self.get_nodeattr("numSteps"), bits, self.code_bits())
 
     def refusal(self, wanted: str) -> str:
         """A search finds codes alone."""
@@ -147,6 +159,8 @@ class SignedThresholding_rtl(RtlKernel, SignedThresholding):
             "Encoding": ENCODINGS.index(self.get_nodeattr("encoding")),
             "OutBits": self.get_output_datatype().bitwidth(),
             "Implementation": IMPLEMENTATIONS.index(way),
+            "BlockRom": int(self.rom().block),
+            "BlockTables": block_tables(self.search_memories()),
             "ParamFile": f"{self.onnx_node.name}_{file}",
         }
 

@@ -17,6 +17,8 @@ module signed_thresholding #(
   parameter int unsigned Encoding        = 0,  // 0 code, 1 bit [code = i], 2 bit [code >= i]
   parameter int unsigned OutBits         = 3,  // CodeBits, or the levels i = 1 .. OutBits
   parameter int unsigned Implementation  = 0,  // 0 parallel, 1 search
+  parameter bit          BlockRom        = 0,  // parameters in block RAM, otherwise in LUTs
+  parameter logic [31:0] BlockTables     = 0,  // of a search; see threshold_search
   parameter              ParamFile       = ""  // $readmemh image, or what several begin with
 ) (
   input  logic                  clk_i,
@@ -59,6 +61,7 @@ module signed_thresholding #(
       .CodeBits(CodeBits),
       .Encoding(Encoding),
       .OutBits(OutBits),
+      .BlockRom(BlockRom),
       .ParamFile(ParamFile)
     ) u_core (
       .clk_i,
@@ -78,6 +81,7 @@ module signed_thresholding #(
       .InBits(InBits),
       .InSigned(InSigned),
       .CodeBits(CodeBits),
+      .BlockTables(BlockTables),
       .TablePrefix(ParamFile)
     ) u_core (
       .clk_i,

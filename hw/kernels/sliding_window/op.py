@@ -9,8 +9,9 @@ import numpy as np
 from finn.custom_op.fpgadataflow.convolutioninputgenerator import ConvolutionInputGenerator
 
 from ..base import RtlKernel, require_divisor
+from ..costs import Structure, loop_counts
 from ..facts import Facts, Geometry
-from ..memory import bram18_blocks, in_block_ram, lutram_luts
+from ..memory import bram18_blocks, in_block_ram, lutram_cells, lutram_luts, lutram_select
 from .golden import run
 
 
@@ -57,6 +58,7 @@ class ConvolutionInputGenerator_rtl(RtlKernel, ConvolutionInputGenerator):
     module = "sliding_window"
     sources = (
         "rtl/line_memory.sv",
+        "rtl/output_register.sv",
         "rtl/loop_count.sv",
         "rtl/stream_register.sv",
         "kernels/sliding_window/window_end.sv",
@@ -206,35 +208,44 @@ class ConvolutionInputGenerator_rtl(RtlKernel, ConvolutionInputGenerator):
             "BlockRam": int(self.block_ram()),
         }
 
-    def lut_estimation(self, fpgapart: str) -> int:
-        """The lines unless in block RAM, and what was measured per bit of loops, addresses and
-        counters (README)."""
+    def structures(self) -> dict[str, Structure]:
+        """The lines, their addresses, the loops of a window and of a frame."""
         rows, columns = self.axes()
         depth, width = self.memory()
-        lines = 0 if self.block_ram() or depth < 2 else lutram_luts(depth, width)
-        address = (depth - 1).bit_length()
+        block, address = self.block_ram(), (depth - 1).bit_length()
+        counts: dict[str, float] = {"one": 1, "bits": int(self.get_instream_width())}
         if self.use_parallel_window_output():
-            loops = sum(bits + 1 for axis in (rows, columns) if (bits := _bits(axis.length)))
-            ends = sum(max(axis.reach, axis.stride - 1).bit_length() for axis in (rows, columns))
-            bits = loops + ends + (2 * address if rows.reach else 0)
-            return lines + int(self.get_instream_width()) + round(1.23 * bits)
-        need, step, to_frame = self._words()
-        folds, apart = self.folds(), columns.dilation > 1
-        run = folds if apart else columns.kernel * folds
-        lengths = (run, columns.kernel if apart else 1, rows.kernel, columns.windows, rows.windows)
-        loops = sum(bits + 1 for length in lengths if (bits := _bits(length)))
-        ahead = max(need, to_frame, depth).bit_length() + 1
-        room = (depth + max(to_frame, step)).bit_length() + 1
-        wraps = 0 if depth & (depth - 1) == 0 else 3.2 * address
-        return lines + round(1.36 * loops + 8.1 * (ahead + room) - 9.5 * address + wraps - 40)
-
-    def bram_estimation(self, fpgapart: str) -> int:
-        """18 Kbit blocks."""
-        return bram18_blocks(*self.memory()) if self.block_ram() else 0
-
-    def uram_estimation(self, fpgapart: str) -> int:
-        """None."""
-        return 0
+            counts |= loop_counts((rows.length, columns.length))
+            counts["ends"] = sum(
+                max(axis.reach, axis.stride - 1).bit_length() for axis in (rows, columns)
+            )
+            counts["window"] = (rows.reach + 1) * columns.reach * counts["bits"]
+            counts["address"] = address if rows.reach else 0
+            table = "parallel"
+        else:
+            need, step, to_frame = self._words()
+            folds, apart = self.folds(), columns.dilation > 1
+            run = folds if apart else columns.kernel * folds
+            counts |= loop_counts(
+                (run, columns.kernel if apart else 1, rows.kernel, columns.windows, rows.windows)
+            )
+            counts["ahead"] = max(need, to_frame, depth).bit_length() + 1
+            counts["room"] = (depth + max(to_frame, step)).bit_length() + 1
+            counts["address"] = address
+            counts["wraps"] = 0 if depth & (depth - 1) == 0 else address
+            table = "serial"
+        in_luts = not block and depth > 1
+        if in_luts:
+            counts["registers"] = width
+        return {
+            "": Structure(
+                counts,
+                luts=lutram_select(depth, width) if in_luts else 0,
+                lutram=lutram_cells(depth, width) if in_luts else 0,
+                bram18=bram18_blocks(depth, width) if block else 0,
+                table=table,
+            )
+        }
 
 
 OPS = (ConvolutionInputGenerator_rtl,)

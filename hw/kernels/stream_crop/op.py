@@ -7,6 +7,7 @@ import numpy as np
 
 from ..base import RtlKernel
 from ..bordered import Bordered
+from ..costs import Structure, loop_counts
 from ..facts import Geometry
 from .golden import run
 
@@ -52,10 +53,11 @@ class StreamCrop_rtl(RtlKernel, StreamCrop):
     def rtl_parameters(self) -> dict[str, int | str]:
         return self.border_parameters()
 
-    def lut_estimation(self, fpgapart: str) -> int:
-        """Two LUTs per bit of the three counters, four for the handshake."""
+    def structures(self) -> dict[str, Structure]:
+        """The counters of a frame, and registers."""
         values = self.rtl_parameters()
-        return sum(2 * int(values[name]).bit_length() for name in ("Folds", "Rows", "Columns")) + 4
+        loops = loop_counts(int(values[name]) for name in ("Folds", "Rows", "Columns"))
+        return {"": Structure({"one": 1, **loops, "bits": int(self.get_instream_width())})}
 
 
 OPS = (StreamCrop, StreamCrop_rtl)

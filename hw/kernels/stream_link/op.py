@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from ..base import Kernel, RtlKernel, Stream
+from ..costs import Structure
 from .golden import run
 
 
@@ -49,11 +50,10 @@ class StreamLink_rtl(RtlKernel, StreamLink):
             "HalfRate": int(self.get_nodeattr("half_rate")),
         }
 
-    def lut_estimation(self, fpgapart: str) -> int:
-        """One for the handshake at half rate; else a LUT per bit, and five for the handshake."""
-        if self.get_nodeattr("half_rate"):
-            return 1
-        return int(self.get_instream_width()) + 5
+    def structures(self) -> dict[str, Structure]:
+        """A register, at full rate two."""
+        table = "half rate" if self.get_nodeattr("half_rate") else "full rate"
+        return {"": Structure({"one": 1, "bits": int(self.get_instream_width())}, table=table)}
 
 
 OPS = (StreamLink, StreamLink_rtl)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ....quant.grid import IntArray
 from ..base import Kernel, RtlKernel, Stream
+from ..costs import Structure, loop_counts
 from ..facts import Geometry
 from ..memory import LineMemory
 from .golden import run
@@ -179,20 +180,27 @@ class StreamMaxPool_rtl(RtlKernel, StreamMaxPool):
             "ColumnBlockRam": int(of_column.block),
         }
 
-    def lut_estimation(self, fpgapart: str) -> int:
-        """Per axis and open window: a comparison (half a LUT per bit), a choice and a restart per
-        data bit, and the running maxima unless in block RAM or one word; 40 LUTs per axis for the
-        counters."""
-        width = self.input_streams()[0].width
-        luts = 80
-        for axis, memory in zip(reversed(self.axes()), self.line_memories(), strict=True):
-            luts += axis.slots * (5 * width // 2) + width
-            luts += memory.luts if memory.depth > 1 else 0
-        return luts
-
-    def bram_estimation(self, fpgapart: str) -> int:
-        """18 Kbit blocks."""
-        return sum(memory.brams for memory in self.line_memories())
+    def structures(self) -> dict[str, Structure]:
+        """Per axis and open window a comparison and a choice, the running maxima, the counters."""
+        width, folds = self.input_streams()[0].width, self.folds()
+        rows, columns = self.axes()
+        memories = self.line_memories()
+        counts = {
+            "one": 1,
+            "bits": width,
+            "windows": (rows.slots + columns.slots) * width,
+            **loop_counts((folds, rows.length, columns.length)),
+        }
+        deep = [memory for memory in memories if memory.depth > 1]
+        counts["registers"] = sum(memory.registers for memory in deep)
+        return {
+            "": Structure(
+                counts,
+                luts=sum(memory.select for memory in deep),
+                lutram=sum(memory.lutram for memory in deep),
+                bram18=sum(memory.brams for memory in deep),
+            )
+        }
 
 
 OPS = (StreamMaxPool, StreamMaxPool_rtl)

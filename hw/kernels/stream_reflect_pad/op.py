@@ -7,6 +7,7 @@ import numpy as np
 
 from ..base import RtlKernel
 from ..bordered import Bordered
+from ..costs import Structure, loop_counts
 from ..facts import Geometry
 from ..memory import LineMemory
 from .golden import run
@@ -53,6 +54,7 @@ class StreamReflectPad_rtl(RtlKernel, StreamReflectPad):
     module = "stream_reflect_pad"
     sources = (
         "rtl/line_memory.sv",
+        "rtl/output_register.sv",
         "kernels/stream_reflect_pad/reflect_index.sv",
         "kernels/stream_reflect_pad/stream_reflect_pad.sv",
     )
@@ -67,15 +69,25 @@ class StreamReflectPad_rtl(RtlKernel, StreamReflectPad):
     def rtl_parameters(self) -> dict[str, int | str]:
         return {**self.border_parameters(), "BlockRam": int(self.line_memory().block)}
 
-    def lut_estimation(self, fpgapart: str) -> int:
-        """The memory unless in block RAM; five LUTs per bit of its address (three addresses) and
-        65 for the counters and the comparison of the two sides, as measured."""
-        memory = self.line_memory()
-        return memory.luts + 5 * memory.depth.bit_length() + 65
-
-    def bram_estimation(self, fpgapart: str) -> int:
-        """18 Kbit blocks."""
-        return self.line_memory().brams
+    def structures(self) -> dict[str, Structure]:
+        """The memory, its addresses, the counters of both sides."""
+        memory, values = self.line_memory(), self.rtl_parameters()
+        loops = loop_counts(int(values[name]) for name in ("Folds", "Rows", "Columns"))
+        address = (memory.depth - 1).bit_length()
+        return {
+            "": Structure(
+                {
+                    "one": 1,
+                    **loops,
+                    "address": address,
+                    "bits": memory.width,
+                    "registers": memory.registers,
+                },
+                luts=memory.select,
+                lutram=memory.lutram,
+                bram18=memory.brams,
+            )
+        }
 
 
 OPS = (StreamReflectPad, StreamReflectPad_rtl)

@@ -10,6 +10,7 @@ from finn.custom_op.fpgadataflow.concat import StreamingConcat
 from qonnx.core.datatype import BaseDataType
 
 from ..base import RtlKernel
+from ..costs import Structure
 from ..facts import FoldingRule
 from .golden import run
 
@@ -71,12 +72,17 @@ class StreamingConcat_rtl(RtlKernel, StreamingConcat):
             "WordsPerStream": sum(n << (32 * i) for i, n in enumerate(words)),
         }
 
-    def lut_estimation(self, fpgapart: str) -> int:
-        """Half a LUT per input and data bit (choice), three per input (handshake), two per bit of
-        the word counter."""
-        words = self.words_per_stream()
-        choice = -(-self.get_outstream_width() * len(words) // 2)
-        return int(choice) + 3 * len(words) + 2 * max(words).bit_length()
+    def structures(self) -> dict[str, Structure]:
+        """A counter of words and the choice of an input."""
+        words, bits = self.words_per_stream(), int(self.get_outstream_width())
+        counts = {
+            "one": 1,
+            "inputs": len(words),
+            "counter": (max(words) - 1).bit_length(),
+            "choice": bits * (len(words) - 1),
+            "bits": bits,
+        }
+        return {"": Structure(counts)}
 
 
 OPS = (StreamingConcat_rtl,)

@@ -8,6 +8,7 @@ import math
 from finn.custom_op.fpgadataflow.streamingdatawidthconverter import StreamingDataWidthConverter
 
 from ..base import RtlKernel
+from ..costs import Structure
 from .golden import run
 
 
@@ -42,13 +43,22 @@ class StreamingDataWidthConverter_rtl(RtlKernel, StreamingDataWidthConverter):
             "OutWidth": width_out,
         }
 
-    def lut_estimation(self, fpgapart: str) -> int:
-        """One LUT per bit of a word being cut (load or shift), four per counter bit and stage."""
-        width_in, width_out = self.get_instream_width(), self.get_outstream_width()
+    def structures(self) -> dict[str, Structure]:
+        """Words gathered to their common multiple, and that cut; a counter for each."""
+        width_in, width_out = int(self.get_instream_width()), int(self.get_outstream_width())
         middle = math.lcm(width_in, width_out)
         up, down = middle // width_in, middle // width_out
-        cut = middle if down > 1 else 0
-        return cut + 4 * (up.bit_length() + down.bit_length())
+        counts: dict[str, float] = {}
+        if up > 1:
+            counts |= {"up": 1, "up counter": (up - 1).bit_length(), "gathered": middle}
+        if down > 1:
+            counts |= {
+                "down": 1,
+                "down counter": (down - 1).bit_length(),
+                "cut": middle - width_out,
+            }
+            counts |= {"last": width_out}
+        return {"": Structure(counts)}
 
 
 OPS = (StreamingDataWidthConverter_rtl,)

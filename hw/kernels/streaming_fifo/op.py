@@ -8,7 +8,8 @@ from typing import Any
 from finn.custom_op.fpgadataflow.streamingfifo import StreamingFIFO
 
 from ..base import RtlKernel
-from ..memory import bram18_blocks, fifo_in_block_ram, lutram_luts
+from ..costs import Structure
+from ..memory import bram18_blocks, fifo_in_block_ram, lutram_cells, lutram_select
 from .golden import run
 
 
@@ -25,7 +26,11 @@ class StreamingFIFO_rtl(RtlKernel, StreamingFIFO):
     registers_output = True
     registers_ready = True
     module = "streaming_fifo"
-    sources = ("rtl/stream_register.sv", "kernels/streaming_fifo/streaming_fifo.sv")
+    sources = (
+        "rtl/stream_register.sv",
+        "rtl/output_register.sv",
+        "kernels/streaming_fifo/streaming_fifo.sv",
+    )
 
     def get_nodeattr_types(self) -> dict[str, Any]:
         return {
@@ -77,27 +82,27 @@ class StreamingFIFO_rtl(RtlKernel, StreamingFIFO):
             "Id": self.get_nodeattr("fifo_id"),
         }
 
-    def lut_estimation(self, fpgapart: str) -> int:
-        """The memory unless in block RAM, its counters, and at full rate a LUT per data bit."""
+    def structures(self) -> dict[str, Structure]:
+        """Two registers, or a memory, its addresses and its fill."""
         depth, width = int(self.get_nodeattr("depth")), int(self.get_instream_width())
-        half_rate = bool(self.get_nodeattr("half_rate"))
+        half_rate, block = bool(self.get_nodeattr("half_rate")), self.block_ram()
         if depth == 2 and not half_rate:
-            return width + 5
-        memory = 0 if self.block_ram() else lutram_luts(depth, width)
-        wraps = 8 if depth & (depth - 1) else 0
-        if half_rate:
-            return memory + depth.bit_length() + 7 + wraps
-        return memory + width + 2 * depth.bit_length() + 4 + wraps
-
-    def bram_estimation(self, fpgapart: str) -> int:
-        """18 Kbit blocks."""
-        if not self.block_ram():
-            return 0
-        return bram18_blocks(int(self.get_nodeattr("depth")), int(self.get_instream_width()))
-
-    def uram_estimation(self, fpgapart: str) -> int:
-        """None."""
-        return 0
+            return {"": Structure({"one": 1, "bits": width}, table="register")}
+        address = (depth - 1).bit_length()
+        counts = {"one": 1, "bits": width, "address": address, "fill": depth.bit_length()}
+        if depth & (depth - 1):
+            counts["wrap"] = address
+        if not block:
+            counts["registers"] = width
+        return {
+            "": Structure(
+                counts,
+                luts=0 if block else lutram_select(depth, width),
+                lutram=0 if block else lutram_cells(depth, width),
+                bram18=bram18_blocks(depth, width) if block else 0,
+                table="half rate" if half_rate else "queue",
+            )
+        }
 
 
 OPS = (StreamingFIFO_rtl,)

@@ -9,6 +9,7 @@ from typing import Any
 from finn.custom_op.fpgadataflow.split import StreamingSplit
 
 from ..base import RtlKernel
+from ..costs import Structure
 from ..facts import FoldingRule
 from .golden import run
 
@@ -54,10 +55,11 @@ class StreamingSplit_rtl(RtlKernel, StreamingSplit):
             "WordsPerStream": sum(n << (32 * i) for i, n in enumerate(words)),
         }
 
-    def lut_estimation(self, fpgapart: str) -> int:
-        """Four LUTs per output (selection, valid, ready) and two per bit of the word counter."""
-        words = self.words_per_stream()
-        return 4 * len(words) + 2 * max(words).bit_length()
+    def structures(self) -> dict[str, Structure]:
+        """Registers, a counter of words and the choice of an output."""
+        words, bits = self.words_per_stream(), int(self.get_instream_width())
+        counter = (max(words) - 1).bit_length()
+        return {"": Structure({"one": 1, "outputs": len(words), "counter": counter, "bits": bits})}
 
     def infer_node_datatype(self, model: Any) -> None:
         self.verify_node()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,16 @@ from qonnx.core.datatype import DataType
 
 from ....quant.grid import IntArray
 from ..base import RtlKernel, hex_memory, pack_lanes, require_divisor
-from ..memory import LUTS_PER_BRAM18, bram18_blocks, least_rom_cost
-from ..thresholds import search_cost, search_images, search_tables
+from ..costs import Structure
+from ..memory import LUTS_PER_BRAM18, ReadOnlyMemory, bram18_blocks, rom_luts
+from ..thresholds import (
+    block_tables,
+    parallel_structure,
+    search_images,
+    search_memories,
+    search_structure,
+    search_tables,
+)
 from .golden import run
 
 
@@ -67,58 +76,49 @@ class Thresholding_rtl(RtlKernel, Thresholding):
         bits = int(self.get_input_datatype().bitwidth())
         return pe, groups, bits, int(DataType[self.get_nodeattr("weightDataType")].bitwidth())
 
-    def rom(self) -> tuple[int, int]:
-        """LUTs of the thresholds as logic, and their 18 Kbit blocks, where a channel has one.
-
-        The logic optimiser takes 3 to 5 LUTs for 64 words of a column, not the LUT6 that holds it.
-        """
+    def rom(self) -> ReadOnlyMemory:
+        """The thresholds where a channel has one, or all of them at once."""
         pe, groups, _, bits = self._sizes()
-        if groups == 1:
-            return 0, 0
-        column = min(groups / 16, 3.3) if groups <= 64 else groups / 14.5
-        return round(pe * bits * column), bram18_blocks(groups, pe * bits)
+        return ReadOnlyMemory(groups, pe * int(self.get_nodeattr("numSteps")) * bits)
 
     def block_rom(self) -> bool:
-        """Whether a single threshold per channel lies in block RAM: from ``depth_trigger_bram``
-        words on, or where that is cheaper."""
-        groups, trigger = self._sizes()[1], int(self.get_nodeattr("depth_trigger_bram"))
-        luts, blocks = self.rom()
-        return groups > 1 and (groups >= trigger if trigger else luts > LUTS_PER_BRAM18 * blocks)
+        """Whether the thresholds that are compared at once lie in block RAM: from
+        ``depth_trigger_bram`` words on where a channel has one, or where that is cheaper."""
+        rom, trigger = self.rom(), int(self.get_nodeattr("depth_trigger_bram"))
+        if trigger and int(self.get_nodeattr("numSteps")) == 1:
+            return rom.depth > 1 and rom.depth >= trigger
+        return rom.block
 
-    def usage(self) -> list[tuple[int, int]]:
-        """LUTs and BRAM18 of the RTL's implementations that can compute the node."""
+    def structures(self) -> dict[str, Structure]:
+        """The RTL's implementations that can compute the node."""
         pe, groups, bits, threshold = self._sizes()
         steps, code = int(self.get_nodeattr("numSteps")), int(self.get_output_datatype().bitwidth())
+        compared = parallel_structure(pe, groups, steps, bits, threshold, steps * threshold, code)
+        blocks, luts = bram18_blocks(groups, self.rom().width), rom_luts(*self.rom())
+        compared = replace(
+            compared,
+            luts=0 if self.block_rom() else luts,
+            bram18=blocks if self.block_rom() else 0,
+        )
         if steps == 1:
-            lane = 0.57 * max(bits, threshold) + 1 + 2.1 * (code - 1)
-            counter = 2 + 1.2 * (groups - 1).bit_length() if groups > 1 else 0
-            luts, blocks = (0, self.rom()[1]) if self.block_rom() else (self.rom()[0], 0)
-            return [(round(pe * lane + counter) + luts, blocks)]
-        luts, blocks = least_rom_cost(pe * steps * threshold, groups)
-        compare = steps * -(-bits // 2) + 2 * steps + code
-        return [(pe * compare + luts + 20, blocks), search_cost(pe, groups, steps, bits, code)]
+            return {"parallel": compared}
+        return {"parallel": compared, "search": search_structure(pe, groups, steps, bits, code)}
+
+    def way(self) -> str:
+        """The cheaper."""
+        costs = {name: self.cost_of(found) for name, found in self.structures().items()}
+        return min(costs, key=lambda way: costs[way].lut + LUTS_PER_BRAM18 * costs[way].bram18)
 
     def searches(self) -> bool:
         """Whether a search takes fewer LUTs than comparing with all thresholds at once."""
-        costs = [luts + LUTS_PER_BRAM18 * blocks for luts, blocks in self.usage()]
-        return len(costs) > 1 and costs[1] < costs[0]
-
-    def lut_estimation(self, fpgapart: str) -> int:
-        """Estimated LUTs; see README."""
-        return self.usage()[self.searches()][0]
-
-    def bram_estimation(self, fpgapart: str) -> int:
-        """18 Kbit blocks."""
-        return self.usage()[self.searches()][1]
-
-    def uram_estimation(self, fpgapart: str) -> int:
-        """None."""
-        return 0
+        return self.way() == "search"
 
     def rtl_parameters(self) -> dict[str, int | str]:
         self.verify_node()
         source, threshold = self.get_input_datatype(), DataType[self.get_nodeattr("weightDataType")]
         searches = self.searches()
+        _, groups, bits, _ = self._sizes()
+        steps, code = int(self.get_nodeattr("numSteps")), int(self.get_output_datatype().bitwidth())
         return {
             "Channels": self.get_nodeattr("NumChannels"),
             "Pe": self.get_nodeattr("PE"),
@@ -131,6 +131,7 @@ class Thresholding_rtl(RtlKernel, Thresholding):
             "OutBits": self.get_output_datatype().bitwidth(),
             "Implementation": int(searches),
             "BlockRom": int(self.block_rom()),
+            "BlockTables": block_tables(search_memories(groups, steps, bits, code)),
             "ParamFile": f"{self.onnx_node.name}_{'table' if searches else 'thresholds'}",
         }
 

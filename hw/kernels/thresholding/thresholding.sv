@@ -21,7 +21,8 @@ module thresholding #(
   parameter int          Start           = 0,  // code below all thresholds
   parameter int unsigned OutBits         = 1,  // bits of a code
   parameter int unsigned Implementation  = 0,  // 0 compares with all thresholds at once, 1 searches
-  parameter bit          BlockRom        = 0,  // a single threshold in block RAM, otherwise in LUTs
+  parameter bit          BlockRom        = 0,  // thresholds in block RAM, otherwise in LUTs
+  parameter logic [31:0] BlockTables     = 0,  // of a search; see threshold_search
   parameter              ParamFile       = ""  // $readmemh image, or what several begin with
 ) (
   input  logic                  clk_i,
@@ -106,6 +107,7 @@ module thresholding #(
       .CodeBits       (OutBits),
       .Start          (Start),
       .OutBits        (OutBits),
+      .BlockRom       (BlockRom),
       .ParamFile      ({ParamFile, ".mem"})
     ) u_core (
       .clk_i,
@@ -125,6 +127,7 @@ module thresholding #(
       .InBits     (InBits),
       .InSigned   (InSigned),
       .CodeBits   (OutBits),
+      .BlockTables(BlockTables),
       .TablePrefix(ParamFile)
     ) u_core (
       .clk_i,

@@ -8,7 +8,7 @@ from typing import Any
 from qonnx.core.datatype import DataType
 
 from ..base import RtlKernel
-from ..memory import rom_cost
+from ..costs import Structure
 from ..mvu import POPCOUNT_PARTS, RTL_PARTS, Mvu
 from . import golden
 
@@ -25,15 +25,11 @@ class XnorMvu(Mvu):
         """All inputs disagree with their weights, or all agree."""
         return -self.get_nodeattr("MW"), self.get_nodeattr("MW")
 
-    def lut_estimation(self, fpgapart: str) -> int:
-        """2.1 LUTs per XNOR and count, one per accumulator bit, memories; see README."""
-        pe, simd = self.get_nodeattr("PE"), self.get_nodeattr("SIMD")
-        width = self.get_output_datatype().bitwidth()
-        rom_luts, _ = rom_cost(pe * simd, self.weight_depth())
-        return -(-21 * pe * simd // 10) + pe * width + rom_luts + self.buffer_luts(1) + 60
-
-    def bram_estimation(self, fpgapart: str) -> int:
-        return rom_cost(self.get_nodeattr("PE") * self.get_nodeattr("SIMD"), self.weight_depth())[1]
+    def structures(self) -> dict[str, Structure]:
+        """XNOR gates and what counts them."""
+        pe, simd = int(self.get_nodeattr("PE")), int(self.get_nodeattr("SIMD"))
+        counts = {"products": pe * simd, "sums": pe * simd.bit_length(), "lanes": pe}
+        return {"": self.frame_structure(counts)}
 
 
 class XnorMvu_rtl(RtlKernel, XnorMvu):
@@ -57,6 +53,7 @@ class XnorMvu_rtl(RtlKernel, XnorMvu):
             "Simd": self.get_nodeattr("SIMD"),
             "Pe": self.get_nodeattr("PE"),
             "AccWidth": self.get_output_datatype().bitwidth(),
+            "BlockRom": int(self.weight_rom().block),
             "WeightFile": f"{self.onnx_node.name}_weights.mem",
         }
 

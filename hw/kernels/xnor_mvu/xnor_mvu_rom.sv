@@ -10,6 +10,7 @@ module xnor_mvu_rom #(
   parameter int unsigned Pe         = 2, // outputs computed in parallel
   parameter int unsigned AccWidth   = 5, // bits of an output, two's complement
   parameter int unsigned Primitives = 0, // 1: LUT6_2 and CARRY4 of the 7 series
+  parameter bit          BlockRom       = 0,  // weights in block RAM, otherwise in LUTs
   parameter              WeightFile = "" // $readmemh image
 ) (
   input  logic                   clk_i,
@@ -30,6 +31,7 @@ module xnor_mvu_rom #(
   rom_stream #(
     .Width(Pe * Simd),
     .Depth((Mw / Simd) * (Mh / Pe)),
+    .Style(BlockRom ? 2 : 1),
     .InitFile(WeightFile)
   ) u_weights (
     .clk_i,

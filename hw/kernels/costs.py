@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a node takes: counted where its structure is forced, else from tables of measured points.
+
+An op states a `Structure` for each implementation that can compute its node. Memories and DSP
+blocks lie where the generator puts them, so they are counted. Logic and flip-flops follow
+``costs.json`` in the kernel's folder, one number per unit of every count, which ``make calibrate``
+fits to what Yosys maps.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+
+TABLE_FILE = "costs.json"
+FITTED = ("lut", "srl", "ff")
+"""Resources that a table has numbers for: LUTs of logic, LUTs as shift registers, flip-flops."""
+Table = Mapping[str, Mapping[str, float]]
+"""Resource -> count -> what one of it takes."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Resources of a node. ``lut`` counts logic and memory, ``lutram`` the memory among it."""
+
+    lut: int = 0
+    lutram: int = 0
+    ff: int = 0
+    bram18: int = 0
+    dsp: int = 0
+
+
+NOTHING = Cost()
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What a node is made of."""
+
+    counts: Mapping[str, float]
+    """What logic and flip-flops are proportional to, by the names of the table."""
+    luts: float = 0
+    """LUTs beside these that are known, such as those of a ROM."""
+    lutram: int = 0
+    """LUTs of memories that are written."""
+    bram18: int = 0
+    dsp: int = 0
+    table: str = ""
+    """Name of its table, where a kernel has several."""
+
+
+@cache
+def tables(kernel: Path) -> Mapping[str, Table]:
+    """Return the tables of a kernel's folder by name; none where it was not calibrated yet."""
+    file = kernel / TABLE_FILE
+    if not file.is_file():
+        return MappingProxyType({})
+    found: dict[str, Table] = json.loads(file.read_text(encoding="ascii"))
+    return MappingProxyType(found)
+
+
+def cost(structure: Structure, kernel: Path) -> Cost:
+    """Return what a structure takes by the tables of a kernel's folder.
+
+    Args:
+        structure: what the node is made of.
+        kernel: folder of the kernel.
+    """
+    table = tables(kernel).get(structure.table, {})
+    lut, srl, ff = (
+        sum(each * structure.counts.get(name, 0.0) for name, each in table.get(what, {}).items())
+        for what in FITTED
+    )
+    lutram = structure.lutram + round(srl)
+    return Cost(
+        round(lut + structure.luts) + lutram,
+        lutram,
+        round(ff),
+        structure.bram18,
+        structure.dsp,
+    )
+
+
+def loop_counts(lengths: Iterable[int]) -> dict[str, float]:
+    """What nested loops of these lengths are made of: loops, and the bits of their counters."""
+    bits = [(length - 1).bit_length() for length in lengths if length > 1]
+    return {"loops": len(bits), "counters": sum(bits)}

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fits the tables of costs to what Yosys maps: ``python -m andpop.hw.synth.calibrate`` (``make
+calibrate``).
+
+Every case of every kernel is synthesised, and every node of the builds that are named. Logic and
+flip-flops of a table are a sum over the counts of `Structure`, each number zero or more. What
+memories and DSP blocks take is known and subtracted first. Points far off count more, so that no
+node is; smoke cases and nodes of networks count more than the odd shapes of other cases.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ...sim.cases import Case
+from ..kernels import KERNELS
+from ..kernels.costs import FITTED, TABLE_FILE, Structure, tables
+from .measure import Point, measure
+from .network import synthesise_network
+
+ROUNDS = 40
+"""Fits, each with the weights that the one before leaves."""
+DIGITS = 4
+"""Digits of a number in a table."""
+NEAR = 8.0
+"""LUTs or flip-flops off by which nobody minds."""
+SHARE = 0.1
+"""Share of the whole off by which nobody minds."""
+
+log = logging.getLogger(__name__)
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What one point says of a table."""
+
+    label: str
+    weight: float
+    structure: Structure
+    found: dict[str, int]
+    """LUTs of logic and flip-flops that the table has to explain."""
+    whole: dict[str, int]
+    """All of them."""
+
+
+def sample(point: Point, weight: float) -> Sample | None:
+    """Return what a point says; None where its op states no structure."""
+    structures = point.op.structures()
+    if not structures:
+        return None
+    way = next(iter(structures)) if len(structures) == 1 else point.op.way()
+    structure, usage = structures[way], point.usage
+    logic = usage.lut - usage.lutram - structure.luts
+    found = {"lut": logic, "srl": usage.lutram - structure.lutram, "ff": usage.ff}
+    whole = {"lut": usage.lut, "srl": usage.lut, "ff": usage.ff}
+    return Sample(point.label, weight, structure, found, whole)
+
+
+def fit(samples: Sequence[Sample], resource: str) -> dict[str, float]:
+    """Return what one of each count takes, by least squares with numbers of zero or more."""
+    from scipy.optimize import nnls
+
+    names = list(dict.fromkeys(name for s in samples for name in s.structure.counts))
+    counts = np.array([[s.structure.counts.get(n, 0.0) for n in names] for s in samples], float)
+    found = np.array([s.found[resource] for s in samples], float)
+    allowed = np.array([max(NEAR, SHARE * s.whole[resource]) for s in samples])
+    weights = np.array([s.weight for s in samples])
+    heavy = weights / weights.max()
+    best: tuple[tuple[float, float], Floats] | None = None
+    # A little of every number: of equal fits the smallest.
+    scales = np.maximum(counts.max(axis=0), 1.0)
+    for _ in range(ROUNDS):
+        rows = np.sqrt(weights)[:, None] * counts / allowed[:, None]
+        system = np.vstack([rows, np.diag(1e-3 * scales / allowed.max())])
+        target = np.concatenate([np.sqrt(weights) * found / allowed, np.zeros(len(names))])
+        numbers, _ = nnls(system, target)
+        off = np.abs(counts @ numbers - found) / allowed
+        # Within what is allowed the sums of whole networks decide, outside of it the worst node.
+        bias = float(abs(heavy @ (counts @ numbers - found)) / max(NEAR, heavy @ found))
+        key = (max(1.0, float(np.max(off * heavy))), bias)
+        if best is None or key < best[0]:
+            best = (key, numbers)
+        weights = weights * (0.5 + off)
+        weights /= weights.mean()
+    assert best is not None
+    return {
+        name: float(f"{number:.{DIGITS}g}")
+        for name, number in zip(names, best[1], strict=True)
+        if number > 0
+    }
+
+
+def calibrate(kernel: str, samples: Iterable[Sample], folder: Path) -> None:
+    """Write the tables of a kernel into its folder and log how far off they are."""
+    groups: dict[str, list[Sample]] = {}
+    for one in samples:
+        groups.setdefault(one.structure.table, []).append(one)
+    found = {
+        table: {resource: fit(group, resource) for resource in FITTED}
+        for table, group in sorted(groups.items())
+    }
+    text = json.dumps(found, indent=1) + "\n"
+    (folder / TABLE_FILE).write_text(text, encoding="ascii")
+    tables.cache_clear()
+    log.info("%s: %d points, %d tables", kernel, sum(map(len, groups.values())), len(groups))
+
+
+def folder_of(kernel: str) -> Path:
+    """The folder of a kernel."""
+    return Path(__file__).parent.parent / "kernels" / kernel
+
+
+def cases_of(kernel: str, which: str) -> list[Case]:
+    """The smoke or the full cases of a kernel."""
+    found: list[Case] = getattr(import_module(f"..kernels.{kernel}.cases", __package__), which)
+    return list(found)
+
+
+def progress(stage: str, done: int, total: int) -> None:
+    """Log how far it is."""
+    log.info("%s: %d of %d", stage, done, total)
+
+
+def main(kernels: Sequence[str], builds: Sequence[Path]) -> None:
+    """Renew the tables of some kernels."""
+    points: dict[str, list[Sample]] = {kernel: [] for kernel in kernels}
+    for which, weight in (("SMOKE", 3.0), ("FULL", 1.0)):
+        cases = [(kernel, case) for kernel in kernels for case in cases_of(kernel, which)]
+        for point in measure(cases, progress):
+            found = sample(point, weight)
+            if found is not None:
+                points[point.label.split()[0]].append(found)
+    for build in builds:
+        rows = synthesise_network(build / "rtl", node=None, primitives=True, progress=progress)
+        for row in rows:
+            if row.node is None:
+                continue
+            kernel = type(row.node).__module__.split(".")[-2]
+            found = sample(Point(f"{build.name} {row.name}", row.node, row.usage), 3.0)
+            if found is not None and kernel in points:
+                points[kernel].append(found)
+    for kernel, samples in points.items():
+        if samples:
+            calibrate(kernel, samples, folder_of(kernel))
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kernels", nargs="*", help="only these kernels")
+    parser.add_argument("--build", nargs="*", type=Path, default=[], help="folders of builds")
+    arguments = parser.parse_args()
+    main(arguments.kernels or list(KERNELS), arguments.build)

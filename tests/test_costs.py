@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ops state of themselves is what Yosys maps: logic nearly, memories and DSPs exactly."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from andpop.hw.kernels import KERNELS
+from andpop.hw.kernels.base import HW
+from andpop.hw.kernels.costs import Cost, Structure, cost, loop_counts, tables
+from andpop.hw.kernels.memory import ReadOnlyMemory, bram18_blocks, rom_luts
+from andpop.hw.synth.calibrate import Sample, fit
+from andpop.hw.synth.measure import Point, measure
+
+SHARE = 0.1
+NEAR = 8
+"""LUTs or flip-flops off by which nobody minds."""
+
+
+def off(stated: Cost, point: Point) -> list[str]:
+    """What of an estimate is wrong, in words."""
+    found = point.usage
+    wrong = [
+        f"{what} {getattr(stated, what)}, measured {getattr(found, what)}"
+        for what in ("lut", "ff")
+        if abs(getattr(stated, what) - getattr(found, what))
+        > max(NEAR, SHARE * getattr(found, what))
+    ]
+    return wrong + [
+        f"{what} {getattr(stated, what)}, measured {getattr(found, what)}"
+        for what in ("lutram", "bram18", "dsp")
+        if getattr(stated, what) != getattr(found, what)
+    ]
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_smoke_cases_take_what_their_ops_state(kernel: str) -> None:
+    cases = import_module(f"andpop.hw.kernels.{kernel}.cases").SMOKE
+    wrong = {
+        point.label: off(point.op.stated(), point) for point in measure((kernel, c) for c in cases)
+    }
+    assert not {label: words for label, words in wrong.items() if words}
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_tables_hold_a_number_for_counts_alone(kernel: str) -> None:
+    found = tables(HW / "kernels" / kernel)
+    assert found, f"{kernel} has no costs.json; run make calibrate"
+    for table in found.values():
+        assert set(table) == {"lut", "srl", "ff"}
+        assert all(number > 0 for numbers in table.values() for number in numbers.values())
+
+
+def test_costs_are_sums_over_counts(tmp_path: Path) -> None:
+    (tmp_path / "costs.json").write_text(
+        '{"": {"lut": {"one": 2.5, "bits": 0.5}, "srl": {"one": 3}, "ff": {"bits": 2}}}',
+        encoding="ascii",
+    )
+    structure = Structure({"one": 1, "bits": 8, "other": 3}, luts=4, lutram=12, bram18=1, dsp=2)
+    assert cost(structure, tmp_path) == Cost(lut=25, lutram=15, ff=16, bram18=1, dsp=2)
+    assert cost(Structure({"one": 1}, table="none"), tmp_path) == Cost()
+
+
+def test_loops_of_one_step_count_nothing() -> None:
+    assert loop_counts((1, 2, 9, 1)) == {"loops": 2, "counters": 5}
+
+
+def test_a_fit_finds_what_made_the_points() -> None:
+    samples = [
+        Sample(str(n), 1.0, Structure({"one": 1, "bits": n}), {"lut": 7 + 3 * n}, {"lut": 50})
+        for n in range(1, 12)
+    ]
+    found = fit(samples, "lut")
+    assert found["one"] == pytest.approx(7, abs=0.1) and found["bits"] == pytest.approx(3, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("depth", "width", "luts"),
+    [(1, 40, 0), (64, 36, 36), (65, 36, 108), (240, 18, 90), (480, 18, 198), (2, 64, 2)],
+)
+def test_columns_of_64_words_are_a_lut(depth: int, width: int, luts: int) -> None:
+    assert rom_luts(depth, width) == luts
+
+
+@pytest.mark.parametrize(
+    ("depth", "width", "block"),
+    [(64, 180, False), (64, 200, False), (512, 36, True), (1, 9, False)],
+)
+def test_constants_lie_where_they_are_cheaper(depth: int, width: int, block: bool) -> None:
+    memory = ReadOnlyMemory(depth, width)
+    assert memory.block is block
+    assert memory.brams == (bram18_blocks(depth, width) if block else 0)
+    assert (memory.luts > 0) is (not block and depth > 1)
