@@ -135,14 +135,16 @@ def test_the_cheapest_memories_move_first(lowered: ModelWrapper, free: Fit) -> N
                 assert move.change.lut / -move.change.bram18 <= change.lut / -change.bram18
 
 
-def test_dsps_are_traded_for_luts(lowered: ModelWrapper, free: Fit) -> None:
-    found = Fitting(lowered, board(dsp=free.used.dsp - 1), WHOLE)
-    try:
-        fit = found.at(TARGET)
-    except DoesNotFit as error:
-        assert f"found {free.used.dsp} DSP blocks" in str(error)
-    else:
-        assert fit.used.dsp < free.used.dsp
+def test_dsps_are_traded_for_luts(lowered: ModelWrapper, fast: Fit) -> None:
+    """Where a folding leaves open how the first convolution is computed."""
+    folding = folding_of(fast.model)
+    (name,) = (n.name for n in fast.model.graph.node if n.op_type == "ImageConv_rtl")
+    del folding[name]["implementation"]
+    plain = Fitting(lowered, DEFAULT_BOARD, WHOLE).given(folding).used
+    found = Fitting(lowered, board(dsp=plain.dsp - 1), WHOLE).given(folding)
+    (move,) = found.moves
+    assert (move.node, move.attribute, move.value) == (name, "implementation", "paired")
+    assert found.used.dsp < plain.dsp and found.used.lut > plain.lut
 
 
 def test_a_target_that_does_not_fit_is_refused_with_one_that_does(
