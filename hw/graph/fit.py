@@ -20,7 +20,7 @@ WORDS = {
     "lut": "LUTs",
     "ff": "flip-flops",
     "lutram": "LUTs of memory",
-    "bram18": "block RAMs of 18 Kbit",
+    "bram18": "BRAM18",
     "dsp": "DSP blocks",
 }
 """What resources are called."""
