@@ -103,7 +103,7 @@ def plan(source: Path) -> list[Step]:
         Step(
             "report",
             report_content.write_first,
-            (FILES.dataflow.name, FILES.fifos.name, FILES.sizing.name),
+            (FILES.dataflow.name, FILES.fit.name, FILES.fifos.name, FILES.sizing.name),
             (FILES.report.name, FILES.page.name),
             (
                 "input",
@@ -284,9 +284,10 @@ def slowest(files: BuildFiles) -> dict[str, Any] | None:
     return {"name": name, "cycles": cycles}
 
 
-def fit(files: BuildFiles) -> dict[str, Any] | None:
-    """What the build takes of its board, FIFOs as sized where they are; None before folding."""
-    if files.report.is_file():
+def fit(files: BuildFiles, until: str | None) -> dict[str, Any] | None:
+    """What the build takes of its board, FIFOs as sized where a report was made; None before
+    folding."""
+    if until in (None, "report"):
         found: dict[str, Any] = json.loads(files.report.read_text(encoding="utf-8"))["fit"]
         return found
     return read_fit(files.fit)

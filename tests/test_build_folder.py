@@ -12,6 +12,7 @@ from andpop.flows import api
 from andpop.hw.graph.fifo_sizing import round_depth
 from andpop.quant import synthetic
 from networks import RANDOM
+from program import Run
 
 # One worker builds the network once for all tests of this file.
 pytestmark = pytest.mark.xdist_group(RANDOM.name)
@@ -37,6 +38,7 @@ def test_a_build_holds_what_it_promises(small: Path) -> None:
         "model.qonnx.onnx",
         "dataflow.onnx",
         "folding.json",
+        "fit.json",
         "fifo.json",
         "rtl",
         "report.json",
@@ -49,6 +51,29 @@ def test_a_build_holds_what_it_promises(small: Path) -> None:
     page = (small / "report.html").read_text()
     assert report["cycles"]["slowest"]["name"] in page
     assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_a_build_says_what_it_takes_of_its_board(small: Path) -> None:
+    """The report with FIFOs as they were sized, fit.json as they were expected."""
+    expected = json.loads((small / "fit.json").read_text())
+    found = json.loads((small / "report.json").read_text())["fit"]
+    for fit in (expected, found):
+        assert fit["board"] == "pynq-z2" and fit["fits"] is True and fit["moves"] == []
+        for row in fit["resources"]:
+            assert row["used"] == sum(node[row["resource"]] for node in fit["nodes"])
+            assert row["used"] <= row["allowed"] <= row["have"]
+    assert [n["name"] for n in expected["nodes"]] == [n["name"] for n in found["nodes"]]
+
+
+def test_a_build_that_does_not_fit_ends_with_1(run: Run, checkpoint: Path, tmp_path: Path) -> None:
+    arguments = ("build", checkpoint, "--out", tmp_path / "b", "--until", "fold", "--lut-share")
+    code, _, err = run(*arguments, "0.5")
+    text = " ".join(err.split())
+    assert code == 1 and "does not fit pynq-z2 at any pace" in text
+    assert "LUTs, expected at most 266" in text and "--board" in text
+    assert not (tmp_path / "b").exists()
+    code, _, err = run(*arguments, "0")
+    assert code == 2 and "lut_share" in err
 
 
 def test_no_fifo_is_deeper_than_the_run_needed(small: Path) -> None:

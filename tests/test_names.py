@@ -153,7 +153,8 @@ def test_a_report_shows_the_name(tmp_path: Path, name: str) -> None:
     nodes = [{"name": name, "op": "XnorMvu", "cycles": 5}]
     report = {
         "network": "n", "input": [8, 8, 1], "source": name, "source_sha256": "0" * 64,
-        "board": "pynq-z2", "clock_mhz": 100.0, "implementations": [], "fifos": [], "skips": [],
+        "board": "pynq-z2", "clock_mhz": 100.0, "implementations": [], "fit": None,
+        "fifos": [], "skips": [],
         "cycles": {"nodes": nodes, "slowest": nodes[0], "fps": 1.0}, "versions": {"andpop": "0"},
         "trained": None, "commands": [name], "synthetic": False, "backends": [],
         "predictions": [{"picture": name, "text": name, "panels": [{"uri": "data:,"}]}],

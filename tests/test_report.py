@@ -49,6 +49,23 @@ def report() -> dict[str, Any]:
             {"name": "pa_1", "implementation": "coded", "luts": {"literal": 4321, "coded": 1234}},
             {"name": "up_1", "implementation": "serial", "luts": {"serial": 321, "addsub": 432}},
         ],
+        "fit": {
+            "board": "pynq-z2",
+            "fits": True,
+            "resources": [
+                {
+                    "resource": "lut",
+                    "called": "LUTs",
+                    "used": 5320,
+                    "allowed": 39900,
+                    "have": 53200,
+                },
+                {"resource": "dsp", "called": "DSPs", "used": 220, "allowed": 198, "have": 220},
+            ],
+            "nodes": [{"name": "up_1", "op": "XnorMvu", "lut": 5319, "dsp": 7}],
+            "moves": [{"node": "up_1", "attribute": "rom", "value": "lut"}],
+            "notes": [],
+        },
         "fifos": [
             {"name": f"fifo_{i}", "width": 8, "depth": 2 + i, "peak": 1 + i, "bits": 16 + 8 * i}
             for i in range(30)
@@ -104,6 +121,10 @@ def test_page_says_what_was_found(report: dict[str, Any], tmp_path: Path) -> Non
         "Synthetic steel surfaces",
         "<b>patches</b>",
         "<td>up_1</td><td>-</td><td>-</td><td><b>321</b></td><td>432</td>",
+        "<td>LUTs</td><td>5,320</td><td>53,200</td><td>10 %</td><td>39,900</td>",
+        "<td>up_1</td><td>XnorMvu</td><td>5,319</td><td>7</td>",
+        "<td>up_1</td><td>rom</td><td>lut</td>",
+        "fits in its share of the board",
         "fifo_29",
         "andpop build model.safetensors --out BUILD",
     ):

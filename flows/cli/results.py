@@ -32,7 +32,7 @@ def show_backends(result: dict[str, Any]) -> None:
     show_notes(result)
 
 
-BAR = 20
+BAR = 12
 """Characters of a full bar."""
 
 

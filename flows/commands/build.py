@@ -33,6 +33,6 @@ def build(source: Path, folder: Path, config: BuildConfig, progress: Progress) -
             "folder": str(folder),
             "steps": rows,
             "slowest": steps.slowest(BuildFiles(folder)),
-            "fit": steps.fit(BuildFiles(folder)),
+            "fit": steps.fit(BuildFiles(folder), config.until),
             "notes": steps.notes(BuildFiles(folder), config.size),
         }

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from qonnx.core.modelwrapper import ModelWrapper
@@ -20,7 +20,7 @@ WORDS = {
     "lut": "LUTs",
     "ff": "flip-flops",
     "lutram": "LUTs of memory",
-    "bram18": "block RAMs of 18 Kbit",
+    "bram18": "BRAM18",
     "dsp": "DSP blocks",
 }
 """What resources are called."""
@@ -121,6 +121,7 @@ class Fitting:
         self._lowered, self._board, self._shares = lowered, board, shares
         self._fused, self._fps = fused, fps
         self._allowed = shares.of(board)
+        self._known: dict[int, Fit | None] = {}
 
     def given(self, folding: Mapping[str, Mapping[str, Any]]) -> Fit:
         """Return the graph with a folding of the user's, memories that it leaves open balanced.
@@ -173,11 +174,11 @@ class Fitting:
         slower = self._fastest(target)
         if slower is None:
             raise self._refusal(found or self._fit(_slowest(self._lowered)), "at any pace")
-        slower.notes.append(
+        note = (
             f"{self._pace(target)} does not fit {self._board.name}; built for the fastest that "
             f"does, {self._pace(slower.cycles)}"
         )
-        return slower
+        return replace(slower, notes=[*slower.notes, note])
 
     def _fit(
         self,
@@ -228,11 +229,13 @@ class Fitting:
 
     def _tried(self, target: int) -> Fit | None:
         """A fit at a target, None if there is none."""
-        try:
-            found = self._fit(target)
-        except FoldingError:
-            return None
-        return found if found.fits else None
+        if target not in self._known:
+            try:
+                self._known[target] = self._fit(target)
+            except FoldingError:
+                self._known[target] = None
+        found = self._known[target]
+        return found if found is not None and found.fits else None
 
     def _pace(self, count: int) -> str:
         text = f"{count:,} cycles per frame"

@@ -60,7 +60,7 @@ def usage_of(op: Any, part: str) -> Usage:
         op: RTL op with its facts.
         part: the part for which it estimates.
     """
-    if hasattr(op, "stated"):
+    if op.structures():
         return Usage(**{name: int(getattr(op.stated(), name)) for name in RESOURCES})
     return Usage(
         lut=int(op.lut_estimation(part)),
