@@ -137,9 +137,11 @@ def test_op_types_of_a_small_network_take_what_they_state(tmp_path: Path) -> Non
 
 @pytest.mark.full
 @pytest.mark.parametrize("name", ["bi-shufflenet-neu", "u-binet-k4-mt", "pa-resnet-small-m4n5-neu"])
-def test_op_types_of_a_published_network_take_what_they_state(name: str, tmp_path: Path) -> None:
+def test_op_types_of_a_published_network_take_what_they_state(
+    name: str, side: str, tmp_path: Path
+) -> None:
     folder = tmp_path / "build"
-    api.build(api.ZOO / f"{name}.safetensors", folder, input="64x64")
+    api.build(api.ZOO / f"{name}.safetensors", folder, input=side)
     rows = synthesise_network(folder / "rtl", node=None, primitives=True, progress=silent)
     assert not far_off(rows, 0.05, 16)
 
