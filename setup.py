@@ -43,7 +43,13 @@ setup(
     package_data={
         "andpop.models": ["zoo/*.safetensors", "zoo/*.json", "zoo/*.andpop"],
         "andpop.hw": [
-            "**/*.sv", "**/*.svh", "**/*.j2", "**/*.md", "**/*.pyi", "boards/*.yaml", "synth/*.v",
+            "**/*.sv",
+            "**/*.svh",
+            "**/*.j2",
+            "**/*.md",
+            "**/*.pyi",
+            "boards/*.yaml",
+            "synth/*.v",
             "kernels/*/costs.json",
         ],
         "andpop.sim": ["*.cpp", "*.hpp", "*.sv", "*.jinja"],
