@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cocotb tests of the FIFO beyond the shared bench: capacity limit, peak fill, rate of few words."""
+"""Cocotb tests of the FIFO beyond the shared bench: capacity, peak fill, rate of few words."""
 
 from __future__ import annotations
 
