@@ -81,7 +81,8 @@ class StreamingFIFO_rtl(RtlKernel, StreamingFIFO):
         }
 
     def lut_estimation(self, fpgapart: str) -> int:
-        """The memory unless in block RAM, its counters, and at full rate a LUT per data bit."""
+        """The memory unless in block RAM, its counters, and at full rate a LUT per data bit, or one
+        more counter where words pass a register behind block RAM."""
         depth, width = int(self.get_nodeattr("depth")), int(self.get_instream_width())
         half_rate = bool(self.get_nodeattr("half_rate"))
         if depth == 2 and not half_rate:
@@ -90,6 +91,8 @@ class StreamingFIFO_rtl(RtlKernel, StreamingFIFO):
         wraps = 8 if depth & (depth - 1) else 0
         if half_rate:
             return memory + depth.bit_length() + 7 + wraps
+        if self.block_ram() and depth >= 4:
+            return 3 * depth.bit_length() + 4 + wraps
         return memory + width + 2 * depth.bit_length() + 4 + wraps
 
     def bram_estimation(self, fpgapart: str) -> int:
