@@ -189,6 +189,18 @@ def test_a_node_is_fused_once_by_the_first_pattern() -> None:
     assert fused.model.SerializeToString() == again.model.SerializeToString()
 
 
+def test_a_fusion_that_begins_outside_takes_no_node_of_another_pattern() -> None:
+    def from_fork(model: ModelWrapper, node: NodeProto) -> Fusion | None:
+        readers = [model.find_consumer(t) for t in node.output if "DuplicateStreams" in node.name]
+        signs = [n for n in readers if n is not None and n.op_type == "Thresholding_rtl"]
+        return block(model, signs[0]) if signs else None
+
+    fused = fuse(network(), [sign_and_border, from_fork])
+    groups = {ops.op_of(n).stands_for() for n in fused.graph.node}
+    first = fuse(network(), [sign_and_border]).graph.node
+    assert groups > {ops.op_of(n).stands_for() for n in first}
+
+
 def test_nothing_is_left_of_inner_tensors_but_in_the_body() -> None:
     lowered = network()
     fused = fuse(lowered, [block])

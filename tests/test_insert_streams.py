@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from andpop.hw.graph.elasticity import joining
+from andpop.hw.graph.elasticity import _Run, joining
 from andpop.hw.graph.executor import run
 from andpop.hw.graph.folding import fold
 from andpop.hw.graph.insert_streams import (
@@ -240,3 +240,11 @@ def test_a_fifo_holds_the_wider_words_of_its_edge() -> None:
         assert first == widens, f"{converter.onnx_node.name} stands on the wrong side of its FIFO"
         seen[widens] += 1
     assert seen[True] and seen[False]
+
+
+def test_a_window_leaves_behind_its_last_pixel() -> None:
+    whole = _Run((), np.array([8]), 9, 0.25)
+    # One window of the whole map: nothing is taken while its words leave.
+    assert whole.frame(0.25, 0.9) == pytest.approx(0.9 + 0.25)
+    many = _Run((), np.arange(9), 9, 0.01)
+    assert many.frame(0.25, 0.9) == pytest.approx(0.9 + 0.01, abs=0.1)

@@ -60,11 +60,14 @@ class _Run:
     """For each pixel out, the last pixel in that must have come."""
     pixels: int
     """Pixels in."""
+    leaving: float
+    """Frames that the words of a pixel take to leave, one per cycle."""
 
     def frame(self, reader: float, writer: float) -> float:
         """The time of a frame, in step with a writer and a reader that take the given times.
 
-        While a pixel waits to be read, none is taken that its successors alone need.
+        While a pixel waits to be read, none is taken that its successors alone need. Its words
+        leave behind the last pixel that it needs.
         """
         step = max(1, self.pixels // PIXELS)
         needed = self.needed[step - 1 :: step] // step
@@ -78,7 +81,7 @@ class _Run:
             for time in fresh.tolist():
                 if time:
                     taken = max(taken, made) + time
-                made = max(made + each, taken)
+                made = max(made + each, taken + self.leaving)
             if rest:
                 taken = max(taken, made) + rest
         return made - before
@@ -89,6 +92,7 @@ class _Edges:
 
     def __init__(self, model: ModelWrapper, interval: int) -> None:
         self._model = model
+        self._interval = interval
         self._constants = {t.name for t in model.graph.initializer}
         self._ops = {n.name: op_of(n) for n in model.graph.node}
         self._readers = {
@@ -156,7 +160,9 @@ class _Edges:
                 needed = self._in_order(np.where(further < 0, -1, needed[further]))
                 chain.append(after)
             seen |= {n.name for n in chain}
-            runs.append(_Run(tuple(chain), needed, self._pixels(self._inputs(node)[0])))
+            words = int(np.prod(self._ops[chain[-1].name].get_folded_output_shape()[:-1]))
+            leaving = words / self._interval / needed.size
+            runs.append(_Run(tuple(chain), needed, self._pixels(self._inputs(node)[0]), leaving))
         return runs
 
     def _relieve(self, run: _Run) -> None:
