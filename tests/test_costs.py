@@ -3,16 +3,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+from andpop.flows import api
+from andpop.hw.graph.folding import fold
+from andpop.hw.graph.reach import fuse_for
+from andpop.hw.graph.specialise import specialise
 from andpop.hw.kernels import KERNELS
 from andpop.hw.kernels.base import HW
 from andpop.hw.kernels.costs import Cost, Structure, cost, loop_counts, tables
 from andpop.hw.kernels.memory import ReadOnlyMemory, bram18_blocks, rom_luts
+from andpop.hw.rtl.simulate import emit
 from andpop.hw.synth.calibrate import Sample, fit
 from andpop.hw.synth.measure import Point, measure
+from andpop.hw.synth.network import NodeUsage, synthesise_network
+from dataflow_graphs import bi_shufflenet
+from qonnx.core.modelwrapper import ModelWrapper
 
 SHARE = 0.1
 NEAR = 8
@@ -93,3 +103,48 @@ def test_constants_lie_where_they_are_cheaper(depth: int, width: int, block: boo
     assert memory.block is block
     assert memory.brams == (bram18_blocks(depth, width) if block else 0)
     assert (memory.luts > 0) is (not block and depth > 1)
+
+
+def by_op(rows: Sequence[NodeUsage]) -> dict[str, tuple[Cost, Cost]]:
+    """Type of op -> what its nodes state, what Yosys maps; parts without an op left out."""
+    sums: dict[str, tuple[Cost, Cost]] = {}
+    for row in rows:
+        if row.node is None:
+            continue
+        found = Cost(**{name: getattr(row.usage, name) for name in asdict(Cost())})
+        before = sums.get(row.op, (Cost(), Cost()))
+        sums[row.op] = (before[0] + Cost(**row.estimate), before[1] + found)
+    return sums
+
+
+def far_off(rows: Sequence[NodeUsage], share: float, near: int) -> dict[str, tuple[Cost, Cost]]:
+    """Types of op whose LUTs are further off than a share, or whose memories or DSPs are wrong."""
+    return {
+        op: (stated, found)
+        for op, (stated, found) in by_op(rows).items()
+        if abs(stated.lut - found.lut) > max(near, share * found.lut)
+        or (stated.bram18, stated.dsp) != (found.bram18, found.dsp)
+    }
+
+
+def test_op_types_of_a_small_network_take_what_they_state(tmp_path: Path) -> None:
+    lowered = specialise(ModelWrapper(bi_shufflenet((32, 32), 1, (4, 8, 16, 32, 12), (1, 1, 1))))
+    model = fuse_for(lowered, 4096)
+    emit(fold(model, 4096), tmp_path / "rtl")
+    rows = synthesise_network(tmp_path / "rtl", node=None, primitives=True, progress=silent)
+    assert not far_off(rows, 0.1, 16)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["bi-shufflenet-neu", "u-binet-k4-mt", "pa-resnet-small-m4n5-neu"])
+def test_op_types_of_a_published_network_take_what_they_state(
+    name: str, side: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "build"
+    api.build(api.ZOO / f"{name}.safetensors", folder, input=side)
+    rows = synthesise_network(folder / "rtl", node=None, primitives=True, progress=silent)
+    assert not far_off(rows, 0.05, 16)
+
+
+def silent(*_: object) -> None:
+    """Report nothing."""

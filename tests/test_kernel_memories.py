@@ -132,7 +132,7 @@ def test_memory_costs_by_hand() -> None:
         ("auto", 64, 100, False),
         ("auto", 512, 1, False),
         ("auto", 640, 1, True),
-        ("block", 2, 1, True),
+        ("block", 3, 1, True),
         ("distributed", 9000, 4, False),
     ],
 )

@@ -288,6 +288,7 @@ def test_a_design_without_a_clock_is_refused(mapped: Path) -> None:
         ecp5_edit.register_ports("tiny", module)
 
 
+@pytest.mark.full  # `make timing` takes half an hour, and any new case asks for it
 def test_the_page_has_every_smoke_case() -> None:
     page = (Path(__file__).parent.parent / "docs/03_reference/timing.md").read_text()
     for kernel, case in timing_table.smoke_cases():
@@ -326,7 +327,7 @@ def test_the_command_states_clocks_of_a_build(
     assert (clocks["method"], clocks["routed_method"]) == (timing.METHOD, timing.ROUTED)
     rates = [node["mhz"] for node in clocks["nodes"]]
     assert rates == sorted(rates) and clocks["mhz"] == rates[0]
-    assert {"IntMvu", "StreamingFIFO"} <= {node["op"] for node in clocks["nodes"]}
+    assert {"IntMvu", "StreamLink"} <= {node["op"] for node in clocks["nodes"]}
     for op in {node["op"] for node in clocks["nodes"]}:
         slowest = next(node for node in clocks["nodes"] if node["op"] == op)
         assert slowest["routed"]["mhz"] > 50 and slowest["routed"]["path"]

@@ -33,6 +33,15 @@ class Cost:
     bram18: int = 0
     dsp: int = 0
 
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            self.lut + other.lut,
+            self.lutram + other.lutram,
+            self.ff + other.ff,
+            self.bram18 + other.bram18,
+            self.dsp + other.dsp,
+        )
+
 
 NOTHING = Cost()
 

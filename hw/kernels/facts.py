@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from ...quant.grid import IntArray
-from .costs import NOTHING, Cost, Structure, cost
+from .costs import Cost, Structure, cost
 
 if TYPE_CHECKING:
     from .base import Stream
@@ -101,6 +101,13 @@ class Facts:
         def get_nodeattr(self, name: str) -> Any:
             """FINN's."""
 
+        def lut_estimation(self, fpgapart: str) -> int:
+            """FINN's, as the next two."""
+
+        def bram_estimation(self, fpgapart: str) -> int: ...
+
+        def dsp_estimation(self, fpgapart: str) -> int: ...
+
     def folding_rule(self) -> FoldingRule:
         """How the node may be folded."""
         totals = {lane: int(self.get_nodeattr(total)) for lane, total in self.lanes.items()}
@@ -145,7 +152,11 @@ class Facts:
         """What the node takes, as estimated."""
         structures = self.structures()
         if not structures:
-            return NOTHING
+            return Cost(
+                lut=self.lut_estimation(""),
+                bram18=self.bram_estimation(""),
+                dsp=self.dsp_estimation(""),
+            )
         way = next(iter(structures)) if len(structures) == 1 else self.way()
         return self.cost_of(structures[way])
 

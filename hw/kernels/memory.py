@@ -98,8 +98,8 @@ class ReadOnlyMemory(NamedTuple):
 
     @property
     def registers(self) -> int:
-        """Flip-flops of the word that is read, which block RAM has itself."""
-        return 0 if self.block or self.depth == 1 else self.width
+        """Flip-flops of the word that is read, behind block RAM as well."""
+        return 0 if self.depth == 1 else self.width
 
     @property
     def brams(self) -> int:
@@ -143,6 +143,11 @@ class LineMemory(NamedTuple):
     def registers(self) -> int:
         """Flip-flops of the word that is read, which block RAM has itself."""
         return 0 if self.block else self.width
+
+    @property
+    def late(self) -> int:
+        """Bits of the word that comes late in a cycle, out of block RAM."""
+        return self.width if self.block else 0
 
     @property
     def brams(self) -> int:

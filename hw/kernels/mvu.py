@@ -207,6 +207,7 @@ class Mvu(Kernel):
         counts = {"one": 1, "step bits": (steps - 1).bit_length(), **counts}
         counts["weight bits"] = (rom.depth - 1).bit_length()
         counts["registers"] = rom.registers + (buffer.registers if buffer else 0)
+        counts["late"] = buffer.late if buffer else 0
         counts["summed" if steps > 1 else "results"] = acc
         if buffer is None:
             return Structure(counts, luts=rom.luts, bram18=rom.brams, table=table)

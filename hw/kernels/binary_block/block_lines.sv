@@ -35,7 +35,7 @@ module block_lines #(
   end
 
   if (BlockRam) begin : gen_block
-    (* ram_style = "block" *) logic [Width-1:0] memory [2**AddressWidth];
+    (* ram_style = "block", no_rw_check *) logic [Width-1:0] memory [2**AddressWidth];
     logic [Width-1:0] word_q;
 
     always_ff @(posedge clk_i) begin

@@ -93,6 +93,7 @@ class PixelInterleave_rtl(RtlKernel, PixelInterleave):
                     "address": address,
                     "bits": memory.width,
                     "registers": memory.registers,
+                    "late": memory.late,
                 },
                 luts=memory.select,
                 lutram=memory.lutram,

@@ -235,8 +235,8 @@ class ConvolutionInputGenerator_rtl(RtlKernel, ConvolutionInputGenerator):
             counts["wraps"] = 0 if depth & (depth - 1) == 0 else address
             table = "serial"
         in_luts = not block and depth > 1
-        if in_luts:
-            counts["registers"] = width
+        if depth > 1:
+            counts["late" if block else "registers"] = width
         return {
             "": Structure(
                 counts,

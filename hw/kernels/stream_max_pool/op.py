@@ -193,6 +193,7 @@ class StreamMaxPool_rtl(RtlKernel, StreamMaxPool):
         }
         deep = [memory for memory in memories if memory.depth > 1]
         counts["registers"] = sum(memory.registers for memory in deep)
+        counts["late"] = sum(memory.late for memory in deep)
         return {
             "": Structure(
                 counts,

@@ -70,7 +70,8 @@ module stream_max_pool #(
     .Stride   (StrideY),
     .PadLow   (PadTop),
     .OutLength(OutHeight),
-    .BlockRam (ColumnBlockRam)
+    .BlockRam (ColumnBlockRam),
+    .LateChoice(ColumnBlockRam)
   ) u_column (
     .clk_i,
     .rst_ni,

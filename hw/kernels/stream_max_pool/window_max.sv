@@ -18,7 +18,8 @@ module window_max #(
   parameter int unsigned Stride    = 2,
   parameter int unsigned PadLow    = 0, // border steps in front of the line
   parameter int unsigned OutLength = 2, // output steps of a line
-  parameter bit          BlockRam  = 0  // maxima in block RAM, otherwise in LUTs
+  parameter bit          BlockRam  = 0, // maxima in block RAM, otherwise in LUTs
+  parameter bit          LateChoice = 0 // one of several windows is chosen a cycle later
 ) (
   input  logic                  clk_i,
   input  logic                  rst_ni,
@@ -70,22 +71,27 @@ module window_max #(
   logic [StepBits-1:0]  to_open_q;  // steps until the next window starts
   logic [SlotBits-1:0]  close_slot_q, open_slot_q;
   logic                 drain_q, first_q;
-  logic                 last_inner, last_step, opens, closes, alone, emits, free, fire, line_done;
+  logic                 last_q, emits_q; // the line's last step, one that sends
+  logic                 drain_next, last_next, closes_next;
+  logic                 last_inner, opens, alone, free, fire, line_done;
   logic                 out_valid_q;
   logic [WordBits-1:0]  out_q;
 
   assign last_inner = inner_q == InnerBits'(Inner - 1);
   assign inner_next = last_inner ? '0 : inner_q + 1'b1;
-  assign last_step  = !drain_q && step_q == StepBits'(Length - 1);
   assign opens      = first_q || to_open_q == '0;
-  assign closes     = last_step ? EndsAtLast : to_close_q == '0;
-  assign alone      = first_q || Kernel == 1 || (last_step && LastAlone);
-  assign emits      = drain_q || closes;
+  assign alone      = first_q || Kernel == 1 || (last_q && LastAlone);
 
-  assign free       = !out_valid_q || out_ready_i;
-  assign fire       = (drain_q || in_valid_i) && (free || !emits);
-  assign in_ready_o = !drain_q && (free || !emits);
-  assign line_done  = Drains == 0 ? last_step : drain_q && step_q == StepBits'(Drains - 1);
+  assign fire       = (drain_q || in_valid_i) && (free || !emits_q);
+  assign in_ready_o = !drain_q && (free || !emits_q);
+  assign line_done  = Drains == 0 ? last_q : drain_q && step_q == StepBits'(Drains - 1);
+
+  // What the next step is, known a step ahead.
+  assign drain_next  = !line_done && (drain_q || last_q);
+  assign last_next   = !drain_next && (line_done ? Length == 1 : step_q == StepBits'(Length - 2));
+  assign closes_next = line_done          ? Kernel - 1 == PadLow :
+                       to_close_q == '0   ? Stride == 1 :
+                                            to_close_q == StepBits'(1);
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
@@ -93,6 +99,8 @@ module window_max #(
       step_q       <= '0;
       first_q      <= 1'b1;
       drain_q      <= 1'b0;
+      last_q       <= Length == 1;
+      emits_q      <= Length == 1 ? EndsAtLast : Kernel - 1 == PadLow;
       to_close_q   <= StepBits'(Kernel - 1 - PadLow);
       to_open_q    <= StepBits'(LateStart);
       close_slot_q <= '0;
@@ -101,8 +109,10 @@ module window_max #(
       inner_q <= inner_next;
       if (last_inner) begin
         first_q <= line_done;
-        step_q  <= line_done || last_step ? '0 : step_q + 1'b1;
-        drain_q <= !line_done && (drain_q || last_step);
+        step_q  <= line_done || last_q ? '0 : step_q + 1'b1;
+        drain_q <= drain_next;
+        last_q  <= last_next;
+        emits_q <= drain_next || (last_next ? EndsAtLast : closes_next);
         if (line_done) begin
           to_close_q   <= StepBits'(Kernel - 1 - PadLow);
           to_open_q    <= StepBits'(LateStart);
@@ -111,7 +121,7 @@ module window_max #(
         end else begin
           to_close_q <= to_close_q == '0 ? StepBits'(Stride - 1) : to_close_q - 1'b1;
           to_open_q  <= to_open_q == '0 ? StepBits'(Stride - 1) : to_open_q - 1'b1;
-          if (emits) begin
+          if (emits_q) begin
             close_slot_q <= close_slot_q == SlotBits'(Slots - 1) ? '0 : close_slot_q + 1'b1;
           end
           if (to_open_q == '0) begin
@@ -124,7 +134,6 @@ module window_max #(
 
   // old: running maxima of this inner word; met: they and the new word; kept: with new windows.
   logic [Slots*WordBits-1:0] old_q, met, kept;
-  logic [WordBits-1:0]       result;
 
   for (genvar s = 0; s < Slots; s++) begin : gen_slot
     for (genvar i = 0; i < Lanes; i++) begin : gen_lane
@@ -142,14 +151,6 @@ module window_max #(
     // In step 0 all slots start anew: the ones without a window are started again in time.
     assign kept[s*WordBits +: WordBits] =
         first_q || (opens && open_slot_q == SlotBits'(s)) ? in_data_i : met[s*WordBits +: WordBits];
-  end
-
-  if (Slots == 1) begin : gen_one_result
-    assign result = alone ? in_data_i : drain_q ? old_q : met;
-  end else begin : gen_result
-    assign result = alone   ? in_data_i :
-                    drain_q ? old_q[close_slot_q*WordBits +: WordBits] :
-                              met[close_slot_q*WordBits +: WordBits];
   end
 
   // The maxima of the next inner word are read while this one's are written. In block RAM there is
@@ -221,16 +222,56 @@ module window_max #(
     end
   end
 
+  if (Slots > 1 && LateChoice) begin : gen_late
+    // The maxima of all windows first, then the one that leaves.
+    logic                      met_valid_q;
+    logic [SlotBits-1:0]       slot_q;
+    logic [Slots*WordBits-1:0] met_q;
+
+    assign free = !met_valid_q || !out_valid_q || out_ready_i;
+
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) begin
+        met_valid_q <= 1'b0;
+        out_valid_q <= 1'b0;
+      end else begin
+        if (free) met_valid_q <= fire && emits_q;
+        if (!out_valid_q || out_ready_i) out_valid_q <= met_valid_q;
+      end
+    end
+
+    always_ff @(posedge clk_i) begin
+      if (free) begin
+        slot_q <= close_slot_q;
+        met_q  <= alone ? {Slots{in_data_i}} : drain_q ? old_q : met;
+      end
+      if (!out_valid_q || out_ready_i) out_q <= met_q[slot_q*WordBits +: WordBits];
+    end
+  end else begin : gen_now
+    logic [WordBits-1:0] result;
+
+    if (Slots == 1) begin : gen_one_result
+      assign result = alone ? in_data_i : drain_q ? old_q : met;
+    end else begin : gen_result
+      assign result = alone   ? in_data_i :
+                      drain_q ? old_q[close_slot_q*WordBits +: WordBits] :
+                                met[close_slot_q*WordBits +: WordBits];
+    end
+
+    assign free = !out_valid_q || out_ready_i;
+
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) out_valid_q <= 1'b0;
+      else if (free) out_valid_q <= fire && emits_q;
+    end
+
+    // What does not leave is no word.
+    always_ff @(posedge clk_i) begin
+      if (free) out_q <= result;
+    end
+  end
+
   assign out_valid_o = out_valid_q;
   assign out_data_o  = out_q;
-
-  always_ff @(posedge clk_i) begin
-    if (!rst_ni) out_valid_q <= 1'b0;
-    else if (free) out_valid_q <= fire && emits;
-  end
-
-  always_ff @(posedge clk_i) begin
-    if (fire && emits) out_q <= result;
-  end
 
 endmodule

@@ -82,6 +82,7 @@ class StreamReflectPad_rtl(RtlKernel, StreamReflectPad):
                     "address": address,
                     "bits": memory.width,
                     "registers": memory.registers,
+                    "late": memory.late,
                 },
                 luts=memory.select,
                 lutram=memory.lutram,

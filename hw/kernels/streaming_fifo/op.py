@@ -92,8 +92,7 @@ class StreamingFIFO_rtl(RtlKernel, StreamingFIFO):
         counts = {"one": 1, "bits": width, "address": address, "fill": depth.bit_length()}
         if depth & (depth - 1):
             counts["wrap"] = address
-        if not block:
-            counts["registers"] = width
+        counts["late" if block else "registers"] = width
         return {
             "": Structure(
                 counts,

@@ -145,14 +145,17 @@ module streaming_fifo #(
       );
 
       if (HalfRate) begin : gen_half
-        logic stored_q; // the memory holds a word
+        logic                stored_q; // the memory holds a word
+        logic [FillBits-1:0] one_stored;
+
+        assign one_stored = out_valid ? FillBits'(2) : FillBits'(1);
 
         // All words but the one at the output lie in the memory then.
         assign fetch = stored_q && !word_q && word_leaves;
 
         always_ff @(posedge clk_i) begin
           if (!rst_ni) stored_q <= 1'b0;
-          else stored_q <= push || (stored_q && !(fetch && fill_q == FillBits'(1) + out_valid));
+          else stored_q <= push || (stored_q && !(fetch && fill_q == one_stored));
         end
       end else begin : gen_full
         logic [FillBits:0] stored_q; // words in the memory less one, two's complement
