@@ -256,6 +256,8 @@ class Fitting:
                 continue
             if fits(found.used, allowed):
                 return board.name
+            if found.used.lut > allowed.lut and found.used.bram18 > allowed.bram18:
+                continue  # Nothing to trade.
             model = _copy(found.model)
             used, _ = balance(model, found.used, allowed, board.part, found.cycles)
             if fits(used, allowed):

@@ -60,6 +60,10 @@ class _Foldable:
         attributes = [*self.rule.lanes, *(("parallel_window",) if self.rule.windows else ())]
         return {a: int(self.op.get_nodeattr(a)) for a in attributes}
 
+    def chosen(self) -> dict[str, int | str]:
+        """What folding sets: lanes, and the implementation where cycles depend on it."""
+        return {**self.values(), **{a: str(self.op.get_nodeattr(a)) for a in self.rule.paces}}
+
     def choices(self) -> Iterator[list[dict[str, int | str]]]:
         """Groups of foldings; inside a group from cheap and slow to dear and fast."""
         paces = [{a: name} for a, names in self.rule.paces.items() for name in names]
@@ -167,13 +171,15 @@ def _fold_to_target(model: ModelWrapper, target: int, part: str) -> None:
         raise FoldingError(f"found a target of {target} cycles per frame, expected 1 or more")
     foldables = _foldables(model)
     missed = []
-    known: dict[Hashable, tuple[int, dict[str, int | str]]] = {}
+    known: dict[Hashable, dict[str, int | str]] = {}
     for foldable in foldables:
         same = foldable.key()
-        if same not in known:
-            known[same] = _cheapest(foldable, target, part)
-        best, values = known[same]
-        foldable.apply(values)
+        if same in known:
+            foldable.apply(known[same])
+            best = foldable.cycles()
+        else:
+            best = _cheapest(foldable, target, part)
+            known[same] = foldable.chosen()
         if best > target:
             missed.append((best, foldable))
     if missed:
@@ -186,9 +192,8 @@ def _fold_to_target(model: ModelWrapper, target: int, part: str) -> None:
     _align(model, {f.name: f for f in foldables})
 
 
-def _cheapest(foldable: _Foldable, target: int, part: str) -> tuple[int, dict[str, int | str]]:
-    """Return cycles and attributes of the cheapest folding that reaches ``target``, or of the
-    fastest."""
+def _cheapest(foldable: _Foldable, target: int, part: str) -> int:
+    """Apply the cheapest folding that reaches ``target`` (or the fastest); return its cycles."""
     best: tuple[tuple[int, int, int], dict[str, int | str], int] | None = None
     for group in foldable.choices():
         for values in group:
@@ -202,7 +207,8 @@ def _cheapest(foldable: _Foldable, target: int, part: str) -> tuple[int, dict[st
                 break
     if best is None:
         raise FoldingError(f"{foldable.name}: found no folding, expected at least one")
-    return best[2], best[1]
+    foldable.apply(best[1])
+    return best[2]
 
 
 def _cost(foldable: _Foldable, part: str) -> int:
