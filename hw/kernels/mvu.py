@@ -203,6 +203,8 @@ class Mvu(Kernel):
         mw, mh = int(self.get_nodeattr("MW")), int(self.get_nodeattr("MH"))
         simd, pe = int(self.get_nodeattr("SIMD")), int(self.get_nodeattr("PE"))
         steps, folds, rom, buffer = mw // simd, mh // pe, self.weight_rom(), self.buffer()
+        if rom.depth == 1:
+            table = f"{table} of constants".strip()
         acc = pe * int(self.get_output_datatype().bitwidth())
         counts = {"one": 1, "step bits": (steps - 1).bit_length(), **counts}
         counts["weight bits"] = (rom.depth - 1).bit_length()
