@@ -36,6 +36,9 @@ PASSES = {
 """Kernels that belong to every graph: the pass that inserts each, or asks for it; a kernel with a
 core for others: what they share of it in Python; and those that a product on the CPU takes in."""
 
+PARTS = {"epilogue": ("hw/kernels/serial_epilogue.py", "hw/kernels/binary_block/")}
+"""Kernels whose core others hold inside themselves, and where that is said."""
+
 
 def op_types() -> dict[str, str]:
     """Kernel -> its op type in the graph."""
@@ -63,7 +66,8 @@ def allowed(file: str, kernel: str) -> bool:
     if file.startswith(f"{KERNEL_ROOM}/") and file.endswith("/fuse.py"):
         return True
     own = (f"{KERNEL_ROOM}/{kernel}/", f"{KERNEL_ROOM}/__init__.py", *LOWERING)
-    return file.startswith(own) or file in PASSES.get(kernel, ())
+    inside = PARTS.get(kernel, ())
+    return file.startswith((*own, *inside)) or file in PASSES.get(kernel, ())
 
 
 def named() -> list[tuple[str, str]]:

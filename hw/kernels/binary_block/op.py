@@ -96,23 +96,16 @@ class BinaryBlock(Fused):
             if constant in node.input
         ]
 
-    def geometry(self) -> Geometry:
+    def last_needed(self, pixels_in: int, pixels_out: int) -> IntArray:
         """A window needs its last pixel, or that of the picture where it ends in the border."""
         (height, width), (rows, columns) = self.numbers("IFMDim"), self.numbers("OFMDim")
-        (kernel_y, kernel_x), (stride_y, stride_x) = (
-            self.numbers("KernelDim"),
-            self.numbers("Stride"),
-        )
+        (kernel_y, kernel_x), (stride_y, stride_x) = map(self.numbers, ("KernelDim", "Stride"))
         top, left, _, _ = self.numbers("Padding")
         return Geometry(
             np.minimum(np.arange(rows) * stride_y - top + kernel_y, height) - 1,
             np.minimum(np.arange(columns) * stride_x - left + kernel_x, width) - 1,
             width,
-        )
-
-    def last_needed(self, pixels_in: int, pixels_out: int) -> IntArray:
-        """By its own geometry, which is that of the nodes it stands for."""
-        return self.geometry().last_needed()
+        ).last_needed()
 
     def inputs(self) -> int:
         """Inputs of a sum: MW of the matrix product."""
