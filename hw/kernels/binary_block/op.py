@@ -12,10 +12,10 @@ from ..base import Stream, hex_memory, require_divisor
 from ..facts import Geometry
 from ..fused import Fused, FusedRtl
 from ..mvu import weight_words
+from ..places import PLACES, Ram, Rom, rom_of
 from ..serial_epilogue import WORD_BITS, WORDS, SerialEpilogue, bias_bits
+from ..walk import Ring, Walk, ring_of
 from . import golden
-from .places import PLACES, Ram, Rom, rom_of
-from .walk import Ring, Walk, ring_of
 
 MUL_BITS = 10
 """Bits of the batch-norm multiplier m."""
@@ -282,9 +282,9 @@ class BinaryBlock_rtl(FusedRtl, BinaryBlock):
         "kernels/epilogue/epilogue_serial.sv",
         "kernels/binary_block/agree_count.sv",
         "kernels/binary_block/block_writer.sv",
-        "kernels/binary_block/block_place.sv",
-        "kernels/binary_block/block_reader.sv",
-        "kernels/binary_block/block_lines.sv",
+        "rtl/block_place.sv",
+        "rtl/block_reader.sv",
+        "rtl/block_lines.sv",
         "kernels/binary_block/block_rom.sv",
         "kernels/binary_block/block_dot.sv",
         "kernels/binary_block/block_results.sv",

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a binary block's memories lie and what they cost: block RAM, LUTs, or the cheaper."""
+"""Where a block's memories lie and what they cost: block RAM, LUTs, or the cheaper."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..memory import BRAM18_SHAPES, LUTS_PER_BRAM18, bram18_blocks, in_block_ram, lutram_luts
-from ..serial_epilogue import WORD_BITS
+from .memory import BRAM18_SHAPES, LUTS_PER_BRAM18, bram18_blocks, in_block_ram, lutram_luts
+from .serial_epilogue import WORD_BITS
 
 PLACES = ("auto", "block", "lut")
 """What the attributes ``rom``, ``line_ram`` and ``shortcut_ram`` may be."""
