@@ -116,8 +116,8 @@ SMOKE = [
     # Borders of four widths, a window beyond the last pixel, strides, memories in block RAM.
     _case((7, 5), (4, 6), (2, 1), (3, 5), (2, 3), (2, 1, 0, 3), bits=3, out_bits=2,
           rom="block", line_ram="block"),
-    # Steps of one word: several lanes at both ends.
-    _case((3, 3), (4, 8), (4, 8), *POINT, bits=2, out_bits=3, more=1),
+    # Groups of one step: several lanes at both ends, and sums that wait for those before them.
+    _case((3, 3), (8, 10), (8, 4), *POINT, bits=2, out_bits=3, more=1),
     # Time enough for two searchers; above, for one.
     _case((3, 4), (6, 5), (6, 3), bits=2, out_bits=3, more=2),
 ]  # fmt: skip
