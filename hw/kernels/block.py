@@ -22,6 +22,7 @@ class Block(Fused):
     """
 
     lanes = {"SIMD": "IFMChannels", "PE": "OFMChannels"}
+    places = dict.fromkeys(("rom", "line_ram"), PLACES[1:])
     registers_output = True
     registers_ready = True
     reads_ahead = True

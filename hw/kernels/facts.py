@@ -76,6 +76,9 @@ class Facts:
     """See `FoldingRule`."""
     ragged: ClassVar[frozenset[str]] = frozenset()
     """See `FoldingRule`."""
+    places: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Attributes that say where a memory lies, or ``auto``, and the places it may have: block RAM
+    first."""
     moves: ClassVar[bool] = False
     """Passes values on and computes none: a copy, a border, another order or word width."""
     makes_borders: ClassVar[bool] = False
