@@ -4,7 +4,7 @@
 /// Finds how many of a channel's ascending thresholds x reaches, one bit of that count per turn of
 /// two cycles (read | compare), and then reads its code. A searcher has two numbers under way at
 /// once, in turns; two searchers share the memories, a port each. Nothing waits: words come one
-/// channel after the other, at least (Stages + 1) / Searchers cycles apart, rounded up, with
+/// channel after the other, at least (Stages + 1) / Searchers cycles apart, rounded up, and 2, with
 /// Stages = $clog2(Steps + 1).
 ///
 /// A channel has 2**Stages words in both memories. Of the thresholds, word n holds the largest x
@@ -35,8 +35,9 @@ module threshold_turns #(
   localparam int unsigned ChannelWidth = (Channels > 1) ? $clog2(Channels) : 1;
   localparam int unsigned AddressWidth = $clog2(Depth);
 
-  if (Searchers != 1 && Searchers != 2) begin : gen_check
-    $error("threshold_turns: found %0d searchers, expected 1 or 2", Searchers);
+  if (Searchers < 1 || Searchers > 2 || Searchers > Stages) begin : gen_check
+    $error("threshold_turns: found %0d searchers for %0d thresholds, expected 1, or 2 from 2 on",
+           Searchers, Steps);
   end
 
   typedef struct packed {

@@ -96,7 +96,9 @@ class KbitBlock(Block):
     def searchers(self) -> int:
         """Searchers of codes bit by bit, where one or two have time enough; 0 for a pipeline."""
         pe, turns = self.number("PE"), search_stages(self.number("numSteps")) + 1
-        return next((n for n in (1, 2) if pe * -(-turns // n) <= self.group_steps()), 0)
+        # With words in each cycle, both searchers may find a code at once.
+        fits = (n for n in (1, 2) if n < turns and pe * -(-turns // n) <= self.group_steps())
+        return next(fits, 0)
 
     def every(self) -> int:
         """Cycles from one word of sums to the next."""
