@@ -9,24 +9,15 @@ from typing import Any
 import numpy as np
 from qonnx.core.datatype import BaseDataType, DataType
 
-from ....quant.grid import IntArray, accumulator_bounds, limits, signed_width
+from ....quant.grid import IntArray, accumulator_bounds, limits
 from ..base import RtlKernel, pack_lanes
 from ..choice import ChosenKernel, implementation_attribute
 from ..memory import rom_cost
 from ..mvu import POPCOUNT_PARTS, RTL_PARTS, Mvu
+from ..pa_levels import IMPLEMENTATIONS, LEVEL_BITS, Levels
+from ..pa_levels import RTL_PARTS as DOT_PARTS
 from ..skin import Bits, Parameters
 from . import golden
-
-IMPLEMENTATIONS: tuple[str, ...] = ("literal", "coded", "planes")
-"""The ways to compute a dot product of codes, numbered as the RTL numbers them."""
-LEVEL_BITS = 16
-"""Bits of a level in the RTL's codebooks."""
-
-
-def signed_digits(value: int) -> int:
-    """Return how many digits -1 and +1 the non-adjacent form of ``value`` has: the terms that a
-    multiplication by it adds."""
-    return (value ^ 3 * value).bit_count()
 
 
 class PaMvu(ChosenKernel, Mvu):
@@ -140,42 +131,22 @@ class PaMvu(ChosenKernel, Mvu):
         pairs = [accumulator_bounds(w, int(beta.min()), int(beta.max())) for w in weights]
         return min(int(p[0].min()) for p in pairs), max(int(p[1].max()) for p in pairs)
 
-    def product_bits(self) -> int:
-        """Bits of a product of two levels, two's complement."""
-        products = np.outer(*self.codebooks())
-        return signed_width(int(products.min()), int(products.max()))
-
-    def is_linear(self) -> bool:
-        """Whether every code is its own level."""
-        alpha, beta = self.codebooks()
-        codes = np.arange(alpha.size) - self.get_nodeattr("zero")
-        return np.array_equal(alpha, codes) and np.array_equal(beta, np.arange(beta.size))
+    def levels(self) -> Levels:
+        """The codebooks and the bits of their codes."""
+        return Levels(
+            *self.codebooks(),
+            int(self.get_nodeattr("zero")),
+            int(self.get_input_datatype().bitwidth()),
+            int(self.weight_type().bitwidth()),
+        )
 
     def usage(self) -> dict[str, tuple[int, int]]:
         """Estimated LUTs and BRAM18 with each implementation that can compute the node; see
         README."""
-        pe, simd = self.get_nodeattr("PE"), self.get_nodeattr("SIMD")
-        alpha, beta = self.codebooks()
-        x_bits, w_bits = self.get_input_datatype().bitwidth(), self.weight_type().bitwidth()
-        product, count = self.product_bits(), int(simd).bit_length()
-        m, n = alpha.size - 1, beta.size - 1
-        address = x_bits + w_bits
-        # A LUT holds two tables of five address bits or one of six; larger ones are several and
-        # their selection.
-        table = 0.5 if address < 6 else 1.0 if address == 6 else 1.25 * 2.0 ** (address - 6)
-        digits = sum(signed_digits(int(v)) for v in np.outer(alpha, beta).flat if v)
-        pairs = np.count_nonzero(alpha) * np.count_nonzero(beta)
-        dots = {
-            "literal": pe * simd * m
-            + simd * n
-            + pe * 0.8 * pairs * simd
-            + pe * (digits - 1) * (count + product / 2),
-            "coded": pe * product * (simd * (table + 0.52) + 1),
-        }
-        if self.is_linear():
-            dots["planes"] = pe * (0.79 * x_bits * w_bits * simd + count + x_bits + w_bits)
-        rom_luts, blocks = rom_cost(pe * simd * w_bits, self.weight_depth())
-        shared = pe * self.get_output_datatype().bitwidth() + self.buffer_luts(x_bits) + 60
+        pe, simd, levels = self.get_nodeattr("PE"), self.get_nodeattr("SIMD"), self.levels()
+        dots, buffer = levels.dot_luts(simd, pe), self.buffer_luts(levels.code_bits)
+        rom_luts, blocks = rom_cost(pe * simd * levels.weight_bits, self.weight_depth())
+        shared = pe * self.get_output_datatype().bitwidth() + buffer + 60
         return {name: (math.ceil(luts) + rom_luts + shared, blocks) for name, luts in dots.items()}
 
     def costs(self) -> dict[str, int]:
@@ -201,9 +172,7 @@ class PaMvu_rtl(RtlKernel, PaMvu):
     sources = (
         *RTL_PARTS,
         *POPCOUNT_PARTS,
-        "kernels/pa_mvu/pa_dot_literal.sv",
-        "kernels/pa_mvu/pa_dot_coded.sv",
-        "kernels/pa_mvu/pa_dot_planes.sv",
+        *DOT_PARTS,
         "kernels/pa_mvu/pa_mvu.sv",
         "kernels/pa_mvu/pa_mvu_rom.sv",
     )
@@ -222,7 +191,7 @@ class PaMvu_rtl(RtlKernel, PaMvu):
             "Zero": self.get_nodeattr("zero"),
             "Alpha": Bits(pack_lanes([alpha], LEVEL_BITS)[0], LEVEL_BITS * alpha.size),
             "Beta": Bits(pack_lanes([beta], LEVEL_BITS)[0], LEVEL_BITS * beta.size),
-            "ProductWidth": self.product_bits(),
+            "ProductWidth": self.levels().product_bits(),
             "AccWidth": self.get_output_datatype().bitwidth(),
             "Implementation": IMPLEMENTATIONS.index(self.resolved()),
             "WeightFile": f"{self.onnx_node.name}_weights.mem",
