@@ -237,6 +237,30 @@ def shift_requant(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     return [saturated(round_half_up(total, attrs["shift"]), attrs["outputDataType"])]
 
 
+def pa_block(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """Level codes, a border of code 0, a window of levels times levels, shortcut, rounding."""
+    x, *stream, thresholds, steps, base, weights, alpha, beta = inputs
+    top, left, bottom, right = attrs["Padding"]
+    _, height, width, channels = x.shape
+    levels = np.full((height + top + bottom, width + left + right, channels), beta[0])
+    codes = np.array(np.broadcast_to(base, x.shape))
+    for i in range(thresholds.shape[1]):
+        codes += steps[:, i] * (x >= thresholds[:, i])
+    levels[top : top + height, left : left + width] = beta[codes[0]]
+    (ky, kx), (sy, sx) = attrs["KernelDim"], attrs["Stride"]
+    factors = alpha[weights + attrs["zero"]]
+    rows, columns = attrs["OFMDim"]
+    total = np.empty((1, rows, columns, weights.shape[1]), dtype=np.int64)
+    for r, c in np.ndindex(rows, columns):
+        window = levels[r * sy : r * sy + ky, c * sx : c * sx + kx]
+        total[0, r, c] = window.reshape(-1) @ factors
+    shortcut = {"none": None, "own": x, "stream": stream[0] if stream else None}
+    added = shortcut[attrs["shortcut"]]
+    if added is not None:
+        total = total + added * 2 ** attrs["shortcutShift"]
+    return [saturated(round_half_up(total, attrs["shift"]), attrs["outputDataType"])]
+
+
 def label_select(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     """Index of the largest score, the lowest of equals."""
     (x,) = inputs
@@ -289,6 +313,7 @@ DEFINITIONS: Mapping[str, Callable[[Inputs, Attributes], list[IntArray]]] = {
     "ImageConv": image_conv,
     "IntMvu": int_mvu,
     "LabelSelect": label_select,
+    "PaBlock": pa_block,
     "PaMvu": pa_mvu,
     "PixelInterleave": pixel_interleave,
     "ShiftRequant": shift_requant,

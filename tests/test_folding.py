@@ -16,7 +16,6 @@ from andpop.hw.graph.executor import run
 from andpop.hw.graph.folding import (
     FoldingError,
     cycles,
-    divisors,
     fold,
     folding_of,
     implementations,
@@ -25,6 +24,7 @@ from andpop.hw.graph.folding import (
 )
 from andpop.hw.graph.lowering import lower
 from andpop.hw.graph.specialise import specialise
+from andpop.hw.kernels.facts import divisors
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 from qonnx_block import block, pa_network

@@ -12,8 +12,8 @@ from andpop.hw.kernels.binary_mvu import cases as binary_cases
 from andpop.hw.kernels.binary_mvu.op import IMPLEMENTATIONS
 from andpop.hw.kernels.choice import IMPLEMENTATION, ChosenKernel
 from andpop.hw.kernels.memory import LUTS_PER_BRAM18
-from andpop.hw.kernels.pa_mvu import cases as pa_cases
 from andpop.hw.kernels.pa_levels import signed_digits
+from andpop.hw.kernels.pa_mvu import cases as pa_cases
 from andpop.hw.kernels.signed_thresholding import cases as threshold_cases
 from andpop.sim.cases import Case
 from kernel_cases import Built, altered, build_op, cases_of, cases_where

@@ -22,6 +22,7 @@ KERNELS: tuple[str, ...] = (
     "image_conv",
     "int_mvu",
     "label_select",
+    "pa_block",
     "pa_mvu",
     "pixel_interleave",
     "shift_requant",

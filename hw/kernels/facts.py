@@ -31,6 +31,21 @@ class FoldingRule:
     """Attributes beside the lanes that name a way to compute, and what they may be."""
     paces: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Those of them that cycles depend on, and what folding may set: of equal cost the first."""
+    uneven: frozenset[str] = frozenset()
+    """Lanes that need not divide their total: in the last step of a pass some have nothing to do.
+    What takes as many steps as fewer lanes would is no choice."""
+
+    def choices(self, attribute: str) -> list[int]:
+        """The lanes that there may be, ascending."""
+        total = self.lanes[attribute]
+        if attribute in self.uneven:
+            return sorted({-(-total // steps) for steps in range(1, total + 1)})
+        return divisors(total)
+
+
+def divisors(n: int) -> list[int]:
+    """Return the divisors of ``n``, ascending."""
+    return [d for d in range(1, n + 1) if n % d == 0]
 
 
 class Geometry(NamedTuple):

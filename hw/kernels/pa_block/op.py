@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 from qonnx.core.datatype import DataType
 
-from ....quant.grid import IntArray, accumulator_bounds, limits
+from ....quant.grid import limits
 from ..base import Stream, hex_memory, pack_lanes, require_divisor
+from ..block import Block
 from ..choice import ChosenKernel, implementation_attribute
-from ..facts import FoldingRule, Geometry
-from ..fused import Fused, FusedRtl
-from ..memory import bram18_blocks, least_rom_cost
+from ..facts import FoldingRule
+from ..fused import FusedRtl
+from ..memory import LUTS_PER_BRAM18, bram18_blocks
 from ..mvu import POPCOUNT_PARTS, weight_words
 from ..pa_levels import LEVEL_BITS, RTL_PARTS, Levels
 from ..places import PLACES, Ram, lut_rom
 from ..skin import Bits, Parameters
-from ..walk import Ring, Walk, ring_of
-from . import golden
+from . import golden, images
 from .pairs import Pairs
 
 IMPLEMENTATIONS = ("coded", "planes", "packed")
@@ -30,11 +30,9 @@ SHORTCUTS = ("none", "own", "stream")
 """Where the shortcut comes from, numbered as the RTL numbers them."""
 HAND_OVER = 4
 """Cycles from the last step of a group to the first sum that leaves, without the dot product's."""
-UNEVEN = 3
-"""Lanes of the outputs may divide so many times their number: the last group is then not full."""
 
 
-class PaBlock(Fused, ChosenKernel):
+class PaBlock(Block, ChosenKernel):
     """A layer of levels: inputs x[, shortcut], thresholds (C, n), steps (C, n), base (C,), weights
     (MW, MH), alpha (M+1,), beta (N+1,).
 
@@ -42,46 +40,23 @@ class PaBlock(Fused, ChosenKernel):
     `read_constants` fills them in.
     """
 
-    registers_output = True
-    registers_ready = True
-    reads_ahead = True
     golden = staticmethod(golden.run)
     attributes = {
-        "IFMChannels": ("i", True, 0),
-        "OFMChannels": ("i", True, 0),
-        "SIMD": ("i", True, 0),
-        "PE": ("i", True, 0),
-        "IFMDim": ("ints", True, []),
-        "OFMDim": ("ints", True, []),
-        "KernelDim": ("ints", True, []),
-        "Stride": ("ints", True, []),
-        "Padding": ("ints", True, []),
+        **Block.attributes,
         "numSteps": ("i", True, 0),
         "zero": ("i", True, 0),
         "shift": ("i", True, 0),
         "shortcut": ("s", True, "", set(SHORTCUTS)),
         "shortcutShift": ("i", True, 0),
-        "inputDataType": ("s", True, ""),
         "codeDataType": ("s", True, ""),
         "weightDataType": ("s", True, ""),
         "sumDataType": ("s", True, ""),
-        "outputDataType": ("s", True, ""),
         "implementation": implementation_attribute(IMPLEMENTATIONS, required=False),
-        "rom": ("s", False, "auto", set(PLACES)),
-        "line_ram": ("s", False, "auto", set(PLACES)),
         "shortcut_ram": ("s", False, "auto", set(PLACES)),
         "alphaValues": ("ints", False, []),
         "betaValues": ("ints", False, []),
         "directions": ("i", False, 1),
     }
-
-    def numbers(self, name: str) -> tuple[int, ...]:
-        """An attribute of several integers."""
-        return tuple(int(n) for n in self.get_nodeattr(name))
-
-    def number(self, name: str) -> int:
-        """An attribute that is one integer."""
-        return int(self.get_nodeattr(name))
 
     def bits(self, name: str) -> int:
         """Bits of the datatype in an attribute."""
@@ -89,11 +64,7 @@ class PaBlock(Fused, ChosenKernel):
 
     def folding_rule(self) -> FoldingRule:
         """Lanes of the outputs need not divide them: what is over does not leave."""
-        lanes = {
-            "SIMD": self.number("IFMChannels"),
-            "PE": UNEVEN * self.number("OFMChannels"),
-        }
-        return replace(super().folding_rule(), lanes=lanes)
+        return replace(super().folding_rule(), uneven=frozenset({"PE"}))
 
     def input_streams(self) -> list[Stream]:
         x = self._stream("inputDataType", "IFMDim", "IFMChannels")
@@ -122,24 +93,6 @@ class PaBlock(Fused, ChosenKernel):
             if constant in node.input
         ]
 
-    def geometry(self) -> Geometry:
-        """A window needs its last pixel, or that of the picture where it ends in the border."""
-        (height, width), (rows, columns) = self.numbers("IFMDim"), self.numbers("OFMDim")
-        (kernel_y, kernel_x), (stride_y, stride_x) = (
-            self.numbers("KernelDim"),
-            self.numbers("Stride"),
-        )
-        top, left, _, _ = self.numbers("Padding")
-        return Geometry(
-            np.minimum(np.arange(rows) * stride_y - top + kernel_y, height) - 1,
-            np.minimum(np.arange(columns) * stride_x - left + kernel_x, width) - 1,
-            width,
-        )
-
-    def last_needed(self, pixels_in: int, pixels_out: int) -> IntArray:
-        """By its own geometry, which is that of the nodes it stands for."""
-        return self.geometry().last_needed()
-
     def read_constants(self, model: Any) -> None:
         """Copy the codebooks into the attributes, and whether every step goes up from code 0.
 
@@ -147,7 +100,8 @@ class PaBlock(Fused, ChosenKernel):
             ValueError: a codebook without 0 where borders and the zero piece need it.
         """
         for index, label, at_zero in ((-2, "alpha", self.number("zero")), (-1, "beta", 0)):
-            values = self._constant(model, index)
+            found = model.get_initializer(self.onnx_node.input[index])
+            values = self.constant(model, index, (0 if found is None else found.size,))
             low, high = limits(LEVEL_BITS)
             inside = low <= values.min() and values.max() <= high
             if not inside or not 0 <= at_zero < values.size or values[at_zero] != 0:
@@ -156,7 +110,9 @@ class PaBlock(Fused, ChosenKernel):
                     f"{low}..{high} with 0 at index {at_zero}"
                 )
             self.set_nodeattr(f"{label}Values", [int(v) for v in values])
-        steps, base = self._constant(model, -5), self._constant(model, -4)
+        channels = self.number("IFMChannels")
+        steps = self.constant(model, -5, (channels, self.number("numSteps")))
+        base = self.constant(model, -4, (channels,))
         self.set_nodeattr("directions", int(bool((steps < 0).any() or base.any())))
 
     def levels(self) -> Levels:
@@ -181,13 +137,13 @@ class PaBlock(Fused, ChosenKernel):
         """How two outputs share a DSP block, None where their products do not fit."""
         return Pairs.of(self.levels(), self.number("SIMD"))
 
-    def inputs(self) -> int:
-        """Inputs of a sum: MW of the matrix product."""
-        return int(np.prod(self.numbers("KernelDim"))) * self.number("IFMChannels")
-
     def folds(self) -> int:
         """Groups of outputs."""
         return -(-self.number("OFMChannels") // self.number("PE"))
+
+    def steps(self) -> int:
+        """Steps of an output pixel, those of lanes without an output included."""
+        return self.folds() * self.group_steps()
 
     def group_steps(self) -> int:
         """Steps of a group."""
@@ -202,29 +158,14 @@ class PaBlock(Fused, ChosenKernel):
 
     def compute_cycles(self) -> int:
         """Cycles of an output pixel: its steps and an idle one, or those of its sums."""
-        words = self.number("PE") * (2 if self.get_nodeattr("shortcut") == "stream" else 1)
+        words = self.number("PE")
+        if self.get_nodeattr("shortcut") == "stream":
+            words = 2 * words - 1
         group = HAND_OVER + self.dot_cycles() + words
-        return max(self.folds() * self.group_steps() + 1, self.folds() * group)
+        return max(self.steps() + 1, self.folds() * group)
 
-    def walk(self) -> Walk:
-        """The geometry and the cycles of both ends."""
-        (height, width), (rows, columns) = self.numbers("IFMDim"), self.numbers("OFMDim")
-        kernel_y, kernel_x = self.numbers("KernelDim")
-        stride_y, stride_x = self.numbers("Stride")
-        top, left, _, _ = self.numbers("Padding")
-        channels = self.number("IFMChannels")
-        return Walk(
-            height, width, rows, columns, kernel_y, kernel_x, stride_y, stride_x, top, left,
-            channels // self.number("SIMD"), channels, self.compute_cycles(),
-        )  # fmt: skip
-
-    def ring(self) -> Ring:
-        """The line memory and the pace that it allows."""
-        return ring_of(self.walk(), self.get_nodeattr("shortcut") == "own")
-
-    def cycles(self) -> int:
-        """The slower of reading and computing, or what the line memory allows."""
-        return self.ring().cycles
+    def sparing(self) -> bool:
+        return bool(self.get_nodeattr("shortcut") == "own")
 
     def verify_node(self) -> None:
         """Check what the core cannot be.
@@ -241,23 +182,8 @@ class PaBlock(Fused, ChosenKernel):
 
     def refusals(self) -> list[str]:
         """Say why there is no such core, one line each; empty where there is one."""
-        found = []
-        top, left, bottom, right = self.numbers("Padding")
-        kernel, stride, dim = (self.numbers(n) for n in ("KernelDim", "Stride", "IFMDim"))
-        expected = tuple(
-            (size + border - k) // s + 1
-            for size, border, k, s in zip(
-                dim, (top + bottom, left + right), kernel, stride, strict=True
-            )
-        )
-        out = self.numbers("OFMDim")
-        borders = zip((top, bottom, left, right), (*[kernel[0]] * 2, *[kernel[1]] * 2), strict=True)
-        if out != expected or min(expected) < 1 or any(b >= k for b, k in borders):
-            found.append(
-                f"found OFMDim {out} of {dim}, kernel {kernel}, stride {stride}, padding "
-                f"{(top, left, bottom, right)}, expected {expected} of at least 1 and borders "
-                "narrower than the kernel"
-            )
+        found = self.geometry_refusals()
+        dim, out = self.numbers("IFMDim"), self.numbers("OFMDim")
         for attribute, prefix, least, most in (
             ("inputDataType", "INT", 2, 16),
             ("outputDataType", "INT", 2, 16),
@@ -297,13 +223,14 @@ class PaBlock(Fused, ChosenKernel):
         """Whether the weights lie in block RAM."""
         place = self.get_nodeattr("rom")
         if place == "auto":
-            return least_rom_cost(*self.rom_shape())[1] > 0
+            width, depth = self.rom_shape()
+            return lut_rom(width, depth) > LUTS_PER_BRAM18 * bram18_blocks(depth, width)
         return bool(place == "block")
 
     def rom_shape(self) -> tuple[int, int]:
         """Bits and words of the weights."""
         width = self.number("PE") * self.number("SIMD") * self.bits("weightDataType")
-        return width, self.folds() * self.group_steps()
+        return width, self.steps()
 
     def usage(self) -> dict[str, tuple[int, int]]:
         """Estimated LUTs and BRAM18 with each implementation that can compute the node."""
@@ -313,20 +240,27 @@ class PaBlock(Fused, ChosenKernel):
         pairs = self.pairs()
         if pairs is not None:
             dots["packed"] = pairs.luts(pe)
-        sum_bits, steps = self.bits("sumDataType") + 1, self.number("numSteps")
-        kept = max(1, sum_bits - self.number("shift"))
+        rest = self._shared_luts(levels)
+        width, depth = self.rom_shape()
+        blocks = bram18_blocks(depth, width) if self.rom_block() else 0
+        rest += 0 if blocks else lut_rom(width, depth)
+        return {name: (math.ceil(luts) + rest, blocks) for name, luts in dots.items()}
+
+    def _shared_luts(self, levels: Levels) -> int:
+        """LUTs beside dot products and memories: levels, loops, sums, results."""
+        sum_bits, steps, pe = (
+            self.bits("sumDataType") + 1,
+            self.number("numSteps"),
+            self.number("PE"),
+        )
         code, x_bits = levels.code_bits, self.bits("inputDataType")
         level_bits = steps * (x_bits + 1) + (steps + code if self.number("directions") else 0)
-        writer = (
-            lut_rom(level_bits, self.number("IFMChannels")) + steps * (x_bits // 2 + 1) + 3 * code
-        )
+        writer = lut_rom(level_bits, self.number("IFMChannels"))
+        writer += steps * (x_bits // 2 + 1) + 3 * code
+        kept = max(1, sum_bits - self.number("shift"))
         shortcut = 0 if self.get_nodeattr("shortcut") == "none" else kept + 10
-        loops = 60 if self.number("IFMChannels") and len(set(self.numbers("KernelDim"))) else 35
-        rest = writer + pe * (sum_bits + (kept if pe > 1 else 0)) + shortcut + loops + 50
-        # The ring's length follows from the cycles, which do not depend on the way but for a few.
-        rom_luts = 0 if self.rom_block() else lut_rom(*self.rom_shape())
-        blocks = bram18_blocks(self.rom_shape()[1], self.rom_shape()[0]) if self.rom_block() else 0
-        return {name: (math.ceil(luts) + rest + rom_luts, blocks) for name, luts in dots.items()}
+        loops = 60 if self.numbers("KernelDim") != (1, 1) else 35
+        return writer + pe * (sum_bits + (kept if pe > 1 else 0)) + shortcut + loops + 50
 
     def refusal(self, wanted: str) -> str:
         """Products that do not fit a DSP block in pairs, or codes that are not their levels."""
@@ -356,17 +290,6 @@ class PaBlock(Fused, ChosenKernel):
             return 0
         return self.number("SIMD") * -(-self.number("PE") // 2)
 
-    def _constant(self, model: Any, index: int) -> IntArray:
-        tensor = self.onnx_node.input[index]
-        value = model.get_initializer(tensor)
-        if value is None:
-            raise ValueError(
-                f"{self.onnx_node.name}: {tensor} has no initializer; it lies in a memory, so it "
-                "must be constant"
-            )
-        rounded: IntArray = np.rint(value).astype(np.int64)
-        return rounded
-
 
 class PaBlock_rtl(FusedRtl, PaBlock):
     """PaBlock with its constants in embedded memories."""
@@ -395,23 +318,10 @@ class PaBlock_rtl(FusedRtl, PaBlock):
     in_ports = ("in", "shortcut")
 
     def rtl_parameters(self) -> Parameters:
-        name, walk, ring, levels = self.onnx_node.name, self.walk(), self.ring(), self.levels()
+        name, levels = self.onnx_node.name, self.levels()
         alpha, beta, pairs = levels.alpha, levels.beta, self.pairs()
         return {
-            "Channels": self.number("IFMChannels"),
-            "Outputs": self.number("OFMChannels"),
-            "Height": walk.height,
-            "Width": walk.width,
-            "OutHeight": walk.out_height,
-            "OutWidth": walk.out_width,
-            "KernelY": walk.kernel_y,
-            "KernelX": walk.kernel_x,
-            "StrideY": walk.stride_y,
-            "StrideX": walk.stride_x,
-            "PadTop": walk.pad_top,
-            "PadLeft": walk.pad_left,
-            "Simd": self.number("SIMD"),
-            "Pe": self.number("PE"),
+            **self.walk_parameters(),
             "InBits": self.bits("inputDataType"),
             "OutBits": self.bits("outputDataType"),
             "Steps": self.number("numSteps"),
@@ -431,8 +341,6 @@ class PaBlock_rtl(FusedRtl, PaBlock):
             "Shift": self.number("shift"),
             "Shortcut": SHORTCUTS.index(self.get_nodeattr("shortcut")),
             "ShortcutShift": self.number("shortcutShift"),
-            "LineAddress": ring.address_bits,
-            "Slack": ring.slack,
             "LineBlock": int(self.line_ram().block),
             "ShortcutDepth": self.shortcut_ram().depth,
             "ShortcutBlock": int(self.shortcut_ram().block),
@@ -447,63 +355,30 @@ class PaBlock_rtl(FusedRtl, PaBlock):
         Raises:
             ValueError: a constant of another shape, or a value that its type does not hold.
         """
-        name = self.onnx_node.name
-        return {
-            f"{name}_levels.mem": self._level_memory(model),
-            f"{name}_weights.mem": self._weight_memory(model),
-        }
-
-    def _level_memory(self, model: Any) -> str:
-        channels, count = self.number("IFMChannels"), self.number("numSteps")
-        thresholds, steps, base = (self._constant(model, i) for i in (-6, -5, -4))
-        self._check(thresholds.shape == steps.shape == (channels, count), "thresholds", thresholds)
-        self._check(base.shape == (channels,), "base", base)
-        code, x_bits = self.bits("codeDataType"), self.bits("inputDataType")
-        low, high = limits(x_bits)
-        seen = np.clip(np.concatenate([thresholds.T, np.full((1, channels), low)]), low, high)
-        codes = golden.codes(seen, thresholds, steps, base)
-        most = self.levels().beta.size - 1
-        self._check(codes.min() >= 0 and codes.max() <= most, f"codes outside 0..{most}", codes)
-        # What every input reaches, or none does, is as good as the nearest such threshold.
-        words = pack_lanes(np.clip(thresholds, low, high + 1), x_bits + 1)
-        width = count * (x_bits + 1)
-        if self.number("directions"):
-            # A step down where x >= t is a step up where x < t, from a base one lower.
-            down = steps < 0
-            start = base - down.sum(axis=1)
-            marks = zip(pack_lanes(down, 1), (start % (1 << code)).tolist(), strict=True)
-            words = [
-                word | (bits | at << count) << width
-                for word, (bits, at) in zip(words, marks, strict=True)
-            ]
-            width += count + code
-        return hex_memory(words, width)
-
-    def _weight_memory(self, model: Any) -> str:
-        outputs, pe, simd = self.number("OFMChannels"), self.number("PE"), self.number("SIMD")
-        levels, weights = self.levels(), self._constant(model, -3)
-        self._check(weights.shape == (self.inputs(), outputs), "weights", weights)
-        low, high = -levels.zero, levels.alpha.size - 1 - levels.zero
-        inside = low <= weights.min() and weights.max() <= high
-        self._check(inside, f"weight codes outside {low}..{high}", weights)
-        least, most = accumulator_bounds(
-            levels.alpha[weights + levels.zero], int(levels.beta.min()), int(levels.beta.max())
-        )
-        first, last = limits(self.bits("sumDataType"))
-        reached = np.array([least.min(), most.max()])
-        self._check(
-            first <= reached[0] and reached[1] <= last, f"sums outside {first}..{last}", reached
-        )
+        self.read_constants(model)
+        name, outputs, pe = self.onnx_node.name, self.number("OFMChannels"), self.number("PE")
+        matrix = (self.number("IFMChannels"), self.number("numSteps"))
+        thresholds, steps = (self.constant(model, i, matrix) for i in (-6, -5))
+        base = self.constant(model, -4, matrix[:1])
+        weights = self.constant(model, -3, (self.inputs(), outputs))
+        levels, code_bits = self.levels(), self.bits("codeDataType")
+        found = images.refusals(
+            levels, thresholds, steps, base, weights, self.bits("inputDataType"),
+            self.bits("sumDataType"),
+        )  # fmt: skip
+        if found:
+            raise ValueError(f"{name}: {found[0]}")
+        mask = code_bits if self.number("directions") else 0
         full = np.pad(weights, ((0, 0), (0, self.folds() * pe - outputs)))
-        width = pe * simd * levels.weight_bits
-        return hex_memory(weight_words(full, pe, simd, levels.weight_bits), width)
-
-    def _check(self, holds: bool, label: str, found: IntArray) -> None:
-        if not holds:
-            raise ValueError(
-                f"{self.onnx_node.name}: found {label} of shape {found.shape} from "
-                f"{found.min()} to {found.max()}, expected what its attributes say"
-            )
+        return {
+            f"{name}_levels.mem": images.level_image(
+                thresholds, steps, base, self.bits("inputDataType"), mask
+            ),
+            f"{name}_weights.mem": hex_memory(
+                weight_words(full, pe, self.number("SIMD"), levels.weight_bits),
+                self.rom_shape()[0],
+            ),
+        }
 
 
 OPS = (PaBlock, PaBlock_rtl)

@@ -33,7 +33,9 @@ module pa_block #(
   parameter logic [16*(N+1)-1:0] Beta   = 0,  // input levels, likewise
   parameter int unsigned ProductBits    = 8,  // bits of a product of levels
   parameter int unsigned SumBits        = 20, // bits of a sum of products, two's complement
-  parameter int unsigned Implementation = 0,  // 0 literal, 1 coded, 2 planes
+  parameter int unsigned Implementation = 1,  // 1 coded, 2 planes, 3 packed
+  parameter int unsigned Field          = 16, // packed: bits of a cascade's sum
+  parameter int unsigned Chain          = 1,  // packed: products of a cascade
   parameter int unsigned Shift          = 8,  // rounding shift to the output
   parameter int unsigned Shortcut       = 0,  // 0 none, 1 the input, 2 a stream
   parameter int unsigned ShortcutShift  = 0,  // left shift of the shortcut
@@ -199,6 +201,8 @@ module pa_block #(
     .SumWidth(SumWidth),
     .Start(Half),
     .Implementation(Implementation),
+    .Field(Field),
+    .Chain(Chain),
     .Primitives(Primitives)
   ) u_sums (
     .clk_i,

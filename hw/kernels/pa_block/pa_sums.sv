@@ -3,8 +3,7 @@
 
 /// Sum of products from one `first_i` to the next `last_i`, plus `Start`, for Pe outputs at once.
 /// Nothing waits: the marks travel with the data. `done_o` is high for one cycle when the sums of
-/// the last word are in; they stay until the next first word. Latency: that of the dot product,
-/// max(ceil(log2(Simd)), 2) + 3 cycles, and 1.
+/// the last word are in; they stay until the next first word. Latency: that of the dot product and 1.
 module pa_sums #(
   parameter int unsigned         Simd           = 4,  // codes of a word
   parameter int unsigned         Pe             = 1,  // outputs at once
@@ -18,7 +17,9 @@ module pa_sums #(
   parameter int unsigned         ProductWidth   = 8,  // bits of a product of levels
   parameter int unsigned         SumWidth       = 20, // bits of a sum, two's complement
   parameter logic [SumWidth-1:0] Start          = 0,  // what a sum starts from
-  parameter int unsigned         Implementation = 0,  // 0 literal, 1 coded, 2 planes
+  parameter int unsigned         Implementation = 1,  // 1 coded, 2 planes, 3 packed
+  parameter int unsigned         Field          = 16, // packed: bits of a cascade's sum
+  parameter int unsigned         Chain          = 1,  // packed: products of a cascade
   parameter int unsigned         Primitives     = 0   // 1: LUT6_2 and CARRY4 of the 7 series
 ) (
   input  logic                           clk_i,
@@ -37,33 +38,62 @@ module pa_sums #(
   logic                   valid, first, last;
   logic [Pe*SumWidth-1:0] dot;
 
-  pa_dot #(
-    .Pe(Pe),
-    .Simd(Simd),
-    .InWidth(InWidth),
-    .WeightWidth(WeightWidth),
-    .M(M),
-    .N(N),
-    .Zero(Zero),
-    .Alpha(Alpha),
-    .Beta(Beta),
-    .ProductWidth(ProductWidth),
-    .OutWidth(SumWidth),
-    .TagWidth(2),
-    .Implementation(Implementation),
-    .Primitives(Primitives)
-  ) u_dot (
-    .clk_i,
-    .rst_ni,
-    .enable_i(1'b1),
-    .valid_i,
-    .tag_i({first_i, last_i}),
-    .data_i,
-    .weight_i(weights_i),
-    .valid_o(valid),
-    .tag_o({first, last}),
-    .dot_o(dot)
-  );
+  if (Implementation == 3) begin : gen_packed
+    pa_pairs #(
+      .Pe(Pe),
+      .Simd(Simd),
+      .InWidth(InWidth),
+      .WeightWidth(WeightWidth),
+      .M(M),
+      .N(N),
+      .Zero(Zero),
+      .Alpha(Alpha),
+      .Beta(Beta),
+      .Field(Field),
+      .Chain(Chain),
+      .OutWidth(SumWidth),
+      .TagWidth(2),
+      .Primitives(Primitives)
+    ) u_dot (
+      .clk_i,
+      .rst_ni,
+      .valid_i,
+      .tag_i({first_i, last_i}),
+      .data_i,
+      .weight_i(weights_i),
+      .valid_o(valid),
+      .tag_o({first, last}),
+      .dot_o(dot)
+    );
+  end else begin : gen_luts
+    pa_dot #(
+      .Pe(Pe),
+      .Simd(Simd),
+      .InWidth(InWidth),
+      .WeightWidth(WeightWidth),
+      .M(M),
+      .N(N),
+      .Zero(Zero),
+      .Alpha(Alpha),
+      .Beta(Beta),
+      .ProductWidth(ProductWidth),
+      .OutWidth(SumWidth),
+      .TagWidth(2),
+      .Implementation(Implementation),
+      .Primitives(Primitives)
+    ) u_dot (
+      .clk_i,
+      .rst_ni,
+      .enable_i(1'b1),
+      .valid_i,
+      .tag_i({first_i, last_i}),
+      .data_i,
+      .weight_i(weights_i),
+      .valid_o(valid),
+      .tag_o({first, last}),
+      .dot_o(dot)
+    );
+  end
 
   for (genvar p = 0; p < Pe; p++) begin : gen_accumulate
     logic [SumWidth-1:0] sum_q;
