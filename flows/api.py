@@ -142,7 +142,7 @@ def build(
         options: fields of ``flows.config.BuildConfig``.
 
     Returns:
-        ``{"folder", "steps": [{step, seconds, skipped}], "slowest": {name, cycles}, "notes"}``.
+        ``{"folder", "steps": [{step, seconds, skipped}], "slowest", "fit" (fit.json), "notes"}``.
     """
     chosen = read_config(as_path(config), options)
     require_hardware("build")
@@ -303,13 +303,12 @@ def synth(
         folder: build folder.
         node: only the node of this name.
         flat: one netlist, optimised across nodes, in their place; it has sums alone.
-        primitives: the kernels' LUT6_2 and CARRY4 bodies, as the RTL says; False for plain ones.
+        primitives: bodies of LUT6_2 and CARRY4, as the RTL says; False for plain ones.
         timing: "none", "estimate" clocks, or "route" each op's slowest node on an ECP5 as well.
 
     Returns:
-        ``{"nodes": [{name, op, lut, lutram, ff, carry4, bram18, dsp, estimate}], "ops": [{op,
-        count, ...}], "total", "estimate", "share", ...}``; nodes and ops are empty if ``flat``.
-        Clocks: ``"timing": {"method", "mhz", "nodes": [{name, op, mhz, path, routed, ...}]}``.
+        ``{"nodes": [{name, op, lut, ..., dsp, estimate}], "ops", "total", "estimate", "share",
+        "timing": {"method", "mhz", "nodes"}, ...}``; nodes and ops are empty if ``flat``.
     """
     require("synth", "pyosys")
     require_hardware("synth")
@@ -333,17 +332,18 @@ def synth_kernel(
     Args:
         kernel: "xnor-dot" or another datapath that ``andpop synth --help`` names.
         width: multiply-accumulates per cycle of a dot product (SIMD).
-        m, n, bits: weight and input levels besides 0 (PA only), bits of a level or an input code.
+        m: weight levels besides 0 (PA only).
+        n: input levels besides 0 (PA only).
+        bits: bits of a level or an input code.
         primitives: the explicit LUT6_2 and CARRY4 body instead of the behavioural one.
 
     Returns:
         ``{"lut_per_mac", "lut", "ff", "carry4", "cells", "macs", ...}``.
     """
     require("synth", "pyosys")
-    from .commands import synth as command
+    from .commands import synth as cmd
 
-    chosen = command.Datapath(kernel, width, primitives, m, n, bits)
-    return command.synthesise_kernel(chosen, progress)
+    return cmd.synthesise_kernel(cmd.Datapath(kernel, width, primitives, m, n, bits), progress)
 
 
 def synthetic(

@@ -24,6 +24,7 @@ from .errors import UsageError
 from .options import read_options
 
 if TYPE_CHECKING:
+    from ..hw.graph.fit import Shares
     from ..hw.graph.pixels import Pixels
 
 STEPS = ("source", "export", "lower", "fold", "pack", "emit", "size", "report")
@@ -96,6 +97,9 @@ class BuildConfig(BaseModel):
     folding: str | None = None
     fuse: bool = True
     board: str = boards.DEFAULT
+    lut_share: float = Field(default=75.0, gt=0, le=100, allow_inf_nan=False)
+    bram_share: float = Field(default=90.0, gt=0, le=100, allow_inf_nan=False)
+    dsp_share: float = Field(default=90.0, gt=0, le=100, allow_inf_nan=False)
     until: str | None = None
 
     @model_validator(mode="before")
@@ -108,7 +112,10 @@ class BuildConfig(BaseModel):
             return {**values, "clock_mhz": boards.find(board).clock_mhz}
         return values
 
-    @field_validator("target_cycles", "target_fps", "clock_mhz", mode="before")
+    @field_validator(
+        "target_cycles", "target_fps", "clock_mhz", "lut_share", "bram_share", "dsp_share",
+        mode="before",
+    )  # fmt: skip
     @classmethod
     def _no_switch(cls, value: Any) -> Any:
         if isinstance(value, bool):  # which pydantic would take for 0 or 1
@@ -163,6 +170,18 @@ class BuildConfig(BaseModel):
             parse_numbers(self.input_std or "1"),
             "as the options say",
         )
+
+    @property
+    def shares(self) -> Shares:
+        """How much of the board the network may take."""
+        from ..hw.graph.fit import Shares
+
+        return Shares(self.lut_share, self.bram_share, self.dsp_share)
+
+    @property
+    def asks_for_target(self) -> bool:
+        """Whether an option says how fast the network has to be."""
+        return self.target_cycles is not None or self.target_fps is not None
 
     @property
     def size(self) -> tuple[int, int, int] | None:

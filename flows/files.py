@@ -62,6 +62,11 @@ class BuildFiles:
         return self.folder / "folding.json"
 
     @property
+    def fit(self) -> Path:
+        """What the network takes of its board, and what was done so that it fits."""
+        return self.folder / "fit.json"
+
+    @property
     def packed(self) -> Path:
         """The CPU model."""
         return self.folder / PACKED_NAME

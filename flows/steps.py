@@ -16,7 +16,6 @@ from ..hw import boards
 from ..hw.cpu.pack import pack
 from ..hw.graph import folding, loader
 from ..hw.graph.clean import clean
-from ..hw.graph.fuse import fuse
 from ..hw.graph.lowering import lower
 from ..hw.graph.pixels import Pixels, declares_raw, pixels_of
 from ..hw.graph.qonnx_graph import QonnxGraph
@@ -35,9 +34,11 @@ from .config import BuildConfig
 from .errors import UsageError
 from .facts import reflection
 from .files import CHECKPOINT, QONNX, BuildFiles
+from .fitting import fit_to_board, read_fit, settle, write_fit
 
 FILES = BuildFiles(Path())
 """Names of the files that steps read and write."""
+BOARD_KEYS = ("board", "lut_share", "bram_share", "dsp_share")
 PIXEL_KEYS = ("input_scale", "input_mean", "input_std")
 
 
@@ -87,8 +88,8 @@ def plan(source: Path) -> list[Step]:
             "fold",
             _fold,
             (FILES.lowered.name,),
-            (FILES.dataflow.name, FILES.folding.name),
-            ("fuse", "target_cycles", "target_fps", "clock_mhz", "folding", "board"),
+            (FILES.dataflow.name, FILES.folding.name, FILES.fit.name),
+            ("fuse", "target_cycles", "target_fps", "clock_mhz", "folding", *BOARD_KEYS),
         ),
         Step("pack", _pack, (FILES.lowered.name, FILES.card.name), (FILES.packed.name,)),
         Step("emit", _emit, (FILES.dataflow.name,), (FILES.rtl.name,), ("board", "clock_mhz")),
@@ -97,13 +98,22 @@ def plan(source: Path) -> list[Step]:
             _size,
             (FILES.dataflow.name,),
             (FILES.rtl.name, FILES.fifos.name, FILES.sizing.name),
+            BOARD_KEYS,
         ),
         Step(
             "report",
             report_content.write_first,
             (FILES.dataflow.name, FILES.fifos.name, FILES.sizing.name),
             (FILES.report.name, FILES.page.name),
-            ("input", "fuse", "target_cycles", "target_fps", "folding", "clock_mhz", "board"),
+            (
+                "input",
+                "fuse",
+                "target_cycles",
+                "target_fps",
+                "folding",
+                "clock_mhz",
+                *BOARD_KEYS,
+            ),  # fmt: skip
         ),
     ]
 
@@ -125,7 +135,12 @@ def _copy_checkpoint(context: Context) -> None:
 
 def notes(files: BuildFiles, size: tuple[int, int, int] | None) -> list[str]:
     """What a build does to pictures, in words; of somebody else's file also what it reads of a
-    pixel, and what was left out of it."""
+    pixel, and what was left out of it; what was done to fit the board."""
+    found = read_fit(files.fit)
+    return [*_notes_of_pictures(files, size), *(found["notes"] if found else ())]
+
+
+def _notes_of_pictures(files: BuildFiles, size: tuple[int, int, int] | None) -> list[str]:
     if not files.checkpoint.is_file():
         source = json.loads(files.source.read_text(encoding="utf-8"))
         said = [note for note in source["notes"] if not note.startswith("renamed ")]
@@ -199,18 +214,11 @@ def _lower(context: Context) -> None:
 
 
 def _fold(context: Context) -> None:
-    """Make the hardware's graph of the lowered one: nodes fused, lanes chosen."""
-    model = ModelWrapper(str(context.files.lowered))
-    if context.config.fuse:
-        model = fuse(model)
-    if context.config.folding is not None:
-        target: Any = folding.read_folding(Path(context.config.folding))
-    else:
-        _, height, width, _ = model.get_tensor_shape(model.graph.input[0].name)
-        target = context.config.cycles(height, width)
-    folding.fold(model, target, boards.find(context.config.board).part)
-    folding.write_folding(model, context.files.folding)
-    model.save(str(context.files.dataflow))
+    """Make the hardware's graph of the lowered one: nodes fused, lanes and memories chosen."""
+    found = fit_to_board(context)
+    folding.write_folding(found.model, context.files.folding)
+    write_fit(found, context.files.fit)
+    found.model.save(str(context.files.dataflow))
 
 
 def _pack(context: Context) -> None:
@@ -252,6 +260,7 @@ def _size(context: Context) -> None:
     context.progress(f"{stage}: compiling", 0, total)
     found = sizing.size_fifos(files.rtl, progress=report)
     context.progress(stage, total, total)
+    settle(context)
     shutil.copyfile(files.rtl / FIFO_FILE, files.fifos)
     write_json(
         context.files.sizing,
@@ -273,3 +282,11 @@ def slowest(files: BuildFiles) -> dict[str, Any] | None:
         folding.cycles(ModelWrapper(str(files.dataflow))).items(), key=lambda i: i[1]
     )
     return {"name": name, "cycles": cycles}
+
+
+def fit(files: BuildFiles) -> dict[str, Any] | None:
+    """What the build takes of its board, FIFOs as sized where they are; None before folding."""
+    if files.report.is_file():
+        found: dict[str, Any] = json.loads(files.report.read_text(encoding="utf-8"))["fit"]
+        return found
+    return read_fit(files.fit)

@@ -101,6 +101,24 @@ def binary_block(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     return epilogue([acc, *shortcut, params], rest)
 
 
+def kbit_block(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """Windows, sums of +-code, steps at thresholds, output by output."""
+    x, w, thresholds, steps, base = inputs
+    (height, width), (rows, columns) = attrs["IFMDim"], attrs["OFMDim"]
+    codes = np.empty((1, rows, columns, w.shape[1]), dtype=np.int64)
+    for oy, ox in np.ndindex(rows, columns):
+        acc = np.zeros(w.shape[1], dtype=np.int64)
+        at = 0
+        for ky, kx in np.ndindex(*attrs["KernelDim"]):
+            y = oy * attrs["Stride"][0] + ky - attrs["Padding"][0]
+            z = ox * attrs["Stride"][1] + kx - attrs["Padding"][1]
+            for code in x[0, y, z] if 0 <= y < height and 0 <= z < width else 0 * x[0, 0, 0]:
+                acc += np.where(w[at], code, -code)
+                at += 1
+        codes[0, oy, ox] = base + ((acc[:, None] >= thresholds) * steps).sum(axis=1)
+    return [codes]
+
+
 def epilogue(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     """BN, shortcut, RPReLU, 8 bits."""
     acc, *shortcut, (m, b, zeta, slope, eta) = inputs
@@ -307,6 +325,7 @@ DEFINITIONS: Mapping[str, Callable[[Inputs, Attributes], list[IntArray]]] = {
     "ConvolutionInputGenerator": sliding_window,
     "DuplicateStreams": duplicate_streams,
     "BinaryBlock": binary_block,
+    "KbitBlock": kbit_block,
     "Epilogue": epilogue,
     "FMPadding": fm_padding,
     "GlobalAccPool": global_acc_pool,

@@ -22,7 +22,16 @@ from qonnx_block import block
 
 FINN_ROUNDS = 0.03
 """FINN's table of platforms gives thousands of LUTs and leaves some blocks of RAM out."""
-ISSUED = {"pynq-z1", "pynq-z2", "ultra96-v2", "zcu104", "kv260", "aup-zu3", "ulx3s-85f"}
+ISSUED = {
+    "pynq-z1",
+    "pynq-z2",
+    "ultra96-v2",
+    "zcu104",
+    "kv260",
+    "aup-zu3",
+    "ulx3s-85f",
+    "zybo-z7-10",
+}
 
 
 def test_the_boards_of_the_documents_are_there() -> None:

@@ -14,14 +14,13 @@ from andpop.hw.boards import DEFAULT_BOARD
 from andpop.hw.graph import folding
 from andpop.hw.graph.executor import run
 from andpop.hw.graph.folding import (
-    FoldingError,
     cycles,
     fold,
     folding_of,
     implementations,
-    read_folding,
     write_folding,
 )
+from andpop.hw.graph.folding_file import FoldingError, read_folding
 from andpop.hw.graph.lowering import lower
 from andpop.hw.graph.specialise import specialise
 from andpop.hw.kernels.facts import divisors

@@ -37,15 +37,17 @@ def ops(model: ModelWrapper, op: str) -> list[str]:
 
 
 def kinds(stitched: ModelWrapper) -> dict[str, str]:
-    """By tensor of the producer: the op that stands on its edge, "" for a wire."""
+    """By tensor of the producer: the op that stands on its edge, "" for a wire or a converter."""
     readers = {name: node for node in stitched.graph.node for name in node.input}
     found = {}
     writers = [n for n in stitched.graph.node if not facts_of(n.op_type).on_edge]
     for name in (stitched.graph.input[0].name, *(t for n in writers for t in n.output)):
+        found[name] = ""
         reader = readers.get(name)
-        stands = reader is not None and facts_of(reader.op_type).on_edge
-        op = reader.op_type.removesuffix("_rtl") if reader is not None and stands else ""
-        found[name] = "" if op == "StreamingDataWidthConverter" else op
+        while reader is not None and facts_of(reader.op_type).on_edge:
+            op = reader.op_type.removesuffix("_rtl")
+            found[name] = found[name] if op == "StreamingDataWidthConverter" else op
+            reader = readers.get(reader.output[0])
     return found
 
 
@@ -220,3 +222,21 @@ def test_sizing_storage_holds_four_frames_within_limits() -> None:
     assert [sizing_depth(n) for n in (1, 100, 1 << 20)] == [64, 400, 65536]
     waiting = [sizing_depth(n, waits=True) for n in (1, 100, 1 << 14, 1 << 20)]
     assert waiting == [64, 1600, 1 << 18, 1 << 21]
+
+
+def test_a_fifo_holds_the_wider_words_of_its_edge() -> None:
+    stitched = insert_streams(folded(400), everywhere=True)
+    readers = {name: node for node in stitched.graph.node for name in node.input}
+    seen = {False: 0, True: 0}
+    for node in stitched.graph.node:
+        # A converter and a FIFO, one behind the other.
+        after = readers.get(node.output[0])
+        pair = [node.op_type, "" if after is None else after.op_type]
+        if sorted(pair) != ["StreamingDataWidthConverter_rtl", "StreamingFIFO_rtl"]:
+            continue
+        converter = op_of(node if pair[0] == "StreamingDataWidthConverter_rtl" else after)
+        first = converter.onnx_node.name == node.name
+        widens = converter.get_instream_width() < converter.get_outstream_width()
+        assert first == widens, f"{converter.onnx_node.name} stands on the wrong side of its FIFO"
+        seen[widens] += 1
+    assert seen[True] and seen[False]

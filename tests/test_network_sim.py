@@ -176,7 +176,7 @@ def flip_weight(folder: Path, node: str) -> None:
 
 def wrong_threshold(folder: Path, node: str) -> None:
     """Put the first threshold of lane 0 out of reach."""
-    path = next((folder / node).glob("*_threshs_0_0.dat"))
+    path = folder / node / f"{node}_thresholds.mem"
     lines = path.read_text().split()
     lines[0] = "7f" if lines[0] != "7f" else "80"
     path.write_text("\n".join(lines) + "\n")

@@ -77,7 +77,7 @@ def test_levels_against_their_codes_are_not_packed() -> None:
 
 
 def test_lanes_that_do_not_divide() -> None:
-    rule = FoldingRule({"SIMD": 16, "PE": 16}, uneven=frozenset({"PE"}))
+    rule = FoldingRule({"SIMD": 16, "PE": 16}, ragged=frozenset({"PE"}))
     assert rule.choices("SIMD") == [1, 2, 4, 8, 16]
     assert rule.choices("PE") == [1, 2, 3, 4, 6, 8, 16]
     assert build_op(altered(cases.SMOKE[0], PE=3)).op.folds() == 3

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -249,7 +250,9 @@ def test_bodies_of_the_dsp_block_are_equal(tmp_path: Path, compared: Comparisons
 def test_all_cores_are_silent_under_lint(tmp_path: Path) -> None:
     silent = ("UNUSEDSIGNAL", "UNUSEDPARAM", "UNDRIVEN")
     box = "".join(f"/* verilator lint_off {kind} */\n" for kind in silent)
-    box += f"module DSP48E1 {yosys.PRIMITIVES['DSP48E1']};\nendmodule\n"
+    (dsp,) = re.findall(r"^module DSP48E1 .*?^endmodule$", yosys.black_boxes(), re.M | re.S)
+    # The core leaves all outputs but the sum open.
+    box += re.sub(r"^ *output .*\b(?!P\b)\w+,?\n", "", dsp, flags=re.M) + "\n"
     box += "".join(f"/* verilator lint_on {kind} */\n" for kind in silent)
     (tmp_path / "DSP48E1.v").write_text(box)
     variants = [

@@ -260,39 +260,6 @@ def test_output_registers_are_packed_where_they_may(mapped: Path) -> None:
     assert ecp5_edit.pack_registers(module) == 0
 
 
-PRODUCT = """
-module product (
-  input  logic ap_clk, en_i, input logic signed [7:0] a_i, b_i, output logic signed [15:0] q_o
-);
-  logic signed [7:0] a_q, b_q;
-  logic signed [15:0] p_q;
-  assign q_o = p_q + 16'(b_q);
-  always_ff @(posedge ap_clk) begin
-    a_q <= a_i;
-    b_q <= b_i;
-    if (en_i) p_q <= a_q * b_q;
-  end
-endmodule
-"""
-
-
-def test_registers_of_a_product_are_packed_and_shared_ones_stay(tmp_path: Path) -> None:
-    source = tmp_path / "product.sv"
-    source.write_text(PRODUCT, encoding="ascii")
-    module = ecp5.packed(ecp5.map_design("product", [source]), "product")
-    product = next(c for c in module["cells"].values() if c["type"] == "MULT18X18D")
-    registers = {p for p in product["parameters"] if p.endswith("_CLK")}
-    assert registers == {"REG_OUTPUT_CLK", "REG_INPUTA_CLK", "REG_INPUTB_CLK"}
-    assert product["connections"]["CE0"] == module["ports"]["en_i"]["bits"]
-    assert product["connections"]["CE1"] == ["1"]
-    found = Netlist.of("product", module)
-    # One operand is read elsewhere, too, so it keeps its flip-flops.
-    assert ecp5.usage(found)["ff"] == 8
-    assert 1000 / sta.analyse(found, Ecp5()).mhz == pytest.approx(
-        0.735 + 0.65 + 0.447 + 1.0, abs=0.8
-    )
-
-
 def test_a_word_that_is_read_twice_is_not_packed(mapped: Path) -> None:
     module = json.loads(mapped.read_text())["modules"]["tiny"]
     ram = next(c for c in module["cells"].values() if c["type"] in ecp5_edit.SIDES)

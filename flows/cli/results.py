@@ -32,6 +32,24 @@ def show_backends(result: dict[str, Any]) -> None:
     show_notes(result)
 
 
+BAR = 20
+"""Characters of a full bar."""
+
+
+def show_fit(fit: dict[str, Any]) -> None:
+    """Show what a build takes of its board, by resource."""
+    rows = []
+    for r in fit["resources"]:
+        share = r["used"] / max(1, r["have"])
+        filled = min(BAR, round(BAR * share))
+        bar = "#" * filled + "." * (BAR - filled)
+        rows.append((r["called"], r["used"], r["have"], f"{share:.0%}", r["allowed"], bar))
+    columns = ("resource", "estimate", "board has", "share", "allowed", "")
+    table(f"Of the {fit['board']}", columns, rows)
+    if fit["fits"]:
+        say(f"Fits the {fit['board']}, not placed")
+
+
 def show_gaps(backend: str, gaps: list[dict[str, Any]]) -> None:
     """Say which layers were not compared and why, one line per reason."""
     for reason, text in gap_lines(gaps):

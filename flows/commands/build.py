@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ...hw.graph.folding_file import read_folding
 from .. import steps
 from ..build import run_build
 from ..config import BuildConfig
@@ -19,10 +20,11 @@ def build(source: Path, folder: Path, config: BuildConfig, progress: Progress) -
 
     Raises:
         UsageError: bad source or folding.
+        CheckFailed: the network takes more than its share of the board.
         ToolMissing: FIFO sizing is asked for and Verilator or g++ is missing.
     """
     if config.folding is not None:
-        steps.folding.read_folding(Path(config.folding))  # wrong ones are refused before the work
+        read_folding(Path(config.folding))  # wrong ones are refused before the work
     if config.until in (None, "size", "report"):
         steps.check_simulator()
     rows = run_build(steps.plan(source), source, folder, config, progress)
@@ -31,5 +33,6 @@ def build(source: Path, folder: Path, config: BuildConfig, progress: Progress) -
             "folder": str(folder),
             "steps": rows,
             "slowest": steps.slowest(BuildFiles(folder)),
+            "fit": steps.fit(BuildFiles(folder)),
             "notes": steps.notes(BuildFiles(folder), config.size),
         }

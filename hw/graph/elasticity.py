@@ -7,6 +7,7 @@ Everything else moves in step: a node that writes hands its word to the node tha
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +33,16 @@ def elastic_edges(model: ModelWrapper, interval: int) -> set[str]:
         interval: cycles per frame that are to be kept.
     """
     return _Edges(model, interval).find()
+
+
+def expected_waiting(model: ModelWrapper) -> dict[str, int]:
+    """Return about how many values wait in each FIFO, by tensor, before a simulation says it.
+
+    Args:
+        model: folded dataflow graph whose nodes are all RTL ops.
+    """
+    interval = max(int(op_of(node).get_exp_cycles()) for node in model.graph.node)
+    return _Edges(model, interval).waiting()
 
 
 def joining(graph: GraphProto) -> set[str]:
@@ -88,6 +99,20 @@ class _Edges:
             n.name: int(self._ops[n.name].get_exp_cycles()) / interval for n in model.graph.node
         }
         self._found: set[str] = set()
+        self._waits: dict[str, tuple[float, int]] = {}
+
+    def waiting(self) -> dict[str, int]:
+        """Values that wait: the frames until the last input of a join comes, and a pixel in each
+        node on its way; beside a burst a few pixels, of pictures a few rows."""
+        found = {}
+        for name in self.find():
+            shape = [int(n) for n in self._model.get_tensor_shape(name)]
+            frames, nodes = self._waits.get(name, (0.0, 0))
+            pixel = shape[-1]
+            rows = shape[2] if name == self._model.graph.input[0].name else 1
+            burst = 0 if name in self._waits else 3 * rows * pixel
+            found[name] = round(frames * math.prod(shape)) + nodes * pixel + burst
+        return found
 
     def find(self) -> set[str]:
         self._find_early()
@@ -98,10 +123,14 @@ class _Edges:
     def _find_early(self) -> None:
         """At each join, every input but the one that comes last waits for it."""
         delay = {self._model.graph.input[0].name: 0.0}
+        passed = dict.fromkeys(delay, 0)
         for node in self._model.graph.node:
             ins = self._inputs(node)
             last = max(ins, key=lambda name: delay[name])
             self._found |= set(ins) - {last}
+            for name in set(ins) - {last}:
+                nodes = max(0, passed[last] - passed[name])
+                self._waits[name] = delay[last] - delay[name], nodes
             needs = self._needed(node, last)
             start = delay[last] + NODE_DELAY + max(0, int(needs[0])) / self._pixels(last)
             in_turn = not facts_of(node.op_type).forks
@@ -109,6 +138,7 @@ class _Edges:
                 # Of each pixel the first output takes its share first.
                 share = port / len(node.output) / self._pixels(last) if in_turn else 0.0
                 delay[name] = start + share
+                passed[name] = passed[last] + 1
 
     def _runs(self) -> list[_Run]:
         runs: list[_Run] = []

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-from onnx import NodeProto
+from onnx import AttributeProto, NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
@@ -22,20 +22,12 @@ from ..boards import DEFAULT_BOARD
 from ..kernels import register
 from ..kernels.facts import FoldingRule
 from ..kernels.memory import LUTS_PER_BRAM18, LUTS_PER_DSP
+from .folding_file import Folding, FoldingError
 from .fuse import of_fused
 from .ops import op_of
 
-Folding: TypeAlias = dict[str, dict[str, Any]]
-"""Node name -> attributes, as in FINN's folding_config."""
-
-MOST_BYTES = 16 << 20
-"""Largest folding file."""
 STYLES = ("ram_style", "depth_trigger_bram", "depth_trigger_uram", "deep_pipeline")
 """Attributes a folding file may set beside the folding itself: where memories go."""
-
-
-class FoldingError(ValueError):
-    """A folding that cannot be, or a target no folding of some node reaches."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +42,12 @@ class _Foldable:
     def name(self) -> str:
         name: str = self.op.onnx_node.name
         return name
+
+    def key(self) -> Hashable:
+        """What nodes have in common that fold alike: all but names, tensors and insides."""
+        node = self.op.onnx_node
+        attributes = (a for a in node.attribute if a.type != AttributeProto.GRAPH)
+        return node.op_type, *sorted(a.SerializeToString() for a in attributes)
 
     def cycles(self) -> int:
         return int(self.op.get_exp_cycles())
@@ -99,7 +97,7 @@ def fold(
 
     Args:
         model: specialised dataflow graph.
-        target: cycles per frame that no node may exceed, or a folding (see `read_folding`).
+        target: cycles per frame that no node may exceed, or a folding (see `folding_file`).
         part: FPGA part for which ops estimate their LUTs, to compare foldings of equal speed.
 
     Returns:
@@ -118,9 +116,15 @@ def fold(
 def folding_of(model: ModelWrapper) -> Folding:
     """Return the folding of a specialised graph, as `fold` takes it."""
     return {
-        f.name: {**f.values(), **{a: f.op.get_nodeattr(a) for a in f.rule.options}}
+        f.name: {**f.values(), **{a: f.op.get_nodeattr(a) for a in f.rule.options}, **_places(f.op)}
         for f in _foldables(model)
     }
+
+
+def _places(op: Any) -> dict[str, str]:
+    """Where memories lie that were told where."""
+    found = {attribute: str(op.get_nodeattr(attribute)) for attribute in op.places}
+    return {attribute: place for attribute, place in found.items() if place != "auto"}
 
 
 def implementations(model: ModelWrapper) -> dict[str, tuple[str, dict[str, int]]]:
@@ -132,43 +136,6 @@ def write_folding(model: ModelWrapper, path: Path) -> None:
     """Write the graph's folding as FINN's folding JSON."""
     text = json.dumps({"Defaults": {}, **folding_of(model)}, indent=2)
     path.write_text(text + "\n", encoding="utf-8")
-
-
-def read_folding(path: Path) -> Folding:
-    """Read FINN's folding JSON: node name -> attributes, with an optional "Defaults".
-
-    Raises:
-        FoldingError: no such file, or not a folding.
-    """
-    expected = 'expected FINN\'s folding, e.g. {"conv1_Thresholding": {"PE": 8}}'
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(MOST_BYTES + 1)
-        if len(content) > MOST_BYTES:
-            raise FoldingError(f"{path}: found more than {MOST_BYTES:,} bytes, {expected}")
-        data = json.loads(content.decode("utf-8"), object_pairs_hook=_each_once)
-    except OSError as error:
-        raise FoldingError(f"{path}: cannot read the folding: {error.strerror}") from error
-    except RecursionError as error:
-        raise FoldingError(f"{path}: found too many levels, {expected}") from error
-    except FoldingError:
-        raise
-    except ValueError as error:
-        raise FoldingError(f"{path}: found no JSON ({error}), {expected}") from error
-    if not isinstance(data, dict) or not all(isinstance(v, dict) for v in data.values()):
-        raise FoldingError(f"{path}: found no map of node names to attributes, {expected}")
-    if not any(data.values()):
-        raise FoldingError(f"{path}: found a folding that says nothing of any node, {expected}")
-    return data
-
-
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"found {twice!r} twice")
-    return values
 
 
 def _foldables(model: ModelWrapper) -> list[_Foldable]:
@@ -195,8 +162,13 @@ def _fold_to_target(model: ModelWrapper, target: int, part: str) -> None:
         raise FoldingError(f"found a target of {target} cycles per frame, expected 1 or more")
     foldables = _foldables(model)
     missed = []
+    known: dict[Hashable, tuple[int, dict[str, int | str]]] = {}
     for foldable in foldables:
-        best = _cheapest(foldable, target, part)
+        same = foldable.key()
+        if same not in known:
+            known[same] = _cheapest(foldable, target, part)
+        best, values = known[same]
+        foldable.apply(values)
         if best > target:
             missed.append((best, foldable))
     if missed:
@@ -209,8 +181,9 @@ def _fold_to_target(model: ModelWrapper, target: int, part: str) -> None:
     _align(model, {f.name: f for f in foldables})
 
 
-def _cheapest(foldable: _Foldable, target: int, part: str) -> int:
-    """Apply the cheapest folding that reaches ``target`` (or the fastest); return its cycles."""
+def _cheapest(foldable: _Foldable, target: int, part: str) -> tuple[int, dict[str, int | str]]:
+    """Return cycles and attributes of the cheapest folding that reaches ``target``, or of the
+    fastest."""
     best: tuple[tuple[int, int, int], dict[str, int | str], int] | None = None
     for group in foldable.choices():
         for values in group:
@@ -224,8 +197,7 @@ def _cheapest(foldable: _Foldable, target: int, part: str) -> int:
                 break
     if best is None:
         raise FoldingError(f"{foldable.name}: found no folding, expected at least one")
-    foldable.apply(best[1])
-    return best[2]
+    return best[2], best[1]
 
 
 def _cost(foldable: _Foldable, part: str) -> int:
@@ -273,7 +245,7 @@ def _raise_lanes(foldable: _Foldable, preferred: str) -> bool:
     lanes = foldable.values()[attribute]
     if lanes == limit:
         return False
-    foldable.apply({attribute: next(d for d in foldable.rule.choices(attribute) if d > lanes)})
+    foldable.apply({attribute: next(n for n in foldable.rule.choices(attribute) if n > lanes)})
     return True
 
 
@@ -367,7 +339,10 @@ def _check_value(foldable: _Foldable, attribute: str, value: Any, where: str) ->
                 f"{foldable.name}: found {attribute}={_brief(value)}, expected one of "
                 f"{', '.join(sorted(foldable.rule.options[attribute]))} {where}"
             )
-    elif attribute not in STYLES or attribute not in foldable.op.get_nodeattr_types():
+    elif (
+        attribute not in {*STYLES, *foldable.op.places}
+        or attribute not in foldable.op.get_nodeattr_types()
+    ):
         allowed = [*foldable.values(), *foldable.rule.options]
         raise FoldingError(
             f"{foldable.name}: found attribute {attribute}, expected {' or '.join(allowed)}; "

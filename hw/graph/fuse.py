@@ -8,7 +8,7 @@ The pass knows no kernel: those whose folder has a ``fuse.py`` are asked about e
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -40,7 +40,11 @@ def matchers() -> list[Matcher]:
     return [import_module(name).match for name in names if find_spec(name) is not None]
 
 
-def fuse(model: ModelWrapper, patterns: Sequence[Matcher] | None = None) -> ModelWrapper:
+def fuse(
+    model: ModelWrapper,
+    patterns: Sequence[Matcher] | None = None,
+    without: Collection[frozenset[str]] = (),
+) -> ModelWrapper:
     """Return the hardware's graph of a lowered one: fused wherever a kernel's pattern is found.
 
     A node is fused once: patterns earlier in the list go first, then nodes earlier in the graph.
@@ -48,12 +52,13 @@ def fuse(model: ModelWrapper, patterns: Sequence[Matcher] | None = None) -> Mode
     Args:
         model: specialised, unfolded dataflow graph; it is left as it is.
         patterns: what to look for; None for those of all kernels.
+        without: names of nodes that are not to be fused with one another, group by group.
 
     Raises:
         FusionError: a pattern left a stream out, or its op has other streams than the graph.
     """
     kernels.register()
-    found = _found(model, matchers() if patterns is None else patterns)
+    found = _found(model, matchers() if patterns is None else patterns, without)
     out = ModelWrapper(copy.deepcopy(model.model))
     graph = out.graph
     order = {node.name: i for i, node in enumerate(graph.node)}
@@ -112,14 +117,16 @@ def of_fused(
     return found
 
 
-def _found(model: ModelWrapper, patterns: Iterable[Matcher]) -> list[Fusion]:
+def _found(
+    model: ModelWrapper, patterns: Iterable[Matcher], without: Collection[frozenset[str]]
+) -> list[Fusion]:
     taken: set[str] = set()
     found = []
     for pattern in patterns:
         for node in model.graph.node:
             fusion = None if node.name in taken else pattern(model, node)
             names = set() if fusion is None else {n.name for n in fusion.nodes}
-            if fusion is None or names & taken:
+            if fusion is None or names & taken or frozenset(names) in without:
                 continue
             _check_streams(model.graph, fusion, names)
             taken |= names

@@ -21,6 +21,7 @@ KERNELS: tuple[str, ...] = (
     "global_acc_pool",
     "image_conv",
     "int_mvu",
+    "kbit_block",
     "label_select",
     "pa_block",
     "pa_mvu",

@@ -22,6 +22,7 @@ class Block(Fused):
     """
 
     lanes = {"SIMD": "IFMChannels", "PE": "OFMChannels"}
+    places = dict.fromkeys(("rom", "line_ram"), PLACES[1:])
     registers_output = True
     registers_ready = True
     reads_ahead = True
@@ -76,10 +77,13 @@ class Block(Fused):
         """Inputs of a sum: MW of the matrix product."""
         return int(np.prod(self.numbers("KernelDim"))) * self.number("IFMChannels")
 
+    def folds(self) -> int:
+        """Groups of outputs."""
+        return -(-self.number("OFMChannels") // self.number("PE"))
+
     def steps(self) -> int:
         """Steps of an output pixel: weight words."""
-        folds = self.number("OFMChannels") // self.number("PE")
-        return self.inputs() // self.number("SIMD") * folds
+        return self.inputs() // self.number("SIMD") * self.folds()
 
     def walk(self) -> Walk:
         """The geometry and the cycles of both ends."""

@@ -31,15 +31,14 @@ class FoldingRule:
     """Attributes beside the lanes that name a way to compute, and what they may be."""
     paces: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Those of them that cycles depend on, and what folding may set: of equal cost the first."""
-    uneven: frozenset[str] = frozenset()
-    """Lanes that need not divide their total: in the last step of a pass some have nothing to do.
-    What takes as many steps as fewer lanes would is no choice."""
+    ragged: frozenset[str] = frozenset()
+    """Lanes whose last word may be partly empty: of those with equally many words the fewest."""
 
     def choices(self, attribute: str) -> list[int]:
-        """The lanes that there may be, ascending."""
+        """Return the numbers of lanes that ``attribute`` may be, ascending."""
         total = self.lanes[attribute]
-        if attribute in self.uneven:
-            return sorted({-(-total // steps) for steps in range(1, total + 1)})
+        if attribute in self.ragged:
+            return sorted({-(-total // words) for words in range(1, total + 1)})
         return divisors(total)
 
 
@@ -75,6 +74,11 @@ class Facts:
     """Folding attribute -> node attribute that holds its total (see `FoldingRule`)."""
     windows: ClassVar[bool] = False
     """See `FoldingRule`."""
+    ragged: ClassVar[frozenset[str]] = frozenset()
+    """See `FoldingRule`."""
+    places: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Attributes that say where a memory lies, or ``auto``, and the places it may have: block RAM
+    first."""
     moves: ClassVar[bool] = False
     """Passes values on and computes none: a copy, a border, another order or word width."""
     makes_borders: ClassVar[bool] = False
@@ -113,7 +117,7 @@ class Facts:
     def folding_rule(self) -> FoldingRule:
         """How the node may be folded."""
         totals = {lane: int(self.get_nodeattr(total)) for lane, total in self.lanes.items()}
-        return FoldingRule(totals, self.windows)
+        return FoldingRule(totals, self.windows, ragged=self.ragged)
 
     def stands_for(self) -> tuple[str, ...]:
         """Names of the nodes of the lowered graph that a fused node takes the place of."""

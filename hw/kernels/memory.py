@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 BRAM18_SHAPES = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))
 """Bits and words of an 18 Kbit block RAM, in each of its aspect ratios."""
+PORT_BITS = 18
+"""Bits of a port where a block has two that read."""
 LUTS_PER_BRAM18 = 190
 """What a block RAM counts beside LUTs: the xc7z020 has 53,200 LUTs and 280 BRAM18 (DS190)."""
 LUTS_PER_DSP = 240
@@ -47,6 +49,12 @@ def ram32m_luts(depth: int, width: int) -> int:
 def bram18_blocks(depth: int, width: int) -> int:
     """18 Kbit block RAMs of a simple dual-port memory, in the best of their aspect ratios."""
     return min(-(-depth // words) * -(-width // bits) for bits, words in BRAM18_SHAPES)
+
+
+def shared_blocks(depth: int, width: int) -> int:
+    """18 Kbit block RAMs of a read-only memory that is read at two ports."""
+    shapes = [(bits, words) for bits, words in BRAM18_SHAPES if bits <= PORT_BITS]
+    return min(-(-depth // words) * -(-width // bits) for bits, words in shapes)
 
 
 def bram18_words(width: int) -> int:

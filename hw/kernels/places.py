@@ -5,13 +5,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .memory import BRAM18_SHAPES, LUTS_PER_BRAM18, bram18_blocks, in_block_ram, lutram_luts
+from .memory import LUTS_PER_BRAM18, bram18_blocks, in_block_ram, lutram_luts, shared_blocks
 from .serial_epilogue import WORD_BITS
 
 PLACES = ("auto", "block", "lut")
 """What the attributes ``rom``, ``line_ram`` and ``shortcut_ram`` may be."""
-PORT_BITS = 18
-"""Bits of a port where an 18 Kbit block RAM has two that read."""
 
 
 class Ram(NamedTuple):
@@ -39,7 +37,7 @@ class Ram(NamedTuple):
 
 
 class Rom(NamedTuple):
-    """The weights and the parameters of the epilogue."""
+    """The weights, and the parameters of what comes behind the sums."""
 
     shared: bool
     """Both in one block RAM."""
@@ -61,7 +59,7 @@ def rom_of(width: int, steps: int, params: int, place: str) -> Rom:
     apart = lut_rom(WORD_BITS, params)
     in_luts = Rom(False, False, apart + lut_rom(width, steps), 0)
     choices = [
-        Rom(True, True, 0, shared_blocks(max(width, WORD_BITS), steps + params)),
+        Rom(True, True, 0, shared_blocks(steps + params, max(width, WORD_BITS))),
         Rom(False, True, apart, bram18_blocks(steps, width)),
     ]
     if place == "lut":
@@ -75,9 +73,3 @@ def lut_rom(width: int, depth: int) -> int:
     """LUTs of a ROM that does not lie in block RAM: beyond 64 words, as many again select."""
     banks = 1 << max(0, (depth - 1).bit_length() - 6)
     return width * (banks if banks == 1 else 2 * banks)
-
-
-def shared_blocks(width: int, depth: int) -> int:
-    """18 Kbit blocks of a ROM that is read at two ports."""
-    shapes = [(bits, words) for bits, words in BRAM18_SHAPES if bits <= PORT_BITS]
-    return min(-(-depth // words) * -(-width // bits) for bits, words in shapes)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...quant.grid import IntArray
 from .base import hex_memory
-from .memory import least_rom_cost
+from .memory import bram18_blocks, least_rom_cost, shared_blocks
 
 
 def search_stages(steps: int) -> int:
@@ -97,3 +97,49 @@ def search_cost(lanes: int, groups: int, steps: int, bits: int, code_bits: int) 
         shared += address if groups > 1 else 0
         blocks += lanes * ram
     return lanes * lane + shared, blocks
+
+
+def turn_tables(tables: Sequence[IntArray]) -> tuple[IntArray, IntArray]:
+    """Return the tables of a search as the two memories of ``threshold_turns.sv``.
+
+    Args:
+        tables: see `search_tables`.
+
+    Returns:
+        (C, 2**S) thresholds in the order of a heap, word 0 unused, and (C, 2**S) codes.
+    """
+    *stages, codes = tables
+    size = 1 << len(stages)
+    thresholds = np.zeros((len(codes), size), dtype=np.int64)
+    for stage, table in enumerate(stages):
+        first = 1 << stage
+        # Nodes without an entry lie behind the last threshold, and are never reached.
+        thresholds[:, first : first + table.shape[1]] = table
+    return thresholds, np.pad(codes, ((0, 0), (0, size - codes.shape[1])))
+
+
+def turn_cost(
+    searchers: int, channels: int, steps: int, bits: int, code_bits: int
+) -> tuple[int, int]:
+    """Return LUTs and BRAM18 of ``threshold_turns.sv``.
+
+    Args:
+        searchers: 1 or 2.
+        channels: channels of a pixel.
+        steps: thresholds of a channel.
+        bits: bits of an input.
+        code_bits: bits of a code.
+    """
+    depth, widths = channels << search_stages(steps), (bits, code_bits)
+    logic = searchers * (2 * bits + 15) + 15
+    if turns_in_block(channels, steps, bits):
+        # Two searchers have a port each, of at most 18 bits.
+        blocks = bram18_blocks if searchers == 1 else shared_blocks
+        return logic, sum(blocks(depth, width) for width in widths)
+    return logic + sum(searchers * least_rom_cost(width, depth)[0] for width in widths), 0
+
+
+def turns_in_block(channels: int, steps: int, bits: int) -> bool:
+    """Whether the memories of ``threshold_turns.sv`` lie in block RAM: where that is cheaper for
+    the thresholds."""
+    return least_rom_cost(bits, channels << search_stages(steps))[1] > 0

@@ -5,7 +5,7 @@
 /// sets a to 0 and goes before `a_enable_i`. A value loaded in cycle n counts in cycle n + 1. With
 /// Fast the difference and the product have registers that always run: p takes in cycle n what d
 /// and a held in cycle n - 2 and b in cycle n - 1, and `c_i` of the cycle before as ever. Nothing
-/// is reset. Both bodies are equal in every cycle, as long as d - a has DataWidth bits; the cells' is
+/// is reset. Both bodies are equal in every cycle, if d - a has DataWidth bits; the cells' is
 /// one DSP48E1.
 module dsp_mac #(
   parameter int unsigned DataWidth   = 25, // bits of d, a and their difference

@@ -39,8 +39,8 @@ module gated_popcount #(
   end
 
   if (Primitives == 0) begin : gen_behavioural
-    // Bits counted in one cycle: what fits a few levels of 6-input LUTs.
-    localparam int unsigned MaxChunk   = 32;
+    // Bits counted in one cycle: a few levels of LUTs, of four inputs too.
+    localparam int unsigned MaxChunk   = 12;
     localparam int unsigned Chunks     = (Width + MaxChunk - 1) / MaxChunk;
     localparam int unsigned Chunk      = (Width + Chunks - 1) / Chunks;
     localparam int unsigned ChunkWidth = $clog2(Chunk + 1);

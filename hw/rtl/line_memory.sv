@@ -28,7 +28,7 @@ module line_memory #(
   assign read_data_o = data_q;
 
   if (BlockRam) begin : gen_block
-    (* ram_style = "block" *) logic [Width-1:0] memory [Depth];
+    (* ram_style = "block", no_rw_check *) logic [Width-1:0] memory [Depth];
     always_ff @(posedge clk_i) begin
       if (write_i) memory[write_address_i] <= write_data_i;
       if (read_i) data_q <= memory[read_address_i];

@@ -2,7 +2,8 @@
 // Embedded memory as an endless stream: words 0 .. Depth-1, then again from 0.
 
 /// Streams the words of `InitFile` ($readmemh, one word per line) in order, for ever, one per
-/// cycle. The output is the memory's own register, so block RAM and LUTs both fit.
+/// cycle. The output is the memory's own register, so block RAM and LUTs both fit; where it surely
+/// is block RAM, whose word comes late in a cycle, one more register is behind it.
 module rom_stream #(
   parameter int unsigned Width    = 8,  // bits of a word
   parameter int unsigned Depth    = 2,  // words
@@ -17,8 +18,11 @@ module rom_stream #(
   output logic [Width-1:0] out_data_o
 );
 
+  // Tools put more words than a LUT has into block RAM.
+  localparam bit Late = Style == 2 || (Style == 0 && Depth > 64);
+
   logic [Width-1:0] data_q;
-  logic             valid_q;
+  logic             valid_q, there;
 
   if (Style > 2) begin : gen_check
     $error("rom_stream: Style %0d, expected 0, 1 or 2", Style);
@@ -29,7 +33,19 @@ module rom_stream #(
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) valid_q <= 1'b0;
-    else         valid_q <= 1'b1;
+    else         valid_q <= there;
+  end
+
+  if (Depth > 1 && Late) begin : gen_late
+    logic read_q;
+
+    assign there = read_q;
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) read_q <= 1'b0;
+      else         read_q <= 1'b1;
+    end
+  end else begin : gen_early
+    assign there = 1'b1;
   end
 
   if (Depth == 1) begin : gen_constant
@@ -45,28 +61,37 @@ module rom_stream #(
   end else begin : gen_memory
     localparam int unsigned AddrWidth = $clog2(Depth);
     logic [AddrWidth-1:0] addr_q;
+    logic [Width-1:0]     word_q;
     logic                 advance;
 
     assign advance = !valid_q || out_ready_i;
+
+    if (Late) begin : gen_register
+      always_ff @(posedge clk_i) begin
+        if (advance) data_q <= word_q;
+      end
+    end else begin : gen_direct
+      assign data_q = word_q;
+    end
 
     if (Style == 0) begin : gen_any
       logic [Width-1:0] mem [Depth];
       initial $readmemh(InitFile, mem);
       always_ff @(posedge clk_i) begin
-        if (advance) data_q <= mem[addr_q];
+        if (advance) word_q <= mem[addr_q];
       end
     end else if (Style == 1) begin : gen_luts
       // Yosys knows no rom_style for LUTs; others choose LUTs for so few words.
       (* logic_block *) logic [Width-1:0] mem [Depth];
       initial $readmemh(InitFile, mem);
       always_ff @(posedge clk_i) begin
-        if (advance) data_q <= mem[addr_q];
+        if (advance) word_q <= mem[addr_q];
       end
     end else begin : gen_block
       (* rom_style = "block" *) logic [Width-1:0] mem [Depth];
       initial $readmemh(InitFile, mem);
       always_ff @(posedge clk_i) begin
-        if (advance) data_q <= mem[addr_q];
+        if (advance) word_q <= mem[addr_q];
       end
     end
 

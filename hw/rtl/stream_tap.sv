@@ -11,7 +11,7 @@ import "DPI-C" function void andpop_capture(
 
 /// Watches a stream and drives nothing. If the harness asked for a capture while reset was low, it
 /// gets every word in the cycle in which it passes, in chunks of 32 bits, low bits first. While
-/// reset is low it is told of a word that waits: at the end of a run. Otherwise a run calls nothing.
+/// reset is low it is told of a word that waits: at the end of a run. Else a run calls nothing.
 /// Instances stand between `ifdef ANDPOP_SIM and `endif.
 module stream_tap #(
   parameter int unsigned Width = 8, // bits of a word

@@ -89,7 +89,9 @@ class Series7(Family):
         elif kind == "LUT":
             for port in cell.connections:
                 if port not in cell.outputs:
-                    yield from ((port, None, out, None, LUT) for out in cell.outputs)
+                    for out in cell.outputs:
+                        if _computes_from(cell, out, port):
+                            yield (port, None, out, None, LUT)
         elif kind == "MUXF":
             data, select = MUXF[cell.type]
             yield from (("I0", None, "O", None, data), ("I1", None, "O", None, data))
@@ -208,6 +210,19 @@ def _is_write_address(cell: Cell, port: str) -> bool:
     if cell.type.startswith(("RAM32M", "RAM64M")):
         return port == "ADDRD"
     return port[0] == "A" and (len(port) == 1 or port[1:].isdigit())
+
+
+def _computes_from(cell: Cell, out: str, port: str) -> bool:
+    """Whether an output of a LUT depends on an input: one of LUT6_2's two may ignore it."""
+    if cell.type != "LUT6_2":
+        return True
+    table, place = cell.number("INIT"), int(port[1:])
+    if out == "O5" or list(cell.connections["I5"]) == ["1"]:
+        if place == 5:
+            return False
+        table = table & 0xFFFFFFFF if out == "O5" else table >> 32
+    size, step = (32, 1 << place) if place < 5 and table < 1 << 32 else (64, 1 << place)
+    return any((table >> i & 1) != (table >> (i + step) & 1) for i in range(size) if not i & step)
 
 
 def _register(cell: Cell, name: str) -> bool:

@@ -105,6 +105,7 @@ def map_design(
     *,
     parameters: Mapping[str, int | str] | None = None,
     memories: Mapping[str, Path] | None = None,
+    dsp: bool = True,
 ) -> Path:
     """Map a design to ECP5 cells, or return the finished netlist of the same content.
 
@@ -113,6 +114,7 @@ def map_design(
         sources: .v and .sv files, packages first.
         parameters: parameters of the top.
         memories: $readmemh files, by the name that the sources use.
+        dsp: products become multipliers, else LUTs.
 
     Returns:
         Yosys' JSON of the netlist.
@@ -125,19 +127,19 @@ def map_design(
     given = {f"src/{number}_{file.name}": file for number, file in enumerate(files)}
     defines = [*yosys.DEFINES, "ANDPOP_PRIMITIVES=0"]
     read = yosys.read_command(list(given), top, parameters, defines)
-    return _map(top, read, {**given, **(memories or {})})
+    return _map(top, read, {**given, **(memories or {})}, dsp)
 
 
-def map_rtlil(top: str, file: Path) -> Path:
+def map_rtlil(top: str, file: Path, dsp: bool = True) -> Path:
     """Map a design in Yosys' own format, as ``map_design`` does."""
-    return _map(top, f"read_rtlil {file.name}", {file.name: file})
+    return _map(top, f"read_rtlil {file.name}", {file.name: file}, dsp)
 
 
-def _map(top: str, read: str, inputs: Mapping[str, Path]) -> Path:
+def _map(top: str, read: str, inputs: Mapping[str, Path], dsp: bool) -> Path:
     script = [
         read,
         f"hierarchy -check -top {top}",
-        f"synth_ecp5 -top {top}",
+        f"synth_ecp5 -top {top}{'' if dsp else ' -nodsp'}",
         "write_json netlist.json",
     ]
     for file in inputs.values():

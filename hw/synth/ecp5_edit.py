@@ -86,7 +86,8 @@ def pack_registers(module: Module) -> int:
 
     Yosys leaves them outside, where a read takes 5.8 ns to come out and a product 3.9 ns. Behind a
     RAM or a product, every bit that is read must go to one plain flip-flop; in front of a product,
-    every bit must come from one. All of them share an enable.
+    every bit must come from one, and none from an adder: multipliers lie far from those. All of
+    them share an enable.
     """
     packed = 0
     for cell in list(module["cells"].values()):
@@ -120,6 +121,16 @@ def _pack_product(module: Module, product: dict[str, Any]) -> bool:
         for cell in module["cells"].values()
         if cell["type"] == "TRELLIS_FF"
         for bit in cell["connections"]["Q"]
+    }
+    sums = {
+        bit
+        for cell in module["cells"].values()
+        if cell["type"] == "CCU2C"
+        for port in ("S0", "S1")
+        for bit in cell["connections"].get(port, [])
+    }
+    drivers = {
+        bit: cell for bit, cell in drivers.items() if cell["connections"]["DI"][0] not in sums
     }
     before = {side: _before(product, side, drivers) for side in "AB"}
     groups = {"OUTPUT": behind, "INPUTA": before["A"], "INPUTB": before["B"]}

@@ -64,8 +64,8 @@ class Netlist:
     loads: dict[int, list[Pin]] = field(default_factory=lambda: defaultdict(list))
 
     @staticmethod
-    def load(file: Path, top: str) -> Netlist:
-        """Read module ``top`` of a file written by ``write_json``.
+    def module(file: Path, top: str) -> dict[str, Any]:
+        """Read module ``top`` of a file written by ``write_json``, for ``of``.
 
         Raises:
             NetlistError: the file lacks the module, or a cell without port directions.
@@ -73,7 +73,8 @@ class Netlist:
         modules = json.loads(file.read_text(encoding="utf-8"))["modules"]
         if top not in modules:
             raise NetlistError(f"{file}: found no module {top}, expected it among {len(modules)}")
-        return Netlist.of(top, modules[top])
+        found: dict[str, Any] = modules[top]
+        return found
 
     @staticmethod
     def of(name: str, module: Mapping[str, Any]) -> Netlist:

@@ -37,14 +37,6 @@ JOBS = 2
 """Yosys processes at a time."""
 BATCH = 600_000
 """Characters of the designs that one process maps after another: it reads the libraries once."""
-EDITS = {
-    "thresholding.sv": (
-        "p.ptr[M-1:SN+1] < 2**stage - SCOPE_REDUCE",
-        "(p.ptr[M-1:0] >> (SN+1)) < 2**stage - SCOPE_REDUCE",
-    )
-}
-"""What the front end refuses of FINN's sources, and the same in other words: in the first stage
-the part select is reversed, in the branch of a constant condition that is never taken."""
 
 
 class UnknownNode(ValueError):
@@ -187,15 +179,11 @@ class Network:
         return content_key(kind, yosys.version(), script, sorted(self.dsp), parts, *files)
 
     def write(self, folder: Path) -> None:
-        """Copy sources and memories to a folder, those the front end refuses in other words."""
+        """Copy sources and memories to a folder."""
         for name in self._files:
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(self.rtl / name, target)
-            if target.name in EDITS:
-                old, new = EDITS[target.name]
-                text = target.read_text(encoding="utf-8")
-                target.write_text(text.replace(old, new), encoding="utf-8")
 
     def reading(self) -> list[str]:
         """Commands that read the network, hierarchy kept, and select its top, which then holds

@@ -44,7 +44,7 @@ def route_nodes(
             progress("place and route", done, len(nodes))
             digest = designs[f"u_{name}"]["design"]
             module = f"d_{digest}"
-            netlist = ecp5.map_rtlil(module, folder / f"{digest}.il")
+            netlist = ecp5.map_rtlil(module, folder / f"{digest}.il", dsp=name in network.dsp)
             try:
                 found[name] = ecp5.as_dict(ecp5.route(netlist, module))
             except SynthesisError as error:

@@ -17,6 +17,7 @@ from .delays_xc7 import Series7
 from .ecp5 import Routed
 from .netlist import Netlist
 from .sta import NoPath, Timing
+from .xc7_edit import pack_products
 
 SERIES7 = Series7()
 ECP5 = Ecp5()
@@ -60,7 +61,9 @@ def estimate(netlist: Path, top: str) -> Timing:
     Raises:
         NetlistError: see ``sta.analyse``.
     """
-    return sta.analyse(Netlist.load(netlist, top), SERIES7)
+    module = Netlist.module(netlist, top)
+    pack_products(module)
+    return sta.analyse(Netlist.of(top, module), SERIES7)
 
 
 def written(modules: Sequence[str]) -> list[str]:
@@ -76,8 +79,10 @@ def estimated(folder: Path, modules: Sequence[str]) -> list[Mapping[str, Any] | 
     found = json.loads((folder / NETLIST).read_text(encoding="utf-8"))["modules"]
     clocks: list[Mapping[str, Any] | None] = []
     for name in modules:
+        module = found.pop(name)
+        pack_products(module)
         try:
-            clocks.append(as_dict(sta.analyse(Netlist.of(name, found.pop(name)), SERIES7)))
+            clocks.append(as_dict(sta.analyse(Netlist.of(name, module), SERIES7)))
         except NoPath:
             clocks.append(None)
     return clocks
@@ -96,7 +101,9 @@ def time_case(kernel: str, case: Case, seeds: Sequence[int] = (1,)) -> CaseTimin
             design.top, design.sources, defines=["ANDPOP_PRIMITIVES=1"],
             memories=design.memories, dsp=design.dsp,
         )  # fmt: skip
-        netlist = ecp5.map_design(design.top, design.sources, memories=design.memories)
+        netlist = ecp5.map_design(
+            design.top, design.sources, memories=design.memories, dsp=design.dsp
+        )
     return CaseTiming(
         kernel,
         case.name,

@@ -12,7 +12,7 @@ from ....hw import boards
 from ... import api
 from ...config import STEPS
 from ..options import Group, InputSize, Json
-from ..results import show_notes
+from ..results import show_fit, show_notes
 from ..terminal import Bars, emit, say, table
 
 GROUP = Group.HARDWARE
@@ -59,8 +59,19 @@ def command(
     board: Annotated[
         str | None,
         typer.Option(
-            help="Board the RTL is written for, one of " + ", ".join(boards.names()) + "."
+            help="Board the RTL is written for, and has to fit, one of "
+            + ", ".join(boards.names())
+            + "."
         ),
+    ] = None,
+    lut_share: Annotated[
+        float | None, typer.Option(help="Percent of the board's LUTs to take at most; 75.")
+    ] = None,
+    bram_share: Annotated[
+        float | None, typer.Option(help="Percent of its block RAMs to take at most; 90.")
+    ] = None,
+    dsp_share: Annotated[
+        float | None, typer.Option(help="Percent of its DSP blocks to take at most; 90.")
     ] = None,
     fuse: Annotated[
         bool | None,
@@ -97,6 +108,9 @@ def command(
         "folding": str(folding) if folding else None,
         "fuse": fuse,
         "board": board,
+        "lut_share": lut_share,
+        "bram_share": bram_share,
+        "dsp_share": dsp_share,
         "until": until,
     }
     with Bars(as_json) as progress:
@@ -113,4 +127,6 @@ def _show(result: dict[str, Any], folder: Path) -> None:
     if result.get("slowest"):
         slowest = result["slowest"]
         say(f"Slowest node: {slowest['name']}, {slowest['cycles']:,} cycles per frame")
+    if result["fit"]:
+        show_fit(result["fit"])
     show_notes(result)

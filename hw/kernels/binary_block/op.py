@@ -31,6 +31,7 @@ SHORTCUTS = ("none", "own", "stream")
 class BinaryBlock(Block):
     """A 1-bit layer: inputs x[, shortcut], thresholds (C, 1), weights (MW, MH), params (5, MH)."""
 
+    places = dict.fromkeys(("rom", "line_ram", "shortcut_ram"), PLACES[1:])
     golden = staticmethod(golden.run)
     attributes = {
         **Block.attributes,

@@ -42,7 +42,7 @@ module epilogue #(
   output logic [Pe*OutWidth-1:0]      out_data_o
 );
 
-  localparam int unsigned Latency     = (AccShift > 0) ? 5 : 4; // of epilogue_lane
+  localparam int unsigned Latency     = (AccShift > 0) ? 8 : 7; // of epilogue_lane
   localparam int unsigned ZetaOffset  = MulWidth + BiasWidth;
   localparam int unsigned SlopeOffset = ZetaOffset + PreBits;
   localparam int unsigned EtaOffset   = SlopeOffset + SlopeWidth;

@@ -4,7 +4,7 @@
 /// y = acc * m + b + (shortcut << ShortcutShift); t = saturated rounding shift of y; u = t - zeta;
 /// out = saturated rounding shift of (u >= 0 ? u : (u * slope) >>> SlopeShift) + eta.
 /// With AccShift > 0 the accumulator is first shifted with rounding and saturated to AccBits.
-/// Latency: 4 enabled cycles, 5 with AccShift > 0. Every intermediate is wide enough for any input.
+/// Latency: 7 enabled cycles, 8 with AccShift > 0. Every intermediate is wide enough for any input.
 module epilogue_lane #(
   parameter int unsigned AccWidth      = 12, // bits of the accumulator
   parameter int unsigned AccShift      = 0,  // rounding shift before the multiplication
@@ -45,11 +45,12 @@ module epilogue_lane #(
   localparam int unsigned DiffWidth    = PreBits + 1;
   localparam int unsigned BentWidth    = DiffWidth + SlopeWidth;
   localparam int unsigned LastWidth    = BentWidth + 2;
+  localparam int unsigned EtaWidth     = ((PreBits > OutShift) ? PreBits : OutShift) + 1;
 
   localparam logic signed [SumWidth-1:0]  PreHalf =
       (PreShift > 0) ? SumWidth'(1) << (PreShift - 1) : '0;
-  localparam logic signed [LastWidth-1:0] OutHalf =
-      (OutShift > 0) ? LastWidth'(1) << (OutShift - 1) : '0;
+  localparam logic signed [EtaWidth-1:0]  OutHalf =
+      (OutShift > 0) ? EtaWidth'(1) << (OutShift - 1) : '0;
 
   if (AccShift > AccWidth) begin : gen_check_acc
     $error("epilogue_lane: AccShift %0d is above the %0d bits it shifts", AccShift, AccWidth);
@@ -58,61 +59,80 @@ module epilogue_lane #(
     $error("epilogue_lane: OutShift %0d is above the %0d bits it shifts", OutShift, BentWidth);
   end
 
-  // Stage 0, only with AccShift > 0: the accumulator on fewer bits.
+  // Everything is taken into registers first: parameters come out of a memory.
+  logic signed [ShortcutWidth-1:0] shortcut0_q;
+  logic signed [MulWidth-1:0]      mul0_q;
+  logic signed [BiasWidth-1:0]     bias0_q;
+  logic signed [PreBits-1:0]       zeta0_q, eta0_q;
+  logic signed [SlopeWidth-1:0]    slope0_q;
+
+  always_ff @(posedge clk_i) begin
+    if (enable_i) begin
+      shortcut0_q <= shortcut_i;
+      mul0_q      <= mul_i;
+      bias0_q     <= bias_i;
+      zeta0_q     <= zeta_i;
+      slope0_q    <= slope_i;
+      eta0_q      <= eta_i;
+    end
+  end
+
+  // With AccShift > 0 the accumulator is rounded on its way in, and one more step saturates it.
   logic signed [FactorWidth-1:0]   acc;
   logic signed [ShortcutWidth-1:0] shortcut;
   logic signed [MulWidth-1:0]      mul;
-  logic signed [BiasWidth-1:0]     bias0;
-  logic signed [PreBits-1:0]       zeta0, eta0;
-  logic signed [SlopeWidth-1:0]    slope0;
+  logic signed [BiasWidth-1:0]     bias;
+  logic signed [PreBits-1:0]       zeta, eta;
+  logic signed [SlopeWidth-1:0]    slope;
 
   if (AccShift > 0) begin : gen_acc_shift
     localparam logic signed [AccWidth:0] AccHalf = (AccWidth + 1)'(1) << (AccShift - 1);
-    logic signed [AccWidth:0]  rounded;
+    logic signed [AccWidth:0]  rounded_q;
     logic signed [AccBits-1:0] clamped;
-
-    assign rounded = ((AccWidth + 1)'(acc_i) + AccHalf) >>> AccShift;
 
     saturate #(
       .InWidth(AccWidth + 1),
       .OutWidth(AccBits)
     ) u_saturate (
-      .in_i(rounded),
+      .in_i(rounded_q),
       .out_o(clamped)
     );
 
     always_ff @(posedge clk_i) begin
       if (enable_i) begin
-        acc      <= clamped;
-        shortcut <= shortcut_i;
-        mul      <= mul_i;
-        bias0    <= bias_i;
-        zeta0    <= zeta_i;
-        slope0   <= slope_i;
-        eta0     <= eta_i;
+        rounded_q <= ((AccWidth + 1)'(acc_i) + AccHalf) >>> AccShift;
+        acc       <= clamped;
+        shortcut  <= shortcut0_q;
+        mul       <= mul0_q;
+        bias      <= bias0_q;
+        zeta      <= zeta0_q;
+        slope     <= slope0_q;
+        eta       <= eta0_q;
       end
     end
   end else begin : gen_acc
-    assign acc      = acc_i;
-    assign shortcut = shortcut_i;
-    assign mul      = mul_i;
-    assign bias0    = bias_i;
-    assign zeta0    = zeta_i;
-    assign slope0   = slope_i;
-    assign eta0     = eta_i;
+    always_ff @(posedge clk_i) begin
+      if (enable_i) acc <= acc_i;
+    end
+    assign shortcut = shortcut0_q;
+    assign mul      = mul0_q;
+    assign bias     = bias0_q;
+    assign zeta     = zeta0_q;
+    assign slope    = slope0_q;
+    assign eta      = eta0_q;
   end
 
-  // Stages 1 to 4: product; sum; difference; bent difference.
-  logic signed [ProductWidth-1:0]  product_q;
-  logic signed [ShortcutWidth-1:0] shortcut1_q;
-  logic signed [BiasWidth-1:0]     bias1_q;
-  logic signed [SumWidth-1:0]      sum_q, shifted;
-  logic signed [PreBits-1:0]       pre;
-  logic signed [DiffWidth-1:0]     diff_q, diff4_q;
-  logic signed [BentWidth-1:0]     bent_q;
-  logic signed [PreBits-1:0]       zeta1_q, zeta2_q, eta1_q, eta2_q, eta3_q, eta4_q;
-  logic signed [SlopeWidth-1:0]    slope1_q, slope2_q, slope3_q;
-  logic signed [LastWidth-1:0]     last;
+  // Stages 1 to 6: product and what is added to it; sum; pre-activation; difference; bent
+  // difference; last sum. Numbers on names are stages.
+  logic signed [ProductWidth-1:0] product_q;
+  logic signed [SumWidth-1:0]     addend_q, sum_q, shifted;
+  logic signed [PreBits-1:0]      pre, pre_q;
+  logic signed [DiffWidth-1:0]    diff_q, diff5_q;
+  logic signed [BentWidth-1:0]    bent_q;
+  logic signed [PreBits-1:0]      zeta1_q, zeta2_q, zeta3_q, eta1_q, eta2_q, eta3_q, eta4_q;
+  logic signed [EtaWidth-1:0]     eta5_q;
+  logic signed [SlopeWidth-1:0]   slope1_q, slope2_q, slope3_q, slope4_q;
+  logic signed [LastWidth-1:0]    last_q;
 
   assign shifted = sum_q >>> PreShift;
 
@@ -126,37 +146,44 @@ module epilogue_lane #(
 
   always_ff @(posedge clk_i) begin
     if (enable_i) begin
-      product_q   <= acc * mul;
-      shortcut1_q <= shortcut;
-      bias1_q     <= bias0;
-      zeta1_q     <= zeta0;
-      slope1_q    <= slope0;
-      eta1_q      <= eta0;
+      product_q <= acc * mul;
+      addend_q  <= SumWidth'(bias) + ((SumWidth'(shortcut) <<< ShortcutShift) + PreHalf);
+      zeta1_q   <= zeta;
+      slope1_q  <= slope;
+      eta1_q    <= eta;
 
-      sum_q       <= (SumWidth'(product_q) + SumWidth'(bias1_q)) +
-                     ((SumWidth'(shortcut1_q) <<< ShortcutShift) + PreHalf);
-      zeta2_q     <= zeta1_q;
-      slope2_q    <= slope1_q;
-      eta2_q      <= eta1_q;
+      sum_q     <= SumWidth'(product_q) + addend_q;
+      zeta2_q   <= zeta1_q;
+      slope2_q  <= slope1_q;
+      eta2_q    <= eta1_q;
 
-      diff_q      <= DiffWidth'(pre) - DiffWidth'(zeta2_q);
-      slope3_q    <= slope2_q;
-      eta3_q      <= eta2_q;
+      pre_q     <= pre;
+      zeta3_q   <= zeta2_q;
+      slope3_q  <= slope2_q;
+      eta3_q    <= eta2_q;
 
-      diff4_q     <= diff_q;
-      bent_q      <= diff_q * slope3_q;
-      eta4_q      <= eta3_q;
+      diff_q    <= DiffWidth'(pre_q) - DiffWidth'(zeta3_q);
+      slope4_q  <= slope3_q;
+      eta4_q    <= eta3_q;
+
+      diff5_q   <= diff_q;
+      bent_q    <= diff_q * slope4_q;
+      eta5_q    <= EtaWidth'(eta4_q) + OutHalf;
+
+      last_q    <= (diff5_q[DiffWidth-1] ? LastWidth'(bent_q >>> SlopeShift)
+                                         : LastWidth'(diff5_q)) + LastWidth'(eta5_q);
     end
   end
 
-  assign last = ((diff4_q[DiffWidth-1] ? LastWidth'(bent_q >>> SlopeShift) : LastWidth'(diff4_q)) +
-                 (LastWidth'(eta4_q) + OutHalf)) >>> OutShift;
+  logic signed [LastWidth-1:0] rounded;
+
+  assign rounded = last_q >>> OutShift;
 
   saturate #(
     .InWidth(LastWidth),
     .OutWidth(OutWidth)
   ) u_saturate_out (
-    .in_i(last),
+    .in_i(rounded),
     .out_o(out_o)
   );
 

@@ -2,7 +2,7 @@
 // One product of a systolic sum: a DSP whose adder takes the sum of the one before it.
 
 /// sum = pixel * factor + the neighbour's sum, or + `addend_i` where it is not Cascaded. Operands,
-/// product and sum are registers that always run: the sum is there three cycles after its operands
+/// product and sum are registers that always run (a long factor has two products in the plain body): the sum is there three cycles after its operands
 /// and one after what it is added to. It is modulo 2**Width.
 module cascade_mac #(
   parameter bit          Cascaded    = 0,  // behind a neighbour
@@ -100,14 +100,30 @@ module cascade_mac #(
   end else begin : gen_plain
     logic signed [8:0]             pixel_q;
     logic signed [FactorWidth-1:0] factor_q;
-    logic signed [FactorWidth+8:0] product_q;
-    logic signed [Width-1:0]       sum_q;
+    logic signed [Width-1:0]       product, sum_q;
 
     always_ff @(posedge clk_i) begin
-      pixel_q   <= {1'b0, pixel_i};
-      factor_q  <= factor_i;
-      product_q <= (FactorWidth + 9)'(pixel_q * factor_q);
-      sum_q     <= Width'(product_q) + (Cascaded ? cascade_i[Width-1:0] : addend_i[Width-1:0]);
+      pixel_q  <= {1'b0, pixel_i};
+      factor_q <= factor_i;
+      sum_q    <= product + (Cascaded ? cascade_i[Width-1:0] : addend_i[Width-1:0]);
+    end
+
+    if (FactorWidth > 18) begin : gen_two_products
+      // Multipliers of other families have 18 bits.
+      localparam int unsigned HighWidth = FactorWidth - 17;
+      logic signed [HighWidth+8:0] high_q;
+      logic signed [26:0]          low_q;
+
+      always_ff @(posedge clk_i) begin
+        high_q <= (HighWidth + 9)'(pixel_q * $signed(factor_q[FactorWidth-1:17]));
+        low_q  <= 27'(pixel_q * $signed({1'b0, factor_q[16:0]}));
+      end
+      assign product = (Width'(high_q) <<< 17) + Width'(low_q);
+    end else begin : gen_product
+      logic signed [FactorWidth+8:0] product_q;
+
+      always_ff @(posedge clk_i) product_q <= (FactorWidth + 9)'(pixel_q * factor_q);
+      assign product = Width'(product_q);
     end
 
     assign sum_o     = sum_q;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sums of products for one output, or for two of which each DSP computes both products.
 
-/// sums[o] = sum over rows of pixel * weight[o], modulo 2**AccWidth. The operands of row r are due r
-/// cycles after those of row 0. Sums come Simd + 2 cycles after the latter, one later where Chunk is
+/// sums[o] = sum over rows of pixel * weight[o], modulo 2**AccWidth. Operands of row r are due r
+/// cycles after those of row 0. Sums come Simd + 2 cycles after these, one later where Chunk is
 /// below Simd.
 ///
-/// Two outputs: a factor holds the second's weight above the first's, and so does a sum. After Chunk
+/// Two outputs: a factor holds the second's weight above the first's, so does a sum. After Chunk
 /// rows the lower sum could grow into the upper one. It is taken off then and added in LUTs, while
 /// the upper one goes on through the adder of the next DSP. Half of the lower sum's range comes in
 /// addition: it is never negative, and borrows nothing.

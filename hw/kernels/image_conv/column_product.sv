@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Products of windows and weights, the windows read from a ring of columns, in cascades of DSPs.
 
-/// For every window, in passes of Pe outputs: reads its Kernel columns, Simd elements per cycle, and
+/// For every window, in passes of Pe outputs: reads its Kernel columns, Simd elements a cycle, and
 /// adds the products of a step along a cascade of Simd DSPs per output, those of the steps behind
 /// it. Passes follow one another without a gap. Nothing behind the start of a pass ever waits: a
 /// pass starts when its window is there and its results have room, so no register of the datapath
 /// has a clock enable but the sums. Windows of a row share columns, so a ring of 32 holds them.
 ///
-/// Row r of a cascade works r cycles after row 0: its element and its weights come later by as much.
+/// Row r of a cascade works r cycles after row 0: its element and weights come later by as much.
 /// With Paired one DSP computes the products of two outputs (see `column_cascade`). Weights: for
 /// each row of a cascade the words of its Pe weights, in the order of the steps; with Paired the
 /// odd outputs' are less by 1 where the even one's below is negative.
@@ -57,7 +57,8 @@ module column_product #(
   localparam int unsigned Latency = Simd + 3 + (Chunk < Simd ? 1 : 0); // from step to sum
 
   if (Elements % Simd != 0) begin : gen_check_simd
-    $error("column_product: %0d elements of a column cannot be split over Simd %0d", Elements, Simd);
+    $error("column_product: %0d elements of a column cannot be split over Simd=%0d",
+           Elements, Simd);
   end
   if (Mh % Pe != 0) begin : gen_check_pe
     $error("column_product: Mh %0d cannot be split over Pe %0d", Mh, Pe);
@@ -83,7 +84,8 @@ module column_product #(
     return count;
   endfunction
 
-  localparam int unsigned OutDepth   = words_under_way() <= 32 ? 32 : 1 << $clog2(words_under_way());
+  localparam int unsigned OutDepth   = words_under_way() <= 32 ? 32
+                                                               : 1 << $clog2(words_under_way());
   localparam int unsigned OutBits    = $clog2(OutDepth);
   localparam int unsigned RingBits   = $clog2(RingWords);
   localparam int unsigned WeightBits = $clog2(Depth);
@@ -92,7 +94,7 @@ module column_product #(
   (* ram_style = "distributed" *) logic [Elements*8-1:0] ring [RingWords];
   logic [RingBits-1:0] write_q, base_q, base_next, read_q;
   logic [RingBits:0]   room_q;  // free and not promised
-  logic [RingBits:0]   ahead_q; // from the window's first on
+  logic [RingBits:0]   ahead_q; // beyond the window's, two's complement: negative while it waits
   logic [RingBits:0]   freed;
 
   assign room_o = room_q != '0;
@@ -105,7 +107,7 @@ module column_product #(
     if (!rst_ni) begin
       write_q <= '0;
       room_q  <= (RingBits + 1)'(RingWords);
-      ahead_q <= '0;
+      ahead_q <= -(RingBits + 1)'(Kernel);
     end else begin
       if (column_valid_i) write_q <= write_q + 1'b1;
       room_q  <= room_q - (RingBits + 1)'(take_i) + freed;
@@ -114,76 +116,85 @@ module column_product #(
   end
 
   // Steps: groups of a column, columns of a window, passes, windows of a row.
-  localparam int unsigned ColumnBits = $clog2(Kernel);
-  localparam int unsigned XBits      = $clog2(OutWidth + 1);
+  localparam int unsigned GroupBits = Groups > 1 ? $clog2(Groups) : 1;
+  localparam int unsigned PassBits  = Passes > 1 ? $clog2(Passes) : 1;
+  localparam int unsigned XBits     = OutWidth > 1 ? $clog2(OutWidth) : 1;
 
-  logic [ColumnBits-1:0] column_q;
-  logic [XBits-1:0]      x_q;
-  logic [WeightBits-1:0] weight_q;
-  logic [OutBits:0]      credit_q; // words of results that have room
-  logic                  inside_q; // a pass, behind its first step
-  logic                  start, step, last_group, last_step, first_pass, last_pass, last_x;
-  logic                  window_end, fetch;
+  logic [GroupBits-1:0]      group;
+  logic [$clog2(Kernel)-1:0] unused_column;
+  logic [PassBits-1:0]       unused_pass;
+  logic [XBits-1:0]          unused_x;
+  logic [WeightBits-1:0]     weight_q;
+  // Words of results that have room, less those of a pass, two's complement: negative while it waits.
+  logic [OutBits:0]          credit_q;
+  logic                      inside_q;     // a pass, behind its first step
+  logic                      first_pass_q;
+  logic                      start, step, last_group, last_column, last_step, last_pass, last_x;
+  logic                      window_end, fetch;
 
-  assign start      = !inside_q && (!first_pass || ahead_q >= (RingBits + 1)'(Kernel)) &&
-                      credit_q >= (OutBits + 1)'(Words);
+  assign start      = !inside_q && (!first_pass_q || !ahead_q[RingBits]) && !credit_q[OutBits];
   assign step       = inside_q || start;
-  assign last_step  = last_group && column_q == ColumnBits'(Kernel - 1);
-  assign last_x     = x_q == XBits'(OutWidth - 1);
+  assign last_step  = last_group && last_column;
   assign window_end = step && last_step && last_pass;
   assign freed      = !window_end ? '0 : (RingBits + 1)'(last_x ? Kernel : Stride);
   assign base_next  = base_q + RingBits'(last_x ? Kernel : Stride);
 
-  if (Groups > 1) begin : gen_groups
-    localparam int unsigned GroupBits = $clog2(Groups);
-    logic [GroupBits-1:0] group_q;
+  loop_counter #(
+    .Count(Groups)
+  ) u_group (
+    .clk_i,
+    .rst_ni,
+    .advance_i(step),
+    .count_o  (group),
+    .last_o   (last_group)
+  );
 
-    assign last_group = group_q == GroupBits'(Groups - 1);
-    always_ff @(posedge clk_i) begin
-      if (!rst_ni) group_q <= '0;
-      else if (step) group_q <= last_group ? '0 : group_q + 1'b1;
-    end
-  end else begin : gen_one_group
-    assign last_group = 1'b1;
-  end
+  loop_counter #(
+    .Count(Kernel)
+  ) u_column (
+    .clk_i,
+    .rst_ni,
+    .advance_i(step && last_group),
+    .count_o  (unused_column),
+    .last_o   (last_column)
+  );
 
-  if (Passes > 1) begin : gen_passes
-    localparam int unsigned PassBits = $clog2(Passes);
-    logic [PassBits-1:0] pass_q;
+  loop_counter #(
+    .Count(Passes)
+  ) u_pass (
+    .clk_i,
+    .rst_ni,
+    .advance_i(step && last_step),
+    .count_o  (unused_pass),
+    .last_o   (last_pass)
+  );
 
-    assign first_pass = pass_q == '0;
-    assign last_pass  = pass_q == PassBits'(Passes - 1);
-    always_ff @(posedge clk_i) begin
-      if (!rst_ni) pass_q <= '0;
-      else if (step && last_step) pass_q <= last_pass ? '0 : pass_q + 1'b1;
-    end
-  end else begin : gen_one_pass
-    assign first_pass = 1'b1;
-    assign last_pass  = 1'b1;
-  end
+  loop_counter #(
+    .Count(OutWidth)
+  ) u_x (
+    .clk_i,
+    .rst_ni,
+    .advance_i(window_end),
+    .count_o  (unused_x),
+    .last_o   (last_x)
+  );
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
-      column_q <= '0;
-      x_q      <= '0;
-      weight_q <= '0;
-      inside_q <= 1'b0;
-      base_q   <= '0;
-      read_q   <= '0;
-      credit_q <= (OutBits + 1)'(OutDepth);
+      first_pass_q <= 1'b1;
+      weight_q     <= '0;
+      inside_q     <= 1'b0;
+      base_q       <= '0;
+      read_q       <= '0;
+      credit_q     <= (OutBits + 1)'(OutDepth - Words);
     end else begin
       if (step) begin
         inside_q <= !last_step;
         weight_q <= last_step && last_pass ? '0 : weight_q + 1'b1;
-        if (last_group) begin
-          column_q <= last_step ? '0 : column_q + 1'b1;
-          read_q   <= !last_step ? read_q + 1'b1 : last_pass ? base_next : base_q;
-        end
+        if (last_step) first_pass_q <= last_pass;
+        if (last_group) read_q <= !last_step ? read_q + 1'b1 : last_pass ? base_next : base_q;
       end
-      if (window_end) begin
-        x_q    <= last_x ? '0 : x_q + 1'b1;
-        base_q <= base_next;
-      end
+      if (window_end) base_q <= base_next;
       credit_q <= credit_q - (start ? (OutBits + 1)'(Words) : '0) + (OutBits + 1)'(fetch);
     end
   end
@@ -195,9 +206,12 @@ module column_product #(
   assign column = ring[read_q];
 
   if (Groups > 1) begin : gen_choice
-    assign chosen = column[gen_groups.group_q*(Simd*8) +: Simd*8];
+    assign chosen = column[group*(Simd*8) +: Simd*8];
   end else begin : gen_whole
     assign chosen = column;
+
+    logic unused_group;
+    assign unused_group = &group;
   end
 
   always_ff @(posedge clk_i) elements_q <= chosen;

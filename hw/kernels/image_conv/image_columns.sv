@@ -50,7 +50,7 @@ module image_columns #(
   end
   if (PadTop >= Kernel || PadLeft >= Kernel || Right >= Kernel || Needed >= Height + Kernel)
   begin : gen_check_border
-    $error("image_columns: found borders %0d, %0d, %0d, %0d (top, left, bottom, right), expected %s",
+    $error("image_columns: borders %0d, %0d, %0d, %0d (top, left, bottom, right), expected %s",
            PadTop, PadLeft, Rows - Height, Right, "each below Kernel");
   end
 

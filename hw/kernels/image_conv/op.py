@@ -225,7 +225,7 @@ class ImageConv(Fused, ChosenKernel):
     def refusal(self, wanted: str) -> str:
         """Say why two weights do not fit one factor, and what to do."""
         return (
-            f"found implementation {wanted} and a weight {int(self.weight_type().min())} above a "
+            f"found implementation {wanted} with a weight {int(self.weight_type().min())} above a "
             "negative one, expected none; use single or auto"
         )
 
@@ -259,6 +259,7 @@ class ImageConv_rtl(FusedRtl, ImageConv):
     primitives = True
     sources = (
         "rtl/line_memory.sv",
+        "rtl/loop_counter.sv",
         "kernels/image_conv/image_columns.sv",
         "kernels/image_conv/weight_rom.sv",
         "kernels/image_conv/cascade_mac.sv",

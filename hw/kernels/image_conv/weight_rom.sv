@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A small table in LUTs.
 
-/// data = word `address_i` of Contents, word 0 lowest, in the same cycle. The explicit LUTs hold two
+/// data = word `address_i` of Contents, word 0 lowest, in the same cycle. The explicit LUTs hold 2
 /// bits of up to 32 words each, or one of up to 64.
 module weight_rom #(
   parameter int unsigned            Depth      = 4,  // words, 2 or more

@@ -73,36 +73,59 @@ module int_mvu #(
     .out_data_o
   );
 
-  logic                            product_valid_q;
-  logic [1:0]                      tag_q;
+  // Factors, product, product again: a multiplier has registers in front of it and behind it, and
+  // lies far from the adders.
+  logic                            factor_valid_q, near_valid_q, product_valid_q;
+  logic [1:0]                      factor_tag_q, near_tag_q, tag_q;
+  logic [Simd*InWidth-1:0]         data_q;
+  logic [Pe*Simd*WeightWidth-1:0]  weight_q;
   logic [Pe*Simd*ProductWidth-1:0] product;
+
+  always_ff @(posedge clk_i) begin
+    if (enable) begin
+      data_q   <= data;
+      weight_q <= weight_data_i;
+    end
+  end
 
   for (genvar p = 0; p < Pe; p++) begin : gen_pe
     for (genvar s = 0; s < Simd; s++) begin : gen_simd
-      logic signed [ProductWidth-1:0] operand, weight, product_q;
+      logic signed [ProductWidth-1:0] operand, weight, near_q, product_q;
 
       assign weight = ProductWidth'(
-          $signed(weight_data_i[(p*Simd+s)*WeightWidth+:WeightWidth]));
+          $signed(weight_q[(p*Simd+s)*WeightWidth+:WeightWidth]));
       if (InSigned) begin : gen_signed
-        assign operand = ProductWidth'($signed(data[s*InWidth+:InWidth]));
+        assign operand = ProductWidth'($signed(data_q[s*InWidth+:InWidth]));
       end else begin : gen_unsigned
-        assign operand = ProductWidth'(data[s*InWidth+:InWidth]);
+        assign operand = ProductWidth'(data_q[s*InWidth+:InWidth]);
       end
 
       always_ff @(posedge clk_i) begin
-        if (enable && step) product_q <= operand * weight;
+        if (enable) begin
+          near_q    <= operand * weight;
+          product_q <= near_q;
+        end
       end
       assign product[(p*Simd+s)*ProductWidth+:ProductWidth] = product_q;
     end
   end
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) product_valid_q <= 1'b0;
-    else if (enable) product_valid_q <= step;
-  end
-
-  always_ff @(posedge clk_i) begin
-    if (enable) tag_q <= tag;
+    if (!rst_ni) begin
+      factor_valid_q  <= 1'b0;
+      near_valid_q    <= 1'b0;
+      product_valid_q <= 1'b0;
+      factor_tag_q    <= '0; // the reset keeps the tags out of shift registers of LUTs
+      near_tag_q      <= '0;
+      tag_q           <= '0;
+    end else if (enable) begin
+      factor_valid_q  <= step;
+      near_valid_q    <= factor_valid_q;
+      product_valid_q <= near_valid_q;
+      factor_tag_q    <= tag;
+      near_tag_q      <= factor_tag_q;
+      tag_q           <= near_tag_q;
+    end
   end
 
   adder_tree #(

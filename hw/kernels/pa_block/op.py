@@ -40,6 +40,7 @@ class PaBlock(Block, ChosenKernel):
     `read_constants` fills them in.
     """
 
+    places = dict.fromkeys(("rom", "line_ram", "shortcut_ram"), PLACES[1:])
     golden = staticmethod(golden.run)
     attributes = {
         **Block.attributes,
@@ -64,7 +65,7 @@ class PaBlock(Block, ChosenKernel):
 
     def folding_rule(self) -> FoldingRule:
         """Lanes of the outputs need not divide them: what is over does not leave."""
-        return replace(super().folding_rule(), uneven=frozenset({"PE"}))
+        return replace(super().folding_rule(), ragged=frozenset({"PE"}))
 
     def input_streams(self) -> list[Stream]:
         x = self._stream("inputDataType", "IFMDim", "IFMChannels")
@@ -136,14 +137,6 @@ class PaBlock(Block, ChosenKernel):
     def pairs(self) -> Pairs | None:
         """How two outputs share a DSP block, None where their products do not fit."""
         return Pairs.of(self.levels(), self.number("SIMD"))
-
-    def folds(self) -> int:
-        """Groups of outputs."""
-        return -(-self.number("OFMChannels") // self.number("PE"))
-
-    def steps(self) -> int:
-        """Steps of an output pixel, those of lanes without an output included."""
-        return self.folds() * self.group_steps()
 
     def group_steps(self) -> int:
         """Steps of a group."""

@@ -57,7 +57,11 @@ class PixelInterleave_rtl(RtlKernel, PixelInterleave):
     registers_output = True
     registers_ready = True
     module = "pixel_interleave"
-    sources = ("rtl/line_memory.sv", "kernels/pixel_interleave/pixel_interleave.sv")
+    sources = (
+        "rtl/line_memory.sv",
+        "rtl/output_register.sv",
+        "kernels/pixel_interleave/pixel_interleave.sv",
+    )
 
     def line_memory(self) -> LineMemory:
         """The two queues: half a line of upper halves, a line of lower ones, two words each so

@@ -8,7 +8,7 @@
 /// With one word in and one out per cycle, `Columns - 1` half pixels wait while the upper row
 /// goes out and the lower one comes in, and `Columns / 2` upper ones of the next line come in
 /// while the lower row goes out: the queues hold just these, and two words for the pipeline.
-/// Two cycles of latency. `in_ready_o` does not depend on `out_ready_i`.
+/// Two cycles of latency, three with `BlockRam`. `in_ready_o` does not depend on `out_ready_i`.
 module pixel_interleave #(
   parameter int unsigned Width     = 8, // bits of a word
   parameter int unsigned HalfWords = 2, // words of half an input pixel
@@ -45,7 +45,9 @@ module pixel_interleave #(
   logic                lower_out_q; // the row that goes out
   logic [HalfBits-1:0] half_q;
   logic [RowBits-1:0]  row_q;
-  logic                out_valid_q;
+  logic                word_q;      // a word is at the memory's output
+  logic                word_leaves;
+  logic [Width-1:0]    word;
 
   // Queue 0 holds upper halves, queue 1 lower ones.
   logic [1:0]                  has_space, has_word;
@@ -88,10 +90,9 @@ module pixel_interleave #(
 
   assign in_ready_o   = has_space[lower_in_q];
   assign push         = in_valid_i && in_ready_o;
-  assign fetch        = has_word[lower_out_q] && (!out_valid_q || out_ready_i);
+  assign fetch        = has_word[lower_out_q] && (!word_q || word_leaves);
   assign last_of_half = half_q == HalfBits'(HalfWords - 1);
   assign last_of_row  = row_q == RowBits'(RowWords - 1);
-  assign out_valid_o  = out_valid_q;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
@@ -99,7 +100,7 @@ module pixel_interleave #(
       lower_in_q  <= 1'b0;
       row_q       <= '0;
       lower_out_q <= 1'b0;
-      out_valid_q <= 1'b0;
+      word_q      <= 1'b0;
     end else begin
       if (push) begin
         half_q <= last_of_half ? '0 : half_q + 1'b1;
@@ -109,7 +110,7 @@ module pixel_interleave #(
         row_q <= last_of_row ? '0 : row_q + 1'b1;
         if (last_of_row) lower_out_q <= !lower_out_q;
       end
-      if (fetch || out_ready_i) out_valid_q <= fetch;
+      if (fetch || word_leaves) word_q <= fetch;
     end
   end
 
@@ -124,7 +125,21 @@ module pixel_interleave #(
     .write_data_i   (in_data_i),
     .read_i         (fetch),
     .read_address_i (read_address[lower_out_q]),
-    .read_data_o    (out_data_o)
+    .read_data_o    (word)
+  );
+
+  output_register #(
+    .Width  (Width),
+    .Present(BlockRam)
+  ) u_out (
+    .clk_i,
+    .rst_ni,
+    .in_valid_i(word_q),
+    .in_ready_o(word_leaves),
+    .in_data_i (word),
+    .out_valid_o,
+    .out_ready_i,
+    .out_data_o
   );
 
 endmodule

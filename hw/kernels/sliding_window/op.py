@@ -47,6 +47,7 @@ class ConvolutionInputGenerator_rtl(RtlKernel, ConvolutionInputGenerator):
     """Sliding windows, word by word or (``parallel_window``) each as one word."""
 
     lanes = {"SIMD": "IFMChannels"}
+    places = {"ram_style": ("block", "distributed")}
     windows = True
     moves = True
     registers_output = True
@@ -56,6 +57,7 @@ class ConvolutionInputGenerator_rtl(RtlKernel, ConvolutionInputGenerator):
     module = "sliding_window"
     sources = (
         "rtl/line_memory.sv",
+        "rtl/output_register.sv",
         "rtl/loop_count.sv",
         "rtl/stream_register.sv",
         "kernels/sliding_window/window_end.sv",

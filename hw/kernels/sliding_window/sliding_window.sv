@@ -3,7 +3,7 @@
 
 /// Words come row by row, pixel by pixel, `Folds` words per pixel. The windows of the picture leave
 /// row by row, each in the order ky, kx, channel. `window_serial` sends them word by word from a
-/// ring of lines; `window_parallel` sends a window as one word, a pixel being one word of the input.
+/// ring of lines; `window_parallel` sends a window as one word, a pixel being a word of the input.
 /// No window waits for a word behind its last one.
 module sliding_window #(
   parameter  int unsigned Width      = 8, // bits of an input word

@@ -2,7 +2,7 @@
 // Sliding windows, each a single word, from line memories and shift registers.
 
 /// A pixel is a word. One memory holds of every column the pixels above the next one; they are read
-/// a column ahead, and with that pixel move by one row. The columns of a window lie in shift
+/// a column ahead, two with `BlockRam`, and with that pixel move by one row. The columns of a window lie in shift
 /// registers, which are the output. Element ky * KernelX + kx of the window sits at index
 /// (ky * KernelX + kx) * Width.
 ///
@@ -121,16 +121,34 @@ module window_parallel #(
       assign above = above_q;
     end else begin : gen_memory
       localparam int unsigned AddressBits = $clog2(Columns);
+      localparam int unsigned Ahead       = BlockRam ? 2 : 1;
       logic [AddressBits-1:0] column_q, next_q;
+      logic [Above*Width-1:0] word;
+
+      if (Columns <= Ahead) begin : gen_check_columns
+        $error("window_parallel: found %0d columns, expected more than %0d for this memory",
+               Columns, Ahead);
+      end
 
       always_ff @(posedge clk_i) begin
         if (!rst_ni) begin
           column_q <= '0;
-          next_q   <= AddressBits'(1);
+          next_q   <= AddressBits'(Ahead);
         end else if (push) begin
-          column_q <= next_q;
+          column_q <= column_q == AddressBits'(Columns - 1) ? '0 : column_q + 1'b1;
           next_q   <= next_q == AddressBits'(Columns - 1) ? '0 : next_q + 1'b1;
         end
+      end
+
+      if (BlockRam) begin : gen_behind
+        logic [Above*Width-1:0] above_q;
+
+        always_ff @(posedge clk_i) begin
+          if (push) above_q <= word;
+        end
+        assign above = above_q;
+      end else begin : gen_direct
+        assign above = word;
       end
 
       line_memory #(
@@ -144,7 +162,7 @@ module window_parallel #(
         .write_data_i   (column[(Above+1)*Width-1:Width]),
         .read_i         (push),
         .read_address_i (next_q),
-        .read_data_o    (above)
+        .read_data_o    (word)
       );
     end
   end

@@ -65,7 +65,7 @@ module window_serial #(
                                                        OutColumns > 1 ? ToWindow : 0));
 
   if (Depth < Need + max(OutRows > 1 ? ToRow : 0, OutColumns > 1 ? ToWindow : 0)) begin : gen_check
-    $error("window_serial: found Depth=%0d, expected %0d words of a window and %0d or %0d to the %s",
+    $error("window_serial: found Depth=%0d, expected %0d words of a window, %0d or %0d to the %s",
            Depth, Need, ToWindow, ToRow, "next one or the next row");
   end
 
@@ -124,8 +124,22 @@ module window_serial #(
   );
 
   // The reader's step, and the words that a window leaves behind.
-  logic [AddressBits-1:0] move;
-  logic [RoomBits-1:0]    left;
+  typedef enum logic [2:0] {StepWord, StepTap, StepLine, StepWindow, StepRow, StepFrame} step_e;
+
+  // Words of a step, less a constant: no sum but that of the address is left.
+  function automatic int unsigned words_of(step_e step, int unsigned less);
+    unique case (step)
+      StepTap:    return ((DilationX - 1) * Folds + 1) % Depth - less;
+      StepLine:   return (DilationY * Columns * Folds - ReachX * Folds - Folds + 1) % Depth - less;
+      StepWindow: return (ToWindow + Depth - Reach) % Depth - less;
+      StepRow:    return (ToRow + Depth - Reach) % Depth - less;
+      StepFrame:  return (ToFrame + Depth - Reach) % Depth - less;
+      default:    return 1 - less;
+    endcase
+  endfunction
+
+  step_e               step;
+  logic [RoomBits-1:0] left;
 
   always_comb begin
     if (!last_column) left = RoomBits'(ToWindow);
@@ -134,13 +148,12 @@ module window_serial #(
   end
 
   always_comb begin
-    if (!last_word)        move = AddressBits'(1);
-    else if (!last_tap)    move = AddressBits'(((DilationX - 1) * Folds + 1) % Depth);
-    else if (!last_line)   move = AddressBits'((DilationY * Columns * Folds - ReachX * Folds -
-                                                Folds + 1) % Depth);
-    else if (!last_column) move = AddressBits'((ToWindow + Depth - Reach) % Depth);
-    else if (!last_row)    move = AddressBits'((ToRow + Depth - Reach) % Depth);
-    else                   move = AddressBits'((ToFrame + Depth - Reach) % Depth);
+    if (!last_word)        step = StepWord;
+    else if (!last_tap)    step = StepTap;
+    else if (!last_line)   step = StepLine;
+    else if (!last_column) step = StepWindow;
+    else if (!last_row)    step = StepRow;
+    else                   step = StepFrame;
   end
 
   logic signed [AheadBits-1:0] ahead_q;
@@ -167,12 +180,14 @@ module window_serial #(
   logic [AddressBits-1:0] write_q, read_q, read_d;
 
   if (Depth == 2 ** AddressBits) begin : gen_wraps
-    assign read_d = read_q + move;
+    assign read_d = read_q + AddressBits'(words_of(step, 0));
   end else begin : gen_ring
-    logic [AddressBits:0] sum, around;
-    assign sum    = {1'b0, read_q} + {1'b0, move};
-    assign around = sum - (AddressBits + 1)'(Depth);
-    assign read_d = around[AddressBits] ? sum[AddressBits-1:0] : around[AddressBits-1:0];
+    // The sum and the sum around the ring side by side; the latter is negative where it is none.
+    logic [AddressBits-1:0] sum;
+    logic [AddressBits:0]   around;
+    assign sum    = read_q + AddressBits'(words_of(step, 0));
+    assign around = {1'b0, read_q} + (AddressBits + 1)'(words_of(step, Depth));
+    assign read_d = around[AddressBits] ? sum : around[AddressBits-1:0];
   end
 
   always_ff @(posedge clk_i) begin
@@ -209,27 +224,22 @@ module window_serial #(
     .read_data_o    (word)
   );
 
-  if (BlockRam) begin : gen_behind
-    logic             out_valid_q, out_free;
-    logic [Width-1:0] out_data_q;
+  logic word_leaves;
 
-    assign out_free    = !out_valid_q || out_ready_i;
-    assign free        = !valid_q || out_free;
-    assign out_valid_o = out_valid_q;
-    assign out_data_o  = out_data_q;
+  assign free = !valid_q || word_leaves;
 
-    always_ff @(posedge clk_i) begin
-      if (!rst_ni) out_valid_q <= 1'b0;
-      else if (out_free) out_valid_q <= valid_q;
-    end
-
-    always_ff @(posedge clk_i) begin
-      if (out_free) out_data_q <= word;
-    end
-  end else begin : gen_memory
-    assign free        = !valid_q || out_ready_i;
-    assign out_valid_o = valid_q;
-    assign out_data_o  = word;
-  end
+  output_register #(
+    .Width  (Width),
+    .Present(BlockRam)
+  ) u_out (
+    .clk_i,
+    .rst_ni,
+    .in_valid_i(valid_q),
+    .in_ready_o(word_leaves),
+    .in_data_i (word),
+    .out_valid_o,
+    .out_ready_i,
+    .out_data_o
+  );
 
 endmodule

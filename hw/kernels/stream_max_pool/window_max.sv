@@ -152,16 +152,17 @@ module window_max #(
                               met[close_slot_q*WordBits +: WordBits];
   end
 
-  // The maxima of the next inner word are read while this one's are written.
+  // The maxima of the next inner word are read while this one's are written. In block RAM there is
+  // time enough between two steps: they are written a cycle later and pass one more register.
   if (Inner == 1) begin : gen_register
     always_ff @(posedge clk_i) begin
       if (fire && !drain_q) old_q <= kept;
     end
-  end else begin : gen_memory
+  end else if (Inner < 4) begin : gen_short
     line_memory #(
       .Width   (Slots * WordBits),
       .Depth   (Inner),
-      .BlockRam(BlockRam)
+      .BlockRam(0)
     ) u_memory (
       .clk_i,
       .write_i        (fire && !drain_q),
@@ -171,6 +172,53 @@ module window_max #(
       .read_address_i (inner_next),
       .read_data_o    (old_q)
     );
+  end else begin : gen_memory
+    logic                      write_q;
+    logic [InnerBits-1:0]      address_q, read_address;
+    logic [Slots*WordBits-1:0] kept_q, word;
+
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) write_q <= 1'b0;
+      else         write_q <= fire && !drain_q;
+    end
+
+    always_ff @(posedge clk_i) begin
+      address_q <= inner_q;
+      kept_q    <= kept;
+    end
+
+    line_memory #(
+      .Width   (Slots * WordBits),
+      .Depth   (Inner),
+      .BlockRam(BlockRam)
+    ) u_memory (
+      .clk_i,
+      .write_i        (write_q),
+      .write_address_i(address_q),
+      .write_data_i   (kept_q),
+      .read_i         (fire),
+      .read_address_i (read_address),
+      .read_data_o    (word)
+    );
+
+    if (BlockRam) begin : gen_behind
+      logic [InnerBits-1:0]      ahead_q; // two words
+      logic [Slots*WordBits-1:0] word_q;
+
+      always_ff @(posedge clk_i) begin
+        if (!rst_ni) ahead_q <= InnerBits'(2);
+        else if (fire) ahead_q <= ahead_q == InnerBits'(Inner - 1) ? '0 : ahead_q + 1'b1;
+      end
+
+      always_ff @(posedge clk_i) begin
+        if (fire) word_q <= word;
+      end
+      assign read_address = ahead_q;
+      assign old_q        = word_q;
+    end else begin : gen_direct
+      assign read_address = inner_next;
+      assign old_q        = word;
+    end
   end
 
   assign out_valid_o = out_valid_q;

@@ -53,6 +53,7 @@ class StreamReflectPad_rtl(RtlKernel, StreamReflectPad):
     module = "stream_reflect_pad"
     sources = (
         "rtl/line_memory.sv",
+        "rtl/output_register.sv",
         "kernels/stream_reflect_pad/reflect_index.sv",
         "kernels/stream_reflect_pad/stream_reflect_pad.sv",
     )

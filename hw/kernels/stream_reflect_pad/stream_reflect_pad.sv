@@ -88,7 +88,9 @@ module stream_reflect_pad #(
   logic [ColumnBits-1:0]  column;
   logic [RowBits-1:0]     row;
   logic                   last_fold, last_column, last_row, column_descends, row_descends;
-  logic                   row_inside, there, out_valid_q, unused_inside;
+  logic                   row_inside, there, unused_inside;
+  logic                   word_q, word_leaves; // a word is at the memory's output
+  logic [Width-1:0]       word;
 
   reflect_index #(
     .Length(Columns),
@@ -121,10 +123,9 @@ module stream_reflect_pad #(
   assign last_fold    = fold_q == FoldBits'(Folds - 1);
   assign there        = {1'b0, row} < row_in_q ||
                         ({1'b0, row} == row_in_q && column < column_in_q);
-  assign fetch        = there && (!out_valid_q || out_ready_i);
+  assign fetch        = there && (!word_q || word_leaves);
   assign row_leaves   = fetch && last_fold && last_column && row_inside;
   assign frame_leaves = fetch && last_fold && last_column && last_row;
-  assign out_valid_o  = out_valid_q;
 
   always_comb begin
     if (last_row) start_d = AddressBits'(FrameStart);
@@ -142,7 +143,7 @@ module stream_reflect_pad #(
       fold_q      <= '0;
       read_q      <= AddressBits'(FrameStart);
       start_q     <= AddressBits'(FrameStart);
-      out_valid_q <= 1'b0;
+      word_q      <= 1'b0;
     end else begin
       if (fetch) begin
         fold_q <= last_fold ? '0 : fold_q + 1'b1;
@@ -152,7 +153,7 @@ module stream_reflect_pad #(
         else                      read_q <= read_q + 1'b1;
         if (last_fold && last_column) start_q <= start_d;
       end
-      if (fetch || out_ready_i) out_valid_q <= fetch;
+      if (fetch || word_leaves) word_q <= fetch;
     end
   end
 
@@ -167,7 +168,21 @@ module stream_reflect_pad #(
     .write_data_i   (in_data_i),
     .read_i         (fetch),
     .read_address_i (read_q),
-    .read_data_o    (out_data_o)
+    .read_data_o    (word)
+  );
+
+  output_register #(
+    .Width  (Width),
+    .Present(BlockRam)
+  ) u_out (
+    .clk_i,
+    .rst_ni,
+    .in_valid_i(word_q),
+    .in_ready_o(word_leaves),
+    .in_data_i (word),
+    .out_valid_o,
+    .out_ready_i,
+    .out_data_o
   );
 
 endmodule

@@ -15,6 +15,7 @@ from .golden import run
 class StreamingFIFO_rtl(RtlKernel, StreamingFIFO):
     """First-word-fall-through FIFO with a capacity limit and a peak fill in simulation."""
 
+    places = {"ram_style": ("block", "distributed")}
     moves = True
     on_edge = True
     is_fifo = True
@@ -24,7 +25,11 @@ class StreamingFIFO_rtl(RtlKernel, StreamingFIFO):
     registers_output = True
     registers_ready = True
     module = "streaming_fifo"
-    sources = ("rtl/stream_register.sv", "kernels/streaming_fifo/streaming_fifo.sv")
+    sources = (
+        "rtl/stream_register.sv",
+        "rtl/output_register.sv",
+        "kernels/streaming_fifo/streaming_fifo.sv",
+    )
 
     def get_nodeattr_types(self) -> dict[str, Any]:
         return {

@@ -10,10 +10,11 @@ import "DPI-C" function void andpop_fifo_report(
 `endif
 
 /// Holds at most `Depth` words, the output register included. Valid, data and ready are registers.
-/// One cycle of latency and one word per cycle at every depth; with `BlockRam` the data then pass
-/// one multiplexer, which keeps the memory's own output register usable. With `HalfRate` two cycles
-/// of latency and at most one word in two cycles: every word passes the memory, whose output
-/// register is the output.
+/// One cycle of latency and one word per cycle at every depth; the data then pass one multiplexer.
+/// With `HalfRate` two cycles of latency and at most one word in two cycles: every word passes the
+/// memory, whose output register is the output. With `BlockRam` and 4 words or more every word
+/// passes the memory and one more register, as its word comes late in a cycle: three cycles of
+/// latency at either rate. The simulation of a network knows the form with less latency only.
 ///
 /// In simulation (`SYNTHESIS` undefined) `capacity_q` limits the fill below `Depth` and `peak_q`
 /// is the largest fill since reset; both may be read, and `capacity_q` (2 or more) deposited, while
@@ -48,6 +49,8 @@ module streaming_fifo #(
 `else
   localparam bit AnyDepth = 1'b0;
 `endif
+  // Four words are what the rate of one per cycle needs then.
+  localparam bit          Late        = BlockRam && !AnyDepth && Depth >= 4;
   localparam bit          Wraps       = (Depth & (Depth - 1)) == 0; // addresses do so themselves
   localparam int unsigned FillBits    = $clog2(Depth + 1);
   localparam int unsigned AddressBits = $clog2(Depth);
@@ -81,11 +84,11 @@ module streaming_fifo #(
     assign unused_capacity = &capacity;
   end else begin : gen_queue
     logic [AddressBits-1:0] write_q, read_q;
-    logic                   in_ready_q, out_valid_q;
+    logic                   in_ready_q, out_valid;
     logic                   store, fetch; // a word goes into the memory, out of it
 
     assign in_ready_o  = in_ready_q;
-    assign out_valid_o = out_valid_q;
+    assign out_valid_o = out_valid;
 
     always_ff @(posedge clk_i) begin
       if (!rst_ni) in_ready_q <= 1'b1;
@@ -105,7 +108,7 @@ module streaming_fifo #(
     logic [Width-1:0] memory_q;
 
     if (BlockRam && !AnyDepth) begin : gen_block
-      (* ram_style = "block" *) logic [Width-1:0] memory [Depth];
+      (* ram_style = "block", no_rw_check *) logic [Width-1:0] memory [Depth];
       always_ff @(posedge clk_i) begin
         if (store) memory[write_q] <= in_data_i;
         if (fetch) memory_q <= memory[read_q];
@@ -118,9 +121,54 @@ module streaming_fifo #(
       end
     end
 
-    if (HalfRate) begin : gen_half
+    if (Late) begin : gen_behind
+      logic word_q, word_leaves; // a word is at the memory's output
+
+      assign store = push;
+
+      always_ff @(posedge clk_i) begin
+        if (!rst_ni) word_q <= 1'b0;
+        else         word_q <= fetch || (word_q && !word_leaves);
+      end
+
+      output_register #(
+        .Width(Width)
+      ) u_out (
+        .clk_i,
+        .rst_ni,
+        .in_valid_i(word_q),
+        .in_ready_o(word_leaves),
+        .in_data_i(memory_q),
+        .out_valid_o(out_valid),
+        .out_ready_i,
+        .out_data_o
+      );
+
+      if (HalfRate) begin : gen_half
+        logic stored_q; // the memory holds a word
+
+        // All words but the one at the output lie in the memory then.
+        assign fetch = stored_q && !word_q && word_leaves;
+
+        always_ff @(posedge clk_i) begin
+          if (!rst_ni) stored_q <= 1'b0;
+          else stored_q <= push || (stored_q && !(fetch && fill_q == FillBits'(1) + out_valid));
+        end
+      end else begin : gen_full
+        logic [FillBits:0] stored_q; // words in the memory less one, two's complement
+
+        assign fetch = !stored_q[FillBits] && (!word_q || word_leaves);
+
+        always_ff @(posedge clk_i) begin
+          if (!rst_ni) stored_q <= '1;
+          else if (push != fetch) stored_q <= push ? stored_q + 1'b1 : stored_q - 1'b1;
+        end
+      end
+    end else if (HalfRate) begin : gen_half
+      logic out_valid_q;
       logic stored_q; // the memory holds a word
 
+      assign out_valid  = out_valid_q;
       assign store      = push;
       assign fetch      = stored_q && !out_valid_q; // so all words lie in the memory then
       assign out_data_o = memory_q;
@@ -137,9 +185,10 @@ module streaming_fifo #(
     end else begin : gen_full
       // The oldest word always stands in an output register, so a word passes the memory by when
       // nothing stays there: the FIFO is empty, or its only word leaves in this cycle.
-      logic             passes, from_memory_q;
+      logic             out_valid_q, passes, from_memory_q;
       logic [Width-1:0] direct_q;
 
+      assign out_valid  = out_valid_q;
       assign passes     = fill_q == FillBits'(pop);
       assign store      = push && !passes;
       assign fetch      = pop && !passes;

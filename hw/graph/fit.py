@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A network for a board: fused, folded and balanced until it takes no more than its share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from qonnx.core.modelwrapper import ModelWrapper
+
+from ..boards import DEFAULT, Board, boards
+from .balance_memories import Move, balance
+from .folding import cycles, fold
+from .folding_file import FoldingError
+from .reach import fuse_for
+from .usage import RESOURCES, NodeUsage, Usage, network_usage, total
+
+WORDS = {
+    "lut": "LUTs",
+    "ff": "flip-flops",
+    "lutram": "LUTs of memory",
+    "bram18": "block RAMs of 18 Kbit",
+    "dsp": "DSP blocks",
+}
+"""What resources are called."""
+CLOSE = 1.05
+"""How near the search for the fastest target comes to it."""
+LARGEST = 3
+"""Consumers that a refusal names."""
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Percent of a board that a network may take."""
+
+    lut: float = 75.0
+    bram18: float = 90.0
+    dsp: float = 90.0
+
+    def of(self, board: Board) -> Usage:
+        """What a network may take of a board; flip-flops and LUT RAM up to the last."""
+        return Usage(
+            int(board.lut * self.lut / 100),
+            board.ff,
+            board.lutram,
+            int(board.bram18 * self.bram18 / 100),
+            int(board.dsp * self.dsp / 100),
+        )
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A folded graph and what it takes of a board."""
+
+    model: ModelWrapper
+    board: Board
+    allowed: Usage
+    rows: list[NodeUsage]
+    """What each node takes, and what stands on edges with FIFOs as deep as is to be expected."""
+    moves: list[Move] = field(default_factory=list)
+    """What was traded."""
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def used(self) -> Usage:
+        """The sum."""
+        return total(self.rows)
+
+    @property
+    def cycles(self) -> int:
+        """Stated cycles of the slowest node."""
+        return max(cycles(self.model).values())
+
+    @property
+    def fits(self) -> bool | None:
+        """Whether it takes no more than allowed; None where its estimates say nothing of the
+        board."""
+        return fits(self.used, self.allowed) if judged(self.board) else None
+
+
+class DoesNotFit(RuntimeError):
+    """A network takes more than its share of a board; the message says of what, and what helps."""
+
+
+def judged(board: Board) -> bool:
+    """Whether estimates hold for a board: they count LUTs of six inputs and AMD's blocks."""
+    return board.lut_inputs == 6
+
+
+def fits(used: Usage, allowed: Usage) -> bool:
+    """Whether nothing is more than allowed."""
+    return all(u <= a for u, a in zip(used.numbers(), allowed.numbers(), strict=True))
+
+
+def limiting(used: Usage, allowed: Usage) -> str:
+    """Return the resource of which a network takes most, against what is allowed."""
+    return max(RESOURCES, key=lambda name: getattr(used, name) / max(1, getattr(allowed, name)))
+
+
+class Fitting:
+    """The search for a folding of one network that a board has room for.
+
+    Args:
+        lowered: specialised, unfolded dataflow graph; it is left as it is.
+        board: where it has to fit.
+        shares: how much of it.
+        fused: take whole blocks as one kernel where there is one.
+        fps: cycles per frame -> frames per second, for messages.
+    """
+
+    def __init__(
+        self,
+        lowered: ModelWrapper,
+        board: Board,
+        shares: Shares,
+        *,
+        fused: bool = True,
+        fps: Callable[[int], float] | None = None,
+    ) -> None:
+        self._lowered, self._board, self._shares = lowered, board, shares
+        self._fused, self._fps = fused, fps
+        self._allowed = shares.of(board)
+
+    def given(self, folding: Mapping[str, Mapping[str, Any]]) -> Fit:
+        """Return the graph with a folding of the user's, memories that it leaves open balanced.
+
+        Raises:
+            FoldingError: the folding cannot be.
+            DoesNotFit: it is too much for the board.
+        """
+        fixed = {(name, attribute) for name, values in folding.items() for attribute in values}
+        found = self._fit(folding, fixed)
+        if found.fits is False:
+            raise self._refusal(found, "with this folding")
+        return found
+
+    def at(self, target: int) -> Fit:
+        """Return the graph at a target: cycles per frame that no node exceeds.
+
+        Raises:
+            FoldingError: the target is out of a node's reach.
+            DoesNotFit: it is too much for the board; the message names a target that is not.
+        """
+        found = self._fit(target)
+        if found.fits is False:
+            slower = self._fastest(target)
+            if slower is None:
+                raise self._refusal(found, f"at {self._pace(target)}, nor at any other pace")
+            times = slower.cycles / target
+            raise self._refusal(
+                found,
+                f"at {self._pace(target)}",
+                f"it fits {times:.2f} times slower, at {self._pace(slower.cycles)}",
+            )
+        return found
+
+    def near(self, target: int) -> Fit:
+        """Return the graph at a target that nobody asked for, or the fastest that fits.
+
+        Raises:
+            FoldingError: the target is out of a node's reach on a board that is not judged.
+            DoesNotFit: it is too much for the board at any pace.
+        """
+        try:
+            found: Fit | None = self._fit(target)
+        except FoldingError:
+            if not judged(self._board):
+                raise
+            found = None
+        if found is not None and found.fits is not False:
+            return found
+        slower = self._fastest(target)
+        if slower is None:
+            raise self._refusal(found or self._fit(_slowest(self._lowered)), "at any pace")
+        slower.notes.append(
+            f"{self._pace(target)} does not fit {self._board.name}; built for the fastest that "
+            f"does, {self._pace(slower.cycles)}"
+        )
+        return slower
+
+    def _fit(
+        self,
+        target: int | Mapping[str, Mapping[str, Any]],
+        fixed: set[tuple[str, str]] | None = None,
+    ) -> Fit:
+        """Fold, sum up and balance."""
+        model = fuse_for(self._lowered, target) if self._fused else _copy(self._lowered)
+        fold(model, target, self._board.part)
+        rows = network_usage(model, self._board.part)
+        if not judged(self._board) or fits(total(rows), self._allowed):
+            return self._result(model, rows, [])
+        most = target if isinstance(target, int) else max(cycles(model).values())
+        plain = _copy(model)
+        _, moves = balance(
+            model, total(rows), self._allowed, self._board.part, most, fixed or set()
+        )
+        # Summed up again: a move may change what stands beside the node.
+        balanced = network_usage(model, self._board.part)
+        if fits(total(balanced), self._allowed):
+            return self._result(model, balanced, moves)
+        return self._result(plain, rows, [])
+
+    def _result(self, model: ModelWrapper, rows: list[NodeUsage], moves: list[Move]) -> Fit:
+        notes = []
+        if not judged(self._board):
+            notes.append(
+                f"{self._board.name} has LUTs of {self._board.lut_inputs} inputs, estimates count "
+                "those of 6: whether the network fits is not known, the board constrains nothing"
+            )
+        return Fit(model, self._board, self._allowed, rows, moves, notes)
+
+    def _fastest(self, missed: int) -> Fit | None:
+        """The fastest fit that is slower than a target, within `CLOSE`; None if there is none."""
+        low, high = missed, max(missed, _slowest(self._lowered))
+        best = self._tried(high)
+        if best is None:
+            return None
+        high = best.cycles
+        while high > low * CLOSE:
+            middle = round((low * high) ** 0.5)
+            found = self._tried(middle)
+            if found is None:
+                low = middle
+            else:
+                best, high = found, min(middle, found.cycles)
+        return best
+
+    def _tried(self, target: int) -> Fit | None:
+        """A fit at a target, None if there is none."""
+        try:
+            found = self._fit(target)
+        except FoldingError:
+            return None
+        return found if found.fits else None
+
+    def _pace(self, count: int) -> str:
+        text = f"{count:,} cycles per frame"
+        return text if self._fps is None else f"{text} ({self._fps(count):,.0f} FPS)"
+
+    def _refusal(self, found: Fit, when: str, instead: str = "") -> DoesNotFit:
+        """What is missing, who takes it, what would help: one line."""
+        return DoesNotFit(
+            refusal(found.rows, self._board, self._shares, when, instead, self._others(found))
+        )
+
+    def _others(self, found: Fit) -> str | None:
+        """The smallest board that has room, once balanced for it."""
+        candidates = sorted(boards().values(), key=lambda b: (b.lut, b.name != DEFAULT, b.name))
+        for board in candidates:
+            allowed = self._shares.of(board)
+            if not judged(board) or board.part == self._board.part:
+                continue
+            if fits(found.used, allowed):
+                return board.name
+            model = _copy(found.model)
+            used, _ = balance(model, found.used, allowed, board.part, found.cycles)
+            if fits(used, allowed):
+                return board.name
+        return None
+
+
+def refusal(
+    rows: Sequence[NodeUsage],
+    board: Board,
+    shares: Shares,
+    when: str,
+    instead: str = "",
+    other: str | None = None,
+) -> str:
+    """Say in one line what a network takes too much of, who takes most of it, and what helps.
+
+    Args:
+        rows: what every node takes.
+        board: the board that has too little.
+        shares: how much of it the network may take.
+        when: how the network was folded.
+        instead: what is known to fit.
+        other: name of a board that has room.
+    """
+    used, allowed = total(rows), shares.of(board)
+    name = limiting(used, allowed)
+    found, most = getattr(used, name), getattr(allowed, name)
+    have = {**board.capacity, "lutram": board.lutram}[name]
+    largest = sorted(rows, key=lambda row: -getattr(row.usage, name))[:LARGEST]
+    takers = ", ".join(f"{r.name} {getattr(r.usage, name):,}" for r in largest)
+    known = f"{instead}; " if instead else ""
+    larger = f", --board {other}" if other else ""
+    return (
+        f"does not fit {board.name} {when}: found {found:,} {WORDS[name]}, expected at most "
+        f"{most:,} ({most / have:.0%} of {have:,}); most of them in {takers}; {known}use a smaller "
+        f"--input{larger}, or train it with a smaller --width or with --head-bits 4 where it has "
+        "them"
+    )
+
+
+def _slowest(lowered: ModelWrapper) -> int:
+    """Cycles per frame of a graph without any lanes to spare."""
+    return max(cycles(lowered).values())
+
+
+def _copy(model: ModelWrapper) -> ModelWrapper:
+    return ModelWrapper(model.model, make_deepcopy=True)

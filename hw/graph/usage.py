@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a network takes of a part: the sum of what its nodes state, links and FIFOs included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from qonnx.core.modelwrapper import ModelWrapper
+
+from ..kernels import register
+from .elasticity import expected_waiting
+from .fifo_sizing import round_depth
+from .insert_streams import insert_streams
+from .ops import facts_of, op_of
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Resources of a design. ``lut`` counts logic and memory, ``lutram`` the memory among it."""
+
+    lut: int = 0
+    ff: int = 0
+    lutram: int = 0
+    bram18: int = 0
+    dsp: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(*(a + b for a, b in zip(self.numbers(), other.numbers(), strict=True)))
+
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(*(a - b for a, b in zip(self.numbers(), other.numbers(), strict=True)))
+
+    def numbers(self) -> tuple[int, ...]:
+        """The resources in the order of `RESOURCES`."""
+        return tuple(getattr(self, name) for name in RESOURCES)
+
+    def as_dict(self) -> dict[str, int]:
+        """The resources by name."""
+        return asdict(self)
+
+
+RESOURCES = tuple(field.name for field in fields(Usage))
+
+
+@dataclass(frozen=True)
+class NodeUsage:
+    """One node of a network, or what stands on its edges."""
+
+    name: str
+    op: str
+    usage: Usage
+
+
+def usage_of(op: Any, part: str) -> Usage:
+    """Return what an op states that it takes; 0 of what it says nothing of.
+
+    Args:
+        op: RTL op with its facts.
+        part: the part for which it estimates.
+    """
+    if hasattr(op, "stated"):
+        return Usage(**{name: int(getattr(op.stated(), name)) for name in RESOURCES})
+    return Usage(
+        lut=int(op.lut_estimation(part)),
+        bram18=int(op.bram_estimation(part)),
+        dsp=int(op.dsp_estimation(part)),
+    )
+
+
+def total(rows: Iterable[NodeUsage]) -> Usage:
+    """Return the sum over nodes."""
+    found = Usage()
+    for row in rows:
+        found += row.usage
+    return found
+
+
+def network_usage(
+    model: ModelWrapper, part: str, depths: Mapping[str, int] | None = None
+) -> list[NodeUsage]:
+    """Return what every node of a folded graph takes, with what stands on its edges.
+
+    Args:
+        model: folded dataflow graph, or a stitched one, which says itself how deep its FIFOs are.
+        part: the part for which ops estimate.
+        depths: words per FIFO of a graph that is not stitched; None for those to be expected.
+    """
+    register()
+    if not any(facts_of(node.op_type).on_edge for node in model.graph.node):
+        model = _stitched(model, depths)
+    return [
+        NodeUsage(node.name, node.op_type.removesuffix("_rtl"), usage_of(op_of(node), part))
+        for node in model.graph.node
+    ]
+
+
+def _stitched(model: ModelWrapper, depths: Mapping[str, int] | None) -> ModelWrapper:
+    """Stitch a graph, its FIFOs as deep as they probably have to be."""
+    stitched = insert_streams(model, depths)
+    if depths is not None:
+        return stitched
+    words = expected_waiting(model)
+    before: dict[str, str] = {}
+    for node in stitched.graph.node:
+        if not facts_of(node.op_type).on_edge:
+            continue
+        tensor = before[node.output[0]] = before.get(node.input[0], node.input[0])
+        if not facts_of(node.op_type).is_fifo:
+            continue
+        op = op_of(node)
+        stored = words.get(tensor, 0) // int(op.get_folded_output_shape()[-1])
+        op.set_nodeattr("depth", round_depth(max(2, stored), int(op.get_instream_width())))
+    return stitched
