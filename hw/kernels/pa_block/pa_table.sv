@@ -12,20 +12,20 @@ module pa_table #(
   output logic [Width-1:0]   value_o
 );
 
+  // O6: bit 2 * lut + 1 by I0 to I4; O5: bit 2 * lut.
+  function automatic logic [63:0] lut_init(int unsigned lut);
+    for (int unsigned i = 0; i < 64; i++) lut_init[i] = table_bit(i % 32, 2 * lut + i / 32);
+  endfunction
+
+  function automatic logic table_bit(int unsigned address, int unsigned index);
+    if (index >= Width) return 1'b0; // no partner for the last bit
+    return Table[(address%(2**Address))*Width+index];
+  endfunction
+
   if (Primitives == 0 || Address > 5) begin : gen_plain
     assign value_o = Table[address_i*Width+:Width];
   end else begin : gen_luts
     localparam int unsigned Luts = (Width + 1) / 2;
-
-    // O6: bit 2 * lut + 1 by I0 to I4; O5: bit 2 * lut.
-    function automatic logic [63:0] lut_init(int unsigned lut);
-      for (int unsigned i = 0; i < 64; i++) lut_init[i] = table_bit(i % 32, 2 * lut + i / 32);
-    endfunction
-
-    function automatic logic table_bit(int unsigned address, int unsigned index);
-      if (index >= Width) return 1'b0; // no partner for the last bit
-      return Table[(address%(2**Address))*Width+index];
-    endfunction
 
     logic [4:0]        address;
     logic [2*Luts-1:0] bits;
