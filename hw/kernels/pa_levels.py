@@ -14,10 +14,10 @@ IMPLEMENTATIONS: tuple[str, ...] = ("literal", "coded", "planes")
 LEVEL_BITS = 16
 """Bits of a level in the RTL's codebooks."""
 RTL_PARTS: tuple[str, ...] = (
-    "kernels/pa_mvu/pa_dot_literal.sv",
-    "kernels/pa_mvu/pa_dot_coded.sv",
-    "kernels/pa_mvu/pa_dot_planes.sv",
-    "kernels/pa_mvu/pa_dot.sv",
+    "rtl/pa_dot_literal.sv",
+    "rtl/pa_dot_coded.sv",
+    "rtl/pa_dot_planes.sv",
+    "rtl/pa_dot.sv",
 )
 """SystemVerilog of the three, beside `mvu.POPCOUNT_PARTS`."""
 

@@ -299,7 +299,7 @@ class PaBlock_rtl(FusedRtl, PaBlock):
         "rtl/block_place.sv",
         "rtl/block_reader.sv",
         "rtl/block_lines.sv",
-        "kernels/image_conv/cascade_mac.sv",
+        "rtl/cascade_mac.sv",
         "kernels/pa_block/pa_writer.sv",
         "kernels/pa_block/pa_weights.sv",
         "kernels/pa_block/pa_table.sv",

@@ -23,7 +23,7 @@ module pa_block #(
   parameter int unsigned InBits         = 8,  // bits of an input word, two's complement
   parameter int unsigned OutBits        = 8,  // bits of an output word, two's complement
   parameter int unsigned Steps          = 5,  // thresholds of a channel
-  parameter bit          Directions     = 0,  // thresholds step up or down, from a start per channel
+  parameter bit          Directions     = 0,  // steps go up or down, from a start per channel
   parameter int unsigned CodeBits       = 3,  // bits of an input code, unsigned
   parameter int unsigned WeightBits     = 3,  // bits of a weight code, two's complement
   parameter int unsigned M              = 4,  // weight levels besides 0
@@ -257,7 +257,7 @@ module pa_block #(
     .data_i(code)
   );
 
-  // The sums leave one by one for their tap, ahead of the next group's; those beyond Outputs do not.
+  // The sums leave one by one for their tap, ahead of the next group's, those with an output.
   logic [Pe*SumWidth-1:0] tap_q;
   logic                   tap_end;
   int unsigned            tap_left_q, tap_word_q;

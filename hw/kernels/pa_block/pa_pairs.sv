@@ -5,7 +5,8 @@
 /// Pe lanes. A factor holds the levels of two lanes, the upper one Field bits higher, so that one
 /// product is both. Chain of them are added in a cascade, from a half of the field on: then the
 /// lower sum never borrows from the upper one, and its top bit, inverted, is its sign. What the
-/// cascades give is added in LUTs. Nothing waits; takes Chain + 2 + ceil(log4(Simd / Chain)) cycles.
+/// cascades give is added in LUTs. Nothing waits; takes Chain + 2 + ceil(log4(Simd / Chain))
+/// cycles.
 module pa_pairs #(
   parameter int unsigned         Pe          = 2,  // lanes
   parameter int unsigned         Simd        = 4,  // code pairs per lane

@@ -3,7 +3,7 @@
 
 /// Sum of products from one `first_i` to the next `last_i`, plus `Start`, for Pe outputs at once.
 /// Nothing waits: the marks travel with the data. `done_o` is high for one cycle when the sums of
-/// the last word are in; they stay until the next first word. Latency: that of the dot product and 1.
+/// the last word are in; they stay until the next first word. Latency: the dot product's and 1.
 module pa_sums #(
   parameter int unsigned         Simd           = 4,  // codes of a word
   parameter int unsigned         Pe             = 1,  // outputs at once

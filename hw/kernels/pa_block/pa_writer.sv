@@ -2,7 +2,8 @@
 // Input side of a PA block: level codes, and words of Simd codes for the line memory.
 
 /// Code of channel c: Start of c plus the number of its Steps thresholds that `in` reaches, each
-/// comparison inverted where its step goes down, modulo 2**CodeWidth. Word c of `LevelFile` holds, from the low bits up,
+/// comparison inverted where its step goes down, modulo 2**CodeWidth. Word c of `LevelFile`
+/// holds, from the low bits up,
 /// Steps thresholds of InWidth + 1 bits, two's complement, and with `Directions` Steps bits
 /// (1 = down) and the start. Without, every step goes up from 0. Simd codes of a pixel leave as one
 /// word, the first channel lowest; pixels are counted when their last channel is taken, a cycle

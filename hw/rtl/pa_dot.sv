@@ -11,9 +11,9 @@ module pa_dot #(
   parameter int unsigned           M              = 4, // weight levels besides 0
   parameter int unsigned           N              = 5, // input levels besides 0
   parameter int unsigned           Zero           = 2, // index of the weight level 0
-  parameter logic [16*(M+1)-1:0]   Alpha          = 0, // weight levels, 16 bits each, level 0 lowest
+  parameter logic [16*(M+1)-1:0]   Alpha          = 0, // weight levels, 16 bits each, lowest first
   parameter logic [16*(N+1)-1:0]   Beta           = 0, // input levels, likewise
-  parameter int unsigned           ProductWidth   = 8, // bits of a product of levels, two's complement
+  parameter int unsigned           ProductWidth   = 8, // bits of a product of levels
   parameter int unsigned           OutWidth       = 8, // bits of a dot product
   parameter int unsigned           TagWidth       = 2, // bits of the tag
   parameter int unsigned           Implementation = 0, // 0 literal, 1 coded, 2 planes
