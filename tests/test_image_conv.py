@@ -184,7 +184,7 @@ def test_two_weights_share_a_factor_unless_one_borrows_from_the_least() -> None:
     name = built.op.onnx_node.input[1]
     built.model.set_initializer(name, weights.astype(np.float32))
     built.op.set_nodeattr("implementation", "paired")
-    message = "implementation paired and a weight -128 above a negative one, expected none"
+    message = "implementation paired with a weight -128 above a negative one, expected none"
     with pytest.raises(ValueError, match=message):
         built.op.weights(built.model)
     built.op.read_constants(built.model)
