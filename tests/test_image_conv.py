@@ -189,7 +189,7 @@ def test_two_weights_share_a_factor_unless_one_borrows_from_the_least() -> None:
         built.op.weights(built.model)
     built.op.read_constants(built.model)
     with pytest.raises(ValueError, match=message):
-        built.op.dsp_estimation("")
+        built.op.resolved()
 
 
 def test_results_leave_one_by_one_where_a_pass_leaves_time() -> None:

@@ -21,7 +21,10 @@ from test_kernels import make_plan
 
 pytestmark = pytest.mark.sim
 
-ROM_ONLY = {"Channels", "HasBias", "WeightFile", "BiasFile", "InitFile", "ParamFile"}
+ROM_ONLY = {
+    "Channels", "HasBias", "WeightFile", "BiasFile", "InitFile", "ParamFile",
+    "BlockRom", "BlockBias", "BlockInit",
+}  # fmt: skip
 """Parameters of the modules that put memories before the cores."""
 KERNELS = ("binary_mvu", "epilogue", "int_mvu", "pa_mvu", "xnor_mvu")
 PIPELINED = "pipelined"

@@ -2,8 +2,9 @@
 // One product of a systolic sum: a DSP whose adder takes the sum of the one before it.
 
 /// sum = pixel * factor + the neighbour's sum, or + `addend_i` where it is not Cascaded. Operands,
-/// product and sum are registers that always run (a long factor has two products in the plain body): the sum is there three cycles after its operands
-/// and one after what it is added to. It is modulo 2**Width.
+/// product and sum are registers that always run (a long factor has two products in the plain
+/// body): the sum is there three cycles after its operands and one after what it is added to. It
+/// is modulo 2**Width.
 module cascade_mac #(
   parameter bit          Cascaded    = 0,  // behind a neighbour
   parameter int unsigned FactorWidth = 8,  // bits of the factor, two's complement, at most 25

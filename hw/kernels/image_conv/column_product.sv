@@ -125,7 +125,7 @@ module column_product #(
   logic [PassBits-1:0]       unused_pass;
   logic [XBits-1:0]          unused_x;
   logic [WeightBits-1:0]     weight_q;
-  // Words of results that have room, less those of a pass, two's complement: negative while it waits.
+  // Words of results that have room, less those of a pass, signed: negative while it waits.
   logic [OutBits:0]          credit_q;
   logic                      inside_q;     // a pass, behind its first step
   logic                      first_pass_q;
