@@ -70,7 +70,7 @@ def test_a_build_that_does_not_fit_ends_with_1(run: Run, checkpoint: Path, tmp_p
     code, _, err = run(*arguments, "0.5")
     text = " ".join(err.split())
     assert code == 1 and "does not fit pynq-z2 at any pace" in text
-    assert "LUTs, expected at most 266" in text and "--board" in text
+    assert "LUTs, expected at most 266" in text and "--width" in text
     assert not (tmp_path / "b").exists()
     code, _, err = run(*arguments, "0")
     assert code == 2 and "lut_share" in err

@@ -3,8 +3,8 @@
 
 /// A pixel is a word. One memory holds of every column the pixels above the next one; they are read
 /// a column ahead, two with `BlockRam`, and with that pixel move by one row. The columns of a
-/// window lie in shift registers, which are the output. Element ky * KernelX + kx of the window sits at index
-/// (ky * KernelX + kx) * Width.
+/// window lie in shift registers, which are the output. Element ky * KernelX + kx of the window
+/// sits at index (ky * KernelX + kx) * Width.
 ///
 /// One pixel per cycle; a window leaves in the cycle after its last pixel passed the input
 /// register. Valid, data and ready are registers.
