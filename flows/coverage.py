@@ -11,8 +11,7 @@ from typing import Any
 import onnx
 
 from ..hw.graph.distinct import distinct_values, stream_shapes
-from ..hw.graph.executor import base_op
-from ..hw.graph.ops import facts_of
+from ..hw.kernels.ops import base_op, facts_of
 
 PICTURE = "picture"
 """The kind of the network's input, which no op writes."""

@@ -12,6 +12,7 @@ import pytest
 from andpop.hw.cpu.engine import Engine, instruction_sets
 from andpop.hw.cpu.pack import compile_graph
 from andpop.hw.graph import executor
+from andpop.hw.kernels.ops import find_golden
 from andpop.quant.grid import IntArray
 
 Pictures = npt.NDArray[np.uint8]
@@ -79,7 +80,7 @@ def golden_tensors(model: onnx.ModelProto, frames: IntArray) -> dict[str, IntArr
     """Every tensor of a graph of one input by the goldens, frame by frame."""
     tensors: dict[str, IntArray] = {model.graph.input[0].name: frames, **constants_of(model)}
     for node in model.graph.node:
-        golden = executor.find_golden(node.op_type)
+        golden = find_golden(node.op_type)
         assert golden is not None
         attrs = executor.node_attributes(node)
         streamed = [n for n in node.input if n not in constants_of(model)]

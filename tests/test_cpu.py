@@ -15,6 +15,7 @@ from andpop.hw.cpu.pack import pack
 from andpop.hw.cpu.plan import ModelError
 from andpop.hw.graph import executor
 from andpop.hw.kernels import KERNELS
+from andpop.hw.kernels.ops import find_golden
 from andpop.quant import grid
 from andpop.quant.grid import EpilogueFormat, epilogue
 from andpop.sim.bench import SEEDS
@@ -74,7 +75,7 @@ def test_every_kernel_case_equals_its_golden(kernel: str, case: Case, isa: str) 
         for values in zip(*frames, strict=True)
     ]
     got = engine.intermediates(dict(zip(names, batch, strict=True)))
-    golden = executor.find_golden(case.op_type)
+    golden = find_golden(case.op_type)
     assert golden is not None
     for index, frame in enumerate(frames):
         streamed, initializers = iter(frame), iter(case.make_initializers())

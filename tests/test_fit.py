@@ -15,9 +15,9 @@ from andpop.hw.graph.fit import DoesNotFit, Fit, Fitting, Shares, fits, limiting
 from andpop.hw.graph.folding import folding_of
 from andpop.hw.graph.folding_file import FoldingError
 from andpop.hw.graph.insert_streams import insert_streams
-from andpop.hw.graph.ops import op_of
 from andpop.hw.graph.specialise import specialise
 from andpop.hw.graph.usage import RESOURCES, Usage, network_usage, total, usage_of
+from andpop.hw.kernels.ops import op_of
 from andpop.hw.rtl.emit_top import set_depths
 from andpop.hw.rtl.settle import settle_fifos
 from dataflow_graphs import GraphBuilder, pictures_for

@@ -11,12 +11,11 @@ import onnx
 import pytest
 from andpop.flows.backends import coverage
 from andpop.flows.compare import gap_lines
-from andpop.hw.graph import ops
 from andpop.hw.graph.executor import GoldenExecutor
 from andpop.hw.graph.folding import FoldingError, fold, folding_of
 from andpop.hw.graph.fuse import FusionError, fuse
 from andpop.hw.graph.specialise import specialise
-from andpop.hw.kernels import register
+from andpop.hw.kernels import ops, register
 from andpop.hw.kernels.base import Stream, register_op
 from andpop.hw.kernels.fused import Fused, FusedRtl, Fusion, datatypes
 from dataflow_graphs import GraphBuilder, bi_shufflenet, pictures_for

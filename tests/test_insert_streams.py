@@ -15,8 +15,8 @@ from andpop.hw.graph.insert_streams import (
     remove_streams,
     sizing_depth,
 )
-from andpop.hw.graph.ops import facts_of, op_of
 from andpop.hw.graph.specialise import specialise
+from andpop.hw.kernels.ops import facts_of, op_of
 from dataflow_graphs import GraphBuilder
 from onnx import NodeProto
 from qonnx.core.modelwrapper import ModelWrapper

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from andpop.hw.graph.executor import find_golden
-from andpop.hw.graph.ops import facts_of, op_of
 from andpop.hw.kernels.facts import Facts
+from andpop.hw.kernels.ops import facts_of, find_golden, op_of
 from andpop.hw.kernels.skin import Core, Port, skin
 from andpop.quant.grid import IntArray
 from andpop.sim.cases import Case

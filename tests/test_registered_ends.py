@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from andpop.hw.graph.ops import op_of
+from andpop.hw.kernels.ops import op_of
 from andpop.hw.synth import yosys
 from andpop.sim.cases import Case
 from kernel_cases import build_op, first_cases

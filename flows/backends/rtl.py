@@ -7,8 +7,8 @@ from typing import Any
 
 import onnx
 
-from ...hw.graph.ops import op_of
 from ...hw.kernels import register
+from ...hw.kernels.ops import op_of
 from ...hw.rtl import simulate as rtl
 from ...quant.grid import IntArray
 from ..coverage import Coverage, producers

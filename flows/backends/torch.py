@@ -7,7 +7,7 @@ import onnx
 
 from ...hw.graph.builder import boundaries
 from ...hw.graph.heads import heads_of
-from ...hw.graph.ops import facts_of
+from ...hw.kernels.ops import facts_of
 from ...quant.grid import IntArray
 from ..coverage import PICTURE, Coverage, outputs, producers
 from ..errors import UsageError

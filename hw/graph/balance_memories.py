@@ -14,7 +14,7 @@ from typing import Any
 from qonnx.core.modelwrapper import ModelWrapper
 
 from ..kernels.choice import IMPLEMENTATION, ChosenKernel
-from .ops import op_of
+from ..kernels.ops import op_of
 from .usage import RESOURCES, Usage, usage_of
 
 TRADED = ("dsp", "bram18", "lut")

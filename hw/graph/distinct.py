@@ -11,8 +11,7 @@ import onnx
 
 from ...quant.grid import IntArray
 from ..kernels.base import node_attributes
-from .executor import find_golden
-from .ops import facts_of
+from ..kernels.ops import facts_of, find_golden
 
 BORDER = 0
 """Number of the constant that padding puts around a picture."""

@@ -15,7 +15,7 @@ from onnx import GraphProto, NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
 
 from ...quant.grid import IntArray
-from .ops import facts_of, op_of
+from ..kernels.ops import facts_of, op_of
 
 BUSY = 0.97
 """Share of the interval that nodes in step may take: what is beyond is not in this model."""

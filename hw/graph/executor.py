@@ -23,6 +23,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from ...quant.grid import IntArray
 from ..kernels import backends
 from ..kernels.base import Golden, node_attributes
+from ..kernels.ops import find_golden
 
 Pictures = npt.NDArray[np.uint8]
 Keep = Literal["all", "outputs"] | Collection[str]
@@ -33,17 +34,6 @@ CHUNK_BYTES = 512 << 20
 
 class ExecutionError(ValueError):
     """A graph or its input that the golden executor cannot run, or a broken declared datatype."""
-
-
-def base_op(op_type: str) -> str:
-    """Return the abstract op of a node's op_type (without ``_rtl``)."""
-    return op_type.removesuffix("_rtl")
-
-
-def find_golden(op_type: str) -> Golden | None:
-    """Return the golden ``run`` of an op type, or None if it has none."""
-    kernel = backends().get(base_op(op_type))
-    return kernel.golden if kernel is not None else None
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,9 @@ from ..boards import DEFAULT_BOARD
 from ..kernels import register
 from ..kernels.facts import FoldingRule
 from ..kernels.memory import LUTS_PER_BRAM18, LUTS_PER_DSP
+from ..kernels.ops import op_of
 from .folding_file import Folding, FoldingError
 from .fuse import of_fused
-from .ops import op_of
 
 STYLES = ("ram_style", "depth_trigger_bram", "depth_trigger_uram", "deep_pipeline")
 """Attributes a folding file may set beside the folding itself: where memories go."""

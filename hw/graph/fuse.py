@@ -20,7 +20,7 @@ from qonnx.custom_op.registry import getCustomOp
 from .. import kernels
 from ..kernels.base import Kernel, Stream
 from ..kernels.fused import BODY, DATATYPE, Fusion, datatypes
-from .executor import base_op
+from ..kernels.ops import base_op
 
 DOMAIN = "finn.custom_op.fpgadataflow.rtl"
 LANES = frozenset({"SIMD", "PE", "parallel_window"})

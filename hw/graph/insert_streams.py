@@ -22,8 +22,8 @@ from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 
 from ..kernels import register
+from ..kernels.ops import facts_of, op_of
 from .elasticity import elastic_edges, joining
-from .ops import facts_of, op_of
 
 DOMAIN = "finn.custom_op.fpgadataflow.rtl"
 MIN_DEPTH = 2

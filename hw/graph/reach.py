@@ -13,9 +13,9 @@ from typing import Any
 from onnx import NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
 
+from ..kernels.ops import op_of
 from .folding import _foldable
 from .fuse import fuse
-from .ops import op_of
 
 
 def fuse_for(model: ModelWrapper, target: int | Mapping[str, Mapping[str, Any]]) -> ModelWrapper:

@@ -19,9 +19,9 @@ from onnx import NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
 
 from ...quant.grid import IntArray
+from ..kernels.ops import facts_of, op_of
 from .fifo_sizing import FifoDepth
 from .insert_streams import fifo_name
-from .ops import facts_of, op_of
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from typing import Any
 from qonnx.core.modelwrapper import ModelWrapper
 
 from ..kernels import register
+from ..kernels.ops import facts_of, op_of
 from .elasticity import expected_waiting
 from .fifo_sizing import round_depth
 from .insert_streams import insert_streams
-from .ops import facts_of, op_of
 
 
 @dataclass(frozen=True)

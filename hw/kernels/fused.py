@@ -18,9 +18,8 @@ import numpy as np
 from onnx import GraphProto, NodeProto
 
 from ...quant.grid import IntArray
-from ..graph.executor import find_golden
-from ..graph.ops import op_of
 from .base import Kernel, RtlKernel, Stream, node_attributes, run_golden
+from .ops import find_golden, op_of
 
 BODY = "body"
 """Attribute that holds the nodes a fused node stands for."""

@@ -33,8 +33,8 @@ from qonnx.custom_op.registry import getCustomOp
 from ..boards import DEFAULT_BOARD, Board
 from ..graph.elasticity import joining
 from ..graph.insert_streams import input_endpoint, output_endpoint, sizing_depth
-from ..graph.ops import facts_of
 from ..kernels.base import HW
+from ..kernels.ops import facts_of
 from .taps import Taps
 from .top_info import EmitError, FifoInfo, NodeInfo, TopInfo
 

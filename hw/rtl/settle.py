@@ -10,9 +10,9 @@ from qonnx.core.modelwrapper import ModelWrapper
 
 from ..graph.balance_memories import balance
 from ..graph.fifo_sizing import FifoDepth, load_depths, save_depths
-from ..graph.ops import facts_of, op_of
 from ..graph.usage import NodeUsage, Usage, network_usage, total
 from ..kernels.choice import IMPLEMENTATION
+from ..kernels.ops import facts_of, op_of
 from .emit_top import set_depths
 from .runs import FIFO_FILE
 

@@ -21,7 +21,7 @@ from ...sim.cache import scratch
 from ...sim.network import NetworkRun, Pauses, Words, read_capture, run_network, unpack_words
 from ..boards import DEFAULT_BOARD, Board
 from ..graph.insert_streams import insert_streams
-from ..graph.ops import facts_of
+from ..kernels.ops import facts_of
 from . import runs
 from .emit_top import emit_top
 from .runs import Pictures, Progress

@@ -10,7 +10,7 @@ from onnx import GraphProto
 from qonnx.custom_op.registry import getCustomOp
 
 from ..graph.insert_streams import Endpoint, input_endpoint, output_endpoint
-from ..graph.ops import facts_of, op_of
+from ..kernels.ops import facts_of, op_of
 from .top_info import TapInfo
 
 

@@ -110,7 +110,7 @@ def _show_build(result: dict[str, Any]) -> None:
     title = f"Yosys {result['yosys']}, {how}" + ("; measured/stated" if nodes else "")
     if nodes:
         # Needs FINN, which a build that was synthesised has had.
-        from ....hw.graph.ops import facts_of
+        from ....hw.kernels.ops import facts_of
 
         single = [n for n in nodes if not _link(facts_of, n["op"])]
         table(title, ("node", *COLUMNS), [_resources(n["name"], n) for n in single])

@@ -59,7 +59,7 @@ class ConvolutionInputGenerator_rtl(RtlKernel, ConvolutionInputGenerator):
     sources = (
         "rtl/line_memory.sv",
         "rtl/output_register.sv",
-        "rtl/loop_count.sv",
+        "rtl/loop_counter.sv",
         "rtl/stream_register.sv",
         "kernels/sliding_window/window_end.sv",
         "kernels/sliding_window/window_parallel.sv",

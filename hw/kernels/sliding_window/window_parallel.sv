@@ -58,21 +58,26 @@ module window_parallel #(
   // Whether a row and a column end windows.
   logic last_column, last_row, column_ends, row_ends;
 
-  loop_count #(
-    .Length(Columns)
+  logic [((Columns > 1) ? $clog2(Columns) : 1)-1:0] unused_column;
+  logic [((Rows > 1) ? $clog2(Rows) : 1)-1:0] unused_row;
+
+  loop_counter #(
+    .Count(Columns)
   ) u_column (
     .clk_i,
     .rst_ni,
-    .step_i(push),
+    .advance_i(push),
+    .count_o(unused_column),
     .last_o(last_column)
   );
 
-  loop_count #(
-    .Length(Rows)
+  loop_counter #(
+    .Count(Rows)
   ) u_row (
     .clk_i,
     .rst_ni,
-    .step_i(push && last_column),
+    .advance_i(push && last_column),
+    .count_o(unused_row),
     .last_o(last_row)
   );
 

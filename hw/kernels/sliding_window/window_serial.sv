@@ -78,48 +78,59 @@ module window_serial #(
   // Where the reader is in its loops.
   logic last_word, last_tap, last_line, last_column, last_row;
 
-  loop_count #(
-    .Length(Run)
+  logic [((Run > 1) ? $clog2(Run) : 1)-1:0] unused_word;
+  logic [((Taps > 1) ? $clog2(Taps) : 1)-1:0] unused_tap;
+  logic [((KernelY > 1) ? $clog2(KernelY) : 1)-1:0] unused_line;
+  logic [((OutColumns > 1) ? $clog2(OutColumns) : 1)-1:0] unused_column;
+  logic [((OutRows > 1) ? $clog2(OutRows) : 1)-1:0] unused_row;
+
+  loop_counter #(
+    .Count(Run)
   ) u_word (
     .clk_i,
     .rst_ni,
-    .step_i(fetch),
+    .advance_i(fetch),
+    .count_o(unused_word),
     .last_o(last_word)
   );
 
-  loop_count #(
-    .Length(Taps)
+  loop_counter #(
+    .Count(Taps)
   ) u_tap (
     .clk_i,
     .rst_ni,
-    .step_i(fetch && last_word),
+    .advance_i(fetch && last_word),
+    .count_o(unused_tap),
     .last_o(last_tap)
   );
 
-  loop_count #(
-    .Length(KernelY)
+  loop_counter #(
+    .Count(KernelY)
   ) u_line (
     .clk_i,
     .rst_ni,
-    .step_i(fetch && last_word && last_tap),
+    .advance_i(fetch && last_word && last_tap),
+    .count_o(unused_line),
     .last_o(last_line)
   );
 
-  loop_count #(
-    .Length(OutColumns)
+  loop_counter #(
+    .Count(OutColumns)
   ) u_column (
     .clk_i,
     .rst_ni,
-    .step_i(ends),
+    .advance_i(ends),
+    .count_o(unused_column),
     .last_o(last_column)
   );
 
-  loop_count #(
-    .Length(OutRows)
+  loop_counter #(
+    .Count(OutRows)
   ) u_row (
     .clk_i,
     .rst_ni,
-    .step_i(ends && last_column),
+    .advance_i(ends && last_column),
+    .count_o(unused_row),
     .last_o(last_row)
   );
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a pass may ask of an op: its kernel's folder answers."""
+"""What may be asked of an op by the name of its type: its facts, its RTL op, its golden."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 from onnx import NodeProto
 
-from ..kernels import backends
-from ..kernels.facts import Facts
-from .executor import base_op
+from . import backends
+from .base import Golden
+from .facts import Facts
 
 
 @cache
@@ -18,11 +18,22 @@ def _ops() -> dict[str, type[Facts]]:
     return {**backends()}
 
 
+def base_op(op_type: str) -> str:
+    """Return the abstract op of a node's op_type (without ``_rtl``)."""
+    return op_type.removesuffix("_rtl")
+
+
+def find_golden(op_type: str) -> Golden | None:
+    """Return the golden ``run`` of an op type, or None if it has none."""
+    kernel = backends().get(base_op(op_type))
+    return kernel.golden if kernel is not None else None
+
+
 def facts_of(op_type: str) -> type[Facts]:
     """Return what is stated of an op type, abstract or specialised.
 
     Raises:
-        ValueError: an op that is neither a kernel nor known of FINN.
+        ValueError: an op that is no kernel.
     """
     facts = _ops().get(base_op(op_type))
     if facts is None:
