@@ -77,8 +77,8 @@ def glued(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     register()
     register_op(Glued)
     register_op(Glued_rtl)
-    known = {**ops._ops(), "Glued": Glued_rtl}
-    monkeypatch.setattr(ops, "_ops", lambda: known)
+    known = {**ops.backends(), "Glued": Glued_rtl}
+    monkeypatch.setattr(ops, "backends", lambda: known)
     yield
 
 

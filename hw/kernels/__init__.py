@@ -6,6 +6,7 @@ Importing this package imports no FINN; ``register()`` does, and tells FINN abou
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,7 @@ KERNELS: tuple[str, ...] = (
 )
 
 
+@cache
 def backends() -> dict[str, type[RtlKernel]]:
     """Return the RTL backend of every kernel by its abstract op type."""
     from .base import RtlKernel

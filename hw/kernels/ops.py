@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 from onnx import NodeProto
@@ -11,11 +10,6 @@ from onnx import NodeProto
 from . import backends
 from .base import Golden
 from .facts import Facts
-
-
-@cache
-def _ops() -> dict[str, type[Facts]]:
-    return {**backends()}
 
 
 def base_op(op_type: str) -> str:
@@ -35,7 +29,7 @@ def facts_of(op_type: str) -> type[Facts]:
     Raises:
         ValueError: an op that is no kernel.
     """
-    facts = _ops().get(base_op(op_type))
+    facts = backends().get(base_op(op_type))
     if facts is None:
         raise ValueError(f"found op {op_type}, expected an op of docs/03_reference/dataflow.md")
     return facts
