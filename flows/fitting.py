@@ -94,7 +94,7 @@ def sized(context: Context) -> dict[str, Any]:
     """Return what a build takes with its FIFOs as deep as they were sized, as fit.json has it."""
     config, files = context.config, context.files
     board = boards.find(config.board)
-    rows = network_usage(ModelWrapper(str(files.rtl / "stitched.onnx")), board.part)
+    rows = network_usage(ModelWrapper(str(files.rtl / "stitched.onnx")))
     allowed = config.shares.of(board).as_dict()
     return {**(read_fit(files.fit) or {}), **table_of(board.name, rows, allowed)}
 
@@ -109,7 +109,7 @@ def settle(context: Context) -> None:
     board, allowed = boards.find(config.board), config.shares.of(boards.find(config.board))
     if not fit.judged(board):
         return
-    rows = settle_fifos(context.files.rtl, allowed, board.part)
-    if not fit.fits(total(rows), allowed):
+    rows = settle_fifos(context.files.rtl, allowed)
+    if not total(rows).within(allowed):
         text = fit.refusal(rows, board, config.shares, "with its FIFOs sized")
         raise CheckFailed(f"{context.source.name}: {text}")

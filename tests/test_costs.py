@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from andpop.hw.graph.reach import fuse_for
 from andpop.hw.graph.specialise import specialise
 from andpop.hw.kernels import KERNELS
 from andpop.hw.kernels.base import HW
-from andpop.hw.kernels.costs import Cost, Structure, cost, loop_counts, tables
+from andpop.hw.kernels.costs import RESOURCES, Structure, Usage, cost, loop_counts, tables
 from andpop.hw.kernels.memory import ReadOnlyMemory, bram18_blocks, rom_luts
 from andpop.hw.rtl.simulate import emit
 from andpop.hw.synth.calibrate import Sample, fit
@@ -29,7 +28,7 @@ NEAR = 8
 """LUTs or flip-flops off by which nobody minds."""
 
 
-def off(stated: Cost, point: Point) -> list[str]:
+def off(stated: Usage, point: Point) -> list[str]:
     """What of an estimate is wrong, in words."""
     found = point.usage
     wrong = [
@@ -91,8 +90,8 @@ def test_costs_are_sums_over_counts(tmp_path: Path) -> None:
         encoding="ascii",
     )
     structure = Structure({"one": 1, "bits": 8, "other": 3}, luts=4, lutram=12, bram18=1, dsp=2)
-    assert cost(structure, tmp_path) == Cost(lut=25, lutram=15, ff=16, bram18=1, dsp=2)
-    assert cost(Structure({"one": 1}, table="none"), tmp_path) == Cost()
+    assert cost(structure, tmp_path) == Usage(lut=25, lutram=15, ff=16, bram18=1, dsp=2)
+    assert cost(Structure({"one": 1}, table="none"), tmp_path) == Usage()
 
 
 def test_loops_of_one_step_count_nothing() -> None:
@@ -127,19 +126,19 @@ def test_constants_lie_where_they_are_cheaper(depth: int, width: int, block: boo
     assert (memory.luts > 0) is (not block and depth > 1)
 
 
-def by_op(rows: Sequence[NodeUsage]) -> dict[str, tuple[Cost, Cost]]:
+def by_op(rows: Sequence[NodeUsage]) -> dict[str, tuple[Usage, Usage]]:
     """Type of op -> what its nodes state, what Yosys maps; parts without an op left out."""
-    sums: dict[str, tuple[Cost, Cost]] = {}
+    sums: dict[str, tuple[Usage, Usage]] = {}
     for row in rows:
         if row.node is None:
             continue
-        found = Cost(**{name: getattr(row.usage, name) for name in asdict(Cost())})
-        before = sums.get(row.op, (Cost(), Cost()))
-        sums[row.op] = (before[0] + Cost(**row.estimate), before[1] + found)
+        found = Usage(**{name: getattr(row.usage, name) for name in RESOURCES})
+        before = sums.get(row.op, (Usage(), Usage()))
+        sums[row.op] = (before[0] + Usage(**row.estimate), before[1] + found)
     return sums
 
 
-def far_off(rows: Sequence[NodeUsage], share: float, near: int) -> dict[str, tuple[Cost, Cost]]:
+def far_off(rows: Sequence[NodeUsage], share: float, near: int) -> dict[str, tuple[Usage, Usage]]:
     """Types of op whose LUTs are further off than a share, or whose memories or DSPs are wrong."""
     return {
         op: (stated, found)

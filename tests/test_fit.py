@@ -11,12 +11,13 @@ import pytest
 from andpop.hw.boards import DEFAULT_BOARD, Board, boards
 from andpop.hw.graph.executor import run as execute
 from andpop.hw.graph.fifo_sizing import choose_depths, load_depths, save_depths
-from andpop.hw.graph.fit import DoesNotFit, Fit, Fitting, Shares, fits, limiting
+from andpop.hw.graph.fit import DoesNotFit, Fit, Fitting, Shares, limiting
 from andpop.hw.graph.folding import folding_of
 from andpop.hw.graph.folding_file import FoldingError
 from andpop.hw.graph.insert_streams import insert_streams
 from andpop.hw.graph.specialise import specialise
-from andpop.hw.graph.usage import RESOURCES, Usage, network_usage, total, usage_of
+from andpop.hw.graph.usage import network_usage, total
+from andpop.hw.kernels.costs import RESOURCES, Usage
 from andpop.hw.kernels.ops import op_of
 from andpop.hw.rtl.emit_top import set_depths
 from andpop.hw.rtl.settle import settle_fifos
@@ -67,10 +68,10 @@ def test_a_network_takes_what_its_nodes_and_edges_state(fast: Fit) -> None:
     depths = {n.name: 77 for n in stitched.graph.node if n.op_type == "StreamingFIFO_rtl"}
     assert len(depths) >= 3
     stitched = insert_streams(fast.model, depths)
-    stated = [usage_of(op_of(node), DEFAULT_BOARD.part) for node in stitched.graph.node]
-    found = network_usage(fast.model, DEFAULT_BOARD.part, depths)
+    stated = [op_of(node).stated() for node in stitched.graph.node]
+    found = network_usage(fast.model, depths)
     assert [row.usage for row in found] == stated
-    assert found == network_usage(stitched, DEFAULT_BOARD.part)
+    assert found == network_usage(stitched)
     for name in RESOURCES:
         assert getattr(total(found), name) == sum(getattr(usage, name) for usage in stated)
 
@@ -78,7 +79,7 @@ def test_a_network_takes_what_its_nodes_and_edges_state(fast: Fit) -> None:
 def test_fifos_are_expected_about_as_deep_as_words_wait(fast: Fit) -> None:
     """Not as deep as the storage that sizing gives them."""
     expected = total(fast.rows)
-    storage = total(network_usage(insert_streams(fast.model), DEFAULT_BOARD.part))
+    storage = total(network_usage(insert_streams(fast.model)))
     assert expected.bram18 < storage.bram18
 
 
@@ -92,7 +93,7 @@ def test_what_fits_is_left_alone(lowered: ModelWrapper, free: Fit) -> None:
 def test_shares_are_of_the_board() -> None:
     allowed = Shares(50, 25, 10).of(board(lut=1000, bram18=100, dsp=30, ff=2000, lutram=400))
     assert allowed == Usage(lut=500, ff=2000, lutram=400, bram18=25, dsp=3)
-    assert fits(allowed, allowed) and not fits(allowed + Usage(dsp=1), allowed)
+    assert allowed.within(allowed) and not (allowed + Usage(dsp=1)).within(allowed)
     assert limiting(Usage(lut=400, bram18=26), allowed) == "bram18"
 
 
@@ -125,11 +126,11 @@ def test_the_cheapest_memories_move_first(lowered: ModelWrapper, free: Fit) -> N
     (move,) = found.moves
     for node in free.model.graph.node:
         op = op_of(node)
-        before = usage_of(op, DEFAULT_BOARD.part)
+        before = op.stated()
         for attribute, places in op.places.items():
             kept = op.get_nodeattr(attribute)
             op.set_nodeattr(attribute, places[-1])
-            change = usage_of(op, DEFAULT_BOARD.part) - before
+            change = op.stated() - before
             op.set_nodeattr(attribute, kept)
             if change.bram18 < 0:
                 assert move.change.lut / -move.change.bram18 <= change.lut / -change.bram18
@@ -227,14 +228,13 @@ def test_fifos_find_a_place_once_they_are_sized(fast: Fit, tmp_path: Path) -> No
     save_depths(fifos, tmp_path / "fifo.json")
     set_depths(tmp_path, {f.name: f.depth for f in fifos})
     before = (tmp_path / "fifo_depths_pkg.sv").read_text()
-    part = DEFAULT_BOARD.part
-    plain = total(network_usage(fast.model, part, {f.name: f.depth for f in fifos}))
+    plain = total(network_usage(fast.model, {f.name: f.depth for f in fifos}))
 
     room = WHOLE.of(DEFAULT_BOARD)
-    assert total(settle_fifos(tmp_path, room, part)) == plain
+    assert total(settle_fifos(tmp_path, room)) == plain
     assert (tmp_path / "fifo_depths_pkg.sv").read_text() == before
     less = replace(room, bram18=plain.bram18 - 2)
-    settled = total(settle_fifos(tmp_path, less, part))
+    settled = total(settle_fifos(tmp_path, less))
     assert settled.bram18 <= less.bram18 and settled.lut > plain.lut
     text = (tmp_path / "fifo_depths_pkg.sv").read_text()
     moved = [f for f in load_depths(tmp_path / "fifo.json") if f.depth == 704]

@@ -17,6 +17,7 @@ from andpop.hw.graph.fuse import FusionError, fuse
 from andpop.hw.graph.specialise import specialise
 from andpop.hw.kernels import ops, register
 from andpop.hw.kernels.base import Stream, register_op
+from andpop.hw.kernels.costs import Structure
 from andpop.hw.kernels.fused import Fused, FusedRtl, Fusion, datatypes
 from dataflow_graphs import GraphBuilder, bi_shufflenet, pictures_for
 from onnx import NodeProto
@@ -52,8 +53,8 @@ class Glued(Fused):
         streams = (*self.input_streams(), *self.output_streams())
         return max(s.words for s in streams) // self.get_nodeattr("SIMD")
 
-    def lut_estimation(self, fpgapart: str) -> int:
-        return self.get_nodeattr("SIMD") * self.get_nodeattr("PE")
+    def structures(self) -> dict[str, Structure]:
+        return {"": Structure({}, luts=self.get_nodeattr("SIMD") * self.get_nodeattr("PE"))}
 
     def taps(self) -> list[tuple[str, Stream]]:
         kinds = ("Thresholding_rtl", "XnorMvu_rtl")

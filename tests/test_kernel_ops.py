@@ -14,6 +14,7 @@ from andpop.hw.kernels.base import Kernel, Stream
 from andpop.hw.kernels.binary_mvu import cases as binary_cases
 from andpop.hw.kernels.epilogue import cases as epilogue_cases
 from andpop.hw.kernels.int_mvu import cases as int_cases
+from andpop.hw.kernels.memory import LineMemory
 from andpop.hw.kernels.xnor_mvu import cases as xnor_cases
 from andpop.quant.grid import limits, type_format
 from andpop.sim.cases import Case
@@ -163,7 +164,7 @@ def test_pixel_interleave_states_one_word_per_cycle_and_its_memory() -> None:
     attrs = {"NumChannels": 16, "PE": 4, "ImgDim": [2, 30], "inputDataType": "UINT8"}
     op = rtl_op("PixelInterleave", **attrs)
     assert op.get_exp_cycles() == 4 * 2 * 30 * 16 // 4
-    assert op.line_memory() == (8 * 29 + 8 * 15 + 4, 32)
+    assert op.line_memory() == LineMemory(8 * 29 + 8 * 15 + 4, 32)
     assert op.rtl_parameters()["BlockRam"] == 1
     assert op.bram_estimation("") == 1
 
@@ -172,7 +173,7 @@ def test_reflect_pad_states_its_cycles_and_its_memory() -> None:
     attrs = {"NumChannels": 3, "SIMD": 1, "ImgDim": [20, 30], "inputDataType": "UINT8"}
     op = rtl_op("StreamReflectPad", Padding=[4, 5, 8, 6], **attrs)
     assert op.get_exp_cycles() == 3 * (32 * 41 + 4 * 30 + 5 + 1)
-    assert op.line_memory() == (9 * 30 * 3, 8)
+    assert op.line_memory() == LineMemory(9 * 30 * 3, 8)
     assert op.line_memory().bits == 6480
 
 

@@ -14,8 +14,8 @@ from typing import Any
 from qonnx.core.modelwrapper import ModelWrapper
 
 from ..kernels.choice import IMPLEMENTATION, ChosenKernel
+from ..kernels.costs import RESOURCES, Usage
 from ..kernels.ops import op_of
-from .usage import RESOURCES, Usage, usage_of
 
 TRADED = ("dsp", "bram18", "lut")
 """What is traded, in this order: LUTs last, because they take in what leaves the others."""
@@ -37,7 +37,6 @@ def balance(
     model: ModelWrapper,
     used: Usage,
     allowed: Usage,
-    part: str,
     cycles: int,
     fixed: Collection[tuple[str, str]] = (),
 ) -> tuple[Usage, list[Move]]:
@@ -47,7 +46,6 @@ def balance(
         model: folded dataflow graph of RTL ops.
         used: what it takes, with what stands on its edges.
         allowed: what it may take.
-        part: the part for which ops estimate.
         cycles: cycles per frame that no node may exceed by a move.
         fixed: (node, attribute) that are to stay as they are.
 
@@ -55,7 +53,7 @@ def balance(
         What it takes then, and the moves; more than allowed where nothing helps.
     """
     ops = {node.name: op_of(node) for node in model.graph.node}
-    choices = {name: list(_moves(op, part, cycles, fixed)) for name, op in ops.items()}
+    choices = {name: list(_moves(op, cycles, fixed)) for name, op in ops.items()}
     moves: list[Move] = []
     for resource in TRADED:
         while getattr(used, resource) > getattr(allowed, resource):
@@ -65,7 +63,7 @@ def balance(
                 break
             op = ops[move.node]
             op.set_nodeattr(move.attribute, move.value)
-            choices[move.node] = list(_moves(op, part, cycles, fixed))
+            choices[move.node] = list(_moves(op, cycles, fixed))
             used += move.change
             moves.append(move)
     return _take_back(ops, moves, used, allowed), moves
@@ -104,20 +102,20 @@ def _price(resource: str, move: Move, allowed: Usage) -> float:
     )
 
 
-def _moves(op: Any, part: str, cycles: int, fixed: Collection[tuple[str, str]]) -> Iterator[Move]:
+def _moves(op: Any, cycles: int, fixed: Collection[tuple[str, str]]) -> Iterator[Move]:
     """What could be set otherwise in a node, one attribute at a time; the node stays as it is."""
     name = op.onnx_node.name
     choices = {a: v for a, v in op.places.items() if (name, a) not in fixed}
     if isinstance(op, ChosenKernel) and (name, IMPLEMENTATION) not in fixed:
         choices[IMPLEMENTATION] = tuple(op.usage())
-    now = usage_of(op, part) if choices else Usage()
+    now = op.stated() if choices else Usage()
     for attribute, values in choices.items():
         before = str(op.get_nodeattr(attribute))
         for value in values:
             if value == before:
                 continue
             op.set_nodeattr(attribute, value)
-            change = usage_of(op, part) - now
+            change = op.stated() - now
             if change != Usage() and op.get_exp_cycles() <= cycles:
                 yield Move(name, attribute, value, before, change)
             op.set_nodeattr(attribute, before)
@@ -129,12 +127,8 @@ def _take_back(ops: Mapping[str, Any], moves: list[Move], used: Usage, allowed: 
         # Where a node was changed twice, one change depends on the other.
         alone = sum(m.node == move.node for m in moves) == 1
         without = used - move.change
-        if alone and _fits(without, allowed):
+        if alone and without.within(allowed):
             ops[move.node].set_nodeattr(move.attribute, move.before)
             moves.remove(move)
             used = without
     return used
-
-
-def _fits(used: Usage, allowed: Usage) -> bool:
-    return all(u <= a for u, a in zip(used.numbers(), allowed.numbers(), strict=True))

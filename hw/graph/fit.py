@@ -10,11 +10,12 @@ from typing import Any
 from qonnx.core.modelwrapper import ModelWrapper
 
 from ..boards import DEFAULT, Board, boards
+from ..kernels.costs import RESOURCES, Usage
 from .balance_memories import Move, balance
 from .folding import cycles, fold
 from .folding_file import FoldingError
 from .reach import fuse_for
-from .usage import RESOURCES, NodeUsage, Usage, network_usage, total
+from .usage import NodeUsage, network_usage, total
 
 WORDS = {
     "lut": "LUTs",
@@ -78,7 +79,7 @@ class Fit:
     def fits(self) -> bool | None:
         """Whether it takes no more than allowed; None where its estimates say nothing of the
         board."""
-        return fits(self.used, self.allowed) if judged(self.board) else None
+        return self.used.within(self.allowed) if judged(self.board) else None
 
 
 class DoesNotFit(RuntimeError):
@@ -88,11 +89,6 @@ class DoesNotFit(RuntimeError):
 def judged(board: Board) -> bool:
     """Whether estimates hold for a board: they count LUTs of six inputs and AMD's blocks."""
     return board.lut_inputs == 6
-
-
-def fits(used: Usage, allowed: Usage) -> bool:
-    """Whether nothing is more than allowed."""
-    return all(u <= a for u, a in zip(used.numbers(), allowed.numbers(), strict=True))
 
 
 def limiting(used: Usage, allowed: Usage) -> str:
@@ -190,18 +186,16 @@ class Fitting:
         """Fold, sum up and balance."""
         model = fuse_for(self._lowered, target) if self._fused else _copy(self._lowered)
         fold(model, target, self._board.part)
-        rows = network_usage(model, self._board.part)
+        rows = network_usage(model)
         hopeless = total(rows).lut > HOPELESS * self._allowed.lut
-        if hopeless or not judged(self._board) or fits(total(rows), self._allowed):
+        if hopeless or not judged(self._board) or total(rows).within(self._allowed):
             return self._result(model, rows, [])
         most = target if isinstance(target, int) else max(cycles(model).values())
         plain = _copy(model)
-        _, moves = balance(
-            model, total(rows), self._allowed, self._board.part, most, fixed or set()
-        )
+        _, moves = balance(model, total(rows), self._allowed, most, fixed or set())
         # Summed up again: a move may change what stands beside the node.
-        balanced = network_usage(model, self._board.part)
-        if fits(total(balanced), self._allowed):
+        balanced = network_usage(model)
+        if total(balanced).within(self._allowed):
             return self._result(model, balanced, moves)
         return self._result(plain, rows, [])
 
@@ -257,15 +251,15 @@ class Fitting:
             allowed = self._shares.of(board)
             if not judged(board) or board.part == self._board.part:
                 continue
-            if fits(found.used, allowed):
+            if found.used.within(allowed):
                 return board.name
             if found.used.lut > allowed.lut and found.used.bram18 > allowed.bram18:
                 continue  # Nothing to trade.
             if found.used.lut > HOPELESS * allowed.lut:
                 continue
             model = _copy(found.model)
-            used, _ = balance(model, found.used, allowed, board.part, found.cycles)
-            if fits(used, allowed):
+            used, _ = balance(model, found.used, allowed, found.cycles)
+            if used.within(allowed):
                 return board.name
         return None
 

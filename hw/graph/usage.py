@@ -4,44 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 from qonnx.core.modelwrapper import ModelWrapper
 
 from ..kernels import register
+from ..kernels.costs import Usage
 from ..kernels.ops import facts_of, op_of
 from .elasticity import expected_waiting
 from .fifo_sizing import round_depth
 from .insert_streams import insert_streams
-
-
-@dataclass(frozen=True)
-class Usage:
-    """Resources of a design. ``lut`` counts logic and memory, ``lutram`` the memory among it."""
-
-    lut: int = 0
-    ff: int = 0
-    lutram: int = 0
-    bram18: int = 0
-    dsp: int = 0
-
-    def __add__(self, other: Usage) -> Usage:
-        return Usage(*(a + b for a, b in zip(self.numbers(), other.numbers(), strict=True)))
-
-    def __sub__(self, other: Usage) -> Usage:
-        return Usage(*(a - b for a, b in zip(self.numbers(), other.numbers(), strict=True)))
-
-    def numbers(self) -> tuple[int, ...]:
-        """The resources in the order of `RESOURCES`."""
-        return tuple(getattr(self, name) for name in RESOURCES)
-
-    def as_dict(self) -> dict[str, int]:
-        """The resources by name."""
-        return asdict(self)
-
-
-RESOURCES = tuple(field.name for field in fields(Usage))
 
 
 @dataclass(frozen=True)
@@ -53,22 +25,6 @@ class NodeUsage:
     usage: Usage
 
 
-def usage_of(op: Any, part: str) -> Usage:
-    """Return what an op states that it takes; 0 of what it says nothing of.
-
-    Args:
-        op: RTL op with its facts.
-        part: the part for which it estimates.
-    """
-    if op.structures():
-        return Usage(**{name: int(getattr(op.stated(), name)) for name in RESOURCES})
-    return Usage(
-        lut=int(op.lut_estimation(part)),
-        bram18=int(op.bram_estimation(part)),
-        dsp=int(op.dsp_estimation(part)),
-    )
-
-
 def total(rows: Iterable[NodeUsage]) -> Usage:
     """Return the sum over nodes."""
     found = Usage()
@@ -77,21 +33,18 @@ def total(rows: Iterable[NodeUsage]) -> Usage:
     return found
 
 
-def network_usage(
-    model: ModelWrapper, part: str, depths: Mapping[str, int] | None = None
-) -> list[NodeUsage]:
+def network_usage(model: ModelWrapper, depths: Mapping[str, int] | None = None) -> list[NodeUsage]:
     """Return what every node of a folded graph takes, with what stands on its edges.
 
     Args:
         model: folded dataflow graph, or a stitched one, which says itself how deep its FIFOs are.
-        part: the part for which ops estimate.
         depths: words per FIFO of a graph that is not stitched; None for those to be expected.
     """
     register()
     if not any(facts_of(node.op_type).on_edge for node in model.graph.node):
         model = _stitched(model, depths)
     return [
-        NodeUsage(node.name, node.op_type.removesuffix("_rtl"), usage_of(op_of(node), part))
+        NodeUsage(node.name, node.op_type.removesuffix("_rtl"), op_of(node).stated())
         for node in model.graph.node
     ]
 

@@ -203,15 +203,15 @@ class RtlKernel(RTLBackend, Facts):
 
     def lut_estimation(self, fpgapart: str) -> int:
         """LUTs of logic and memory; see `Facts.stated`, as for the others."""
-        return self.stated().lut if self.structures() else int(super().lut_estimation(fpgapart))
+        return self.stated().lut
 
     def bram_estimation(self, fpgapart: str) -> int:
         """18 Kbit blocks."""
-        return self.stated().bram18 if self.structures() else int(super().bram_estimation(fpgapart))
+        return self.stated().bram18
 
     def dsp_estimation(self, fpgapart: str) -> int:
         """DSP blocks."""
-        return self.stated().dsp if self.structures() else int(super().dsp_estimation(fpgapart))
+        return self.stated().dsp
 
     def uram_estimation(self, fpgapart: str) -> int:
         """None."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from .base import Kernel
-from .costs import Cost, Structure
+from .costs import Structure, Usage
 from .facts import FoldingRule
 from .memory import LUTS_PER_BRAM18
 
@@ -35,7 +35,7 @@ class ChosenKernel(Kernel):
     def structures(self) -> Mapping[str, Structure]:
         """What the node is made of with each implementation that can compute it."""
 
-    def usage(self) -> dict[str, Cost]:
+    def usage(self) -> dict[str, Usage]:
         """What each of these takes."""
         return {name: self.cost_of(found) for name, found in self.structures().items()}
 

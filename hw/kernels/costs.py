@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -24,26 +24,36 @@ Table = Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True)
-class Cost:
-    """Resources of a node. ``lut`` counts logic and memory, ``lutram`` the memory among it."""
+class Usage:
+    """Resources of a node or a design. ``lut`` counts logic and memory, ``lutram`` the memory among
+    it."""
 
     lut: int = 0
-    lutram: int = 0
     ff: int = 0
+    lutram: int = 0
     bram18: int = 0
     dsp: int = 0
 
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(
-            self.lut + other.lut,
-            self.lutram + other.lutram,
-            self.ff + other.ff,
-            self.bram18 + other.bram18,
-            self.dsp + other.dsp,
-        )
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(*(a + b for a, b in zip(self.numbers(), other.numbers(), strict=True)))
+
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(*(a - b for a, b in zip(self.numbers(), other.numbers(), strict=True)))
+
+    def numbers(self) -> tuple[int, ...]:
+        """The resources in the order of `RESOURCES`."""
+        return tuple(getattr(self, name) for name in RESOURCES)
+
+    def within(self, allowed: Usage) -> bool:
+        """Whether nothing is more than allowed."""
+        return all(u <= a for u, a in zip(self.numbers(), allowed.numbers(), strict=True))
+
+    def as_dict(self) -> dict[str, int]:
+        """The resources by name."""
+        return {name: getattr(self, name) for name in RESOURCES}
 
 
-NOTHING = Cost()
+RESOURCES = tuple(field.name for field in fields(Usage))
 
 
 @dataclass(frozen=True)
@@ -72,7 +82,7 @@ def tables(kernel: Path) -> Mapping[str, Table]:
     return MappingProxyType(found)
 
 
-def cost(structure: Structure, kernel: Path) -> Cost:
+def cost(structure: Structure, kernel: Path) -> Usage:
     """Return what a structure takes by the tables of a kernel's folder.
 
     Args:
@@ -85,12 +95,12 @@ def cost(structure: Structure, kernel: Path) -> Cost:
         for what in FITTED
     )
     lutram = structure.lutram + round(srl)
-    return Cost(
-        round(lut + structure.luts) + lutram,
-        lutram,
-        round(ff),
-        structure.bram18,
-        structure.dsp,
+    return Usage(
+        lut=round(lut + structure.luts) + lutram,
+        ff=round(ff),
+        lutram=lutram,
+        bram18=structure.bram18,
+        dsp=structure.dsp,
     )
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from ...quant.grid import IntArray
-from .costs import Cost, Structure, cost
+from .costs import Structure, Usage, cost
 
 if TYPE_CHECKING:
     from .base import Stream
@@ -142,25 +142,22 @@ class Facts:
     def structures(self) -> Mapping[str, Structure]:
         """What the node is made of, for each implementation that can compute it; of most ops one
         without a name."""
-        return {}
+        raise NotImplementedError(f"{type(self).__name__}: states no structures, expected some")
 
     def way(self) -> str:
         """The implementation in use, one of `structures`."""
         return next(iter(self.structures()))
 
-    def stated(self) -> Cost:
-        """What the node takes, as estimated."""
+    def structure(self) -> Structure:
+        """What the node is made of with the implementation in use."""
         structures = self.structures()
-        if not structures:
-            return Cost(
-                lut=self.lut_estimation(""),
-                bram18=self.bram_estimation(""),
-                dsp=self.dsp_estimation(""),
-            )
-        way = next(iter(structures)) if len(structures) == 1 else self.way()
-        return self.cost_of(structures[way])
+        return structures[next(iter(structures)) if len(structures) == 1 else self.way()]
 
-    def cost_of(self, structure: Structure) -> Cost:
+    def stated(self) -> Usage:
+        """What the node takes, as estimated."""
+        return self.cost_of(self.structure())
+
+    def cost_of(self, structure: Structure) -> Usage:
         """What a structure takes, by the tables of the kernel's folder."""
         kernel = sys.modules[type(self).__module__].__file__
         return cost(structure, Path(kernel or "").parent)

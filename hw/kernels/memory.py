@@ -67,6 +67,17 @@ def bram18_words(width: int) -> int:
     return next((words for bits, words in reversed(BRAM18_SHAPES) if width <= bits), 512)
 
 
+def styled_block(node: str, style: str) -> bool | None:
+    """Whether a node's FINN attribute ``ram_style`` asks for block RAM; None for ``auto``.
+
+    Raises:
+        ValueError: it is ``ultra``.
+    """
+    if style == "ultra":
+        raise ValueError(f"{node}: found ram_style ultra, expected auto, block or distributed")
+    return None if style == "auto" else style == "block"
+
+
 def rom_luts(depth: int, width: int) -> int:
     """LUTs of a read-only memory in logic: one per column and 64 words, and what selects among
     these (a LUT6 one of four). Few words have few columns that differ; equal ones are one LUT."""
@@ -108,11 +119,13 @@ class ReadOnlyMemory(NamedTuple):
 
 
 class LineMemory(NamedTuple):
-    """A ``line_memory.sv``: simple dual-port memory of ``depth`` words of ``width`` bits, read
-    through a register."""
+    """A simple dual-port memory of ``depth`` words of ``width`` bits, read through a register, such
+    as ``line_memory.sv``."""
 
     depth: int
     width: int
+    place: str = "auto"
+    """"block", "lut", or the cheaper."""
 
     @property
     def bits(self) -> int:
@@ -122,7 +135,8 @@ class LineMemory(NamedTuple):
     @property
     def block(self) -> bool:
         """Whether it lies in block RAM."""
-        return in_block_ram(self.depth, self.width)
+        by_size = in_block_ram(self.depth, self.width)
+        return by_size if self.place == "auto" else self.place == "block"
 
     @property
     def luts(self) -> int:

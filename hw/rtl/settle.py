@@ -10,8 +10,9 @@ from qonnx.core.modelwrapper import ModelWrapper
 
 from ..graph.balance_memories import balance
 from ..graph.fifo_sizing import FifoDepth, load_depths, save_depths
-from ..graph.usage import NodeUsage, Usage, network_usage, total
+from ..graph.usage import NodeUsage, network_usage, total
 from ..kernels.choice import IMPLEMENTATION
+from ..kernels.costs import Usage
 from ..kernels.ops import facts_of, op_of
 from .emit_top import set_depths
 from .runs import FIFO_FILE
@@ -20,7 +21,7 @@ LUT_BANK = 64
 """Words of a bank of LUT RAM: depths in LUTs are multiples of it."""
 
 
-def settle_fifos(folder: Path, allowed: Usage, part: str) -> list[NodeUsage]:
+def settle_fifos(folder: Path, allowed: Usage) -> list[NodeUsage]:
     """Move FIFOs of a sized folder between block RAM and LUTs until the network fits.
 
     What simulation sees of a FIFO is its depth, which stays enough for its peak.
@@ -28,15 +29,14 @@ def settle_fifos(folder: Path, allowed: Usage, part: str) -> list[NodeUsage]:
     Args:
         folder: emitted folder whose FIFOs are sized; its graph, depths and package are changed.
         allowed: what the network may take.
-        part: the part for which ops estimate.
 
     Returns:
         What every node takes then; more than allowed where FIFOs alone do not help.
     """
     stitched = folder / "stitched.onnx"
     model = ModelWrapper(str(stitched))
-    rows = network_usage(model, part)
-    if all(u <= a for u, a in zip(total(rows).numbers(), allowed.numbers(), strict=True)):
+    rows = network_usage(model)
+    if total(rows).within(allowed):
         return rows
     sized = {fifo.name: fifo for fifo in load_depths(folder / FIFO_FILE)}
     fixed = set()
@@ -47,7 +47,7 @@ def settle_fifos(folder: Path, allowed: Usage, part: str) -> list[NodeUsage]:
             op.set_nodeattr("depth", _least(sized[node.name]))
         else:
             fixed |= {(node.name, attribute) for attribute in (*op.places, IMPLEMENTATION)}
-    _, moves = balance(model, total(network_usage(model, part)), allowed, part, 1 << 62, fixed)
+    _, moves = balance(model, total(network_usage(model)), allowed, 1 << 62, fixed)
     places = {move.node: move.value for move in moves}
     depths = {
         name: _moved(fifo) if places.get(name) == "distributed" else fifo
@@ -56,7 +56,7 @@ def settle_fifos(folder: Path, allowed: Usage, part: str) -> list[NodeUsage]:
     model.save(str(stitched))
     set_depths(folder, {name: fifo.depth for name, fifo in depths.items()})
     save_depths(depths.values(), folder / FIFO_FILE)
-    return network_usage(ModelWrapper(str(stitched)), part)
+    return network_usage(ModelWrapper(str(stitched)))
 
 
 def _least(fifo: FifoDepth) -> int:

@@ -54,13 +54,9 @@ class Sample:
     """All of them."""
 
 
-def sample(point: Point, weight: float) -> Sample | None:
-    """Return what a point says; None where its op states no structure."""
-    structures = point.op.structures()
-    if not structures:
-        return None
-    way = next(iter(structures)) if len(structures) == 1 else point.op.way()
-    structure, usage = structures[way], point.usage
+def sample(point: Point, weight: float) -> Sample:
+    """Return what a point says."""
+    structure, usage = point.op.structure(), point.usage
     logic = usage.lut - usage.lutram - structure.luts
     found = {"lut": logic, "srl": usage.lutram - structure.lutram, "ff": usage.ff}
     whole = {"lut": usage.lut, "srl": usage.lut, "ff": usage.ff}
@@ -138,18 +134,16 @@ def main(kernels: Sequence[str], builds: Sequence[Path]) -> None:
     for which, weight in (("SMOKE", 3.0), ("FULL", 1.0)):
         cases = [(kernel, case) for kernel in kernels for case in cases_of(kernel, which)]
         for point in measure(cases, progress):
-            found = sample(point, weight)
-            if found is not None:
-                points[point.label.split()[0]].append(found)
+            points[point.label.split()[0]].append(sample(point, weight))
     for build in builds:
         rows = synthesise_network(build / "rtl", node=None, primitives=True, progress=progress)
         for row in rows:
             if row.node is None:
                 continue
             kernel = type(row.node).__module__.split(".")[-2]
-            found = sample(Point(f"{build.name} {row.name}", row.node, row.usage), 3.0)
-            if found is not None and kernel in points:
-                points[kernel].append(found)
+            if kernel in points:
+                point = Point(f"{build.name} {row.name}", row.node, row.usage)
+                points[kernel].append(sample(point, 3.0))
     for kernel, samples in points.items():
         if samples:
             calibrate(kernel, samples, folder_of(kernel))

@@ -17,7 +17,7 @@ from ..boards import DEFAULT_BOARD
 from ..kernels.base import Kernel
 from ..kernels.one_node import one_node
 from . import yosys
-from .network import Usage
+from .network import Mapped
 
 BATCH = 12
 """Cases that one process maps."""
@@ -32,7 +32,7 @@ class Point:
     label: str
     """Kernel and case, or network and node."""
     op: Any
-    usage: Usage
+    usage: Mapped
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def measure(cases: Iterable[tuple[str, Case]], progress: Progress | None = None)
         made = [_generated(batch, folder / str(i)) for i, batch in enumerate(batches)]
         for batch, cells in zip(batches, pool.map(_mapped, batches, made), strict=True):
             for node, found in zip(batch, cells, strict=True):
-                points[node.label] = Point(node.label, node.op, Usage.of(found))
+                points[node.label] = Point(node.label, node.op, Mapped.of(found))
             done += len(batch)
             if progress is not None:
                 progress("synthesis of cases", done, len(built))

@@ -12,7 +12,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from qonnx.custom_op.registry import getCustomOp
 from ...sim.cache import building, content_key, finished, scratch
 from ..boards import find
 from ..kernels import register
-from ..kernels.costs import NOTHING
+from ..kernels.costs import Usage
 from ..rtl.top_info import TopInfo
 from . import timing as timing_of
 from . import yosys
@@ -45,23 +45,18 @@ class UnknownNode(ValueError):
 
 
 @dataclass(frozen=True)
-class Usage:
-    """Resources of a design. ``lut`` counts logic and memory, ``lutram`` the memory among it."""
+class Mapped(Usage):
+    """What synthesis found of a design."""
 
-    lut: int
-    lutram: int
-    ff: int
-    carry4: int
-    bram18: int
-    dsp: int
+    carry4: int = 0
 
     @staticmethod
-    def of(cells: Cells) -> Usage:
+    def of(cells: Cells) -> Mapped:
         """The usage of a netlist's cells by type."""
-        result = SynthResult(cells, Path())
-        return Usage(
-            result.luts + result.lutram, result.lutram, result.ffs, result.carry4, result.bram18,
-            result.dsp,
+        found = SynthResult(cells, Path())
+        return Mapped(
+            found.luts + found.lutram, found.ffs, found.lutram, found.bram18, found.dsp,
+            found.carry4,
         )  # fmt: skip
 
 
@@ -74,7 +69,7 @@ class NodeUsage:
     """Type of the op; the module where the graph has no node of that name."""
     estimate: Mapping[str, int]
     """What the op states: ``lut``, ``lutram``, ``ff``, ``bram18``, ``dsp``."""
-    usage: Usage
+    usage: Mapped
     timing: Mapping[str, Any] | None
     """The estimated clock, see ``timing.as_dict``; None where it was not asked for, or where the
     node has no path between registers."""
@@ -122,7 +117,7 @@ def synthesise_network(
 
 def synthesise_flat(
     rtl: Path, *, primitives: bool, progress: Progress, timing: bool = False
-) -> tuple[Usage, Mapping[str, Any] | None]:
+) -> tuple[Mapped, Mapping[str, Any] | None]:
     """Synthesise an emitted folder as one netlist, optimised across its nodes.
 
     Args and errors: see ``synthesise_network``.
@@ -152,7 +147,7 @@ def synthesise_flat(
             (work / "found.json").write_text(text, encoding="utf-8")
             progress("synthesis", 1, 1)
     found = json.loads((final / "found.json").read_text(encoding="utf-8"))
-    return Usage.of(found["cells"]), found["timing"]
+    return Mapped.of(found["cells"]), found["timing"]
 
 
 class Network:
@@ -216,11 +211,11 @@ class Network:
     def row(self, name: str, found: Mapping[str, Any]) -> NodeUsage:
         """The usage of one instance of the top."""
         op = self.ops.get(name)
-        usage = Usage.of(found["cells"])
+        usage = Mapped.of(found["cells"])
         if op is None:
-            return NodeUsage(name, found["module"], asdict(NOTHING), usage, found["timing"])
+            return NodeUsage(name, found["module"], Usage().as_dict(), usage, found["timing"])
         kind = op.onnx_node.op_type.removesuffix("_rtl")
-        return NodeUsage(name, kind, asdict(op.stated()), usage, found["timing"], op)
+        return NodeUsage(name, kind, op.stated().as_dict(), usage, found["timing"], op)
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from ..base import Stream, hex_memory, require_divisor
 from ..costs import Structure
 from ..facts import Geometry
 from ..fused import Fused, FusedRtl
-from ..memory import rom_luts
+from ..memory import LineMemory, rom_luts
 from ..mvu import weight_words
 from ..serial_epilogue import WORD_BITS, WORDS, SerialEpilogue, bias_bits
 from . import golden
-from .places import PLACES, Ram, Rom, rom_of
+from .places import PLACES, Rom, rom_of
 from .walk import Ring, Walk, ring_of
 
 MUL_BITS = 10
@@ -231,17 +231,17 @@ class BinaryBlock(Fused):
         shift = self.number("preShift")
         return product + shortcut + (1 << (self.number("preBits") - 1 + shift)) + (1 << shift)
 
-    def line_ram(self) -> Ram:
+    def line_ram(self) -> LineMemory:
         """The line memory."""
         depth = 1 << self.ring().address_bits
-        return Ram(depth, self.number("SIMD"), self.get_nodeattr("line_ram"))
+        return LineMemory(depth, self.number("SIMD"), self.get_nodeattr("line_ram"))
 
-    def shortcut_ram(self) -> Ram:
+    def shortcut_ram(self) -> LineMemory:
         """The shortcut's ring: from the epilogue's word to the last that may be taken."""
         pixels = self.walk().need + self.ring().slack + 2
         depth = pixels * self.number("IFMChannels") + self.number("PE") + 2
         bits = int(self.output_streams()[0].dtype.bitwidth())
-        return Ram(depth, bits, self.get_nodeattr("shortcut_ram"))
+        return LineMemory(depth, bits, self.get_nodeattr("shortcut_ram"))
 
     def rom(self) -> Rom:
         """Weights and parameters."""

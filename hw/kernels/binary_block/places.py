@@ -9,9 +9,6 @@ from ..memory import (
     BRAM18_SHAPES,
     LUTS_PER_BRAM18,
     bram18_blocks,
-    in_block_ram,
-    lutram_cells,
-    lutram_select,
     rom_luts,
 )
 from ..serial_epilogue import WORD_BITS
@@ -20,40 +17,6 @@ PLACES = ("auto", "block", "lut")
 """What the attributes ``rom``, ``line_ram`` and ``shortcut_ram`` may be."""
 PORT_BITS = 18
 """Bits of a port where an 18 Kbit block RAM has two that read."""
-
-
-class Ram(NamedTuple):
-    """A memory that is written and read."""
-
-    depth: int
-    width: int
-    place: str
-
-    @property
-    def block(self) -> bool:
-        """Whether it lies in block RAM."""
-        by_size = in_block_ram(self.depth, self.width)
-        return by_size if self.place == "auto" else self.place == "block"
-
-    @property
-    def luts(self) -> int:
-        """LUTs of the memory."""
-        return self.lutram + self.select
-
-    @property
-    def lutram(self) -> int:
-        """LUTs that hold its bits."""
-        return 0 if self.block else lutram_cells(self.depth, self.width)
-
-    @property
-    def select(self) -> int:
-        """LUTs that select among these."""
-        return 0 if self.block else lutram_select(self.depth, self.width)
-
-    @property
-    def brams(self) -> int:
-        """18 Kbit block RAMs of the memory."""
-        return bram18_blocks(self.depth, self.width) if self.block else 0
 
 
 class Rom(NamedTuple):

@@ -11,7 +11,14 @@ from finn.custom_op.fpgadataflow.convolutioninputgenerator import ConvolutionInp
 from ..base import RtlKernel, require_divisor
 from ..costs import Structure, loop_counts
 from ..facts import Facts, Geometry
-from ..memory import bram18_blocks, in_block_ram, lutram_cells, lutram_luts, lutram_select
+from ..memory import (
+    bram18_blocks,
+    in_block_ram,
+    lutram_cells,
+    lutram_luts,
+    lutram_select,
+    styled_block,
+)
 from .golden import run
 
 
@@ -144,12 +151,8 @@ class ConvolutionInputGenerator_rtl(RtlKernel, ConvolutionInputGenerator):
         Raises:
             ValueError: ``ram_style`` is ``ultra``.
         """
-        style = self.get_nodeattr("ram_style")
-        if style == "ultra":
-            raise ValueError(
-                f"{self.onnx_node.name}: found ram_style ultra, expected auto, block or distributed"
-            )
-        return in_block_ram(*self._least()) if style == "auto" else bool(style == "block")
+        asked = styled_block(self.onnx_node.name, self.get_nodeattr("ram_style"))
+        return in_block_ram(*self._least()) if asked is None else asked
 
     def _least(self) -> tuple[int, int]:
         """Least words of the memory, and their bits."""

@@ -9,7 +9,7 @@ from finn.custom_op.fpgadataflow.streamingfifo import StreamingFIFO
 
 from ..base import RtlKernel
 from ..costs import Structure
-from ..memory import bram18_blocks, fifo_in_block_ram, lutram_cells, lutram_select
+from ..memory import bram18_blocks, fifo_in_block_ram, lutram_cells, lutram_select, styled_block
 from .golden import run
 
 
@@ -62,16 +62,10 @@ class StreamingFIFO_rtl(RtlKernel, StreamingFIFO):
         Raises:
             ValueError: ``ram_style`` is ``ultra``.
         """
-        style = self.get_nodeattr("ram_style")
-        if style == "ultra":
-            raise ValueError(
-                f"{self.onnx_node.name}: found ram_style ultra, expected auto, block or distributed"
-            )
-        if style == "auto":
-            return fifo_in_block_ram(
-                int(self.get_nodeattr("depth")), int(self.get_instream_width())
-            )
-        return bool(style == "block")
+        asked = styled_block(self.onnx_node.name, self.get_nodeattr("ram_style"))
+        if asked is not None:
+            return asked
+        return fifo_in_block_ram(int(self.get_nodeattr("depth")), int(self.get_instream_width()))
 
     def rtl_parameters(self) -> dict[str, int | str]:
         return {
