@@ -12,6 +12,7 @@ import pytest
 from andpop.flows import cli
 from andpop.hw.graph.folding import fold
 from andpop.hw.graph.specialise import specialise
+from andpop.hw.kernels.base import HW
 from andpop.hw.rtl.simulate import emit
 from andpop.hw.synth import delays_xc7 as xc7
 from andpop.hw.synth import ecp5, ecp5_edit, sta, timing, timing_table, yosys
@@ -293,6 +294,8 @@ def test_the_page_has_every_smoke_case() -> None:
     page = (Path(__file__).parent.parent / "docs/03_reference/timing.md").read_text()
     for kernel, case in timing_table.smoke_cases():
         assert f"| {kernel} | `{case.name}` |" in page
+        readme = (HW / "kernels" / kernel / "README.md").read_text()
+        assert timing_table.README_LINES.search(readme), kernel
 
 
 @pytest.fixture(scope="module")

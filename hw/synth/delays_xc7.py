@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cell delays of AMD's 7 series in speed grade -1, for the estimate of `sta`.
 
-Block RAM, CARRY4 and MUXF: Project X-Ray's timing of Artix-7, as quoted by Yosys' cell models;
-these are the -1 figures of AMD's data sheets (DS181, DS187). LUTs, flip-flops, LUT RAM, shift
-registers: the same data sheets' -1 columns. DSP48E1: Yosys' model quotes the -3
-column; times 1.37, which is the ratio of DS181's -1 and -3 columns within 4 %.
+Block RAM, CARRY4 and MUXF: Project X-Ray's timing of Artix-7, as quoted by Yosys' cell models. The
+delays of a LUT and of a flip-flop's output are those that public timing reports of -1 parts show.
+Other checks, LUT RAM, shift registers and the DSP's periods are typical figures of that grade,
+not checked against AMD's data sheets. DSP48E1: Yosys' model quotes -3; its figures are taken times
+1.37, a ratio that was seen on a few of its arcs only.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ DSP_SCALE = 1.37
 DSP_CE, DSP_RST = 0.52, 0.60
 DSP_PERIODS = {"whole": 1000 / 464, "no ADREG": 1000 / 290, "no MREG": 1000 / 257,
                "neither": 1000 / 190}  # fmt: skip
-"""Between registers inside a DSP48E1, ns: DS187's FMAX of -1."""
+"""Between registers inside a DSP48E1, ns, of -1."""
 
 
 class Series7(Family):
@@ -59,8 +60,8 @@ class Series7(Family):
 
     name = "7 series -1"
     sources = (
-        "AMD DS181 and DS187 (-1), Project X-Ray's timing as quoted by Yosys' cell models; "
-        "DSP48E1 its -3 figures times 1.37"
+        "Project X-Ray's timing as quoted by Yosys' cell models, DSP48E1 its -3 figures times "
+        "1.37; LUTs, flip-flops and LUT RAM typical of -1, not checked against data sheets"
     )
     nets = Nets(0.65, 0.06, 1.6)
     register = (FF_OUT, 0.0)

@@ -2,17 +2,20 @@
 """Writes the measured tables of docs/03_reference/timing.md: the clock of every smoke case.
 
 Run as ``python -m andpop.hw.synth.timing_table FILE`` (``make timing``): replaces what stands
-between the two markers of the file. What was measured before is kept in the cache.
+between the two markers of the file, and the slowest path in the README of every kernel. What was
+measured before is kept in the cache.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
+from ..kernels.base import HW
 from . import ecp5, yosys
 from .cases import smoke_cases
 from .table import rewrite
@@ -22,6 +25,10 @@ JOBS = 2
 """Cases at a time."""
 GOAL = 150.0
 """MHz that every case should hold."""
+README_LINES = re.compile(
+    r"^- \*\*Slowest path\*\* of the smoke cases: .*?timing\.md\)\.$", re.M | re.S
+)
+"""What a README says of its kernel's clocks."""
 BINS = (0.75, 0.85, 0.95, 1.05, 1.15, 1.25)
 """Borders of the distribution of estimated over routed clock."""
 
@@ -58,6 +65,31 @@ def tables(found: Sequence[CaseTiming]) -> str:
     return "\n".join(lines)
 
 
+def slowest(found: Sequence[CaseTiming]) -> str:
+    """The slowest of a kernel's cases, estimated and routed, as its README says it."""
+    estimated = min(found, key=lambda row: row.estimate.mhz)
+    routed = min(found, key=lambda row: row.routed.mhz)
+    return (
+        f"- **Slowest path** of the smoke cases: {estimated.estimate.mhz:.0f} MHz by the 7-series "
+        f"-1 estimate, {_path(estimated.estimate.ends)}\n  (`{estimated.case}`).\n"
+        f"  Routed on an ECP5 -6: {routed.routed.mhz:.0f} MHz, {_path(routed.routed.ends)}\n"
+        f"  (`{routed.case}`). See [clocks](../../../docs/03_reference/timing.md)."
+    )
+
+
+def rewrite_readmes(found: Sequence[CaseTiming]) -> None:
+    """Put the slowest path of every kernel into its README, at the end where it has none."""
+    for kernel in dict.fromkeys(row.kernel for row in found):
+        readme = HW / "kernels" / kernel / "README.md"
+        text = readme.read_text(encoding="utf-8")
+        lines = slowest([row for row in found if row.kernel == kernel])
+        if README_LINES.search(text):
+            text = README_LINES.sub(lambda _, new=lines: new, text)
+        else:
+            text = f"{text}\n{lines}\n"
+        readme.write_text(text, encoding="utf-8")
+
+
 def _mhz(clock: float) -> str:
     return f"**{clock:.0f}**" if clock < GOAL else f"{clock:.0f}"
 
@@ -90,4 +122,6 @@ def _spread(found: Sequence[CaseTiming]) -> list[str]:
 
 
 if __name__ == "__main__":
-    rewrite(Path(sys.argv[1]), tables(measure()))
+    measured = measure()
+    rewrite(Path(sys.argv[1]), tables(measured))
+    rewrite_readmes(measured)
