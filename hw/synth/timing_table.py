@@ -83,10 +83,11 @@ def rewrite_readmes(found: Sequence[CaseTiming]) -> None:
         readme = HW / "kernels" / kernel / "README.md"
         text = readme.read_text(encoding="utf-8")
         lines = slowest([row for row in found if row.kernel == kernel])
-        if README_LINES.search(text):
-            text = README_LINES.sub(lambda _, new=lines: new, text)
-        else:
+        there = README_LINES.search(text)
+        if there is None:
             text = f"{text}\n{lines}\n"
+        else:
+            text = text[: there.start()] + lines + text[there.end() :]
         readme.write_text(text, encoding="utf-8")
 
 
