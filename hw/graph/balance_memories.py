@@ -50,11 +50,14 @@ def balance(
         fixed: (node, attribute) that are to stay as they are.
 
     Returns:
-        What it takes then, and the moves; more than allowed where nothing helps.
+        What it takes then, and the moves; more than allowed where nothing helps, without a move
+        where all of them together would not.
     """
     ops = {node.name: op_of(node) for node in model.graph.node}
     choices = {name: list(_moves(op, cycles, fixed)) for name, op in ops.items()}
     moves: list[Move] = []
+    if not all(_in_reach(choices.values(), name, used, allowed) for name in TRADED):
+        return used, moves
     for resource in TRADED:
         while getattr(used, resource) > getattr(allowed, resource):
             every = (move for group in choices.values() for move in group)
@@ -67,6 +70,20 @@ def balance(
             used += move.change
             moves.append(move)
     return _take_back(ops, moves, used, allowed), moves
+
+
+def _in_reach(
+    choices: Iterable[Iterable[Move]], resource: str, used: Usage, allowed: Usage
+) -> bool:
+    """Whether enough of a resource becomes free if every node gives the most of it that it can."""
+    free = 0
+    for moves in choices:
+        most: dict[str, int] = {}
+        for move in moves:
+            gain = -getattr(move.change, resource)
+            most[move.attribute] = max(most.get(move.attribute, 0), gain)
+        free += sum(most.values())
+    return bool(getattr(used, resource) - free <= getattr(allowed, resource))
 
 
 def _best(moves: Iterable[Move], resource: str, used: Usage, allowed: Usage) -> Move | None:

@@ -25,8 +25,6 @@ WORDS = {
     "dsp": "DSP blocks",
 }
 """What resources are called."""
-HOPELESS = 4
-"""Times the LUTs allowed beyond which no trade helps: most LUTs are logic, which stays."""
 CLOSE = 1.05
 """How near the search for the fastest target comes to it."""
 LARGEST = 3
@@ -187,8 +185,7 @@ class Fitting:
         model = fuse_for(self._lowered, target) if self._fused else _copy(self._lowered)
         fold(model, target, self._board.part)
         rows = network_usage(model)
-        hopeless = total(rows).lut > HOPELESS * self._allowed.lut
-        if hopeless or not judged(self._board) or total(rows).within(self._allowed):
+        if not judged(self._board) or total(rows).within(self._allowed):
             return self._result(model, rows, [])
         most = target if isinstance(target, int) else max(cycles(model).values())
         plain = _copy(model)
@@ -253,10 +250,6 @@ class Fitting:
                 continue
             if found.used.within(allowed):
                 return board.name
-            if found.used.lut > allowed.lut and found.used.bram18 > allowed.bram18:
-                continue  # Nothing to trade.
-            if found.used.lut > HOPELESS * allowed.lut:
-                continue
             model = _copy(found.model)
             used, _ = balance(model, found.used, allowed, found.cycles)
             if used.within(allowed):
