@@ -135,9 +135,16 @@ def _copy_checkpoint(context: Context) -> None:
 
 def notes(files: BuildFiles, size: tuple[int, int, int] | None) -> list[str]:
     """What a build does to pictures, in words; of somebody else's file also what it reads of a
-    pixel, and what was left out of it; what was done to fit the board."""
+    pixel, and what was left out of it; what was done to fit the board and to keep the pace."""
     found = read_fit(files.fit)
-    return [*_notes_of_pictures(files, size), *(found["notes"] if found else ())]
+    said = [*_notes_of_pictures(files, size), *(found["notes"] if found else ())]
+    if files.sizing.is_file():
+        missed = json.loads(files.sizing.read_text(encoding="utf-8"))["everywhere"]
+        if missed:
+            said.append(
+                f"every edge has a FIFO, as those that the structure asks for failed: {missed}"
+            )
+    return said
 
 
 def _notes_of_pictures(files: BuildFiles, size: tuple[int, int, int] | None) -> list[str]:

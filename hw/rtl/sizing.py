@@ -35,8 +35,9 @@ class Sizing:
     slowest: str
     build_seconds: float
     sim_cycles_per_second: float
-    everywhere: bool = False
-    """A FIFO had to be put on every edge: those that the structure asks for were not enough."""
+    everywhere: str = ""
+    """Why a FIFO had to be put on every edge: what the FIFOs that the structure asks for missed.
+    Empty where they were enough."""
 
     @property
     def bits(self) -> int:
@@ -58,12 +59,13 @@ def size_fifos(folder: Path, *, progress: Progress | None = None, jobs: int = 2)
     """
     try:
         return _size(folder, progress, jobs)
-    except (SizingError, runs.NetworkStuck):
+    except (SizingError, runs.NetworkStuck) as error:
+        missed = str(error)
         info = TopInfo.load(folder)
         plain = remove_streams(ModelWrapper(str(folder / "stitched.onnx")))
         stitched = insert_streams(plain, everywhere=True)
         emit_top(stitched, folder, boards.find(info.board), info.clock_mhz)
-    return replace(_size(folder, progress, jobs), everywhere=True)
+    return replace(_size(folder, progress, jobs), everywhere=missed)
 
 
 def _size(folder: Path, progress: Progress | None, jobs: int) -> Sizing:
