@@ -149,10 +149,15 @@ def write_folding(model: ModelWrapper, path: Path) -> None:
 
 def _foldables(model: ModelWrapper) -> list[_Foldable]:
     register()
-    return [_foldable(node) for node in model.graph.node]
+    return [foldable_of(node) for node in model.graph.node]
 
 
-def _foldable(node: NodeProto) -> _Foldable:
+def foldable_of(node: NodeProto) -> _Foldable:
+    """Return what may be folded of a node.
+
+    Raises:
+        FoldingError: its op is unknown, or has no lanes to choose.
+    """
     try:
         op = op_of(node)
     except ValueError as error:

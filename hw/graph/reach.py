@@ -14,7 +14,7 @@ from onnx import NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
 
 from ..kernels.ops import op_of
-from .folding import _foldable
+from .folding import foldable_of
 from .fuse import fuse
 
 
@@ -41,7 +41,7 @@ def fuse_for(model: ModelWrapper, target: int | Mapping[str, Mapping[str, Any]])
 
 def fastest(node: NodeProto) -> int:
     """Return the fewest cycles per frame that any folding gives a node; it changes its lanes."""
-    foldable = _foldable(node)
+    foldable = foldable_of(node)
     found = []
     for group in foldable.choices():
         foldable.apply(group[-1])
