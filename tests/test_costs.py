@@ -45,10 +45,7 @@ def off(stated: Usage, point: Point) -> list[str]:
 
 
 UNMEASURED = (
-    "binary_block", "binary_mvu", "epilogue", "global_acc_pool", "image_conv", "int_mvu",
-    "label_select", "pa_mvu", "pixel_interleave", "shift_requant", "shuffle_concat",
-    "signed_thresholding", "sliding_window", "stream_crop", "stream_max_pool",
-    "stream_reflect_pad", "streaming_concat", "streaming_fifo", "xnor_mvu",
+    "binary_block", "binary_mvu", "epilogue", "global_acc_pool", "image_conv", "int_mvu", "pa_mvu", "signed_thresholding", "stream_max_pool", "xnor_mvu",
 )  # fmt: skip
 """Kernels whose tables are not fitted to their cases yet: a smoke case is further off."""
 FAR_OFF = {"Epilogue", "GlobalAccPool"}
@@ -89,8 +86,10 @@ def test_costs_are_sums_over_counts(tmp_path: Path) -> None:
         '{"": {"lut": {"one": 2.5, "bits": 0.5}, "srl": {"one": 3}, "ff": {"bits": 2}}}',
         encoding="ascii",
     )
-    structure = Structure({"one": 1, "bits": 8, "other": 3}, luts=4, lutram=12, bram18=1, dsp=2)
-    assert cost(structure, tmp_path) == Usage(lut=25, lutram=15, ff=16, bram18=1, dsp=2)
+    structure = Structure(
+        {"one": 1, "bits": 8, "other": 3}, luts=4, ffs=3, lutram=12, bram18=1, dsp=2
+    )
+    assert cost(structure, tmp_path) == Usage(lut=25, lutram=15, ff=19, bram18=1, dsp=2)
     assert cost(Structure({"one": 1}, table="none"), tmp_path) == Usage()
 
 

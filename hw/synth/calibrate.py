@@ -48,7 +48,7 @@ class Sample:
     label: str
     weight: float
     structure: Structure
-    found: dict[str, int]
+    found: dict[str, float]
     """LUTs of logic and flip-flops that the table has to explain."""
     whole: dict[str, int]
     """All of them."""
@@ -58,7 +58,7 @@ def sample(point: Point, weight: float) -> Sample:
     """Return what a point says."""
     structure, usage = point.op.structure(), point.usage
     logic = usage.lut - usage.lutram - structure.luts
-    found = {"lut": logic, "srl": usage.lutram - structure.lutram, "ff": usage.ff}
+    found = {"lut": logic, "srl": usage.lutram - structure.lutram, "ff": usage.ff - structure.ffs}
     whole = {"lut": usage.lut, "srl": usage.lut, "ff": usage.ff}
     return Sample(point.label, weight, structure, found, whole)
 
@@ -82,9 +82,8 @@ def fit(samples: Sequence[Sample], resource: str) -> dict[str, float]:
         target = np.concatenate([np.sqrt(weights) * found / allowed, np.zeros(len(names))])
         numbers, _ = nnls(system, target)
         off = np.abs(counts @ numbers - found) / allowed
-        # Within what is allowed the sums of whole networks decide, outside of it the worst node.
-        bias = float(abs(heavy @ (counts @ numbers - found)) / max(NEAR, heavy @ found))
-        key = (max(1.0, float(np.max(off * heavy))), bias)
+        # What is beyond the allowed decides, where nothing is all of it.
+        key = (float(heavy @ np.maximum(off - 1, 0)), float(heavy @ off**2))
         if best is None or key < best[0]:
             best = (key, numbers)
         weights = weights * (0.5 + off)
@@ -102,10 +101,12 @@ def calibrate(kernel: str, samples: Iterable[Sample], folder: Path) -> None:
     groups: dict[str, list[Sample]] = {}
     for one in samples:
         groups.setdefault(one.structure.table, []).append(one)
-    found = {
+    # A table without points stays: a way to compute that costs nothing would always be taken.
+    found = {**tables(folder)} | {
         table: {resource: fit(group, resource) for resource in FITTED}
-        for table, group in sorted(groups.items())
+        for table, group in groups.items()
     }
+    found = dict(sorted(found.items()))
     text = json.dumps(found, indent=1) + "\n"
     (folder / TABLE_FILE).write_text(text, encoding="ascii")
     tables.cache_clear()
