@@ -148,15 +148,18 @@ def styled_block(node: str, style: str) -> bool | None:
     return None if style == "auto" else style == "block"
 
 
+def varying(words: int) -> float:
+    """Share of the bits of a word that differ among so many of them, where contents are random."""
+    return 1 - 2.0 ** (1 - words)
+
+
 def rom_luts(depth: int, width: int) -> int:
-    """LUTs of a read-only memory in logic: one per column and 64 words, and what selects among
-    these (a LUT6 one of four). Few words have few columns that differ; equal ones are one LUT."""
-    if depth == 1:
-        return 0
-    banks = -(-depth // 64)
-    kinds = 2.0**depth - 2 if depth < 32 else 0.0
-    columns = width if not kinds else kinds * (1 - (1 - 2.0**-depth) ** width)
-    return round(columns * (banks + -(-(banks - 1) // 3)))
+    """LUTs of a read-only memory in logic: one per column and 64 words, but for columns of one
+    value, and what selects among these."""
+    whole, rest = divmod(depth, 64)
+    # Where a word stands alone the selection is what knows its bits.
+    last = max(varying(rest), 0.5 if whole else 0.0) if rest else 0.0
+    return round(width * (whole + last + _selection(-(-depth // 64))))
 
 
 class ReadOnlyMemory(NamedTuple):
@@ -189,7 +192,7 @@ class ReadOnlyMemory(NamedTuple):
         are the same in all of them."""
         if self.block:
             return self.width
-        return round(self.width * (1 - 2.0 ** (1 - self.depth)))
+        return round(self.width * varying(self.depth))
 
     @property
     def brams(self) -> int:

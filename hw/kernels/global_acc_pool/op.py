@@ -47,6 +47,8 @@ class GlobalAccPool_rtl(RtlKernel, GlobalAccPool):
         """An adder per lane, the sums in LUT RAM, the counters."""
         values = {k: int(v) for k, v in self.rtl_parameters().items()}
         folds, width = values["Folds"], values["Lanes"] * values["SumBits"]
+        if values["Pixels"] == 1:  # nothing is summed
+            return {"": Structure({"one": 1}, ffs=width + 1, table="one pixel")}
         counts = {"one": 1, **loop_counts((folds, values["Pixels"])), "sums": width}
         if folds == 1:
             return {"": Structure(counts, table="one word")}
