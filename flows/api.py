@@ -273,8 +273,8 @@ def simulate(
             predict masks; nowhere by default.
         capture: compare every layer boundary too (a second run; speed is measured without).
         pauses: runs more, each with random standstills at both ends; the seeds are 1 and on.
-        primitives: simulate the bodies made of 7-series cells, which synthesis takes; several times
-            slower.
+        primitives: simulate what synthesis reads, bodies made of 7-series cells and FIFOs in their
+            final form; several times slower.
         trust: compile and run a folder that differs from its build.json too.
 
     Returns:

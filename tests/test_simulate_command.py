@@ -107,5 +107,6 @@ def test_cells_go_beside_the_plain_sources(
     monkeypatch.setattr(runs, "build_network", build)
     rtl = network[0] / "rtl"
     runs.build(rtl, TopInfo.load(rtl), cells=Path("/models/cells.v"))
-    assert asked["defines"] == ["ANDPOP_PRIMITIVES=1"]
+    assert asked["defines"] == ["ANDPOP_PRIMITIVES=1", "ANDPOP_BUILT_FIFOS"]
+    assert "fifo_depths_pkg.sv" in asked["sources"]
     assert asked["sources"][-1] == "/models/cells.v"

@@ -37,8 +37,9 @@ def build(
     Args:
         folder: emitted RTL folder.
         info: its top.json.
-        cells: models of the 7-series cells; the bodies made of cells are simulated then, those
-            that synthesis takes. None for the plain bodies.
+        cells: models of the 7-series cells; what synthesis reads is simulated then, the bodies
+            made of cells and the FIFOs of their final depth and form. None for the plain bodies,
+            and FIFOs whose depth a run sets.
         trace: compile waveforms in.
         jobs: compilers at a time.
 
@@ -48,10 +49,13 @@ def build(
     for memory in info.memories:
         if not (folder / memory).is_file():
             raise EmitError(f"{folder / memory}: memory file not found; emit the RTL again")
-    sources = [*info.sim_sources, *([] if cells is None else [str(cells.resolve())])]
+    sources, defines = info.sim_sources, []
+    if cells is not None:
+        sources = [*info.sources, str(cells.resolve())]
+        defines = ["ANDPOP_PRIMITIVES=1", "ANDPOP_BUILT_FIFOS"]
     return build_network(
-        folder, sources, info.top, outputs=len(info.results),
-        defines=[] if cells is None else ["ANDPOP_PRIMITIVES=1"], trace=trace, jobs=jobs,
+        folder, sources, info.top, outputs=len(info.results), defines=defines, trace=trace,
+        jobs=jobs,
     )  # fmt: skip
 
 

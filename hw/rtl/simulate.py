@@ -93,7 +93,8 @@ def simulate(
     """
     info = TopInfo.load(folder)
     words = runs.input_words(info, pictures)
-    capacities = runs.capacities(folder, info)
+    # As built a FIFO has its depth.
+    capacities = runs.capacities(folder, info) if cells is None else []
     executable, build_seconds = runs.build(folder, info, cells=cells, jobs=jobs)
     tensors: dict[str, IntArray] = {}
     cycle_of: dict[str, npt.NDArray[np.uint32]] = {}
@@ -198,7 +199,7 @@ def waveform(
         executable, folder, words,
         words_out=runs.words_out(info), bytes_out=runs.bytes_out(info),
         watchdog=runs.watchdog(info),
-        capacities=runs.capacities(folder, info), pauses=pauses,
+        capacities=runs.capacities(folder, info) if cells is None else [], pauses=pauses,
         vcd=path, vcd_from=max(0, cycle - WAVE_CYCLES),
         last_cycle=cycle + 4,
     )  # fmt: skip

@@ -37,8 +37,8 @@ def command(
         bool,
         typer.Option(
             "--primitives",
-            help="Simulate LUT6_2, CARRY4 and DSP48E1 cells, which synthesis takes, in place of "
-            "the plain bodies: the same cycles, several times slower.",
+            help="Simulate what synthesis reads: LUT6_2, CARRY4 and DSP48E1 cells in place of the "
+            "plain bodies, FIFOs in their final form. Several times slower.",
         ),
     ] = False,
     masks: Masks = None,
