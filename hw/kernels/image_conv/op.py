@@ -274,7 +274,7 @@ class ImageConv_rtl(FusedRtl, ImageConv):
         "rtl/loop_counter.sv",
         "kernels/image_conv/image_columns.sv",
         "kernels/image_conv/weight_rom.sv",
-        "kernels/image_conv/cascade_mac.sv",
+        "rtl/cascade_mac.sv",
         "kernels/image_conv/column_cascade.sv",
         "kernels/image_conv/column_product.sv",
         "kernels/image_conv/image_conv.sv",
