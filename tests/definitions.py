@@ -101,6 +101,27 @@ def binary_block(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     return epilogue([acc, *shortcut, params], rest)
 
 
+def shared_engine(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """Unit by unit: layers on the right half of the channels, each with its input added, shuffle."""
+    x, *constants = inputs
+    dim, count = attrs["IFMDim"], attrs["NumChannels"]
+    layers = list(zip(attrs["Kernels"], attrs["preShifts"], attrs["shortcutShifts"], strict=True))
+    for unit in range(attrs["Units"]):
+        left, right = x[..., :count], x[..., count:]
+        for i, (kernel, pre, shift) in enumerate(layers):
+            first = 3 * (unit * len(layers) + i)
+            rest = {
+                **attrs, "OFMDim": dim, "KernelDim": [kernel] * 2, "Stride": [1, 1],
+                "Padding": [kernel // 2] * 4, "shortcut": "own", "preShift": pre,
+                "shortcutShift": shift, "outputDataType": attrs["inputDataType"],
+            }  # fmt: skip
+            (right,) = binary_block([right, *constants[first : first + 3]], rest)
+        x = x.copy()
+        for channel in range(count):
+            x[..., 2 * channel], x[..., 2 * channel + 1] = left[..., channel], right[..., channel]
+    return [x]
+
+
 def epilogue(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     """BN, shortcut, RPReLU, 8 bits."""
     acc, *shortcut, (m, b, zeta, slope, eta) = inputs
@@ -291,6 +312,7 @@ DEFINITIONS: Mapping[str, Callable[[Inputs, Attributes], list[IntArray]]] = {
     "LabelSelect": label_select,
     "PaMvu": pa_mvu,
     "PixelInterleave": pixel_interleave,
+    "SharedEngine": shared_engine,
     "ShiftRequant": shift_requant,
     "ShuffleConcat": shuffle_concat,
     "SignedThresholding": signed_thresholding,
