@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Frames in and out of the shared engine's buffers.
 
-/// Takes a frame into the buffer that the engine does not work on, starts the engine when it is whole
-/// and the result before it is under way, and hands results out. A frame is taken behind the one that
-/// leaves the same buffer, pixel by pixel; a result leaves whether or not a frame follows. Ready, valid
-/// and data are registers; a word leaves in three cycles or more.
+/// Takes a frame into the buffer that the engine does not work on, starts the engine when it is
+/// whole and the result before it is under way, and hands results out. A frame is taken behind the
+/// one that leaves the same buffer, pixel by pixel; a result leaves whether or not a frame follows.
+/// Ready, valid and data are registers; a word leaves in three cycles or more.
 module engine_frames #(
   parameter int unsigned Channels = 4, // channels of the stream
   parameter int unsigned Pixels   = 4, // pixels of a frame

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two buffers for the feature maps of a frame: the engine works on one while the other is exchanged.
+// Two buffers for feature maps: the engine works on one while the other is exchanged.
 
 /// Buffer `work_i` has the engine's ports while `running_i`; the other one is written by the input.
 /// Words that leave are read wherever the engine is not. Words come two cycles after their address

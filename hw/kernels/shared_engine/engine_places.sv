@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where channels lie after shuffles that never moved them.
 
-/// Behind u shuffles (y[2j] = x[j], y[2j+1] = x[C+j]) channel i lies where i * stride mod (2C - 1) of
-/// the input lay, the last one at 2C - 1; the stride is C**u. `place_o` begins at `start_i` and goes
-/// on by `stride_i` per `advance_i`; both are below 2C - 1.
+/// Behind u shuffles (y[2j] = x[j], y[2j+1] = x[C+j]) channel i lies where i * stride mod (2C - 1)
+/// of the input lay, the last one at 2C - 1; the stride is C**u. `place_o` begins at `start_i` and
+/// goes on by `stride_i` per `advance_i`; both are below 2C - 1.
 module engine_places #(
   parameter int unsigned Channels = 4, // places: 2C, even
   localparam int unsigned Width = $clog2(Channels)

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Back end of the shared engine: counts become words, words become bits.
 
-/// Words of a pass in the order of channels and pixels, one per cycle. `launch_i` announces Pe counts
-/// three cycles before the first of them is used, `word_i` a word of the map that is only compared.
-/// Both read the map and their parameters; a result is written where its shortcut was, and its bit
-/// goes to the map of the next layer. Nothing waits.
+/// Words of a pass in the order of channels and pixels, one per cycle. `launch_i` announces Pe
+/// counts three cycles before the first of them is used, `word_i` a word of the map that is only
+/// compared. Both read the map and their parameters; a result is written where its shortcut was,
+/// and its bit goes to the map of the next layer. Nothing waits.
 module engine_results #(
   parameter int unsigned Channels       = 2,  // channels of a layer
   parameter int unsigned Pixels         = 4,  // pixels of a map

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Order of the shared engine's work: units, layers, pixels, groups of outputs, steps of a window.
 
-/// A frame is one pass after the other: for each unit the bits of its right half, then its layers. A
-/// pass begins when the last word of the one before is written (`end_i`). A step is a word of bits and
-/// one of weights; after the last step of Pe outputs, Pe - 1 cycles at least pass to the next such.
+/// A frame is one pass after the other: for each unit the bits of its right half, then its layers.
+/// A pass begins when the last word of the one before is written (`end_i`). A step is a word of
+/// bits and one of weights; after the last step of Pe outputs, Pe - 1 cycles at least pass to the
+/// next such.
 module engine_sequencer #(
   parameter int unsigned Channels     = 2, // channels of a layer
   parameter int unsigned Height       = 2, // rows
@@ -69,6 +70,7 @@ module engine_sequencer #(
   logic [UnitWidth-1:0]  unit;
   logic [PlaceWidth-1:0] stride_q;
   logic [PlaceWidth:0]   odd;
+  logic                  unused;
 
   assign next         = end_q;
   assign layer_done   = next && !bits_q;
@@ -80,6 +82,7 @@ module engine_sequencer #(
   assign stride_o     = stride_q;
   assign odd          = {1'b0, stride_q} + (stride_q[0] ? (PlaceWidth + 1)'(Modulus) : '0);
   assign start_o      = odd[PlaceWidth:1];
+  assign unused       = odd[0];
   assign done_o       = layer_done && layer_last && unit_last;
 
   loop_counter #(
@@ -222,11 +225,14 @@ module engine_sequencer #(
                                               LineAddress'(Kernel * Groups);
 
   logic [LineAddress-1:0] map_q, window_q, address_q, window_next;
+  logic [31:0]            column, row; // from the border's first on
 
   assign line_address_o = address_q;
   assign window_next    = window_q + LineAddress'(Groups);
-  assign border_o       = wide_q && (32'(x) + 32'(kx_q) < Pad || 32'(x) + 32'(kx_q) >= Width + Pad ||
-                                     32'(y) + 32'(ky_q) < Pad || 32'(y) + 32'(ky_q) >= Height + Pad);
+  assign column         = 32'(x) + 32'(kx_q);
+  assign row            = 32'(y) + 32'(ky_q);
+  assign border_o       = wide_q && (column < Pad || column >= Width + Pad ||
+                                     row < Pad || row >= Height + Pad);
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Units of equal shape, one after the other in one engine: split, 1-bit layers, shuffle.
 
-/// One channel per word in, one per word out, 2C channels. A unit's 1-bit layers of C channels work on
-/// the right half of the channels, each with its own input as the shortcut; then left and right are
-/// shuffled. A frame lies in one of two buffers and is changed in place; the other buffer takes the next
-/// frame behind the one that leaves. Valid, data and both readies are registers; no frame waits for
-/// the next one.
+/// One channel per word in, one per word out, 2C channels. A unit's 1-bit layers of C channels work
+/// on the right half of the channels, each with its own input as the shortcut; then left and right
+/// are shuffled. A frame lies in one of two buffers and is changed in place; the other buffer takes
+/// the next frame behind the one that leaves. Valid, data and both readies are registers; no frame
+/// waits for the next one.
 module shared_engine #(
   parameter int unsigned Channels       = 4,  // channels of a layer, C
   parameter int unsigned Height         = 2,  // rows
