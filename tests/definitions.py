@@ -102,20 +102,21 @@ def binary_block(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
 
 
 def shared_engine(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
-    """Unit by unit: layers on the right half of the channels, each with its input added, shuffle."""
+    """Unit by unit: layers on the right half of the channels, their inputs added, shuffle."""
     x, *constants = inputs
     dim, count = attrs["IFMDim"], attrs["NumChannels"]
-    layers = list(zip(attrs["Kernels"], attrs["preShifts"], attrs["shortcutShifts"], strict=True))
     for unit in range(attrs["Units"]):
         left, right = x[..., :count], x[..., count:]
-        for i, (kernel, pre, shift) in enumerate(layers):
-            first = 3 * (unit * len(layers) + i)
+        for i, kernel in enumerate(attrs["Kernels"]):
+            number = unit * len(attrs["Kernels"]) + i
             rest = {
                 **attrs, "OFMDim": dim, "KernelDim": [kernel] * 2, "Stride": [1, 1],
-                "Padding": [kernel // 2] * 4, "shortcut": "own", "preShift": pre,
-                "shortcutShift": shift, "outputDataType": attrs["inputDataType"],
+                "Padding": [kernel // 2] * 4, "shortcut": "own",
+                "preShift": attrs["preShifts"][number],
+                "shortcutShift": attrs["shortcutShifts"][number],
+                "outputDataType": attrs["inputDataType"],
             }  # fmt: skip
-            (right,) = binary_block([right, *constants[first : first + 3]], rest)
+            (right,) = binary_block([right, *constants[3 * number : 3 * number + 3]], rest)
         x = x.copy()
         for channel in range(count):
             x[..., 2 * channel], x[..., 2 * channel + 1] = left[..., channel], right[..., channel]

@@ -27,10 +27,12 @@ def _case(
     pre_bits: int = 14,
     **memories: str,
 ) -> Case:
-    """``pre`` are the layers' shifts, ``ahead`` how much more their shortcuts are shifted."""
+    """``pre`` are the shifts of the first unit's layers, those of the next units are one more each;
+    ``ahead`` is how much more shortcuts are shifted."""
+    shifts = [shift + unit for unit in range(units) for shift in pre]
     low, high = limits(bits)
     pre_low, pre_high = limits(pre_bits)
-    layers = [(k * k * channels, shift) for k, shift in zip(kernels, pre, strict=True)] * units
+    layers = [(k * k * channels, s) for k, s in zip(kernels * units, shifts, strict=True)]
 
     def constants(rng: np.random.Generator) -> list[IntArray]:
         def draw(low: int, high: int, *shape: int) -> IntArray:
@@ -88,8 +90,8 @@ def _case(
         "IFMDim": list(image),
         "Units": units,
         "Kernels": list(kernels),
-        "preShifts": list(pre),
-        "shortcutShifts": [shift + ahead for shift in pre],
+        "preShifts": shifts,
+        "shortcutShifts": [shift + ahead for shift in shifts],
         "slopeShift": slope_shift,
         "outShift": out_shift,
         "preBits": pre_bits,
@@ -119,7 +121,7 @@ SMOKE = [
 
 FULL = [
     _case((4, 4), 24, 2, (1, 3, 3, 1), (24, 4), (4, 5, 5, 4), ahead=4, map_ram="block"),
-    _case((2, 2), 48, 7, (1, 3, 3, 1), (48, 8), (5, 7, 7, 5), ahead=4),
+    _case((2, 2), 48, 7, (1, 3, 3, 1), (48, 8), (0, 1, 1, 0), ahead=4),
     _case((2, 3), 2, 4, (1,), (1, 2), (2,)),
     _case((3, 3), 4, 1, (3,), (2, 1), (3,), line_ram="block", map_ram="lut", weight_rom="lut"),
     _case((6, 2), 5, 2, (5, 1, 5), (5, 5), (3, 1, 3), bits=4, out_shift=1, pre_bits=10),

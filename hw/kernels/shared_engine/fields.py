@@ -80,7 +80,7 @@ class Fields(NamedTuple):
         reached = [np.clip(t[:, 0], low, high + 1) for t in thresholds]
         found = []
         for i, values in enumerate(params):
-            layer = self.layers[i % len(self.layers)]
+            layer = self.layers[i]
             m, b, zeta, slope, eta = values.astype(np.int64)
             widths = (MUL_BITS, 64, self.pre_bits, SLOPE_BITS, self.pre_bits)
             require_fit(np.stack([m, b, zeta, slope, eta]), widths)

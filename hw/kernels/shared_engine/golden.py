@@ -30,19 +30,17 @@ def layer(x: IntArray, thresholds: IntArray, weights: IntArray, kernel: int) -> 
 def run(inputs: Sequence[IntArray], attrs: Mapping[str, Any]) -> list[IntArray]:
     """Golden of the op: inputs x (1, H, W, 2C), then thresholds, weights and params per layer."""
     x, *constants = inputs
-    channels, kernels = attrs["NumChannels"], attrs["Kernels"]
-    numbers = iter(range(0, len(constants), 3))
+    channels = attrs["NumChannels"]
+    numbers = iter(range(len(constants) // 3))
     for _ in range(attrs["Units"]):
         left, right = x[..., :channels], x[..., channels:]
-        for kernel, pre, shortcut in zip(
-            kernels, attrs["preShifts"], attrs["shortcutShifts"], strict=True
-        ):
-            first = next(numbers)
-            thresholds, weights, params = constants[first : first + 3]
+        for kernel in attrs["Kernels"]:
+            number = next(numbers)
+            thresholds, weights, params = constants[3 * number : 3 * number + 3]
             fmt = EpilogueFormat(
                 acc_shift=0,
-                shortcut_shift=shortcut,
-                pre_shift=pre,
+                shortcut_shift=attrs["shortcutShifts"][number],
+                pre_shift=attrs["preShifts"][number],
                 slope_shift=attrs["slopeShift"],
                 out_shift=attrs["outShift"],
                 acc_bits=32,

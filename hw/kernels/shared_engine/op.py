@@ -36,7 +36,7 @@ BITS_CYCLES = 7
 
 
 class SharedEngine(Fused):
-    """Units of split, 1-bit layers on the right half, shuffle: inputs x (1, H, W, 2C), then for each
+    """Units of split, 1-bit layers on the right half, shuffle: inputs x (1, H, W, 2C), for each
     layer thresholds (C, 1), weights (MW, C) and params (5, C)."""
 
     lanes = {"SIMD": "NumChannels", "PE": "NumChannels"}
@@ -105,8 +105,9 @@ class SharedEngine(Fused):
     def fields(self) -> Fields:
         """The parameters of all layers."""
         channels = self.number("NumChannels")
-        names = ("Kernels", "preShifts", "shortcutShifts")
-        layers = zip(*(self.numbers(name) for name in names), strict=True)
+        kernels = self.numbers("Kernels") * self.number("Units")
+        shifts = (self.numbers(name) for name in ("preShifts", "shortcutShifts"))
+        layers = zip(kernels, *shifts, strict=True)
         return Fields(
             tuple(Layer(kernel * kernel * channels, pre, own) for kernel, pre, own in layers),
             self.bits(),
@@ -114,7 +115,7 @@ class SharedEngine(Fused):
         )
 
     def field_bits(self) -> list[int]:
-        """Bits of the fields of a parameter word: as the constants need them, where they are known."""
+        """Bits of a parameter word's fields: as the constants need them, where these are known."""
         return list(self.numbers("fieldBits")) or self.fields().widest()
 
     def layer_steps(self, kernel: int) -> tuple[int, int]:
@@ -174,6 +175,9 @@ class SharedEngine(Fused):
             found.append(f"found kernels {kernels}, expected odd ones of 1 to 32 layers")
         elif len(set(kernels) - {1}) > 1:
             found.append(f"found kernels {kernels}, expected 1 and one other at most")
+        layers = len(kernels) * self.number("Units")
+        if {len(self.numbers(n)) for n in ("preShifts", "shortcutShifts")} != {layers}:
+            found.append(f"found other shifts than {layers}, one for each layer")
         if not found and not self.fields().alike:
             found.append(
                 f"found shifts {self.numbers('shortcutShifts')} of shortcuts and "
@@ -196,7 +200,6 @@ class SharedEngine(Fused):
         name, channels = self.onnx_node.name, self.number("NumChannels")
         shapes = [
             shape
-            for _ in range(self.number("Units"))
             for layer in self.fields().layers
             for shape in ((channels, 1), (layer.inputs, channels), (5, channels))
         ]

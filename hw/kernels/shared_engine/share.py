@@ -34,7 +34,10 @@ class _Layer(NamedTuple):
 
 class _Unit(NamedTuple):
     nodes: tuple[NodeProto, ...]
-    attributes: Mapping[str, Any]
+    shape: Mapping[str, Any]
+    """What equal units have in common."""
+    shifts: Mapping[str, list[int]]
+    """What every layer has of its own."""
 
     @property
     def last(self) -> NodeProto:
@@ -42,13 +45,13 @@ class _Unit(NamedTuple):
 
 
 def chains(model: ModelWrapper) -> dict[str, Fusion]:
-    """Return the longest chains of equal units of a lowered graph, by what their names begin with."""
+    """Return the longest chains of equal units of a lowered graph, by what their names share."""
     found: dict[str, Fusion] = {}
     taken: set[str] = set()
     for node in model.graph.node:
         chain: list[_Unit] = []
         unit = None if node.name in taken else _unit(model, node)
-        while unit is not None and (not chain or unit.attributes == chain[0].attributes):
+        while unit is not None and (not chain or _equal(chain[0], unit)):
             chain.append(unit)
             readers = model.find_consumers(unit.last.output[0])
             unit = _unit(model, readers[0]) if len(readers) == 1 else None
@@ -60,14 +63,27 @@ def chains(model: ModelWrapper) -> dict[str, Fusion]:
 
 def _fusion(chain: list[_Unit]) -> Fusion:
     nodes = tuple(node for unit in chain for node in unit.nodes)
-    attributes = {**chain[0].attributes, "Units": len(chain), "SIMD": 1, "PE": 1}
     return Fusion(
         "SharedEngine_rtl",
         nodes,
         (nodes[0].input[0],),
         (nodes[-1].output[0],),
-        attributes,
+        _attributes(chain),
     )
+
+
+def _attributes(chain: list[_Unit]) -> dict[str, Any]:
+    """The op's attributes."""
+    shifts = {n: [s for unit in chain for s in unit.shifts[n]] for n in chain[0].shifts}
+    return {**chain[0].shape, **shifts, "Units": len(chain), "SIMD": 1, "PE": 1}
+
+
+def _equal(unit: _Unit, other: _Unit) -> bool:
+    """Whether one engine can compute both."""
+    if unit.shape != other.shape:
+        return False
+    made = helper.make_node("SharedEngine", [], [], name="", **_attributes([unit, other]))
+    return not SharedEngine(made).refusals()
 
 
 def _name(nodes: list[str], known: Mapping[str, Any]) -> str:
@@ -108,38 +124,33 @@ def _unit(model: ModelWrapper, node: NodeProto) -> _Unit | None:
         x = layer.nodes[-1].output[0]
     if not layers or list(reader.input) != [left, x]:
         return None
-    datatype = model.get_tensor_datatype(node.input[0]).name
-    attributes = _attributes(shape, datatype, layers)
-    if attributes is None:
+    common = _shape(shape, model.get_tensor_datatype(node.input[0]).name, layers)
+    if common is None:
         return None
+    own = {f"{n}s": [layer.shifts[n] for layer in layers] for n in ("preShift", "shortcutShift")}
     nodes = (node, *(n for layer in layers for n in layer.nodes), reader)
     constants = [t for n in nodes for t in n.input if model.get_initializer(t) is not None]
     # An engine reads three constants of each layer, in order.
-    return _Unit(nodes, attributes) if len(set(constants)) == 3 * len(layers) else None
+    unit = _Unit(nodes, common, own)
+    return unit if len(set(constants)) == 3 * len(layers) and _equal(unit, unit) else None
 
 
-def _attributes(
-    shape: list[int], datatype: str, layers: list[_Layer]
-) -> dict[str, Any] | None:
-    """What one engine has to have in common with all units, or None if it cannot compute them."""
+def _shape(shape: list[int], datatype: str, layers: list[_Layer]) -> dict[str, Any] | None:
+    """What equal units have in common, or None where their layers differ in that."""
     common = ("slopeShift", "outShift", "preBits", "datatype")
     if any(layer.shifts[n] != layers[0].shifts[n] for layer in layers for n in common):
         return None
     if layers[0].shifts["datatype"] != int(datatype.removeprefix("INT") or 0):
         return None
-    attributes = {
+    return {
         "NumChannels": shape[3] // 2,
         "IFMDim": [int(n) for n in shape[1:3]],
         "Kernels": [layer.kernel for layer in layers],
-        "preShifts": [layer.shifts["preShift"] for layer in layers],
-        "shortcutShifts": [layer.shifts["shortcutShift"] for layer in layers],
         "slopeShift": layers[0].shifts["slopeShift"],
         "outShift": layers[0].shifts["outShift"],
         "preBits": layers[0].shifts["preBits"],
         "inputDataType": datatype,
     }
-    tried = helper.make_node("SharedEngine", [], [], name="", Units=1, SIMD=1, PE=1, **attributes)
-    return None if SharedEngine(tried).refusals() else attributes
 
 
 def _layer(model: ModelWrapper, node: NodeProto) -> _Layer | None:
@@ -170,9 +181,7 @@ def _layer(model: ModelWrapper, node: NodeProto) -> _Layer | None:
     return _Layer((*chain, epilogue), kernel, shifts)
 
 
-def _chain(
-    model: ModelWrapper, node: NodeProto, names: tuple[str, ...]
-) -> list[NodeProto] | None:
+def _chain(model: ModelWrapper, node: NodeProto, names: tuple[str, ...]) -> list[NodeProto] | None:
     """The nodes of a layer, or None: a fork, whose first reader leads on to the product."""
     if not _is(node, names[0]):
         return None
