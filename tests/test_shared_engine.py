@@ -35,16 +35,17 @@ def lowered() -> ModelWrapper:
     return specialise(ModelWrapper(bi_shufflenet(**SMALL)))
 
 
-def small_network(split_first: bool = False) -> ModelWrapper:
-    """Three units behind a convolution; the last one is read twice where asked for."""
+def network(units: tuple[tuple[int, ...], ...]) -> ModelWrapper:
+    """Units with layers of such kernels behind a convolution."""
     g = GraphBuilder(5)
     picture = g.input((1, 8, 8, 1), "UINT8")
     x = g.windows(g.pad(picture, [1] * 4), [3, 3], [2, 2])
     x = g.epilogue(g.int_mvu(x, 8))
-    for _ in range(3):
-        x = g.basic_unit(x)
-    if split_first:
-        x = g.shuffle(*g.duplicate(x))
+    for kernels in units:
+        left, right = g.split(x, [4, 4])
+        for kernel in kernels:
+            right = g.identity_block(right, kernel)
+        x = g.shuffle(left, right)
     return specialise(ModelWrapper(g.model([x])))
 
 
@@ -53,13 +54,26 @@ def engines(model: ModelWrapper) -> list[Any]:
     return [op_of(n) for n in model.graph.node if n.op_type == "SharedEngine_rtl"]
 
 
-def test_chains_are_the_units_of_equal_shape(lowered: ModelWrapper) -> None:
+def test_chains_are_the_units_of_other_shape(lowered: ModelWrapper) -> None:
     found = chains(lowered)
     shapes = [(f.attributes["NumChannels"], f.attributes["Units"]) for f in found.values()]
     assert shapes == [(8, 2), (16, 3)]
     assert all(f.attributes["Kernels"] == [1, 3, 3, 1] for f in found.values())
     with pytest.raises(SharingError, match="no chain of equal units 'stage9', expected "):
         chosen(lowered, ["stage9"])
+
+
+def test_units_of_other_shape_are_another_chain() -> None:
+    found = chains(network(((1, 3), (1, 3), (3, 1), (3, 1), (3, 1), (3,), (5, 3), (5, 3))))
+    assert [f.attributes["Kernels"] for f in found.values()] == [[1, 3], [3, 1]]
+    assert [f.attributes["Units"] for f in found.values()] == [2, 3]
+    # What leaves the network on the way ends a chain, too.
+    model = network(((1,), (1,), (1,), (1,)))
+    inside = [n.output[0] for n in model.graph.node if n.op_type == "ShuffleConcat_rtl"][1]
+    value = model.get_tensor_valueinfo(inside)
+    model.graph.output.append(value)
+    model.graph.value_info.remove(value)
+    assert [f.attributes["Units"] for f in chains(model).values()] == [2, 2]
 
 
 def test_a_chain_computes_what_its_nodes_do(lowered: ModelWrapper, compared: Comparisons) -> None:
@@ -110,7 +124,7 @@ def test_a_board_too_small_for_all_apart_gets_engines(lowered: ModelWrapper) -> 
 @pytest.mark.sim
 @pytest.mark.parametrize("lanes", [(4, 1), (2, 4)])
 def test_every_layer_is_seen_in_a_network(lanes: tuple[int, int], tmp_path: Path) -> None:
-    lowered = small_network()
+    lowered = network(((1, 3, 3, 1),) * 3)
     model = fold(fuse_for(lowered, 20_000, list(chains(lowered))), 20_000)
     (engine,) = engines(model)
     engine.set_nodeattr("SIMD", lanes[0])
@@ -122,7 +136,7 @@ def test_every_layer_is_seen_in_a_network(lanes: tuple[int, int], tmp_path: Path
     golden = executor.run(lowered, pictures, keep="all")
     result = simulate(tmp_path / "rtl", pictures, capture=True)
     bits = {n: int(lowered.get_tensor_datatype(n).bitwidth()) for n in golden}
-    tally = Tally(coverage("rtl", lowered.model), bits)
+    tally = Tally(coverage("rtl", lowered.model, model.model), bits)
     tally.add(golden, result.tensors, [str(i) for i in range(len(pictures))])
     assert {t for t, _ in engine.taps()} <= set(tally.compared)
     assert tally.values_differing == 0

@@ -53,8 +53,8 @@ def chains(model: ModelWrapper) -> dict[str, Fusion]:
         unit = None if node.name in taken else _unit(model, node)
         while unit is not None and (not chain or _equal(chain[0], unit)):
             chain.append(unit)
-            readers = model.find_consumers(unit.last.output[0])
-            unit = _unit(model, readers[0]) if len(readers) == 1 else None
+            reader = _reader(model, unit.last.output[0])
+            unit = None if reader is None else _unit(model, reader)
         taken |= {n.name for u in chain for n in u.nodes}
         if len(chain) >= FEWEST:
             found[_name([u.last.name for u in chain], found)] = _fusion(chain)
