@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 STEPS = ("source", "export", "lower", "fold", "pack", "emit", "size", "report")
 """Names of the steps of a build, in order: ``--until`` takes one."""
+AUTO, NONE = "auto", "none"
+"""What ``--share`` takes beside names."""
 MOST_SIDE = 4096
 """Most rows or columns of an input, as a checkpoint's card has it."""
 MOST_CYCLES = 10**12
@@ -96,6 +98,7 @@ class BuildConfig(BaseModel):
     )
     folding: str | None = None
     fuse: bool = True
+    share: str = AUTO
     board: str = boards.DEFAULT
     lut_share: float = Field(default=75.0, gt=0, le=100, allow_inf_nan=False)
     bram_share: float = Field(default=90.0, gt=0, le=100, allow_inf_nan=False)
@@ -133,6 +136,17 @@ class BuildConfig(BaseModel):
         if value is not None and (not value or "\0" in value):
             raise ValueError(f"found {brief(value)}, expected the path of a file")
         return value
+
+    @field_validator("share", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        return ",".join(map(str, value)) if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _shares_what_is_fused(self) -> BuildConfig:
+        if self.shared and not self.fuse:
+            raise ValueError("found share and no fuse, expected --share none with --no-fuse")
+        return self
 
     @model_validator(mode="after")
     def _one_target(self) -> BuildConfig:
@@ -177,6 +191,14 @@ class BuildConfig(BaseModel):
         from ..hw.graph.fit import Shares
 
         return Shares(self.lut_share, self.bram_share, self.dsp_share)
+
+    @property
+    def shared(self) -> tuple[str, ...] | None:
+        """Chains of equal units that run in one engine each; None for as many as the board asks."""
+        if self.share == AUTO:
+            return None
+        names = tuple(name.strip() for name in self.share.split(","))
+        return () if names == (NONE,) else names
 
     @property
     def asks_for_target(self) -> bool:

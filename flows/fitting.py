@@ -35,6 +35,7 @@ def fit_to_board(context: Context) -> Fit:
         boards.find(config.board),
         config.shares,
         fused=config.fuse,
+        share=config.shared,
         fps=lambda cycles: config.clock_mhz * 1e6 / cycles,
     )
     _, height, width, _ = model.get_tensor_shape(model.graph.input[0].name)

@@ -89,7 +89,7 @@ def plan(source: Path) -> list[Step]:
             _fold,
             (FILES.lowered.name,),
             (FILES.dataflow.name, FILES.folding.name, FILES.fit.name),
-            ("fuse", "target_cycles", "target_fps", "clock_mhz", "folding", *BOARD_KEYS),
+            ("fuse", "share", "target_cycles", "target_fps", "clock_mhz", "folding", *BOARD_KEYS),
         ),
         Step("pack", _pack, (FILES.lowered.name, FILES.card.name), (FILES.packed.name,)),
         Step("emit", _emit, (FILES.dataflow.name,), (FILES.rtl.name,), ("board", "clock_mhz")),
@@ -108,6 +108,7 @@ def plan(source: Path) -> list[Step]:
             (
                 "input",
                 "fuse",
+                "share",
                 "target_cycles",
                 "target_fps",
                 "folding",

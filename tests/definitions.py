@@ -101,6 +101,28 @@ def binary_block(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     return epilogue([acc, *shortcut, params], rest)
 
 
+def shared_engine(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """Unit by unit: layers on the right half of the channels, their inputs added, shuffle."""
+    x, *constants = inputs
+    dim, count = attrs["IFMDim"], attrs["NumChannels"]
+    for unit in range(attrs["Units"]):
+        left, right = x[..., :count], x[..., count:]
+        for i, kernel in enumerate(attrs["Kernels"]):
+            number = unit * len(attrs["Kernels"]) + i
+            rest = {
+                **attrs, "OFMDim": dim, "KernelDim": [kernel] * 2, "Stride": [1, 1],
+                "Padding": [kernel // 2] * 4, "shortcut": "own",
+                "preShift": attrs["preShifts"][number],
+                "shortcutShift": attrs["shortcutShifts"][number],
+                "outputDataType": attrs["inputDataType"],
+            }  # fmt: skip
+            (right,) = binary_block([right, *constants[3 * number : 3 * number + 3]], rest)
+        x = x.copy()
+        for channel in range(count):
+            x[..., 2 * channel], x[..., 2 * channel + 1] = left[..., channel], right[..., channel]
+    return [x]
+
+
 def epilogue(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     """BN, shortcut, RPReLU, 8 bits."""
     acc, *shortcut, (m, b, zeta, slope, eta) = inputs
@@ -291,6 +313,7 @@ DEFINITIONS: Mapping[str, Callable[[Inputs, Attributes], list[IntArray]]] = {
     "LabelSelect": label_select,
     "PaMvu": pa_mvu,
     "PixelInterleave": pixel_interleave,
+    "SharedEngine": shared_engine,
     "ShiftRequant": shift_requant,
     "ShuffleConcat": shuffle_concat,
     "SignedThresholding": signed_thresholding,

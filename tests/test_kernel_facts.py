@@ -37,6 +37,8 @@ def test_lanes_divide_every_stream(case: Case) -> None:
     streamed = [i for i, operand in enumerate(case.operands) if operand.streamed]
     ins = [int(op.get_normal_input_shape(i)[-1]) for i in streamed]
     outs = [int(op.get_normal_output_shape(i)[-1]) for i in range(len(case.output_types))]
+    if case.op_type == "SharedEngine":  # its layers work on half the channels
+        ins, outs = [ins[0] // 2], [outs[0] // 2]
     if set(lanes) == {"SIMD", "PE"}:
         assert lanes["PE"] == outs[0]
         # What makes windows itself takes elements of several pixels at once.

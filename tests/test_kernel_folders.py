@@ -36,7 +36,11 @@ PASSES = {
 """Kernels that belong to every graph: the pass that inserts each, or asks for it; a kernel with a
 core for others: what they share of it in Python; and those that a product on the CPU takes in."""
 
-PARTS = {"epilogue": ("hw/kernels/serial_epilogue.py", "hw/kernels/binary_block/")}
+PARTS = {
+    "epilogue": (
+        "hw/kernels/serial_epilogue.py", "hw/kernels/binary_block/", "hw/kernels/shared_engine/",
+    )
+}  # fmt: skip
 """Kernels whose core others hold inside themselves, and where that is said."""
 
 
@@ -63,7 +67,7 @@ def relative(file: Path) -> str:
 
 def allowed(file: str, kernel: str) -> bool:
     """Whether a file may name a kernel: a fused one's pattern names the ops that it takes in."""
-    if file.startswith(f"{KERNEL_ROOM}/") and file.endswith("/fuse.py"):
+    if file.startswith(f"{KERNEL_ROOM}/") and file.endswith(("/fuse.py", "/share.py")):
         return True
     own = (f"{KERNEL_ROOM}/{kernel}/", f"{KERNEL_ROOM}/__init__.py", *LOWERING)
     inside = PARTS.get(kernel, ())

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from .balance_memories import Move, balance
 from .folding import cycles, fold
 from .folding_file import FoldingError
 from .reach import fuse_for
+from .share import chains, in_engines, named_by, require, taken
 from .usage import NodeUsage, network_usage, total
 
 WORDS = {
@@ -94,6 +95,12 @@ def limiting(used: Usage, allowed: Usage) -> str:
     return max(RESOURCES, key=lambda name: getattr(used, name) / max(1, getattr(allowed, name)))
 
 
+def excess(used: Usage, allowed: Usage) -> float:
+    """Return how many times what is allowed a network takes, of the resource that limits it."""
+    name = limiting(used, allowed)
+    return float(getattr(used, name) / max(1, getattr(allowed, name)))
+
+
 class Fitting:
     """The search for a folding of one network that a board has room for.
 
@@ -102,6 +109,8 @@ class Fitting:
         board: where it has to fit.
         shares: how much of it.
         fused: take whole blocks as one kernel where there is one.
+        share: chains of equal units to run in one engine each (see `share.chains`); None for those
+            without which the network does not fit.
         fps: cycles per frame -> frames per second, for messages.
     """
 
@@ -112,10 +121,12 @@ class Fitting:
         shares: Shares,
         *,
         fused: bool = True,
+        share: Collection[str] | None = (),
         fps: Callable[[int], float] | None = None,
     ) -> None:
         self._lowered, self._board, self._shares = lowered, board, shares
-        self._fused, self._fps = fused, fps
+        self._fused, self._share, self._fps = fused, share, fps
+        self._chains = chains(lowered) if fused and share is None else {}
         self._allowed = shares.of(board)
         self._known: dict[int, Fit | None] = {}
 
@@ -181,23 +192,67 @@ class Fitting:
         target: int | Mapping[str, Mapping[str, Any]],
         fixed: set[tuple[str, str]] | None = None,
     ) -> Fit:
-        """Fold, sum up and balance."""
-        model = fuse_for(self._lowered, target) if self._fused else _copy(self._lowered)
+        """Fold, sum up and balance; share what has to be."""
+        if self._share is not None:
+            return self._shared(target, fixed, self._share)
+        if not isinstance(target, int):
+            return self._shared(target, fixed, named_by(self._lowered, self._chains, target))
+        apart = self._shared(target, fixed, ())
+        if apart.fits is not False or not self._chains:
+            return apart
+        whole = self._shared(target, fixed, self._chains)
+        if not whole.fits:
+            return min((apart, whole), key=lambda fit: excess(fit.used, fit.allowed))
+        # As few as will do, those first that give most of what is short.
+        short = limiting(apart.used, apart.allowed)
+        saved = {
+            name: getattr(taken(apart.model, apart.rows, chain), short)
+            - getattr(taken(whole.model, whole.rows, chain), short)
+            for name, chain in self._chains.items()
+        }
+        order = sorted(saved, key=lambda name: -saved[name])
+        for count in range(1, len(order)):
+            fewer = self._shared(target, fixed, order[:count])
+            if fewer.fits:
+                return fewer
+        return whole
+
+    def _shared(
+        self,
+        target: int | Mapping[str, Mapping[str, Any]],
+        fixed: set[tuple[str, str]] | None,
+        share: Collection[str],
+    ) -> Fit:
+        """Fold, sum up and balance, with these chains in an engine each."""
+        fused = self._fused or bool(share)
+        model = fuse_for(self._lowered, target, share) if fused else _copy(self._lowered)
+        if self._share:
+            require(self._lowered, model, share)
         fold(model, target, self._board.part)
         rows = network_usage(model)
         if not judged(self._board) or total(rows).within(self._allowed):
-            return self._result(model, rows, [])
+            return self._result(model, rows, [], share)
         most = target if isinstance(target, int) else max(cycles(model).values())
         plain = _copy(model)
         _, moves = balance(model, total(rows), self._allowed, most, fixed or set())
         # Summed up again: a move may change what stands beside the node.
         balanced = network_usage(model)
         if total(balanced).within(self._allowed):
-            return self._result(model, balanced, moves)
-        return self._result(plain, rows, [])
+            return self._result(model, balanced, moves, share)
+        return self._result(plain, rows, [], share)
 
-    def _result(self, model: ModelWrapper, rows: list[NodeUsage], moves: list[Move]) -> Fit:
+    def _result(
+        self,
+        model: ModelWrapper,
+        rows: list[NodeUsage],
+        moves: list[Move],
+        share: Collection[str],
+    ) -> Fit:
         notes = []
+        shared = in_engines(self._lowered, model, share)
+        if shared:
+            why = "" if self._share else f", as the {self._board.name} has no room for all apart"
+            notes.append(f"run in one engine each, by --share: {', '.join(shared)}{why}")
         if not judged(self._board):
             notes.append(
                 f"{self._board.name} has LUTs of {self._board.lut_inputs} inputs, estimates count "

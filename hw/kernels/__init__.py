@@ -25,6 +25,7 @@ KERNELS: tuple[str, ...] = (
     "label_select",
     "pa_mvu",
     "pixel_interleave",
+    "shared_engine",
     "shift_requant",
     "shuffle_concat",
     "signed_thresholding",

@@ -22,6 +22,7 @@ NO_CELLS = Cells()
 
 RTL_PARTS: tuple[str, ...] = (
     "rtl/stream_register.sv",
+    "rtl/loop_counter.sv",
     "rtl/rom_stream.sv",
     "rtl/line_memory.sv",
     "rtl/adder_tree.sv",

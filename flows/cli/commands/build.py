@@ -82,6 +82,16 @@ def command(
             show_default="--fuse",
         ),
     ] = None,
+    share: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|none|NAME,...",
+            help="Chains of equal units to run in one engine each, by what the names of their "
+            "nodes begin with, such as stage3,stage4; auto takes as many as it needs to fit the "
+            "board.",
+            show_default="auto",
+        ),
+    ] = None,
     config: Annotated[
         Path | None, typer.Option(help="File build.yaml with these options; those given here win.")
     ] = None,
@@ -107,6 +117,7 @@ def command(
         "clock_mhz": clock_mhz,
         "folding": str(folding) if folding else None,
         "fuse": fuse,
+        "share": share,
         "board": board,
         "lut_share": lut_share,
         "bram_share": bram_share,
