@@ -24,6 +24,9 @@ from dataflow_graphs import bi_shufflenet
 from qonnx.core.modelwrapper import ModelWrapper
 
 SHARE = 0.1
+"""Share of its LUTs or flip-flops by which a case may be off."""
+TYPE_SHARE = 0.05
+"""Share by which all nodes of a type in a network may be."""
 NEAR = 8
 """LUTs or flip-flops off by which nobody minds."""
 
@@ -31,10 +34,6 @@ NEAR = 8
 CONTENTS = {"epilogue": {"lutram", "dsp"}, "signed_thresholding": {"lutram"}}
 """What parameters decide: which of them wait in shift registers of LUTs, as constants need none,
 and which factors are powers of two."""
-UNMEASURED = ("binary_block", "image_conv", "int_mvu")
-"""Kernels whose tables are not fitted to their cases yet: a smoke case is further off."""
-FAR_OFF = {"Epilogue", "GlobalAccPool"}
-"""Op types of a small network that are further off because of that."""
 
 
 def off(stated: Usage, point: Point) -> list[str]:
@@ -54,18 +53,7 @@ def off(stated: Usage, point: Point) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(
-    "kernel",
-    [
-        pytest.param(
-            kernel,
-            marks=[pytest.mark.full, pytest.mark.xfail(strict=True, reason="make calibrate")]
-            if kernel in UNMEASURED
-            else [],
-        )
-        for kernel in KERNELS
-    ],
-)
+@pytest.mark.parametrize("kernel", KERNELS)
 def test_smoke_cases_take_what_their_ops_state(kernel: str) -> None:
     cases = import_module(f"andpop.hw.kernels.{kernel}.cases").SMOKE
     wrong = {
@@ -139,12 +127,17 @@ def by_op(rows: Sequence[NodeUsage]) -> dict[str, tuple[Usage, Usage]]:
     return sums
 
 
-def far_off(rows: Sequence[NodeUsage], share: float, near: int) -> dict[str, tuple[Usage, Usage]]:
-    """Types of op whose LUTs are further off than a share, or whose memories or DSPs are wrong."""
+def far_off(rows: Sequence[NodeUsage]) -> dict[str, tuple[Usage, Usage]]:
+    """Types of op whose LUTs or flip-flops are further off than a share, or whose memories or DSPs
+    are wrong."""
     return {
         op: (stated, found)
         for op, (stated, found) in by_op(rows).items()
-        if abs(stated.lut - found.lut) > max(near, share * found.lut)
+        if any(
+            abs(getattr(stated, what) - getattr(found, what))
+            > max(NEAR, TYPE_SHARE * getattr(found, what))
+            for what in ("lut", "ff")
+        )
         or (stated.bram18, stated.dsp) != (found.bram18, found.dsp)
     }
 
@@ -154,7 +147,7 @@ def test_op_types_of_a_small_network_take_what_they_state(tmp_path: Path) -> Non
     model = fuse_for(lowered, 4096)
     emit(fold(model, 4096), tmp_path / "rtl")
     rows = synthesise_network(tmp_path / "rtl", node=None, primitives=True, progress=silent)
-    assert set(far_off(rows, 0.1, 16)) <= FAR_OFF
+    assert not far_off(rows)
 
 
 @pytest.mark.full
@@ -165,7 +158,7 @@ def test_op_types_of_a_published_network_take_what_they_state(
     folder = tmp_path / "build"
     api.build(api.ZOO / f"{name}.safetensors", folder, input=side)
     rows = synthesise_network(folder / "rtl", node=None, primitives=True, progress=silent)
-    assert not far_off(rows, 0.05, 16)
+    assert not far_off(rows)
 
 
 def silent(*_: object) -> None:

@@ -82,9 +82,9 @@ def gate_outputs(pairs: int) -> tuple[int, int]:
     return -(-carries // CHAIN_LENGTH), carries
 
 
-def tag(cycles: int) -> Cells:
-    """Return the cells of ``bit_heap_tag``."""
-    return Cells(0, cycles * (1 + TAG_BITS))
+def tag(cycles: int, bits: int = TAG_BITS) -> Cells:
+    """Return the cells of ``bit_heap_tag`` for a tag of some bits that differ."""
+    return Cells(0, cycles * (1 + bits))
 
 
 def popcount(bits: int, gate: str) -> Cells:
@@ -111,7 +111,7 @@ def planes(simd: int, bits: int, gate: str, stages: int) -> Cells:
 
 
 def tree_registers(operands: int, bits: int, width: int, levels: int | None = None) -> int:
-    """Return the flip-flops of a lane of ``adder_tree``: sums of four, level by level.
+    """Return the flip-flops of a lane of ``adder_tree``: sums of two or four, level by level.
 
     Args:
         operands: operands of a sum.
@@ -119,8 +119,13 @@ def tree_registers(operands: int, bits: int, width: int, levels: int | None = No
         width: bits of the sum.
         levels: cycles, where there are more than it needs.
     """
-    least = ((operands - 1).bit_length() + 1) // 2
+    taken = tree_levels(operands) if levels is None else levels
+    grows = 2 if 2**taken < operands else 1
     return sum(
-        -(-operands // 4**k) * min(bits + 2 * k, width)
-        for k in range(1, 1 + (least if levels is None else levels))
+        -(-operands // 2 ** (grows * k)) * min(bits + grows * k, width) for k in range(1, 1 + taken)
     )
+
+
+def tree_levels(operands: int) -> int:
+    """Cycles of an ``adder_tree``."""
+    return ((operands - 1).bit_length() + 1) // 2

@@ -223,9 +223,9 @@ class Mvu(Kernel):
         counts["weight bits"] = weight_bits
         counts["late"] = buffer.late if buffer else 0
         counts["summed" if steps > 1 else "results"] = acc
-        # Of the weights, of the accumulators and what holds the results.
-        ffs = dot.ffs + rom.registers + weight_bits + 2 + step_bits
-        ffs += 2 * acc + 1 if steps > 1 else 3 * acc + 2
+        # Of the weights, of the accumulators and what holds the results, of the loop.
+        ffs = dot.ffs + rom.registers + weight_bits + 1 + rom.block
+        ffs += 2 * acc + 2 + step_bits + 2 if steps > 1 else 3 * acc + 3
         if buffer is None:
             return Structure(
                 counts, luts=dot.luts + rom.luts, ffs=ffs, bram18=rom.brams, table=table
@@ -239,6 +239,7 @@ class Mvu(Kernel):
             "buffered": buffer.width,
         }
         ffs += buffer.registers + 2 * address + fold_bits + 2 * buffer.depth.bit_length() + 4
+        ffs += 2 if steps > 1 else 0
         return Structure(
             counts,
             luts=dot.luts + rom.luts + buffer.select,
@@ -247,3 +248,7 @@ class Mvu(Kernel):
             bram18=rom.brams + buffer.brams,
             table=table,
         )
+
+    def tag_bits(self) -> int:
+        """Bits of a tag that differ: where a pass is a step, it is the first and the last."""
+        return 1 if self.get_nodeattr("MW") == self.get_nodeattr("SIMD") else 2

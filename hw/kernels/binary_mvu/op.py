@@ -93,9 +93,9 @@ class BinaryMvu(ChosenKernel, Mvu):
         sum_bits, init = (simd * ((1 << k) - 1)).bit_length(), self.init_rom()
         cycles = max((simd - 1).bit_length(), 4) + 2
         gated = planes(simd, k, AND, cycles - 1).also(Cells(0, sum_bits + 1)).times(pe)
-        serial = gated.also(planes(simd, k, PLAIN, cycles - 1)).also(tag(cycles))
+        serial = gated.also(planes(simd, k, PLAIN, cycles - 1)).also(tag(cycles, self.tag_bits()))
         address = (init.depth - 1).bit_length()
-        added = planes(simd, k, XNOR, cycles).times(pe).also(tag(cycles))
+        added = planes(simd, k, XNOR, cycles).times(pe).also(tag(cycles, self.tag_bits()))
         found = self.frame_structure({"init bits": address}, "addsub", added)
         return {
             "serial": self.frame_structure({"sums": pe * sum_bits}, "serial", serial),

@@ -20,6 +20,7 @@ from ..bit_heap import (
     popcount,
     popcount_cycles,
     tag,
+    tree_levels,
     tree_registers,
 )
 from ..choice import ChosenKernel, implementation_attribute
@@ -176,7 +177,7 @@ class PaMvu(ChosenKernel, Mvu):
         m, n, acc = alpha.size - 1, beta.size - 1, int(self.get_output_datatype().bitwidth())
         product, count = self.product_bits(), simd.bit_length()
         digits = sum(signed_digits(int(v)) for v in np.outer(alpha, beta).flat if v)
-        term, levels = min(count + product, acc), ((m * n - 1).bit_length() + 1) // 2
+        term, levels = min(count + product, acc), tree_levels(m * n)
         counts = {
             "lanes": pe,
             "weight levels": pe * simd * m,
@@ -186,9 +187,9 @@ class PaMvu(ChosenKernel, Mvu):
         }
         cells = popcount(simd, AND).times(m * n)
         cells = cells.also(Cells(0, m * n * term + tree_registers(m * n, term, acc)))
-        cells = cells.times(pe).also(tag(popcount_cycles(simd)))
+        cells = cells.times(pe).also(tag(popcount_cycles(simd), self.tag_bits()))
         # A tag beside the tree: one bit where a vector is a step, from three on in LUTs.
-        tags, moved = (1 if self.get_nodeattr("MW") == simd else 2), levels > 1
+        tags, moved = self.tag_bits(), levels > 1
         kept = (levels + 1) * (1 if moved else 1 + tags)
         found = self.frame_structure(counts, "literal", cells.also(Cells(0, kept)))
         return replace(found, lutram=found.lutram + tags * moved)
@@ -207,7 +208,9 @@ class PaMvu(ChosenKernel, Mvu):
             counts["tables"] = pe * simd * term * 2.0 ** (address - 6)
         else:  # a LUT holds two tables of five address bits or one of six
             cells = cells.also(Cells(simd * (term if address == 6 else -(-term // 2))))
-        return self.frame_structure(counts, "coded", cells.times(pe).also(tag(cycles)))
+        return self.frame_structure(
+            counts, "coded", cells.times(pe).also(tag(cycles, self.tag_bits()))
+        )
 
     def _planes(self) -> Structure:
         """The products of bit planes; see pa_dot_planes.sv."""
@@ -222,7 +225,9 @@ class PaMvu(ChosenKernel, Mvu):
         constant = -(simd << (w_bits - 1)) * ((1 << x_bits) - 1)
         used = sum(shift < width for shift in shifts)
         cells = gates(simd).times(used).also(heap(heights, width, cycles - 1, constant))
-        return self.frame_structure({"lanes": pe}, "planes", cells.times(pe).also(tag(cycles)))
+        return self.frame_structure(
+            {"lanes": pe}, "planes", cells.times(pe).also(tag(cycles, self.tag_bits()))
+        )
 
     def _cycles(self) -> int:
         """Cycles of a dot product with a bit heap."""

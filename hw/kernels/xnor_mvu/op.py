@@ -29,7 +29,7 @@ class XnorMvu(Mvu):
     def structures(self) -> dict[str, Structure]:
         """XNOR gates and what counts them."""
         pe, simd = int(self.get_nodeattr("PE")), int(self.get_nodeattr("SIMD"))
-        dot = popcount(simd, XNOR).times(pe).also(tag(popcount_cycles(simd)))
+        dot = popcount(simd, XNOR).times(pe).also(tag(popcount_cycles(simd), self.tag_bits()))
         return {"": self.frame_structure({"lanes": pe}, dot=dot)}
 
 
