@@ -134,7 +134,7 @@ module window_max #(
 
   // old: running maxima of this inner word; kept: those after the new word, with new windows.
   logic [Slots*WordBits-1:0] old_q, kept;
-  logic [Slots*Lanes-1:0]    greater; // the new word is
+  logic [Slots*Lanes-1:0]    greater, taken; // the new word is, and is kept
 
   for (genvar s = 0; s < Slots; s++) begin : gen_slot
     logic starts;
@@ -151,8 +151,30 @@ module window_max #(
       end else begin : gen_unsigned
         assign greater[s*Lanes + i] = a > b;
       end
-      assign kept[s*WordBits + i*Bits +: Bits] = (starts || greater[s*Lanes + i]) ? a : b;
+      assign taken[s*Lanes + i] = starts || greater[s*Lanes + i];
     end
+  end
+
+  // What `kept` is chosen from: where it is written a cycle later, in that cycle.
+  logic [WordBits-1:0]       met;
+  logic [Slots*WordBits-1:0] was;
+  logic [Slots*Lanes-1:0]    newer_kept;
+
+  if (Inner < 4) begin : gen_at_once
+    assign met        = in_data_i;
+    assign was        = old_q;
+    assign newer_kept = taken;
+  end else begin : gen_later
+    always_ff @(posedge clk_i) begin
+      met        <= in_data_i;
+      was        <= old_q;
+      newer_kept <= taken;
+    end
+  end
+
+  for (genvar k = 0; k < Slots * Lanes; k++) begin : gen_kept
+    assign kept[k*Bits +: Bits] =
+        newer_kept[k] ? met[(k%Lanes)*Bits +: Bits] : was[k*Bits +: Bits];
   end
 
   // The maxima of the next inner word are read while this one's are written. In block RAM there is
@@ -178,7 +200,7 @@ module window_max #(
   end else begin : gen_memory
     logic                      write_q;
     logic [InnerBits-1:0]      address_q, read_address;
-    logic [Slots*WordBits-1:0] kept_q, word;
+    logic [Slots*WordBits-1:0] word;
 
     always_ff @(posedge clk_i) begin
       if (!rst_ni) write_q <= 1'b0;
@@ -187,7 +209,6 @@ module window_max #(
 
     always_ff @(posedge clk_i) begin
       address_q <= inner_q;
-      kept_q    <= kept;
     end
 
     line_memory #(
@@ -198,7 +219,7 @@ module window_max #(
       .clk_i,
       .write_i        (write_q),
       .write_address_i(address_q),
-      .write_data_i   (kept_q),
+      .write_data_i   (kept),
       .read_i         (fire),
       .read_address_i (read_address),
       .read_data_o    (word)
