@@ -12,11 +12,12 @@ from ..base import Stream, hex_memory, require_divisor
 from ..costs import Structure
 from ..facts import Geometry
 from ..fused import Fused, FusedRtl
-from ..memory import LineMemory, rom_luts
+from ..memory import LineMemory
 from ..mvu import weight_words
 from ..serial_epilogue import WORD_BITS, WORDS, SerialEpilogue, bias_bits
 from . import golden
 from .places import PLACES, Rom, rom_of
+from .structure import structure_of
 from .walk import Ring, Walk, ring_of
 
 MUL_BITS = 10
@@ -248,44 +249,8 @@ class BinaryBlock(Fused):
         return rom_of(width, self.steps(), params, self.get_nodeattr("rom"))
 
     def structures(self) -> dict[str, Structure]:
-        """Memories, counts and accumulators, epilogue, loops; see README."""
-        simd, pe = self.number("SIMD"), self.number("PE")
-        count_bits, walk = self.inputs().bit_length(), self.walk()
-        in_bits = int(self.input_streams()[0].dtype.bitwidth())
-        out_bits = int(self.output_streams()[0].dtype.bitwidth())
-        epilogue = self.epilogue()
-        rom, line = self.rom(), self.line_ram()
-        counts = {
-            "one": 1,
-            "products": pe * simd,
-            "sums": pe * count_bits,
-            "held": pe * count_bits if pe > 1 else 0,
-            "lanes": pe,
-            "shifted": simd,
-            "compared": in_bits,
-            "line address": self.ring().address_bits,
-            "accumulated": epilogue.acc_bits,
-            "pre": epilogue.fmt.pre_bits,
-            "out": out_bits,
-            "rom address": (self.steps() - 1).bit_length(),
-            "params address": (WORDS * self.number("OFMChannels") - 1).bit_length(),
-            "channels": (self.number("IFMChannels") - 1).bit_length(),
-        }
-        if walk.span > 1:
-            counts["windows"] = 1
-            counts["place"] = (walk.pixels - 1).bit_length()
-        shortcut = str(self.get_nodeattr("shortcut"))
-        if shortcut != "none":
-            counts["shortcut"] = 1
-            counts["shortcut bits"] = out_bits
-        luts = rom.luts + line.select + rom_luts(self.number("IFMChannels"), in_bits + 1)
-        lutram, bram18 = line.lutram, rom.brams + line.brams
-        if shortcut == "own":
-            own = self.shortcut_ram()
-            counts["own"] = 1
-            counts["own address"] = (own.depth - 1).bit_length()
-            luts, lutram, bram18 = luts + own.select, lutram + own.lutram, bram18 + own.brams
-        return {"": Structure(counts, luts=luts, lutram=lutram, bram18=bram18, dsp=1)}
+        """Part by part; see structure.py."""
+        return {"": structure_of(self)}
 
 
 class BinaryBlock_rtl(FusedRtl, BinaryBlock):

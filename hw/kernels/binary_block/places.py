@@ -43,7 +43,7 @@ def rom_of(width: int, steps: int, params: int, place: str) -> Rom:
     in_luts = Rom(False, False, apart + rom_luts(steps, width), 0)
     choices = [
         Rom(True, True, 0, shared_blocks(max(width, WORD_BITS), steps + params)),
-        Rom(False, True, apart, bram18_blocks(steps, width)),
+        Rom(False, True, apart, bram18_blocks(steps, width, read_only=True)),
     ]
     if place == "lut":
         return in_luts
