@@ -257,15 +257,18 @@ module engine_sequencer #(
 
   // Weights: those of a layer are read again for every pixel.
   logic [WeightAddress-1:0] layer_q, weight_q, weight_next;
+  logic                     over_q; // behind a frame or a reset
 
   assign weight_address_o = weight_q;
   assign weight_next      = weight_q + 1'b1;
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) begin
-      layer_q  <= '0;
-      weight_q <= '0;
-    end else if (done_o) begin
+    if (!rst_ni) over_q <= 1'b1;
+    else         over_q <= done_o;
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (over_q) begin
       layer_q  <= '0;
       weight_q <= '0;
     end else if (step) begin
