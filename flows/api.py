@@ -15,7 +15,7 @@ from typing import Any
 
 from . import doctor as _doctor
 from .config import read_config
-from .errors import require, require_hardware
+from .errors import UsageError, require, require_hardware
 from .files import CHECKPOINT, AnyPath, as_path, open_build
 from .folder import reads_build
 from .progress import Progress, silent
@@ -257,6 +257,8 @@ def simulate(
     *,
     count: int | None = None,
     capture: bool = True,
+    pauses: int = 0,
+    primitives: bool = False,
     masks_folder: AnyPath | None = None,
     trust: bool = False,
     progress: Progress = silent,
@@ -270,20 +272,30 @@ def simulate(
         masks_folder: where the simulated masks and their overlays are written, of networks that
             predict masks; nowhere by default.
         capture: compare every layer boundary too (a second run; speed is measured without).
+        pauses: runs more, each with random standstills at both ends; the seeds are 1 and on.
+        primitives: simulate what synthesis reads, bodies made of 7-series cells and FIFOs in their
+            final form; several times slower.
         trust: compile and run a folder that differs from its build.json too.
 
     Returns:
         ``{"images", "values_compared", "values_differing", "cycles_per_frame", "interval",
         "sim_cycles_per_second", "build_seconds", "first_divergence", "layers", "layers_total",
-        "not_covered", ...}``; of masks also ``predictions`` as those of ``infer``.
+        "not_covered", "pauses", "primitives", ...}``; ``pauses`` has a row per seed with what it
+        compared. Of masks also ``predictions`` as those of ``infer``.
+
+    Raises:
+        UsageError: a negative number of pauses.
     """
+    if pauses < 0:
+        raise UsageError(f"pauses: found {pauses}, expected 0 or more")
     files = open_build(Path(folder))
     doubts = check_trust(files, True, trust)
     require_hardware("simulate")
     from .commands import simulate as command
 
     masks = as_path(masks_folder)
-    return command.simulate(files, Path(images), count, capture, masks, doubts, progress)
+    mode = command.Mode(capture, pauses, primitives)
+    return command.simulate(files, Path(images), count, mode, masks, doubts, progress)
 
 
 @reads_build

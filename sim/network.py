@@ -72,6 +72,7 @@ def build_network(
     top: str,
     *,
     outputs: int = 1,
+    defines: Sequence[str] = (),
     trace: bool = False,
     jobs: int = 2,
 ) -> tuple[Path, float]:
@@ -79,9 +80,10 @@ def build_network(
 
     Args:
         folder: the RTL folder.
-        sources: files relative to it, packages first.
+        sources: files relative to it or absolute, packages first.
         top: name of the top module.
         outputs: result streams it has, ``m_axis_0`` and on.
+        defines: macros beside ``ANDPOP_SIM``, as NAME or NAME=VALUE.
         trace: compile waveforms of the top's own wires in: every stream of the network.
         jobs: compilers at a time.
 
@@ -98,7 +100,7 @@ def build_network(
         executable = build(
             [folder / s for s in sources],
             top,
-            defines=DEFINES,
+            defines=(*DEFINES, *defines),
             trace=trace,
             extra_cpp=[HARNESS, ports],
             opt=OPTIMISATION,

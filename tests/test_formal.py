@@ -13,7 +13,7 @@ from andpop.hw.synth import yosys
 HW = Path(__file__).parent.parent / "hw"
 PARTS = [HW / "rtl" / "gated_popcount.sv", HW / "rtl" / "adder_tree.sv"]
 PARTS += sorted((HW / "rtl").glob("bit_heap*.sv"))
-PARTS += [HW / "kernels" / "binary_mvu" / "binary_plane_heap.sv"]
+PARTS += [HW / "rtl" / "binary_plane_heap.sv"]
 
 BLACK_BOXES = """
 module LUT6_2 #(parameter [63:0] INIT = 0) (output O6, O5, input I0, I1, I2, I3, I4, I5);
@@ -137,7 +137,7 @@ def proof(
     """
     names = []
     planted = 0
-    for source in (*PARTS, *(HW / "kernels").glob(f"*/{pair.module}.sv")):
+    for source in dict.fromkeys((*PARTS, *HW.rglob(f"{pair.module}.sv"))):
         text = source.read_text(encoding="ascii")
         for good, bad in (faults or {}).items():
             planted += text.count(good)

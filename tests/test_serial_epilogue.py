@@ -213,7 +213,8 @@ def test_netlist_equals_the_rule(name: str, compared: Comparisons) -> None:
 def test_bodies_of_the_dsp_block_are_equal(tmp_path: Path, compared: Comparisons) -> None:
     """Every cycle, whatever the sequencer does, once every register was loaded."""
     widths = {"d": 25, "a": 25, "b": 18, "c": 48}
-    switches = [*(f"{r}_enable" for r in (*widths, "p")), "a_clear", "p_adds_c", "p_adds_p"]
+    switches = [*(f"{r}_enable" for r in (*widths, "p")), "a_clear", "p_keeps"]
+    switches += ["p_adds_c", "p_adds_p"]
     inputs = [f"input logic {s}_i" for s in switches]
     inputs += [f"input logic signed [{bits - 1}:0] {name}_i" for name, bits in widths.items()]
     bodies = [
@@ -238,6 +239,7 @@ def test_bodies_of_the_dsp_block_are_equal(tmp_path: Path, compared: Comparisons
                 for name in (*widths, "p"):
                     model.set(f"{name}_enable_i", 1)
                 model.set("a_clear_i", 0)
+                model.set("p_keeps_i", 0)
                 model.set("p_adds_c_i", 1)
             model.step()
             if cycle >= 8:

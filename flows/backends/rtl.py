@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import onnx
@@ -11,6 +12,7 @@ from ...hw.kernels import register
 from ...hw.kernels.ops import op_of
 from ...hw.rtl import simulate as rtl
 from ...quant.grid import IntArray
+from ...sim.network import Pauses
 from ..coverage import Coverage, producers
 from ..errors import UsageError
 from ..progress import frames
@@ -32,7 +34,11 @@ class Rtl(Backend):
         reason = "they do not exist in the RTL, where one fused kernel computes the whole block"
         return Coverage("rtl", model, producers(hardware).keys() | shown, reason)
 
-    def __init__(self, opening: Opening) -> None:
+    def __init__(self, opening: Opening, cells: Path | None = None) -> None:
+        """Args:
+        opening: what every backend is opened with.
+        cells: models of the 7-series cells, to simulate the bodies that synthesis takes.
+        """
         files = opening.files
         if not (files.rtl / "top.json").is_file():
             raise UsageError(
@@ -40,6 +46,7 @@ class Rtl(Backend):
                 "others with --backends"
             )
         self._folder = files.rtl
+        self._cells = cells
         self._progress = opening.progress
         self.last: rtl.SimResult | None = None
 
@@ -50,9 +57,29 @@ class Rtl(Backend):
 
     def run(self, pictures: Pictures) -> dict[str, IntArray]:
         """Every stream of the network, and the class index."""
-        with frames(self._progress, "rtl with capture", len(pictures)) as progress:
-            self.last = rtl.simulate(self._folder, pictures, capture=True, progress=progress)
+        self.last = self.simulate(pictures, "rtl with capture", capture=True)
         return self.last.tensors
+
+    def simulate(
+        self, pictures: Pictures, stage: str, *, capture: bool, pauses: Pauses | None = None
+    ) -> rtl.SimResult:
+        """Run pictures through the network.
+
+        Args:
+            pictures: (N, H, W, C) uint8.
+            stage: name of the run, for its progress.
+            capture: every stream's tensor as well.
+            pauses: random standstills at both ends.
+        """
+        with frames(self._progress, stage, len(pictures)) as progress:
+            return rtl.simulate(
+                self._folder, pictures, capture=capture, pauses=pauses, cells=self._cells,
+                progress=progress,
+            )  # fmt: skip
+
+    def waveform(self, pictures: Pictures, cycle: int, path: Path, pauses: Pauses | None) -> None:
+        """Write the streams' last cycles before ``cycle`` of such a run; see `rtl.waveform`."""
+        rtl.waveform(self._folder, pictures, cycle, path, pauses=pauses, cells=self._cells)
 
 
 def cycle_figures(run: rtl.SimResult) -> dict[str, Any]:

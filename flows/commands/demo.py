@@ -36,7 +36,9 @@ def compare_all(
     else:
         given = choose(images, count).read(cpu, progress)
         pictures, names, notes = given.pixels, given.names, [*cpu.notes, *given.notes]
-    simulation, _ = simulate.run(files, cpu, pictures, names, False, progress)
+    simulation, _ = simulate.run(
+        files, cpu, pictures, names, simulate.Mode(capture=False), progress
+    )
     compared = compare.run(files, cpu, pictures, names, COMPARED, progress)
     result = combine(compared.tallies)
     rows = cpu.task.report_rows(compared.outputs, cpu.classes, names, pictures)

@@ -217,13 +217,14 @@ def _cheapest(foldable: _Foldable, target: int, part: str) -> int:
 
 
 def _cost(foldable: _Foldable, part: str) -> int:
-    """What tells foldings of equal speed apart: LUTs, where more lanes may need fewer of them; of
-    implementations with cycles of their own all they take."""
-    op = foldable.op
-    if foldable.rule.paces:
-        blocks = LUTS_PER_BRAM18 * op.bram_estimation(part) + LUTS_PER_DSP * op.dsp_estimation(part)
-        return int(op.lut_estimation(part) + blocks)
-    return int(op.lut_estimation(part)) if len(foldable.rule.lanes) > 1 else 0
+    """What tells foldings of equal speed apart: LUTs and DSP blocks, of which more lanes may need
+    fewer; of implementations with cycles of their own all they take."""
+    op, rule = foldable.op, foldable.rule
+    if len(rule.lanes) == 1 and not rule.paces:
+        return 0
+    logic = op.lut_estimation(part) + LUTS_PER_DSP * op.dsp_estimation(part)
+    blocks = LUTS_PER_BRAM18 * op.bram_estimation(part) if rule.paces else 0
+    return int(logic + blocks)
 
 
 def _align(model: ModelWrapper, foldables: Mapping[str, _Foldable]) -> None:

@@ -19,6 +19,7 @@ from .memory import LineMemory, ReadOnlyMemory
 
 RTL_PARTS: tuple[str, ...] = (
     "rtl/stream_register.sv",
+    "rtl/loop_counter.sv",
     "rtl/rom_stream.sv",
     "rtl/line_memory.sv",
     "rtl/adder_tree.sv",

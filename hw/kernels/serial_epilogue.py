@@ -47,7 +47,7 @@ class SerialEpilogue:
     @property
     def cycles(self) -> int:
         """Cycles from one accumulator to the next."""
-        return (10 if self.fast else 6) + int(self.has_shortcut)
+        return (8 if self.fast else 5) + int(self.has_shortcut)
 
     def counts(self, lanes: int = 1) -> dict[str, float]:
         """What the logic of so many cores that run in step is proportional to."""

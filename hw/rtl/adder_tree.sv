@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pipelined adder tree: sums of Count operands per lane, four operands per level and cycle.
+// Pipelined adder tree: sums of Count operands per lane, two or four per level and cycle.
 
 /// Adds Count operands in each lane, modulo 2**OutWidth; the tag travels beside the sums. Takes
-/// Levels enabled cycles, ceil(log4(Count)) unless told to take more. Operand i of lane l sits at
-/// index l * Count + i of `data_i`. Each level is only as wide as its sums.
+/// Levels enabled cycles, ceil(log4(Count)) unless told to take more. Where they are enough for
+/// two operands per level, it adds two, otherwise four. Operand i of lane l sits at index
+/// l * Count + i of `data_i`. Each level is only as wide as its sums.
 module adder_tree #(
   parameter int unsigned Lanes    = 1, // independent sums
   parameter int unsigned Count    = 8, // operands of a sum
@@ -33,9 +34,13 @@ module adder_tree #(
     $error("adder_tree: Levels %0d cannot add %0d operands", Levels, Count);
   end
 
+  localparam int unsigned Radix = (2 ** Levels < Count) ? 4 : 2;
+  localparam int unsigned Grow  = $clog2(Radix); // bits that a level adds
+
   for (genvar k = 0; k <= Levels; k++) begin : gen_level
-    localparam int unsigned Terms = (Count + 4 ** k - 1) / 4 ** k;
-    localparam int unsigned Width = (InWidth + 2 * k < OutWidth) ? InWidth + 2 * k : OutWidth;
+    localparam int unsigned Terms = (Count + Radix ** k - 1) / Radix ** k;
+    localparam int unsigned Width =
+        (InWidth + Grow * k < OutWidth) ? InWidth + Grow * k : OutWidth;
 
     logic                         valid;
     logic [TagWidth-1:0]          tag;
@@ -46,21 +51,21 @@ module adder_tree #(
       assign tag   = tag_i;
       assign data  = data_i;
     end else begin : gen_add
-      localparam int unsigned LowTerms = (Count + 4 ** (k - 1) - 1) / 4 ** (k - 1);
+      localparam int unsigned LowTerms = (Count + Radix ** (k - 1) - 1) / Radix ** (k - 1);
       localparam int unsigned LowWidth =
-          (InWidth + 2 * (k - 1) < OutWidth) ? InWidth + 2 * (k - 1) : OutWidth;
+          (InWidth + Grow * (k - 1) < OutWidth) ? InWidth + Grow * (k - 1) : OutWidth;
 
       logic                valid_q;
       logic [TagWidth-1:0] tag_q;
 
       for (genvar g = 0; g < Lanes * Terms; g++) begin : gen_group
-        localparam int unsigned First = 4 * (g % Terms);
+        localparam int unsigned First = Radix * (g % Terms);
         logic [4*Width-1:0] operand;
         logic [Width-1:0]   sum_q;
 
         for (genvar i = 0; i < 4; i++) begin : gen_operand
           localparam int unsigned Index = (g / Terms) * LowTerms + First + i;
-          if (First + i >= LowTerms) begin : gen_none
+          if (i >= Radix || First + i >= LowTerms) begin : gen_none
             assign operand[i*Width+:Width] = '0;
           end else if (Signed) begin : gen_signed
             assign operand[i*Width+:Width] =
@@ -95,7 +100,7 @@ module adder_tree #(
   end
 
   localparam int unsigned LastWidth =
-      (InWidth + 2 * Levels < OutWidth) ? InWidth + 2 * Levels : OutWidth;
+      (InWidth + Grow * Levels < OutWidth) ? InWidth + Grow * Levels : OutWidth;
 
   assign valid_o = gen_level[Levels].valid;
   assign tag_o   = gen_level[Levels].tag;

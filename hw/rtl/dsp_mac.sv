@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // One DSP block of the 7 series as a multiply-accumulate unit that a sequencer leads.
 
-/// p <= (d - a) * b + {0 | c | p} where `p_enable_i`, of the registers d, a, b and c. `a_clear_i`
-/// sets a to 0 and goes before `a_enable_i`. A value loaded in cycle n counts in cycle n + 1. With
+/// p <= {(d - a) * b | p} + {0 | c | p} where `p_enable_i`, of the registers d, a, b and c, with p
+/// in the product's place where `p_keeps_i`. `a_clear_i` sets a to 0 and goes before `a_enable_i`.
+/// A value loaded in cycle n counts in cycle n + 1. With
 /// Fast the difference and the product have registers that always run: p takes in cycle n what d
 /// and a held in cycle n - 2 and b in cycle n - 1, and `c_i` of the cycle before as ever. Nothing
 /// is reset. Both bodies are equal in every cycle, if d - a has DataWidth bits; the cells' is
@@ -29,6 +30,7 @@ module dsp_mac #(
   input  logic                          p_enable_i,
   input  logic                          p_adds_c_i,
   input  logic                          p_adds_p_i, // counts where p_adds_c_i does not
+  input  logic                          p_keeps_i,  // p in the place of the product
   output logic signed [SumWidth-1:0]    p_o
 );
 
@@ -70,7 +72,7 @@ module dsp_mac #(
       .D(25'(d_i)),
       .P(p),
       .INMODE(5'b01100), // D - A
-      .OPMODE({1'b0, p_adds_c_i || p_adds_p_i, p_adds_c_i, 4'b0101}),
+      .OPMODE({1'b0, p_adds_c_i || p_adds_p_i, p_adds_c_i, 1'b0, !p_keeps_i, p_keeps_i, !p_keeps_i}),
       .ALUMODE(4'b0000),
       .CARRYIN(1'b0),
       .CARRYINSEL(3'b000),
@@ -114,7 +116,7 @@ module dsp_mac #(
     logic signed [DataWidth-1:0]    d_q, a_q, difference;
     logic signed [FactorWidth-1:0]  b_q;
     logic signed [ProductWidth-1:0] product;
-    logic signed [SumWidth-1:0]     c_q, p_q, base;
+    logic signed [SumWidth-1:0]     c_q, p_q, base, added;
 
     always_ff @(posedge clk_i) begin
       if (d_enable_i) d_q <= d_i;
@@ -139,10 +141,11 @@ module dsp_mac #(
       assign product    = difference * b_q;
     end
 
-    assign base = p_adds_c_i ? c_q : p_adds_p_i ? p_q : '0;
+    assign base  = p_adds_c_i ? c_q : p_adds_p_i ? p_q : '0;
+    assign added = p_keeps_i ? p_q : SumWidth'(product);
 
     always_ff @(posedge clk_i) begin
-      if (p_enable_i) p_q <= base + SumWidth'(product);
+      if (p_enable_i) p_q <= base + added;
     end
     assign p_o = p_q;
 

@@ -39,8 +39,9 @@ module gated_popcount #(
   end
 
   if (Primitives == 0) begin : gen_behavioural
-    // Bits counted in one cycle: a few levels of LUTs, of four inputs too.
-    localparam int unsigned MaxChunk   = 12;
+    // Bits counted in one cycle: two groups of three, so few levels of LUTs, of four inputs too.
+    // The tree then has levels enough to add two operands in each.
+    localparam int unsigned MaxChunk   = 6;
     localparam int unsigned Chunks     = (Width + MaxChunk - 1) / MaxChunk;
     localparam int unsigned Chunk      = (Width + Chunks - 1) / Chunks;
     localparam int unsigned ChunkWidth = $clog2(Chunk + 1);
@@ -57,10 +58,15 @@ module gated_popcount #(
 
       assign padded = (Chunks*Chunk)'(gated[l*Width+:Width]);
       for (genvar c = 0; c < Chunks; c++) begin : gen_chunk
+        logic [5:0]            bits;
         logic [ChunkWidth-1:0] count_q;
 
+        assign bits = 6'(padded[c*Chunk+:Chunk]);
+
         always_ff @(posedge clk_i) begin
-          if (enable_i && valid_i) count_q <= ChunkWidth'($countones(padded[c*Chunk+:Chunk]));
+          if (enable_i && valid_i) begin
+            count_q <= ChunkWidth'(3'($countones(bits[2:0])) + 3'($countones(bits[5:3])));
+          end
         end
         assign chunk_count[(l*Chunks+c)*ChunkWidth+:ChunkWidth] = count_q;
       end

@@ -25,15 +25,22 @@ module mvu_front #(
 );
 
   localparam int unsigned SfWidth = (Sf > 1) ? $clog2(Sf) : 1;
-  logic [SfWidth-1:0] sf_q;
-  logic               sf_first, sf_last, fetch;
+  logic [SfWidth-1:0] unused_sf;
+  logic               sf_first_q, sf_last, fetch;
 
-  assign sf_first = sf_q == '0;
-  assign sf_last  = sf_q == SfWidth'(Sf - 1);
+  loop_counter #(
+    .Count(Sf)
+  ) u_sf (
+    .clk_i,
+    .rst_ni,
+    .advance_i(fetch),
+    .count_o(unused_sf),
+    .last_o(sf_last)
+  );
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) sf_q <= '0;
-    else if (fetch) sf_q <= sf_last ? '0 : sf_q + 1'b1;
+    if (!rst_ni) sf_first_q <= 1'b1;
+    else if (fetch) sf_first_q <= sf_last;
   end
 
   if (Nf == 1) begin : gen_wire
@@ -41,7 +48,7 @@ module mvu_front #(
     assign in_ready_o  = out_ready_i;
     assign out_valid_o = in_valid_i;
     assign out_data_o  = in_data_i;
-    assign out_first_o = sf_first;
+    assign out_first_o = sf_first_q;
     assign out_last_o  = sf_last;
   end else begin : gen_replay
     localparam int unsigned Depth     = 2 * Sf;
@@ -49,21 +56,35 @@ module mvu_front #(
     localparam int unsigned FillWidth = $clog2(Depth + 1);
     localparam int unsigned NfWidth   = $clog2(Nf);
 
+    logic [NfWidth-1:0]   unused_nf;
     logic [Width-1:0]     word_q;
     logic                 valid_q, first_q, last_q;
     logic [AddrWidth-1:0] write_addr_q, read_addr_q, read_addr_d;
-    logic [NfWidth-1:0]   nf_q;
     logic                 upper_q;           // the vector being read lies in the upper half
     logic [FillWidth-1:0] fresh_q;           // words written and not read for the first time
     logic [FillWidth-1:0] used_q;            // words written and not read for the last time
-    logic                 nf_first, nf_last, write;
+    logic                 nf_first_q, nf_last, pass_end, write;
 
-    assign nf_first = nf_q == '0;
-    assign nf_last  = nf_q == NfWidth'(Nf - 1);
+    assign pass_end = fetch && sf_last;
+
+    loop_counter #(
+      .Count(Nf)
+    ) u_nf (
+      .clk_i,
+      .rst_ni,
+      .advance_i(pass_end),
+      .count_o(unused_nf),
+      .last_o(nf_last)
+    );
+
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) nf_first_q <= 1'b1;
+      else if (pass_end) nf_first_q <= nf_last;
+    end
 
     assign in_ready_o = used_q != FillWidth'(Depth);
     assign write      = in_valid_i && in_ready_o;
-    assign fetch      = (out_ready_i || !valid_q) && (!nf_first || fresh_q != '0);
+    assign fetch      = (out_ready_i || !valid_q) && (!nf_first_q || fresh_q != '0);
 
     line_memory #(
       .Width   (Width),
@@ -97,24 +118,21 @@ module mvu_front #(
     always_ff @(posedge clk_i) begin
       if (!rst_ni) begin
         read_addr_q <= '0;
-        nf_q        <= '0;
         upper_q     <= 1'b0;
       end else if (fetch) begin
         read_addr_q <= read_addr_d;
-        if (sf_last) begin
-          nf_q <= nf_last ? '0 : nf_q + 1'b1;
-          if (nf_last) upper_q <= !upper_q;
-        end
+        if (sf_last && nf_last) upper_q <= !upper_q;
       end
     end
 
+    // Up or down by one: a fetch, which is known late, only decides whether.
     always_ff @(posedge clk_i) begin
       if (!rst_ni) begin
         fresh_q <= '0;
         used_q  <= '0;
       end else begin
-        fresh_q <= fresh_q + FillWidth'(write) - FillWidth'(fetch && nf_first);
-        used_q  <= used_q + FillWidth'(write) - FillWidth'(fetch && nf_last);
+        if (write != (fetch && nf_first_q)) fresh_q <= fresh_q + {{(FillWidth-1){!write}}, 1'b1};
+        if (write != (fetch && nf_last)) used_q <= used_q + {{(FillWidth-1){!write}}, 1'b1};
       end
     end
 
@@ -125,7 +143,7 @@ module mvu_front #(
 
     always_ff @(posedge clk_i) begin
       if (fetch) begin
-        first_q <= sf_first;
+        first_q <= sf_first_q;
         last_q  <= sf_last;
       end
     end

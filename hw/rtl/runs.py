@@ -24,8 +24,24 @@ class NetworkStuck(RuntimeError):
     """The network stopped moving; the message names the FIFOs around the standstill."""
 
 
-def build(folder: Path, info: TopInfo, *, trace: bool = False, jobs: int = 2) -> tuple[Path, float]:
+def build(
+    folder: Path,
+    info: TopInfo,
+    *,
+    cells: Path | None = None,
+    trace: bool = False,
+    jobs: int = 2,
+) -> tuple[Path, float]:
     """Compile an emitted folder; return the executable and the seconds it took.
+
+    Args:
+        folder: emitted RTL folder.
+        info: its top.json.
+        cells: models of the 7-series cells; what synthesis reads is simulated then, the bodies
+            made of cells and the FIFOs of their final depth and form. None for the plain bodies,
+            and FIFOs whose depth a run sets.
+        trace: compile waveforms in.
+        jobs: compilers at a time.
 
     Raises:
         EmitError: a memory is missing.
@@ -33,9 +49,14 @@ def build(folder: Path, info: TopInfo, *, trace: bool = False, jobs: int = 2) ->
     for memory in info.memories:
         if not (folder / memory).is_file():
             raise EmitError(f"{folder / memory}: memory file not found; emit the RTL again")
+    sources, defines = info.sim_sources, []
+    if cells is not None:
+        sources = [*info.sources, str(cells.resolve())]
+        defines = ["ANDPOP_PRIMITIVES=1", "ANDPOP_BUILT_FIFOS"]
     return build_network(
-        folder, info.sim_sources, info.top, outputs=len(info.results), trace=trace, jobs=jobs
-    )
+        folder, sources, info.top, outputs=len(info.results), defines=defines, trace=trace,
+        jobs=jobs,
+    )  # fmt: skip
 
 
 def run(

@@ -72,6 +72,7 @@ def simulate(
     *,
     capture: bool = False,
     pauses: Pauses | None = None,
+    cells: Path | None = None,
     progress: Progress | None = None,
     jobs: int = 2,
 ) -> SimResult:
@@ -82,6 +83,7 @@ def simulate(
         pictures: (N, H, W, C) uint8.
         capture: return every stream's tensor as well (slower).
         pauses: random standstills at input and output.
+        cells: models of the 7-series cells, see `runs.build`.
         progress: called about once a second with cycle, frames_in, frames_out.
         jobs: compilers at a time, if the model must be built.
 
@@ -91,8 +93,9 @@ def simulate(
     """
     info = TopInfo.load(folder)
     words = runs.input_words(info, pictures)
-    capacities = runs.capacities(folder, info)
-    executable, build_seconds = runs.build(folder, info, jobs=jobs)
+    # As built a FIFO has its depth.
+    capacities = runs.capacities(folder, info) if cells is None else []
+    executable, build_seconds = runs.build(folder, info, cells=cells, jobs=jobs)
     tensors: dict[str, IntArray] = {}
     cycle_of: dict[str, npt.NDArray[np.uint32]] = {}
 
@@ -168,7 +171,16 @@ def locate(folder: Path, result: SimResult, tensor: str, index: Sequence[int]) -
     return tap.producer, int(result.cycle_of[tensor][flat // tap.lanes])
 
 
-def waveform(folder: Path, pictures: Pictures, cycle: int, path: Path, *, jobs: int = 2) -> None:
+def waveform(
+    folder: Path,
+    pictures: Pictures,
+    cycle: int,
+    path: Path,
+    *,
+    pauses: Pauses | None = None,
+    cells: Path | None = None,
+    jobs: int = 2,
+) -> None:
     """Write a VCD of every stream of the network for the last cycles before ``cycle``.
 
     Args:
@@ -176,16 +188,19 @@ def waveform(folder: Path, pictures: Pictures, cycle: int, path: Path, *, jobs: 
         pictures: the pictures of the run in question.
         cycle: such as `locate` returns.
         path: VCD file to write.
+        pauses: those of the run in question.
+        cells: those of the run in question.
         jobs: compilers at a time; tracing is a build of its own.
     """
     info = TopInfo.load(folder)
-    executable, _ = runs.build(folder, info, trace=True, jobs=jobs)
+    executable, _ = runs.build(folder, info, cells=cells, trace=True, jobs=jobs)
     words = runs.input_words(info, pictures)
     run_network(
         executable, folder, words,
         words_out=runs.words_out(info), bytes_out=runs.bytes_out(info),
         watchdog=runs.watchdog(info),
-        capacities=runs.capacities(folder, info), vcd=path, vcd_from=max(0, cycle - WAVE_CYCLES),
+        capacities=runs.capacities(folder, info) if cells is None else [], pauses=pauses,
+        vcd=path, vcd_from=max(0, cycle - WAVE_CYCLES),
         last_cycle=cycle + 4,
     )  # fmt: skip
 

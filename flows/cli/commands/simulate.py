@@ -25,6 +25,22 @@ def command(
     capture: Annotated[
         bool, typer.Option(help="Also compare every layer boundary (a second, slower run).")
     ] = True,
+    pauses: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Runs more, each with random standstills at input and output. The seeds are "
+            "1, 2 and on. 5 are enough to publish a figure.",
+        ),
+    ] = 0,
+    primitives: Annotated[
+        bool,
+        typer.Option(
+            "--primitives",
+            help="Simulate what synthesis reads: LUT6_2, CARRY4 and DSP48E1 cells in place of the "
+            "plain bodies, FIFOs in their final form. Several times slower.",
+        ),
+    ] = False,
     masks: Masks = None,
     trust: Trust = False,
     as_json: Json = False,
@@ -41,6 +57,8 @@ def command(
             images,
             count=count,
             capture=capture,
+            pauses=pauses,
+            primitives=primitives,
             masks_folder=masks,
             trust=trust,
             progress=progress,
@@ -59,6 +77,8 @@ def _show(result: dict[str, Any], folder: Path) -> None:
         ("layers compared", f"{len(result['layers'])} of {result['layers_total']}"),
         (f"cycles from first pixel to {end}", result["cycles_per_frame"]),
         (f"cycles between two {each}", result["interval"]),
+        *((_pauses(result["pauses"]),) if result["pauses"] else ()),
+        ("bodies", "7-series cells" if result["primitives"] else "plain"),
         ("simulated cycles per second", f"{result['sim_cycles_per_second']:,.0f}"),
         ("Verilator build", f"{result['build_seconds']:.1f} s"),
     ]
@@ -68,3 +88,10 @@ def _show(result: dict[str, Any], folder: Path) -> None:
         show(task.show_predictions(result["predictions"]))
     show_divergence(result)
     show_notes(result)
+
+
+def _pauses(rows: list[dict[str, Any]]) -> tuple[str, str]:
+    """The row of the runs with pauses."""
+    differing = sum(row["values_differing"] for row in rows)
+    compared = sum(row["values_compared"] for row in rows)
+    return f"with pauses, {len(rows)} seeds", f"{compared} compared, {differing} differing"

@@ -37,7 +37,6 @@ module binary_block #(
   parameter bit          ShortcutBlock = 0,  // ring in block RAM
   parameter bit          SharedRom     = 1,  // weights and parameters in one block RAM
   parameter bit          BlockRom      = 1,  // weights in block RAM
-  parameter bit          Fast          = 0,  // all registers of the DSP
   parameter int unsigned Primitives    = 0,  // 1: the DSP as a cell
   parameter              ThresholdFile = "", // $readmemh images
   parameter              WeightFile    = "",
@@ -215,7 +214,6 @@ module binary_block #(
     .OutShift(OutShift),
     .OutWidth(OutBits),
     .BiasWidth(BiasWidth),
-    .Fast(Fast),
     .Primitives(Primitives != 0)
   ) u_results (
     .clk_i,

@@ -19,7 +19,6 @@ module block_results #(
   parameter int unsigned OutShift      = 4,  // rounding shift to the output
   parameter int unsigned OutWidth      = 8,  // bits of the output
   parameter int unsigned BiasWidth     = 26, // bits of the bias
-  parameter bit          Fast          = 0,  // all registers of the DSP
   parameter bit          Primitives    = 0   // the DSP as a cell
 ) (
   input  logic                     clk_i,
@@ -177,7 +176,7 @@ module block_results #(
     .OutWidth(OutWidth),
     .BiasWidth(BiasWidth),
     .ParamLatency(2),
-    .Fast(Fast),
+    .Fast(1),
     .Primitives(Primitives)
   ) u_epilogue (
     .clk_i,

@@ -33,7 +33,7 @@ module block_rom #(
   localparam int unsigned ParamsWidth  = (Params > 1) ? $clog2(Params) : 1;
 
   logic [AddressWidth-1:0] address_q;
-  logic [Width-1:0]        word_q, word2_q;
+  logic [Width-1:0]        word, word2_q;
   logic [ParamWidth-1:0]   param_q, param2_q;
   logic                    unused;
 
@@ -47,7 +47,7 @@ module block_rom #(
   end
 
   always_ff @(posedge clk_i) begin
-    word2_q <= word_q;
+    word2_q <= word;
     if (param_next_i) param2_q <= param_q;
   end
 
@@ -71,8 +71,9 @@ module block_rom #(
     (* rom_style = "block", ram_style = "block" *) logic [Width-1:0] memory [Depth];
     initial $readmemh(WeightFile, memory);
 
-    logic [Width-1:0] param_word_q;
+    logic [Width-1:0] word_q, param_word_q;
 
+    assign word    = word_q;
     assign param_q = param_word_q[ParamWidth-1:0];
 
     always_ff @(posedge clk_i) begin
@@ -104,15 +105,42 @@ module block_rom #(
       (* rom_style = "block", ram_style = "block" *) logic [Width-1:0] memory [Depth];
       initial $readmemh(WeightFile, memory);
 
+      logic [Width-1:0] word_q;
+
+      assign word = word_q;
+
       always_ff @(posedge clk_i) begin
         word_q <= memory[address_q];
       end
     end else begin : gen_logic
+      // Parts of 256 words have a register each; which one counts is chosen behind it.
+      localparam int unsigned Parts     = (Depth + 255) / 256;
+      localparam int unsigned PartWidth = (Parts > 1) ? $clog2(Parts) : 1;
+
       (* rom_style = "logic", ram_style = "logic" *) logic [Width-1:0] memory [Depth];
       initial $readmemh(WeightFile, memory);
 
-      always_ff @(posedge clk_i) begin
-        word_q <= memory[address_q];
+      logic [Parts*Width-1:0] words_q;
+
+      if (Parts == 1) begin : gen_one
+        assign word = words_q;
+
+        always_ff @(posedge clk_i) begin
+          words_q <= memory[address_q];
+        end
+      end else begin : gen_parts
+        logic [PartWidth-1:0] part_q;
+
+        assign word = words_q[part_q*Width+:Width];
+
+        always_ff @(posedge clk_i) begin
+          part_q <= address_q[AddressWidth-1:8];
+        end
+        for (genvar i = 0; i < Parts; i++) begin : gen_part
+          always_ff @(posedge clk_i) begin
+            words_q[i*Width+:Width] <= memory[{PartWidth'(i), address_q[7:0]}];
+          end
+        end
       end
     end
   end

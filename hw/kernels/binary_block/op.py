@@ -119,8 +119,11 @@ class BinaryBlock(Fused):
         folds = self.number("OFMChannels") // self.number("PE")
         return self.inputs() // self.number("SIMD") * folds
 
-    def epilogue(self, fast: bool) -> SerialEpilogue:
-        """The epilogue: it is given 2 * count, and finds what is missing to the sum in b."""
+    def epilogue(self) -> SerialEpilogue:
+        """The epilogue: it is given 2 * count, and finds what is missing to the sum in b.
+
+        It has all registers of its DSP: a clock of the whole network is worth more than 3 cycles.
+        """
         fmt = EpilogueFormat(
             acc_shift=0,
             shortcut_shift=self.number("shortcutShift"),
@@ -140,18 +143,13 @@ class BinaryBlock(Fused):
             bias_bits(self.bias_limit() + offset, fmt.pre_shift),
             MUL_BITS,
             SLOPE_BITS,
-            fast,
+            fast=True,
         )
-
-    def fast(self) -> bool:
-        """Whether the DSP has all its registers: where the epilogue can be slow."""
-        steps = self.inputs() // self.number("SIMD")
-        return steps >= self.number("PE") * self.epilogue(fast=True).cycles
 
     def compute_cycles(self) -> int:
         """Cycles of an output pixel: its steps and an idle one, or the epilogue's."""
         pe, chunks = self.number("PE"), -(-self.number("SIMD") // CHUNK)
-        epilogue = self.epilogue(self.fast()).cycles
+        epilogue = self.epilogue().cycles
         levels = ((chunks - 1).bit_length() + 1) // 2
         group = (pe - 1) * epilogue + max(epilogue, DOT_CYCLES + levels + 1)
         return max(self.steps() + 1, self.number("OFMChannels") // pe * group)
@@ -216,7 +214,7 @@ class BinaryBlock(Fused):
         same = (*dim, self.number("IFMChannels"), self.get_nodeattr("inputDataType"))
         if own and same != (*out, self.number("OFMChannels"), self.get_nodeattr("outputDataType")):
             found.append(f"found its own input {same} as the shortcut, expected the output's shape")
-        wide = [] if found else self.epilogue(fast=False).refusals()
+        wide = [] if found else self.epilogue().refusals()
         if wide:
             found.append(f"found {', '.join(wide)}, expected what fits one DSP block")
         return found
@@ -255,7 +253,7 @@ class BinaryBlock(Fused):
         count_bits, walk = self.inputs().bit_length(), self.walk()
         in_bits = int(self.input_streams()[0].dtype.bitwidth())
         out_bits = int(self.output_streams()[0].dtype.bitwidth())
-        epilogue = self.epilogue(self.fast())
+        epilogue = self.epilogue()
         rom, line = self.rom(), self.line_ram()
         counts = {
             "one": 1,
@@ -272,7 +270,6 @@ class BinaryBlock(Fused):
             "rom address": (self.steps() - 1).bit_length(),
             "params address": (WORDS * self.number("OFMChannels") - 1).bit_length(),
             "channels": (self.number("IFMChannels") - 1).bit_length(),
-            "fast": int(self.fast()),
         }
         if walk.span > 1:
             counts["windows"] = 1
@@ -305,8 +302,8 @@ class BinaryBlock_rtl(FusedRtl, BinaryBlock):
         "kernels/epilogue/epilogue_serial.sv",
         "rtl/agree_count.sv",
         "kernels/binary_block/block_writer.sv",
-        "kernels/binary_block/block_place.sv",
-        "kernels/binary_block/block_reader.sv",
+        "rtl/block_place.sv",
+        "rtl/block_reader.sv",
         "rtl/block_lines.sv",
         "kernels/binary_block/block_rom.sv",
         "rtl/block_dot.sv",
@@ -319,7 +316,7 @@ class BinaryBlock_rtl(FusedRtl, BinaryBlock):
         name = self.onnx_node.name
         bits = int(self.output_streams()[0].dtype.bitwidth())
         walk, ring, rom = self.walk(), self.ring(), self.rom()
-        epilogue = self.epilogue(self.fast())
+        epilogue = self.epilogue()
         return {
             "Channels": self.number("IFMChannels"),
             "Outputs": self.number("OFMChannels"),
@@ -352,7 +349,6 @@ class BinaryBlock_rtl(FusedRtl, BinaryBlock):
             "ShortcutBlock": int(self.shortcut_ram().block),
             "SharedRom": int(rom.shared),
             "BlockRom": int(rom.block),
-            "Fast": int(self.fast()),
             "ThresholdFile": f"{name}_thresholds.mem",
             "WeightFile": f"{name}_weights.mem",
             "ParamFile": f"{name}_{'weights' if rom.shared else 'params'}.mem",
@@ -378,7 +374,7 @@ class BinaryBlock_rtl(FusedRtl, BinaryBlock):
         limit = self.bias_limit()
         params[1] = np.clip(params[1], -limit, limit)
         try:
-            of_epilogue = self.epilogue(self.fast()).words(params, -self.inputs() * params[0])
+            of_epilogue = self.epilogue().words(params, -self.inputs() * params[0])
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
         files = {f"{name}_thresholds.mem": hex_memory(reached.tolist(), bits + 1)}

@@ -111,9 +111,9 @@ class BinaryMvu_rtl(RtlKernel, BinaryMvu):
     sources = (
         *RTL_PARTS,
         *POPCOUNT_PARTS,
-        "kernels/binary_mvu/binary_plane_heap.sv",
+        "rtl/binary_plane_heap.sv",
         "kernels/binary_mvu/binary_dot_serial.sv",
-        "kernels/binary_mvu/binary_dot_addsub.sv",
+        "rtl/binary_dot_addsub.sv",
         "kernels/binary_mvu/binary_mvu.sv",
         "kernels/binary_mvu/binary_mvu_rom.sv",
     )

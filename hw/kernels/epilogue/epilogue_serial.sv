@@ -7,9 +7,9 @@
 ///   1  acc * m + b'        b' = b + half of PreShift
 ///   2  p + shortcut * 2**ShortcutShift         (only with HasShortcut)
 ///   3  (t - zeta) * 2**SlopeShift              t = p >> PreShift, saturated to PreBits
-///   4  (t - zeta) * factor + e                 e = (eta + half of OutShift) << SlopeShift
+///   4  e + {(t - zeta) * slope | p}            e = (eta + half of OutShift) << SlopeShift
 ///
-/// where the factor is the slope if p < 0 after pass 3, else 2**SlopeShift. The output is
+/// with the product where p < 0 after pass 3. The output is
 /// p >> (SlopeShift + OutShift), saturated. The words of a channel, 18 bits each, in this order:
 ///
 ///   b'[17:0]   {m, b'[HighWidth-1+18:18]}   zeta   e[17:0]   {slope, e[HighWidth-1+18:18]}
@@ -19,10 +19,10 @@
 /// then. They need no reset: the core moves on ParamLatency times after one, when the address is
 /// at the first word of channel 0.
 ///
-/// An accumulator is taken every Steps cycles at most: 7, or 6 without shortcut; with Fast 11 and
-/// 10. `acc_ready_o` and `out_valid_o` are registers. The next accumulator is taken while one
-/// output waits in the output register and another in p, so a reader that is late by less than a
-/// word costs nothing. The shortcut is taken later than its accumulator.
+/// An accumulator is taken every Pace cycles at most: 6, or 5 without shortcut; with Fast 9 and 8.
+/// `acc_ready_o` and `out_valid_o` are registers. The next accumulator is taken while one output
+/// waits in the output register and another in p, so a reader that is late by 5 cycles costs
+/// nothing. The shortcut is taken later than its accumulator.
 module epilogue_serial #(
   parameter int unsigned AccWidth      = 12, // bits of the accumulator
   parameter int unsigned AccShift      = 0,  // rounding shift before the multiplication
@@ -110,56 +110,51 @@ module epilogue_serial #(
     $error("epilogue_serial: ParamLatency is %0d, a memory has a register", ParamLatency);
   end
 
-  // Steps of a word. The accumulator is loaded in step 0; m and b' in step 1, where a word waits
-  // for its shortcut and for room; zeta in step 3. All others follow one another.
-  localparam int unsigned TakeShortcut = Fast ? 1 : 2;
-  localparam int unsigned FirstSum     = Fast ? 3 : 2;              // pass 1 ends
-  localparam int unsigned FullSum      = FirstSum + 32'(HasShortcut); // pass 2 ends
-  localparam int unsigned LoadPre      = FullSum + (Fast ? 2 : 1);  // t is loaded
-  localparam int unsigned EndBend      = LoadPre + (Fast ? 3 : 1);  // pass 3 ends
-  localparam int unsigned LoadSlope    = EndBend + 1;
-  localparam int unsigned Steps        = LoadSlope + 1;
-  localparam int unsigned LastDelay    = Fast ? 2 : 1; // pass 4 ends behind the last step
+  // Steps of a word. The accumulator and b' low are loaded in step 0, where a word waits for its
+  // accumulator; in step 1 it waits for its shortcut and for room. All others follow one another,
+  // the last ones beside the first ones of the next word. The parameters zeta, e low and the last
+  // word are taken in FullSum and the two steps behind it.
+  localparam int unsigned LoadMul  = Fast ? 2 : 1;                 // m and b'
+  localparam int unsigned FirstSum = LoadMul + (Fast ? 2 : 1);     // pass 1 ends
+  localparam int unsigned FullSum  = FirstSum + 32'(HasShortcut);  // pass 2 ends
+  localparam int unsigned LoadLow  = FullSum + 1;                  // e low
+  localparam int unsigned LoadLast = FullSum + 2;                  // e and the slope
+  localparam int unsigned LoadPre  = FullSum + (Fast ? 2 : 1);     // t
+  localparam int unsigned LoadBend = LoadPre + (Fast ? 2 : 1);     // the slope's turn
+  localparam int unsigned EndBend  = LoadPre + (Fast ? 3 : 1);     // pass 3 ends
+  localparam int unsigned EndLast  = EndBend + 1;                  // pass 4 ends
+  localparam int unsigned Pace     = LoadBend + (Fast ? 0 : 1);    // t has been read for pass 4
 
-  // One bit travels; behind a reset it first passes the ParamLatency steps of the memory.
+  // One bit travels per word; behind a reset it first passes the ParamLatency steps of the memory.
   logic [ParamLatency-1:0] start_q;
-  logic [Steps-1:0]        step_q;
-  logic [LastDelay-1:0]    last_q;
-  logic                    take, leave, unlocked, full_q, free;
+  logic [EndLast:0]        step_q;
+  logic                    take, leave, unlocked, pending, full_q, free;
   logic                    out_valid_q;
 
-  assign acc_ready_o  = step_q[0];
-  assign take         = step_q[0] && acc_valid_i;
-  assign free         = !out_valid_q || out_ready_i;
-  assign unlocked     = free || !(last_q[LastDelay-1] || full_q);
-  assign leave        = step_q[1] && unlocked && (shortcut_valid_i || !HasShortcut);
-  assign param_next_o = start_q != '0 || take || leave || step_q[3] || step_q[4] ||
-                        step_q[LoadSlope];
-  assign out_valid_o  = out_valid_q;
-
-  if (!HasShortcut) begin : gen_no_shortcut
-    assign shortcut_ready_o = 1'b0;
-  end else if (TakeShortcut == 1) begin : gen_shortcut_early
-    assign shortcut_ready_o = step_q[1] && unlocked;
-  end else begin : gen_shortcut_late
-    assign shortcut_ready_o = step_q[TakeShortcut];
-  end
+  assign acc_ready_o      = step_q[0];
+  assign take             = step_q[0] && acc_valid_i;
+  assign free             = !out_valid_q || out_ready_i;
+  assign pending          = full_q || (step_q >> (Pace + 1)) != '0; // the word before is not out yet
+  assign unlocked         = free || !pending;
+  assign leave            = step_q[1] && unlocked && (shortcut_valid_i || !HasShortcut);
+  assign param_next_o     = start_q != '0 || take || (Fast ? step_q[LoadMul] : leave) ||
+                            step_q[FullSum] || step_q[LoadLow] || step_q[LoadLast];
+  assign out_valid_o      = out_valid_q;
+  assign shortcut_ready_o = HasShortcut && step_q[2];
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       start_q     <= ParamLatency'(1);
       step_q      <= '0;
-      last_q      <= '0;
       full_q      <= 1'b0;
       out_valid_q <= 1'b0;
     end else begin
       start_q     <= start_q << 1;
-      step_q[0]   <= (step_q[0] && !acc_valid_i) || step_q[LoadSlope] || start_q[ParamLatency-1];
+      step_q[0]   <= (step_q[0] && !acc_valid_i) || step_q[Pace-1] || start_q[ParamLatency-1];
       step_q[1]   <= take || (step_q[1] && !leave);
       step_q[2]   <= leave;
-      for (int unsigned i = 3; i < Steps; i++) step_q[i] <= step_q[i-1];
-      last_q      <= LastDelay'({last_q, step_q[LoadSlope]});
-      full_q      <= last_q[LastDelay-1] || (full_q && !free);
+      for (int unsigned i = 3; i <= EndLast; i++) step_q[i] <= step_q[i-1];
+      full_q      <= step_q[EndLast] || (full_q && !free);
       out_valid_q <= full_q || !free;
     end
   end
@@ -213,18 +208,33 @@ module epilogue_serial #(
 
   always_comb begin
     d = DataWidth'(acc);
-    if (HasShortcut && step_q[TakeShortcut]) d = DataWidth'(signed'(shortcut_data_i));
+    if (HasShortcut && step_q[2]) d = DataWidth'(signed'(shortcut_data_i));
     if (step_q[LoadPre]) d = DataWidth'(pre);
   end
 
+  // The slope comes before it is its turn.
+  logic [MulWidth-1:0] slope;
+
+  if (Fast) begin : gen_slope_register
+    logic [MulWidth-1:0] slope_q;
+
+    assign slope = slope_q;
+
+    always_ff @(posedge clk_i) begin
+      if (step_q[LoadLast]) slope_q <= param_data_i[17-:MulWidth];
+    end
+  end else begin : gen_slope
+    assign slope = param_data_i[17-:MulWidth];
+  end
+
   always_comb begin
-    b = BWidth'(signed'(param_data_i[17-:MulWidth])); // m or slope
-    if (HasShortcut && step_q[2]) b = BWidth'(1 << ShortcutShift);
+    b = BWidth'(signed'(step_q[LoadBend] ? slope : param_data_i[17-:MulWidth]));
+    if (HasShortcut && step_q[LoadMul+1]) b = BWidth'(1 << ShortcutShift);
     if (step_q[LoadPre]) b = BWidth'(1 << SlopeShift);
   end
 
   always_ff @(posedge clk_i) begin
-    if (step_q[0] || step_q[4]) low_q <= param_data_i;
+    if (step_q[0] || step_q[LoadLow]) low_q <= param_data_i;
   end
 
   dsp_mac #(
@@ -235,20 +245,20 @@ module epilogue_serial #(
     .Primitives(Primitives)
   ) u_mac (
     .clk_i,
-    .d_enable_i(step_q[0] || step_q[LoadPre] ||
-                (HasShortcut && (Fast ? leave : step_q[TakeShortcut]))),
+    .d_enable_i(step_q[0] || (HasShortcut && step_q[2]) || step_q[LoadPre]),
     .d_i(d),
     .a_clear_i(step_q[0]),
-    .a_enable_i(step_q[3]),
+    .a_enable_i(step_q[FullSum]),
     .a_i(DataWidth'(signed'(param_data_i[PreBits-1:0]))),
-    .b_enable_i(step_q[1] || (HasShortcut && step_q[2]) || step_q[LoadPre] ||
-                (step_q[LoadSlope] && p[LastWidth-1])),
+    .b_enable_i(step_q[LoadMul] || (HasShortcut && step_q[LoadMul+1]) || step_q[LoadPre] ||
+                step_q[LoadBend]),
     .b_i(b),
-    .c_enable_i(step_q[1] || step_q[LoadSlope]),
+    .c_enable_i(step_q[LoadMul] || step_q[LoadLast]),
     .c_i(PWidth'(signed'({param_data_i[HighWidth-1:0], low_q}))),
-    .p_enable_i(step_q[FirstSum] || step_q[FullSum] || step_q[EndBend] || last_q[LastDelay-1]),
+    .p_enable_i(step_q[FirstSum] || step_q[FullSum] || step_q[EndBend] || step_q[EndLast]),
     .p_adds_c_i(!step_q[EndBend] && !(HasShortcut && step_q[FullSum])),
     .p_adds_p_i(HasShortcut && step_q[FullSum]),
+    .p_keeps_i(step_q[EndLast] && !p[LastWidth-1]),
     .p_o(p)
   );
 

@@ -27,12 +27,14 @@ SMOKE = [
     _case("INT8", "INT12", 6, 2, 4, 4),
     _case("UINT4", "UINT8", 5, 5, 3, 4),
     _case("INT4", "INT4", 8, 1, 1, 1),
+    _case("INT9", "INT11", 768, 1, 2, 2),  # sums in block RAM
 ]
 
 FULL = [
     _case("INT8", "INT14", 48, 1, 8, 8),
     _case("INT8", "INT13", 24, 24, 7, 3),
     _case("UINT8", "UINT14", 3, 1, 7, 7),
+    _case("UINT8", "UINT12", 4, 1, 3, 3),
     _case("BINARY", "UINT5", 16, 4, 4, 4),
     _case("INT8", "INT15", 2, 1, 10, 11),
     _case("INT8", "INT8", 4, 2, 1, 1),

@@ -34,20 +34,39 @@ module global_acc_pool #(
 
   localparam int unsigned FoldBits  = Folds > 1 ? $clog2(Folds) : 1;
   localparam int unsigned PixelBits = Pixels > 1 ? $clog2(Pixels) : 1;
+  localparam int unsigned WordBits  = Lanes * SumBits;
 
-  logic [FoldBits-1:0]      fold_q;
-  logic [PixelBits-1:0]     pixel_q;
-  logic                     first_q, last_fold, last_pixel, accept;
-  logic [Lanes*SumBits-1:0] sum_old, sum_new;
-  logic                     out_valid_q;
-  logic [Lanes*SumBits-1:0] out_q;
+  logic [FoldBits-1:0]  fold;
+  logic [PixelBits-1:0] unused_pixel;
+  logic                 first_q, last_fold, last_pixel, accept;
+  logic [WordBits-1:0]  sum_old, sum_new;
+  logic                 out_valid_q;
+  logic [WordBits-1:0]  out_q;
 
-  assign last_fold   = fold_q == FoldBits'(Folds - 1);
-  assign last_pixel  = pixel_q == PixelBits'(Pixels - 1);
   assign in_ready_o  = !last_pixel || !out_valid_q || out_ready_i;
   assign accept      = in_valid_i && in_ready_o;
   assign out_valid_o = out_valid_q;
   assign out_data_o  = out_q;
+
+  loop_counter #(
+    .Count(Folds)
+  ) u_fold (
+    .clk_i,
+    .rst_ni,
+    .advance_i(accept),
+    .count_o(fold),
+    .last_o(last_fold)
+  );
+
+  loop_counter #(
+    .Count(Pixels)
+  ) u_pixel (
+    .clk_i,
+    .rst_ni,
+    .advance_i(accept && last_fold),
+    .count_o(unused_pixel),
+    .last_o(last_pixel)
+  );
 
   for (genvar i = 0; i < Lanes; i++) begin : gen_lane
     logic [SumBits-1:0] wide;
@@ -60,34 +79,83 @@ module global_acc_pool #(
     assign sum_new[i*SumBits +: SumBits] = first_q ? wide : sum_old[i*SumBits +: SumBits] + wide;
   end
 
-  if (BlockRam) begin : gen_block
-    (* ram_style = "block" *) logic [Lanes*SumBits-1:0] sum_memory [Folds];
-    assign sum_old = sum_memory[fold_q];
+  // The next word's sums are read while this one's are added.
+  if (Folds == 1) begin : gen_register
+    logic unused_fold;
+
     always_ff @(posedge clk_i) begin
-      if (accept) sum_memory[fold_q] <= sum_new;
+      if (accept) sum_old <= sum_new;
     end
-  end else begin : gen_luts
-    (* ram_style = "distributed" *) logic [Lanes*SumBits-1:0] sum_memory [Folds];
-    assign sum_old = sum_memory[fold_q];
+    assign unused_fold = &fold;
+  end else if (Folds < 4) begin : gen_short
+    line_memory #(
+      .Width(WordBits),
+      .Depth(Folds),
+      .BlockRam(0)
+    ) u_memory (
+      .clk_i,
+      .write_i(accept),
+      .write_address_i(fold),
+      .write_data_i(sum_new),
+      .read_i(accept),
+      .read_address_i(last_fold ? '0 : fold + 1'b1),
+      .read_data_o(sum_old)
+    );
+  end else begin : gen_memory
+    // There is time to write a cycle later and, in block RAM, for one more register.
+    localparam int unsigned Ahead = BlockRam ? 2 : 1;
+
+    logic                write_q;
+    logic [FoldBits-1:0] address_q, ahead_q;
+    logic [WordBits-1:0] new_q, word;
+
     always_ff @(posedge clk_i) begin
-      if (accept) sum_memory[fold_q] <= sum_new;
+      if (!rst_ni) begin
+        write_q <= 1'b0;
+        ahead_q <= FoldBits'(Ahead);
+      end else begin
+        write_q <= accept;
+        if (accept) ahead_q <= ahead_q == FoldBits'(Folds - 1) ? '0 : ahead_q + 1'b1;
+      end
+    end
+
+    always_ff @(posedge clk_i) begin
+      address_q <= fold;
+      new_q     <= sum_new;
+    end
+
+    line_memory #(
+      .Width(WordBits),
+      .Depth(Folds),
+      .BlockRam(BlockRam)
+    ) u_memory (
+      .clk_i,
+      .write_i(write_q),
+      .write_address_i(address_q),
+      .write_data_i(new_q),
+      .read_i(accept),
+      .read_address_i(ahead_q),
+      .read_data_o(word)
+    );
+
+    if (BlockRam) begin : gen_behind
+      logic [WordBits-1:0] word_q;
+
+      always_ff @(posedge clk_i) begin
+        if (accept) word_q <= word;
+      end
+      assign sum_old = word_q;
+    end else begin : gen_direct
+      assign sum_old = word;
     end
   end
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
-      fold_q      <= '0;
-      pixel_q     <= '0;
       first_q     <= 1'b1;
       out_valid_q <= 1'b0;
     end else begin
-      if (accept) begin
-        fold_q <= last_fold ? '0 : fold_q + 1'b1;
-        if (last_fold) begin
-          pixel_q <= last_pixel ? '0 : pixel_q + 1'b1;
-          first_q <= last_pixel;
-        end
-      end
+      if (accept && last_fold) first_q <= last_pixel;
       if (accept && last_pixel) out_valid_q <= 1'b1;
       else if (out_ready_i) out_valid_q <= 1'b0;
     end

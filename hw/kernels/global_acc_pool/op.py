@@ -22,7 +22,11 @@ class GlobalAccPool_rtl(RtlKernel, GlobalAccPool):
     golden = staticmethod(run)
     registers_output = True
     module = "global_acc_pool"
-    sources = ("kernels/global_acc_pool/global_acc_pool.sv",)
+    sources = (
+        "rtl/loop_counter.sv",
+        "rtl/line_memory.sv",
+        "kernels/global_acc_pool/global_acc_pool.sv",
+    )
 
     def get_exp_cycles(self) -> int:
         """One input word per cycle; the sums leave with the last pixel."""

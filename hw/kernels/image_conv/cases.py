@@ -79,6 +79,7 @@ def _case(
 
 SMOKE = [
     _case((10, 12), 5, 2, (2, 2, 2, 2), 6, 5, 3, way="paired"),  # three chunks, one output alone
+    _case((10, 38), 5, 2, (2, 2, 2, 2), 6, 2, 6),  # two columns at once, the last of a row alone
     _case((5, 6), 3, 1, (1, 0, 2, 1), 4, 3, 4, channels=3, bits=4),
     _case((6, 8), 3, 3, (0, 0, 0, 0), 24, 1, 1, channels=3),  # weights in block RAM
 ]
@@ -100,4 +101,11 @@ FULL = [
     _case((8, 70), 3, 2, (1, 1, 0, 0), 5, 9, 5, channels=3),
     _case((4, 700), 3, 1, (1, 1, 1, 1), 2, 3, 2, channels=2),  # rows in block RAM
     _case((6, 8), 3, 1, (1, 1, 1, 1), 48, 3, 1),
+    _case((16, 16), 9, 2, (4, 4, 4, 4), 24, 6, 24, way="paired"),  # two columns at once
+    _case((16, 16), 9, 2, (4, 4, 4, 4), 24, 18, 8, way="paired"),
+    _case((16, 16), 9, 2, (4, 4, 4, 4), 24, 18, 24),  # a pass is shorter than the ring is ahead
+    _case((7, 24), 7, 4, (3, 6, 3, 6), 6, 28, 3),  # four columns at once, one less to a window
+    _case((7, 24), 6, 4, (3, 5, 3, 5), 6, 8, 6, channels=2),  # four, of which a window has half
+    _case((9, 15), 3, 3, (0, 0, 0, 0), 4, 9, 1),  # three, which are a window
+    _case((6, 90), 4, 2, (1, 1, 1, 1), 48, 8, 2),  # whole words, in block RAM
 ]

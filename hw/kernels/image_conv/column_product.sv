@@ -5,7 +5,9 @@
 /// adds the products of a step along a cascade of Simd DSPs per output, those of the steps behind
 /// it. Passes follow one another without a gap. Nothing behind the start of a pass ever waits: a
 /// pass starts when its window is there and its results have room, so no register of the datapath
-/// has a clock enable but the sums. Windows of a row share columns, so a ring of 32 holds them.
+/// has a clock enable but the sums. Windows of a row share columns, so a ring of 32 words holds
+/// them, Columns of them per word. A window begins with a word; what its last word has beyond the
+/// window, weights of 0 multiply. A column comes two cycles after its promise.
 ///
 /// Row r of a cascade works r cycles after row 0: its element and weights come later by as much.
 /// With Paired one DSP computes the products of two outputs (see `column_cascade`). Weights: for
@@ -14,6 +16,7 @@
 module column_product #(
   parameter int unsigned Kernel      = 3,  // columns of a window
   parameter int unsigned Elements    = 3,  // elements of a column, 8 bits each
+  parameter int unsigned Columns     = 1,  // columns read at once, a divisor of Stride
   parameter int unsigned Stride      = 1,  // columns from window to window, at most Kernel
   parameter int unsigned OutWidth    = 4,  // windows in a row
   parameter int unsigned Mh          = 4,  // outputs per window
@@ -26,7 +29,8 @@ module column_product #(
   parameter bit          BlockRom    = 0,  // weights in block RAM, read from WeightFile
   parameter              WeightFile  = "", // one word per step: the weights of all rows, row 0 low
   parameter bit          Primitives  = 0,  // explicit LUT6_2 and DSP48E1
-  localparam int unsigned Steps = Kernel * (Elements / Simd),
+  localparam int unsigned WindowWords = (Kernel + Columns - 1) / Columns,
+  localparam int unsigned Steps = WindowWords * (Columns * Elements / Simd),
   localparam int unsigned Depth = Steps * (Mh / Pe),
   localparam int unsigned RowWidth = Pe * WeightWidth,
   parameter logic [(BlockRom ? 1 : Simd*Depth*RowWidth)-1:0] Weights = '0 // else the weights
@@ -44,10 +48,11 @@ module column_product #(
   output logic [Lanes*AccWidth-1:0] out_data_o
 );
 
-  localparam int unsigned Groups    = Elements / Simd;
+  localparam int unsigned Groups    = Columns * Elements / Simd;
   localparam int unsigned Passes    = Mh / Pe;
   localparam int unsigned Words     = Pe / Lanes; // of a pass
   localparam int unsigned RingWords = 32;
+  localparam int unsigned Advance   = Stride / Columns; // words from window to window
 
   // A pair's factor has 25 bits; the sums of its lower output fit below the upper weight for a
   // chunk of so many rows.
@@ -56,9 +61,12 @@ module column_product #(
   localparam int unsigned Chunk   = Paired && Fitting < Simd ? Fitting : Simd;
   localparam int unsigned Latency = Simd + 3 + (Chunk < Simd ? 1 : 0); // from step to sum
 
-  if (Elements % Simd != 0) begin : gen_check_simd
-    $error("column_product: %0d elements of a column cannot be split over Simd=%0d",
-           Elements, Simd);
+  if (Stride % Columns != 0) begin : gen_check_columns
+    $error("column_product: found Columns=%0d, expected a divisor of Stride=%0d", Columns, Stride);
+  end
+  if (Columns * Elements % Simd != 0) begin : gen_check_simd
+    $error("column_product: %0d elements of %0d columns cannot be split over Simd=%0d",
+           Columns * Elements, Columns, Simd);
   end
   if (Mh % Pe != 0) begin : gen_check_pe
     $error("column_product: Mh %0d cannot be split over Pe %0d", Mh, Pe);
@@ -91,53 +99,107 @@ module column_product #(
   localparam int unsigned WeightBits = $clog2(Depth);
 
   // The ring. It is read while the step stands on its address.
-  (* ram_style = "distributed" *) logic [Elements*8-1:0] ring [RingWords];
-  logic [RingBits-1:0] write_q, base_q, base_next, read_q;
-  logic [RingBits:0]   room_q;  // free and not promised
-  logic [RingBits:0]   ahead_q; // beyond the window's, two's complement: negative while it waits
-  logic [RingBits:0]   freed;
+  logic [RingBits-1:0]           write_q, base_q, base_next, read_q;
+  logic [RingBits:0]             room_q;  // words free and not promised
+  logic [RingBits:0]             ahead_q; // beyond the window's, signed: negative while it waits
+  logic [RingBits:0]             freed;
+  logic [Columns*Elements*8-1:0] columns;
+  logic                          promised; // a word
+  logic [Columns-1:0]            here;     // the column's place in its word
+  logic                          enough;   // with this column the word has what ends a window
+  logic                          full;     // with this column the word has all
 
-  assign room_o = room_q != '0;
+  if (Columns == 1) begin : gen_single
+    assign room_o   = room_q != '0;
+    assign promised = take_i;
+    assign here     = 1'b1;
+    assign enough   = 1'b1;
+    assign full     = 1'b1;
+  end else begin : gen_several
+    // Every word, the last of a row too, has as many columns as the last word of a window.
+    localparam int unsigned Least      = Kernel - (WindowWords - 1) * Columns;
+    localparam int unsigned RowColumns = (OutWidth - 1) * Stride + Kernel;
+    localparam int unsigned RowBits    = $clog2(RowColumns);
 
-  always_ff @(posedge clk_i) begin
-    if (column_valid_i) ring[write_q] <= column_data_i;
+    logic [Columns-1:0] place_q, place1_q, place2_q; // one of them is set
+    logic [RowBits-1:0] unused_column;
+    logic               row_end, full1_q, full2_q;
+
+    loop_counter #(
+      .Count(RowColumns)
+    ) u_column (
+      .clk_i,
+      .rst_ni,
+      .advance_i(take_i),
+      .count_o  (unused_column),
+      .last_o   (row_end)
+    );
+
+    assign room_o   = !place_q[0] || room_q != '0;
+    assign promised = take_i && place_q[0];
+    assign here     = place2_q;
+    assign enough   = place2_q[Least-1];
+    assign full     = full2_q;
+
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) place_q <= Columns'(1);
+      else if (take_i && row_end) place_q <= Columns'(1);
+      else if (take_i) place_q <= {place_q[Columns-2:0], place_q[Columns-1]};
+    end
+
+    always_ff @(posedge clk_i) begin
+      place1_q <= place_q;
+      place2_q <= place1_q;
+      full1_q  <= place_q[Columns-1] || row_end;
+      full2_q  <= full1_q;
+    end
+  end
+
+  for (genvar c = 0; c < Columns; c++) begin : gen_ring
+    (* ram_style = "distributed" *) logic [Elements*8-1:0] ring [RingWords];
+
+    always_ff @(posedge clk_i) begin
+      if (column_valid_i && here[c]) ring[write_q] <= column_data_i;
+    end
+    assign columns[c*Elements*8 +: Elements*8] = ring[read_q];
   end
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       write_q <= '0;
       room_q  <= (RingBits + 1)'(RingWords);
-      ahead_q <= -(RingBits + 1)'(Kernel);
+      ahead_q <= -(RingBits + 1)'(WindowWords);
     end else begin
-      if (column_valid_i) write_q <= write_q + 1'b1;
-      room_q  <= room_q - (RingBits + 1)'(take_i) + freed;
-      ahead_q <= ahead_q + (RingBits + 1)'(column_valid_i) - freed;
+      if (column_valid_i && full) write_q <= write_q + 1'b1;
+      room_q  <= room_q - (RingBits + 1)'(promised) + freed;
+      ahead_q <= ahead_q + (RingBits + 1)'(column_valid_i && enough) - freed;
     end
   end
 
-  // Steps: groups of a column, columns of a window, passes, windows of a row.
+  // Steps: groups of a word, words of a window, passes, windows of a row.
   localparam int unsigned GroupBits = Groups > 1 ? $clog2(Groups) : 1;
+  localparam int unsigned WordBits  = WindowWords > 1 ? $clog2(WindowWords) : 1;
   localparam int unsigned PassBits  = Passes > 1 ? $clog2(Passes) : 1;
   localparam int unsigned XBits     = OutWidth > 1 ? $clog2(OutWidth) : 1;
 
-  logic [GroupBits-1:0]      group;
-  logic [$clog2(Kernel)-1:0] unused_column;
-  logic [PassBits-1:0]       unused_pass;
-  logic [XBits-1:0]          unused_x;
-  logic [WeightBits-1:0]     weight_q;
+  logic [GroupBits-1:0]  group;
+  logic [WordBits-1:0]   unused_word;
+  logic [PassBits-1:0]   unused_pass;
+  logic [XBits-1:0]      unused_x;
+  logic [WeightBits-1:0] weight_q;
   // Words of results that have room, less those of a pass, signed: negative while it waits.
-  logic [OutBits:0]          credit_q;
-  logic                      inside_q;     // a pass, behind its first step
-  logic                      first_pass_q;
-  logic                      start, step, last_group, last_column, last_step, last_pass, last_x;
-  logic                      window_end, fetch;
+  logic [OutBits:0]      credit_q;
+  logic                  inside_q;     // a pass, behind its first step
+  logic                  first_pass_q;
+  logic                  start, step, last_group, last_word, last_step, last_pass, last_x;
+  logic                  window_end, fetch;
 
   assign start      = !inside_q && (!first_pass_q || !ahead_q[RingBits]) && !credit_q[OutBits];
   assign step       = inside_q || start;
-  assign last_step  = last_group && last_column;
+  assign last_step  = last_group && last_word;
   assign window_end = step && last_step && last_pass;
-  assign freed      = !window_end ? '0 : (RingBits + 1)'(last_x ? Kernel : Stride);
-  assign base_next  = base_q + RingBits'(last_x ? Kernel : Stride);
+  assign freed      = !window_end ? '0 : (RingBits + 1)'(last_x ? WindowWords : Advance);
+  assign base_next  = base_q + RingBits'(last_x ? WindowWords : Advance);
 
   loop_counter #(
     .Count(Groups)
@@ -150,13 +212,13 @@ module column_product #(
   );
 
   loop_counter #(
-    .Count(Kernel)
-  ) u_column (
+    .Count(WindowWords)
+  ) u_word (
     .clk_i,
     .rst_ni,
     .advance_i(step && last_group),
-    .count_o  (unused_column),
-    .last_o   (last_column)
+    .count_o  (unused_word),
+    .last_o   (last_word)
   );
 
   loop_counter #(
@@ -200,15 +262,12 @@ module column_product #(
   end
 
   // The elements of a step, and for each row of the cascade as many cycles later as it is behind.
-  logic [Elements*8-1:0] column;
-  logic [Simd*8-1:0]     chosen, elements_q, skewed;
-
-  assign column = ring[read_q];
+  logic [Simd*8-1:0] chosen, elements_q, skewed;
 
   if (Groups > 1) begin : gen_choice
-    assign chosen = column[group*(Simd*8) +: Simd*8];
+    assign chosen = columns[group*(Simd*8) +: Simd*8];
   end else begin : gen_whole
-    assign chosen = column;
+    assign chosen = columns;
 
     logic unused_group;
     assign unused_group = &group;
@@ -345,9 +404,9 @@ module column_product #(
     assign push = done_q;
     assign word = sums_q;
   end else begin : gen_words
-    localparam int unsigned WordBits = $clog2(Words);
+    localparam int unsigned NumberBits = $clog2(Words);
     logic [Pe*AccWidth-1:0] held_q;
-    logic [WordBits-1:0]    number_q;
+    logic [NumberBits-1:0]  number_q;
     logic                   sending_q;
 
     assign push = sending_q;
@@ -365,7 +424,7 @@ module column_product #(
     always_ff @(posedge clk_i) begin
       if (!rst_ni) sending_q <= 1'b0;
       else if (done_q) sending_q <= 1'b1;
-      else if (number_q == WordBits'(Words - 1)) sending_q <= 1'b0;
+      else if (number_q == NumberBits'(Words - 1)) sending_q <= 1'b0;
     end
   end
 

@@ -4,8 +4,8 @@
 /// Pixels of Channels unsigned bytes in, row by row; out come the Mh sums of every window, Lanes
 /// per word, modulo 2**AccWidth. Border pixels are 0. `image_columns` keeps the rows and gives
 /// columns, `column_product` multiplies. The last result of a picture waits for nothing of the next
-/// one. One window takes Mh/Pe * Kernel * Kernel*Channels/Simd cycles and nothing else, as long as
-/// pixels come and results leave.
+/// one. One window takes Mh/Pe * Padded * Kernel*Channels/Simd cycles and nothing else, as long as
+/// pixels come and results leave; Padded is Kernel, rounded up to whole Columns.
 module image_conv #(
   parameter int unsigned Height       = 4,  // rows of the picture
   parameter int unsigned Width        = 4,  // columns of the picture, 2 or more
@@ -18,7 +18,8 @@ module image_conv #(
   parameter int unsigned OutWidth     = 4,  // windows in a row
   parameter int unsigned Mh           = 4,  // outputs per window
   parameter int unsigned Pe           = 2,  // outputs computed in parallel
-  parameter int unsigned Simd         = 3,  // elements of a column per cycle
+  parameter int unsigned Simd         = 3,  // elements of the columns per cycle
+  parameter int unsigned Columns      = 1,  // columns read at once, a divisor of Stride
   parameter int unsigned Lanes        = 1,  // outputs per word
   parameter int unsigned WeightWidth  = 8,  // bits of a weight, two's complement
   parameter int unsigned AccWidth     = 20, // bits of an output
@@ -27,7 +28,8 @@ module image_conv #(
   parameter bit          BlockRom     = 0,  // weights in block RAM, otherwise in LUTs
   parameter              WeightFile   = "", // weights in block RAM: see column_product
   parameter bit          Primitives   = 0,  // explicit LUT6_2 and DSP48E1
-  parameter logic [(BlockRom ? 1 : Kernel*Kernel*Channels*Mh*WeightWidth)-1:0] Weights = '0
+  localparam int unsigned Padded = (Kernel + Columns - 1) / Columns * Columns,
+  parameter logic [(BlockRom ? 1 : Padded*Kernel*Channels*Mh*WeightWidth)-1:0] Weights = '0
 ) (
   input  logic                      clk_i,
   input  logic                      rst_ni,
@@ -70,6 +72,7 @@ module image_conv #(
   column_product #(
     .Kernel     (Kernel),
     .Elements   (Kernel * Channels),
+    .Columns    (Columns),
     .Stride     (Stride),
     .OutWidth   (OutWidth),
     .Mh         (Mh),

@@ -4,24 +4,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from qonnx.core.datatype import BaseDataType, DataType
 
 from ....quant.grid import IntArray, accumulator_bounds
-from ..base import Stream, hex_memory, pack_lanes, require_divisor
+from ..base import Stream, hex_memory, require_divisor
 from ..choice import ChosenKernel, implementation_attribute
 from ..costs import Structure, loop_counts
-from ..facts import Geometry
+from ..facts import FoldingRule, Geometry
 from ..fused import Fused, FusedRtl
 from ..memory import LUTS_PER_BRAM18, LineMemory, bram18_blocks
 from ..skin import Bits, Parameters
 from .golden import run
 from .pace import Shape, interval
+from .weights import borrows_from_least, cascade_rows, joined
 
 IMPLEMENTATIONS: tuple[str, ...] = ("single", "paired")
 """A DSP per product, or one for the products of two outputs, whose sums are then added in LUTs."""
@@ -36,6 +35,8 @@ LUT_WORDS = 64
 class Folding(NamedTuple):
     """A convolution's parallelism and what follows from it."""
 
+    columns: int
+    """Columns read at once: the least, a divisor of the stride, whose elements SIMD divides."""
     steps: int
     """Cycles of a pass: PE outputs of a window."""
     passes: int
@@ -137,11 +138,21 @@ class ImageConv(Fused, ChosenKernel):
         """
         name, simd, pe = self.onnx_node.name, self.number("SIMD"), self.number("PE")
         elements, outputs = self.number("ColumnElements"), self.number("MH")
-        require_divisor(name, elements, "elements of a column", "SIMD", simd)
+        stride = self.number("Stride")
+        require_divisor(name, stride * elements, "elements of a stride", "SIMD", simd)
         require_divisor(name, outputs, "outputs", "PE", pe)
-        steps = self.number("Kernel") * (elements // simd)
+        columns = next(
+            n for n in range(1, stride + 1) if stride % n == 0 and n * elements % simd == 0
+        )
+        steps = -(-self.number("Kernel") // columns) * (columns * elements // simd)
         lanes = next(n for n in range(1, pe + 1) if pe % n == 0 and pe // n <= steps)
-        return Folding(steps, outputs // pe, lanes)
+        return Folding(columns, steps, outputs // pe, lanes)
+
+    def folding_rule(self) -> FoldingRule:
+        """SIMD divides the elements of as many columns as lie between two windows."""
+        rule = super().folding_rule()
+        reach = self.number("Stride") * self.number("ColumnElements")
+        return replace(rule, lanes={**rule.lanes, "SIMD": reach})
 
     def geometry(self) -> Geometry:
         """A window needs its last pixel, or that of the picture where it ends in the border."""
@@ -161,7 +172,7 @@ class ImageConv(Fused, ChosenKernel):
 
     def cycles(self) -> int:
         folding = self.folding()
-        return interval(self.shape(), folding.steps * folding.passes)
+        return interval(self.shape(), folding.steps * folding.passes, folding.columns)
 
     def weight_type(self) -> BaseDataType:
         """Datatype of the weights, two's complement."""
@@ -216,7 +227,7 @@ class ImageConv(Fused, ChosenKernel):
         counts = {
             "one": 1,
             "elements": 8 * elements,
-            "chosen": 8 * simd * -(-(elements // simd - 1) // 3),
+            "chosen": 8 * simd * -(-(folding.columns * elements // simd - 1) // 3),
             "word": word,
             "buffered": word * -(-(pe // folding.lanes - 1) // 3),
             "summed": pe * acc_bits,
@@ -224,7 +235,7 @@ class ImageConv(Fused, ChosenKernel):
             "steps": (folding.steps * folding.passes - 1).bit_length(),
             **loop_counts((shape.height, shape.width, shape.out_height, shape.out_width)),
         }
-        ring = 4 * -(-8 * elements // 6)
+        ring = folding.columns * 4 * -(-8 * elements // 6)
         buffer = 4 * -(-word // 6) if pe > folding.lanes else 0
         single = Structure(
             counts,
@@ -274,7 +285,7 @@ class ImageConv_rtl(FusedRtl, ImageConv):
         "rtl/loop_counter.sv",
         "kernels/image_conv/image_columns.sv",
         "kernels/image_conv/weight_rom.sv",
-        "kernels/image_conv/cascade_mac.sv",
+        "rtl/cascade_mac.sv",
         "kernels/image_conv/column_cascade.sv",
         "kernels/image_conv/column_product.sv",
         "kernels/image_conv/image_conv.sv",
@@ -330,21 +341,14 @@ class ImageConv_rtl(FusedRtl, ImageConv):
             raise ValueError(
                 f"{self.onnx_node.name}: weights not read, generate the RTL of a model"
             )
-        kernel, elements = self.number("Kernel"), self.number("ColumnElements")
-        simd, pe, outputs = self.number("SIMD"), self.number("PE"), self.number("MH")
-        channels = self.number("Channels")
-        # row, column, channel, output -> pass, column, group, row of the cascade, PE
-        folded = (
-            self._weights.reshape(kernel, kernel, channels, outputs)
-            .transpose(1, 0, 2, 3)
-            .reshape(kernel, elements // simd, simd, outputs // pe, pe)
-            .transpose(3, 0, 1, 2, 4)
+        layout = (self.number(name) for name in ("Kernel", "Channels", "SIMD", "PE"))
+        return cascade_rows(
+            self._weights,
+            *layout,
+            columns=self.folding().columns,
+            bits=int(self.weight_type().bitwidth()),
+            paired=self.resolved() == "paired",
         )
-        if self.resolved() == "paired":
-            folded = folded.copy()
-            folded[..., 1::2] -= folded[..., : pe // 2 * 2 : 2] < 0
-        bits = int(self.weight_type().bitwidth())
-        return [pack_lanes(folded[:, :, :, r].reshape(-1, pe), bits) for r in range(simd)]
 
     def rtl_parameters(self) -> Parameters:
         shape = self.shape()
@@ -361,6 +365,7 @@ class ImageConv_rtl(FusedRtl, ImageConv):
             "Mh": self.number("MH"),
             "Pe": self.number("PE"),
             "Simd": self.number("SIMD"),
+            "Columns": self.folding().columns,
             "Lanes": self.folding().lanes,
             "WeightWidth": int(self.weight_type().bitwidth()),
             "AccWidth": int(self.get_output_datatype().bitwidth()),
@@ -390,18 +395,6 @@ class ImageConv_rtl(FusedRtl, ImageConv):
         rows = self.weight_rows()
         words = [joined(word, bits) for word in zip(*rows, strict=True)]
         return {self.weight_file(): hex_memory(words, bits * len(rows))}
-
-
-def borrows_from_least(weights: npt.ArrayLike, least: float) -> bool:
-    """Whether an output has the least weight where the output before it has a negative one: less
-    1, as the upper one of a pair, it would not fit. Which outputs are pairs depends on PE."""
-    w = np.asarray(weights)
-    return bool(np.any((w[:, 1:] <= least) & (w[:, :-1] < 0)))
-
-
-def joined(words: Sequence[int], bits: int) -> int:
-    """Return words of ``bits`` bits as one number, the first lowest."""
-    return sum(int(word) << (i * bits) for i, word in enumerate(words))
 
 
 OPS = (ImageConv, ImageConv_rtl)

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 RING = 32
-"""Columns between the two (``RingWords`` of column_product.sv)."""
+"""Words of columns between the two (``RingWords`` of column_product.sv)."""
 TO_RING = 3
 """Cycles from the step that takes a pixel to the first one that reads its column."""
 MOST_FRAMES = 16
@@ -36,40 +36,42 @@ class Shape(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def interval(shape: Shape, steps: int) -> int:
+def interval(shape: Shape, steps: int, columns: int = 1) -> int:
     """Return the cycles per frame of a steady stream at full speed.
 
     Args:
         shape: the convolution.
         steps: cycles per window.
+        columns: columns per word of the ring.
     """
-    columns = (shape.out_width - 1) * shape.stride + shape.kernel
-    swallowed = max(0, shape.width + shape.left - columns)
-    kernel, stride = shape.kernel, shape.stride
+    row_columns = (shape.out_width - 1) * shape.stride + shape.kernel
+    swallowed = max(0, shape.width + shape.left - row_columns)
+    window, advance = -(-shape.kernel // columns), shape.stride // columns
     clock = 0  # the cycle of the writer's next step
     end = -1  # the cycle of the last step of the last window
-    freed = [0]  # columns that the windows up to this one have left behind
+    freed = [0]  # words that the windows up to this one have left behind
     ends = [-1]
-    oldest = 0  # window whose end made the room that the next column takes
-    written = start = 0  # columns before this row's next, and before its first
+    oldest = 0  # window whose end made the room that the next word takes
+    promised = 0  # words, this row's next one not counted
     frame_ends: list[int] = []
     while True:
         for emits in shape.rows():
             if not emits:
                 clock += shape.width
                 continue
-            start = written
-            base = start
-            for _ in range(columns):
-                while freed[oldest] + RING <= written:
-                    oldest += 1
-                clock = max(clock, ends[oldest] + 1)
-                written += 1
-                if written >= base + kernel:
+            left = shape.kernel  # columns until the next window is there
+            for column in range(row_columns):
+                if column % columns == 0:
+                    while freed[oldest] + RING <= promised:
+                        oldest += 1
+                    clock = max(clock, ends[oldest] + 1)
+                    promised += 1
+                left -= 1
+                if left == 0:
                     end = max(end + 1, clock + TO_RING) + steps - 1
-                    last = written == start + columns
-                    base += kernel if last else stride
-                    freed.append(base)
+                    left = shape.stride
+                    last = column == row_columns - 1
+                    freed.append(freed[-1] + (window if last else advance))
                     ends.append(end)
                 clock += 1
             clock += swallowed

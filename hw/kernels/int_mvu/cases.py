@@ -87,6 +87,9 @@ FULL = [
     _case(5, 5, 5, 1, (1, 3, 3), x_type="INT8"),
     _case(192, 6, 24, 2, (1, 1, 1), x_type="INT8", bias=100000),  # a classifier
     _case(192, 6, 1, 1, (1, 1, 1), x_type="INT8", bias=1 << 20),
+    _case(12, 3, 2, 3, (1, 3, 3), w_bits=7),  # a pair of outputs and one alone
+    _case(6, 4, 3, 4, (1, 3, 3), x_type="INT12", w_bits=6),  # the longest inputs with two products
+    _case(6, 4, 3, 4, (1, 3, 3), x_type="INT9"),  # too long for two products
     _case(17, 2, 17, 1, (1, 3, 3), x_type="INT8", w_bits=5),  # two tree levels, odd width
     _case(16, 4, 4, 2, (1, 3, 3), x_type="UINT4", w_bits=4),
     _case(27, 8, 3, 4, (1, 3, 3), w_bits=2),

@@ -4,7 +4,8 @@
 /// Per input vector: Mh / Pe passes over its Mw / Simd words; after each pass one word of Pe sums.
 /// One weight word per step, in step order: element p * Simd + s multiplies input s for output p.
 /// One bias word of Pe values of AccWidth bits per pass. One step per cycle, without bubbles; sums
-/// are modulo 2**AccWidth.
+/// are modulo 2**AccWidth. With Primitives a DSP block computes the products of two outputs where
+/// Paired says so; an odd one's last output has products of its own.
 module int_mvu #(
   parameter int unsigned Mw          = 8,  // input elements per vector
   parameter int unsigned Mh          = 4,  // outputs per vector
@@ -13,7 +14,9 @@ module int_mvu #(
   parameter int unsigned InWidth     = 8,  // bits of an input element
   parameter bit          InSigned    = 0,  // input elements are two's complement
   parameter int unsigned WeightWidth = 8,  // bits of a weight, two's complement
-  parameter int unsigned AccWidth    = 20  // bits of an output, two's complement
+  parameter int unsigned AccWidth    = 20, // bits of an output, two's complement
+  parameter bit          Paired      = 0,  // products of two outputs from one multiplier
+  parameter bit          Primitives  = 0   // explicit DSP48E1 for these
 ) (
   input  logic                           clk_i,
   input  logic                           rst_ni,
@@ -73,58 +76,65 @@ module int_mvu #(
     .out_data_o
   );
 
-  // Factors, product, product again: a multiplier has registers in front of it and behind it, and
-  // lies far from the adders.
-  logic                            factor_valid_q, near_valid_q, product_valid_q;
-  logic [1:0]                      factor_tag_q, near_tag_q, tag_q;
-  logic [Simd*InWidth-1:0]         data_q;
-  logic [Pe*Simd*WeightWidth-1:0]  weight_q;
+  // Products come this many enabled cycles after their factors.
+  localparam int unsigned Latency = 4;
+  logic [Latency-1:0]              valid_q;
+  logic [Latency-1:0][1:0]         tag_q;
   logic [Pe*Simd*ProductWidth-1:0] product;
-
-  always_ff @(posedge clk_i) begin
-    if (enable) begin
-      data_q   <= data;
-      weight_q <= weight_data_i;
-    end
-  end
 
   for (genvar p = 0; p < Pe; p++) begin : gen_pe
     for (genvar s = 0; s < Simd; s++) begin : gen_simd
-      logic signed [ProductWidth-1:0] operand, weight, near_q, product_q;
+      logic [FullWidth-1:0] full;
 
-      assign weight = ProductWidth'(
-          $signed(weight_q[(p*Simd+s)*WeightWidth+:WeightWidth]));
-      if (InSigned) begin : gen_signed
-        assign operand = ProductWidth'($signed(data_q[s*InWidth+:InWidth]));
-      end else begin : gen_unsigned
-        assign operand = ProductWidth'(data_q[s*InWidth+:InWidth]);
+      if (Paired && p % 2 == 1) begin : gen_second
+        assign full = gen_pe[p-1].gen_simd[s].gen_first.full_second;
+      end else if (Paired && p + 1 < Pe) begin : gen_first
+        logic [FullWidth-1:0] full_second;
+
+        product_pair #(
+          .InWidth    (InWidth),
+          .InSigned   (InSigned),
+          .WeightWidth(WeightWidth),
+          .Primitives (Primitives)
+        ) u_pair (
+          .clk_i,
+          .enable_i  (enable),
+          .data_i    (data[s*InWidth +: InWidth]),
+          .weights_i ({weight_data_i[((p+1)*Simd+s)*WeightWidth +: WeightWidth],
+                       weight_data_i[(p*Simd+s)*WeightWidth +: WeightWidth]}),
+          .products_o({full_second, full})
+        );
+      end else begin : gen_single
+        product_single #(
+          .InWidth    (InWidth),
+          .InSigned   (InSigned),
+          .WeightWidth(WeightWidth)
+        ) u_single (
+          .clk_i,
+          .enable_i (enable),
+          .data_i   (data[s*InWidth +: InWidth]),
+          .weight_i (weight_data_i[(p*Simd+s)*WeightWidth +: WeightWidth]),
+          .product_o(full)
+        );
       end
 
-      always_ff @(posedge clk_i) begin
-        if (enable) begin
-          near_q    <= operand * weight;
-          product_q <= near_q;
-        end
+      assign product[(p*Simd+s)*ProductWidth +: ProductWidth] = full[ProductWidth-1:0];
+
+      if (ProductWidth < FullWidth) begin : gen_unused
+        logic unused;
+        assign unused = &full[FullWidth-1:ProductWidth];
       end
-      assign product[(p*Simd+s)*ProductWidth+:ProductWidth] = product_q;
     end
   end
 
+  // The reset keeps the tags out of shift registers of LUTs.
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
-      factor_valid_q  <= 1'b0;
-      near_valid_q    <= 1'b0;
-      product_valid_q <= 1'b0;
-      factor_tag_q    <= '0; // the reset keeps the tags out of shift registers of LUTs
-      near_tag_q      <= '0;
-      tag_q           <= '0;
+      valid_q <= '0;
+      tag_q   <= '0;
     end else if (enable) begin
-      factor_valid_q  <= step;
-      near_valid_q    <= factor_valid_q;
-      product_valid_q <= near_valid_q;
-      factor_tag_q    <= tag;
-      near_tag_q      <= factor_tag_q;
-      tag_q           <= near_tag_q;
+      valid_q <= {valid_q[Latency-2:0], step};
+      tag_q   <= {tag_q[Latency-2:0], tag};
     end
   end
 
@@ -139,8 +149,8 @@ module int_mvu #(
     .clk_i,
     .rst_ni,
     .enable_i(enable),
-    .valid_i(product_valid_q),
-    .tag_i(tag_q),
+    .valid_i(valid_q[Latency-1]),
+    .tag_i(tag_q[Latency-1]),
     .data_i(product),
     .valid_o(dot_valid),
     .tag_o(dot_tag),

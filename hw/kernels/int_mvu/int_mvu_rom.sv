@@ -13,8 +13,10 @@ module int_mvu_rom #(
   parameter bit          InSigned    = 0,  // input elements are two's complement
   parameter int unsigned WeightWidth = 8,  // bits of a weight, two's complement
   parameter int unsigned AccWidth    = 20, // bits of an output, two's complement
+  parameter bit          Paired      = 0,  // products of two outputs from one multiplier
+  parameter bit          Primitives  = 0,  // explicit DSP48E1 for these
   parameter bit          HasBias     = 0,  // add a bias
-  parameter bit          BlockRom       = 0,  // weights in block RAM, otherwise in LUTs
+  parameter bit          BlockRom    = 0,  // weights in block RAM, otherwise in LUTs
   parameter bit          BlockBias   = 0,  // the bias, likewise
   parameter              WeightFile  = "", // $readmemh image
   parameter              BiasFile    = ""  // $readmemh image
@@ -77,7 +79,9 @@ module int_mvu_rom #(
     .InWidth(InWidth),
     .InSigned(InSigned),
     .WeightWidth(WeightWidth),
-    .AccWidth(AccWidth)
+    .AccWidth(AccWidth),
+    .Paired(Paired),
+    .Primitives(Primitives)
   ) u_core (
     .clk_i,
     .rst_ni,

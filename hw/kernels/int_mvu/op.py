@@ -16,6 +16,11 @@ from ..memory import ReadOnlyMemory
 from ..mvu import RTL_PARTS, Mvu
 from . import golden
 
+LUT_FACTOR_BITS = 4
+"""Bits of the shorter factor up to which products lie in LUTs."""
+DSP_FACTOR_BITS = 25
+"""Bits of the factor of a DSP block that holds two weights, a product apart."""
+
 
 class IntMvu(Mvu):
     """x @ W + bias: inputs x (.., MW), W (MW, MH) of INT2..INT8, optionally bias (MH,)."""
@@ -60,17 +65,30 @@ class IntMvu(Mvu):
         self.set_nodeattr("inputDataType", datatype.name)
         super().infer_node_datatype(model)
 
+    def factor_bits(self) -> tuple[int, int]:
+        """Bits of an input and of a weight."""
+        return int(self.get_input_datatype().bitwidth()), int(self.weight_type().bitwidth())
+
+    def paired(self) -> bool:
+        """Whether one DSP block has room for the products of two outputs."""
+        x_bits, w_bits = self.factor_bits()
+        return (
+            self.get_nodeattr("PE") > 1
+            and min(x_bits, w_bits) > LUT_FACTOR_BITS
+            and x_bits + 2 * w_bits < DSP_FACTOR_BITS
+        )
+
     def structures(self) -> dict[str, Structure]:
-        """Products, in DSP blocks if of more than 4 by 4 bits, and what adds them."""
+        """Products, in DSP blocks if both factors are long, and what adds them."""
         pe, simd = int(self.get_nodeattr("PE")), int(self.get_nodeattr("SIMD"))
-        x_bits = int(self.get_input_datatype().bitwidth())
-        w_bits = int(self.weight_type().bitwidth())
-        narrow = min(x_bits, w_bits) <= 4
+        x_bits, w_bits = self.factor_bits()
+        narrow = min(x_bits, w_bits) <= LUT_FACTOR_BITS
         product, bias = x_bits + w_bits, self.bias_rom()
+        single = simd * (pe % 2 if self.paired() else pe)
         counts = {
             "lanes": pe,
-            "multiplied": pe * simd * x_bits * w_bits,
-            "products": pe * simd,
+            "multiplied": single * x_bits * w_bits,
+            "products": single,
             "added": pe * (simd - 1) * (product + 1),
             "sums": pe * (product + (simd - 1).bit_length()),
             "inputs": simd * x_bits,
@@ -83,7 +101,7 @@ class IntMvu(Mvu):
                 found,
                 luts=found.luts + (bias.luts if self.has_bias() else 0),
                 bram18=found.bram18 + (bias.brams if self.has_bias() else 0),
-                dsp=0 if narrow else pe * simd,
+                dsp=0 if narrow else (pe * simd + single) // 2,
             )
         }
 
@@ -103,7 +121,14 @@ class IntMvu_rtl(RtlKernel, IntMvu):
     registers_output = True
     registers_ready = True
     module = "int_mvu_rom"
-    sources = (*RTL_PARTS, "kernels/int_mvu/int_mvu.sv", "kernels/int_mvu/int_mvu_rom.sv")
+    primitives = True
+    sources = (
+        *RTL_PARTS,
+        "kernels/int_mvu/product_single.sv",
+        "kernels/int_mvu/product_pair.sv",
+        "kernels/int_mvu/int_mvu.sv",
+        "kernels/int_mvu/int_mvu_rom.sv",
+    )
 
     def rtl_parameters(self) -> dict[str, int | str]:
         x = self.get_input_datatype()
@@ -117,6 +142,7 @@ class IntMvu_rtl(RtlKernel, IntMvu):
             "InSigned": int(x.signed()),
             "WeightWidth": self.weight_type().bitwidth(),
             "AccWidth": self.get_output_datatype().bitwidth(),
+            "Paired": int(self.paired()),
             "HasBias": int(self.has_bias()),
             "BlockRom": int(self.weight_rom().block),
             "BlockBias": int(self.bias_rom().block),

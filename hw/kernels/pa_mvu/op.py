@@ -214,9 +214,9 @@ class PaMvu_rtl(RtlKernel, PaMvu):
     sources = (
         *RTL_PARTS,
         *POPCOUNT_PARTS,
-        "kernels/pa_mvu/pa_dot_literal.sv",
-        "kernels/pa_mvu/pa_dot_coded.sv",
-        "kernels/pa_mvu/pa_dot_planes.sv",
+        "rtl/pa_dot_literal.sv",
+        "rtl/pa_dot_coded.sv",
+        "rtl/pa_dot_planes.sv",
         "kernels/pa_mvu/pa_mvu.sv",
         "kernels/pa_mvu/pa_mvu_rom.sv",
     )

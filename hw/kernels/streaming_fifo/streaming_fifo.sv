@@ -14,7 +14,8 @@ import "DPI-C" function void andpop_fifo_report(
 /// With `HalfRate` two cycles of latency and at most one word in two cycles: every word passes the
 /// memory, whose output register is the output. With `BlockRam` and 4 words or more every word
 /// passes the memory and one more register, as its word comes late in a cycle: three cycles of
-/// latency at either rate. The simulation of a network knows the form with less latency only.
+/// latency at either rate. The simulation of a network knows the form with less latency only,
+/// unless `ANDPOP_BUILT_FIFOS` is defined.
 ///
 /// In simulation (`SYNTHESIS` undefined) `capacity_q` limits the fill below `Depth` and `peak_q`
 /// is the largest fill since reset; both may be read, and `capacity_q` (2 or more) deposited, while
@@ -43,8 +44,11 @@ module streaming_fifo #(
     $error("streaming_fifo %0d: found Depth=%0d, expected 2 or more", Id, Depth);
   end
 
-  // The simulation of a network sets the depth at run time: there all memories are alike.
-`ifdef ANDPOP_SIM
+  // The simulation of a network sets the depth at run time: there all memories are alike. With
+  // `ANDPOP_BUILT_FIFOS` it has the depths that were found, and the forms that are built.
+`ifdef ANDPOP_BUILT_FIFOS
+  localparam bit AnyDepth = 1'b0;
+`elsif ANDPOP_SIM
   localparam bit AnyDepth = 1'b1;
 `else
   localparam bit AnyDepth = 1'b0;
