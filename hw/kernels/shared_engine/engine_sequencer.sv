@@ -231,8 +231,15 @@ module engine_sequencer #(
   assign window_next    = window_q + LineAddress'(Groups);
   assign column         = 32'(x) + 32'(kx_q);
   assign row            = 32'(y) + 32'(ky_q);
-  assign border_o       = wide_q && (column < Pad || column >= Width + Pad ||
-                                     row < Pad || row >= Height + Pad);
+
+  if (Pad == 0) begin : gen_no_border
+    logic unused_place;
+    assign border_o     = 1'b0;
+    assign unused_place = &{column, row};
+  end else begin : gen_border
+    assign border_o = wide_q && (column < Pad || column >= Width + Pad ||
+                                 row < Pad || row >= Height + Pad);
+  end
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
