@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from onnx import GraphProto, NodeProto
+from qonnx.core.modelwrapper import ModelWrapper
 
 from ...quant.grid import IntArray
 from .base import Kernel, RtlKernel, Stream, node_attributes, run_golden
@@ -135,6 +136,25 @@ class FusedRtl(RtlKernel):
             super().execute_node(context, graph)
         else:
             run_golden(self, run_body, {BODY: body}, context)
+
+
+def chain_of(model: ModelWrapper, node: NodeProto, names: Sequence[str]) -> list[NodeProto] | None:
+    """Return the nodes of those ops from ``node`` on, each the only reader of the one before; None
+    where they are others."""
+    chain = [node]
+    ends = {value.name for value in model.graph.output}
+    for i, name in enumerate(names):
+        if chain[i].op_type.removesuffix("_rtl") != name:
+            return None
+        if i == len(names) - 1:
+            return chain
+        readers = model.find_consumers(chain[i].output[0])
+        if len(readers) != 1 or readers[0].input[0] != chain[i].output[0]:
+            return None
+        if chain[i].output[0] in ends:
+            return None
+        chain.append(readers[0])
+    return None
 
 
 def run_body(inputs: Sequence[IntArray], attrs: Mapping[str, Any]) -> list[IntArray]:

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 BRAM18_SHAPES = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))
 """Bits and words of an 18 Kbit block RAM, in each of its aspect ratios."""
+PORT_BITS = 18
+"""Bits of a port where a block has two that read."""
 LUTS_PER_BRAM18 = 190
 """What a block RAM counts beside LUTs: the xc7z020 has 53,200 LUTs and 280 BRAM18 (DS190)."""
 LUTS_PER_DSP = 240
@@ -62,6 +64,12 @@ def bram18_blocks(depth: int, width: int) -> int:
     )
 
 
+def shared_blocks(depth: int, width: int) -> int:
+    """18 Kbit block RAMs of a read-only memory that is read at two ports."""
+    shapes = [(bits, words) for bits, words in BRAM18_SHAPES if bits <= PORT_BITS]
+    return min(-(-depth // words) * -(-width // bits) for bits, words in shapes)
+
+
 def bram18_words(width: int) -> int:
     """Words of one 18 Kbit block whose words are ``width`` bits wide, or its widest."""
     return next((words for bits, words in reversed(BRAM18_SHAPES) if width <= bits), 512)
@@ -90,15 +98,19 @@ def rom_luts(depth: int, width: int) -> int:
 
 
 class ReadOnlyMemory(NamedTuple):
-    """A memory of constants: of ``depth`` words of ``width`` bits, in LUTs or block RAM, whichever
-    is cheaper, as the RTL is told."""
+    """A memory of constants: of ``depth`` words of ``width`` bits, in LUTs or block RAM, as the RTL
+    is told."""
 
     depth: int
     width: int
+    place: str = "auto"
+    """"block", "lut", or the cheaper."""
 
     @property
     def block(self) -> bool:
         """Whether it lies in block RAM."""
+        if self.place != "auto":
+            return self.place == "block"
         blocks = bram18_blocks(self.depth, self.width)
         return self.depth > 1 and rom_luts(self.depth, self.width) > LUTS_PER_BRAM18 * blocks
 

@@ -10,7 +10,7 @@ from onnx import NodeProto, helper
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
-from ..fused import Fusion
+from ..fused import Fusion, chain_of
 from .op import BinaryBlock
 
 CHAINS = (
@@ -24,7 +24,7 @@ FORK = "DuplicateStreams"
 
 def match(model: ModelWrapper, node: NodeProto) -> Fusion | None:
     """Find the layer that begins with ``node``: a Thresholding to one bit."""
-    found = next((chain for names in CHAINS if (chain := _chain(model, node, names))), None)
+    found = next((chain for names in CHAINS if (chain := chain_of(model, node, names))), None)
     if found is None:
         return None
     first, epilogue = (getCustomOp(found[i]) for i in (0, -1))
@@ -54,24 +54,6 @@ def match(model: ModelWrapper, node: NodeProto) -> Fusion | None:
     return Fusion(
         "BinaryBlock_rtl", tuple(nodes), tuple(inputs), tuple(found[-1].output), attributes
     )
-
-
-def _chain(model: ModelWrapper, node: NodeProto, names: Sequence[str]) -> list[NodeProto] | None:
-    """The nodes of those ops from ``node`` on, or None."""
-    chain = [node]
-    ends = {value.name for value in model.graph.output}
-    for i, name in enumerate(names):
-        if chain[i].op_type.removesuffix("_rtl") != name:
-            return None
-        if i == len(names) - 1:
-            return chain
-        readers = model.find_consumers(chain[i].output[0])
-        if len(readers) != 1 or readers[0].input[0] != chain[i].output[0]:
-            return None
-        if chain[i].output[0] in ends:
-            return None
-        chain.append(readers[0])
-    return None
 
 
 def _attributes(

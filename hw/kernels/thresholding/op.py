@@ -94,7 +94,8 @@ class Thresholding_rtl(RtlKernel, Thresholding):
         pe, groups, bits, threshold = self._sizes()
         steps, code = int(self.get_nodeattr("numSteps")), int(self.get_output_datatype().bitwidth())
         compared = parallel_structure(pe, groups, steps, bits, threshold, steps * threshold, code)
-        blocks, luts = bram18_blocks(groups, self.rom().width), rom_luts(*self.rom())
+        rom = self.rom()
+        blocks, luts = bram18_blocks(groups, rom.width), rom_luts(rom.depth, rom.width)
         compared = replace(
             compared,
             luts=0 if self.block_rom() else luts,
