@@ -15,7 +15,6 @@ from andpop.hw.graph import folding
 from andpop.hw.graph.executor import run
 from andpop.hw.graph.folding import (
     cycles,
-    divisors,
     fold,
     folding_of,
     implementations,
@@ -24,6 +23,7 @@ from andpop.hw.graph.folding import (
 from andpop.hw.graph.folding_file import FoldingError, read_folding
 from andpop.hw.graph.lowering import lower
 from andpop.hw.graph.specialise import specialise
+from andpop.hw.kernels.facts import divisors
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 from qonnx_block import block, pa_network

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 BRAM18_SHAPES = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))
 """Bits and words of an 18 Kbit block RAM, in each of its aspect ratios."""
+PORT_BITS = 18
+"""Bits of a port where a block has two that read."""
 LUTS_PER_BRAM18 = 190
 """What a block RAM counts beside LUTs: the xc7z020 has 53,200 LUTs and 280 BRAM18 (DS190)."""
 LUTS_PER_DSP = 240
@@ -132,6 +134,12 @@ def bram18_blocks(depth: int, width: int, read_only: bool = False) -> int:
     return _cheapest(layouts, depth, width).units_of(depth, width) if width else 0
 
 
+def shared_blocks(depth: int, width: int) -> int:
+    """18 Kbit block RAMs of a read-only memory that is read at two ports."""
+    shapes = [(bits, words) for bits, words in BRAM18_SHAPES if bits <= PORT_BITS]
+    return min(-(-depth // words) * -(-width // bits) for bits, words in shapes)
+
+
 def bram18_words(width: int) -> int:
     """Words of one 18 Kbit block whose words are ``width`` bits wide, or its widest."""
     return next((words for bits, words in reversed(BRAM18_SHAPES) if width <= bits), 512)
@@ -163,8 +171,8 @@ def rom_luts(depth: int, width: int) -> int:
 
 
 class ReadOnlyMemory(NamedTuple):
-    """A memory of constants: of ``depth`` words of ``width`` bits, in LUTs or block RAM, whichever
-    is cheaper, as the RTL is told."""
+    """A memory of constants: of ``depth`` words of ``width`` bits, in LUTs or block RAM, as the RTL
+    is told."""
 
     depth: int
     width: int

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from ...quant.grid import IntArray
 from .base import hex_memory
 from .costs import Structure, loop_counts
-from .memory import ReadOnlyMemory
+from .memory import LUTS_PER_BRAM18, ReadOnlyMemory, bram18_blocks, rom_luts, shared_blocks
 
 
 def search_stages(steps: int) -> int:
@@ -181,3 +182,55 @@ def parallel_structure(
 def lane_bits(steps: int, threshold_bits: int, code_bits: int, directions: bool) -> int:
     """Return the bits of one channel's parameters: thresholds, directions, start."""
     return steps * (threshold_bits + directions) + code_bits * directions
+
+
+def turn_tables(tables: Sequence[IntArray]) -> tuple[IntArray, IntArray]:
+    """Return the tables of a search as the two memories of ``threshold_turns.sv``.
+
+    Args:
+        tables: see `search_tables`.
+
+    Returns:
+        (C, 2**S) thresholds in the order of a heap, word 0 unused, and (C, 2**S) codes.
+    """
+    *stages, codes = tables
+    size = 1 << len(stages)
+    thresholds = np.zeros((len(codes), size), dtype=np.int64)
+    for stage, table in enumerate(stages):
+        first = 1 << stage
+        # Nodes without an entry lie behind the last threshold, and are never reached.
+        thresholds[:, first : first + table.shape[1]] = table
+    return thresholds, np.pad(codes, ((0, 0), (0, size - codes.shape[1])))
+
+
+class TurnMemories(NamedTuple):
+    """The two memories of ``threshold_turns.sv``, in block RAM where that is cheaper."""
+
+    searchers: int
+    """1 or 2. Two have a port each; in LUTs a memory each."""
+    depth: int
+    bits: int
+    """Bits of a threshold."""
+    code_bits: int
+
+    @property
+    def brams(self) -> int:
+        """18 Kbit block RAMs in use."""
+        return self._blocks() if self.block else 0
+
+    @property
+    def luts(self) -> int:
+        """LUTs of the memories."""
+        return 0 if self.block else self._luts()
+
+    @property
+    def block(self) -> bool:
+        """Whether they lie in block RAM."""
+        return self._luts() > LUTS_PER_BRAM18 * self._blocks()
+
+    def _blocks(self) -> int:
+        blocks = bram18_blocks if self.searchers == 1 else shared_blocks
+        return sum(blocks(self.depth, width) for width in (self.bits, self.code_bits))
+
+    def _luts(self) -> int:
+        return self.searchers * sum(rom_luts(self.depth, w) for w in (self.bits, self.code_bits))

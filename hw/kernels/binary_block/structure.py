@@ -11,7 +11,7 @@ from ..bit_heap import tree_levels, tree_registers
 from ..costs import Structure, loop_counts
 from ..memory import LineMemory, ReadOnlyMemory, rom_luts, varying
 from ..serial_epilogue import WORD_BITS, WORDS
-from .walk import Ring, Walk
+from ..walk import Ring, Walk
 
 if TYPE_CHECKING:
     from .op import BinaryBlock

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from qonnx.core.datatype import BaseDataType, DataType
 
-from ....quant.grid import IntArray, accumulator_bounds, limits, signed_width
+from ....quant.grid import IntArray, accumulator_bounds, limits
 from ..base import RtlKernel, pack_lanes
 from ..bit_heap import (
     AND,
@@ -26,19 +26,10 @@ from ..bit_heap import (
 from ..choice import ChosenKernel, implementation_attribute
 from ..costs import Structure
 from ..mvu import POPCOUNT_PARTS, RTL_PARTS, Mvu
+from ..pa_levels import IMPLEMENTATIONS, LEVEL_BITS, Levels, signed_digits
+from ..pa_levels import RTL_PARTS as DOT_PARTS
 from ..skin import Bits, Parameters
 from . import golden
-
-IMPLEMENTATIONS: tuple[str, ...] = ("literal", "coded", "planes")
-"""The ways to compute a dot product of codes, numbered as the RTL numbers them."""
-LEVEL_BITS = 16
-"""Bits of a level in the RTL's codebooks."""
-
-
-def signed_digits(value: int) -> int:
-    """Return how many digits -1 and +1 the non-adjacent form of ``value`` has: the terms that a
-    multiplication by it adds."""
-    return (value ^ 3 * value).bit_count()
 
 
 class PaMvu(ChosenKernel, Mvu):
@@ -152,21 +143,19 @@ class PaMvu(ChosenKernel, Mvu):
         pairs = [accumulator_bounds(w, int(beta.min()), int(beta.max())) for w in weights]
         return min(int(p[0].min()) for p in pairs), max(int(p[1].max()) for p in pairs)
 
-    def product_bits(self) -> int:
-        """Bits of a product of two levels, two's complement."""
-        products = np.outer(*self.codebooks())
-        return signed_width(int(products.min()), int(products.max()))
-
-    def is_linear(self) -> bool:
-        """Whether every code is its own level."""
-        alpha, beta = self.codebooks()
-        codes = np.arange(alpha.size) - self.get_nodeattr("zero")
-        return np.array_equal(alpha, codes) and np.array_equal(beta, np.arange(beta.size))
+    def levels(self) -> Levels:
+        """The codebooks and the bits of their codes."""
+        return Levels(
+            *self.codebooks(),
+            int(self.get_nodeattr("zero")),
+            int(self.get_input_datatype().bitwidth()),
+            int(self.weight_type().bitwidth()),
+        )
 
     def structures(self) -> dict[str, Structure]:
         """Each implementation that can compute the node; see README."""
         found = {"literal": self._literal(), "coded": self._coded()}
-        if self.is_linear():
+        if self.levels().is_linear():
             found["planes"] = self._planes()
         return found
 
@@ -175,7 +164,7 @@ class PaMvu(ChosenKernel, Mvu):
         pe, simd = int(self.get_nodeattr("PE")), int(self.get_nodeattr("SIMD"))
         alpha, beta = self.codebooks()
         m, n, acc = alpha.size - 1, beta.size - 1, int(self.get_output_datatype().bitwidth())
-        product, count = self.product_bits(), simd.bit_length()
+        product, count = self.levels().product_bits(), simd.bit_length()
         digits = sum(signed_digits(int(v)) for v in np.outer(alpha, beta).flat if v)
         term, levels = min(count + product, acc), tree_levels(m * n)
         counts = {
@@ -201,7 +190,7 @@ class PaMvu(ChosenKernel, Mvu):
         low, high = min(0, int(products.min())), max(0, int(products.max()))
         term = min((high - low).bit_length() or 1, int(self.get_output_datatype().bitwidth()))
         address = int(self.get_input_datatype().bitwidth() + self.weight_type().bitwidth())
-        cycles, width = self._cycles(), self._heap_width(self.product_bits())
+        cycles, width = self._cycles(), self._heap_width(self.levels().product_bits())
         cells = heap([simd] * term, width, cycles - 1, low * simd).also(Cells(0, simd * term))
         counts: dict[str, float] = {"lanes": pe}
         if address > 6:  # a LUT of six address bits each, and what selects among them
@@ -261,9 +250,7 @@ class PaMvu_rtl(RtlKernel, PaMvu):
     sources = (
         *RTL_PARTS,
         *POPCOUNT_PARTS,
-        "rtl/pa_dot_literal.sv",
-        "rtl/pa_dot_coded.sv",
-        "rtl/pa_dot_planes.sv",
+        *DOT_PARTS,
         "kernels/pa_mvu/pa_mvu.sv",
         "kernels/pa_mvu/pa_mvu_rom.sv",
     )
@@ -282,7 +269,7 @@ class PaMvu_rtl(RtlKernel, PaMvu):
             "Zero": self.get_nodeattr("zero"),
             "Alpha": Bits(pack_lanes([alpha], LEVEL_BITS)[0], LEVEL_BITS * alpha.size),
             "Beta": Bits(pack_lanes([beta], LEVEL_BITS)[0], LEVEL_BITS * beta.size),
-            "ProductWidth": self.product_bits(),
+            "ProductWidth": self.levels().product_bits(),
             "AccWidth": self.get_output_datatype().bitwidth(),
             "Implementation": IMPLEMENTATIONS.index(self.resolved()),
             "BlockRom": int(self.weight_rom().block),

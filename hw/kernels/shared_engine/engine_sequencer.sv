@@ -231,8 +231,15 @@ module engine_sequencer #(
   assign window_next    = window_q + LineAddress'(Groups);
   assign column         = 32'(x) + 32'(kx_q);
   assign row            = 32'(y) + 32'(ky_q);
-  assign border_o       = wide_q && (column < Pad || column >= Width + Pad ||
-                                     row < Pad || row >= Height + Pad);
+
+  if (Pad == 0) begin : gen_no_border
+    logic unused_place;
+    assign border_o     = 1'b0;
+    assign unused_place = &{column, row};
+  end else begin : gen_border
+    assign border_o = wide_q && (column < Pad || column >= Width + Pad ||
+                                 row < Pad || row >= Height + Pad);
+  end
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
@@ -257,15 +264,18 @@ module engine_sequencer #(
 
   // Weights: those of a layer are read again for every pixel.
   logic [WeightAddress-1:0] layer_q, weight_q, weight_next;
+  logic                     over_q; // behind a frame or a reset
 
   assign weight_address_o = weight_q;
   assign weight_next      = weight_q + 1'b1;
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) begin
-      layer_q  <= '0;
-      weight_q <= '0;
-    end else if (done_o) begin
+    if (!rst_ni) over_q <= 1'b1;
+    else         over_q <= done_o;
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (over_q) begin
       layer_q  <= '0;
       weight_q <= '0;
     end else if (step) begin

@@ -123,15 +123,15 @@ class StreamMaxPool(Kernel):
         """One input word per cycle, and the drained windows of every row and of the picture.
 
         While the last rows drain, the frame's last words and the next frame's first ones enter,
-        until a second window along the rows would have to wait.
+        until a third window along the rows would have to wait: two registers hold one each.
         """
         rows, columns = self.axes()
         line = [sends for sends in columns.sends for _ in range(self.folds())]
         last = len(line) - 1 - line[::-1].index(True)
-        behind = line[last + 1 :] + 2 * line
-        second = behind.index(True, behind.index(True) + 1)
+        behind = line[last + 1 :] + 3 * line
+        third = int(np.flatnonzero(behind)[2])
         out = columns.out * self.folds()
-        waits = max(0, rows.drains * out - (second - 1))
+        waits = max(0, rows.drains * out - (third - 2))
         return max(rows.length * len(line) + waits, len(rows.sends) * out)
 
 
