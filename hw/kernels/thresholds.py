@@ -172,13 +172,12 @@ def parallel_structure(
         "depth": depth,
         **loop_counts((groups,)),
     }
-    kind = "parallel" if groups > 1 else "constants"
     return Structure(
         counts,
         luts=rom.luts,
         lutram=lanes * moved,
         bram18=rom.brams,
-        table=kind if steps > 1 else f"{kind}, one step",
+        table="parallel" if groups > 1 else "constants",
     )
 
 
