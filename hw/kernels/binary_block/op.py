@@ -25,7 +25,7 @@ SLOPE_BITS = 8
 """Bits of the RPReLU slope."""
 DOT_CYCLES = 5
 """Cycles from a step to the counts beside the epilogue, without those that add chunks."""
-CHUNK = 12
+CHUNK = 6
 """Bits counted in one cycle."""
 SHORTCUTS = ("none", "own", "stream")
 """Where the shortcut comes from, numbered as the RTL numbers them."""
@@ -106,7 +106,7 @@ class BinaryBlock(Block):
         """Cycles of an output pixel: its steps and an idle one, or the epilogue's."""
         pe, chunks = self.number("PE"), -(-self.number("SIMD") // CHUNK)
         epilogue = self.epilogue().cycles
-        levels = ((chunks - 1).bit_length() + 1) // 2
+        levels = (chunks - 1).bit_length()
         group = (pe - 1) * epilogue + max(epilogue, DOT_CYCLES + levels + 1)
         return max(self.steps() + 1, self.number("OFMChannels") // pe * group)
 
