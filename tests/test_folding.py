@@ -91,14 +91,15 @@ def test_epilogues_take_the_cheapest_implementation_in_time(model: ModelWrapper)
     ):
         folding._cheapest(unit, target, DEFAULT_BOARD.part)
         assert unit.cycles() <= target
+        found, chosen = unit.op.costs()[unit.op.resolved()], unit.op.resolved()
         unit.apply({"PE": 1})
         if target >= words:
+            # Several lanes one word after the other may take less than one that is faster.
             costs = unit.op.costs()
             fit = [name for name, pace in paces.items() if pace * words <= target]
-            cheapest = min(costs[name] for name in fit)
-            assert costs[unit.op.resolved()] == cheapest, (target, fit)
+            assert found <= min(costs[name] for name in fit), (target, fit)
         else:
-            assert unit.op.resolved() == "pipelined"
+            assert chosen == "pipelined"
 
 
 def test_matrix_units_get_the_cheapest_lanes(model: ModelWrapper) -> None:

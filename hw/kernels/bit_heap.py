@@ -18,8 +18,8 @@ AND, XNOR, PLAIN = "and", "xnor", "plain"
 class Cells(NamedTuple):
     """LUTs and flip-flops."""
 
-    luts: int = 0
-    ffs: int = 0
+    luts: float = 0
+    ffs: float = 0
 
     def also(self, other: Cells) -> Cells:
         """Both."""

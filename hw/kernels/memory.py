@@ -14,8 +14,8 @@ LUTS_PER_BRAM18 = 190
 """What a block RAM counts beside LUTs: the xc7z020 has 53,200 LUTs and 280 BRAM18 (DS190)."""
 LUTS_PER_DSP = 240
 """What a DSP48E1 counts beside them: it has 220."""
-FIFO_LUTS_PER_BRAM18 = 120
-"""LUTs of LUT RAM that one has to take the place of in a FIFO: 8 bits by 640 words are 144."""
+FIFO_LUTS_PER_BRAM18 = 140
+"""LUTs of LUT RAM that one has to take the place of in a FIFO: 8 bits by 640 words are 162."""
 LUT_RAM_WORDS = 64
 """Words up to which a memory always lies in LUT RAM."""
 LUT_RAM_BITS = 8192

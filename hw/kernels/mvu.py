@@ -237,6 +237,7 @@ class Mvu(Kernel):
             "buffer bits": address,
             "fold bits": fold_bits,
             "buffered": buffer.width,
+            "wraps": address if buffer.depth & (buffer.depth - 1) else 0,
         }
         ffs += buffer.registers + 2 * address + fold_bits + 2 * buffer.depth.bit_length() + 4
         ffs += 2 if steps > 1 else 0

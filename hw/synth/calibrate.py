@@ -77,7 +77,7 @@ def fit(samples: Sequence[Sample], resource: str) -> dict[str, float]:
     # A little of every number: of equal fits the smallest.
     scales = np.maximum(counts.max(axis=0), 1.0)
     # Points far off count more, so that none is; or less, where contents make one unlike others.
-    for pull in (1.0, -1.0):
+    for robust in (False, True):
         weights = given
         for _ in range(ROUNDS):
             rows = np.sqrt(weights)[:, None] * counts / allowed[:, None]
@@ -89,7 +89,7 @@ def fit(samples: Sequence[Sample], resource: str) -> dict[str, float]:
             key = (float(heavy @ np.clip(off - 1, 0, 1)), float(heavy @ np.minimum(off, 2) ** 2))
             if best is None or key < best[0]:
                 best = (key, numbers)
-            weights = weights * (0.5 + off) ** pull
+            weights = given / (1 + off**2) if robust else weights * (0.5 + off)
             weights = weights / weights.mean()
     assert best is not None
     return {

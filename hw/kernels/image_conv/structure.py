@@ -57,7 +57,7 @@ def structure_of(conv: ImageConv, paired: bool) -> Structure:
         "word": word,
     }
     # Columns: the picture's counters, the pixel and the rows above it, the column.
-    ffs = 2 * columns + pixels + 2 * shape.kernel + bits + shape.kernel * bits + 6
+    ffs: float = 2 * columns + pixels + 2 * shape.kernel + bits + shape.kernel * bits + 6
     ffs += rows.registers
     # The ring, the loops of a window, the elements of a step, each row's a cycle later.
     ffs += 3 * RING_BITS + 2 * (RING_BITS + 1) + loops["loops"] + loops["counters"]

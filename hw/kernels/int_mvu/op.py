@@ -13,7 +13,7 @@ from ....quant.grid import IntArray, accumulator_bounds
 from ..base import RtlKernel, hex_memory, pack_lanes
 from ..bit_heap import Cells, tree_levels, tree_registers
 from ..costs import Structure
-from ..memory import ReadOnlyMemory
+from ..memory import ReadOnlyMemory, varying
 from ..mvu import RTL_PARTS, Mvu
 from . import golden
 
@@ -87,17 +87,18 @@ class IntMvu(Mvu):
         product, bias = x_bits + w_bits, self.bias_rom()
         single = simd * (pe % 2 if self.paired() else pe)
         acc, tags = int(self.get_output_datatype().bitwidth()), self.tag_bits()
-        counts = {
+        counts: dict[str, float] = {
             "lanes": pe,
             "multiplied": single * x_bits * w_bits if narrow else 0,
             "products": single,
             "added": pe * (simd - 1) * min(product + 1, acc),
         }
         # The factors of products of their own, the products; sums, and a tag beside both.
-        factors = single * 2 * (w_bits + product) + (2 * simd * x_bits if single else 0)
+        weights = w_bits * varying(self.weight_depth())
+        factors = single * 2 * (weights + product) + (2 * simd * x_bits if single else 0)
         if narrow:  # of a few words of weights many bits are constants
             counts["factors"] = factors
-        ffs = 0 if narrow else factors
+        ffs: float = 0 if narrow else factors
         ffs += pe * tree_registers(simd, min(product, acc), acc)
         levels = tree_levels(simd)
         moved = levels > 2  # in LUTs

@@ -192,7 +192,7 @@ class PaMvu(ChosenKernel, Mvu):
         address = int(self.get_input_datatype().bitwidth() + self.weight_type().bitwidth())
         cycles, width = self._cycles(), self._heap_width(self.levels().product_bits())
         cells = heap([simd] * term, width, cycles - 1, low * simd).also(Cells(0, simd * term))
-        counts = {"lanes": pe}
+        counts: dict[str, float] = {"lanes": pe}
         if address > 6:  # a LUT of six address bits each, and what selects among them
             counts["tables"] = pe * simd * term * 2.0 ** (address - 6)
         else:  # a LUT holds two tables of five address bits or one of six

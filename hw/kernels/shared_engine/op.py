@@ -252,8 +252,8 @@ class SharedEngine(Fused):
         line, buffer = self.line_ram(), self.map_ram()
         roms = {name: getattr(self, name)() for name in ("weight_rom", "param_rom")}
         blocks = {
-            name: bram18_blocks(*rom, read_only=True)
-            for name, rom in roms.items()
+            name: bram18_blocks(depth, width, read_only=True)
+            for name, (depth, width) in roms.items()
             if self.in_block(name)
         }
         luts = sum(rom_luts(*rom) for name, rom in roms.items() if name not in blocks)
