@@ -217,8 +217,8 @@ def _cheapest(foldable: _Foldable, target: int, part: str) -> int:
 
 
 def _cost(foldable: _Foldable, part: str) -> int:
-    """What tells foldings of equal speed apart: LUTs and DSP blocks, where more lanes may need fewer
-    of them; of implementations with cycles of their own all they take."""
+    """What tells foldings of equal speed apart: LUTs and DSP blocks, where more lanes may need
+    fewer of them; of implementations with cycles of their own all they take."""
     op, rule = foldable.op, foldable.rule
     if len(rule.lanes) == 1 and not rule.paces:
         return 0

@@ -16,7 +16,6 @@ from ..memory import ReadOnlyMemory
 from ..mvu import RTL_PARTS, Mvu
 from . import golden
 
-
 LUT_FACTOR_BITS = 4
 """Bits of the shorter factor up to which products lie in LUTs."""
 DSP_FACTOR_BITS = 25
