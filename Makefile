@@ -85,8 +85,14 @@ synth-table: setup
 timing: setup
 	$(BIN)/python -m andpop.hw.synth.timing_table docs/03_reference/timing.md
 
+# Networks whose nodes count beside the cases of the kernels.
+CALIBRATED := bi-shufflenet-synthetic pa-resnet-small-m4n5-neu u-binet-k4-mt
 calibrate: setup
-	$(BIN)/python -m andpop.hw.synth.calibrate
+	for name in $(CALIBRATED); do \
+	  $(BIN)/andpop build models/zoo/$$name.safetensors --out .cache/calibrate/$$name \
+	    --input 32x32x1 --target-cycles 8192 --until emit || exit 1; \
+	done
+	$(BIN)/python -m andpop.hw.synth.calibrate --build $(addprefix .cache/calibrate/,$(CALIBRATED))
 
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict -q

@@ -123,6 +123,24 @@ def shared_engine(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     return [x]
 
 
+def kbit_block(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """Windows, sums of +-code, steps at thresholds, output by output."""
+    x, w, thresholds, steps, base = inputs
+    (height, width), (rows, columns) = attrs["IFMDim"], attrs["OFMDim"]
+    codes = np.empty((1, rows, columns, w.shape[1]), dtype=np.int64)
+    for oy, ox in np.ndindex(rows, columns):
+        acc = np.zeros(w.shape[1], dtype=np.int64)
+        at = 0
+        for ky, kx in np.ndindex(*attrs["KernelDim"]):
+            y = oy * attrs["Stride"][0] + ky - attrs["Padding"][0]
+            z = ox * attrs["Stride"][1] + kx - attrs["Padding"][1]
+            for code in x[0, y, z] if 0 <= y < height and 0 <= z < width else 0 * x[0, 0, 0]:
+                acc += np.where(w[at], code, -code)
+                at += 1
+        codes[0, oy, ox] = base + ((acc[:, None] >= thresholds) * steps).sum(axis=1)
+    return [codes]
+
+
 def epilogue(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     """BN, shortcut, RPReLU, 8 bits."""
     acc, *shortcut, (m, b, zeta, slope, eta) = inputs
@@ -259,6 +277,30 @@ def shift_requant(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     return [saturated(round_half_up(total, attrs["shift"]), attrs["outputDataType"])]
 
 
+def pa_block(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """Level codes, a border of code 0, a window of levels times levels, shortcut, rounding."""
+    x, *stream, thresholds, steps, base, weights, alpha, beta = inputs
+    top, left, bottom, right = attrs["Padding"]
+    _, height, width, channels = x.shape
+    levels = np.full((height + top + bottom, width + left + right, channels), beta[0])
+    codes = np.array(np.broadcast_to(base, x.shape))
+    for i in range(thresholds.shape[1]):
+        codes += steps[:, i] * (x >= thresholds[:, i])
+    levels[top : top + height, left : left + width] = beta[codes[0]]
+    (ky, kx), (sy, sx) = attrs["KernelDim"], attrs["Stride"]
+    factors = alpha[weights + attrs["zero"]]
+    rows, columns = attrs["OFMDim"]
+    total = np.empty((1, rows, columns, weights.shape[1]), dtype=np.int64)
+    for r, c in np.ndindex(rows, columns):
+        window = levels[r * sy : r * sy + ky, c * sx : c * sx + kx]
+        total[0, r, c] = window.reshape(-1) @ factors
+    shortcut = {"none": None, "own": x, "stream": stream[0] if stream else None}
+    added = shortcut[attrs["shortcut"]]
+    if added is not None:
+        total = total + added * 2 ** attrs["shortcutShift"]
+    return [saturated(round_half_up(total, attrs["shift"]), attrs["outputDataType"])]
+
+
 def label_select(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     """Index of the largest score, the lowest of equals."""
     (x,) = inputs
@@ -305,12 +347,14 @@ DEFINITIONS: Mapping[str, Callable[[Inputs, Attributes], list[IntArray]]] = {
     "ConvolutionInputGenerator": sliding_window,
     "DuplicateStreams": duplicate_streams,
     "BinaryBlock": binary_block,
+    "KbitBlock": kbit_block,
     "Epilogue": epilogue,
     "FMPadding": fm_padding,
     "GlobalAccPool": global_acc_pool,
     "ImageConv": image_conv,
     "IntMvu": int_mvu,
     "LabelSelect": label_select,
+    "PaBlock": pa_block,
     "PaMvu": pa_mvu,
     "PixelInterleave": pixel_interleave,
     "SharedEngine": shared_engine,

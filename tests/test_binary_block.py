@@ -11,8 +11,8 @@ import pytest
 from andpop.hw.graph import executor
 from andpop.hw.graph.fuse import fuse
 from andpop.hw.graph.specialise import specialise
-from andpop.hw.kernels import backends, register
-from andpop.hw.kernels.binary_block import cases, walk
+from andpop.hw.kernels import backends, register, walk
+from andpop.hw.kernels.binary_block import cases
 from andpop.hw.kernels.binary_block.op import SHORTCUTS
 from andpop.hw.kernels.fused import Fused
 from andpop.sim import bench

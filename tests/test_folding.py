@@ -15,7 +15,6 @@ from andpop.hw.graph import folding
 from andpop.hw.graph.executor import run
 from andpop.hw.graph.folding import (
     cycles,
-    divisors,
     fold,
     folding_of,
     implementations,
@@ -24,6 +23,7 @@ from andpop.hw.graph.folding import (
 from andpop.hw.graph.folding_file import FoldingError, read_folding
 from andpop.hw.graph.lowering import lower
 from andpop.hw.graph.specialise import specialise
+from andpop.hw.kernels.facts import divisors
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 from qonnx_block import block, pa_network
@@ -91,14 +91,15 @@ def test_epilogues_take_the_cheapest_implementation_in_time(model: ModelWrapper)
     ):
         folding._cheapest(unit, target, DEFAULT_BOARD.part)
         assert unit.cycles() <= target
+        found, chosen = unit.op.costs()[unit.op.resolved()], unit.op.resolved()
         unit.apply({"PE": 1})
         if target >= words:
+            # Several lanes one word after the other may take less than one that is faster.
             costs = unit.op.costs()
             fit = [name for name, pace in paces.items() if pace * words <= target]
-            cheapest = min(costs[name] for name in fit)
-            assert costs[unit.op.resolved()] == cheapest, (target, fit)
+            assert found <= min(costs[name] for name in fit), (target, fit)
         else:
-            assert unit.op.resolved() == "pipelined"
+            assert chosen == "pipelined"
 
 
 def test_matrix_units_get_the_cheapest_lanes(model: ModelWrapper) -> None:

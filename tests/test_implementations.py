@@ -12,8 +12,8 @@ from andpop.hw.kernels.binary_mvu import cases as binary_cases
 from andpop.hw.kernels.binary_mvu.op import IMPLEMENTATIONS
 from andpop.hw.kernels.choice import IMPLEMENTATION, ChosenKernel
 from andpop.hw.kernels.memory import LUTS_PER_BRAM18
+from andpop.hw.kernels.pa_levels import signed_digits
 from andpop.hw.kernels.pa_mvu import cases as pa_cases
-from andpop.hw.kernels.pa_mvu.op import signed_digits
 from andpop.hw.kernels.signed_thresholding import cases as threshold_cases
 from andpop.sim.cases import Case
 from kernel_cases import Built, altered, build_op, cases_of, cases_where
@@ -83,7 +83,9 @@ def test_both_ways_compute_every_binary_product(case: Case) -> None:
 @pytest.mark.parametrize("case", cases_of("pa_mvu"))
 def test_planes_compute_linear_levels(case: Case) -> None:
     op = chosen(case).op
-    assert set(op.costs()) == {"literal", "coded"} | ({"planes"} if op.is_linear() else set())
+    assert set(op.costs()) == {"literal", "coded"} | (
+        {"planes"} if op.levels().is_linear() else set()
+    )
 
 
 @pytest.mark.parametrize("case", cases_of("signed_thresholding"))
@@ -141,10 +143,10 @@ def test_estimates_need_the_codebooks() -> None:
 def test_specialised_codebooks_follow_the_initializers() -> None:
     built = build_op(LINEAR)
     built.op.infer_node_datatype(built.model)
-    assert built.op.is_linear()
+    assert built.op.levels().is_linear()
     built.model.set_initializer("beta", np.array([0, 1, 2, 3, 4, 7], dtype=np.float32))
     built.op.infer_node_datatype(built.model)
-    assert not built.op.is_linear()
+    assert not built.op.levels().is_linear()
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def test_memory_costs_by_hand() -> None:
     assert lutram_luts(32, 6) == 4
     assert lutram_luts(64, 3) == 4
     assert lutram_luts(33, 4) == 8
-    assert lutram_luts(128, 3) == 8 + 3
+    assert lutram_luts(128, 3) == 8 + 5
     assert bram18_blocks(512, 36) == 1
     assert bram18_blocks(513, 36) == 2
     assert bram18_blocks(4096, 4) == 1

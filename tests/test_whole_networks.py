@@ -74,7 +74,7 @@ def test_the_report_tells_the_implementations(build: Path) -> None:
     report = json.loads((build / "report.json").read_text())
     units = {row["name"]: row for row in report["implementations"]}
     ops = {n["name"]: n["op"].removesuffix("_rtl") for n in report["cycles"]["nodes"]}
-    choosing = ("BinaryMvu", "PaMvu", "SignedThresholding", "Epilogue", "ImageConv")
+    choosing = ("BinaryMvu", "PaMvu", "PaBlock", "SignedThresholding", "Epilogue", "ImageConv")
     assert sorted(units) == sorted(name for name, op in ops.items() if op in choosing)
     for name, row in units.items():
         chosen = row["luts"][row["implementation"]]

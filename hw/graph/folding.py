@@ -75,20 +75,15 @@ class _Foldable:
         """Groups of lanes, in the same order."""
         lanes = self.rule.lanes
         if "SIMD" in lanes and "PE" in lanes:
-            for simd in divisors(lanes["SIMD"]):
-                yield [{"SIMD": simd, "PE": pe} for pe in divisors(lanes["PE"])]
+            for simd in self.rule.choices("SIMD"):
+                yield [{"SIMD": simd, "PE": pe} for pe in self.rule.choices("PE")]
             return
         ((attribute, limit),) = lanes.items()
         window = {"parallel_window": 0} if self.rule.windows else {}
-        group = [{attribute: n, **window} for n in divisors(limit)]
+        group = [{attribute: n, **window} for n in self.rule.choices(attribute)]
         if self.rule.windows:
             group.append({attribute: limit, "parallel_window": 1})
         yield group
-
-
-def divisors(n: int) -> list[int]:
-    """Return the divisors of ``n``, ascending."""
-    return [d for d in range(1, n + 1) if n % d == 0]
 
 
 def cycles(model: ModelWrapper) -> dict[str, int]:
@@ -262,7 +257,7 @@ def _raise_lanes(foldable: _Foldable, preferred: str) -> bool:
     lanes = foldable.values()[attribute]
     if lanes == limit:
         return False
-    foldable.apply({attribute: next(d for d in divisors(limit) if d > lanes)})
+    foldable.apply({attribute: next(n for n in foldable.rule.choices(attribute) if n > lanes)})
     return True
 
 
@@ -337,9 +332,8 @@ def _brief(value: Any) -> str:
 
 def _check_value(foldable: _Foldable, attribute: str, value: Any, where: str) -> None:
     if attribute in foldable.rule.lanes:
-        limit = foldable.rule.lanes[attribute]
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1 or limit % value:
-            choices = divisors(limit)
+        limit, choices = foldable.rule.lanes[attribute], foldable.rule.choices(attribute)
+        if isinstance(value, bool) or not isinstance(value, int) or value not in choices:
             shown = ",".join(map(str, choices if len(choices) <= 12 else choices[:5]))
             shown += "" if len(choices) <= 12 else f",...,{choices[-1]}"
             raise FoldingError(

@@ -64,6 +64,8 @@ class Structure:
     """What logic and flip-flops are proportional to, by the names of the table."""
     luts: float = 0
     """LUTs beside these that are known, such as those of a ROM."""
+    ffs: float = 0
+    """Flip-flops beside these that are known."""
     lutram: int = 0
     """LUTs of memories that are written."""
     bram18: int = 0
@@ -97,7 +99,7 @@ def cost(structure: Structure, kernel: Path) -> Usage:
     lutram = structure.lutram + round(srl)
     return Usage(
         lut=round(lut + structure.luts) + lutram,
-        ff=round(ff),
+        ff=round(ff + structure.ffs),
         lutram=lutram,
         bram18=structure.bram18,
         dsp=structure.dsp,

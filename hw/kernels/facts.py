@@ -34,6 +34,20 @@ class FoldingRule:
     """Attributes beside the lanes that name a way to compute, and what they may be."""
     paces: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Those of them that cycles depend on, and what folding may set: of equal cost the first."""
+    ragged: frozenset[str] = frozenset()
+    """Lanes whose last word may be partly empty: of those with equally many words the fewest."""
+
+    def choices(self, attribute: str) -> list[int]:
+        """Return the numbers of lanes that ``attribute`` may be, ascending."""
+        total = self.lanes[attribute]
+        if attribute in self.ragged:
+            return sorted({-(-total // words) for words in range(1, total + 1)})
+        return divisors(total)
+
+
+def divisors(n: int) -> list[int]:
+    """Return the divisors of ``n``, ascending."""
+    return [d for d in range(1, n + 1) if n % d == 0]
 
 
 class Geometry(NamedTuple):
@@ -62,6 +76,8 @@ class Facts:
     lanes: ClassVar[Mapping[str, str]] = {}
     """Folding attribute -> node attribute that holds its total (see `FoldingRule`)."""
     windows: ClassVar[bool] = False
+    """See `FoldingRule`."""
+    ragged: ClassVar[frozenset[str]] = frozenset()
     """See `FoldingRule`."""
     places: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Attributes that say where a memory lies, or ``auto``, and the places it may have: block RAM
@@ -111,7 +127,7 @@ class Facts:
     def folding_rule(self) -> FoldingRule:
         """How the node may be folded."""
         totals = {lane: int(self.get_nodeattr(total)) for lane, total in self.lanes.items()}
-        return FoldingRule(totals, self.windows)
+        return FoldingRule(totals, self.windows, ragged=self.ragged)
 
     def stands_for(self) -> tuple[str, ...]:
         """Names of the nodes of the lowered graph that a fused node takes the place of."""

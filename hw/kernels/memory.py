@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 BRAM18_SHAPES = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))
 """Bits and words of an 18 Kbit block RAM, in each of its aspect ratios."""
+PORT_BITS = 18
+"""Bits of a port where a block has two that read."""
 LUTS_PER_BRAM18 = 190
 """What a block RAM counts beside LUTs: the xc7z020 has 53,200 LUTs and 280 BRAM18 (DS190)."""
 LUTS_PER_DSP = 240
 """What a DSP48E1 counts beside them: it has 220."""
-FIFO_LUTS_PER_BRAM18 = 120
-"""LUTs of LUT RAM that one has to take the place of in a FIFO: 8 bits by 640 words are 144."""
+FIFO_LUTS_PER_BRAM18 = 140
+"""LUTs of LUT RAM that one has to take the place of in a FIFO: 8 bits by 640 words are 162."""
 LUT_RAM_WORDS = 64
 """Words up to which a memory always lies in LUT RAM."""
 LUT_RAM_BITS = 8192
@@ -30,18 +33,94 @@ def fifo_in_block_ram(depth: int, width: int) -> bool:
     return depth > LUT_RAM_WORDS and saved > FIFO_LUTS_PER_BRAM18 * bram18_blocks(depth, width)
 
 
+class _Layout(NamedTuple):
+    """A way to lay out a memory, in the numbers of Yosys' memory_libmap: banks of some words, whose
+    bits lie side by side in cells."""
+
+    words: int
+    bits: int
+    """Bits of a word that a cell holds."""
+    units: int
+    """LUTs or 18 Kbit blocks of a cell."""
+    price: float
+    """What a cell costs."""
+    bit_price: float = 0
+    """What a cell costs besides, in proportion to the bits used."""
+    group: int = 1
+    """Bits of a word that are written together."""
+
+    def banks(self, depth: int) -> int:
+        """Banks that hold so many words."""
+        return -(-depth // self.words)
+
+    def cells(self, depth: int, width: int) -> int:
+        """Cells of a memory."""
+        return -(-self.banks(depth) * (-(-width // self.group) * self.group) // self.bits)
+
+    def cost(self, depth: int, width: int) -> float:
+        """What the mapper minimises: cells, and what selects among the banks to write and read."""
+        banks = self.banks(depth)
+        selection = ((banks - 1) * width + (banks if self.group else 0)) / 2 if banks > 1 else 0
+        used = self.bit_price * banks * width / self.bits
+        return self.price * self.cells(depth, width) + used + selection
+
+    def units_of(self, depth: int, width: int) -> int:
+        """LUTs or blocks of a memory."""
+        return self.units * self.cells(depth, width)
+
+    def select(self, depth: int, width: int) -> int:
+        """LUTs that select among its banks: one per four of them and data bit, then among these."""
+        return width * _selection(self.banks(depth))
+
+
+def _selection(banks: int) -> int:
+    """LUTs that select one of so many bits."""
+    if banks == 1:
+        return 0
+    groups = -(-banks // 4)
+    return groups - (banks % 4 == 1) + _selection(groups)
+
+
+LUT_RAMS = (_Layout(32, 6, 4, 1, 7, 6), _Layout(64, 3, 4, 1, 7, 3), _Layout(128, 1, 4, 0, 8))
+"""RAM32M, RAM64M and RAM128X1D."""
+BLOCK_ROMS = tuple(
+    _Layout(words >> step, bits, units, price)
+    for words, units, price, widest in (
+        (1 << 14, 1, 129, 6),
+        (1 << 15, 2, 257, 7),
+        (1 << 16, 4, 513, 4),
+    )
+    for step, bits in enumerate((1, 2, 4, 9, 18, 36, 72)[:widest])
+)
+"""RAMB18E1 and RAMB36E1 in their aspect ratios, and two of the latter as a cascade."""
+BLOCK_RAMS = tuple(layout._replace(group=min(layout.bits, 9)) for layout in BLOCK_ROMS)
+"""The same with words that are written byte by byte."""
+
+
+def _cheapest(layouts: Sequence[_Layout], depth: int, width: int) -> _Layout:
+    """The layout that a memory gets."""
+    return min(layouts, key=lambda layout: layout.cost(depth, width))
+
+
 def lutram_cells(depth: int, width: int) -> int:
-    """LUTs that hold the bits of a simple dual-port memory: four hold 64 x 3 bits, or for up to 32
-    words that remain 32 x 6."""
-    whole, rest = divmod(depth, 64)
-    last = 0 if rest == 0 else -(-width // (6 if rest <= 32 else 3))
-    return 4 * (whole * -(-width // 3) + last)
+    """LUTs that hold the bits of a simple dual-port memory."""
+    return _cheapest(LUT_RAMS, depth, width).units_of(depth, width)
 
 
 def lutram_select(depth: int, width: int) -> int:
-    """LUTs that select among the 64 words of each: one per four of them and data bit."""
-    banks = -(-depth // 64)
-    return width * -(-banks // 4) if banks > 1 else 0
+    """LUTs that select among its banks to read and to write."""
+    return _selecting(LUT_RAMS, depth, width)
+
+
+def bram18_select(depth: int, width: int) -> int:
+    """LUTs that select among banks of block RAM to read and to write."""
+    return _selecting(BLOCK_RAMS, depth, width)
+
+
+def _selecting(layouts: Sequence[_Layout], depth: int, width: int) -> int:
+    layout = _cheapest(layouts, depth, width)
+    banks = layout.banks(depth)
+    return layout.select(depth, width) + (banks if banks > 1 else 0)
 
 
 def lutram_luts(depth: int, width: int) -> int:
@@ -49,17 +128,16 @@ def lutram_luts(depth: int, width: int) -> int:
     return lutram_cells(depth, width) + lutram_select(depth, width)
 
 
-def bram18_blocks(depth: int, width: int) -> int:
-    """18 Kbit block RAMs of a simple dual-port memory: columns in the best of their aspect ratios,
-    the bits that remain in a narrower one."""
-    if width == 0:
-        return 0
-    return min(
-        -(-depth // words)
-        if width <= bits
-        else width // bits * -(-depth // words) + bram18_blocks(depth, width % bits)
-        for bits, words in BRAM18_SHAPES
-    )
+def bram18_blocks(depth: int, width: int, read_only: bool = False) -> int:
+    """18 Kbit block RAMs of a simple dual-port memory, or of one that is not written."""
+    layouts = BLOCK_ROMS if read_only else BLOCK_RAMS
+    return _cheapest(layouts, depth, width).units_of(depth, width) if width else 0
+
+
+def shared_blocks(depth: int, width: int) -> int:
+    """18 Kbit block RAMs of a read-only memory that is read at two ports."""
+    shapes = [(bits, words) for bits, words in BRAM18_SHAPES if bits <= PORT_BITS]
+    return min(-(-depth // words) * -(-width // bits) for bits, words in shapes)
 
 
 def bram18_words(width: int) -> int:
@@ -78,44 +156,56 @@ def styled_block(node: str, style: str) -> bool | None:
     return None if style == "auto" else style == "block"
 
 
+def varying(words: int) -> float:
+    """Share of the bits of a word that differ among so many of them, where contents are random."""
+    return 1 - 2.0 ** (1 - words)
+
+
 def rom_luts(depth: int, width: int) -> int:
-    """LUTs of a read-only memory in logic: one per column and 64 words, and what selects among
-    these (a LUT6 one of four). Few words have few columns that differ; equal ones are one LUT."""
-    if depth == 1:
-        return 0
-    banks = -(-depth // 64)
-    kinds = 2.0**depth - 2 if depth < 32 else 0.0
-    columns = width if not kinds else kinds * (1 - (1 - 2.0**-depth) ** width)
-    return round(columns * (banks + -(-(banks - 1) // 3)))
+    """LUTs of a read-only memory in logic: one per column and 64 words, but for columns of one
+    value, and what selects among these."""
+    whole, rest = divmod(depth, 64)
+    # Where a word stands alone the selection is what knows its bits.
+    last = max(varying(rest), 0.5 if whole else 0.0) if rest else 0.0
+    return round(width * (whole + last + _selection(-(-depth // 64))))
 
 
 class ReadOnlyMemory(NamedTuple):
-    """A memory of constants: of ``depth`` words of ``width`` bits, in LUTs or block RAM, whichever
-    is cheaper, as the RTL is told."""
+    """A memory of constants: of ``depth`` words of ``width`` bits, in LUTs or block RAM, as the RTL
+    is told."""
 
     depth: int
     width: int
+    place: str = "auto"
+    """"block", "lut", or the cheaper."""
 
     @property
     def block(self) -> bool:
         """Whether it lies in block RAM."""
-        blocks = bram18_blocks(self.depth, self.width)
+        if self.place != "auto":
+            return self.place == "block"
+        blocks = bram18_blocks(self.depth, self.width, read_only=True)
         return self.depth > 1 and rom_luts(self.depth, self.width) > LUTS_PER_BRAM18 * blocks
 
     @property
     def luts(self) -> int:
-        """LUTs of the memory."""
-        return 0 if self.block else rom_luts(self.depth, self.width)
+        """LUTs of the memory, or of what selects among its blocks."""
+        if self.block:
+            return _cheapest(BLOCK_ROMS, self.depth, self.width).select(self.depth, self.width)
+        return rom_luts(self.depth, self.width)
 
     @property
     def registers(self) -> int:
-        """Flip-flops of the word that is read, behind block RAM as well."""
-        return 0 if self.depth == 1 else self.width
+        """Flip-flops of the word that is read, behind block RAM as well. Few words have bits that
+        are the same in all of them."""
+        if self.block:
+            return self.width
+        return round(self.width * varying(self.depth))
 
     @property
     def brams(self) -> int:
         """18 Kbit block RAMs of the memory."""
-        return bram18_blocks(self.depth, self.width) if self.block else 0
+        return bram18_blocks(self.depth, self.width, read_only=True) if self.block else 0
 
 
 class LineMemory(NamedTuple):
@@ -140,7 +230,7 @@ class LineMemory(NamedTuple):
 
     @property
     def luts(self) -> int:
-        """LUTs of the memory."""
+        """LUTs of the memory and of what selects among its parts."""
         return self.lutram + self.select
 
     @property
@@ -151,7 +241,8 @@ class LineMemory(NamedTuple):
     @property
     def select(self) -> int:
         """LUTs that select among these."""
-        return 0 if self.block else lutram_select(self.depth, self.width)
+        select = bram18_select if self.block else lutram_select
+        return select(self.depth, self.width)
 
     @property
     def registers(self) -> int:

@@ -14,8 +14,11 @@ from qonnx.core.datatype import BaseDataType, DataType
 
 from ...quant.grid import ACCUMULATOR_BITS, IntArray, smallest_signed
 from .base import Kernel, Stream, hex_memory, pack_lanes, require_divisor
+from .bit_heap import Cells
 from .costs import Structure
 from .memory import LineMemory, ReadOnlyMemory
+
+NO_CELLS = Cells()
 
 RTL_PARTS: tuple[str, ...] = (
     "rtl/stream_register.sv",
@@ -198,32 +201,55 @@ class Mvu(Kernel):
             return None
         return LineMemory(2 * mw // self.get_nodeattr("SIMD"), self.input_streams()[0].width)
 
-    def frame_structure(self, counts: Mapping[str, float], table: str = "") -> Structure:
+    def frame_structure(
+        self, counts: Mapping[str, float], table: str = "", dot: Cells = NO_CELLS
+    ) -> Structure:
         """Return the structure of a unit: what is counted of its dot products, the weights, the
-        buffer in front and the accumulators behind."""
+        buffer in front and the accumulators behind.
+
+        Args:
+            counts: what the dot products are proportional to.
+            table: name of the table.
+            dot: what is known of the dot products.
+        """
         mw, mh = int(self.get_nodeattr("MW")), int(self.get_nodeattr("MH"))
         simd, pe = int(self.get_nodeattr("SIMD")), int(self.get_nodeattr("PE"))
         steps, folds, rom, buffer = mw // simd, mh // pe, self.weight_rom(), self.buffer()
         if rom.depth == 1:
             table = f"{table} of constants".strip()
         acc = pe * int(self.get_output_datatype().bitwidth())
-        counts = {"one": 1, "step bits": (steps - 1).bit_length(), **counts}
-        counts["weight bits"] = (rom.depth - 1).bit_length()
-        counts["registers"] = rom.registers + (buffer.registers if buffer else 0)
+        step_bits, weight_bits = (steps - 1).bit_length(), (rom.depth - 1).bit_length()
+        counts = {"one": 1, "step bits": step_bits, **counts}
+        counts["weight bits"] = weight_bits
         counts["late"] = buffer.late if buffer else 0
         counts["summed" if steps > 1 else "results"] = acc
+        # Of the weights, of the accumulators and what holds the results, of the loop.
+        ffs = dot.ffs + rom.registers + weight_bits + 1 + rom.block
+        ffs += 2 * acc + 2 + step_bits + 2 if steps > 1 else 3 * acc + 3
         if buffer is None:
-            return Structure(counts, luts=rom.luts, bram18=rom.brams, table=table)
+            return Structure(
+                counts, luts=dot.luts + rom.luts, ffs=ffs, bram18=rom.brams, table=table
+            )
+        address = (buffer.depth - 1).bit_length()
+        fold_bits = (folds - 1).bit_length()
         counts |= {
             "buffer": 1,
-            "buffer bits": (buffer.depth - 1).bit_length(),
-            "fold bits": (folds - 1).bit_length(),
+            "buffer bits": address,
+            "fold bits": fold_bits,
             "buffered": buffer.width,
+            "wraps": address if buffer.depth & (buffer.depth - 1) else 0,
         }
+        ffs += buffer.registers + 2 * address + fold_bits + 2 * buffer.depth.bit_length() + 4
+        ffs += 2 if steps > 1 else 0
         return Structure(
             counts,
-            luts=rom.luts + buffer.select,
+            luts=dot.luts + rom.luts + buffer.select,
+            ffs=ffs,
             lutram=buffer.lutram,
             bram18=rom.brams + buffer.brams,
             table=table,
         )
+
+    def tag_bits(self) -> int:
+        """Bits of a tag that differ: where a pass is a step, it is the first and the last."""
+        return 1 if self.get_nodeattr("MW") == self.get_nodeattr("SIMD") else 2

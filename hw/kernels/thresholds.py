@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from ...quant.grid import IntArray
 from .base import hex_memory
 from .costs import Structure, loop_counts
-from .memory import ReadOnlyMemory
+from .memory import LUTS_PER_BRAM18, ReadOnlyMemory, bram18_blocks, rom_luts, shared_blocks
 
 
 def search_stages(steps: int) -> int:
@@ -90,14 +91,15 @@ def search_structure(lanes: int, groups: int, steps: int, bits: int, code_bits: 
     stages = search_stages(steps)
     tables = search_memories(groups, steps, bits, code_bits)
     addresses = [(table.depth - 1).bit_length() for table in tables]
+    # Of a number that passes, of the places found so far, of the words read and of those that leave
+    passing = bits * (2 * stages - 1) + stages**2 + 2 * code_bits
     counts: dict[str, float] = {
         "one": 1,
         "stages": stages,
         "lanes": lanes,
         "compared": lanes * stages * bits,
-        "index": lanes * stages * (stages - 1) / 2,
         "codes": lanes * code_bits,
-        "registers": lanes * sum(table.registers for table in tables),
+        "registers": lanes * (passing + sum(table.registers for table in tables)),
     }
     if groups > 1:
         counts |= {"added": lanes * sum(addresses[1:]), "groups": sum(addresses)}
@@ -124,8 +126,8 @@ def block_tables(memories: Sequence[ReadOnlyMemory]) -> int:
 
 
 def parallel_structure(
-    lanes: int, groups: int, steps: int, bits: int, threshold_bits: int, lane_bits: int,
-    code_bits: int, levels: int = 0,
+    lanes: int, groups: int, steps: int, bits: int, threshold_bits: int, code_bits: int, *,
+    directions: bool, levels: int = 0, place: str = "auto",
 ) -> Structure:  # fmt: skip
     """Return what comparing with all thresholds at once is made of.
 
@@ -135,25 +137,100 @@ def parallel_structure(
         steps: thresholds of a channel.
         bits: bits of an input.
         threshold_bits: bits of a threshold.
-        lane_bits: bits of a channel's parameters.
         code_bits: bits of a code.
+        directions: steps go up or down, from a start per channel.
         levels: bits that say a level each, instead of a code.
+        place: where the parameters lie, see `ReadOnlyMemory`.
     """
-    rom = ReadOnlyMemory(groups, lanes * lane_bits)
+    width = lanes * lane_bits(steps, threshold_bits, code_bits, directions)
+    rom = ReadOnlyMemory(groups, width, place)
+    sums = registers = depth = 0
+    terms, width = steps, 1
+    while terms > 1:
+        depth, width = depth + 1, min(width + 2, code_bits)
+        groups_of_four = -(-terms // 4)
+        sums += (terms - groups_of_four) * width
+        registers += groups_of_four * width
+        terms = groups_of_four
+    # The starts travel beside the sums, from the third level on as shift registers.
+    starts = code_bits if directions and groups > 1 else 0
+    moved = starts if depth > 2 else 0
+    out = levels or code_bits
     counts: dict[str, float] = {
-        "registers": rom.registers,
         "one": 1,
-        "lanes": lanes,
         "compared": lanes * steps * max(bits, threshold_bits),
         "steps": lanes * steps,
-        "codes": lanes * code_bits,
+        "sums": lanes * sums,
+        "starts": lanes * starts,
+        "out": lanes * out,
         "levels": lanes * levels,
+        "registers": lanes * (steps + registers + starts * (1 if moved else 1 + depth) + 3 * out)
+        + rom.registers,
+        "depth": depth,
         **loop_counts((groups,)),
     }
     kind = "parallel" if groups > 1 else "constants"
     return Structure(
         counts,
         luts=rom.luts,
+        lutram=lanes * moved,
         bram18=rom.brams,
         table=kind if steps > 1 else f"{kind}, one step",
     )
+
+
+def lane_bits(steps: int, threshold_bits: int, code_bits: int, directions: bool) -> int:
+    """Return the bits of one channel's parameters: thresholds, directions, start."""
+    return steps * (threshold_bits + directions) + code_bits * directions
+
+
+def turn_tables(tables: Sequence[IntArray]) -> tuple[IntArray, IntArray]:
+    """Return the tables of a search as the two memories of ``threshold_turns.sv``.
+
+    Args:
+        tables: see `search_tables`.
+
+    Returns:
+        (C, 2**S) thresholds in the order of a heap, word 0 unused, and (C, 2**S) codes.
+    """
+    *stages, codes = tables
+    size = 1 << len(stages)
+    thresholds = np.zeros((len(codes), size), dtype=np.int64)
+    for stage, table in enumerate(stages):
+        first = 1 << stage
+        # Nodes without an entry lie behind the last threshold, and are never reached.
+        thresholds[:, first : first + table.shape[1]] = table
+    return thresholds, np.pad(codes, ((0, 0), (0, size - codes.shape[1])))
+
+
+class TurnMemories(NamedTuple):
+    """The two memories of ``threshold_turns.sv``, in block RAM where that is cheaper."""
+
+    searchers: int
+    """1 or 2. Two have a port each; in LUTs a memory each."""
+    depth: int
+    bits: int
+    """Bits of a threshold."""
+    code_bits: int
+
+    @property
+    def brams(self) -> int:
+        """18 Kbit block RAMs in use."""
+        return self._blocks() if self.block else 0
+
+    @property
+    def luts(self) -> int:
+        """LUTs of the memories."""
+        return 0 if self.block else self._luts()
+
+    @property
+    def block(self) -> bool:
+        """Whether they lie in block RAM."""
+        return self._luts() > LUTS_PER_BRAM18 * self._blocks()
+
+    def _blocks(self) -> int:
+        blocks = bram18_blocks if self.searchers == 1 else shared_blocks
+        return sum(blocks(self.depth, width) for width in (self.bits, self.code_bits))
+
+    def _luts(self) -> int:
+        return self.searchers * sum(rom_luts(self.depth, w) for w in (self.bits, self.code_bits))

@@ -2,7 +2,7 @@
 // Ones of a short vector, counted in groups of three.
 
 /// Combinational. Three bits are two LUTs whatever they are made of; pairs of such groups are added
-/// first. Meant for up to 12 bits: longer vectors are cut and added behind a register.
+/// first. Meant for up to 6 bits: longer vectors are cut and added behind a register.
 module agree_count #(
   parameter int unsigned Width = 12, // bits
   localparam int unsigned CountWidth = $clog2(Width + 1)

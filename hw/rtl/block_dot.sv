@@ -4,7 +4,7 @@
 /// Count of the words from one `first_i` to the next `last_i` in which data and weights agree, for
 /// Pe outputs at once. Nothing waits: valid, first and last travel with the data. `done_o` is high
 /// for one cycle when the counts of the last word are in; they stay until the next first word.
-/// Latency: 2 cycles, one more per four chunks of up to 12 bits.
+/// Latency: 2 cycles, and ceil(log2(chunks)) for chunks of up to 6 bits.
 module block_dot #(
   parameter int unsigned Simd       = 4, // bits of a word
   parameter int unsigned Pe         = 1, // outputs at once
@@ -23,7 +23,7 @@ module block_dot #(
   output logic [Pe*CountWidth-1:0] count_o
 );
 
-  localparam int unsigned Chunks     = (Simd + 11) / 12;
+  localparam int unsigned Chunks     = (Simd + 5) / 6;
   localparam int unsigned Chunk      = (Simd + Chunks - 1) / Chunks;
   localparam int unsigned ChunkWidth = $clog2(Chunk + 1);
   localparam int unsigned WordWidth  = $clog2(Simd + 1);
@@ -72,7 +72,8 @@ module block_dot #(
     .InWidth(ChunkWidth),
     .OutWidth(WordWidth),
     .Signed(0),
-    .TagWidth(2)
+    .TagWidth(2),
+    .Levels($clog2(Chunks)) // two operands each
   ) u_tree (
     .clk_i,
     .rst_ni,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Line memory of a binary block: a ring of words that is written in order and read anywhere.
+// Line memory of a block: a ring of words that is written in order and read anywhere.
 
 /// Two cycles after an address its word is at the output, or 0 where it lies in the border. Reads
 /// run on without an enable. The writer has to keep off the words that may still be read.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Row and column of a binary block's reader: which words lie in the border, where rows end.
+// Row and column of a block's reader: which words lie in the border, where rows end.
 
 /// Follows the steps of `block_reader`. A row below 0 or beyond the picture is the border, and so
 /// is a column: both are one comparison of an unsigned number. `x_last_o` and `y_last_o` are

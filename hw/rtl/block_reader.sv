@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Walks a binary block's line memory: windows, borders, and how far the writer may be ahead.
+// Walks a block's line memory: windows, borders, and how far the writer may be ahead.
 
 /// Steps, one per cycle: for every output pixel, for every group of outputs, the rows of its
 /// window, their columns and the Groups words of a pixel. The memory is a ring of 2**AddressWidth

@@ -4,8 +4,8 @@ calibrate``).
 
 Every case of every kernel is synthesised, and every node of the builds that are named. Logic and
 flip-flops of a table are a sum over the counts of `Structure`, each number zero or more. What
-memories and DSP blocks take is known and subtracted first. Points far off count more, so that no
-node is; smoke cases and nodes of networks count more than the odd shapes of other cases.
+memories and DSP blocks take is known and subtracted first. Smoke cases and nodes of networks count
+more than the odd shapes of other cases.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Sample:
     label: str
     weight: float
     structure: Structure
-    found: dict[str, int]
+    found: dict[str, float]
     """LUTs of logic and flip-flops that the table has to explain."""
     whole: dict[str, int]
     """All of them."""
@@ -58,7 +58,7 @@ def sample(point: Point, weight: float) -> Sample:
     """Return what a point says."""
     structure, usage = point.op.structure(), point.usage
     logic = usage.lut - usage.lutram - structure.luts
-    found = {"lut": logic, "srl": usage.lutram - structure.lutram, "ff": usage.ff}
+    found = {"lut": logic, "srl": usage.lutram - structure.lutram, "ff": usage.ff - structure.ffs}
     whole = {"lut": usage.lut, "srl": usage.lut, "ff": usage.ff}
     return Sample(point.label, weight, structure, found, whole)
 
@@ -71,24 +71,26 @@ def fit(samples: Sequence[Sample], resource: str) -> dict[str, float]:
     counts = np.array([[s.structure.counts.get(n, 0.0) for n in names] for s in samples], float)
     found = np.array([s.found[resource] for s in samples], float)
     allowed = np.array([max(NEAR, SHARE * s.whole[resource]) for s in samples])
-    weights = np.array([s.weight for s in samples])
-    heavy = weights / weights.max()
+    given = np.array([s.weight for s in samples])
+    heavy = given / given.max()
     best: tuple[tuple[float, float], Floats] | None = None
     # A little of every number: of equal fits the smallest.
     scales = np.maximum(counts.max(axis=0), 1.0)
-    for _ in range(ROUNDS):
-        rows = np.sqrt(weights)[:, None] * counts / allowed[:, None]
-        system = np.vstack([rows, np.diag(1e-3 * scales / allowed.max())])
-        target = np.concatenate([np.sqrt(weights) * found / allowed, np.zeros(len(names))])
-        numbers, _ = nnls(system, target)
-        off = np.abs(counts @ numbers - found) / allowed
-        # Within what is allowed the sums of whole networks decide, outside of it the worst node.
-        bias = float(abs(heavy @ (counts @ numbers - found)) / max(NEAR, heavy @ found))
-        key = (max(1.0, float(np.max(off * heavy))), bias)
-        if best is None or key < best[0]:
-            best = (key, numbers)
-        weights = weights * (0.5 + off)
-        weights /= weights.mean()
+    # Points far off count more, so that none is; or less, where contents make one unlike others.
+    for robust in (False, True):
+        weights = given
+        for _ in range(ROUNDS):
+            rows = np.sqrt(weights)[:, None] * counts / allowed[:, None]
+            system = np.vstack([rows, np.diag(1e-3 * scales / allowed.max())])
+            target = np.concatenate([np.sqrt(weights) * found / allowed, np.zeros(len(names))])
+            numbers, _ = nnls(system, target)
+            off = np.abs(counts @ numbers - found) / allowed
+            # What is beyond the allowed decides, where nothing is all of it.
+            key = (float(heavy @ np.clip(off - 1, 0, 1)), float(heavy @ np.minimum(off, 2) ** 2))
+            if best is None or key < best[0]:
+                best = (key, numbers)
+            weights = given / (1 + off**2) if robust else weights * (0.5 + off)
+            weights = weights / weights.mean()
     assert best is not None
     return {
         name: float(f"{number:.{DIGITS}g}")
@@ -102,10 +104,12 @@ def calibrate(kernel: str, samples: Iterable[Sample], folder: Path) -> None:
     groups: dict[str, list[Sample]] = {}
     for one in samples:
         groups.setdefault(one.structure.table, []).append(one)
-    found = {
+    # A table without points stays: a way to compute that costs nothing would always be taken.
+    found = {**tables(folder)} | {
         table: {resource: fit(group, resource) for resource in FITTED}
-        for table, group in sorted(groups.items())
+        for table, group in groups.items()
     }
+    found = dict(sorted(found.items()))
     text = json.dumps(found, indent=1) + "\n"
     (folder / TABLE_FILE).write_text(text, encoding="ascii")
     tables.cache_clear()

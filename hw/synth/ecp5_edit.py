@@ -25,6 +25,8 @@ FF_PARAMETERS = {
 """The blank makes "1" text, not a number, as Yosys writes it."""
 XOR = "0110011001100110"
 """INIT of a LUT4: A xor B."""
+NOT = "0101010101010101"
+"""INIT of a LUT4: not A."""
 
 SIDES = {
     "DP16KD": (("DOA", "CLKA", "OCEA", "REGMODE_A"), ("DOB", "CLKB", "OCEB", "REGMODE_B")),
@@ -106,7 +108,7 @@ def _pack_memory(module: Module, memory: dict[str, Any]) -> int:
         clocks = memory["connections"].get(clock)
         found = _behind(memory, data, readers, outside)
         if found and all(r["connections"]["CLK"] == clocks for r in found.values()):
-            memory["connections"][enable] = _enable(next(iter(found.values())))
+            memory["connections"][enable] = _straight(module, next(iter(found.values())))
             memory["parameters"][mode] = "OUTREG"
             _absorb(module, memory, found)
             packed += 1
@@ -144,7 +146,8 @@ def _pack_product(module: Module, product: dict[str, Any]) -> bool:
             product["parameters"][f"REG_{name}_{kind}"] = pin
             product["port_directions"][pin] = "input"
         pins = {"CLK0": list(*clocks), "RST0": ["0"]}
-        product["connections"] |= pins | {f"CE{number}": _enable(next(iter(found.values())))}
+        enable = _straight(module, next(iter(found.values())))
+        product["connections"] |= pins | {f"CE{number}": enable}
     for port, register in {**before["A"], **before["B"]}.items():
         product["connections"][port] = register["connections"]["DI"]
     _absorb(module, product, behind)
@@ -213,14 +216,26 @@ def _is_plain(cell: Mapping[str, Any]) -> bool:
         cell["type"] == "TRELLIS_FF"
         and cell["connections"].get("LSR", ["0"]) == ["0"]
         and cell["parameters"].get("CLKMUX", "CLK") == "CLK"
-        and cell["parameters"].get("CEMUX", "1 ").strip() in ("1", "CE")
+        and cell["parameters"].get("CEMUX", "1 ").strip() in ("1", "CE", "INV")
     )
 
 
-def _enable(register: Mapping[str, Any]) -> list[Any]:
-    if register["parameters"].get("CEMUX", "1 ").strip() == "1":
-        return ["1"]
-    return list(register["connections"]["CE"])
+def _enable(register: Mapping[str, Any]) -> tuple[Any, bool]:
+    """The bit that enables a flip-flop, and whether it does so where it is low."""
+    way = register["parameters"].get("CEMUX", "1 ").strip()
+    return ("1", False) if way == "1" else (register["connections"]["CE"][0], way == "INV")
+
+
+def _straight(module: Module, register: Mapping[str, Any]) -> list[Any]:
+    """What enables a flip-flop where it is high: its enable, or one inverter for all it has."""
+    bit, inverted = _enable(register)
+    if not inverted:
+        return [bit]
+    name = f"andpop_not_{bit}"
+    if name not in module["cells"]:
+        pins = {"A": [bit], "B": ["0"], "C": ["0"], "D": ["0"], "Z": [max(_bits(module)) + 1]}
+        module["cells"][name] = _cell("LUT4", {"INIT": NOT}, pins)
+    return list(module["cells"][name]["connections"]["Z"])
 
 
 def _absorb(module: Module, cell: dict[str, Any], registers: Mapping[str, dict[str, Any]]) -> None:

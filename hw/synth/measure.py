@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...sim.cache import building, content_key, scratch
+from ...sim.cache import building, content_key, finished, scratch
 from ...sim.cases import Case
 from ..boards import DEFAULT_BOARD
 from ..kernels.base import Kernel
@@ -22,6 +22,8 @@ from .network import Mapped
 BATCH = 12
 """Cases that one process maps."""
 JOBS = 2
+CELLS = "cells.json"
+"""File of a cache entry: cells by type."""
 Progress = Callable[[str, int, int], None]
 
 
@@ -39,6 +41,7 @@ class Point:
 class _Built:
     """A case as a node of its own name, whose RTL can be written."""
 
+    number: int
     label: str
     model: Any
     op: Any
@@ -66,19 +69,41 @@ def measure(cases: Iterable[tuple[str, Case]], progress: Progress | None = None)
         op.onnx_node.name = f"case{number}_{kernel}"
         if isinstance(op, Kernel):
             op.read_constants(model)
-        built.append(_Built(f"{kernel} {case.name}", model, op))
-    batches = list(_batches(built))
-    done = 0
-    points: dict[str, Point] = {}
-    with scratch("calibrate") as folder, ThreadPoolExecutor(JOBS) as pool:
+        built.append(_Built(number, f"{kernel} {case.name}", model, op))
+    with scratch("calibrate") as folder:
+        keys = [_key(node, folder / f"alone{node.number}") for node in built]
+        found = [_read(finished(key)) for key in keys]
+        batches = list(_batches([node for node in built if found[node.number] is None]))
         made = [_generated(batch, folder / str(i)) for i, batch in enumerate(batches)]
-        for batch, cells in zip(batches, pool.map(_mapped, batches, made), strict=True):
-            for node, found in zip(batch, cells, strict=True):
-                points[node.label] = Point(node.label, node.op, Mapped.of(found))
-            done += len(batch)
-            if progress is not None:
-                progress("synthesis of cases", done, len(built))
-    return [points[node.label] for node in built]
+        with ThreadPoolExecutor(JOBS) as pool:
+            for batch, cells in zip(batches, pool.map(_mapped, batches, made), strict=True):
+                for node, kinds in zip(batch, cells, strict=True):
+                    with building(keys[node.number]) as (final, work):
+                        if work is not None:
+                            (work / CELLS).write_text(json.dumps(kinds), encoding="utf-8")
+                    found[node.number] = _read(final)
+                if progress is not None:
+                    done = sum(usage is not None for usage in found)
+                    progress("synthesis of cases", done, len(built))
+    return [
+        Point(node.label, node.op, usage)
+        for node, usage in zip(built, found, strict=True)
+        if usage is not None
+    ]
+
+
+def _read(entry: Path | None) -> Mapped | None:
+    """What a cache entry says, if there is one."""
+    if entry is None:
+        return None
+    return Mapped.of(json.loads((entry / CELLS).read_text(encoding="utf-8")))
+
+
+def _key(node: _Built, folder: Path) -> str:
+    """Content key of a case: its RTL and memories, and how they are mapped."""
+    files = sorted(_generated([node], folder).iterdir())
+    script = [yosys.read_command([], "top0"), *yosys.mapping(dsp=node.dsp, contents=False)]
+    return content_key("case", yosys.version(), script, [f.name for f in files], *files)
 
 
 def _batches(built: Sequence[_Built]) -> Iterator[list[_Built]]:
@@ -92,8 +117,7 @@ def _batches(built: Sequence[_Built]) -> Iterator[list[_Built]]:
 
 
 def _generated(batch: Sequence[_Built], folder: Path) -> Path:
-    """Write sources and memories of a batch, each node's top by the name ``top<number>``, so that
-    equal batches are equal whatever else is measured."""
+    """Write sources and memories of a batch, each node's top by the name ``top<number>``."""
     folder.mkdir(parents=True)
     for number, node in enumerate(batch):
         node.op.onnx_node.name = f"top{number}"
@@ -120,16 +144,9 @@ def _mapped(batch: Sequence[_Built], folder: Path) -> list[dict[str, int]]:
         *yosys.LIBRARIES,
         *yosys.mapping(dsp=batch[0].dsp, contents=False),
     ]
-    files = sorted(folder.iterdir())
-    key = content_key("measure", yosys.version(), script, [f.name for f in files], *files)
-    with building(key) as (final, work):
-        if work is not None:
-            yosys.run(script, folder, batch[0].label)
-            modules = json.loads((folder / "stat.json").read_text(encoding="utf-8"))["modules"]
-            cells = [
-                dict(yosys.checked(node.label, modules[f"\\{top}"].get("num_cells_by_type", {})))
-                for node, top in zip(batch, tops, strict=True)
-            ]
-            (work / "cells.json").write_text(json.dumps(cells), encoding="utf-8")
-    found: list[dict[str, int]] = json.loads((final / "cells.json").read_text(encoding="utf-8"))
-    return found
+    yosys.run(script, folder, batch[0].label)
+    modules = json.loads((folder / "stat.json").read_text(encoding="utf-8"))["modules"]
+    return [
+        dict(yosys.checked(node.label, modules[f"\\{top}"].get("num_cells_by_type", {})))
+        for node, top in zip(batch, tops, strict=True)
+    ]

@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from ....quant.grid import EpilogueFormat, IntArray, limits
+from ....quant.grid import EpilogueFormat, limits
 from ..base import Stream, hex_memory, require_divisor
+from ..block import Block
 from ..costs import Structure
-from ..facts import Geometry
-from ..fused import Fused, FusedRtl
-from ..memory import LineMemory, rom_luts
+from ..fused import FusedRtl
+from ..memory import LineMemory
 from ..mvu import weight_words
+from ..places import PLACES, Rom, rom_of
 from ..serial_epilogue import WORD_BITS, WORDS, SerialEpilogue, bias_bits
 from . import golden
-from .places import PLACES, Rom, rom_of
-from .walk import Ring, Walk, ring_of
+from .structure import structure_of
 
 MUL_BITS = 10
 """Bits of the batch-norm multiplier m."""
@@ -25,51 +25,27 @@ SLOPE_BITS = 8
 """Bits of the RPReLU slope."""
 DOT_CYCLES = 5
 """Cycles from a step to the counts beside the epilogue, without those that add chunks."""
-CHUNK = 12
+CHUNK = 6
 """Bits counted in one cycle."""
 SHORTCUTS = ("none", "own", "stream")
 """Where the shortcut comes from, numbered as the RTL numbers them."""
 
 
-class BinaryBlock(Fused):
+class BinaryBlock(Block):
     """A 1-bit layer: inputs x[, shortcut], thresholds (C, 1), weights (MW, MH), params (5, MH)."""
 
-    lanes = {"SIMD": "IFMChannels", "PE": "OFMChannels"}
     places = dict.fromkeys(("rom", "line_ram", "shortcut_ram"), PLACES[1:])
-    registers_output = True
-    registers_ready = True
-    reads_ahead = True
     golden = staticmethod(golden.run)
     attributes = {
-        "IFMChannels": ("i", True, 0),
-        "OFMChannels": ("i", True, 0),
-        "SIMD": ("i", True, 0),
-        "PE": ("i", True, 0),
-        "IFMDim": ("ints", True, []),
-        "OFMDim": ("ints", True, []),
-        "KernelDim": ("ints", True, []),
-        "Stride": ("ints", True, []),
-        "Padding": ("ints", True, []),
+        **Block.attributes,
         "shortcut": ("s", True, "", set(SHORTCUTS)),
         "shortcutShift": ("i", True, 0),
         "preShift": ("i", True, 0),
         "slopeShift": ("i", True, 0),
         "outShift": ("i", True, 0),
         "preBits": ("i", True, 0),
-        "inputDataType": ("s", True, ""),
-        "outputDataType": ("s", True, ""),
-        "rom": ("s", False, "auto", set(PLACES)),
-        "line_ram": ("s", False, "auto", set(PLACES)),
         "shortcut_ram": ("s", False, "auto", set(PLACES)),
     }
-
-    def numbers(self, name: str) -> tuple[int, ...]:
-        """An attribute of several integers."""
-        return tuple(int(n) for n in self.get_nodeattr(name))
-
-    def number(self, name: str) -> int:
-        """An attribute that is one integer."""
-        return int(self.get_nodeattr(name))
 
     def input_streams(self) -> list[Stream]:
         x = self._stream("inputDataType", "IFMDim", "IFMChannels")
@@ -98,26 +74,6 @@ class BinaryBlock(Fused):
             for node in body.node
             if constant in node.input
         ]
-
-    def last_needed(self, pixels_in: int, pixels_out: int) -> IntArray:
-        """A window needs its last pixel, or that of the picture where it ends in the border."""
-        (height, width), (rows, columns) = self.numbers("IFMDim"), self.numbers("OFMDim")
-        (kernel_y, kernel_x), (stride_y, stride_x) = map(self.numbers, ("KernelDim", "Stride"))
-        top, left, _, _ = self.numbers("Padding")
-        return Geometry(
-            np.minimum(np.arange(rows) * stride_y - top + kernel_y, height) - 1,
-            np.minimum(np.arange(columns) * stride_x - left + kernel_x, width) - 1,
-            width,
-        ).last_needed()
-
-    def inputs(self) -> int:
-        """Inputs of a sum: MW of the matrix product."""
-        return int(np.prod(self.numbers("KernelDim"))) * self.number("IFMChannels")
-
-    def steps(self) -> int:
-        """Steps of an output pixel: weight words."""
-        folds = self.number("OFMChannels") // self.number("PE")
-        return self.inputs() // self.number("SIMD") * folds
 
     def epilogue(self) -> SerialEpilogue:
         """The epilogue: it is given 2 * count, and finds what is missing to the sum in b.
@@ -150,29 +106,12 @@ class BinaryBlock(Fused):
         """Cycles of an output pixel: its steps and an idle one, or the epilogue's."""
         pe, chunks = self.number("PE"), -(-self.number("SIMD") // CHUNK)
         epilogue = self.epilogue().cycles
-        levels = ((chunks - 1).bit_length() + 1) // 2
+        levels = (chunks - 1).bit_length()
         group = (pe - 1) * epilogue + max(epilogue, DOT_CYCLES + levels + 1)
         return max(self.steps() + 1, self.number("OFMChannels") // pe * group)
 
-    def walk(self) -> Walk:
-        """The geometry and the cycles of both ends."""
-        (height, width), (rows, columns) = self.numbers("IFMDim"), self.numbers("OFMDim")
-        kernel_y, kernel_x = self.numbers("KernelDim")
-        stride_y, stride_x = self.numbers("Stride")
-        top, left, _, _ = self.numbers("Padding")
-        channels = self.number("IFMChannels")
-        return Walk(
-            height, width, rows, columns, kernel_y, kernel_x, stride_y, stride_x, top, left,
-            channels // self.number("SIMD"), channels, self.compute_cycles(),
-        )  # fmt: skip
-
-    def ring(self) -> Ring:
-        """The line memory and the pace that it allows."""
-        return ring_of(self.walk(), self.get_nodeattr("shortcut") == "own")
-
-    def cycles(self) -> int:
-        """The slower of reading and computing, or what the line memory allows."""
-        return self.ring().cycles
+    def sparing(self) -> bool:
+        return bool(self.get_nodeattr("shortcut") == "own")
 
     def verify_node(self) -> None:
         """Check what the core cannot be.
@@ -188,23 +127,8 @@ class BinaryBlock(Fused):
 
     def refusals(self) -> list[str]:
         """Say why there is no such core, one line each; empty where there is one."""
-        found = []
-        top, left, bottom, right = self.numbers("Padding")
-        kernel, stride, dim = (self.numbers(n) for n in ("KernelDim", "Stride", "IFMDim"))
-        expected = tuple(
-            (size + border - k) // s + 1
-            for size, border, k, s in zip(
-                dim, (top + bottom, left + right), kernel, stride, strict=True
-            )
-        )
-        out = self.numbers("OFMDim")
-        borders = zip((top, bottom, left, right), (*[kernel[0]] * 2, *[kernel[1]] * 2), strict=True)
-        if out != expected or min(expected) < 1 or any(b >= k for b, k in borders):
-            found.append(
-                f"found OFMDim {out} of {dim}, kernel {kernel}, stride {stride}, padding "
-                f"{(top, left, bottom, right)}, expected {expected} of at least 1 and borders "
-                "narrower than the kernel"
-            )
+        found = self.geometry_refusals()
+        dim, out = self.numbers("IFMDim"), self.numbers("OFMDim")
         for datatype in ("inputDataType", "outputDataType"):
             value = str(self.get_nodeattr(datatype))
             bits = value.removeprefix("INT")
@@ -248,44 +172,8 @@ class BinaryBlock(Fused):
         return rom_of(width, self.steps(), params, self.get_nodeattr("rom"))
 
     def structures(self) -> dict[str, Structure]:
-        """Memories, counts and accumulators, epilogue, loops; see README."""
-        simd, pe = self.number("SIMD"), self.number("PE")
-        count_bits, walk = self.inputs().bit_length(), self.walk()
-        in_bits = int(self.input_streams()[0].dtype.bitwidth())
-        out_bits = int(self.output_streams()[0].dtype.bitwidth())
-        epilogue = self.epilogue()
-        rom, line = self.rom(), self.line_ram()
-        counts = {
-            "one": 1,
-            "products": pe * simd,
-            "sums": pe * count_bits,
-            "held": pe * count_bits if pe > 1 else 0,
-            "lanes": pe,
-            "shifted": simd,
-            "compared": in_bits,
-            "line address": self.ring().address_bits,
-            "accumulated": epilogue.acc_bits,
-            "pre": epilogue.fmt.pre_bits,
-            "out": out_bits,
-            "rom address": (self.steps() - 1).bit_length(),
-            "params address": (WORDS * self.number("OFMChannels") - 1).bit_length(),
-            "channels": (self.number("IFMChannels") - 1).bit_length(),
-        }
-        if walk.span > 1:
-            counts["windows"] = 1
-            counts["place"] = (walk.pixels - 1).bit_length()
-        shortcut = str(self.get_nodeattr("shortcut"))
-        if shortcut != "none":
-            counts["shortcut"] = 1
-            counts["shortcut bits"] = out_bits
-        luts = rom.luts + line.select + rom_luts(self.number("IFMChannels"), in_bits + 1)
-        lutram, bram18 = line.lutram, rom.brams + line.brams
-        if shortcut == "own":
-            own = self.shortcut_ram()
-            counts["own"] = 1
-            counts["own address"] = (own.depth - 1).bit_length()
-            luts, lutram, bram18 = luts + own.select, lutram + own.lutram, bram18 + own.brams
-        return {"": Structure(counts, luts=luts, lutram=lutram, bram18=bram18, dsp=1)}
+        """Part by part; see structure.py."""
+        return {"": structure_of(self)}
 
 
 class BinaryBlock_rtl(FusedRtl, BinaryBlock):
@@ -315,23 +203,10 @@ class BinaryBlock_rtl(FusedRtl, BinaryBlock):
     def rtl_parameters(self) -> dict[str, int | str]:
         name = self.onnx_node.name
         bits = int(self.output_streams()[0].dtype.bitwidth())
-        walk, ring, rom = self.walk(), self.ring(), self.rom()
+        rom = self.rom()
         epilogue = self.epilogue()
         return {
-            "Channels": self.number("IFMChannels"),
-            "Outputs": self.number("OFMChannels"),
-            "Height": walk.height,
-            "Width": walk.width,
-            "OutHeight": walk.out_height,
-            "OutWidth": walk.out_width,
-            "KernelY": walk.kernel_y,
-            "KernelX": walk.kernel_x,
-            "StrideY": walk.stride_y,
-            "StrideX": walk.stride_x,
-            "PadTop": walk.pad_top,
-            "PadLeft": walk.pad_left,
-            "Simd": self.number("SIMD"),
-            "Pe": self.number("PE"),
+            **self.walk_parameters(),
             "InBits": self.input_streams()[0].dtype.bitwidth(),
             "OutBits": bits,
             "Shortcut": SHORTCUTS.index(self.get_nodeattr("shortcut")),
@@ -342,8 +217,6 @@ class BinaryBlock_rtl(FusedRtl, BinaryBlock):
             "SlopeShift": self.number("slopeShift"),
             "OutShift": self.number("outShift"),
             "BiasWidth": epilogue.bias_bits,
-            "LineAddress": ring.address_bits,
-            "Slack": ring.slack,
             "LineBlock": int(self.line_ram().block),
             "ShortcutDepth": self.shortcut_ram().depth,
             "ShortcutBlock": int(self.shortcut_ram().block),
@@ -362,9 +235,9 @@ class BinaryBlock_rtl(FusedRtl, BinaryBlock):
         """
         name = self.onnx_node.name
         channels, outputs = self.number("IFMChannels"), self.number("OFMChannels")
-        thresholds = self._constant(model, -3, (channels, 1))
-        weights = self._constant(model, -2, (self.inputs(), outputs))
-        params = self._constant(model, -1, (5, outputs))
+        thresholds = self.constant(model, -3, (channels, 1))
+        weights = self.constant(model, -2, (self.inputs(), outputs))
+        params = self.constant(model, -1, (5, outputs))
         bits = int(self.input_streams()[0].dtype.bitwidth())
         low, high = limits(bits)
         # What every input reaches, or none does, is as good as the nearest such threshold.
@@ -386,18 +259,6 @@ class BinaryBlock_rtl(FusedRtl, BinaryBlock):
             f"{name}_weights.mem": hex_memory(words, width),
             f"{name}_params.mem": hex_memory(of_epilogue, WORD_BITS),
         }
-
-    def _constant(self, model: Any, index: int, shape: tuple[int, ...]) -> IntArray:
-        tensor = self.onnx_node.input[index]
-        value = model.get_initializer(tensor)
-        if value is None or value.shape != shape:
-            found = "no initializer" if value is None else f"shape {value.shape}"
-            raise ValueError(
-                f"{self.onnx_node.name}: {tensor} has {found}, expected an initializer of shape "
-                f"{shape}"
-            )
-        rounded: IntArray = np.rint(value).astype(np.int64)
-        return rounded
 
 
 OPS = (BinaryBlock, BinaryBlock_rtl)

@@ -11,6 +11,7 @@ from qonnx.core.datatype import DataType
 
 from ....quant.grid import IntArray, accumulator_bounds
 from ..base import RtlKernel, hex_memory, pack_lanes
+from ..bit_heap import AND, PLAIN, XNOR, Cells, planes, tag
 from ..choice import ChosenKernel, implementation_attribute
 from ..costs import Structure
 from ..memory import ReadOnlyMemory
@@ -89,15 +90,21 @@ class BinaryMvu(ChosenKernel, Mvu):
     def structures(self) -> dict[str, Structure]:
         """The planes of the inputs and what adds them, in either way; see README."""
         pe, simd, k = int(self.get_nodeattr("PE")), int(self.get_nodeattr("SIMD")), self.code_bits()
-        sum_bits = (simd * ((1 << k) - 1)).bit_length()
-        init = self.init_rom()
-        counts = {"lanes": pe, "products": pe * simd * k, "sums": pe * sum_bits}
-        serial = {**counts, "shared": simd * k, "shared sum": sum_bits}
-        addsub = {**counts, "init bits": (init.depth - 1).bit_length()}
-        found = self.frame_structure(addsub, "addsub")
+        sum_bits, init = (simd * ((1 << k) - 1)).bit_length(), self.init_rom()
+        cycles = max((simd - 1).bit_length(), 4) + 2
+        gated = planes(simd, k, AND, cycles - 1).also(Cells(0, sum_bits + 1)).times(pe)
+        serial = gated.also(planes(simd, k, PLAIN, cycles - 1)).also(tag(cycles, self.tag_bits()))
+        address = (init.depth - 1).bit_length()
+        added = planes(simd, k, XNOR, cycles).times(pe).also(tag(cycles, self.tag_bits()))
+        found = self.frame_structure({"init bits": address}, "addsub", added)
         return {
-            "serial": self.frame_structure(serial, "serial"),
-            "addsub": replace(found, luts=found.luts + init.luts, bram18=found.bram18 + init.brams),
+            "serial": self.frame_structure({"sums": pe * sum_bits}, "serial", serial),
+            "addsub": replace(
+                found,
+                luts=found.luts + init.luts,
+                ffs=found.ffs + init.registers + address + 1,
+                bram18=found.bram18 + init.brams,
+            ),
         }
 
 

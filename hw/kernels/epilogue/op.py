@@ -119,27 +119,8 @@ class Epilogue(ChosenKernel):
     def structures(self) -> dict[str, Structure]:
         """Per lane adders, saturations and the slope multiplier, or what leads one DSP block; the
         memory; see README. Of equal cost, folding takes the first."""
-        pe, pre_bits = int(self.get_nodeattr("PE")), int(self.get_nodeattr("preBits"))
-        acc_bits = int(self.input_streams()[0].dtype.bitwidth())
-        out_bits = int(self.get_output_datatype().bitwidth())
-        added = int(bool(self.get_nodeattr("hasShortcut")))
-        rom = self.rom("pipelined")
-        counts = {
-            "one": 1,
-            "lanes": pe,
-            "accumulated": pe * acc_bits,
-            "rounded": pe * acc_bits if self.get_nodeattr("accShift") else 0,
-            "summed": pe * signed_bits(self.bias_limit()),
-            "shortcut": added * pe * (out_bits + int(self.get_nodeattr("shortcutShift"))),
-            "pre": pe * pre_bits,
-            "out": pe * out_bits,
-            "folds": (rom.depth - 1).bit_length(),
-            "registers": rom.registers,
-        }
-        pipelined = Structure(
-            counts, luts=rom.luts, bram18=rom.brams, dsp=2 * pe,
-            table="pipelined" if rom.depth > 1 else "constants",
-        )  # fmt: skip
+        pe, acc_bits = int(self.get_nodeattr("PE")), int(self.input_streams()[0].dtype.bitwidth())
+        pipelined = self.pipelined()
         serial = self.serial()
         if serial.refusals():
             return {"pipelined": pipelined}
@@ -155,6 +136,44 @@ class Epilogue(ChosenKernel):
             for name in ("serial_fast", "serial")
         }
         return {**found, "pipelined": pipelined}
+
+    def pipelined(self) -> Structure:
+        """Two products per lane, in a pipeline beside which the parameters travel; see
+        epilogue_lane.sv."""
+        pe, rom = int(self.get_nodeattr("PE")), self.rom("pipelined")
+        pre, shift = (int(self.get_nodeattr(name)) for name in ("preBits", "accShift"))
+        acc = int(self.input_streams()[0].dtype.bitwidth())
+        out, bias = int(self.get_output_datatype().bitwidth()), signed_bits(self.bias_limit())
+        factor = int(self.get_nodeattr("accBits")) if shift else acc
+        added = out * int(bool(self.get_nodeattr("hasShortcut")))
+        aligned = added + int(self.get_nodeattr("shortcutShift")) if added else 0
+        total = max(factor + MUL_BITS, bias, aligned, self.get_nodeattr("preShift") + 1) + 2
+        last = pre + SLOPE_BITS + 3
+        # Bits of parameters that differ from word to word; the others are constants.
+        varying = rom.registers / rom.width
+        stages = 2 if shift else 1
+        registers = stages * (added + varying * (MUL_BITS + bias)) + factor + 2 * total
+        registers += (acc + 1 - shift if shift else 0) + factor + MUL_BITS  # the product, too
+        registers += 3 * pre + 2 + 2 * last + 3 * out
+        counts = {
+            "one": 1,
+            "lanes": pe,
+            "rounded": pe * acc if shift else 0,
+            "aligned": pe * min(aligned, out),
+            "total": pe * total,
+            "excess": pe * max(0, total - int(self.get_nodeattr("preShift")) - pre),
+            "pre": pe * pre,
+            "last": pe * last,
+            "out": pe * out,
+            "folds": (rom.depth - 1).bit_length(),
+            "pipeline": pe * registers,
+        }
+        # zeta, slope and eta wait for their turn in shift registers.
+        moved = round(pe * varying * (2 * pre + SLOPE_BITS))
+        return Structure(
+            counts, luts=rom.luts, ffs=rom.registers, lutram=moved, bram18=rom.brams, dsp=2 * pe,
+            table="pipelined" if rom.depth > 1 else "constants",
+        )  # fmt: skip
 
     def rom(self, implementation: str) -> ReadOnlyMemory:
         """The parameters."""

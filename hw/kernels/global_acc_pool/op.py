@@ -51,12 +51,27 @@ class GlobalAccPool_rtl(RtlKernel, GlobalAccPool):
         """An adder per lane, the sums in LUT RAM, the counters."""
         values = {k: int(v) for k, v in self.rtl_parameters().items()}
         folds, width = values["Folds"], values["Lanes"] * values["SumBits"]
-        counts = {"one": 1, **loop_counts((folds, values["Pixels"])), "sums": width}
+        if values["Pixels"] == 1:  # nothing is summed
+            return {"": Structure({"one": 1}, ffs=width + 1, table="one pixel")}
+        loops = loop_counts((folds, values["Pixels"]))
+        counts = {"one": 1, **loops, "sums": width}
+        ffs = loops["loops"] + loops["counters"] + 2 + width
         if folds == 1:
-            return {"": Structure(counts, table="one word")}
-        memory = LineMemory(folds, width)
+            return {"": Structure(counts, ffs=ffs + width, table="one word")}
+        memory, address = LineMemory(folds, width), (folds - 1).bit_length()
+        ffs += width  # what is read, and from four words on what is written a cycle later
+        if folds >= 4:
+            counts |= {"address": address, "late": memory.late}
+            ffs += width + 1 + 2 * address
         return {
-            "": Structure(counts, luts=memory.select, lutram=memory.lutram, bram18=memory.brams)
+            "": Structure(
+                counts,
+                luts=memory.select,
+                ffs=ffs,
+                lutram=memory.lutram,
+                bram18=memory.brams,
+                table="" if folds >= 4 else "few words",
+            )
         }
 
 

@@ -102,7 +102,8 @@ module column_product #(
   logic [RingBits-1:0]           write_q, base_q, base_next, read_q;
   logic [RingBits:0]             room_q;  // words free and not promised
   logic [RingBits:0]             ahead_q; // beyond the window's, signed: negative while it waits
-  logic [RingBits:0]             freed;
+  logic [RingBits:0]             freed, freed_q;
+  logic [RingBits:0]             room, room_less;
   logic [Columns*Elements*8-1:0] columns;
   logic                          promised; // a word
   logic [Columns-1:0]            here;     // the column's place in its word
@@ -164,14 +165,20 @@ module column_product #(
     assign columns[c*Elements*8 +: Elements*8] = ring[read_q];
   end
 
+  // A promise comes late in a cycle: it only chooses. What is freed counts a cycle later.
+  assign room      = room_q + freed_q;
+  assign room_less = room_q + freed_q - 1'b1;
+
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       write_q <= '0;
+      freed_q <= '0;
       room_q  <= (RingBits + 1)'(RingWords);
       ahead_q <= -(RingBits + 1)'(WindowWords);
     end else begin
       if (column_valid_i && full) write_q <= write_q + 1'b1;
-      room_q  <= room_q - (RingBits + 1)'(promised) + freed;
+      freed_q <= freed;
+      room_q  <= promised ? room_less : room;
       ahead_q <= ahead_q + (RingBits + 1)'(column_valid_i && enough) - freed;
     end
   end

@@ -13,13 +13,14 @@ from qonnx.core.datatype import BaseDataType, DataType
 from ....quant.grid import IntArray, accumulator_bounds
 from ..base import Stream, hex_memory, require_divisor
 from ..choice import ChosenKernel, implementation_attribute
-from ..costs import Structure, loop_counts
+from ..costs import Structure
 from ..facts import FoldingRule, Geometry
 from ..fused import Fused, FusedRtl
 from ..memory import LUTS_PER_BRAM18, LineMemory, bram18_blocks
 from ..skin import Bits, Parameters
 from .golden import run
 from .pace import Shape, interval
+from .structure import structure_of
 from .weights import borrows_from_least, cascade_rows, joined
 
 IMPLEMENTATIONS: tuple[str, ...] = ("single", "paired")
@@ -201,7 +202,7 @@ class ImageConv(Fused, ChosenKernel):
         depth = folding.steps * folding.passes
         width = self.number("SIMD") * self.number("PE") * int(self.weight_type().bitwidth())
         luts = width if depth > 32 else -(-width // 2)
-        blocks = bram18_blocks(depth, width)
+        blocks = bram18_blocks(depth, width, read_only=True)
         in_luts = depth <= LUT_WORDS and depth * width <= MOST_WEIGHT_BITS
         return (luts, 0) if in_luts and luts <= LUTS_PER_BRAM18 * blocks else (0, blocks)
 
@@ -211,43 +212,17 @@ class ImageConv(Fused, ChosenKernel):
         if weights is not None:
             self.set_nodeattr("pairable", int(not borrows_from_least(weights, least)))
 
-    def chunks(self) -> int:
-        """Parts of a cascade in which two outputs' sums do not meet."""
-        bits, simd = int(self.weight_type().bitwidth()), self.number("SIMD")
+    def chunk(self) -> int:
+        """Rows of a cascade in which two outputs' sums do not meet."""
+        bits = int(self.weight_type().bitwidth())
         fitting = (1 << (FACTOR_BITS - bits - 1)) // (255 << (bits - 1))
-        return -(-simd // fitting)
+        return min(fitting, self.number("SIMD"))
 
     def structures(self) -> dict[str, Structure]:
-        """Rows, columns, weights and the cascades; see README."""
-        folding, elements = self.folding(), self.number("ColumnElements")
-        pe, simd, shape = self.number("PE"), self.number("SIMD"), self.shape()
-        acc_bits, rows = int(self.get_output_datatype().bitwidth()), self.rows_memory()
-        word = folding.lanes * acc_bits
-        weight_luts, weight_blocks = self.weights_memory()
-        counts = {
-            "one": 1,
-            "elements": 8 * elements,
-            "chosen": 8 * simd * -(-(folding.columns * elements // simd - 1) // 3),
-            "word": word,
-            "buffered": word * -(-(pe // folding.lanes - 1) // 3),
-            "summed": pe * acc_bits,
-            "inputs": 8 * simd,
-            "steps": (folding.steps * folding.passes - 1).bit_length(),
-            **loop_counts((shape.height, shape.width, shape.out_height, shape.out_width)),
-        }
-        ring = folding.columns * 4 * -(-8 * elements // 6)
-        buffer = 4 * -(-word // 6) if pe > folding.lanes else 0
-        single = Structure(
-            counts,
-            luts=weight_luts + rows.select,
-            lutram=ring + buffer + rows.lutram,
-            bram18=rows.brams + weight_blocks,
-            dsp=simd * pe,
-        )
-        found = {"single": single}
+        """Part by part; see structure.py."""
+        found = {"single": structure_of(self, paired=False)}
         if self.number("pairable"):
-            counts = {**counts, "adders": (self.chunks() - 1) * (pe // 2) * acc_bits, "paired": pe}
-            found["paired"] = replace(single, counts=counts, dsp=simd * -(-pe // 2), table="paired")
+            found["paired"] = structure_of(self, paired=True)
         return found
 
     def refusal(self, wanted: str) -> str:

@@ -11,6 +11,8 @@ RING = 32
 """Words of columns between the two (``RingWords`` of column_product.sv)."""
 TO_RING = 3
 """Cycles from the step that takes a pixel to the first one that reads its column."""
+TO_ROOM = 2
+"""Cycles from a window's last step to the one that may promise the room it leaves."""
 MOST_FRAMES = 16
 """Frames after which the pace of a steady stream is taken as found."""
 
@@ -50,7 +52,7 @@ def interval(shape: Shape, steps: int, columns: int = 1) -> int:
     clock = 0  # the cycle of the writer's next step
     end = -1  # the cycle of the last step of the last window
     freed = [0]  # words that the windows up to this one have left behind
-    ends = [-1]
+    ends = [-TO_ROOM]
     oldest = 0  # window whose end made the room that the next word takes
     promised = 0  # words, this row's next one not counted
     frame_ends: list[int] = []
@@ -64,7 +66,7 @@ def interval(shape: Shape, steps: int, columns: int = 1) -> int:
                 if column % columns == 0:
                     while freed[oldest] + RING <= promised:
                         oldest += 1
-                    clock = max(clock, ends[oldest] + 1)
+                    clock = max(clock, ends[oldest] + TO_ROOM)
                     promised += 1
                 left -= 1
                 if left == 0:

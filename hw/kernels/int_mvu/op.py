@@ -11,8 +11,9 @@ from qonnx.core.datatype import BaseDataType, DataType
 
 from ....quant.grid import IntArray, accumulator_bounds
 from ..base import RtlKernel, hex_memory, pack_lanes
+from ..bit_heap import Cells, tree_levels, tree_registers
 from ..costs import Structure
-from ..memory import ReadOnlyMemory
+from ..memory import ReadOnlyMemory, varying
 from ..mvu import RTL_PARTS, Mvu
 from . import golden
 
@@ -85,22 +86,37 @@ class IntMvu(Mvu):
         narrow = min(x_bits, w_bits) <= LUT_FACTOR_BITS
         product, bias = x_bits + w_bits, self.bias_rom()
         single = simd * (pe % 2 if self.paired() else pe)
-        counts = {
+        acc, tags = int(self.get_output_datatype().bitwidth()), self.tag_bits()
+        counts: dict[str, float] = {
             "lanes": pe,
-            "multiplied": single * x_bits * w_bits,
+            "multiplied": single * x_bits * w_bits if narrow else 0,
             "products": single,
-            "added": pe * (simd - 1) * (product + 1),
-            "sums": pe * (product + (simd - 1).bit_length()),
-            "inputs": simd * x_bits,
+            "added": pe * (simd - 1) * min(product + 1, acc),
         }
+        # The factors of products of their own, the products; sums, and a tag beside both.
+        weights = w_bits * varying(self.weight_depth())
+        factors = single * 2 * (weights + product) + (2 * simd * x_bits if single else 0)
+        if narrow:  # of a few words of weights many bits are constants
+            counts["factors"] = factors
+        ffs: float = 0 if narrow else factors
+        ffs += pe * tree_registers(simd, min(product, acc), acc)
+        levels = tree_levels(simd)
+        moved = levels > 2  # in LUTs
+        ffs += 4 * (1 + tags) + levels * (1 if moved else 1 + tags)
+        found = self.frame_structure(counts, "luts" if narrow else "dsp", Cells(0, ffs))
+        luts, ffs, brams = found.luts, found.ffs, found.bram18
         if self.has_bias():
-            counts["bias bits"] = (bias.depth - 1).bit_length()
-        found = self.frame_structure(counts, "luts" if narrow else "dsp")
+            address = (bias.depth - 1).bit_length()
+            luts, brams = luts + bias.luts, brams + bias.brams
+            ffs += bias.registers + address + 1 + bias.block
+            found = replace(found, counts={**found.counts, "bias bits": address})
         return {
             "": replace(
                 found,
-                luts=found.luts + (bias.luts if self.has_bias() else 0),
-                bram18=found.bram18 + (bias.brams if self.has_bias() else 0),
+                luts=luts,
+                ffs=ffs,
+                lutram=found.lutram + tags * moved,
+                bram18=brams,
                 dsp=0 if narrow else (pe * simd + single) // 2,
             )
         }

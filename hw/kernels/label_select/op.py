@@ -54,20 +54,41 @@ class LabelSelect_rtl(RtlKernel, LabelSelect):
         }
 
     def structures(self) -> dict[str, Structure]:
-        """A tree of comparisons among the lanes, and one with the best so far."""
+        """A tree of comparisons among the lanes, a register per level, and one with the best so
+        far."""
         values = {k: int(v) for k, v in self.rtl_parameters().items()}
-        lanes, score, index = values["Lanes"], values["InBits"], values["OutBits"]
-        levels = (lanes - 1).bit_length()
+        lanes, score, folds = values["Lanes"], values["InBits"], values["Folds"]
+        levels, loops = (lanes - 1).bit_length(), loop_counts((folds,))
+        compared = chosen = registers = moved = 0
+        # Lanes below each node of a level, the registers that its last one passed side by side.
+        nodes, passed, index = [1] * lanes, 0, 0
+        for level in range(1, levels + 1):
+            pairs = [sum(nodes[i : i + 2]) for i in range(0, len(nodes), 2)]
+            both = len(nodes) // 2
+            kept = score if level < levels or folds > 1 else 0  # the last score of all is not
+            compared += both * score
+            chosen += both * (kept + level)
+            registers += both * (kept + level)
+            if len(nodes) % 2:  # alone, its word passes, three times and more as a shift register
+                passed += 1
+                registers += score + index
+            else:
+                moved += (score + index) * (passed > 2)
+                registers -= passed * (score + index) * (passed > 2)
+                passed, index = 1, level
+            nodes = pairs
         counts = {
             "one": 1,
-            "compared": (lanes - 1) * score,
-            "chosen": (lanes - 1) * levels,
+            "compared": compared,
+            "chosen": chosen,
+            "registers": registers,
             "levels": levels,
-            "score": score,
-            "index": index,
-            **loop_counts((values["Folds"],)),
+            "best": score if folds > 1 else 0,
+            "index": values["OutBits"] if folds > 1 else 0,
+            "out": values["OutBits"] if folds * lanes > 1 else 0,
+            **loops,
         }
-        return {"": Structure(counts)}
+        return {"": Structure(counts, lutram=moved)}
 
 
 OPS = (LabelSelect_rtl,)

@@ -3,29 +3,33 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from qonnx.core.datatype import BaseDataType, DataType
 
-from ....quant.grid import IntArray, accumulator_bounds, limits, signed_width
+from ....quant.grid import IntArray, accumulator_bounds, limits
 from ..base import RtlKernel, pack_lanes
+from ..bit_heap import (
+    AND,
+    Cells,
+    gate_outputs,
+    gates,
+    heap,
+    popcount,
+    popcount_cycles,
+    tag,
+    tree_levels,
+    tree_registers,
+)
 from ..choice import ChosenKernel, implementation_attribute
 from ..costs import Structure
 from ..mvu import POPCOUNT_PARTS, RTL_PARTS, Mvu
+from ..pa_levels import IMPLEMENTATIONS, LEVEL_BITS, Levels, signed_digits
+from ..pa_levels import RTL_PARTS as DOT_PARTS
 from ..skin import Bits, Parameters
 from . import golden
-
-IMPLEMENTATIONS: tuple[str, ...] = ("literal", "coded", "planes")
-"""The ways to compute a dot product of codes, numbered as the RTL numbers them."""
-LEVEL_BITS = 16
-"""Bits of a level in the RTL's codebooks."""
-
-
-def signed_digits(value: int) -> int:
-    """Return how many digits -1 and +1 the non-adjacent form of ``value`` has: the terms that a
-    multiplication by it adds."""
-    return (value ^ 3 * value).bit_count()
 
 
 class PaMvu(ChosenKernel, Mvu):
@@ -139,57 +143,89 @@ class PaMvu(ChosenKernel, Mvu):
         pairs = [accumulator_bounds(w, int(beta.min()), int(beta.max())) for w in weights]
         return min(int(p[0].min()) for p in pairs), max(int(p[1].max()) for p in pairs)
 
-    def product_bits(self) -> int:
-        """Bits of a product of two levels, two's complement."""
-        products = np.outer(*self.codebooks())
-        return signed_width(int(products.min()), int(products.max()))
-
-    def is_linear(self) -> bool:
-        """Whether every code is its own level."""
-        alpha, beta = self.codebooks()
-        codes = np.arange(alpha.size) - self.get_nodeattr("zero")
-        return np.array_equal(alpha, codes) and np.array_equal(beta, np.arange(beta.size))
+    def levels(self) -> Levels:
+        """The codebooks and the bits of their codes."""
+        return Levels(
+            *self.codebooks(),
+            int(self.get_nodeattr("zero")),
+            int(self.get_input_datatype().bitwidth()),
+            int(self.weight_type().bitwidth()),
+        )
 
     def structures(self) -> dict[str, Structure]:
         """Each implementation that can compute the node; see README."""
+        found = {"literal": self._literal(), "coded": self._coded()}
+        if self.levels().is_linear():
+            found["planes"] = self._planes()
+        return found
+
+    def _literal(self) -> Structure:
+        """Pairs of levels are counted, the counts multiplied; see pa_dot_literal.sv."""
         pe, simd = int(self.get_nodeattr("PE")), int(self.get_nodeattr("SIMD"))
         alpha, beta = self.codebooks()
-        x_bits = int(self.get_input_datatype().bitwidth())
-        w_bits = int(self.weight_type().bitwidth())
-        product, count = self.product_bits(), simd.bit_length()
-        m, n = alpha.size - 1, beta.size - 1
-        address = x_bits + w_bits
-        # A LUT holds two tables of five address bits or one of six; larger ones are several and
-        # their selection.
-        table = 0.5 if address < 6 else 1.0 if address == 6 else 1.25 * 2.0 ** (address - 6)
+        m, n, acc = alpha.size - 1, beta.size - 1, int(self.get_output_datatype().bitwidth())
+        product, count = self.levels().product_bits(), simd.bit_length()
         digits = sum(signed_digits(int(v)) for v in np.outer(alpha, beta).flat if v)
-        pairs = int(np.count_nonzero(alpha) * np.count_nonzero(beta))
-        literal = {
+        term, levels = min(count + product, acc), tree_levels(m * n)
+        counts = {
             "lanes": pe,
             "weight levels": pe * simd * m,
             "input levels": simd * n,
-            "products": pe * simd * pairs,
-            "counts": pe * pairs * count,
             "scaled": pe * (digits - 1) * (count + product / 2),
+            "terms": pe * m * n * term,
         }
-        coded = {
-            "lanes": pe,
-            "tables": pe * simd * product * table,
-            "added": pe * simd * product,
-            "sums": pe * (product + count),
-        }
-        found = {
-            "literal": self.frame_structure(literal, "literal"),
-            "coded": self.frame_structure(coded, "coded"),
-        }
-        if self.is_linear():
-            planes = {
-                "lanes": pe,
-                "products": pe * simd * x_bits * w_bits,
-                "sums": pe * (count + x_bits + w_bits),
-            }
-            found["planes"] = self.frame_structure(planes, "planes")
-        return found
+        cells = popcount(simd, AND).times(m * n)
+        cells = cells.also(Cells(0, m * n * term + tree_registers(m * n, term, acc)))
+        cells = cells.times(pe).also(tag(popcount_cycles(simd), self.tag_bits()))
+        # A tag beside the tree: one bit where a vector is a step, from three on in LUTs.
+        tags, moved = self.tag_bits(), levels > 1
+        kept = (levels + 1) * (1 if moved else 1 + tags)
+        found = self.frame_structure(counts, "literal", cells.also(Cells(0, kept)))
+        return replace(found, lutram=found.lutram + tags * moved)
+
+    def _coded(self) -> Structure:
+        """A table per pair of codes; see pa_dot_coded.sv."""
+        pe, simd = int(self.get_nodeattr("PE")), int(self.get_nodeattr("SIMD"))
+        products = np.outer(*self.codebooks())
+        low, high = min(0, int(products.min())), max(0, int(products.max()))
+        term = min((high - low).bit_length() or 1, int(self.get_output_datatype().bitwidth()))
+        address = int(self.get_input_datatype().bitwidth() + self.weight_type().bitwidth())
+        cycles, width = self._cycles(), self._heap_width(self.levels().product_bits())
+        cells = heap([simd] * term, width, cycles - 1, low * simd).also(Cells(0, simd * term))
+        counts: dict[str, float] = {"lanes": pe}
+        if address > 6:  # a LUT of six address bits each, and what selects among them
+            counts["tables"] = pe * simd * term * 2.0 ** (address - 6)
+        else:  # a LUT holds two tables of five address bits or one of six
+            cells = cells.also(Cells(simd * (term if address == 6 else -(-term // 2))))
+        return self.frame_structure(
+            counts, "coded", cells.times(pe).also(tag(cycles, self.tag_bits()))
+        )
+
+    def _planes(self) -> Structure:
+        """The products of bit planes; see pa_dot_planes.sv."""
+        pe, simd = int(self.get_nodeattr("PE")), int(self.get_nodeattr("SIMD"))
+        x_bits = int(self.get_input_datatype().bitwidth())
+        w_bits = int(self.weight_type().bitwidth())
+        cycles = self._cycles()
+        width = self._heap_width(simd.bit_length() - (simd - 1).bit_length() + x_bits + w_bits)
+        shifts = [b + c for b in range(w_bits) for c in range(x_bits)]
+        sums, carries = gate_outputs(simd)
+        heights = [shifts.count(c) * sums + shifts.count(c - 1) * carries for c in range(width)]
+        constant = -(simd << (w_bits - 1)) * ((1 << x_bits) - 1)
+        used = sum(shift < width for shift in shifts)
+        cells = gates(simd).times(used).also(heap(heights, width, cycles - 1, constant))
+        return self.frame_structure(
+            {"lanes": pe}, "planes", cells.times(pe).also(tag(cycles, self.tag_bits()))
+        )
+
+    def _cycles(self) -> int:
+        """Cycles of a dot product with a bit heap."""
+        return max((int(self.get_nodeattr("SIMD")) - 1).bit_length(), 2) + 3
+
+    def _heap_width(self, product: int) -> int:
+        """Bits of a sum of products of so many bits."""
+        simd, acc = int(self.get_nodeattr("SIMD")), int(self.get_output_datatype().bitwidth())
+        return min(product + (simd - 1).bit_length(), acc)
 
     def costs(self) -> dict[str, int]:
         """Estimated LUTs of each implementation: all have the same block RAM."""
@@ -214,9 +250,7 @@ class PaMvu_rtl(RtlKernel, PaMvu):
     sources = (
         *RTL_PARTS,
         *POPCOUNT_PARTS,
-        "rtl/pa_dot_literal.sv",
-        "rtl/pa_dot_coded.sv",
-        "rtl/pa_dot_planes.sv",
+        *DOT_PARTS,
         "kernels/pa_mvu/pa_mvu.sv",
         "kernels/pa_mvu/pa_mvu_rom.sv",
     )
@@ -235,7 +269,7 @@ class PaMvu_rtl(RtlKernel, PaMvu):
             "Zero": self.get_nodeattr("zero"),
             "Alpha": Bits(pack_lanes([alpha], LEVEL_BITS)[0], LEVEL_BITS * alpha.size),
             "Beta": Bits(pack_lanes([beta], LEVEL_BITS)[0], LEVEL_BITS * beta.size),
-            "ProductWidth": self.product_bits(),
+            "ProductWidth": self.levels().product_bits(),
             "AccWidth": self.get_output_datatype().bitwidth(),
             "Implementation": IMPLEMENTATIONS.index(self.resolved()),
             "BlockRom": int(self.weight_rom().block),

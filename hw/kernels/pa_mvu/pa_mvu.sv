@@ -38,10 +38,6 @@ module pa_mvu #(
   output logic [Pe*AccWidth-1:0]         out_data_o
 );
 
-  if (Implementation > 2) begin : gen_check
-    $error("pa_mvu: Implementation %0d is none of 0 literal, 1 coded, 2 planes", Implementation);
-  end
-
   logic                    enable, step, dot_valid, unused_init_ready;
   logic [1:0]              tag, dot_tag;
   logic [Simd*InWidth-1:0] data;
@@ -77,93 +73,32 @@ module pa_mvu #(
     .out_data_o
   );
 
-  if (Implementation == 0) begin : gen_literal
-    pa_dot_literal #(
-      .Pe(Pe),
-      .Simd(Simd),
-      .InWidth(InWidth),
-      .WeightWidth(WeightWidth),
-      .M(M),
-      .N(N),
-      .Zero(Zero),
-      .Alpha(Alpha),
-      .Beta(Beta),
-      .ProductWidth(ProductWidth),
-      .OutWidth(AccWidth),
-      .TagWidth(2),
-      .Primitives(Primitives)
-    ) u_dot (
-      .clk_i,
-      .rst_ni,
-      .enable_i(enable),
-      .valid_i(step),
-      .tag_i(tag),
-      .data_i(data),
-      .weight_i(weight_data_i),
-      .valid_o(dot_valid),
-      .tag_o(dot_tag),
-      .dot_o(dot)
-    );
-  end else if (Implementation == 1) begin : gen_coded
-    pa_dot_coded #(
-      .Pe(Pe),
-      .Simd(Simd),
-      .InWidth(InWidth),
-      .WeightWidth(WeightWidth),
-      .M(M),
-      .N(N),
-      .Zero(Zero),
-      .Alpha(Alpha),
-      .Beta(Beta),
-      .ProductWidth(ProductWidth),
-      .OutWidth(AccWidth),
-      .TagWidth(2),
-      .Primitives(Primitives)
-    ) u_dot (
-      .clk_i,
-      .rst_ni,
-      .enable_i(enable),
-      .valid_i(step),
-      .tag_i(tag),
-      .data_i(data),
-      .weight_i(weight_data_i),
-      .valid_o(dot_valid),
-      .tag_o(dot_tag),
-      .dot_o(dot)
-    );
-  end else begin : gen_planes
-    for (genvar i = 0; i <= M; i++) begin : gen_alpha
-      if (32'($signed(Alpha[16*i+:16])) != int'(i) - int'(Zero)) begin : gen_check
-        $error("pa_mvu: planes need Alpha[%0d] = %0d, found %0d", i, int'(i) - int'(Zero),
-               $signed(Alpha[16*i+:16]));
-      end
-    end
-    for (genvar j = 0; j <= N; j++) begin : gen_beta
-      if (Beta[16*j+:16] != 16'(j)) begin : gen_check
-        $error("pa_mvu: planes need Beta[%0d] = %0d, found %0d", j, j, Beta[16*j+:16]);
-      end
-    end
-
-    pa_dot_planes #(
-      .Pe(Pe),
-      .Simd(Simd),
-      .InWidth(InWidth),
-      .WeightWidth(WeightWidth),
-      .OutWidth(AccWidth),
-      .TagWidth(2),
-      .Primitives(Primitives)
-    ) u_dot (
-      .clk_i,
-      .rst_ni,
-      .enable_i(enable),
-      .valid_i(step),
-      .tag_i(tag),
-      .data_i(data),
-      .weight_i(weight_data_i),
-      .valid_o(dot_valid),
-      .tag_o(dot_tag),
-      .dot_o(dot)
-    );
-  end
+  pa_dot #(
+    .Pe(Pe),
+    .Simd(Simd),
+    .InWidth(InWidth),
+    .WeightWidth(WeightWidth),
+    .M(M),
+    .N(N),
+    .Zero(Zero),
+    .Alpha(Alpha),
+    .Beta(Beta),
+    .ProductWidth(ProductWidth),
+    .OutWidth(AccWidth),
+    .TagWidth(2),
+    .Implementation(Implementation),
+    .Primitives(Primitives)
+  ) u_dot (
+    .clk_i,
+    .rst_ni,
+    .enable_i(enable),
+    .valid_i(step),
+    .tag_i(tag),
+    .data_i(data),
+    .weight_i(weight_data_i),
+    .valid_o(dot_valid),
+    .tag_o(dot_tag),
+    .dot_o(dot)
+  );
 
 endmodule

@@ -12,7 +12,7 @@ from ....quant.grid import IntArray
 from ..base import Stream, hex_memory, require_divisor
 from ..costs import Structure
 from ..fused import Fused, FusedRtl
-from ..memory import LUTS_PER_BRAM18, LineMemory, bram18_blocks, rom_luts
+from ..memory import LineMemory, ReadOnlyMemory, bram18_blocks, rom_luts
 from ..mvu import weight_words
 from . import golden
 from .fields import FIELDS, Fields, Layer, field_bits, packed
@@ -242,7 +242,7 @@ class SharedEngine(Fused):
         if place != "auto":
             return place == "block"
         depth, width = getattr(self, rom)()
-        return rom_luts(depth, width) > LUTS_PER_BRAM18 * bram18_blocks(depth, width)
+        return ReadOnlyMemory(depth, width).block
 
     def delays(self) -> int:
         """LUTs as shift registers: what travels beside the epilogue and the counts, bit by bit."""
@@ -258,7 +258,11 @@ class SharedEngine(Fused):
         fields = dict(zip(FIELDS, self.field_bits(), strict=True))
         line, buffer = self.line_ram(), self.map_ram()
         roms = {name: getattr(self, name)() for name in ("weight_rom", "param_rom")}
-        blocks = {name: bram18_blocks(*rom) for name, rom in roms.items() if self.in_block(name)}
+        blocks = {
+            name: bram18_blocks(depth, width, read_only=True)
+            for name, (depth, width) in roms.items()
+            if self.in_block(name)
+        }
         luts = sum(rom_luts(*rom) for name, rom in roms.items() if name not in blocks)
         counts = {
             "one": 1,

@@ -72,20 +72,33 @@ class ShiftRequant_rtl(RtlKernel, ShiftRequant):
 
     def structures(self) -> dict[str, Structure]:
         """Per lane an adder for the shortcut (a constant alone needs a carry chain only), the check
-        of the excess bits, the output multiplexer."""
+        of the excess bits, the choice of a limit; registers behind both."""
         source, *shortcut = self.input_streams()
-        target, shift = self.output_streams()[0], int(self.get_nodeattr("shift"))
-        wide, narrow = int(source.dtype.bitwidth()), int(target.dtype.bitwidth())
-        counts = {"one": 1.0, "lanes": source.lanes, "out": source.lanes * narrow}
+        target, shift = self.output_streams()[0].dtype, int(self.get_nodeattr("shift"))
+        lanes, narrow = source.lanes, int(target.bitwidth())
+        aligned = int(self.get_nodeattr("shortcutShift")) if shortcut else 0
+        terms = [(source.dtype, 0), *((stream.dtype, aligned) for stream in shortcut)]
+        signed = any(dtype.signed() for dtype, _ in terms)
+        wide = max(
+            int(dtype.bitwidth()) + up + (signed and not dtype.signed()) for dtype, up in terms
+        )
+        # The sum without the bits that are rounded away.
+        total = max(1, wide - shift + bool(shortcut or shift))
+        stays = narrow - int(target.signed())
+        excess = total - int(signed) - stays
+        clips = excess > 0 or (signed and not target.signed())
+        counts = {
+            "one": 1.0,
+            "registers": lanes * (total + min(total, narrow)),
+            # What has no sign is set to its limit by its flip-flops.
+            "chosen": lanes * (stays if signed else 1) if clips else 0,
+            "excess": lanes * max(0, excess - 3) if clips else 0,
+        }
         if shortcut:
-            shortcut_shift = int(self.get_nodeattr("shortcutShift"))
-            wide = 1 + max(wide, int(shortcut[0].dtype.bitwidth()) + shortcut_shift)
-            counts["added"] = source.lanes * (wide - min(shift, shortcut_shift))
-            if shortcut_shift < shift:
-                counts["half"] = source.lanes * max(1, wide - shift)
-        elif shift:
-            counts["rounded"] = source.lanes * wide
-        counts["excess"] = source.lanes * max(1, wide - shift + 1 - narrow)
+            counts["added"] = lanes * (1 + wide - max(shift, aligned))
+            if aligned < shift:
+                counts["half"] = lanes * (1 + wide - shift)
+                counts["below"] = lanes * (shift - aligned)
         return {"": Structure(counts, table="shortcut" if shortcut else "")}
 
 

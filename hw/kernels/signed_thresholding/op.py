@@ -15,6 +15,7 @@ from ..costs import Structure
 from ..memory import ReadOnlyMemory
 from ..thresholds import (
     block_tables,
+    lane_bits,
     parallel_structure,
     search_images,
     search_memories,
@@ -90,7 +91,7 @@ class SignedThresholding(ChosenKernel):
     def lane_bits(self) -> int:
         """Bits of one channel's parameters: thresholds, directions, base."""
         threshold = int(DataType[self.get_nodeattr("weightDataType")].bitwidth())
-        return int(self.get_nodeattr("numSteps") * (threshold + 1) + self.code_bits())
+        return lane_bits(int(self.get_nodeattr("numSteps")), threshold, self.code_bits(), True)
 
     def structures(self) -> dict[str, Structure]:
         """A comparator per threshold, or a search where codes are streamed."""
@@ -101,7 +102,7 @@ class SignedThresholding(ChosenKernel):
         levels = 0 if plain else int(self.get_output_datatype().bitwidth())
         found = {
             "parallel": parallel_structure(
-                pe, groups, steps, bits, threshold, self.lane_bits(), self.code_bits(), levels
+                pe, groups, steps, bits, threshold, self.code_bits(), directions=True, levels=levels
             )
         }
         if plain:

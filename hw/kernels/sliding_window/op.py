@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,20 +13,18 @@ from finn.custom_op.fpgadataflow.convolutioninputgenerator import ConvolutionInp
 from ..base import RtlKernel, require_divisor
 from ..costs import Structure, loop_counts
 from ..facts import Facts, Geometry
-from ..memory import (
-    bram18_blocks,
-    in_block_ram,
-    lutram_cells,
-    lutram_luts,
-    lutram_select,
-    styled_block,
-)
+from ..memory import LineMemory, bram18_blocks, in_block_ram, lutram_luts, styled_block
 from .golden import run
 
 
 def _bits(length: int) -> int:
     """Bits of a counter of so many steps."""
     return (length - 1).bit_length()
+
+
+def _differing(numbers: list[int]) -> int:
+    """Bits in which some numbers differ."""
+    return reduce(or_, (number ^ numbers[0] for number in numbers)).bit_count()
 
 
 class Axis(NamedTuple):
@@ -145,6 +145,24 @@ class ConvolutionInputGenerator_rtl(RtlKernel, ConvolutionInputGenerator):
         to_frame = (rows.length - rows.start) * columns.length - columns.start
         return need, max(to_window, to_row) * folds, to_frame * folds
 
+    def _steps(self, depth: int) -> tuple[list[int], list[int]]:
+        """Words that windows leave behind, and the steps of the reader's address around a ring; see
+        window_serial.sv."""
+        (rows, columns), folds = self.axes(), self.folds()
+        to_window = columns.stride * folds
+        to_row = (rows.stride * columns.length - columns.start) * folds
+        to_frame = self._words()[2]
+        reach = self._words()[0] - 1
+        lefts = [to_frame, *[to_window] * (columns.windows > 1), *[to_row] * (rows.windows > 1)]
+        moves = [left - reach for left in lefts]
+        if rows.kernel > 1:
+            moves.append((rows.dilation * columns.length - columns.reach - 1) * folds + 1)
+        if columns.dilation > 1 and columns.kernel > 1:
+            moves.append((columns.dilation - 1) * folds + 1)
+        if folds > 1 or (columns.dilation == 1 and columns.kernel > 1):
+            moves.append(1)
+        return lefts, [move % depth for move in moves]
+
     def block_ram(self) -> bool:
         """Whether the lines lie in block RAM: ``ram_style``, or for ``auto`` by their size.
 
@@ -222,8 +240,11 @@ class ConvolutionInputGenerator_rtl(RtlKernel, ConvolutionInputGenerator):
             counts["ends"] = sum(
                 max(axis.reach, axis.stride - 1).bit_length() for axis in (rows, columns)
             )
-            counts["window"] = (rows.reach + 1) * columns.reach * counts["bits"]
+            counts["ending"] = sum(axis.reach > 0 or axis.stride > 1 for axis in (rows, columns))
             counts["address"] = address if rows.reach else 0
+            window = rows.kernel * (columns.reach + 1) + 2
+            ffs = window * counts["bits"] + 2 * counts["address"] + 3
+            ffs += sum(counts[name] for name in ("loops", "counters", "ends", "ending"))
             table = "parallel"
         else:
             need, step, to_frame = self._words()
@@ -233,19 +254,31 @@ class ConvolutionInputGenerator_rtl(RtlKernel, ConvolutionInputGenerator):
                 (run, columns.kernel if apart else 1, rows.kernel, columns.windows, rows.windows)
             )
             counts["ahead"] = max(need, to_frame, depth).bit_length() + 1
-            counts["room"] = (depth + max(to_frame, step)).bit_length() + 1
+            counts["room"] = (depth + max(to_frame, step) - 1).bit_length() + 1
             counts["address"] = address
             counts["wraps"] = 0 if depth & (depth - 1) == 0 else address
+            lefts, moves = self._steps(depth)
+            counts["left"] = reduce(or_, lefts).bit_count()
+            counts["moves"] = _differing(moves)
+            if counts["wraps"]:
+                around = (2 << address) - 1
+                counts["around"] = _differing([(move - depth) & around for move in moves])
+            ffs = 2 * address + 2
+            ffs += sum(counts[name] for name in ("loops", "counters", "ahead", "room"))
             table = "serial"
-        in_luts = not block and depth > 1
-        if depth > 1:
+        lines = LineMemory(depth, width, "block" if block else "lut") if depth > 1 else None
+        if lines:
             counts["late" if block else "registers"] = width
+            ffs += width
+            if block and not self.use_parallel_window_output():
+                ffs += 1
         return {
             "": Structure(
                 counts,
-                luts=lutram_select(depth, width) if in_luts else 0,
-                lutram=lutram_cells(depth, width) if in_luts else 0,
-                bram18=bram18_blocks(depth, width) if block else 0,
+                luts=lines.select if lines else 0,
+                ffs=ffs,
+                lutram=lines.lutram if lines else 0,
+                bram18=lines.brams if lines else 0,
                 table=table,
             )
         }

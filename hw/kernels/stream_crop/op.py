@@ -54,10 +54,24 @@ class StreamCrop_rtl(RtlKernel, StreamCrop):
         return self.border_parameters()
 
     def structures(self) -> dict[str, Structure]:
-        """The counters of a frame, and registers."""
-        values = self.rtl_parameters()
-        loops = loop_counts(int(values[name]) for name in ("Folds", "Rows", "Columns"))
-        return {"": Structure({"one": 1, **loops, "bits": int(self.get_instream_width())})}
+        """The counters of a frame as far as something is cut off, and a register."""
+        values = {name: int(value) for name, value in self.rtl_parameters().items()}
+        rows = values["Top"] + values["Bottom"] > 0
+        columns = values["Left"] + values["Right"] > 0
+        counted = (
+            values["Folds"] if rows or columns else 1,
+            values["Columns"] if rows or columns else 1,
+            values["Rows"] if rows else 1,
+        )
+        sides = [values[name] > 0 for name in ("Top", "Left", "Bottom", "Right")]
+        counts = {
+            "one": 1,
+            **loop_counts(counted),
+            "insides": rows + columns,
+            "sides": sum(sides),
+            "bits": int(self.get_instream_width()),
+        }
+        return {"": Structure(counts)}
 
 
 OPS = (StreamCrop, StreamCrop_rtl)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ....quant.grid import IntArray
 from ..base import Kernel, RtlKernel, Stream
-from ..costs import Structure, loop_counts
+from ..costs import Structure
 from ..facts import Geometry
 from ..memory import LineMemory
 from .golden import run
@@ -123,15 +123,15 @@ class StreamMaxPool(Kernel):
         """One input word per cycle, and the drained windows of every row and of the picture.
 
         While the last rows drain, the frame's last words and the next frame's first ones enter,
-        until a second window along the rows would have to wait.
+        until a third window along the rows would have to wait: two registers hold one each.
         """
         rows, columns = self.axes()
         line = [sends for sends in columns.sends for _ in range(self.folds())]
         last = len(line) - 1 - line[::-1].index(True)
-        behind = line[last + 1 :] + 2 * line
-        second = behind.index(True, behind.index(True) + 1)
+        behind = line[last + 1 :] + 3 * line
+        third = int(np.flatnonzero(behind)[2])
         out = columns.out * self.folds()
-        waits = max(0, rows.drains * out - (second - 1))
+        waits = max(0, rows.drains * out - (third - 2))
         return max(rows.length * len(line) + waits, len(rows.sends) * out)
 
 
@@ -181,27 +181,39 @@ class StreamMaxPool_rtl(RtlKernel, StreamMaxPool):
         }
 
     def structures(self) -> dict[str, Structure]:
-        """Per axis and open window a comparison and a choice, the running maxima, the counters."""
-        width, folds = self.input_streams()[0].width, self.folds()
+        """A register, and per axis comparisons and choices of the open windows, the running maxima,
+        the counters; see window_max.sv."""
+        width = self.input_streams()[0].width
         rows, columns = self.axes()
-        memories = self.line_memories()
-        counts = {
-            "one": 1,
-            "bits": width,
-            "windows": (rows.slots + columns.slots) * width,
-            **loop_counts((folds, rows.length, columns.length)),
-        }
-        deep = [memory for memory in memories if memory.depth > 1]
-        counts["registers"] = sum(memory.registers for memory in deep)
-        counts["late"] = sum(memory.late for memory in deep)
-        return {
-            "": Structure(
-                counts,
-                luts=sum(memory.select for memory in deep),
-                lutram=sum(memory.lutram for memory in deep),
-                bram18=sum(memory.brams for memory in deep),
-            )
-        }
+        counts = dict.fromkeys(("inner", "loops", "steps", "slots", "windows", "stored"), 0)
+        select = lutram = brams = 0
+        ffs = 2 * width + 2
+        for axis, memory in zip((columns, rows), self.line_memories(), strict=True):
+            ffs += width + 1
+            if axis.length == 1 and axis.kernel == 1:
+                continue
+            inner = (memory.depth - 1).bit_length()
+            counts["inner"] += inner
+            counts["loops"] += 1
+            counts["steps"] += (axis.length - 1).bit_length()
+            if axis.kernel == 1:  # a step alone: nothing is kept
+                continue
+            stored = axis.slots * width
+            counts["windows"] += stored
+            counts["slots"] += axis.slots - 1
+            ffs += stored
+            if memory.depth == 1:
+                continue
+            select += memory.select
+            lutram += memory.lutram
+            brams += memory.brams
+            if memory.depth >= 4:  # written a cycle later
+                counts["stored"] += stored
+                ffs += stored + inner + 1 + (inner if memory.block else 0)
+            if memory.block and axis is rows and axis.slots > 1:
+                ffs += stored + 1
+        counts |= {"one": 1, "bits": width}
+        return {"": Structure(counts, luts=select, ffs=ffs, lutram=lutram, bram18=brams)}
 
 
 OPS = (StreamMaxPool, StreamMaxPool_rtl)

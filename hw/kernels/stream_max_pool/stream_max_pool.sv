@@ -70,8 +70,7 @@ module stream_max_pool #(
     .Stride   (StrideY),
     .PadLow   (PadTop),
     .OutLength(OutHeight),
-    .BlockRam (ColumnBlockRam),
-    .LateChoice(ColumnBlockRam)
+    .BlockRam (ColumnBlockRam)
   ) u_column (
     .clk_i,
     .rst_ni,

@@ -5,9 +5,10 @@
 /// w the maximum over the input steps `w*Stride - PadLow .. w*Stride - PadLow + Kernel-1` that
 /// exist. Only the running maxima of the open windows are stored: `Slots` per inner word.
 ///
-/// One input word per cycle. A window leaves in the cycle after its last step; windows that reach
-/// beyond the line leave with the line's last step, the further ones of them in `Drains` extra
-/// steps without input. `in_ready_o` follows `out_ready_i` in the same cycle.
+/// One input word per cycle. A window leaves two cycles after its last step: first all comparisons
+/// are made, then the window and the larger of its two words are chosen. Windows that reach beyond
+/// the line leave with the line's last step, the further ones of them in `Drains` extra steps
+/// without input. `in_ready_o` follows `out_ready_i` in the same cycle.
 module window_max #(
   parameter int unsigned Lanes     = 1, // elements of a word
   parameter int unsigned Bits      = 8, // bits of an element
@@ -18,8 +19,7 @@ module window_max #(
   parameter int unsigned Stride    = 2,
   parameter int unsigned PadLow    = 0, // border steps in front of the line
   parameter int unsigned OutLength = 2, // output steps of a line
-  parameter bit          BlockRam  = 0, // maxima in block RAM, otherwise in LUTs
-  parameter bit          LateChoice = 0 // one of several windows is chosen a cycle later
+  parameter bit          BlockRam  = 0  // maxima in block RAM, otherwise in LUTs
 ) (
   input  logic                  clk_i,
   input  logic                  rst_ni,
@@ -132,25 +132,49 @@ module window_max #(
     end
   end
 
-  // old: running maxima of this inner word; met: they and the new word; kept: with new windows.
-  logic [Slots*WordBits-1:0] old_q, met, kept;
+  // old: running maxima of this inner word; kept: those after the new word, with new windows.
+  logic [Slots*WordBits-1:0] old_q, kept;
+  logic [Slots*Lanes-1:0]    greater, taken; // the new word is, and is kept
 
   for (genvar s = 0; s < Slots; s++) begin : gen_slot
+    logic starts;
+
+    // In step 0 all slots start anew: the ones without a window are started again in time.
+    assign starts = first_q || (opens && open_slot_q == SlotBits'(s));
+
     for (genvar i = 0; i < Lanes; i++) begin : gen_lane
       logic [Bits-1:0] a, b;
-      logic            greater;
       assign a = in_data_i[i*Bits +: Bits];
       assign b = old_q[s*WordBits + i*Bits +: Bits];
       if (Signed) begin : gen_signed
-        assign greater = $signed(a) > $signed(b);
+        assign greater[s*Lanes + i] = $signed(a) > $signed(b);
       end else begin : gen_unsigned
-        assign greater = a > b;
+        assign greater[s*Lanes + i] = a > b;
       end
-      assign met[s*WordBits + i*Bits +: Bits] = greater ? a : b;
+      assign taken[s*Lanes + i] = starts || greater[s*Lanes + i];
     end
-    // In step 0 all slots start anew: the ones without a window are started again in time.
-    assign kept[s*WordBits +: WordBits] =
-        first_q || (opens && open_slot_q == SlotBits'(s)) ? in_data_i : met[s*WordBits +: WordBits];
+  end
+
+  // What `kept` is chosen from: where it is written a cycle later, in that cycle.
+  logic [WordBits-1:0]       met;
+  logic [Slots*WordBits-1:0] was;
+  logic [Slots*Lanes-1:0]    newer_kept;
+
+  if (Inner < 4) begin : gen_at_once
+    assign met        = in_data_i;
+    assign was        = old_q;
+    assign newer_kept = taken;
+  end else begin : gen_later
+    always_ff @(posedge clk_i) begin
+      met        <= in_data_i;
+      was        <= old_q;
+      newer_kept <= taken;
+    end
+  end
+
+  for (genvar k = 0; k < Slots * Lanes; k++) begin : gen_kept
+    assign kept[k*Bits +: Bits] =
+        newer_kept[k] ? met[(k%Lanes)*Bits +: Bits] : was[k*Bits +: Bits];
   end
 
   // The maxima of the next inner word are read while this one's are written. In block RAM there is
@@ -176,7 +200,7 @@ module window_max #(
   end else begin : gen_memory
     logic                      write_q;
     logic [InnerBits-1:0]      address_q, read_address;
-    logic [Slots*WordBits-1:0] kept_q, word;
+    logic [Slots*WordBits-1:0] word;
 
     always_ff @(posedge clk_i) begin
       if (!rst_ni) write_q <= 1'b0;
@@ -185,7 +209,6 @@ module window_max #(
 
     always_ff @(posedge clk_i) begin
       address_q <= inner_q;
-      kept_q    <= kept;
     end
 
     line_memory #(
@@ -196,7 +219,7 @@ module window_max #(
       .clk_i,
       .write_i        (write_q),
       .write_address_i(address_q),
-      .write_data_i   (kept_q),
+      .write_data_i   (kept),
       .read_i         (fire),
       .read_address_i (read_address),
       .read_data_o    (word)
@@ -222,52 +245,58 @@ module window_max #(
     end
   end
 
-  if (Slots > 1 && LateChoice) begin : gen_late
-    // The maxima of all windows first, then the one that leaves.
-    logic                      met_valid_q;
-    logic [SlotBits-1:0]       slot_q;
-    logic [Slots*WordBits-1:0] met_q;
+  // Of a step that sends: the word, the maxima, and what compares them.
+  logic                      sent_q, alone_q, drained_q, leaves;
+  logic [SlotBits-1:0]       slot_q;
+  logic [WordBits-1:0]       in_q;
+  logic [Slots*WordBits-1:0] maxima_q;
+  logic [Slots*Lanes-1:0]    greater_q;
 
-    assign free = !met_valid_q || !out_valid_q || out_ready_i;
+  assign leaves = !out_valid_q || out_ready_i;
+  assign free   = !sent_q || leaves;
 
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      sent_q      <= 1'b0;
+      out_valid_q <= 1'b0;
+    end else begin
+      if (free) sent_q <= fire && emits_q;
+      if (leaves) out_valid_q <= sent_q;
+    end
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (free) begin
+      alone_q   <= alone;
+      drained_q <= drain_q;
+      slot_q    <= close_slot_q;
+      in_q      <= in_data_i;
+      maxima_q  <= old_q;
+      greater_q <= greater;
+    end
+  end
+
+  logic [WordBits-1:0] maximum;
+  logic [Lanes-1:0]    newer;
+
+  if (Slots == 1) begin : gen_one
+    logic unused_slot;
+
+    assign maximum     = maxima_q;
+    assign newer       = greater_q;
+    assign unused_slot = slot_q;
+  end else begin : gen_several
+    assign maximum = maxima_q[slot_q*WordBits +: WordBits];
+    assign newer   = greater_q[slot_q*Lanes +: Lanes];
+  end
+
+  // What does not leave is no word.
+  for (genvar i = 0; i < Lanes; i++) begin : gen_out
     always_ff @(posedge clk_i) begin
-      if (!rst_ni) begin
-        met_valid_q <= 1'b0;
-        out_valid_q <= 1'b0;
-      end else begin
-        if (free) met_valid_q <= fire && emits_q;
-        if (!out_valid_q || out_ready_i) out_valid_q <= met_valid_q;
+      if (leaves) begin
+        out_q[i*Bits +: Bits] <= alone_q || (newer[i] && !drained_q) ? in_q[i*Bits +: Bits] :
+                                                                     maximum[i*Bits +: Bits];
       end
-    end
-
-    always_ff @(posedge clk_i) begin
-      if (free) begin
-        slot_q <= close_slot_q;
-        met_q  <= alone ? {Slots{in_data_i}} : drain_q ? old_q : met;
-      end
-      if (!out_valid_q || out_ready_i) out_q <= met_q[slot_q*WordBits +: WordBits];
-    end
-  end else begin : gen_now
-    logic [WordBits-1:0] result;
-
-    if (Slots == 1) begin : gen_one_result
-      assign result = alone ? in_data_i : drain_q ? old_q : met;
-    end else begin : gen_result
-      assign result = alone   ? in_data_i :
-                      drain_q ? old_q[close_slot_q*WordBits +: WordBits] :
-                                met[close_slot_q*WordBits +: WordBits];
-    end
-
-    assign free = !out_valid_q || out_ready_i;
-
-    always_ff @(posedge clk_i) begin
-      if (!rst_ni) out_valid_q <= 1'b0;
-      else if (free) out_valid_q <= fire && emits_q;
-    end
-
-    // What does not leave is no word.
-    always_ff @(posedge clk_i) begin
-      if (free) out_q <= result;
     end
   end
 

@@ -9,7 +9,14 @@ from finn.custom_op.fpgadataflow.streamingfifo import StreamingFIFO
 
 from ..base import RtlKernel
 from ..costs import Structure
-from ..memory import bram18_blocks, fifo_in_block_ram, lutram_cells, lutram_select, styled_block
+from ..memory import (
+    bram18_blocks,
+    bram18_select,
+    fifo_in_block_ram,
+    lutram_cells,
+    lutram_select,
+    styled_block,
+)
 from .golden import run
 
 
@@ -81,16 +88,25 @@ class StreamingFIFO_rtl(RtlKernel, StreamingFIFO):
         depth, width = int(self.get_nodeattr("depth")), int(self.get_instream_width())
         half_rate, block = bool(self.get_nodeattr("half_rate")), self.block_ram()
         if depth == 2 and not half_rate:
-            return {"": Structure({"one": 1, "bits": width}, table="register")}
+            return {"": Structure({"one": 1, "bits": width}, ffs=2 * width + 2, table="register")}
         address = (depth - 1).bit_length()
-        counts = {"one": 1, "bits": width, "address": address, "fill": depth.bit_length()}
+        fill = depth.bit_length()
+        counts = {"one": 1, "bits": width, "address": address, "fill": fill}
+        # Fill, addresses, ready, what is valid and what is stored; words.
+        ffs = 3 + fill + 2 * address + width
         if depth & (depth - 1):
             counts["wrap"] = address
-        counts["late" if block else "registers"] = width
+        if not block:
+            counts["registers"] = width
+            ffs += 0 if half_rate else width
+        elif depth >= 4:  # with a register behind the memory
+            counts |= {"late": width, "stored": 1 if half_rate else fill + 1}
+            ffs += 1 if half_rate else fill + 1
         return {
             "": Structure(
                 counts,
-                luts=0 if block else lutram_select(depth, width),
+                luts=(bram18_select if block else lutram_select)(depth, width),
+                ffs=ffs,
                 lutram=0 if block else lutram_cells(depth, width),
                 bram18=bram18_blocks(depth, width) if block else 0,
                 table="half rate" if half_rate else "queue",

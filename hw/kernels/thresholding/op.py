@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from qonnx.core.datatype import DataType
 from ....quant.grid import IntArray
 from ..base import RtlKernel, hex_memory, pack_lanes, require_divisor
 from ..costs import Structure
-from ..memory import LUTS_PER_BRAM18, ReadOnlyMemory, bram18_blocks, rom_luts
+from ..memory import LUTS_PER_BRAM18, ReadOnlyMemory
 from ..thresholds import (
     block_tables,
     parallel_structure,
@@ -93,12 +92,9 @@ class Thresholding_rtl(RtlKernel, Thresholding):
         """The RTL's implementations that can compute the node."""
         pe, groups, bits, threshold = self._sizes()
         steps, code = int(self.get_nodeattr("numSteps")), int(self.get_output_datatype().bitwidth())
-        compared = parallel_structure(pe, groups, steps, bits, threshold, steps * threshold, code)
-        blocks, luts = bram18_blocks(groups, self.rom().width), rom_luts(*self.rom())
-        compared = replace(
-            compared,
-            luts=0 if self.block_rom() else luts,
-            bram18=blocks if self.block_rom() else 0,
+        place = "block" if self.block_rom() else "lut"
+        compared = parallel_structure(
+            pe, groups, steps, bits, threshold, code, directions=False, place=place
         )
         if steps == 1:
             return {"parallel": compared}

@@ -8,6 +8,7 @@ from typing import Any
 from qonnx.core.datatype import DataType
 
 from ..base import RtlKernel
+from ..bit_heap import XNOR, popcount, popcount_cycles, tag
 from ..costs import Structure
 from ..mvu import POPCOUNT_PARTS, RTL_PARTS, Mvu
 from . import golden
@@ -28,8 +29,8 @@ class XnorMvu(Mvu):
     def structures(self) -> dict[str, Structure]:
         """XNOR gates and what counts them."""
         pe, simd = int(self.get_nodeattr("PE")), int(self.get_nodeattr("SIMD"))
-        counts = {"products": pe * simd, "sums": pe * simd.bit_length(), "lanes": pe}
-        return {"": self.frame_structure(counts)}
+        dot = popcount(simd, XNOR).times(pe).also(tag(popcount_cycles(simd), self.tag_bits()))
+        return {"": self.frame_structure({"lanes": pe}, dot=dot)}
 
 
 class XnorMvu_rtl(RtlKernel, XnorMvu):

@@ -1,26 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a binary block's memories lie and what they cost: block RAM, LUTs, or the cheaper."""
+"""Where a block's memories lie and what they cost: block RAM, LUTs, or the cheaper."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..memory import (
-    BRAM18_SHAPES,
-    LUTS_PER_BRAM18,
-    bram18_blocks,
-    rom_luts,
-)
-from ..serial_epilogue import WORD_BITS
+from .memory import LUTS_PER_BRAM18, bram18_blocks, rom_luts, shared_blocks
+from .serial_epilogue import WORD_BITS
 
 PLACES = ("auto", "block", "lut")
 """What the attributes ``rom``, ``line_ram`` and ``shortcut_ram`` may be."""
-PORT_BITS = 18
-"""Bits of a port where an 18 Kbit block RAM has two that read."""
 
 
 class Rom(NamedTuple):
-    """The weights and the parameters of the epilogue."""
+    """The weights, and the parameters of what comes behind the sums."""
 
     shared: bool
     """Both in one block RAM."""
@@ -42,17 +35,11 @@ def rom_of(width: int, steps: int, params: int, place: str) -> Rom:
     apart = rom_luts(params, WORD_BITS)
     in_luts = Rom(False, False, apart + rom_luts(steps, width), 0)
     choices = [
-        Rom(True, True, 0, shared_blocks(max(width, WORD_BITS), steps + params)),
-        Rom(False, True, apart, bram18_blocks(steps, width)),
+        Rom(True, True, 0, shared_blocks(steps + params, max(width, WORD_BITS))),
+        Rom(False, True, apart, bram18_blocks(steps, width, read_only=True)),
     ]
     if place == "lut":
         return in_luts
     if place == "auto":
         choices.append(in_luts)
     return min(choices, key=lambda rom: rom.luts + LUTS_PER_BRAM18 * rom.brams)
-
-
-def shared_blocks(width: int, depth: int) -> int:
-    """18 Kbit blocks of a ROM that is read at two ports."""
-    shapes = [(bits, words) for bits, words in BRAM18_SHAPES if bits <= PORT_BITS]
-    return min(-(-depth // words) * -(-width // bits) for bits, words in shapes)

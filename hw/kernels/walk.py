@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a binary block walks over its picture: places, the size of its line memory, its pace."""
+"""How a block walks over its picture: places, the size of its line memory, its pace."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ....quant.grid import IntArray
+from ...quant.grid import IntArray
 
 FRAMES = 4
 """Frames after which the pace has settled, the last one measured."""
@@ -22,7 +22,7 @@ from a pixel's last word to the first step that reads it, with one to spare."""
 
 
 class Walk(NamedTuple):
-    """A binary block's geometry and the cycles of its two ends."""
+    """A block's geometry and the cycles of its two ends."""
 
     height: int
     width: int

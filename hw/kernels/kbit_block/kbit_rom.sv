@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// Weights of a k-bit block, one word per step, read through two registers.
+
+/// The memory runs on without an enable: two cycles after a step, its word is at the output.
+module kbit_rom #(
+  parameter int unsigned Depth    = 8, // words: steps of an output pixel
+  parameter int unsigned Width    = 4, // bits of a word
+  parameter bit          BlockRom = 1, // in block RAM, otherwise in LUTs
+  parameter              InitFile = "" // $readmemh image
+) (
+  input  logic             clk_i,
+  input  logic             rst_ni,
+
+  input  logic             step_i,    // on to the next word
+  input  logic             restart_i, // back to the first one
+  output logic [Width-1:0] word_o
+);
+
+  localparam int unsigned AddressWidth = (Depth > 1) ? $clog2(Depth) : 1;
+
+  logic [AddressWidth-1:0] address_q;
+  logic [Width-1:0]        word_q, word2_q;
+
+  assign word_o = word2_q;
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) address_q <= '0;
+    else if (step_i) address_q <= restart_i ? '0 : address_q + 1'b1;
+  end
+
+  always_ff @(posedge clk_i) begin
+    word2_q <= word_q;
+  end
+
+  if (BlockRom) begin : gen_block
+    (* rom_style = "block", ram_style = "block" *) logic [Width-1:0] memory [Depth];
+    initial $readmemh(InitFile, memory);
+
+    always_ff @(posedge clk_i) begin
+      word_q <= memory[address_q];
+    end
+  end else begin : gen_logic
+    (* rom_style = "logic", ram_style = "logic" *) logic [Width-1:0] memory [Depth];
+    initial $readmemh(InitFile, memory);
+
+    always_ff @(posedge clk_i) begin
+      word_q <= memory[address_q];
+    end
+  end
+
+endmodule
