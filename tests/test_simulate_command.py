@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -98,7 +99,7 @@ def test_a_negative_number_of_pauses_is_refused(network: tuple[Path, Path], run:
 def test_cells_go_beside_the_plain_sources(
     network: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = {}
+    asked: dict[str, Any] = {}
 
     def build(folder: Path, sources: list[str], top: str, **options: object) -> tuple[Path, float]:
         asked.update(options, sources=sources)

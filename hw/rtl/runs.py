@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +49,8 @@ def build(
     for memory in info.memories:
         if not (folder / memory).is_file():
             raise EmitError(f"{folder / memory}: memory file not found; emit the RTL again")
-    sources, defines = info.sim_sources, []
+    sources: Sequence[str] = info.sim_sources
+    defines: list[str] = []
     if cells is not None:
         sources = [*info.sources, str(cells.resolve())]
         defines = ["ANDPOP_PRIMITIVES=1", "ANDPOP_BUILT_FIFOS"]
