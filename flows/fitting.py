@@ -36,6 +36,7 @@ def fit_to_board(context: Context) -> Fit:
         config.shares,
         fused=config.fuse,
         fps=lambda cycles: config.clock_mhz * 1e6 / cycles,
+        progress=lambda done, most: context.progress("paces that may fit", done, most),
     )
     _, height, width, _ = model.get_tensor_shape(model.graph.input[0].name)
     try:
