@@ -130,13 +130,14 @@ class _Edges:
         passed = dict.fromkeys(delay, 0)
         for node in self._model.graph.node:
             ins = self._inputs(node)
-            last = max(ins, key=lambda name: delay[name])
+            # A node stores what it needs of an input before the first pixel leaves.
+            ready = {name: delay[name] + self._first(node, name) for name in ins}
+            last = max(ins, key=lambda name: ready[name])
             self._found |= set(ins) - {last}
             for name in set(ins) - {last}:
                 nodes = max(0, passed[last] - passed[name])
-                self._waits[name] = delay[last] - delay[name], nodes
-            needs = self._needed(node, last)
-            start = delay[last] + NODE_DELAY + max(0, int(needs[0])) / self._pixels(last)
+                self._waits[name] = ready[last] - ready[name], nodes
+            start = ready[last] + NODE_DELAY
             in_turn = not facts_of(node.op_type).forks
             for port, name in enumerate(node.output):
                 # Of each pixel the first output takes its share first.
@@ -217,6 +218,14 @@ class _Edges:
             self._pixels(name), self._pixels(node.output[0])
         )
         return needed
+
+    def _first(self, node: NodeProto, name: str) -> float:
+        """The frames of an input that must have come before the first pixel leaves. Of several
+        inputs, a window is one of the first."""
+        pixels = self._pixels(name)
+        if name != self._inputs(node)[0] and pixels == self._pixels(node.output[0]):
+            return 0.0
+        return max(0, int(self._needed(node, name)[0])) / pixels
 
     @staticmethod
     def _in_order(needed: IntArray) -> IntArray:

@@ -57,6 +57,8 @@ def _case(
                 thresholds[c, steps // 2 :] = reach + 1
             elif kind == 3:  # all at once
                 thresholds[c] = thresholds[c, 0]
+            elif kind == 4:  # a start that no sum shows
+                thresholds[c, 0], base[c] = -reach - 1, -1
         return [weights, thresholds, directions, base]
 
     def worst(initializers: Sequence[IntArray]) -> list[list[IntArray]]:
@@ -97,7 +99,7 @@ def _case(
         operands=(
             Operand("x", f"UINT{bits}", (1, *image, inputs), 0, most),
             Operand("weights", "BINARY", (mw, outputs), 0, 1, streamed=False),
-            Operand("thresholds", "INT32", (outputs, steps), -reach, reach + 1, streamed=False),
+            Operand("thresholds", "INT32", (outputs, steps), -reach - 1, reach + 1, streamed=False),
             Operand("steps", "BIPOLAR", (outputs, steps), -1, 1, streamed=False),
             Operand("base", "INT16", (outputs,), -steps, steps, streamed=False),
         ),

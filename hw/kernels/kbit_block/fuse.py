@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from onnx import NodeProto, helper
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
@@ -22,9 +21,6 @@ CHAINS = (
 """The nodes of a layer, one behind the other, each the only reader of the one before."""
 INSIDE = ("FMPadding_rtl", "ConvolutionInputGenerator_rtl")
 """What a layer never begins behind: its own border and window."""
-PACE = 8
-"""Cycles per pixel of the network's input that a build is folded to by itself. A layer that no
-folding of a block brings there stays what it is."""
 
 
 def match(model: ModelWrapper, node: NodeProto) -> Fusion | None:
@@ -69,12 +65,8 @@ def _attributes(model: ModelWrapper, chain: Sequence[NodeProto]) -> dict[str, An
         "accDataType": product.get_nodeattr("outputDataType"),
         "numSteps": thresholds.get_nodeattr("numSteps"),
     }
-    fastest = {**attributes, "SIMD": shape[3], "PE": out[3]}
-    tried = KbitBlock(helper.make_node("KbitBlock", [], [], name=chain[-1].name, **fastest))
-    pixels = np.prod(model.get_tensor_shape(model.graph.input[0].name)[1:3])
-    if tried.refusals() or tried.walk().interval > PACE * pixels:
-        return None
-    return attributes
+    tried = helper.make_node("KbitBlock", [], [], name=chain[-1].name, **attributes)
+    return None if KbitBlock(tried).refusals() else attributes
 
 
 def _numbers(op: Any, name: str, default: list[int]) -> list[int]:

@@ -265,8 +265,10 @@ class KbitBlock_rtl(FusedRtl, KbitBlock):
             )
         offsets: IntArray = (1 - weights).sum(axis=0) * ((1 << self.code_bits()) - 1)
         tables = search_tables(thresholds + offsets[:, None], steps, base, 0, self.largest_sum())
-        # Codes change at thresholds only.
-        seen = np.pad(thresholds, ((0, 0), (1, 0)), constant_values=-self.largest_sum())
+        # Codes change at thresholds only; sums reach from -offsets on.
+        lowest = -offsets[:, None]
+        seen = np.concatenate([lowest, thresholds], axis=1)
+        seen = seen.clip(lowest, lowest + self.largest_sum())
         codes = base[:, None] + ((seen[..., None] >= thresholds[:, None]) * steps[:, None]).sum(
             axis=-1
         )

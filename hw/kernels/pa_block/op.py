@@ -16,7 +16,7 @@ from ..choice import ChosenKernel, implementation_attribute
 from ..costs import Structure
 from ..facts import FoldingRule
 from ..fused import FusedRtl
-from ..memory import LineMemory, ReadOnlyMemory
+from ..memory import LineMemory, ReadOnlyMemory, fifo_in_block_ram
 from ..mvu import POPCOUNT_PARTS, weight_words
 from ..pa_levels import LEVEL_BITS, RTL_PARTS, Levels
 from ..places import PLACES
@@ -208,13 +208,20 @@ class PaBlock(Block, ChosenKernel):
         """The line memory; see `walk`."""
         depth = 1 << self.ring(compute).address_bits
         width = self.number("SIMD") * self.bits("codeDataType")
-        return LineMemory(depth, width, self.get_nodeattr("line_ram"))
+        return self._memory(depth, width, "line_ram")
 
     def shortcut_ram(self, compute: int | None = None) -> LineMemory:
         """The shortcut's ring: from the word of a sum to the last that may be taken; see `walk`."""
         pixels = self.walk(compute).need + self.ring(compute).slack + 2
         depth = pixels * self.number("IFMChannels") + self.number("PE") + 2
-        return LineMemory(depth, self.bits("outputDataType"), self.get_nodeattr("shortcut_ram"))
+        return self._memory(depth, self.bits("outputDataType"), "shortcut_ram")
+
+    def _memory(self, depth: int, width: int, name: str) -> LineMemory:
+        """A memory where the attribute says; left to itself, as that of a FIFO."""
+        place = str(self.get_nodeattr(name))
+        if place == "auto":
+            place = "block" if fifo_in_block_ram(depth, width) else "lut"
+        return LineMemory(depth, width, place)
 
     def rom(self) -> ReadOnlyMemory:
         """The weights."""
