@@ -116,6 +116,8 @@ def test_cycles_are_those_of_windows_where_pixels_are_quick() -> None:
     assert windows < interval(shape, 27) < windows + 250
     # With one cycle per window the pixels are what takes time: one per cycle.
     assert interval(shape, 1) >= 128 * 128
+    # Two columns at once: five steps a pass in place of nine.
+    assert 64 * 64 * 15 < interval(shape, 15, 2) < 64 * 64 * 15 + 250
 
 
 @pytest.mark.parametrize(
@@ -136,7 +138,7 @@ def test_what_does_not_fit_together_is_refused(changed: dict[str, Any], message:
 @pytest.mark.parametrize(
     ("attribute", "value", "message"),
     [
-        ("SIMD", 2, "5 elements of a column cannot be split over SIMD=2; use one of 1,5"),
+        ("SIMD", 4, "10 elements of a stride cannot be split over SIMD=4; use one of 1,2,5,10"),
         ("PE", 4, "6 outputs cannot be split over PE=4"),
     ],
 )
@@ -149,7 +151,9 @@ def test_a_folding_that_does_not_divide_is_refused(
         op.cycles()
 
 
-@pytest.mark.parametrize("case", [SMOKE[0], SMOKE[1], FULL[7], FULL[12]], ids=lambda c: c.name)
+@pytest.mark.parametrize(
+    "case", [SMOKE[0], SMOKE[1], SMOKE[2], FULL[7], FULL[12]], ids=lambda c: c.name
+)
 def test_the_pixel_needed_last_is_the_last_one_that_counts(case: Case) -> None:
     """One pixel of the picture after the other is lit, and every weight is 1."""
     op, (operand, weights) = build_op(case).op, case.operands
@@ -192,7 +196,31 @@ def test_two_weights_share_a_factor_unless_one_borrows_from_the_least() -> None:
         built.op.resolved()
 
 
+@pytest.mark.parametrize(
+    ("kernel", "stride", "simd", "columns", "steps"),
+    [
+        (9, 2, 9, 1, 9),
+        (9, 2, 18, 2, 5),  # the last column of five words is no window's
+        (9, 2, 6, 2, 15),
+        (5, 4, 15, 0, 0),  # three columns, but windows begin every four
+        (4, 4, 16, 4, 1),
+    ],
+)
+def test_columns_at_once_are_a_part_of_the_stride(
+    kernel: int, stride: int, simd: int, columns: int, steps: int
+) -> None:
+    lowered = first_layer((20, 20, 1), (kernel,) * 2, (stride,) * 2, (1, 1, 1, 1))
+    op = getCustomOp(fuse(lowered, [match]).graph.node[0])
+    assert op.folding_rule().lanes["SIMD"] == stride * kernel
+    op.set_nodeattr("SIMD", simd)
+    if not columns:
+        with pytest.raises(ValueError, match="20 elements of a stride cannot be split over SIMD"):
+            op.folding()
+        return
+    assert (op.folding().columns, op.folding().steps) == (columns, steps)
+
+
 def test_results_leave_one_by_one_where_a_pass_leaves_time() -> None:
     assert backends()["ImageConv"].module == "image_conv"
     lanes = [build_op(case).op.folding().lanes for case in (*SMOKE, *FULL)]
-    assert lanes[:3] == [1, 1, 1] and lanes[5] == 3
+    assert lanes[:4] == [1, 1, 1, 1] and lanes[6] == 3

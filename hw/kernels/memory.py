@@ -70,15 +70,15 @@ class _Layout(NamedTuple):
 
     def select(self, depth: int, width: int) -> int:
         """LUTs that select among its banks: one per four of them and data bit, then among these."""
-        return width * _selection(self.banks(depth))
+        return width * selection(self.banks(depth))
 
 
-def _selection(banks: int) -> int:
+def selection(banks: int) -> int:
     """LUTs that select one of so many bits."""
     if banks == 1:
         return 0
     groups = -(-banks // 4)
-    return groups - (banks % 4 == 1) + _selection(groups)
+    return groups - (banks % 4 == 1) + selection(groups)
 
 
 LUT_RAMS = (_Layout(32, 6, 4, 1, 7, 6), _Layout(64, 3, 4, 1, 7, 3), _Layout(128, 1, 4, 0, 8))
@@ -167,7 +167,7 @@ def rom_luts(depth: int, width: int) -> int:
     whole, rest = divmod(depth, 64)
     # Where a word stands alone the selection is what knows its bits.
     last = max(varying(rest), 0.5 if whole else 0.0) if rest else 0.0
-    return round(width * (whole + last + _selection(-(-depth // 64))))
+    return round(width * (whole + last + selection(-(-depth // 64))))
 
 
 class ReadOnlyMemory(NamedTuple):

@@ -101,11 +101,14 @@ def search_structure(lanes: int, groups: int, steps: int, bits: int, code_bits: 
         "codes": lanes * code_bits,
         "registers": lanes * (passing + sum(table.registers for table in tables)),
     }
+    ffs = counts["registers"] + 2 * stages + 3
     if groups > 1:
         counts |= {"added": lanes * sum(addresses[1:]), "groups": sum(addresses)}
+        ffs += counts["groups"]
     return Structure(
         counts,
         luts=lanes * sum(table.luts for table in tables),
+        ffs=ffs if groups > 1 else 0,  # of constants many flip-flops are as well
         bram18=lanes * sum(table.brams for table in tables),
         table="search" if groups > 1 else "search of constants",
     )
@@ -169,13 +172,12 @@ def parallel_structure(
         "depth": depth,
         **loop_counts((groups,)),
     }
-    kind = "parallel" if groups > 1 else "constants"
     return Structure(
         counts,
         luts=rom.luts,
         lutram=lanes * moved,
         bram18=rom.brams,
-        table=kind if steps > 1 else f"{kind}, one step",
+        table="parallel" if groups > 1 else "constants",
     )
 
 

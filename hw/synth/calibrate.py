@@ -36,6 +36,8 @@ NEAR = 8.0
 """LUTs or flip-flops off by which nobody minds."""
 SHARE = 0.1
 """Share of the whole off by which nobody minds."""
+SEARCHERS = {"thresholding": "signed_thresholding"}
+"""Kernels whose searches are fitted to those of another kernel as well."""
 
 log = logging.getLogger(__name__)
 Floats = npt.NDArray[np.float64]
@@ -148,6 +150,11 @@ def main(kernels: Sequence[str], builds: Sequence[Path]) -> None:
             if kernel in points:
                 point = Point(f"{build.name} {row.name}", row.node, row.usage)
                 points[kernel].append(sample(point, 3.0))
+    for kernel, samples in points.items():
+        # The search is the same core in both.
+        other = SEARCHERS.get(kernel)
+        if samples and other is not None:
+            samples += [s for s in points.get(other, []) if s.structure.table.startswith("search")]
     for kernel, samples in points.items():
         if samples:
             calibrate(kernel, samples, folder_of(kernel))

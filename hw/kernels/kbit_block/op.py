@@ -23,11 +23,11 @@ from ..thresholds import (
     search_images,
     search_memories,
     search_stages,
-    search_structure,
     search_tables,
     turn_tables,
 )
 from . import golden
+from .structure import structure_of
 
 MAX_CODE_BITS = 8
 """Widest code, in and out."""
@@ -190,42 +190,8 @@ class KbitBlock(Block):
         return groups, self.number("numSteps"), self.largest_sum().bit_length(), self.out_bits()
 
     def structures(self) -> dict[str, Structure]:
-        """Memories, products and accumulators, thresholds, loops."""
-        simd, pe, bits = self.number("SIMD"), self.number("PE"), self.code_bits()
-        acc, lanes, walk = self.largest_sum().bit_length(), self.output_lanes(), self.walk()
-        line, rom, out = self.line_ram(), self.rom(), self.out_ram()
-        parts, words = simd // self.input_lanes(), pe // lanes
-        counts: dict[str, float] = {
-            "one": 1,
-            "lanes": pe,
-            "products": pe * simd * bits,
-            "sums": pe * acc,
-            "held": pe * acc if words * self.every() > 1 else 0,
-            "lined": line.registers,
-            "weights": pe * simd,
-            "weights in logic": 0 if rom.block else pe * simd,
-            "gathered": simd * bits if parts > 1 else 0,
-            "line address": self.ring().address_bits,
-            "rom address": (rom.depth - 1).bit_length(),
-            "out": lanes * self.out_bits(),
-            "out address": (out.depth - 1).bit_length(),
-        }
-        if walk.span > 1:
-            counts["windows"] = 1
-            counts["place"] = (walk.pixels - 1).bit_length()
-        luts: float = line.select + rom.luts + out.select
-        brams = line.brams + rom.brams
-        if self.searchers():
-            turns = self.turn_memories()
-            counts["searchers"] = turns.searchers
-            counts["searched"] = turns.searchers * acc
-            counts["search address"] = turns.searchers * (turns.depth - 1).bit_length()
-            luts, brams = luts + turns.luts, brams + turns.brams
-        else:
-            search = search_structure(lanes, *self.search_groups())
-            counts |= {f"search {name}": count for name, count in search.counts.items()}
-            luts, brams = luts + search.luts, brams + search.bram18
-        return {"": Structure(counts, luts=luts, lutram=line.lutram + out.lutram, bram18=brams)}
+        """Part by part; see structure.py."""
+        return {"": structure_of(self)}
 
 
 def _fewest(limit: int, enough: Callable[[int], bool]) -> int:

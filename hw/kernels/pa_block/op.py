@@ -16,13 +16,14 @@ from ..choice import ChosenKernel, implementation_attribute
 from ..costs import Structure
 from ..facts import FoldingRule
 from ..fused import FusedRtl
-from ..memory import LineMemory, ReadOnlyMemory, fifo_in_block_ram, rom_luts
+from ..memory import LineMemory, ReadOnlyMemory, fifo_in_block_ram
 from ..mvu import POPCOUNT_PARTS, weight_words
 from ..pa_levels import LEVEL_BITS, RTL_PARTS, Levels
 from ..places import PLACES
 from ..skin import Bits, Parameters
 from . import golden, images
 from .pairs import Pairs
+from .structure import structure_of
 
 IMPLEMENTATIONS = ("coded", "planes", "packed")
 """The ways to compute a sum of products, numbered from 1 on by the RTL."""
@@ -234,68 +235,10 @@ class PaBlock(Block, ChosenKernel):
         return steps * (bits + 1) + directions
 
     def structures(self) -> dict[str, Structure]:
-        """Each implementation that can compute the node: what multiplies, and what all share."""
-        simd, pe, levels = self.number("SIMD"), self.number("PE"), self.levels()
-        dots = levels.counts(simd, pe)
-        dots.pop("literal")
-        pairs = self.pairs()
-        if pairs is not None:
-            dots["packed"] = pairs.counts(pe)
-        found = {}
-        for name, dot in dots.items():
-            shared = self._shared(self.compute_cycles_of(name))
-            delays = pairs.delays(pe) if pairs and name == "packed" else 0
-            found[name] = replace(
-                shared,
-                counts={**shared.counts, name: 1, **{f"{name} {n}": c for n, c in dot.items()}},
-                lutram=shared.lutram + delays,
-                dsp=simd * -(-pe // 2) if name == "packed" else 0,
-            )
-        return found
-
-    def _shared(self, compute: int) -> Structure:
-        """Levels, memories, loops, sums, results, with so many cycles of an output pixel."""
-        steps, pe, walk = self.number("numSteps"), self.number("PE"), self.walk(compute)
-        in_bits, code, out = (self.bits(f"{name}DataType") for name in ("input", "code", "output"))
-        sum_bits, shift = self.bits("sumDataType") + 1, self.number("shift")
-        line, rom = self.line_ram(compute), self.rom()
-        channels = self.number("IFMChannels")
-        shortcut = str(self.get_nodeattr("shortcut"))
-        drop = shift if shortcut == "none" else min(shift, self.number("shortcutShift"))
-        kept = max(1, sum_bits - drop)
-        counts: dict[str, float] = {
-            "one": 1,
-            "compared": steps * in_bits,
-            "steps": steps,
-            "directions": self.number("directions"),
-            "read": self.level_bits(),
-            "gathered": self.number("SIMD") * code,
-            "lined": line.registers,
-            "line address": self.ring(compute).address_bits,
-            "weights": rom.width,
-            "weights in logic": 0 if rom.block else rom.width,
-            "rom address": (rom.depth - 1).bit_length(),
-            "channels": (channels - 1).bit_length(),
-            "sums": pe * sum_bits,
-            "held": pe * kept,
-            "selected": pe * kept if pe > 1 else 0,
-            "kept": kept,
-            "delayed": 0 if shortcut == "none" else kept,
-            "out": out,
-        }
-        if walk.span > 1:
-            counts["windows"] = 1
-            counts["place"] = (walk.pixels - 1).bit_length()
-        if shortcut != "none":
-            counts["shortcut"] = 1
-            counts["shortcut bits"] = out
-        luts = line.select + rom.luts + rom_luts(channels, self.level_bits())
-        lutram, brams = line.lutram, line.brams + rom.brams
-        if shortcut == "own":
-            own = self.shortcut_ram(compute)
-            counts["own address"] = (own.depth - 1).bit_length()
-            luts, lutram, brams = luts + own.select, lutram + own.lutram, brams + own.brams
-        return Structure(counts, luts=luts, lutram=lutram, bram18=brams)
+        """Each implementation that can compute the node; see structure.py."""
+        ways = ["coded", *(["planes"] if self.levels().is_linear() else [])]
+        ways += ["packed"] if self.pairs() is not None else []
+        return {way: structure_of(self, way) for way in ways}
 
     def refusal(self, wanted: str) -> str:
         """Products that do not fit a DSP block in pairs, or codes that are not their levels."""

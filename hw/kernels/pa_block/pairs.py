@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ....quant.grid import signed_width
+from ..bit_heap import TAG_BITS, Cells, tree_levels, tree_registers
 from ..pa_levels import Levels
 
 FACTOR_BITS = 25
@@ -58,17 +59,20 @@ class Pairs(NamedTuple):
         """Cycles of the dot product."""
         return self.chain + 2 + ((self.cascades - 1).bit_length() + 1) // 2
 
-    def counts(self, pe: int) -> dict[str, float]:
-        """What the logic of ``pe`` dot products is proportional to: tables of levels, adders."""
-        return {
-            "lanes": pe,
-            "tables": pe * self.simd * self.alpha_bits * (0.5 if self.weight_bits < 5 else 1),
-            "codes": self.simd * LEVEL_BITS,
-            "added": pe * (self.cascades - 1) * (self.field + 1),
-            "late": (self.simd - self.cascades) * (self.code_bits + pe * self.weight_bits),
-        }
+    def cells(self, pe: int, width: int) -> tuple[Cells, int]:
+        """What is known of ``pe`` dot products: cells, and LUTs as shift registers for codes and
+        weights of what is fourth or later in a cascade.
 
-    def delays(self, pe: int) -> int:
-        """LUTs as shift registers: codes and weights of what is fourth or later in a cascade."""
+        Args:
+            pe: outputs.
+            width: bits of a sum.
+        """
+        pairs, moved = -(-pe // 2), self.code_bits + pe * self.weight_bits
+        tables = 4 + pairs * 2 * -(-self.alpha_bits // 2)
+        early = sum(c for c in range(1, min(self.chain, 3)))
+        marks = (self.chain + 2 + tree_levels(self.cascades)) * (1 + TAG_BITS)
+        term = min(self.field, width)
+        ffs = self.cascades * early * moved + marks
+        ffs += pe * tree_registers(self.cascades, term, width)
         late = self.cascades * max(0, self.chain - 3)
-        return late * (self.code_bits + pe * self.weight_bits)
+        return Cells(self.simd * tables, ffs), late * moved

@@ -11,22 +11,11 @@ from qonnx.core.datatype import BaseDataType, DataType
 
 from ....quant.grid import IntArray, accumulator_bounds, limits
 from ..base import RtlKernel, pack_lanes
-from ..bit_heap import (
-    AND,
-    Cells,
-    gate_outputs,
-    gates,
-    heap,
-    popcount,
-    popcount_cycles,
-    tag,
-    tree_levels,
-    tree_registers,
-)
+from ..bit_heap import Cells, popcount_cycles, tag, tree_levels
 from ..choice import ChosenKernel, implementation_attribute
 from ..costs import Structure
 from ..mvu import POPCOUNT_PARTS, RTL_PARTS, Mvu
-from ..pa_levels import IMPLEMENTATIONS, LEVEL_BITS, Levels, signed_digits
+from ..pa_levels import IMPLEMENTATIONS, LEVEL_BITS, Levels, dot_cycles
 from ..pa_levels import RTL_PARTS as DOT_PARTS
 from ..skin import Bits, Parameters
 from . import golden
@@ -161,71 +150,37 @@ class PaMvu(ChosenKernel, Mvu):
 
     def _literal(self) -> Structure:
         """Pairs of levels are counted, the counts multiplied; see pa_dot_literal.sv."""
-        pe, simd = int(self.get_nodeattr("PE")), int(self.get_nodeattr("SIMD"))
-        alpha, beta = self.codebooks()
-        m, n, acc = alpha.size - 1, beta.size - 1, int(self.get_output_datatype().bitwidth())
-        product, count = self.levels().product_bits(), simd.bit_length()
-        digits = sum(signed_digits(int(v)) for v in np.outer(alpha, beta).flat if v)
-        term, levels = min(count + product, acc), tree_levels(m * n)
-        counts = {
-            "lanes": pe,
-            "weight levels": pe * simd * m,
-            "input levels": simd * n,
-            "scaled": pe * (digits - 1) * (count + product / 2),
-            "terms": pe * m * n * term,
-        }
-        cells = popcount(simd, AND).times(m * n)
-        cells = cells.also(Cells(0, m * n * term + tree_registers(m * n, term, acc)))
-        cells = cells.times(pe).also(tag(popcount_cycles(simd), self.tag_bits()))
-        # A tag beside the tree: one bit where a vector is a step, from three on in LUTs.
-        tags, moved = self.tag_bits(), levels > 1
-        kept = (levels + 1) * (1 if moved else 1 + tags)
-        found = self.frame_structure(counts, "literal", cells.also(Cells(0, kept)))
+        pe, simd, width = self._sizes()
+        levels, tags = self.levels(), self.tag_bits()
+        lane, counts = levels.literal(simd, width)
+        counts = {name: pe * count for name, count in counts.items()}
+        counts |= {"lanes": pe, "input levels": simd * (levels.beta.size - 1)}
+        stages = tree_levels((levels.alpha.size - 1) * (levels.beta.size - 1))
+        moved = stages > 1  # tags beside the tree, in LUTs from three stages on
+        marks = Cells(0, (stages + 1) * (1 if moved else 1 + tags))
+        dot = lane.times(pe).also(tag(popcount_cycles(simd), tags)).also(marks)
+        found = self.frame_structure(counts, "literal", dot)
         return replace(found, lutram=found.lutram + tags * moved)
 
     def _coded(self) -> Structure:
-        """A table per pair of codes; see pa_dot_coded.sv."""
-        pe, simd = int(self.get_nodeattr("PE")), int(self.get_nodeattr("SIMD"))
-        products = np.outer(*self.codebooks())
-        low, high = min(0, int(products.min())), max(0, int(products.max()))
-        term = min((high - low).bit_length() or 1, int(self.get_output_datatype().bitwidth()))
-        address = int(self.get_input_datatype().bitwidth() + self.weight_type().bitwidth())
-        cycles, width = self._cycles(), self._heap_width(self.levels().product_bits())
-        cells = heap([simd] * term, width, cycles - 1, low * simd).also(Cells(0, simd * term))
-        counts: dict[str, float] = {"lanes": pe}
-        if address > 6:  # a LUT of six address bits each, and what selects among them
-            counts["tables"] = pe * simd * term * 2.0 ** (address - 6)
-        else:  # a LUT holds two tables of five address bits or one of six
-            cells = cells.also(Cells(simd * (term if address == 6 else -(-term // 2))))
-        return self.frame_structure(
-            counts, "coded", cells.times(pe).also(tag(cycles, self.tag_bits()))
-        )
+        """A table per pair of codes."""
+        pe, simd, width = self._sizes()
+        lane, counts = self.levels().coded(simd, width)
+        counts = {"lanes": pe} | {name: pe * count for name, count in counts.items()}
+        dot = lane.times(pe).also(tag(dot_cycles(simd), self.tag_bits()))
+        return self.frame_structure(counts, "coded", dot)
 
     def _planes(self) -> Structure:
-        """The products of bit planes; see pa_dot_planes.sv."""
+        """The products of bit planes."""
+        pe, simd, width = self._sizes()
+        lane = self.levels().planes(simd, width)
+        dot = lane.times(pe).also(tag(dot_cycles(simd), self.tag_bits()))
+        return self.frame_structure({"lanes": pe}, "planes", dot)
+
+    def _sizes(self) -> tuple[int, int, int]:
+        """Lanes, pairs of codes of a lane, bits of a sum."""
         pe, simd = int(self.get_nodeattr("PE")), int(self.get_nodeattr("SIMD"))
-        x_bits = int(self.get_input_datatype().bitwidth())
-        w_bits = int(self.weight_type().bitwidth())
-        cycles = self._cycles()
-        width = self._heap_width(simd.bit_length() - (simd - 1).bit_length() + x_bits + w_bits)
-        shifts = [b + c for b in range(w_bits) for c in range(x_bits)]
-        sums, carries = gate_outputs(simd)
-        heights = [shifts.count(c) * sums + shifts.count(c - 1) * carries for c in range(width)]
-        constant = -(simd << (w_bits - 1)) * ((1 << x_bits) - 1)
-        used = sum(shift < width for shift in shifts)
-        cells = gates(simd).times(used).also(heap(heights, width, cycles - 1, constant))
-        return self.frame_structure(
-            {"lanes": pe}, "planes", cells.times(pe).also(tag(cycles, self.tag_bits()))
-        )
-
-    def _cycles(self) -> int:
-        """Cycles of a dot product with a bit heap."""
-        return max((int(self.get_nodeattr("SIMD")) - 1).bit_length(), 2) + 3
-
-    def _heap_width(self, product: int) -> int:
-        """Bits of a sum of products of so many bits."""
-        simd, acc = int(self.get_nodeattr("SIMD")), int(self.get_output_datatype().bitwidth())
-        return min(product + (simd - 1).bit_length(), acc)
+        return pe, simd, int(self.get_output_datatype().bitwidth())
 
     def costs(self) -> dict[str, int]:
         """Estimated LUTs of each implementation: all have the same block RAM."""

@@ -114,7 +114,7 @@ def _case(
 SMOKE = [
     _case((4, 4), 8, 2, (1, 3, 3, 1), (8, 2), (4, 5, 5, 4), ahead=4),
     # More outputs at once than steps, groups of bits, an odd number of channels, one wide layer.
-    _case((3, 5), 9, 3, (3, 1), (3, 9), (3, 5), line_ram="block", param_rom="lut"),
+    _case((3, 7), 9, 3, (3, 1), (3, 9), (3, 5), line_ram="block", param_rom="lut"),
     # One pixel: everything around it is border; counts of several chunks.
     _case((1, 1), 26, 2, (5, 5), (26, 1), (4, 4), map_ram="block", weight_rom="block"),
 ]

@@ -244,6 +244,13 @@ class SharedEngine(Fused):
         depth, width = getattr(self, rom)()
         return ReadOnlyMemory(depth, width).block
 
+    def delays(self) -> int:
+        """LUTs as shift registers: what travels beside the epilogue and the counts, bit by bit."""
+        fields = self.field_bits()
+        address = (self.map_ram().depth - 1).bit_length()
+        early = 0 if self.in_block("param_rom") else sum(fields[:2])
+        return address + sum(fields[2:]) + early + (4 if self.number("PE") > 1 else 3)
+
     def structures(self) -> dict[str, Structure]:
         """Memories, counts and accumulators, epilogue, loops; see README."""
         simd, pe, channels = (self.number(n) for n in ("SIMD", "PE", "NumChannels"))
@@ -268,7 +275,7 @@ class SharedEngine(Fused):
             "bias": fields["b"],
             "bend": fields["zeta"] + fields["slope"] + fields["eta"],
             "out": self.bits(),
-            "address": (2 * channels * self.pixels() - 1).bit_length(),
+            "address": (buffer.depth - 1).bit_length(),
             "place": (2 * channels - 1).bit_length(),
             "line address": self.line_address(),
             "rom addresses": sum((depth - 1).bit_length() for depth, _ in roms.values()),
@@ -277,7 +284,7 @@ class SharedEngine(Fused):
             "": Structure(
                 counts,
                 luts=luts + line.select + 2 * buffer.select,
-                lutram=line.lutram + 2 * buffer.lutram,
+                lutram=line.lutram + 2 * buffer.lutram + self.delays(),
                 bram18=sum(blocks.values()) + line.brams + 2 * buffer.brams,
                 dsp=2,
             )

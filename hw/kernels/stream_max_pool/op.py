@@ -183,13 +183,13 @@ class StreamMaxPool_rtl(RtlKernel, StreamMaxPool):
     def structures(self) -> dict[str, Structure]:
         """A register, and per axis comparisons and choices of the open windows, the running maxima,
         the counters; see window_max.sv."""
-        width = self.input_streams()[0].width
+        width, lanes = self.input_streams()[0].width, self.input_streams()[0].lanes
         rows, columns = self.axes()
         counts = dict.fromkeys(("inner", "loops", "steps", "slots", "windows", "stored"), 0)
         select = lutram = brams = 0
         ffs = 2 * width + 2
         for axis, memory in zip((columns, rows), self.line_memories(), strict=True):
-            ffs += width + 1
+            ffs += 2 * width + 2  # the word, and what leaves
             if axis.length == 1 and axis.kernel == 1:
                 continue
             inner = (memory.depth - 1).bit_length()
@@ -198,10 +198,11 @@ class StreamMaxPool_rtl(RtlKernel, StreamMaxPool):
             counts["steps"] += (axis.length - 1).bit_length()
             if axis.kernel == 1:  # a step alone: nothing is kept
                 continue
-            stored = axis.slots * width
+            stored, compared = axis.slots * width, axis.slots * lanes
             counts["windows"] += stored
             counts["slots"] += axis.slots - 1
-            ffs += stored
+            # What is stored, what of it leaves, what chooses.
+            ffs += 2 * stored + compared + 2
             if memory.depth == 1:
                 continue
             select += memory.select
@@ -209,9 +210,7 @@ class StreamMaxPool_rtl(RtlKernel, StreamMaxPool):
             brams += memory.brams
             if memory.depth >= 4:  # written a cycle later
                 counts["stored"] += stored
-                ffs += stored + inner + 1 + (inner if memory.block else 0)
-            if memory.block and axis is rows and axis.slots > 1:
-                ffs += stored + 1
+                ffs += width + stored + compared + inner + 1 + (inner if memory.block else 0)
         counts |= {"one": 1, "bits": width}
         return {"": Structure(counts, luts=select, ffs=ffs, lutram=lutram, bram18=brams)}
 

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a k-bit block is made of, part by part as its RTL has them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..bit_heap import XNOR, planes, tag
+from ..block_parts import Parts, add_lines, add_reader, beyond
+from ..costs import Structure
+from ..thresholds import search_stages, search_structure
+
+if TYPE_CHECKING:
+    from .op import KbitBlock
+
+
+def structure_of(block: KbitBlock) -> Structure:
+    """Return what a block is made of."""
+    walk, simd, pe, bits = block.walk(), block.number("SIMD"), block.number("PE"), block.code_bits()
+    acc = block.largest_sum().bit_length()
+    parts = Parts(Counter({"one": 1}))
+    # The writer: an input word, the words of one of the line memory.
+    lanes = block.input_lanes()
+    parts.loops(block.number("IFMChannels") // lanes, simd // lanes)
+    if beyond(walk):
+        parts.loops(walk.pixels)
+    parts.ffs += 2 + simd * bits
+    add_reader(parts, walk, block.folds(), block.ring())
+    add_lines(parts, walk, block.line_ram())
+    rom = block.rom()
+    address = (rom.depth - 1).bit_length()
+    parts.luts += rom.luts
+    parts.bram18 += rom.brams
+    parts.ffs += address + rom.width + (0 if rom.block else rom.registers)
+    parts.counts["rom address"] += address
+    # The products, the accumulators and the marks of a step.
+    marks = 2 if block.group_steps() > 1 else 0
+    cycles = max((simd - 1).bit_length(), 4) + 2
+    dot = planes(simd, bits, XNOR, cycles).times(pe).also(tag(cycles, max(1, marks)))
+    parts.luts += dot.luts
+    parts.ffs += dot.ffs + 2 + 2 * marks + pe * acc + 1
+    parts.counts.update({"sums": pe * acc, "lanes": pe})
+    _add_results(parts, block, acc)
+    return replace(parts.structure(0), table="turns" if block.searchers() else "search")
+
+
+def _add_results(parts: Parts, block: KbitBlock, acc: int) -> None:
+    """Add ``kbit_results``: sums that wait, the search, the memory behind it."""
+    pe, lanes, every = block.number("PE"), block.output_lanes(), block.every()
+    words, outputs = pe // lanes, block.number("OFMChannels")
+    if words * every > 1:
+        if (outputs - (block.folds() - 1) * pe) // lanes != words:
+            parts.loops(block.folds())
+        spaced = (words - 1).bit_length() + (words * every - 1).bit_length()
+        parts.ffs += pe * acc + 2 + spaced + (every - 1).bit_length()
+        parts.counts.update({"held": (pe - lanes) * acc, "spaced": spaced})
+    if block.searchers():
+        _add_turns(parts, block, acc)
+    else:
+        search = search_structure(lanes, *block.search_groups())
+        parts.counts.update({f"search {name}": count for name, count in search.counts.items()})
+        parts.luts += search.luts
+        parts.ffs += search.ffs
+        parts.bram18 += search.bram18
+    out = block.out_ram()
+    address = (out.depth - 1).bit_length()
+    parts.memory(out)
+    parts.ffs += 3 * address + 3
+    parts.counts.update({"out": out.width, "out address": address})
+
+
+def _add_turns(parts: Parts, block: KbitBlock, acc: int) -> None:
+    """Add ``threshold_turns``: searchers that take words in turn."""
+    turns = block.turn_memories()
+    channel = (block.number("OFMChannels") - 1).bit_length()
+    search = channel + search_stages(block.number("numSteps")) + 1 + acc
+    read = 0 if turns.block else acc + turns.code_bits
+    parts.loops(block.number("OFMChannels"), turns.searchers)
+    parts.luts += turns.luts
+    parts.bram18 += turns.brams
+    parts.ffs += turns.searchers * (3 + acc + channel + 2 * search + read) + 1 + turns.code_bits
+    parts.counts.update({"searchers": turns.searchers, "searched": turns.searchers * search})
