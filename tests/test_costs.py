@@ -21,6 +21,7 @@ from andpop.hw.synth.calibrate import Sample, fit
 from andpop.hw.synth.measure import Point, measure
 from andpop.hw.synth.network import NodeUsage, synthesise_network
 from dataflow_graphs import bi_shufflenet
+from foreign_networks import export_cnv
 from qonnx.core.modelwrapper import ModelWrapper
 
 SHARE = 0.1
@@ -152,11 +153,18 @@ def test_op_types_of_a_small_network_take_what_they_state(tmp_path: Path) -> Non
 
 @pytest.mark.full
 @pytest.mark.parametrize("name", ["bi-shufflenet-neu", "u-binet-k4-mt", "pa-resnet-small-m4n5-neu"])
-def test_op_types_of_a_published_network_take_what_they_state(
-    name: str, side: str, tmp_path: Path
-) -> None:
+def test_op_types_of_a_published_network_take_what_they_state(name: str, tmp_path: Path) -> None:
     folder = tmp_path / "build"
-    api.build(api.ZOO / f"{name}.safetensors", folder, input=side)
+    source = api.ZOO / f"{name}.safetensors"
+    api.build(source, folder, input="32x32x1", target_cycles=8192, until="emit")
+    rows = synthesise_network(folder / "rtl", node=None, primitives=True, progress=silent)
+    assert not far_off(rows)
+
+
+@pytest.mark.full
+def test_op_types_of_a_foreign_network_take_what_they_state(tmp_path: Path) -> None:
+    folder = tmp_path / "build"
+    api.build(export_cnv(tmp_path / "cnv.onnx"), folder, target_cycles=33_000, until="emit")
     rows = synthesise_network(folder / "rtl", node=None, primitives=True, progress=silent)
     assert not far_off(rows)
 

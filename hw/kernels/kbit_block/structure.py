@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..bit_heap import XNOR, planes, tag
@@ -43,7 +42,7 @@ def structure_of(block: KbitBlock) -> Structure:
     parts.ffs += dot.ffs + 2 + 2 * marks + pe * acc + 1
     parts.counts.update({"sums": pe * acc, "lanes": pe})
     _add_results(parts, block, acc)
-    return replace(parts.structure(0), table="turns" if block.searchers() else "search")
+    return parts.structure(0)
 
 
 def _add_results(parts: Parts, block: KbitBlock, acc: int) -> None:

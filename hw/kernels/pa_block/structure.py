@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..bit_heap import tag, tree_levels
@@ -34,7 +33,7 @@ def structure_of(block: PaBlock, way: str) -> Structure:
     _add_dot(parts, block, way)
     _add_results(parts, block, compute)
     dsp = block.number("SIMD") * -(-pe // 2) if way == "packed" else 0
-    return replace(parts.structure(dsp), table=way)
+    return parts.structure(dsp)
 
 
 def _add_writer(parts: Parts, block: PaBlock, pixels: int) -> None:
