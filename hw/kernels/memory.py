@@ -57,10 +57,11 @@ class _Layout(NamedTuple):
         """Cells of a memory."""
         return -(-self.banks(depth) * (-(-width // self.group) * self.group) // self.bits)
 
-    def cost(self, depth: int, width: int) -> float:
+    def cost(self, depth: int, width: int, readers: int = 1) -> float:
         """What the mapper minimises: cells, and what selects among the banks to write and read."""
         banks = self.banks(depth)
-        selection = ((banks - 1) * width + (banks if self.group else 0)) / 2 if banks > 1 else 0
+        selected = readers * (banks - 1) * width + (banks if self.group else 0)
+        selection = selected / 2 if banks > 1 else 0
         used = self.bit_price * banks * width / self.bits
         return self.price * self.cells(depth, width) + used + selection
 
@@ -88,11 +89,13 @@ BLOCK_ROMS = tuple(
     for words, units, price, widest in (
         (1 << 14, 1, 129, 6),
         (1 << 15, 2, 257, 7),
-        (1 << 16, 4, 513, 4),
+        (1 << 16, 4, 513, 1),
     )
     for step, bits in enumerate((1, 2, 4, 9, 18, 36, 72)[:widest])
 )
 """RAMB18E1 and RAMB36E1 in their aspect ratios, and two of the latter as a cascade."""
+SHARED_ROMS = tuple(layout for layout in BLOCK_ROMS if layout.bits <= PORT_BITS * layout.units)
+"""Those that have two ports to read at."""
 BLOCK_RAMS = tuple(layout._replace(group=min(layout.bits, 9)) for layout in BLOCK_ROMS)
 """The same with words that are written byte by byte."""
 
@@ -136,8 +139,16 @@ def bram18_blocks(depth: int, width: int, read_only: bool = False) -> int:
 
 def shared_blocks(depth: int, width: int) -> int:
     """18 Kbit block RAMs of a read-only memory that is read at two ports."""
-    shapes = [(bits, words) for bits, words in BRAM18_SHAPES if bits <= PORT_BITS]
-    return min(-(-depth // words) * -(-width // bits) for bits, words in shapes)
+    return _shared(depth, width).units_of(depth, width)
+
+
+def shared_select(depth: int, width: int) -> int:
+    """LUTs that select among its banks at both ports."""
+    return 2 * _shared(depth, width).select(depth, width)
+
+
+def _shared(depth: int, width: int) -> _Layout:
+    return min(SHARED_ROMS, key=lambda layout: layout.cost(depth, width, 2))
 
 
 def bram18_words(width: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .memory import LUTS_PER_BRAM18, bram18_blocks, rom_luts, shared_blocks
+from .memory import LUTS_PER_BRAM18, bram18_blocks, rom_luts, shared_blocks, shared_select
 from .serial_epilogue import WORD_BITS
 
 PLACES = ("auto", "block", "lut")
@@ -34,8 +34,9 @@ def rom_of(width: int, steps: int, params: int, place: str) -> Rom:
     """
     apart = rom_luts(params, WORD_BITS)
     in_luts = Rom(False, False, apart + rom_luts(steps, width), 0)
+    whole = steps + params, max(width, WORD_BITS)
     choices = [
-        Rom(True, True, 0, shared_blocks(steps + params, max(width, WORD_BITS))),
+        Rom(True, True, shared_select(*whole), shared_blocks(*whole)),
         Rom(False, True, apart, bram18_blocks(steps, width, read_only=True)),
     ]
     if place == "lut":
