@@ -166,7 +166,7 @@ def test_op_types_of_a_foreign_network_take_what_they_state(tmp_path: Path) -> N
     folder = tmp_path / "build"
     api.build(export_cnv(tmp_path / "cnv.onnx"), folder, target_cycles=33_000, until="emit")
     rows = synthesise_network(folder / "rtl", node=None, primitives=True, progress=silent)
-    # Among its 9 nodes is a quantiser of the image, whose 255 thresholds are every byte: Yosys finds
+    # One of 9 nodes quantises the image, and its 255 thresholds are every byte: Yosys finds
     # far less in these tables than in random ones, 331 LUTs where 441 are stated.
     assert far_off(rows).keys() <= {"Thresholding"}
 
