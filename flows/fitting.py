@@ -37,6 +37,7 @@ def fit_to_board(context: Context) -> Fit:
         fused=config.fuse,
         share=config.shared,
         fps=lambda cycles: config.clock_mhz * 1e6 / cycles,
+        progress=lambda done, most: context.progress("paces that may fit", done, most),
     )
     _, height, width, _ = model.get_tensor_shape(model.graph.input[0].name)
     try:

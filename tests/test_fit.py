@@ -157,9 +157,15 @@ def test_a_target_that_does_not_fit_is_refused_with_one_that_does(
     slow = Fitting(lowered, DEFAULT_BOARD, WHOLE).at(2_000_000).used
     assert slow.lut < quick.lut
     small = board(lut=(slow.lut + quick.lut) // 2, bram18=quick.bram18)
-    fitting = Fitting(lowered, small, WHOLE, fps=lambda cycles: 1e8 / cycles)
+    told: list[tuple[int, int]] = []
+    fitting = Fitting(
+        lowered, small, WHOLE,
+        fps=lambda cycles: 1e8 / cycles, progress=lambda done, most: told.append((done, most)),
+    )  # fmt: skip
     with pytest.raises(DoesNotFit) as refused:
         fitting.at(fast)
+    assert [done for done, _ in told[:3]] == [0, 1, 2] and len({most for _, most in told}) == 1
+    assert told[-1][0] == told[-1][1] and all(done <= most for done, most in told)
     text = str(refused.value)
     for part in (
         "does not fit tiny at 10,000 cycles per frame (10,000 FPS): found ",

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -112,6 +113,7 @@ class Fitting:
         share: chains of equal units to run in one engine each (see `share.chains`); None for those
             without which the network does not fit.
         fps: cycles per frame -> frames per second, for messages.
+        progress: called with (paces tried, paces to try at most) while a pace is searched.
     """
 
     def __init__(
@@ -123,9 +125,10 @@ class Fitting:
         fused: bool = True,
         share: Collection[str] | None = (),
         fps: Callable[[int], float] | None = None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
         self._lowered, self._board, self._shares = lowered, board, shares
-        self._fused, self._share, self._fps = fused, share, fps
+        self._fused, self._share, self._fps, self._progress = fused, share, fps, progress
         self._chains = chains(lowered) if fused and share is None else {}
         self._allowed = shares.of(board)
         self._known: dict[int, Fit | None] = {}
@@ -263,17 +266,22 @@ class Fitting:
     def _fastest(self, missed: int) -> Fit | None:
         """The fastest fit that is slower than a target, within `CLOSE`; None if there is none."""
         low, high = missed, max(missed, _slowest(self._lowered))
+        tried, most = 0, 1 + halvings(low, high)
+        self._progress(tried, most)
         best = self._tried(high)
         if best is None:
             return None
         high = best.cycles
         while high > low * CLOSE:
+            tried += 1
+            self._progress(tried, most)
             middle = round((low * high) ** 0.5)
             found = self._tried(middle)
             if found is None:
                 low = middle
             else:
                 best, high = found, min(middle, found.cycles)
+        self._progress(most, most)
         return best
 
     def _tried(self, target: int) -> Fit | None:
@@ -344,6 +352,12 @@ def refusal(
         f"--input{larger}, or train it with a smaller --width or with --head-bits 4 where it has "
         "them"
     )
+
+
+def halvings(low: int, high: int) -> int:
+    """Return how often the ratio of two paces is halved until they are `CLOSE`."""
+    steps = math.log(high / low) / math.log(CLOSE)
+    return max(0, math.ceil(math.log2(steps))) if steps > 0 else 0
 
 
 def _slowest(lowered: ModelWrapper) -> int:

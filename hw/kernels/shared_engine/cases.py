@@ -122,6 +122,7 @@ SMOKE = [
 FULL = [
     _case((4, 4), 24, 2, (1, 3, 3, 1), (24, 4), (4, 5, 5, 4), ahead=4, map_ram="block"),
     _case((2, 2), 48, 7, (1, 3, 3, 1), (48, 8), (0, 1, 1, 0), ahead=4),
+    _case((2, 2), 96, 3, (1, 3, 3, 1), (96, 1), (3, 5, 5, 3), ahead=4, map_ram="block"),
     _case((2, 3), 2, 4, (1,), (1, 2), (2,)),
     _case((3, 3), 4, 1, (3,), (2, 1), (3,), line_ram="block", map_ram="lut", weight_rom="lut"),
     _case((6, 2), 5, 2, (5, 1, 5), (5, 5), (3, 1, 3), bits=4, out_shift=1, pre_bits=10),

@@ -19,8 +19,8 @@ from .fields import FIELDS, Fields, Layer, field_bits, packed
 
 PLACES = ("auto", "block", "lut")
 """What the attributes of memories may be."""
-CHUNK = 12
-"""Bits counted in one cycle."""
+CHUNK = 6
+"""Bits counted in one cycle, as ``block_dot.sv`` cuts them."""
 LEAST_LINE_BITS = 5
 """Address bits of the smallest bit map: LUT RAM has 32 words or more."""
 WORD_CYCLES = 3
@@ -126,7 +126,7 @@ class SharedEngine(Fused):
     def levels(self) -> int:
         """Cycles in which the chunks of a count are added."""
         chunks = -(-self.number("SIMD") // CHUNK)
-        return ((chunks - 1).bit_length() + 1) // 2
+        return (chunks - 1).bit_length()
 
     def frame_cycles(self) -> int:
         """Cycles from a frame's first word read to the next frame's, if that is there."""

@@ -59,8 +59,7 @@ module shared_engine #(
   localparam int unsigned WeightAddress = (WeightWords > 1) ? $clog2(WeightWords) : 1;
   localparam int unsigned WideInputs    = ((WideLayers != 0) ? Kernel * Kernel : 1) * Channels;
   localparam int unsigned CountWidth    = $clog2(WideInputs + 1);
-  localparam int unsigned Chunks        = (Simd + 11) / 12;
-  localparam int unsigned Levels        = ($clog2(Chunks) + 1) / 2; // of block_dot's adders
+  localparam int unsigned Levels        = $clog2((Simd + 5) / 6); // of block_dot's adders
 
   logic                    start, done, running, work;
   logic                    in_write, out_buffer;
