@@ -34,7 +34,7 @@ DIGITS = 4
 """Digits of a number in a table."""
 NEAR = 8.0
 """LUTs or flip-flops off by which nobody minds."""
-SHARE = 0.1
+SHARE = 0.05
 """Share of the whole off by which nobody minds."""
 SHARED = "search"
 """What tables of a core begin with that several kernels hold: they are fitted together."""

@@ -215,7 +215,7 @@ class StreamMaxPool_rtl(RtlKernel, StreamMaxPool):
             if memory.depth >= 4:  # written a cycle later
                 counts["stored"] += stored
                 ffs += width + stored + compared + inner + 1 + (inner if memory.block else 0)
-        counts |= {"one": 1, "bits": width}
+        counts |= {"one": 1, "bits": width if counts["windows"] else 0}
         return {"": Structure(counts, luts=select, ffs=ffs, lutram=lutram, bram18=brams)}
 
 
