@@ -36,8 +36,8 @@ NEAR = 8.0
 """LUTs or flip-flops off by which nobody minds."""
 SHARE = 0.1
 """Share of the whole off by which nobody minds."""
-SEARCHERS = {"thresholding": "signed_thresholding"}
-"""Kernels whose searches are fitted to those of another kernel as well."""
+SHARED = "search"
+"""What tables of a core begin with that several kernels hold: they are fitted together."""
 
 log = logging.getLogger(__name__)
 Floats = npt.NDArray[np.float64]
@@ -150,14 +150,18 @@ def main(kernels: Sequence[str], builds: Sequence[Path]) -> None:
             if kernel in points:
                 point = Point(f"{build.name} {row.name}", row.node, row.usage)
                 points[kernel].append(sample(point, 3.0))
+    shared = [s for samples in points.values() for s in samples if _is_shared(s.structure.table)]
     for kernel, samples in points.items():
-        # The search is the same core in both.
-        other = SEARCHERS.get(kernel)
-        if samples and other is not None:
-            samples += [s for s in points.get(other, []) if s.structure.table.startswith("search")]
-    for kernel, samples in points.items():
-        if samples:
-            calibrate(kernel, samples, folder_of(kernel))
+        own = [s for s in samples if not _is_shared(s.structure.table)]
+        if any(_is_shared(table) for table in tables(folder_of(kernel))):
+            own += shared
+        if own:
+            calibrate(kernel, own, folder_of(kernel))
+
+
+def _is_shared(table: str) -> bool:
+    """Whether a table is that of a core which several kernels hold."""
+    return table.startswith(SHARED)
 
 
 if __name__ == "__main__":

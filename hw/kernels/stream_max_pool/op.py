@@ -11,7 +11,7 @@ from ....quant.grid import IntArray
 from ..base import Kernel, RtlKernel, Stream
 from ..costs import Structure
 from ..facts import Geometry
-from ..memory import LineMemory
+from ..memory import LineMemory, selection
 from .golden import run
 
 
@@ -185,7 +185,9 @@ class StreamMaxPool_rtl(RtlKernel, StreamMaxPool):
         the counters; see window_max.sv."""
         width, lanes = self.input_streams()[0].width, self.input_streams()[0].lanes
         rows, columns = self.axes()
-        counts = dict.fromkeys(("inner", "loops", "steps", "slots", "windows", "stored"), 0)
+        counts = dict.fromkeys(
+            ("inner", "loops", "steps", "slots", "windows", "taken", "chosen", "stored"), 0
+        )
         select = lutram = brams = 0
         ffs = 2 * width + 2
         for axis, memory in zip((columns, rows), self.line_memories(), strict=True):
@@ -201,6 +203,8 @@ class StreamMaxPool_rtl(RtlKernel, StreamMaxPool):
             stored, compared = axis.slots * width, axis.slots * lanes
             counts["windows"] += stored
             counts["slots"] += axis.slots - 1
+            counts["taken"] += compared
+            counts["chosen"] += width * (1 + selection(axis.slots))
             # What is stored, what of it leaves, what chooses.
             ffs += 2 * stored + compared + 2
             if memory.depth == 1:
