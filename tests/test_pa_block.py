@@ -6,6 +6,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from andpop.hw.graph import executor
+from andpop.hw.graph.elasticity import elastic_edges
+from andpop.hw.graph.folding import fold
 from andpop.hw.graph.fuse import fuse
 from andpop.hw.graph.specialise import specialise
 from andpop.hw.kernels.facts import FoldingRule
@@ -36,6 +38,19 @@ def test_every_layer_of_levels_becomes_one_node(compared: Comparisons) -> None:
     got = executor.run(fused, pictures, keep="all")
     for node in blocks:
         compared.arrays(golden[node.output[0]], got[node.output[0]], node.name)
+
+
+def test_a_shortcut_waits_for_the_window_beside_it() -> None:
+    model = fold(fuse(network()), 4096)
+    edges = elastic_edges(model, 4096)
+    beside = [
+        node.input[:2]
+        for node in model.graph.node
+        if node.op_type == "PaBlock_rtl" and getCustomOp(node).get_nodeattr("shortcut") == "stream"
+    ]
+    assert beside
+    for window, shortcut in beside:
+        assert shortcut in edges and window not in edges
 
 
 def test_taps_are_the_codes_and_the_sums() -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from ....quant.grid import IntArray, signed_bits
 from ..base import RtlKernel, Stream, hex_memory, require_divisor
 from ..choice import ChosenKernel, implementation_attribute
 from ..costs import Structure
+from ..facts import FoldingRule
 from ..memory import ReadOnlyMemory
 from ..serial_epilogue import WORD_BITS, WORDS, SerialEpilogue, bias_bits, require_fit
 from . import golden
@@ -77,6 +79,14 @@ class Epilogue(ChosenKernel):
 
     def cycles(self) -> int:
         return self.output_streams()[0].words * self.cycles_per_word(self.resolved())
+
+    def folding_rule(self) -> FoldingRule:
+        """Folding leaves ``serial`` to who asks for it: few cycles less, and half the clock."""
+        rule = super().folding_rule()
+        paces = {
+            name: tuple(way for way in ways if way != "serial") for name, ways in rule.paces.items()
+        }
+        return replace(rule, paces=paces)
 
     def cycles_per_word(self, implementation: str) -> int:
         return 1 if implementation == "pipelined" else self.serial(implementation).cycles
