@@ -39,7 +39,11 @@ from kernel_cases import kernel_cases
 def computed_kernels() -> set[str]:
     """Kernels whose nodes become steps; the CPU reads a graph without fused ones."""
     names = {kernel: f"andpop.hw.kernels.{kernel}" for kernel in KERNELS}
-    fused = {k for k, name in names.items() if find_spec(f"{name}.fuse") is not None}
+    fused = {
+        kernel
+        for kernel, name in names.items()
+        if any(find_spec(f"{name}.{how}") is not None for how in ("fuse", "share"))
+    }
     computed = {k for k, name in names.items() if find_spec(f"{name}.cpu") is not None}
     assert computed | fused == set(KERNELS), "a kernel runs on the CPU, or stands for some that do"
     return computed

@@ -72,7 +72,8 @@ module dsp_mac #(
       .D(25'(d_i)),
       .P(p),
       .INMODE(5'b01100), // D - A
-      .OPMODE({1'b0, p_adds_c_i || p_adds_p_i, p_adds_c_i, 1'b0, !p_keeps_i, p_keeps_i, !p_keeps_i}),
+      .OPMODE({1'b0, p_adds_c_i || p_adds_p_i, p_adds_c_i,
+               1'b0, !p_keeps_i, p_keeps_i, !p_keeps_i}),
       .ALUMODE(4'b0000),
       .CARRYIN(1'b0),
       .CARRYINSEL(3'b000),

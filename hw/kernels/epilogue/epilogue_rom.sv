@@ -103,7 +103,9 @@ module epilogue_rom #(
       .out_data_o
     );
   end else begin : gen_serial
-    localparam bit Fast = Implementation == 2; // also a register behind the memory's
+    // Block RAM has a register behind it already.
+    localparam bit Fast  = Implementation == 2;
+    localparam bit Extra = Fast && !BlockRom;
 
     logic             param_valid;
     logic [Pe*18-1:0] rom_data, param_data;
@@ -122,7 +124,7 @@ module epilogue_rom #(
       .out_data_o(rom_data)
     );
 
-    if (Fast) begin : gen_register
+    if (Extra) begin : gen_register
       always_ff @(posedge clk_i) begin
         if (param_next[0]) param_data <= rom_data;
       end
@@ -146,7 +148,7 @@ module epilogue_rom #(
         .MulWidth(MulWidth),
         .BiasWidth(BiasWidth),
         .SlopeWidth(SlopeWidth),
-        .ParamLatency(Fast ? 2 : 1),
+        .ParamLatency(Extra || BlockRom ? 2 : 1),
         .Fast(Fast),
         .Primitives(Primitives)
       ) u_core (

@@ -134,7 +134,8 @@ module epilogue_serial #(
   assign acc_ready_o      = step_q[0];
   assign take             = step_q[0] && acc_valid_i;
   assign free             = !out_valid_q || out_ready_i;
-  assign pending          = full_q || (step_q >> (Pace + 1)) != '0; // the word before is not out yet
+  // The word before is not out yet.
+  assign pending          = full_q || (step_q >> (Pace + 1)) != '0;
   assign unlocked         = free || !pending;
   assign leave            = step_q[1] && unlocked && (shortcut_valid_i || !HasShortcut);
   assign param_next_o     = start_q != '0 || take || (Fast ? step_q[LoadMul] : leave) ||

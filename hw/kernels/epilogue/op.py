@@ -139,11 +139,18 @@ class Epilogue(ChosenKernel):
             **serial.counts(pe),
             "bits": pe * acc_bits,
             "folds": (rom.depth - 1).bit_length(),
-            "registers": rom.registers,
         }
+        # Words of parameters that are held; behind block RAM stands a register already.
+        words = {"serial_fast": 0.5 if rom.block else 1.0, "serial": 1.0}
         found = {
-            name: Structure(led, luts=rom.luts, bram18=rom.brams, dsp=pe, table=name)
-            for name in ("serial_fast", "serial")
+            name: Structure(
+                {**led, "registers": held * rom.registers},
+                luts=rom.luts,
+                bram18=rom.brams,
+                dsp=pe,
+                table=name,
+            )  # fmt: skip
+            for name, held in words.items()
         }
         return {**found, "pipelined": pipelined}
 
