@@ -156,7 +156,8 @@ def test_a_target_that_does_not_fit_is_refused_with_one_that_does(
     quick = Fitting(lowered, DEFAULT_BOARD, WHOLE).at(fast).used
     slow = Fitting(lowered, DEFAULT_BOARD, WHOLE).at(2_000_000).used
     assert slow.lut < quick.lut
-    small = board(lut=(slow.lut + quick.lut) // 2, bram18=quick.bram18)
+    blocks = max(slow.bram18, quick.bram18)
+    small = board(lut=(slow.lut + quick.lut) // 2, bram18=blocks)
     told: list[tuple[int, int]] = []
     fitting = Fitting(
         lowered, small, WHOLE,
