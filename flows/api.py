@@ -15,7 +15,7 @@ from typing import Any
 
 from . import doctor as _doctor
 from .config import read_config
-from .errors import UsageError, require, require_hardware
+from .errors import require, require_hardware
 from .files import CHECKPOINT, AnyPath, as_path, open_build
 from .folder import reads_build
 from .progress import Progress, silent
@@ -269,32 +269,23 @@ def simulate(
         folder: build folder.
         images: a picture or a folder of pictures.
         count: use the first ``count`` pictures.
-        masks_folder: where the simulated masks and their overlays are written, of networks that
-            predict masks; nowhere by default.
+        masks_folder: where simulated masks and overlays go, of networks that predict masks.
         capture: compare every layer boundary too (a second run; speed is measured without).
         pauses: runs more, each with random standstills at both ends; the seeds are 1 and on.
-        primitives: simulate what synthesis reads, bodies made of 7-series cells and FIFOs in their
-            final form; several times slower.
+        primitives: simulate what synthesis reads: 7-series cells, FIFOs in their final form.
         trust: compile and run a folder that differs from its build.json too.
 
     Returns:
         ``{"images", "values_compared", "values_differing", "cycles_per_frame", "interval",
         "sim_cycles_per_second", "build_seconds", "first_divergence", "layers", "layers_total",
-        "not_covered", "pauses", "primitives", ...}``; ``pauses`` has a row per seed with what it
-        compared. Of masks also ``predictions`` as those of ``infer``.
-
-    Raises:
-        UsageError: a negative number of pauses.
+        "not_covered", "pauses": rows, "primitives", ...}``; of masks also ``predictions``.
     """
-    if pauses < 0:
-        raise UsageError(f"pauses: found {pauses}, expected 0 or more")
     files = open_build(Path(folder))
     doubts = check_trust(files, True, trust)
     require_hardware("simulate")
     from .commands import simulate as command
 
-    masks = as_path(masks_folder)
-    mode = command.Mode(capture, pauses, primitives)
+    mode, masks = command.Mode(capture, pauses, primitives), as_path(masks_folder)
     return command.simulate(files, Path(images), count, mode, masks, doubts, progress)
 
 
@@ -401,8 +392,8 @@ def demo(
         count: number of pictures.
 
     Returns:
-        What `compare` gives, ``predictions``, ``simulation`` and ``report``; of synthetic surfaces
-        also ``correct`` and ``n``, and each prediction has the true ``label``.
+        What `compare` gives, ``predictions``, ``simulation``, ``report``; of drawn surfaces
+        ``correct``, ``n`` and a true ``label`` as well.
     """
     require_hardware("demo")
     checkpoint = SYNTHETIC_CHECKPOINT if images is None else DEMO_CHECKPOINT

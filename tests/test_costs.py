@@ -166,9 +166,10 @@ def test_op_types_of_a_foreign_network_take_what_they_state(tmp_path: Path) -> N
     folder = tmp_path / "build"
     api.build(export_cnv(tmp_path / "cnv.onnx"), folder, target_cycles=33_000, until="emit")
     rows = synthesise_network(folder / "rtl", node=None, primitives=True, progress=silent)
-    # One of 9 nodes quantises the image, and its 255 thresholds are every byte: Yosys finds
-    # far less in these tables than in random ones, 331 LUTs where 441 are stated.
-    assert far_off(rows).keys() <= {"Thresholding"}
+    # One node quantises the image, and its 255 thresholds are every byte: Yosys finds far less in
+    # these tables than in random ones, 331 LUTs where 441 are stated.
+    image, *_ = (row.name for row in rows if row.op == "Thresholding")
+    assert not far_off([row for row in rows if row.name != image])
 
 
 def silent(*_: object) -> None:

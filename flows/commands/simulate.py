@@ -17,6 +17,7 @@ from ..backends.golden import Golden
 from ..backends.rtl import Rtl, cycle_figures
 from ..compare import Tally, combine
 from ..coverage import output_alone
+from ..errors import UsageError
 from ..files import BuildFiles
 from ..heads import outputs_of
 from ..models import CpuModel, load_cpu_model
@@ -33,11 +34,18 @@ class Mode:
         capture: every layer boundary is compared too.
         pauses: runs with random standstills at both ends, one per seed from 1 on.
         primitives: the bodies made of 7-series cells, which synthesis takes, in place of the plain.
+
+    Raises:
+        UsageError: a negative number of pauses.
     """
 
     capture: bool = True
     pauses: int = 0
     primitives: bool = False
+
+    def __post_init__(self) -> None:
+        if self.pauses < 0:
+            raise UsageError(f"pauses: found {self.pauses}, expected 0 or more")
 
     def seeds(self) -> Iterator[Pauses]:
         """The pauses of every run: 20 to 60 % of the bursts at one end, 60 to 20 % at the other."""

@@ -10,6 +10,19 @@ from .costs import Structure, loop_counts
 from .memory import LineMemory
 from .walk import Ring, Walk
 
+DOT_CHUNK = 6
+"""Bits that ``block_dot`` counts in one cycle."""
+
+
+def dot_chunks(simd: int) -> int:
+    """Return in how many pieces ``block_dot`` counts so many bits."""
+    return -(-simd // DOT_CHUNK)
+
+
+def dot_levels(simd: int) -> int:
+    """Return the cycles in which ``block_dot`` adds the counts of the pieces, two at a time."""
+    return (dot_chunks(simd) - 1).bit_length()
+
 
 @dataclass
 class Parts:

@@ -10,6 +10,7 @@ import numpy as np
 from ....quant.grid import EpilogueFormat, limits
 from ..base import Stream, hex_memory, require_divisor
 from ..block import Block
+from ..block_parts import dot_levels
 from ..costs import Structure
 from ..fused import FusedRtl
 from ..memory import LineMemory
@@ -25,8 +26,6 @@ SLOPE_BITS = 8
 """Bits of the RPReLU slope."""
 DOT_CYCLES = 5
 """Cycles from a step to the counts beside the epilogue, without those that add chunks."""
-CHUNK = 6
-"""Bits counted in one cycle."""
 SHORTCUTS = ("none", "own", "stream")
 """Where the shortcut comes from, numbered as the RTL numbers them."""
 
@@ -104,9 +103,8 @@ class BinaryBlock(Block):
 
     def compute_cycles(self) -> int:
         """Cycles of an output pixel: its steps and an idle one, or the epilogue's."""
-        pe, chunks = self.number("PE"), -(-self.number("SIMD") // CHUNK)
+        pe, levels = self.number("PE"), dot_levels(self.number("SIMD"))
         epilogue = self.epilogue().cycles
-        levels = (chunks - 1).bit_length()
         group = (pe - 1) * epilogue + max(epilogue, DOT_CYCLES + levels + 1)
         return max(self.steps() + 1, self.number("OFMChannels") // pe * group)
 

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from ..bit_heap import tree_registers
-from ..block_parts import Parts, add_lines, add_reader, beyond
+from ..block_parts import Parts, add_lines, add_reader, beyond, dot_chunks, dot_levels
 from ..costs import Structure
 from ..memory import LineMemory, ReadOnlyMemory, rom_luts, selection, varying
 from ..serial_epilogue import WORD_BITS, WORDS
@@ -64,9 +64,8 @@ def _add_rom(parts: Parts, block: BinaryBlock) -> None:
 
 def _add_dot(parts: Parts, simd: int, pe: int, count: int, steps: int) -> None:
     """Add ``block_dot`` and the marks beside it, which wait in shift registers of LUTs."""
-    chunks = -(-simd // 6)
+    chunks, levels = dot_chunks(simd), dot_levels(simd)
     bits, word = (-(-simd // chunks)).bit_length(), simd.bit_length()
-    levels = (chunks - 1).bit_length()
     parts.counts.update(
         {"products": pe * simd, "chunks": pe * chunks, "sums": pe * count, "lanes": pe}
     )

@@ -10,17 +10,15 @@ import numpy as np
 
 from ....quant.grid import IntArray
 from ..base import Stream, hex_memory, require_divisor
+from ..block_parts import dot_levels
 from ..costs import Structure
 from ..fused import Fused, FusedRtl
 from ..memory import LineMemory, ReadOnlyMemory, bram18_blocks, rom_luts
 from ..mvu import weight_words
+from ..places import PLACES
 from . import golden
 from .fields import FIELDS, Fields, Layer, field_bits, packed
 
-PLACES = ("auto", "block", "lut")
-"""What the attributes of memories may be."""
-CHUNK = 6
-"""Bits counted in one cycle, as ``block_dot.sv`` cuts them."""
 LEAST_LINE_BITS = 5
 """Address bits of the smallest bit map: LUT RAM has 32 words or more."""
 WORD_CYCLES = 3
@@ -123,11 +121,6 @@ class SharedEngine(Fused):
         channels, pe = self.number("NumChannels"), self.number("PE")
         return kernel * kernel * channels // self.number("SIMD"), self.pixels() * channels // pe
 
-    def levels(self) -> int:
-        """Cycles in which the chunks of a count are added."""
-        chunks = -(-self.number("SIMD") // CHUNK)
-        return (chunks - 1).bit_length()
-
     def frame_cycles(self) -> int:
         """Cycles from a frame's first word read to the next frame's, if that is there."""
         words, pe = self.pixels() * self.number("NumChannels"), self.number("PE")
@@ -135,7 +128,7 @@ class SharedEngine(Fused):
         for kernel in self.numbers("Kernels"):
             steps, times = self.layer_steps(kernel)
             last = steps - 1 + (times - 1) * max(steps, pe)
-            unit += last + 1 + PASS_CYCLES + self.levels() + pe
+            unit += last + 1 + PASS_CYCLES + dot_levels(self.number("SIMD")) + pe
         return self.number("Units") * unit + 1
 
     def exchange_cycles(self) -> int:
