@@ -43,6 +43,9 @@ PARTS = {
 }  # fmt: skip
 """Kernels whose core others hold inside themselves, and where that is said."""
 
+PATTERN_FILES = ("/fuse.py", "/share.py", "/block_fusion.py")
+"""Files that say which ops of the graph a fused kernel takes in; the last is what blocks share."""
+
 
 def op_types() -> dict[str, str]:
     """Kernel -> its op type in the graph."""
@@ -67,7 +70,7 @@ def relative(file: Path) -> str:
 
 def allowed(file: str, kernel: str) -> bool:
     """Whether a file may name a kernel: a fused one's pattern names the ops that it takes in."""
-    if file.startswith(f"{KERNEL_ROOM}/") and file.endswith(("/fuse.py", "/share.py")):
+    if file.startswith(f"{KERNEL_ROOM}/") and file.endswith(PATTERN_FILES):
         return True
     own = (f"{KERNEL_ROOM}/{kernel}/", f"{KERNEL_ROOM}/__init__.py", *LOWERING)
     inside = PARTS.get(kernel, ())
