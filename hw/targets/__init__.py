@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Boards as targets: what stands around a network's dataflow core, up to the bitstream."""
