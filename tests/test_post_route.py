@@ -51,3 +51,78 @@ def test_routed_netlist_equals_golden(kernel: str, tmp_path: Path, compared: Com
         ports_only=True,
     )  # fmt: skip
     compared.count(result.values, result.differing)
+
+
+def design(tmp_path: Path, **changes: object) -> Path:
+    """A routed design of one LUT and two pads, its LUT changed."""
+    pads = {
+        name: {
+            "type": "TRELLIS_IO",
+            "parameters": {"DIR": way},
+            "connections": {"B": [pad], "O" if way == "INPUT" else "I": [net]},
+        }
+        for name, way, pad, net in (("a", "INPUT", 2, 4), ("z", "OUTPUT", 3, 5))
+    }
+    lut = {
+        "type": "TRELLIS_COMB",
+        "parameters": {"INITVAL": "0101010101010101"},
+        "connections": {"A": [4], "B": [], "C": [], "D": [], "F": [5]},
+        **changes,
+    }
+    ports = {
+        "a": {"direction": "input", "bits": [2]},
+        "z": {"direction": "output", "bits": [3]},
+    }
+    file = tmp_path / "routed.json"
+    file.write_text(json.dumps({"modules": {"top": {"ports": ports, "cells": {**pads, "u": lut}}}}))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"type": "ALU54B"}, "u: cell ALU54B has no model; expected one of TRELLIS_COMB, "),
+        (
+            {"parameters": {"INITVAL": "0" * 16, "MODE": "XYZ"}},
+            "u: mode XYZ is not known; expected LOGIC, CCU2 or DPRAM",
+        ),
+        (
+            {"parameters": {"INITVAL": "0" * 16, "AMUX": "B"}},
+            "u: pin A has multiplexer 'B', expected 0, 1, INV or A",
+        ),
+    ],
+    ids=["cell", "mode", "multiplexer"],
+)
+def test_what_has_no_model_is_refused(
+    changes: dict[str, object], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(post_route.NetlistError, match=re.escape(message)):
+        post_route.to_verilog(design(tmp_path, **changes), tmp_path / "sim", "top")
+
+
+def test_a_wrong_bit_of_a_routed_netlist_is_found(tmp_path: Path) -> None:
+    kernel = "streaming_fifo"
+    case = case_of(kernel)
+    built = build_op(case)
+    sources = built.generate(tmp_path / "rtl")
+    top = built.op.get_nodeattr("gen_top_module")
+    netlist = ecp5.map_design(top, sources)
+    routed = ecp5.place(ecp5.packed(netlist, top), top, tmp_path / "routed")
+    cells = json.loads(routed.read_text())
+    (module,) = cells["modules"].values()
+    name = next(n for n, c in module["cells"].items() if c["parameters"].get("MODE") == "DPRAM")
+    # The bit that the memory's first output stores comes from its neighbour's.
+    wrong = module["cells"][name]["connections"]
+    other = next(
+        c["connections"]["WD"]
+        for c in module["cells"].values()
+        if c["parameters"].get("MODE") == "DPRAM" and c["connections"]["WD"] != wrong["WD"]
+    )
+    wrong["WD"] = other
+    routed.write_text(json.dumps(cells))
+    written = post_route.to_verilog(routed, tmp_path / "sim", top)
+    with pytest.raises(bench.BenchFailure, match="expected 0x"):
+        bench.run_plan(
+            make_plan(kernel, case, built), written, top, tmp_path / "run", data=tmp_path / "sim",
+            ports_only=True,
+        )  # fmt: skip
