@@ -185,14 +185,16 @@ class Line:
         assert found.sequence == 77
         return found.counters
 
-    def uart(self, line: Iterable[int], clocks: float, quiet: int, flip: int = -1) -> list[Answer]:
+    def uart(
+        self, line: Iterable[int], clocks: float, quiet: int, spike: range = range(0)
+    ) -> list[Answer]:
         """Send bytes through the UART at its pins, a bit in ``clocks`` cycles; its frames.
 
         Args:
             line: bytes, BROKEN_BYTE for one without a stop bit.
             clocks: cycles of a bit of the host, which need not be the board's to the last part.
             quiet: bits to wait behind them.
-            flip: cycle from which the line is turned round for one cycle: a spike.
+            spike: cycles in which the line is turned round.
         """
         bits: list[int] = [1, 1]
         for byte in line:
@@ -205,14 +207,14 @@ class Line:
         self.model.set("move_i", 7)
         heard: list[int] = []
         for cycle in range(int(len(bits) * clocks)):
-            self.model.set("rx_i", bits[int(cycle / clocks)] ^ (cycle == flip))
+            self.model.set("rx_i", bits[int(cycle / clocks)] ^ (cycle in spike))
             self.model.step()
             heard.append(self.model.get("tx_o"))
         self.model.set("uart_i", 0)
-        return read(_bytes_of(heard, 27 / 3))
+        return read(bytes_of(heard, 27 / 3))
 
 
-def _bytes_of(heard: list[int], clocks: float) -> list[int]:
+def bytes_of(heard: list[int], clocks: float) -> list[int]:
     """The bytes on a line that was looked at in every cycle."""
     found, at = [], 0
     while True:
@@ -224,3 +226,41 @@ def _bytes_of(heard: list[int], clocks: float) -> list[int]:
         assert middle[0] == 0 and middle[9] == 1
         found.append(sum(bit << i for i, bit in enumerate(middle[1:9])))
         at = int(start + clocks * 9.5)
+
+
+class Wire:
+    """A UART at the pins of a whole chip.
+
+    Args:
+        model: the chip.
+        clock: its clock pin, as it drives the network.
+        rx: the pin that it listens to.
+        tx: the pin that it speaks on.
+        clocks: cycles of a bit.
+    """
+
+    def __init__(self, model: Model, clock: str, rx: str, tx: str, clocks: float) -> None:
+        self.model, self.clock, self.rx, self.tx, self.clocks = model, clock, rx, tx, clocks
+        model.set(rx, 1)
+
+    def _step(self) -> int:
+        self.model.set(self.clock, 1)
+        self.model.eval()
+        self.model.set(self.clock, 0)
+        self.model.eval()
+        return self.model.get(self.tx)
+
+    def wait(self, cycles: int) -> None:
+        """Let time pass."""
+        for _ in range(cycles):
+            self._step()
+
+    def send(self, line: bytes, quiet_bits: int) -> list[int]:
+        """Send bytes, wait, return the bytes that were said meanwhile."""
+        bits = [b for byte in line for b in (0, *((byte >> i) & 1 for i in range(8)), 1)]
+        bits += [1] * quiet_bits
+        heard = []
+        for cycle in range(int(len(bits) * self.clocks)):
+            self.model.set(self.rx, bits[int(cycle / self.clocks)])
+            heard.append(self._step())
+        return bytes_of(heard, self.clocks)

@@ -14,7 +14,7 @@ import re
 import shutil
 import statistics
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from typing import Any
 from ...sim.cache import building, content_key, scratch
 from . import nextpnr, yosys
 from .ecp5_edit import WRAPPER, Module, pack_registers, register_ports
-from .netlist import Netlist
+from .netlist import Cell, Netlist
 from .sta import Hop
 from .yosys import SynthesisError
 
@@ -123,16 +123,22 @@ def _map(top: str, read: str, inputs: Mapping[str, Path], dsp: bool) -> Path:
     return final / "netlist.json"
 
 
-def packed(netlist: Path, top: str) -> Module:
-    """Module ``top`` of what ``map_design`` gave, registers of memories and products packed."""
+def module_of(netlist: Path, top: str) -> Module:
+    """Module ``top`` of what ``map_design`` gave."""
     module: Module = json.loads(netlist.read_text(encoding="utf-8"))["modules"][top]
+    return module
+
+
+def packed(netlist: Path, top: str) -> Module:
+    """The same, registers of memories and products packed."""
+    module = module_of(netlist, top)
     pack_registers(module)
     return module
 
 
-def usage(netlist: Netlist) -> dict[str, int]:
-    """LUT4, flip-flops, block RAMs and multipliers of a mapped netlist."""
-    cells = Counter(cell.type for cell in netlist.cells)
+def usage(found: Iterable[Cell]) -> dict[str, int]:
+    """LUT4, flip-flops, block RAMs and multipliers of mapped cells."""
+    cells = Counter(cell.type for cell in found)
     return {
         "lut4": cells["LUT4"] + 2 * cells["CCU2C"] + 8 * cells["TRELLIS_DPR16X4"],
         "ff": cells["TRELLIS_FF"],
@@ -164,7 +170,7 @@ def route(
     """
     tool = nextpnr.prepare()
     module = packed(netlist, top)
-    used = usage(Netlist.of(top, module))
+    used = usage(Netlist.of(top, module).cells)
     _require_fit(top, used)
     register_ports(top, module)
     reports = {}

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -22,6 +23,8 @@ BIT, SVF, ROUTED, REPORT, LOG = (
     "network.bit", "network.svf", "routed.json", "report.json", "nextpnr.log",
 )  # fmt: skip
 """Files of a finished project."""
+MARKER = "project.json"
+"""What makes a folder a project: what it was written for."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,10 @@ class Project:
     def memories(self) -> dict[str, Path]:
         """Files that the design reads at start, by the names in its sources."""
         return {name: self.rtl / name for name in self.info.memories}
+
+    def at(self, folder: Path) -> Project:
+        """The same project, moved."""
+        return replace(self, folder=folder)
 
     @property
     def link_fps(self) -> float:
@@ -109,6 +116,8 @@ def write(
             program=board.program.format(bit=BIT),
         )  # fmt: skip
         (folder / name).write_text(text, encoding="utf-8")
+    about = {"board": board.name, "clock_mhz": pll.mhz, "baud": BAUD, "build": build_hash.hex()}
+    (folder / MARKER).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     (folder / "synth.ys").write_text(_script(sources), encoding="ascii")
     return Project(folder, board, info, project.link, pll, sources)
 
