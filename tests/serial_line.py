@@ -216,7 +216,8 @@ class Line:
 
 def bytes_of(heard: list[int], clocks: float) -> list[int]:
     """The bytes on a line that was looked at in every cycle."""
-    found, at = [], 0
+    found: list[int] = []
+    at = 0
     while True:
         try:
             start = heard.index(0, at)
