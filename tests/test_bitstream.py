@@ -98,7 +98,8 @@ def test_the_project_is_whole_without_a_tool(written: project.Project) -> None:
     for name in ("README.md", "make.sh", "board.lpf"):
         assert str(written.folder) not in (written.folder / name).read_text()
     lint = verilator.lint(written.sources, project.TOP, cwd=written.rtl)
-    assert "board/" not in lint, lint
+    said = [line for line in lint.splitlines() if "%" in line and "board/" in line]
+    assert all(f"board/{project.PLL_CELL}.v" in line for line in said), said
 
 
 @pytest.mark.sim
@@ -191,7 +192,7 @@ def test_what_does_not_fit_is_refused_with_those_who_take_most(
     small = boards.find(BOARD).model_copy(update={"lut": 400})
     monkeypatch.setattr(boards, "find", lambda name: small)
     code, _, err = run("bitstream", built, "--check", "--out", tmp_path / "p")
-    assert code == CHECK_FAILED and err.count("\n") == 1
+    assert code == CHECK_FAILED and sum("andpop:" in line for line in err.splitlines()) == 1
     assert re.search(r"found [\d,]+ LUTs, it has 400 \(\d+%\); most of them: ", err)
     assert "serial link" in err or "IntMvu" in err
     assert err.split("most of them: ")[1].split(";")[0].count(",") >= flow.LARGEST - 1

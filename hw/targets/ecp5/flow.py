@@ -215,7 +215,7 @@ class Watch:
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._arcs = 0
+        self._arcs = self._placed = 0
         self._began = 0.0
         progress("place and route: packing", 0, BARS)
 
@@ -223,8 +223,9 @@ class Watch:
         placing, arcs = self.ITERATION.search(line), self.ARCS.search(line)
         left = self.ROUTED.match(line) if self._arcs else None
         if placing:
-            done = min(self.PLACED, 1 + int(placing[1]) // 2)
-            self._progress("place and route: placing", done, BARS)
+            # Counted anew after a first pass.
+            self._placed = min(self.PLACED, max(self._placed, 1 + int(placing[1]) // 2))
+            self._progress("place and route: placing", self._placed, BARS)
         elif arcs:
             self._arcs, self._began = max(1, int(arcs[1])), time.monotonic()
             self._progress("place and route: routing", self.PLACED, BARS)

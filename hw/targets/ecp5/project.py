@@ -94,11 +94,11 @@ def write(
     around = project.rtl / "board"
     around.mkdir()
     written, network = write_network(info, around, build_hash)
-    for source in (*written, HERE / "ehxplll.v"):
+    for source in (*written, HERE / "EHXPLLL.v"):
         if source.parent != around:
             shutil.copyfile(source, around / source.name)
     names = [source.name for source in written]
-    sources = (*info.sources, *(f"board/{name}" for name in ("ehxplll.v", *names, f"{TOP}.sv")))
+    sources = (*info.sources, *(f"board/{name}" for name in ("EHXPLLL.v", *names, f"{TOP}.sv")))
     texts = {
         f"rtl/board/{TOP}.sv": "ecp5_top.sv.j2",
         "board.lpf": "board.lpf.j2",
