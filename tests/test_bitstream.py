@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from andpop.hw.rtl.top_info import TopInfo
 from andpop.hw.synth import nextpnr, yosys
 from andpop.hw.targets.ecp5 import board as pins
 from andpop.hw.targets.ecp5 import flow, pll, project
+from andpop.hw.targets.serial.network import Link
 from andpop.sim import verilator
 from andpop.sim.model import Model, missing_memories
 from foreign_graphs import QONNX, Net, first, head
@@ -264,6 +266,20 @@ def test_another_board_has_its_own_clock_and_pins(built: Path, tmp_path: Path) -
         and "assign led = ~led_on;" in (found.rtl / "board/ecp5_top.sv").read_text()
     )
     assert 'LOCATE COMP "clk" SITE "K23"' in found.lpf.read_text()
+
+
+def test_a_network_slower_than_the_line_gets_room_for_two_pictures(built: Path) -> None:
+    info = TopInfo.load(built / "rtl")
+    assert Link.of(info, HASH).rx_depth == 2048
+    (node,) = (n for n in info.nodes if n == info.slowest)
+    large = replace(info.input, words=5000)
+    slow = replace(info, taps=(large, *info.taps[1:]), nodes=(replace(node, cycles=900_000),))
+    assert Link.of(slow, HASH).rx_depth == 16_384
+    assert Link.of(slow, HASH, clock_mhz=100.0).rx_depth == 2048
+    larger = replace(slow, taps=(replace(large, words=50_000), *info.taps[1:]))
+    assert Link.of(replace(larger, nodes=(replace(node, cycles=10**8),)), HASH).rx_depth == 32_768
+    with pytest.raises(ValueError, match="found 3 bytes"):
+        Link.of(info, b"abc")
 
 
 def test_progress_follows_nextpnr() -> None:
