@@ -50,6 +50,8 @@ setup(
             "**/*.pyi",
             "boards/*.yaml",
             "synth/*.v",
+            "targets/*/*.v",
+            "targets/*/boards/*.yaml",
             "kernels/*/costs.json",
         ],
         "andpop.sim": ["*.cpp", "*.hpp", "*.sv", "*.jinja"],

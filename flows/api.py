@@ -349,6 +349,37 @@ def synth_kernel(
     return cmd.synthesise_kernel(cmd.Datapath(kernel, width, primitives, m, n, bits), progress)
 
 
+@reads_build
+@blames_damage
+def bitstream(
+    folder: AnyPath,
+    *,
+    board: str | None = None,
+    out: AnyPath | None = None,
+    clock_mhz: float | None = None,
+    check: bool = False,
+    seed: int = 1,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Write a project for a board with an ECP5 and make its bitstream.
+
+    Args:
+        folder: build folder.
+        board: that of the build by default.
+        out: folder of the project; by default beside the build, named after it and the board.
+        clock_mhz: clock of the network; by default that of the build, or the other board's own.
+        check: stop before place and route: whether it fits.
+        seed: of the placement.
+
+    Returns:
+        ``{"folder", "board", "resources": [{resource, used, have, share}], "asked_mhz",
+        "reached_mhz", "fps", "link_fps", "files", "missing", "steps", ...}``.
+    """
+    from .commands import bitstream as command
+
+    return command.bitstream(Path(folder), board, as_path(out), clock_mhz, check, seed, progress)
+
+
 def synthetic(
     folder: AnyPath,
     *,

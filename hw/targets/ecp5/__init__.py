@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lattice's ECP5: the open target, from an emitted build to a bitstream."""
+"""Boards with a Lattice ECP5: pins and clock, a project folder, and the way to a bitstream."""
