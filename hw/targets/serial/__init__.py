@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The serial link to a board: its frames, the host's side of the conversation, a simulated board."""
+"""The serial link to a board: its frames, the host's side of it, a board that is simulated."""
