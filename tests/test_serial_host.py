@@ -46,7 +46,7 @@ def exchange(at: Path, count: int) -> Host:
 
     open_host = host(at)
     try:
-        open_host.run(pictures, [f"picture {i}" for i in range(count)], take)
+        open_host.run(pictures.__getitem__, [f"picture {i}" for i in range(count)], take)
     finally:
         open_host.close()
     assert [found[i] for i in range(count)] == [compute(p) for p in pictures]
@@ -57,7 +57,7 @@ def test_pictures_go_there_and_results_come_back(tmp_path: Path) -> None:
     with board(tmp_path) as there:
         open_host = host(there.path)
         found: list[int] = []
-        open_host.run(drawn(5), list("abcde"), lambda index, _: found.append(index))
+        open_host.run(drawn(5).__getitem__, list("abcde"), lambda index, _: found.append(index))
         status = open_host.status()
         open_host.close()
     assert found == list(range(5))
@@ -95,7 +95,7 @@ def test_a_port_that_does_not_come_back(tmp_path: Path, monkeypatch: pytest.Monk
     with board(tmp_path, Faults(vanish=[2], back=False)) as there:
         open_host = host(there.path)
         with pytest.raises(LinkError, match="did not come back within 0 s .*found no such port"):
-            open_host.run(drawn(9), list("abcdefghi"), lambda *_: None)
+            open_host.run(drawn(9).__getitem__, list("abcdefghi"), lambda *_: None)
     open_host.close()
 
 
@@ -139,7 +139,7 @@ def test_three_silences_end_the_run(tmp_path: Path) -> None:
     with board(tmp_path, Faults(silent=1.0)) as there:
         open_host = host(there.path, timeout=0.05)
         with pytest.raises(LinkError, match="^first: sent 3 times without a good answer .*timeout"):
-            open_host.run(drawn(1), ["first"], lambda *_: None)
+            open_host.run(drawn(1).__getitem__, ["first"], lambda *_: None)
         open_host.close()
         # From the second silence on the board is reset, in case the network stands still.
         assert there.resets == 3 and there.taken == 3

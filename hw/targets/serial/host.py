@@ -131,42 +131,42 @@ class Host:
 
     def run(
         self,
-        pictures: Sequence[bytes],
+        picture: Callable[[int], bytes],
         names: Sequence[str],
         take: Callable[[int, bytes], None],
     ) -> None:
         """Send pictures and hand on their results, each once, in the order in which they come.
 
         Args:
-            pictures: payloads.
-            names: what they are called in messages.
+            picture: gives the payload of a picture by its number, from 0.
+            names: what the pictures are called in messages.
             take: gets the number of a picture and the bytes of its results.
 
         Raises:
             LinkError: a picture was sent three times without a good answer, or the port vanished
                 for good.
         """
-        self._todo = deque(range(len(pictures)))
+        self._todo = deque(range(len(names)))
         self._waiting.clear()
         self._reasons = {}
         self._take = take
         while self._todo or self._waiting:
             try:
-                self._step(pictures)
+                self._step(picture)
             except PortLost as lost:
                 self._reconnect(lost)
             for index, reasons in self._reasons.items():
                 if len(reasons) >= TRIES:
                     raise LinkError(self._given_up(names[index], reasons))
 
-    def _step(self, pictures: Sequence[bytes]) -> None:
+    def _step(self, picture: Callable[[int], bytes]) -> None:
         """Fill the window, then wait for what comes."""
         while self._todo and len(self._waiting) < WINDOW:
             index = self._todo.popleft()
             # It waits before it is sent: a port that vanishes meanwhile must not lose it.
             sent = _Sent(index, self._next_sequence())
             self._waiting.append(sent)
-            self._port.write(Frame(Kind.PICTURE, sent.sequence, pictures[index]).encode())
+            self._port.write(Frame(Kind.PICTURE, sent.sequence, picture(index)).encode())
             if len(self._waiting) == 1:
                 self._last = time.monotonic()
         left = self._last + self._timeout - time.monotonic()
