@@ -8,6 +8,7 @@ sequence of a picture that waits and a verdict of 0.
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -20,6 +21,10 @@ TRIES = 3
 """How often a picture is sent, or a question asked, before the run ends."""
 ANSWER_SECONDS = 1.0
 """Seconds that a board has to tell its status."""
+PIECE = 512
+"""Bytes sent at a time, at the pace at which the network takes them."""
+LAG_SECONDS = 0.005
+"""Seconds that may be caught up after a late piece."""
 RECONNECT_SECONDS = 30.0
 """Seconds that a port which vanished has to come back."""
 LARGEST_STATUS = 256
@@ -38,12 +43,14 @@ class Expected:
         picture_bytes: bytes of a picture.
         result_bytes: bytes of a picture's results.
         folder: the build, for messages.
+        pace: bytes per second that line and network take.
     """
 
     build: bytes
     picture_bytes: int
     result_bytes: int
     folder: str
+    pace: float = math.inf
 
 
 @dataclass
@@ -108,6 +115,8 @@ class Host:
         self._last = 0.0
         self._statuses: dict[int, bytes] = {}
         self._heard = False
+        self._pace = expected.pace
+        self._free = 0.0
         self._take: Callable[[int, bytes], None] = _nothing
         self.troubles = Troubles()
         self._port = open_port()
@@ -166,7 +175,7 @@ class Host:
             # It waits before it is sent: a port that vanishes meanwhile must not lose it.
             sent = _Sent(index, self._next_sequence())
             self._waiting.append(sent)
-            self._port.write(Frame(Kind.PICTURE, sent.sequence, picture(index)).encode())
+            self._write(Frame(Kind.PICTURE, sent.sequence, picture(index)).encode())
             if len(self._waiting) == 1:
                 self._last = time.monotonic()
         left = self._last + self._timeout - time.monotonic()
@@ -223,6 +232,9 @@ class Host:
             else:
                 why = verdict.words if verdict else "a result of another length"
                 self.troubles.refuse(why)
+                if Verdict.OVERFLOW in verdict:
+                    # The board's clock is slower than the build says, or its line faster.
+                    self._pace /= 2
                 self._drop(place, why)
 
     def _drop(self, place: int, why: str) -> None:
@@ -231,8 +243,18 @@ class Host:
         self._again(1, why)
 
     def _next_sequence(self) -> int:
-        self._sequence = (self._sequence + 1) % 256
+        # 0 stands for an unknown sequence in errors.
+        self._sequence = self._sequence % 255 + 1
         return self._sequence
+
+    def _write(self, data: bytes) -> None:
+        """Send bytes, no faster than the network takes them: nothing else would slow the host."""
+        for start in range(0, len(data), PIECE):
+            piece = data[start : start + PIECE]
+            time.sleep(max(0.0, self._free - time.monotonic()))
+            self._port.write(piece)
+            earliest = time.monotonic() - LAG_SECONDS
+            self._free = max(self._free, earliest) + len(piece) / self._pace
 
     def _greet(self) -> None:
         """Bring the board to its start and check what it is."""
