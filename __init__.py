@@ -22,6 +22,7 @@ _API = {
     "export": "api",
     "infer": "api",
     "register": "api",
+    "run": "api",
     "simulate": "api",
     "synth": "api",
     "synth_kernel": "api",

@@ -291,6 +291,49 @@ def simulate(
 
 @reads_build
 @blames_damage
+def run(
+    folder: AnyPath,
+    images: AnyPath | None = None,
+    *,
+    port: str | None = None,
+    count: int | None = None,
+    masks_folder: AnyPath | None = None,
+    check: bool = False,
+    self_test: bool = False,
+    baud: int | None = None,
+    timeout: float | None = None,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Run pictures on a board at a serial port.
+
+    Args:
+        folder: build folder whose bitstream is on the board.
+        images: a picture or a folder of pictures; may be left out for a self-test alone.
+        port: serial port, such as /dev/ttyUSB0 or COM3.
+        count: use the first ``count`` pictures.
+        masks_folder: where masks and overlays go, of networks that predict masks.
+        check: compare every result with the CPU engine.
+        self_test: run the vectors that the build stores first.
+        baud: bits per second of the link; 3,000,000 by default.
+        timeout: seconds until an answer counts as lost; by default what the build's cycles and
+            the baud rate say.
+
+    Returns:
+        ``{"task", "pictures", "seconds", "pictures_per_second", "predictions", "self_test",
+        "check", "values_differing", "status", "troubles", "notes"}``.
+    """
+    require("run", "serial")
+    from .commands import run as command
+
+    files = open_build(Path(folder))
+    doubts = check_trust(files, False, False)
+    asked = command.Asked(as_path(images), count, as_path(masks_folder), check, self_test)
+    link = command.Link(port, command.BAUD if baud is None else baud, timeout)
+    return command.run(files, link, asked, doubts, progress)
+
+
+@reads_build
+@blames_damage
 def synth(
     folder: AnyPath,
     *,

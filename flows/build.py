@@ -61,6 +61,12 @@ def digest(path: Path) -> str:
     return state.hexdigest()
 
 
+def board_hash(files: BuildFiles) -> bytes:
+    """Return the 16 bytes by which a board tells which build it was made of: the digest of the RTL,
+    memories and FIFO depths among it, cut short."""
+    return bytes.fromhex(digest(files.rtl))[:16]
+
+
 def code_digest() -> str:
     """Digest of andpop's own sources, so that a newer andpop redoes what an older one built."""
     state = hashlib.sha256()

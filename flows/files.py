@@ -87,6 +87,11 @@ class BuildFiles:
         return self.folder / "sizing.json"
 
     @property
+    def vectors(self) -> Path:
+        """Pictures and what the golden model makes of them, to test a board with."""
+        return self.folder / "vectors.npz"
+
+    @property
     def report(self) -> Path:
         """The report for machines."""
         return self.folder / "report.json"

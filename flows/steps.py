@@ -24,13 +24,16 @@ from ..hw.graph.verify import verify
 from ..hw.rtl import simulate as rtl
 from ..hw.rtl import sizing
 from ..hw.rtl.runs import FIFO_FILE
+from ..hw.targets import vectors
 from ..quant.checkpoint import read_card
 from ..quant.files import write_json
 from ..sim.tools import find_compiler, find_tool
 from . import report_content
+from .backends.golden import Golden
 from .build import Context, Step
 from .compile import card_inside, check_integers, export_checkpoint
 from .config import BuildConfig
+from .coverage import output_alone
 from .errors import UsageError
 from .facts import reflection
 from .files import CHECKPOINT, QONNX, BuildFiles
@@ -100,6 +103,7 @@ def plan(source: Path) -> list[Step]:
             (FILES.rtl.name, FILES.fifos.name, FILES.sizing.name),
             BOARD_KEYS,
         ),
+        Step("vectors", _vectors, (FILES.lowered.name,), (FILES.vectors.name,)),
         Step(
             "report",
             report_content.write_first,
@@ -279,6 +283,26 @@ def _size(context: Context) -> None:
             "bits": found.bits,
             "everywhere": found.everywhere,
         },
+    )
+
+
+def _vectors(context: Context) -> None:
+    """Store pictures and golden results, with which a board is tested."""
+    files = context.files
+    golden = Golden(files)
+    heads = [head.tensor for head in golden.heads]
+    pictures = vectors.draw(*golden.shape)
+    found = golden.tensors(pictures)
+    seen = output_alone("board", golden.model, "a board gives its results alone")
+    vectors.write(
+        files.vectors,
+        vectors.Vectors(
+            pictures,
+            tuple(found[name] for name in heads),
+            tuple(seen.distinct[name] for name in heads),
+            len(seen.order),
+            [gap.as_json() for gap in seen.gaps],
+        ),
     )
 
 

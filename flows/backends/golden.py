@@ -36,8 +36,16 @@ class Golden:
         parts = [part for _, part in self._executor.chunks(pictures, "all")]
         return {name: np.concatenate([part[name] for part in parts]) for name in self.order}
 
-    def outputs(self, pictures: Pictures) -> Outputs:
-        """What every head gives, alone: in little memory."""
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Height, width and channels of a picture."""
+        return self._executor.shapes[self._executor.input][1:]
+
+    def tensors(self, pictures: Pictures) -> dict[str, IntArray]:
+        """The tensors of the heads alone: in little memory."""
         parts = [part for _, part in self._executor.chunks(pictures)]
-        tensors = {h.tensor: np.concatenate([p[h.tensor] for p in parts]) for h in self.heads}
-        return outputs_of(self.heads, tensors)
+        return {h.tensor: np.concatenate([p[h.tensor] for p in parts]) for h in self.heads}
+
+    def outputs(self, pictures: Pictures) -> Outputs:
+        """What every head gives."""
+        return outputs_of(self.heads, self.tensors(pictures))

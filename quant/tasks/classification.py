@@ -302,17 +302,17 @@ class Classification(Task):
         paths: Sequence[Path],
         folder: Path | None = None,
     ) -> list[dict[str, Any]]:
-        """Return ``[{picture, class, index, logits}]``."""
+        """Return ``[{picture, class, index, logits}]``; logits are None where they are unknown."""
         found = _classes(outputs)
-        assert found.logits is not None  # ``tells_logits``: the CPU backend was asked
+        logits = [None] * len(paths) if found.logits is None else found.logits.tolist()
         return [
             {
                 "picture": str(path),
                 "class": classes[int(index)],
                 "index": int(index),
-                "logits": [int(v) for v in row],
+                "logits": row,
             }
-            for path, index, row in zip(paths, found.values, found.logits, strict=True)
+            for path, index, row in zip(paths, found.values, logits, strict=True)
         ]
 
     def show_predictions(self, predictions: Sequence[Mapping[str, Any]]) -> list[Shown]:

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A board that is simulated: a build's RTL behind the serial link, at a pseudo-terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from ....sim.cache import scratch
+from ....sim.model import SimulationError
+from ....sim.network import FLAGS, OPTIMISATION
+from ....sim.verilator import build
+from ...rtl.runs import watchdog
+from ...rtl.top_info import TopInfo
+from .network import write_network
+
+HARNESS = Path(__file__).parent / "board.cpp"
+END_SECONDS = 5.0
+"""Seconds that the program has to end by itself."""
+
+
+def build_board(rtl: Path, build_hash: bytes, jobs: int = 2) -> Path:
+    """Compile the RTL as it is built, FIFOs of their final depth, with the link around it.
+
+    Args:
+        rtl: folder of an emitted network.
+        build_hash: what the board says that it was made of.
+        jobs: compilers at a time.
+
+    Returns:
+        The program, from the cache if it is there; it takes ``rtl`` as working directory.
+
+    Raises:
+        EmitError: the folder holds no network.
+        ToolMissing: no Verilator or no g++.
+        BuildError: a source is refused.
+    """
+    info = TopInfo.load(rtl)
+    with scratch("board") as folder:
+        around, top = write_network(info, folder, build_hash)
+        return build(
+            [*(rtl / source for source in info.sources), *around],
+            top,
+            extra_cpp=[HARNESS],
+            opt=OPTIMISATION,
+            kind="executable",
+            verilator_flags=FLAGS,
+            jobs=jobs,
+        )
+
+
+@contextlib.contextmanager
+def running_board(program: Path, rtl: Path) -> Iterator[str]:
+    """Run a board while the block runs; yields the name of its port.
+
+    Args:
+        program: from ``build_board``.
+        rtl: the same folder.
+
+    Raises:
+        SimulationError: the program ended before it had a port.
+    """
+    quiet = watchdog(TopInfo.load(rtl))
+    with subprocess.Popen(
+        [program, f"quiet={quiet}"], cwd=rtl, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdin and process.stdout and process.stderr
+        try:
+            port = process.stdout.readline().strip()
+            if not port:
+                raise SimulationError(process.stderr.read().strip() or "simulated board: no port")
+            yield port
+        finally:
+            # The end of its input ends it.
+            process.stdin.close()
+            try:
+                process.wait(END_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
