@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from andpop.hw.synth import ecp5
+from andpop.hw.synth import ecp5, nextpnr
 from andpop.hw.targets.ecp5 import post_route
 from andpop.sim import bench
 from andpop.sim.cases import Case
@@ -30,6 +30,19 @@ CASES = {
 """Block RAMs and a multiplier; LUT RAM; carry chains; multipliers; wide block RAM; both ports."""
 
 
+def place(netlist: Path, top: str, folder: Path) -> Path:
+    """Place and route a kernel, ports at pins of the part; nextpnr's netlist."""
+    folder.mkdir()
+    module = ecp5.packed(netlist, top)
+    (folder / "netlist.json").write_text(json.dumps({"creator": "", "modules": {top: module}}))
+    arguments = [
+        *ecp5.DEVICE, "--json", "netlist.json", "--top", top, "--freq", "100", "--write",
+        "routed.json", "--lpf-allow-unconstrained", "--timing-allow-fail", "-q",
+    ]  # fmt: skip
+    nextpnr.run(nextpnr.NEXTPNR, arguments, folder, top)
+    return folder / "routed.json"
+
+
 def case_of(kernel: str) -> Case:
     cases = import_module(f"andpop.hw.kernels.{kernel}.cases")
     found: Case = next(c for c in cases.SMOKE if c.name.startswith(CASES[kernel]))
@@ -44,7 +57,7 @@ def test_routed_netlist_equals_golden(kernel: str, tmp_path: Path, compared: Com
     top = built.op.get_nodeattr("gen_top_module")
     memories = {f.name: f for f in (tmp_path / "rtl").glob("*.mem")}
     netlist = ecp5.map_design(top, sources, memories=memories)
-    routed = ecp5.place(ecp5.packed(netlist, top), top, tmp_path / "routed")
+    routed = place(netlist, top, tmp_path / "routed")
     written = post_route.to_verilog(routed, tmp_path / "sim", top)
     result = bench.run_plan(
         make_plan(kernel, case, built), written, top, tmp_path / "run", data=tmp_path / "sim",
@@ -107,7 +120,7 @@ def test_a_wrong_bit_of_a_routed_netlist_is_found(tmp_path: Path) -> None:
     sources = built.generate(tmp_path / "rtl")
     top = built.op.get_nodeattr("gen_top_module")
     netlist = ecp5.map_design(top, sources)
-    routed = ecp5.place(ecp5.packed(netlist, top), top, tmp_path / "routed")
+    routed = place(netlist, top, tmp_path / "routed")
     cells = json.loads(routed.read_text())
     (module,) = cells["modules"].values()
     name = next(n for n, c in module["cells"].items() if c["parameters"].get("MODE") == "DPRAM")

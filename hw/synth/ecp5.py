@@ -195,21 +195,6 @@ def route(
     )
 
 
-def place(module: Module, top: str, folder: Path) -> Path:
-    with scratch("nextpnr") as work:
-        text = json.dumps({"creator": "andpop", "modules": {top: module}})
-        (work / "netlist.json").write_text(text, encoding="utf-8")
-        arguments = [
-            *DEVICE, "--json", "netlist.json", "--top", top, "--freq", "100",
-            "--write", "routed.json", "--lpf-allow-unconstrained", "--timing-allow-fail",
-            "--log", "nextpnr.log", "-q",
-        ]  # fmt: skip
-        _nextpnr(arguments, work, top)
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.move(work / "routed.json", folder / "routed.json")
-    return folder / "routed.json"
-
-
 def _require_fit(top: str, used: Mapping[str, int]) -> None:
     over = [key for key, most in CAPACITY.items() if used[key] > most]
     if over:

@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+FILE = "post_route.sv"
+"""What ``to_verilog`` writes."""
 CELLS = Path(__file__).parent / "post_route_cells.sv"
 Cell = Mapping[str, Any]
 CLOCKS = {"DCCA": ("CLKI", "CLKO"), "EHXPLLL": ("CLKI", "CLKOP")}
@@ -54,7 +56,7 @@ def to_verilog(routed: Path, folder: Path, top: str) -> list[Path]:
     writer = _Writer(folder)
     for name, cell in module["cells"].items():
         writer.cell(name, cell)
-    file = folder / "post_route.sv"
+    file = folder / FILE
     file.write_text(writer.text(top, module["ports"]), encoding="utf-8")
     return [CELLS, file]
 

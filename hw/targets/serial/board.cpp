@@ -4,6 +4,10 @@
 // The first line on standard output is the name of the pseudo-terminal. The board runs until its
 // standard input ends. Arguments are key=value pairs: `quiet` cycles after the last byte the clock
 // stops until the next one comes. Memories are read relative to the working directory.
+//
+// How bytes get into the model and out of it says the header `board_line.hpp`: one lies here, for
+// the link's own streams, another one beside the boards, for the pins of a UART. It may take
+// arguments of its own.
 
 #include <fcntl.h>
 #include <poll.h>
@@ -21,6 +25,8 @@
 #include <vector>
 
 #include "Vtop.h"
+#include "board_arguments.hpp"
+#include "board_line.hpp"
 #include "verilated.h"
 
 namespace {
@@ -72,22 +78,12 @@ class Terminal {
   int slave_;
 };
 
-int run(uint64_t quiet) {
+int run(Arguments arguments) {
+  const auto quiet = static_cast<uint64_t>(take(arguments, "quiet", 1000000));
   auto context = std::make_unique<VerilatedContext>();
   auto top = std::make_unique<Vtop>(context.get());
-  top->rx_valid_i = 0;
-  top->rx_broken_i = 0;
-  top->tx_ready_i = 0;
-  const auto clock = [&](int level) {
-    top->clk_i = level;
-    top->eval();
-  };
-  top->rst_ni = 0;
-  for (int i = 0; i < 4; ++i) {
-    clock(0);
-    clock(1);
-  }
-  top->rst_ni = 1;
+  Board board(top.get(), arguments);
+  if (!arguments.empty()) throw std::runtime_error("unknown argument " + arguments.begin()->first);
 
   Terminal terminal;
   std::printf("%s\n", terminal.name());
@@ -103,18 +99,11 @@ int run(uint64_t quiet) {
     }
     if (silent > quiet && in.empty()) continue;
     for (int i = 0; i < kCycles; ++i) {
-      top->clk_i = 0;
-      const bool offer = next < in.size();
-      top->rx_valid_i = offer;
-      if (offer) top->rx_data_i = in[next];
-      top->tx_ready_i = out.size() < kPiece;
-      top->eval();
-      const bool taken = offer && top->rx_ready_o;
-      const bool given = top->tx_valid_o && top->tx_ready_i;
-      if (given) out.push_back(top->tx_data_o);
-      clock(1);
+      const size_t before = out.size();
+      const uint8_t* byte = next < in.size() ? &in[next] : nullptr;
+      const bool taken = board.cycle(byte, before < kPiece, out);
       if (taken) ++next;
-      silent = taken || given ? 0 : silent + 1;
+      silent = taken || out.size() > before || board.busy() ? 0 : silent + 1;
     }
     if (context->gotFinish()) throw std::runtime_error("the simulation ended by itself");
   }
@@ -126,13 +115,14 @@ int run(uint64_t quiet) {
 
 int main(int argc, char** argv) {
   try {
-    uint64_t quiet = 1000000;
+    Arguments arguments;
     for (int i = 1; i < argc; ++i) {
       const std::string item = argv[i];
-      if (item.rfind("quiet=", 0) != 0) throw std::runtime_error("found " + item + ", expected quiet=N");
-      quiet = std::stoull(item.substr(6));
+      const size_t at = item.find('=');
+      if (at == std::string::npos) throw std::runtime_error("found " + item + ", expected key=value");
+      arguments[item.substr(0, at)] = std::stod(item.substr(at + 1));
     }
-    return run(quiet);
+    return run(arguments);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "simulated board: %s\n", error.what());
     return 1;

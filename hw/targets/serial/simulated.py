@@ -16,7 +16,9 @@ from ...rtl.runs import watchdog
 from ...rtl.top_info import TopInfo
 from .network import write_network
 
-HARNESS = Path(__file__).parent / "board.cpp"
+HARNESS = [Path(__file__).parent / name for name in ("board.cpp", "board_arguments.hpp")]
+LINE = Path(__file__).parent / "board_line.hpp"
+"""Where its bytes get into the model: at the link's streams."""
 END_SECONDS = 5.0
 """Seconds that the program has to end by itself."""
 
@@ -43,7 +45,7 @@ def build_board(rtl: Path, build_hash: bytes, jobs: int = 2) -> Path:
         return build(
             [*(rtl / source for source in info.sources), *around],
             top,
-            extra_cpp=[HARNESS],
+            extra_cpp=[*HARNESS, LINE],
             opt=OPTIMISATION,
             kind="executable",
             verilator_flags=FLAGS,

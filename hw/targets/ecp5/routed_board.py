@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A board of which the routed netlist is simulated, at its UART's pins."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from ....sim.cache import building, content_key
+from ....sim.network import FLAGS, OPTIMISATION
+from ....sim.verilator import build
+from ..serial.simulated import HARNESS
+from . import board as boards
+from . import post_route
+from .project import MARKER, ROUTED, TOP
+
+LINE = Path(__file__).parent / "board_line.hpp"
+
+
+class NotRouted(RuntimeError):
+    """A folder holds no routed project; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class RoutedBoard:
+    """A program that stands for the board, and how to run it."""
+
+    program: Path
+    folder: Path
+    """Its working directory: contents of block RAMs."""
+    arguments: tuple[str, ...]
+    """Of the program: cycles of the chip's clock per bit of the line, level of a pressed button."""
+
+
+def build_routed_board(project: Path, jobs: int = 2) -> RoutedBoard:
+    """Compile the routed netlist of a project for simulation, or return it from the cache.
+
+    Args:
+        project: folder with what ``andpop bitstream`` leaves.
+        jobs: compilers at a time.
+
+    Raises:
+        NotRouted: the folder is no project, or was not routed.
+        NetlistError: the netlist holds a cell without a model.
+        ToolMissing: no Verilator or no g++.
+        BuildError: the netlist is refused.
+    """
+    for name, why in ((MARKER, "a project folder"), (ROUTED, "a routed netlist")):
+        if not (project / name).is_file():
+            raise NotRouted(
+                f"{project}: found no {name}, expected {why}; run `andpop bitstream` first"
+            )
+    about = json.loads((project / MARKER).read_text(encoding="utf-8"))
+    board = boards.find(about["board"])
+    routed = project / ROUTED
+    code = [Path(post_route.__file__), post_route.CELLS]
+    with building(content_key("post-route", TOP, routed, *code)) as (final, work):
+        if work is not None:
+            post_route.to_verilog(routed, work, TOP)
+    program = build(
+        [post_route.CELLS, final / post_route.FILE],
+        TOP,
+        extra_cpp=[*HARNESS, LINE],
+        opt=OPTIMISATION,
+        kind="executable",
+        verilator_flags=FLAGS,
+        jobs=jobs,
+    )
+    bit = about["clock_mhz"] * 1e6 / about["baud"]
+    return RoutedBoard(program, final, (f"bit={bit}", f"pressed={board.reset_pressed}"))
