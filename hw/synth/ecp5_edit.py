@@ -12,9 +12,6 @@ from .yosys import SynthesisError
 Module = dict[str, Any]
 """One module of a file written by ``write_json``."""
 
-Readers = Mapping[Any, list[tuple[dict[str, Any], str]]]
-"""Cell and port of all that read a bit."""
-
 CLOCKS = ("ap_clk", "clk_i", "ap_clk2x")
 WRAPPER = "andpop_port_"
 """How the names of the flip-flops at the ports begin."""
@@ -91,123 +88,160 @@ def pack_registers(module: Module) -> int:
     every bit must come from one, and none from an adder: multipliers lie far from those. All of
     them share an enable.
     """
+    packer = _Packer(module)
     packed = 0
     for cell in list(module["cells"].values()):
         if cell["type"] in SIDES:
-            packed += _pack_memory(module, cell)
+            packed += packer.memory(cell)
         elif cell["type"] == "MULT18X18D":
-            packed += _pack_product(module, cell)
+            packed += packer.product(cell)
     return packed
 
 
-def _pack_memory(module: Module, memory: dict[str, Any]) -> int:
-    """Use the output registers of a block RAM; how many of its ports have one then."""
-    packed = 0
-    readers, outside = _readers(module)
-    for data, clock, enable, mode in SIDES[memory["type"]]:
-        clocks = memory["connections"].get(clock)
-        found = _behind(memory, data, readers, outside)
-        if found and all(r["connections"]["CLK"] == clocks for r in found.values()):
-            memory["connections"][enable] = _straight(module, next(iter(found.values())))
-            memory["parameters"][mode] = "OUTREG"
-            _absorb(module, memory, found)
-            packed += 1
-    return packed
+class _Packer:
+    """A module while registers move: who reads and drives each bit is kept, not searched for."""
 
+    def __init__(self, module: Module) -> None:
+        cells = module["cells"]
+        self._cells: dict[str, dict[str, Any]] = cells
+        self._names = {id(cell): name for name, cell in cells.items()}
+        self._readers: dict[Any, dict[tuple[int, str], dict[str, Any]]] = defaultdict(dict)
+        self._outside = {bit for facts in module["ports"].values() for bit in facts["bits"]}
+        self._free = max(_bits(module), default=1) + 1
+        for cell in cells.values():
+            for port in cell["connections"]:
+                self._read(cell, port)
+        sums = {
+            bit
+            for cell in cells.values()
+            if cell["type"] == "CCU2C"
+            for port in ("S0", "S1")
+            for bit in cell["connections"].get(port, [])
+        }
+        self._drivers = {
+            bit: cell
+            for cell in cells.values()
+            if cell["type"] == "TRELLIS_FF" and cell["connections"]["DI"][0] not in sums
+            for bit in cell["connections"]["Q"]
+        }
 
-def _pack_product(module: Module, product: dict[str, Any]) -> bool:
-    """Use the registers of a multiplier, and whether any is."""
-    behind = _behind(product, "P", *_readers(module))
-    drivers = {
-        bit: cell
-        for cell in module["cells"].values()
-        if cell["type"] == "TRELLIS_FF"
-        for bit in cell["connections"]["Q"]
-    }
-    sums = {
-        bit
-        for cell in module["cells"].values()
-        if cell["type"] == "CCU2C"
-        for port in ("S0", "S1")
-        for bit in cell["connections"].get(port, [])
-    }
-    drivers = {
-        bit: cell for bit, cell in drivers.items() if cell["connections"]["DI"][0] not in sums
-    }
-    before = {side: _before(product, side, drivers) for side in "AB"}
-    groups = {"OUTPUT": behind, "INPUTA": before["A"], "INPUTB": before["B"]}
-    clocks = {tuple(r["connections"]["CLK"]) for g in groups.values() for r in g.values()}
-    if len(clocks) != 1:
-        return False
-    for number, (name, found) in enumerate(groups.items()):
-        if not found:
-            continue
-        for kind, pin in (("CLK", "CLK0"), ("CE", f"CE{number}"), ("RST", "RST0")):
-            product["parameters"][f"REG_{name}_{kind}"] = pin
-            product["port_directions"][pin] = "input"
-        pins = {"CLK0": list(*clocks), "RST0": ["0"]}
-        enable = _straight(module, next(iter(found.values())))
-        product["connections"] |= pins | {f"CE{number}": enable}
-    for port, register in {**before["A"], **before["B"]}.items():
-        product["connections"][port] = register["connections"]["DI"]
-    _absorb(module, product, behind)
-    readers, outside = _readers(module)
-    copied = {id(register) for side in before.values() for register in side.values()}
-    module["cells"] = {
-        name: cell
-        for name, cell in module["cells"].items()
-        if id(cell) not in copied
-        or cell["connections"]["Q"][0] in readers
-        or cell["connections"]["Q"][0] in outside
-    }
-    return True
+    def memory(self, memory: dict[str, Any]) -> int:
+        """Use the output registers of a block RAM; how many of its ports have one then."""
+        packed = 0
+        for data, clock, enable, mode in SIDES[memory["type"]]:
+            clocks = memory["connections"].get(clock)
+            found = self._behind(memory, data)
+            if found and all(r["connections"]["CLK"] == clocks for r in found.values()):
+                self._connect(memory, enable, self._straight(next(iter(found.values()))))
+                memory["parameters"][mode] = "OUTREG"
+                self._absorb(memory, found)
+                packed += 1
+        return packed
 
+    def product(self, product: dict[str, Any]) -> bool:
+        """Use the registers of a multiplier, and whether any is."""
+        behind = self._behind(product, "P")
+        before = {side: self._before(product, side) for side in "AB"}
+        groups = {"OUTPUT": behind, "INPUTA": before["A"], "INPUTB": before["B"]}
+        clocks = {tuple(r["connections"]["CLK"]) for g in groups.values() for r in g.values()}
+        if len(clocks) != 1:
+            return False
+        for number, (name, found) in enumerate(groups.items()):
+            if not found:
+                continue
+            for kind, pin in (("CLK", "CLK0"), ("CE", f"CE{number}"), ("RST", "RST0")):
+                product["parameters"][f"REG_{name}_{kind}"] = pin
+                product["port_directions"][pin] = "input"
+            self._connect(product, "CLK0", list(*clocks))
+            self._connect(product, "RST0", ["0"])
+            self._connect(product, f"CE{number}", self._straight(next(iter(found.values()))))
+        copied = {**before["A"], **before["B"]}
+        for port, register in copied.items():
+            self._connect(product, port, register["connections"]["DI"])
+        self._absorb(product, behind)
+        for register in {id(r): r for r in copied.values()}.values():
+            (bit,) = register["connections"]["Q"]
+            if not self._readers[bit] and bit not in self._outside:
+                self._remove(register)
+        return True
 
-def _readers(module: Module) -> tuple[Readers, set[Any]]:
-    """Who reads each bit, and the bits at the ports of the module."""
-    readers: dict[Any, list[tuple[dict[str, Any], str]]] = defaultdict(list)
-    for cell in module["cells"].values():
+    def _read(self, cell: dict[str, Any], port: str) -> None:
+        if cell["port_directions"][port] != "output":
+            for bit in cell["connections"][port]:
+                self._readers[bit][id(cell), port] = cell
+
+    def _unread(self, cell: dict[str, Any], port: str) -> None:
+        if cell["port_directions"][port] != "output":
+            for bit in cell["connections"].get(port, ()):
+                self._readers[bit].pop((id(cell), port), None)
+
+    def _connect(self, cell: dict[str, Any], port: str, bits: list[Any]) -> None:
+        self._unread(cell, port)
+        cell["connections"][port] = bits
+        self._read(cell, port)
+
+    def _add(self, name: str, cell: dict[str, Any]) -> None:
+        self._cells[name] = cell
+        self._names[id(cell)] = name
+        for port in cell["connections"]:
+            self._read(cell, port)
+
+    def _remove(self, cell: dict[str, Any]) -> None:
+        for port in cell["connections"]:
+            self._unread(cell, port)
+        for bit in cell["connections"]["Q"]:
+            self._drivers.pop(bit, None)
+        del self._cells[self._names.pop(id(cell))]
+
+    def _behind(self, cell: Mapping[str, Any], data: str) -> dict[str, dict[str, Any]]:
+        """The flip-flop behind each output ``data*`` that is read; empty where one is missing."""
+        found = {}
         for port, bits in cell["connections"].items():
-            if cell["port_directions"][port] != "output":
-                for bit in bits:
-                    readers[bit].append((cell, port))
-    return readers, {bit for facts in module["ports"].values() for bit in facts["bits"]}
+            if not (port.startswith(data) and port[len(data) :].isdigit()):
+                continue
+            if bits[0] in self._outside:
+                return {}
+            readers = self._readers[bits[0]]
+            if not readers:
+                continue
+            if len(readers) != 1:
+                return {}
+            (((_, pin), register),) = readers.items()
+            if pin != "DI" or not _is_plain(register):
+                return {}
+            found[port] = register
+        return found if len({str(_enable(r)) for r in found.values()}) == 1 else {}
 
+    def _before(self, cell: Mapping[str, Any], data: str) -> dict[str, dict[str, Any]]:
+        """The flip-flop in front of each input ``data*``; empty where one is missing."""
+        found = {}
+        for port, bits in cell["connections"].items():
+            named = port.startswith(data) and port[len(data) :].isdigit()
+            if not named or isinstance(bits[0], str):
+                continue
+            register = self._drivers.get(bits[0])
+            if register is None or not _is_plain(register):
+                return {}
+            found[port] = register
+        return found if len({str(_enable(r)) for r in found.values()}) == 1 else {}
 
-def _behind(
-    cell: Mapping[str, Any], data: str, readers: Readers, outside: set[Any]
-) -> dict[str, dict[str, Any]]:
-    """The flip-flop behind each output ``data*`` that is read; empty where one is missing."""
-    found = {}
-    for port, bits in cell["connections"].items():
-        if not (port.startswith(data) and port[len(data) :].isdigit()):
-            continue
-        if bits[0] in outside:
-            return {}
-        if not readers.get(bits[0]):
-            continue
-        if len(readers[bits[0]]) != 1:
-            return {}
-        register, pin = readers[bits[0]][0]
-        if pin != "DI" or not _is_plain(register):
-            return {}
-        found[port] = register
-    return found if len({str(_enable(r)) for r in found.values()}) == 1 else {}
+    def _straight(self, register: Mapping[str, Any]) -> list[Any]:
+        """What enables a flip-flop where it is high: its enable, or one inverter for all."""
+        bit, inverted = _enable(register)
+        if not inverted:
+            return [bit]
+        name = f"andpop_not_{bit}"
+        if name not in self._cells:
+            pins = {"A": [bit], "B": ["0"], "C": ["0"], "D": ["0"], "Z": [self._free]}
+            self._free += 1
+            self._add(name, _cell("LUT4", {"INIT": NOT}, pins))
+        return list(self._cells[name]["connections"]["Z"])
 
-
-def _before(
-    cell: Mapping[str, Any], data: str, drivers: Mapping[Any, dict[str, Any]]
-) -> dict[str, dict[str, Any]]:
-    """The flip-flop in front of each input ``data*``; empty where one is missing."""
-    found = {}
-    for port, bits in cell["connections"].items():
-        if not (port.startswith(data) and port[len(data) :].isdigit()) or isinstance(bits[0], str):
-            continue
-        register = drivers.get(bits[0])
-        if register is None or not _is_plain(register):
-            return {}
-        found[port] = register
-    return found if len({str(_enable(r)) for r in found.values()}) == 1 else {}
+    def _absorb(self, cell: dict[str, Any], registers: Mapping[str, dict[str, Any]]) -> None:
+        """Let outputs of ``cell`` drive what their flip-flops drove, which go."""
+        for port, register in registers.items():
+            self._remove(register)
+            cell["connections"][port] = register["connections"]["Q"]
 
 
 def _is_plain(cell: Mapping[str, Any]) -> bool:
@@ -224,26 +258,6 @@ def _enable(register: Mapping[str, Any]) -> tuple[Any, bool]:
     """The bit that enables a flip-flop, and whether it does so where it is low."""
     way = register["parameters"].get("CEMUX", "1 ").strip()
     return ("1", False) if way == "1" else (register["connections"]["CE"][0], way == "INV")
-
-
-def _straight(module: Module, register: Mapping[str, Any]) -> list[Any]:
-    """What enables a flip-flop where it is high: its enable, or one inverter for all it has."""
-    bit, inverted = _enable(register)
-    if not inverted:
-        return [bit]
-    name = f"andpop_not_{bit}"
-    if name not in module["cells"]:
-        pins = {"A": [bit], "B": ["0"], "C": ["0"], "D": ["0"], "Z": [max(_bits(module)) + 1]}
-        module["cells"][name] = _cell("LUT4", {"INIT": NOT}, pins)
-    return list(module["cells"][name]["connections"]["Z"])
-
-
-def _absorb(module: Module, cell: dict[str, Any], registers: Mapping[str, dict[str, Any]]) -> None:
-    """Let outputs of ``cell`` drive what their flip-flops drove, which go."""
-    gone = {id(register) for register in registers.values()}
-    for port, register in registers.items():
-        cell["connections"][port] = register["connections"]["Q"]
-    module["cells"] = {n: c for n, c in module["cells"].items() if id(c) not in gone}
 
 
 def _bits(module: Module) -> Iterator[int]:
