@@ -4,11 +4,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
-from .ecp5_edit import Module, Readers
+from .ecp5_edit import Module
 
 Cell = dict[str, Any]
+
+Readers = Mapping[Any, list[tuple[Cell, str]]]
+"""Cell and port of all that read a bit."""
 
 
 def pack_products(module: Module) -> int:
