@@ -296,20 +296,23 @@ def run(
     images: AnyPath | None = None,
     *,
     port: str | None = None,
+    simulated: bool = False,
     count: int | None = None,
     masks_folder: AnyPath | None = None,
     check: bool = False,
     self_test: bool = False,
     baud: int | None = None,
     timeout: float | None = None,
+    trust: bool = False,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Run pictures on a board at a serial port.
+    """Run pictures on a board at a serial port, or on one that is simulated.
 
     Args:
         folder: build folder whose bitstream is on the board.
         images: a picture or a folder of pictures; may be left out for a self-test alone.
         port: serial port, such as /dev/ttyUSB0 or COM3.
+        simulated: without a board, on a Verilator model of what its bitstream is made of.
         count: use the first ``count`` pictures.
         masks_folder: where masks and overlays go, of networks that predict masks.
         check: compare every result with the CPU engine.
@@ -317,19 +320,21 @@ def run(
         baud: bits per second of the link; 3,000,000 by default.
         timeout: seconds until an answer counts as lost; by default what the build's cycles and
             the baud rate say.
+        trust: simulate a folder that differs from its build.json too.
 
     Returns:
         ``{"task", "pictures", "seconds", "pictures_per_second", "predictions", "self_test",
         "check", "values_differing", "status", "troubles", "notes"}``.
     """
     require("run", "serial")
+    from . import on_board
     from .commands import run as command
 
     files = open_build(Path(folder))
-    doubts = check_trust(files, False, False)
+    doubts = check_trust(files, simulated, trust)
     asked = command.Asked(as_path(images), count, as_path(masks_folder), check, self_test)
-    link = command.Link(port, command.BAUD if baud is None else baud, timeout)
-    return command.run(files, link, asked, doubts, progress)
+    line = on_board.Line(port, simulated, on_board.BAUD if baud is None else baud, timeout)
+    return command.run(files, line, asked, doubts, progress)
 
 
 @reads_build
@@ -390,6 +395,37 @@ def synth_kernel(
     from .commands import synth as cmd
 
     return cmd.synthesise_kernel(cmd.Datapath(kernel, width, primitives, m, n, bits), progress)
+
+
+@reads_build
+@blames_damage
+def bitstream(
+    folder: AnyPath,
+    *,
+    board: str | None = None,
+    out: AnyPath | None = None,
+    clock_mhz: float | None = None,
+    check: bool = False,
+    seed: int = 1,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Write a project for a board with an ECP5 and make its bitstream.
+
+    Args:
+        folder: build folder.
+        board: that of the build by default.
+        out: folder of the project; by default beside the build, named after it and the board.
+        clock_mhz: clock of the network; by default that of the build, or the other board's own.
+        check: stop before place and route: whether it fits.
+        seed: of the placement.
+
+    Returns:
+        ``{"folder", "board", "resources": [{resource, used, have, share}], "asked_mhz",
+        "reached_mhz", "fps", "link_fps", "files", "missing", "steps", ...}``.
+    """
+    from .commands import bitstream as command
+
+    return command.bitstream(Path(folder), board, as_path(out), clock_mhz, check, seed, progress)
 
 
 def synthetic(

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Any
 
-from ..hw.synth import ecp5, yosys
+from ..hw.synth import nextpnr, yosys
 from ..sim.tools import ToolMissing, find_tool
 from .errors import EXTRAS
 
@@ -97,10 +97,10 @@ def _yosys() -> Tool:
 
 def _nextpnr() -> Tool:
     try:
-        version, found = ecp5.version(), True
+        version, found = nextpnr.version(), True
     except ToolMissing:
         version, found = "", False
-    unlocks = "synth --timing --route: clocks placed and routed on an ECP5"
+    unlocks = "bitstream; synth --timing --route: clocks routed on an ECP5"
     return Tool("nextpnr", "package", found, version, unlocks, "pip install 'andpop[fpga]'")
 
 

@@ -15,7 +15,7 @@ from andpop.hw.graph.specialise import specialise
 from andpop.hw.kernels.base import HW
 from andpop.hw.rtl.simulate import emit
 from andpop.hw.synth import delays_xc7 as xc7
-from andpop.hw.synth import ecp5, ecp5_edit, sta, timing, timing_table, yosys
+from andpop.hw.synth import ecp5, ecp5_edit, nextpnr, sta, timing, timing_table, yosys
 from andpop.hw.synth.delays_ecp5 import Ecp5
 from andpop.hw.synth.delays_xc7 import Series7
 from andpop.hw.synth.netlist import Netlist, NetlistError
@@ -237,7 +237,7 @@ def test_a_small_design_is_routed_once(mapped: Path, monkeypatch: pytest.MonkeyP
     def refuse(*_: object) -> None:
         raise AssertionError("nextpnr ran again")
 
-    monkeypatch.setattr(ecp5, "_nextpnr", refuse)
+    monkeypatch.setattr(nextpnr, "run", refuse)
     assert ecp5.route(mapped, "tiny", seeds=(1, 2, 3), mhz=150.0) == found
     with pytest.raises(AssertionError, match="ran again"):
         ecp5.route(mapped, "tiny", seeds=(4,), mhz=150.0)
@@ -356,8 +356,8 @@ def test_a_missing_nextpnr_is_said(
     def missing(name: str) -> str:
         raise metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(ecp5.metadata, "version", missing)
+    monkeypatch.setattr(nextpnr.metadata, "version", missing)
     monkeypatch.setattr(yosys, "version", lambda: "0.70")
-    ecp5.prepare.cache_clear()
+    nextpnr.prepare.cache_clear()
     code, _, err = run_cli(monkeypatch, capsys, build, "--timing", "--route")
     assert code == 3 and "pip install andpop[fpga]" in err

@@ -38,7 +38,7 @@ def test_registers_of_a_product_are_packed_and_shared_ones_stay(tmp_path: Path) 
     assert product["connections"]["CE1"] == ["1"]
     found = Netlist.of("product", module)
     # One operand is read elsewhere, too, so it keeps its flip-flops.
-    assert ecp5.usage(found)["ff"] == 8
+    assert ecp5.usage(found.cells)["ff"] == 8
     assert 1000 / sta.analyse(found, Ecp5()).mhz == pytest.approx(
         0.735 + 0.65 + 0.447 + 1.0, abs=0.8
     )

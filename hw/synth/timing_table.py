@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 
 from ..kernels.base import HW
-from . import ecp5, yosys
+from . import ecp5, nextpnr, yosys
 from .cases import smoke_cases
 from .table import rewrite
 from .timing import CaseTiming, short, time_case
@@ -42,7 +42,7 @@ def measure(jobs: int = JOBS) -> list[CaseTiming]:
 def tables(found: Sequence[CaseTiming]) -> str:
     """Clocks, what limits them, and how far estimates are from routed clocks, as Markdown."""
     lines = [
-        f"Yosys {yosys.version()}, nextpnr {ecp5.version()}, one seed, for {ecp5.MHZ:g} MHz:",
+        f"Yosys {yosys.version()}, nextpnr {nextpnr.version()}, one seed, for {ecp5.MHZ:g} MHz:",
         "",
         "| kernel | case | 7 series -1, MHz | ECP5 -6, MHz | slowest path, 7 series | on ECP5 |",
         "|---|---|---|---|---|---|",
