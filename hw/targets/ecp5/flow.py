@@ -81,7 +81,7 @@ def run(
         DoesNotFit, TooSlow: see there.
     """
     outcome = Outcome()
-    netlist = _timed(outcome, "synthesis", lambda: _synthesise(project, progress))
+    netlist = _timed(outcome, "synthesis", lambda: synthesise(project, progress))
     module = Netlist.of(TOP, ecp5.module_of(netlist, TOP))
     used = ecp5.usage(module.cells)
     outcome.used = {name: used[key] for name, key in RESOURCES.items()}
@@ -116,7 +116,8 @@ def _timed(outcome: Outcome, step: str, work: Callable[[], tuple[Path, bool]]) -
     return path
 
 
-def _synthesise(project: Project, progress: Progress) -> tuple[Path, bool]:
+def synthesise(project: Project, progress: Progress) -> tuple[Path, bool]:
+    """Map a project; returns Yosys' JSON and whether it was there before."""
     progress("synthesis", 0, 1)
     sources = [project.rtl / name for name in project.sources]
     began = time.time()
@@ -215,7 +216,7 @@ class Watch:
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._arcs = 0
+        self._arcs = self._placed = 0
         self._began = 0.0
         progress("place and route: packing", 0, BARS)
 
@@ -223,8 +224,9 @@ class Watch:
         placing, arcs = self.ITERATION.search(line), self.ARCS.search(line)
         left = self.ROUTED.match(line) if self._arcs else None
         if placing:
-            done = min(self.PLACED, 1 + int(placing[1]) // 2)
-            self._progress("place and route: placing", done, BARS)
+            # Counted anew after a first pass.
+            self._placed = min(self.PLACED, max(self._placed, 1 + int(placing[1]) // 2))
+            self._progress("place and route: placing", self._placed, BARS)
         elif arcs:
             self._arcs, self._began = max(1, int(arcs[1])), time.monotonic()
             self._progress("place and route: routing", self.PLACED, BARS)

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ...rtl.top_info import EmitError, TopInfo
 from ...synth import yosys
-from ..serial.network import BAUD, Link, write_network
+from ..serial.network import BAUD, FRAME_BYTES, Link, write_network
 from . import pll as plls
 from .board import Ecp5Board
 
@@ -61,8 +61,7 @@ class Project:
     @property
     def link_fps(self) -> float:
         """Pictures per second that the line can carry, were no byte escaped."""
-        frame = 12  # type, sequence, length, CRC, both ends
-        slowest = max(self.link.picture_bytes, self.link.result_bytes + 1) + frame
+        slowest = max(self.link.picture_bytes, self.link.result_bytes + 1) + FRAME_BYTES
         return BAUD / 10 / slowest
 
 
@@ -84,7 +83,7 @@ def write(
     """
     info = TopInfo.load(rtl)
     pll = plls.find(board.clock.mhz, clock_mhz)
-    project = Project(folder, board, info, Link.of(info, build_hash), pll, ())
+    project = Project(folder, board, info, Link.of(info, build_hash, pll.mhz), pll, ())
     for name in (*info.sources, *info.memories):
         if not (rtl / name).is_file():
             raise EmitError(f"{rtl / name}: no such file; emit the RTL again")
@@ -93,12 +92,12 @@ def write(
         shutil.copyfile(rtl / name, target)
     around = project.rtl / "board"
     around.mkdir()
-    written, network = write_network(info, around, build_hash)
-    for source in (*written, HERE / "ehxplll.v"):
+    written, network = write_network(info, around, build_hash, pll.mhz)
+    for source in (*written, HERE / "EHXPLLL.v"):
         if source.parent != around:
             shutil.copyfile(source, around / source.name)
     names = [source.name for source in written]
-    sources = (*info.sources, *(f"board/{name}" for name in ("ehxplll.v", *names, f"{TOP}.sv")))
+    sources = (*info.sources, *(f"board/{name}" for name in ("EHXPLLL.v", *names, f"{TOP}.sv")))
     texts = {
         f"rtl/board/{TOP}.sv": "ecp5_top.sv.j2",
         "board.lpf": "board.lpf.j2",

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // First-word-fall-through FIFO that tells its largest fill.
 
-/// Holds `Depth` words and one more in its output register. Two cycles of latency, one word per
-/// cycle. Every word passes the memory, which is read in a cycle of its own, so that it may be
-/// block RAM.
+/// Holds `Depth` words and two more behind them. Three cycles of latency, one word per cycle. Every
+/// word passes the memory, its output register and one more: a block RAM's word comes late in a
+/// cycle.
 module link_fifo #(
   parameter int unsigned Width    = 8,  // bits of a word
   parameter int unsigned Depth    = 16, // words of the memory, a power of two
@@ -33,8 +33,8 @@ module link_fifo #(
 
   logic [AddressBits-1:0] write_q, read_q;
   logic [FillBits-1:0]    fill_q, fill_d, peak_q;
-  logic                   full_q, valid_q, push, fetch;
-  logic [Width-1:0]       data_q;
+  logic                   full_q, read_valid_q, valid_q, push, fetch, move;
+  logic [Width-1:0]       read_data_q, data_q;
 
   assign in_ready_o  = !full_q;
   assign out_valid_o = valid_q;
@@ -42,16 +42,18 @@ module link_fifo #(
   assign peak_o      = peak_q;
 
   assign push   = in_valid_i && !full_q;
-  assign fetch  = fill_q != '0 && (!valid_q || out_ready_i);
+  assign fetch  = fill_q != '0 && (!read_valid_q || move);
+  assign move   = read_valid_q && (!valid_q || out_ready_i);
   assign fill_d = push ? fill_q + 1'b1 : fill_q - 1'b1; // of use only when push and fetch differ
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
-      write_q <= '0;
-      read_q  <= '0;
-      fill_q  <= '0;
-      full_q  <= 1'b0;
-      valid_q <= 1'b0;
+      write_q      <= '0;
+      read_q       <= '0;
+      fill_q       <= '0;
+      full_q       <= 1'b0;
+      read_valid_q <= 1'b0;
+      valid_q      <= 1'b0;
     end else begin
       if (push)  write_q <= write_q + 1'b1;
       if (fetch) read_q  <= read_q + 1'b1;
@@ -59,9 +61,15 @@ module link_fifo #(
         fill_q <= fill_d;
         full_q <= fill_d == FillBits'(Depth);
       end
-      if (fetch)            valid_q <= 1'b1;
+      if (fetch)     read_valid_q <= 1'b1;
+      else if (move) read_valid_q <= 1'b0;
+      if (move)             valid_q <= 1'b1;
       else if (out_ready_i) valid_q <= 1'b0;
     end
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (move) data_q <= read_data_q;
   end
 
   always_ff @(posedge clk_i) begin
@@ -73,13 +81,13 @@ module link_fifo #(
     (* ram_style = "block", no_rw_check *) logic [Width-1:0] memory [Depth];
     always_ff @(posedge clk_i) begin
       if (push)  memory[write_q] <= in_data_i;
-      if (fetch) data_q <= memory[read_q];
+      if (fetch) read_data_q <= memory[read_q];
     end
   end else begin : gen_distributed
     (* ram_style = "distributed" *) logic [Width-1:0] memory [Depth];
     always_ff @(posedge clk_i) begin
       if (push)  memory[write_q] <= in_data_i;
-      if (fetch) data_q <= memory[read_q];
+      if (fetch) read_data_q <= memory[read_q];
     end
   end
 

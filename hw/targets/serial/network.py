@@ -16,6 +16,12 @@ TOP = "serial_network"
 """Name of the module around network and link: bytes in, bytes out."""
 BAUD = 3_000_000
 """Bits per second on the line: the most that the USB bridges of the boards have in common."""
+LEAST_WAITING, MOST_WAITING = 2048, 32_768
+"""Bytes that the receiver holds: two pictures where the network is slower than the line."""
+SPARE = 1.25
+"""How many times faster than the line a network counts as faster."""
+FRAME_BYTES = 12
+"""Of a frame beside its payload: type, sequence, length, CRC, both ends."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +44,12 @@ class Link:
     outputs: tuple[Output, ...]
     build_hash: bytes
     """``HASH_BYTES`` bytes, in the order in which the board sends them."""
+    rx_depth: int
+    """Bytes that the receiver holds while the network does not take them."""
 
     @staticmethod
-    def of(info: TopInfo, build_hash: bytes) -> Link:
-        """The link of an emitted network.
+    def of(info: TopInfo, build_hash: bytes, clock_mhz: float | None = None) -> Link:
+        """The link of an emitted network, at a clock; None for the one it was built for.
 
         Raises:
             ValueError: the hash is too short.
@@ -50,11 +58,15 @@ class Link:
             raise ValueError(
                 f"build hash: found {len(build_hash)} bytes, expected {HASH_BYTES} or more"
             )
+        pixels = _bytes(info.input) * info.input.words
+        on_line = pixels * 10 * (clock_mhz or info.clock_mhz) * 1e6 / BAUD
+        waiting = 2 * (pixels + FRAME_BYTES) if info.slowest.cycles * SPARE > on_line else 0
         return Link(
             _bytes(info.input),
             info.input.words,
             tuple(Output(tap.words, _bytes(tap)) for tap in info.outputs),
             build_hash[:HASH_BYTES],
+            min(MOST_WAITING, 1 << (max(LEAST_WAITING, waiting) - 1).bit_length()),
         )
 
     @property
@@ -87,13 +99,16 @@ def library() -> list[Path]:
     return sorted(HERE.glob("*.sv"))
 
 
-def write_network(info: TopInfo, folder: Path, build_hash: bytes) -> tuple[list[Path], str]:
+def write_network(
+    info: TopInfo, folder: Path, build_hash: bytes, clock_mhz: float | None = None
+) -> tuple[list[Path], str]:
     """Write the module around network and link.
 
     Args:
         info: top.json of the emitted network.
         folder: gets ``serial_network.sv``.
         build_hash: what the board says it was built from, 16 bytes or more.
+        clock_mhz: clock of the network; None for the one it was built for.
 
     Returns:
         Sources beside those of the network, in compile order, and the top: a module with bytes in
@@ -105,7 +120,7 @@ def write_network(info: TopInfo, folder: Path, build_hash: bytes) -> tuple[list[
     )  # fmt: skip
     environment.filters["literal"] = lambda value: f"32'd{value}"
     text = environment.get_template("serial_network.sv.j2").render(
-        link=Link.of(info, build_hash), top=info.top
+        link=Link.of(info, build_hash, clock_mhz), top=info.top
     )
     file = folder / f"{TOP}.sv"
     file.write_text(text, encoding="ascii")

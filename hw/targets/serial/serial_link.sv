@@ -15,7 +15,8 @@ module serial_link #(
   parameter logic [Outputs-1:0][31:0] OutputWords  = 1, // of a picture on each output
   parameter int unsigned              ResultBytes  = 1, // of all words of all outputs
   parameter int unsigned              MaxBytes     = 1, // the largest of OutputBytes
-  parameter int unsigned              Patience     = 1 << 26 // cycles until the network is hung
+  parameter int unsigned              Patience     = 1 << 26, // cycles until the network is hung
+  parameter int unsigned              RxDepth      = 2048 // bytes that wait, a power of two
 ) (
   input  logic                               clk_i,
   input  logic                               rst_ni,
@@ -40,7 +41,6 @@ module serial_link #(
   output logic [7:0]                         led_o
 );
 
-  localparam int unsigned RxDepth     = 2048; // bytes
   localparam int unsigned TxDepth     = 2048; // bytes
   localparam int unsigned QueueDepth  = 16;   // pictures in the network; reports
   localparam int unsigned StatusBytes = 55;

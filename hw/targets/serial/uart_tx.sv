@@ -2,7 +2,7 @@
 // Sender of a serial line: eight data bits, no parity, one stop bit.
 
 /// Takes a byte when the one before is through. The length of a bit is a fraction of the clock, as
-/// in `uart_rx`.
+/// in `uart_rx`. The line rests high, also before the first clock: registers begin at 0.
 module uart_tx #(
   parameter int unsigned ClockHz = 50_000_000, // clock
   parameter int unsigned Baud    = 3_000_000   // bits per second
@@ -29,11 +29,11 @@ module uart_tx #(
 
   logic [PhaseBits-1:0] phase_q;
   logic [PhaseBits:0]   phase_d;
-  logic [9:0]           shift_q; // the bits to send, the next one lowest
+  logic [9:0]           shift_nq; // the bits to send, inverted, the next one lowest
   logic [3:0]           left_q;
 
   assign ready_o = left_q == '0;
-  assign tx_o    = shift_q[0];
+  assign tx_o    = !shift_nq[0];
   assign phase_d = {1'b0, phase_q} + Step;
 
   always_ff @(posedge clk_i) begin
@@ -43,16 +43,16 @@ module uart_tx #(
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
-      shift_q <= '1;
-      left_q  <= '0;
+      shift_nq <= '0;
+      left_q   <= '0;
     end else if (left_q == '0) begin
       if (valid_i) begin
-        shift_q <= {1'b1, data_i, 1'b0};
-        left_q  <= Bits;
+        shift_nq <= {1'b0, ~data_i, 1'b1};
+        left_q   <= Bits;
       end
     end else if (phase_d[PhaseBits]) begin
-      shift_q <= {1'b1, shift_q[9:1]};
-      left_q  <= left_q - 1'b1;
+      shift_nq <= {1'b0, shift_nq[9:1]};
+      left_q   <= left_q - 1'b1;
     end
   end
 
