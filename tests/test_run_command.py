@@ -134,7 +134,11 @@ def test_the_self_test_needs_no_picture(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--self-test"], "--port: found none, expected one of this machine's: "),
+        (["--self-test"], "--port: found none, expected --simulated or one of this machine's: "),
+        (
+            ["--simulated", "--port", "x", "--self-test"],
+            "--port: found x and --simulated, expected",
+        ),
         (["--port", "x"], "--images: found none, expected pictures to run, or --self-test"),
         (["--port", "x", "--self-test", "--check"], "found none, expected pictures for --check"),
         (["--port", "/dev/nowhere", "--self-test"], "/dev/nowhere: found no such port, expected"),
