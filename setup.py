@@ -51,6 +51,7 @@ setup(
             "boards/*.yaml",
             "synth/*.v",
             "targets/*/*.v",
+            "targets/*/*.cpp",
             "targets/*/boards/*.yaml",
             "kernels/*/costs.json",
         ],

@@ -296,20 +296,23 @@ def run(
     images: AnyPath | None = None,
     *,
     port: str | None = None,
+    simulated: bool = False,
     count: int | None = None,
     masks_folder: AnyPath | None = None,
     check: bool = False,
     self_test: bool = False,
     baud: int | None = None,
     timeout: float | None = None,
+    trust: bool = False,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Run pictures on a board at a serial port.
+    """Run pictures on a board at a serial port, or on one that is simulated.
 
     Args:
         folder: build folder whose bitstream is on the board.
         images: a picture or a folder of pictures; may be left out for a self-test alone.
         port: serial port, such as /dev/ttyUSB0 or COM3.
+        simulated: without a board, on a Verilator model of what its bitstream is made of.
         count: use the first ``count`` pictures.
         masks_folder: where masks and overlays go, of networks that predict masks.
         check: compare every result with the CPU engine.
@@ -317,19 +320,21 @@ def run(
         baud: bits per second of the link; 3,000,000 by default.
         timeout: seconds until an answer counts as lost; by default what the build's cycles and
             the baud rate say.
+        trust: simulate a folder that differs from its build.json too.
 
     Returns:
         ``{"task", "pictures", "seconds", "pictures_per_second", "predictions", "self_test",
         "check", "values_differing", "status", "troubles", "notes"}``.
     """
     require("run", "serial")
+    from . import on_board
     from .commands import run as command
 
     files = open_build(Path(folder))
-    doubts = check_trust(files, False, False)
+    doubts = check_trust(files, simulated, trust)
     asked = command.Asked(as_path(images), count, as_path(masks_folder), check, self_test)
-    link = command.Link(port, command.BAUD if baud is None else baud, timeout)
-    return command.run(files, link, asked, doubts, progress)
+    line = on_board.Line(port, simulated, on_board.BAUD if baud is None else baud, timeout)
+    return command.run(files, line, asked, doubts, progress)
 
 
 @reads_build

@@ -28,10 +28,12 @@ class Faults:
         lost_in: chance that a byte from the host is lost.
         lost_out: chance that a byte from the board is lost.
         silent: chance that the board answers a picture with nothing.
+        late: seconds that an answer takes.
         vanish: pictures after which the port vanishes once, each.
         back: the port comes back each time.
         dumb: never answers anything.
         garbage: answers every piece with noise.
+        overflow: pictures that are answered with an overflow, the first ones.
         seed: of all of these.
     """
 
@@ -40,11 +42,38 @@ class Faults:
     lost_in: float = 0.0
     lost_out: float = 0.0
     silent: float = 0.0
+    late: float = 0.0
     vanish: list[int] = field(default_factory=list)
     back: bool = True
     dumb: bool = False
     garbage: bool = False
+    overflow: int = 0
     seed: int = 0
+
+
+class Hurt:
+    """What a bad line makes of bytes."""
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+        self.random = random.Random(faults.seed)
+
+    def on_the_way_in(self, data: bytes) -> bytes:
+        """Bytes from the host."""
+        return self._hurt(data, self._faults.bits_in, self._faults.lost_in)
+
+    def on_the_way_out(self, data: bytes) -> bytes:
+        """Bytes from the board."""
+        return self._hurt(data, self._faults.bits_out, self._faults.lost_out)
+
+    def _hurt(self, data: bytes, flipped: float, lost: float) -> bytes:
+        hurt = bytearray()
+        for byte in data:
+            if self.random.random() < flipped:
+                byte ^= 1 << self.random.randrange(8)
+            if self.random.random() >= lost:
+                hurt.append(byte)
+        return bytes(hurt)
 
 
 class Board:
@@ -65,11 +94,13 @@ class Board:
         self.path = path
         self.taken = 0
         self.resets = 0
+        self._owed: list[tuple[float, bytes]] = []
         self._compute = compute
         self._sizes = (picture_bytes, result_bytes)
         self._build = build
         self._faults = faults or Faults()
-        self._random = random.Random(self._faults.seed)
+        self._hurt = Hurt(self._faults)
+        self._random = self._hurt.random
         self._counts = {"pictures": 0, "results": 0, "refused": 0, "unknown": 0}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -106,9 +137,10 @@ class Board:
 
     def _run(self) -> None:
         while not self._stop.is_set():
+            self._pay()
             if not select.select([self._master], [], [], 0.02)[0]:
                 continue
-            data = self._hurt(os.read(self._master, 4096), self._faults.bits_in, "lost_in")
+            data = self._hurt.on_the_way_in(os.read(self._master, 4096))
             if self._faults.garbage:
                 self._send(bytes(self._random.randrange(256) for _ in range(40)))
             damaged = self._decoder.damaged
@@ -129,19 +161,31 @@ class Board:
                     self._plug()
                     break
 
+    def _pay(self) -> None:
+        """Send the results that have been computed for long enough."""
+        while self._owed and self._owed[0][0] <= time.monotonic():
+            self._send(self._owed.pop(0)[1])
+
     def _answer(self, frame: Frame) -> None:
         picture, result = self._sizes
-        if frame.kind == Kind.PICTURE and len(frame.payload) == picture:
+        whole = frame.kind == Kind.PICTURE and len(frame.payload) == picture
+        if whole and not self._faults.overflow:
             self.taken += 1
             self._counts["pictures"] += 1
             if self._random.random() < self._faults.silent:
                 return
             self._counts["results"] += 1
             found = self._compute(frame.payload) + b"\x00"
-            self._send(Frame(Kind.RESULT, frame.sequence, found).encode())
+            answer = Frame(Kind.RESULT, frame.sequence, found).encode()
+            self._owed.append((time.monotonic() + self._faults.late, answer))
+            self._pay()
         elif frame.kind == Kind.PICTURE:
             self._counts["refused"] += 1
-            verdict = Verdict.SHORT if len(frame.payload) < picture else Verdict.LONG
+            if len(frame.payload) == picture:
+                self._faults.overflow -= 1
+                verdict = Verdict.OVERFLOW
+            else:
+                verdict = Verdict.SHORT if len(frame.payload) < picture else Verdict.LONG
             bad = bytes(result) + bytes([verdict])
             self._send(Frame(Kind.RESULT, frame.sequence, bad).encode())
         elif frame.kind in (Kind.ASK_STATUS, Kind.RESET):
@@ -149,7 +193,15 @@ class Board:
                 self.resets += 1
                 self._counts = dict.fromkeys(self._counts, 0)
             status = Status(
-                self._build, VERSION, picture, result, *self._counts.values(), 3, 5, 2, 1
+                self._build,
+                VERSION,
+                picture,
+                result,
+                **self._counts,
+                stalls=3,
+                peak_in=5,
+                peak_out=2,
+                leds=1,
             )
             self._send(Frame(Kind.STATUS, frame.sequence, status.encode()).encode())
         else:
@@ -157,19 +209,7 @@ class Board:
             self._send(Frame(Kind.ERROR, frame.sequence, b"\x01").encode())
 
     def _send(self, data: bytes) -> None:
-        left = self._hurt(data, self._faults.bits_out, "lost_out")
+        left = self._hurt.on_the_way_out(data)
         while left and not self._stop.is_set():
             if select.select([], [self._master], [], 0.02)[1]:
                 left = left[os.write(self._master, left) :]
-
-    def _hurt(self, data: bytes, bits: float, lost: str) -> bytes:
-        gone: float = getattr(self._faults, lost)
-        if not bits and not gone:
-            return data
-        hurt = bytearray()
-        for byte in data:
-            if self._random.random() < bits:
-                byte ^= 1 << self._random.randrange(8)
-            if self._random.random() >= gone:
-                hurt.append(byte)
-        return bytes(hurt)

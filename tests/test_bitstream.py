@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -17,13 +18,14 @@ from andpop.flows import api
 from andpop.flows.errors import BAD_INPUT, CHECK_FAILED, MISSING_TOOL, OK
 from andpop.hw import boards
 from andpop.hw.rtl.top_info import TopInfo
-from andpop.hw.synth import nextpnr, yosys
+from andpop.hw.synth import ecp5, nextpnr, yosys
 from andpop.hw.targets.ecp5 import board as pins
 from andpop.hw.targets.ecp5 import flow, pll, project
 from andpop.hw.targets.serial.network import Link
 from andpop.sim import verilator
 from andpop.sim.model import Model, missing_memories
 from foreign_graphs import QONNX, Net, first, head
+from networks import random_checkpoint
 from PIL import Image
 from program import Run
 from serial_line import HASH, Wire, frame, read
@@ -172,6 +174,19 @@ def test_a_network_becomes_a_bitstream(built: Path, run: Run) -> None:
 
 
 @pytest.mark.sim
+def test_the_script_of_the_project_gives_the_same_netlist(written: project.Project) -> None:
+    """``synth.ys`` is for a Yosys on PATH; here the wheel's runs it."""
+    (written.folder / "out").mkdir()
+    script = (written.folder / "synth.ys").read_text().splitlines()
+    yosys.run([*script, "cd .."], written.folder, "synth.ys")
+    found = ecp5.module_of(written.folder / "out/netlist.json", project.TOP)
+    mapped, _ = flow.synthesise(written, lambda *_: None)
+    same = ecp5.module_of(mapped, project.TOP)
+    cells = [Counter(c["type"] for c in m["cells"].values()) for m in (found, same)]
+    assert cells[0] == cells[1] and cells[0]["EHXPLLL"] == 1
+
+
+@pytest.mark.sim
 def test_a_check_stops_before_place_and_route(
     built: Path, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -213,7 +228,7 @@ def test_a_clock_that_is_not_held_is_refused(
     for name in ("nextpnr.log", "routed.json"):
         (routed / name).write_text("{}")
     (tmp_path / "netlist.json").write_text(json.dumps({"modules": {project.TOP: EMPTY}}))
-    monkeypatch.setattr(flow, "_synthesise", lambda *_: (tmp_path / "netlist.json", True))
+    monkeypatch.setattr(flow, "synthesise", lambda *_: (tmp_path / "netlist.json", True))
     monkeypatch.setattr(flow, "_route", lambda *_: (routed, True))
     code, _, err = run("bitstream", built, "--out", tmp_path / "p")
     assert code == CHECK_FAILED and "holds 48.6 MHz, expected 50" in err and "48" in err
@@ -238,7 +253,7 @@ def test_a_missing_tool_leaves_a_whole_project(
     nextpnr.prepare.cache_clear()
     (tmp_path / "netlist.json").write_text(json.dumps({"modules": {project.TOP: EMPTY}}))
     if tool != "pyosys":
-        monkeypatch.setattr(flow, "_synthesise", lambda *_: (tmp_path / "netlist.json", True))
+        monkeypatch.setattr(flow, "synthesise", lambda *_: (tmp_path / "netlist.json", True))
     code, _, err = run("bitstream", built, "--out", tmp_path / "p")
     assert code == MISSING_TOOL and "pip install" in err and "make.sh" in err
     assert (tmp_path / "p/README.md").is_file() and (tmp_path / "p/rtl/andpop_top.sv").is_file()
@@ -294,3 +309,15 @@ def test_progress_follows_nextpnr() -> None:
         watch(line)
     assert [done for _, done, _ in told] == [0, 3, 20, 52, 100]
     assert "about 0 s" in told[3][0]
+
+
+@pytest.mark.full
+@pytest.mark.timeout(5400)
+def test_bi_shufflenet_becomes_a_bitstream(tmp_path: Path) -> None:
+    source = tmp_path / "quarter.safetensors"
+    random_checkpoint(source, "bi-shufflenet", {"width": 0.25}, (64, 64, 1))
+    api.build(source, tmp_path / "build", board=BOARD)
+    found = api.bitstream(tmp_path / "build")
+    assert found["placed"] and found["reached_mhz"] >= found["asked_mhz"]
+    assert all(r["share"] < 0.9 for r in found["resources"])
+    assert (tmp_path / f"build-{BOARD}/network.bit").stat().st_size > 300_000

@@ -16,7 +16,7 @@ from andpop.flows.files import BuildFiles
 from andpop.flows.models import load_cpu_model
 from andpop.hw.rtl.top_info import TopInfo
 from andpop.hw.targets import vectors
-from andpop.hw.targets.serial.words import Words
+from andpop.hw.targets.serial.network import Link
 from andpop.sim.network import unpack_words
 from foreign_graphs import QONNX, Net, first, head
 from PIL import Image
@@ -53,15 +53,15 @@ def computes(files: BuildFiles) -> Callable[[bytes], bytes]:
         words = np.frombuffer(picture, np.uint8).reshape(info.input.words, -1)
         pixels = unpack_words(words, 8, info.input.lanes, False).astype(np.uint8)
         (index,) = engine.run(pixels.reshape(1, *info.input.shape[1:]))[0]
-        return int(index).to_bytes(Words(info).result_bytes, "little")
+        return int(index).to_bytes(1, "little")
 
     return compute
 
 
 def board(files: BuildFiles, folder: Path, faults: Faults | None = None) -> Board:
-    words = Words(TopInfo.load(files.rtl))
-    sizes = (words.picture_bytes, words.result_bytes)
-    return Board(folder / "tty", computes(files), *sizes, board_hash(files), faults)
+    link = Link.of(TopInfo.load(files.rtl), board_hash(files))
+    sizes = (link.picture_bytes, link.result_bytes)
+    return Board(folder / "tty", computes(files), *sizes, link.build_hash, faults)
 
 
 def test_a_hundred_pictures_with_faults_on_the_line(
@@ -134,7 +134,11 @@ def test_the_self_test_needs_no_picture(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--self-test"], "--port: found none, expected one of this machine's: "),
+        (["--self-test"], "--port: found none, expected --simulated or one of this machine's: "),
+        (
+            ["--simulated", "--port", "x", "--self-test"],
+            "--port: found x and --simulated, expected",
+        ),
         (["--port", "x"], "--images: found none, expected pictures to run, or --self-test"),
         (["--port", "x", "--self-test", "--check"], "found none, expected pictures for --check"),
         (["--port", "/dev/nowhere", "--self-test"], "/dev/nowhere: found no such port, expected"),
@@ -182,3 +186,22 @@ def test_damaged_vectors_are_told(network: tuple[BuildFiles, Path], tmp_path: Pa
             vectors.read(tmp_path / "vectors.npz")
     with pytest.raises(vectors.VectorsError, match="build again"):
         vectors.read(tmp_path / "missing.npz")
+
+
+@pytest.mark.sim
+def test_the_rtl_behind_the_link(network: tuple[BuildFiles, Path], run: Run) -> None:
+    """Every picture through the RTL that a bitstream is made of, as a user without a board asks."""
+    files, pictures = network
+    code, text, _ = run(
+        "run", files.folder, "--simulated", "--images", pictures, "--check", "--self-test", "--json"
+    )
+    found = json.loads(text)
+    assert code == 0 and found["values_differing"] == 0
+    assert found["check"]["values_compared"] == COUNT
+    assert found["self_test"]["values_compared"] == vectors.PICTURES
+    status = found["status"]
+    assert status["pictures"] == status["results"] == COUNT + vectors.PICTURES
+    assert status["refused"] == status["unknown"] == 0
+    assert found["troubles"] == {
+        "resent": 0, "silences": 0, "refused": {}, "strays": 0, "damaged": 0, "reconnects": 0,
+    }  # fmt: skip

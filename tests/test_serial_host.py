@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import math
 import random
+import time
 from pathlib import Path
 
 import pytest
 from andpop.hw.targets.serial import host as hosts
-from andpop.hw.targets.serial.host import Expected, Host, LinkError
+from andpop.hw.targets.serial.host import Expected, Host, LinkError, Patience
 from andpop.hw.targets.serial.port import PortError, SerialPort
 from serial_board import Board, Faults
 
@@ -31,9 +34,10 @@ def board(folder: Path, faults: Faults | None = None, build: bytes = BUILD) -> B
     return Board(folder / "tty", compute, PICTURE, RESULT, build, faults)
 
 
-def host(at: Path, timeout: float = 0.3) -> Host:
-    expected = Expected(BUILD, PICTURE, RESULT, "build/x")
-    return Host(lambda: SerialPort(str(at), 3_000_000), expected, timeout, f"{at}, 3000000 baud")
+def host(at: Path, result: float = 0.3, status: float = 1.0, pace: float = math.inf) -> Host:
+    expected = Expected(BUILD, PICTURE, RESULT, "build/x", pace)
+    patience = Patience(result, status)
+    return Host(lambda: SerialPort(str(at), 3_000_000), expected, patience, f"{at}, 3000000 baud")
 
 
 def exchange(at: Path, count: int) -> Host:
@@ -99,22 +103,20 @@ def test_a_port_that_does_not_come_back(tmp_path: Path, monkeypatch: pytest.Monk
     open_host.close()
 
 
-def test_a_board_that_never_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hosts, "ANSWER_SECONDS", 0.05)
+def test_a_board_that_never_answers(tmp_path: Path) -> None:
     with (
         board(tmp_path, Faults(dumb=True)) as there,
         pytest.raises(LinkError, match="3000000 baud: found no answer.*cable.*--baud"),
     ):
-        host(there.path)
+        host(there.path, status=0.05)
 
 
-def test_noise_is_told_from_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hosts, "ANSWER_SECONDS", 0.05)
+def test_noise_is_told_from_silence(tmp_path: Path) -> None:
     with (
         board(tmp_path, Faults(dumb=True, garbage=True)) as there,
         pytest.raises(LinkError, match="found bytes that are no answer.*check --baud"),
     ):
-        host(there.path)
+        host(there.path, status=0.05)
 
 
 def test_another_build_on_the_board(tmp_path: Path) -> None:
@@ -137,7 +139,7 @@ def test_pictures_of_another_size_on_the_board(tmp_path: Path) -> None:
 
 def test_three_silences_end_the_run(tmp_path: Path) -> None:
     with board(tmp_path, Faults(silent=1.0)) as there:
-        open_host = host(there.path, timeout=0.05)
+        open_host = host(there.path, result=0.05)
         with pytest.raises(LinkError, match="^first: sent 3 times without a good answer .*timeout"):
             open_host.run(drawn(1).__getitem__, ["first"], lambda *_: None)
         open_host.close()
@@ -162,3 +164,36 @@ def test_a_port_that_somebody_holds(tmp_path: Path) -> None:
         with pytest.raises(PortError, match="another program holds the port"):
             SerialPort(str(there.path), 3_000_000)
         held.close()
+
+
+def test_the_host_keeps_the_networks_pace(tmp_path: Path) -> None:
+    """Nothing else slows it down: the line has no flow control."""
+    with board(tmp_path) as there:
+        open_host = host(there.path, pace=10_000.0)
+        began = time.monotonic()
+        open_host.run(drawn(6).__getitem__, list("abcdef"), lambda *_: None)
+        open_host.close()
+    # The last picture ends no earlier than the time of the five before it.
+    assert time.monotonic() - began > 5 * PICTURE / 10_000
+
+
+def test_a_board_that_overflows_is_given_more_time(tmp_path: Path) -> None:
+    there = board(tmp_path, Faults(overflow=1))
+    with there:
+        open_host = host(there.path, pace=50_000.0)
+        open_host.run(drawn(4).__getitem__, list("abcd"), lambda *_: None)
+        open_host.close()
+    assert open_host.troubles.refused == {"the board's receiver overflowed": 1}
+    assert open_host._pace == 25_000.0
+
+
+def test_late_answers_are_strays(tmp_path: Path) -> None:
+    """A board that is slower than the host waits: what comes late belongs to no picture."""
+    with board(tmp_path, Faults(late=0.15)) as there:
+        open_host = host(there.path, result=0.1)
+        found = dict[int, bytes]()
+        with contextlib.suppress(LinkError):
+            open_host.run(drawn(20).__getitem__, [str(i) for i in range(20)], found.__setitem__)
+        open_host.close()
+    assert open_host.troubles.strays > 0
+    assert found == {i: compute(drawn(20)[i]) for i in found}

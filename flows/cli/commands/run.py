@@ -11,7 +11,7 @@ import typer
 from ....quant import tasks
 from ... import api
 from ...errors import CHECK_FAILED, OK
-from ..options import Build, Count, Group, Json, Masks
+from ..options import Build, Count, Group, Json, Masks, Trust
 from ..results import show, show_divergence, show_gaps, show_notes
 from ..terminal import Bars, emit, say, table
 
@@ -24,6 +24,13 @@ def command(
         str | None,
         typer.Option(help="Serial port of the board, e.g. /dev/ttyUSB0; without it all are named."),
     ] = None,
+    simulated: Annotated[
+        bool,
+        typer.Option(
+            "--simulated",
+            help="Without a board: on a Verilator model of what its bitstream is made of.",
+        ),
+    ] = False,
     images: Annotated[
         Path | None, typer.Option("--images", help="A picture or a folder of pictures.")
     ] = None,
@@ -46,9 +53,10 @@ def command(
             "the baud rate say."
         ),
     ] = None,
+    trust: Trust = False,
     as_json: Json = False,
 ) -> None:
-    """Run pictures on a board at a serial port.
+    """Run pictures on a board at a serial port, or on one that is simulated.
 
     The board must hold the bitstream of this very build. What gets lost on the way is sent again.
 
@@ -59,12 +67,14 @@ def command(
             folder,
             images,
             port=port,
+            simulated=simulated,
             count=count,
             masks_folder=masks,
             check=check,
             self_test=self_test,
             baud=baud,
             timeout=timeout,
+            trust=trust,
             progress=progress,
         )
     emit(result, as_json, lambda r: _show(r, folder))

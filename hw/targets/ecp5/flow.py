@@ -81,7 +81,7 @@ def run(
         DoesNotFit, TooSlow: see there.
     """
     outcome = Outcome()
-    netlist = _timed(outcome, "synthesis", lambda: _synthesise(project, progress))
+    netlist = _timed(outcome, "synthesis", lambda: synthesise(project, progress))
     module = Netlist.of(TOP, ecp5.module_of(netlist, TOP))
     used = ecp5.usage(module.cells)
     outcome.used = {name: used[key] for name, key in RESOURCES.items()}
@@ -116,7 +116,8 @@ def _timed(outcome: Outcome, step: str, work: Callable[[], tuple[Path, bool]]) -
     return path
 
 
-def _synthesise(project: Project, progress: Progress) -> tuple[Path, bool]:
+def synthesise(project: Project, progress: Progress) -> tuple[Path, bool]:
+    """Map a project; returns Yosys' JSON and whether it was there before."""
     progress("synthesis", 0, 1)
     sources = [project.rtl / name for name in project.sources]
     began = time.time()

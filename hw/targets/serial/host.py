@@ -19,8 +19,6 @@ from .port import Port, PortError, PortLost
 
 TRIES = 3
 """How often a picture is sent, or a question asked, before the run ends."""
-ANSWER_SECONDS = 1.0
-"""Seconds that a board has to tell its status."""
 PIECE = 512
 """Bytes sent at a time, at the pace at which the network takes them."""
 LAG_SECONDS = 0.005
@@ -51,6 +49,19 @@ class Expected:
     result_bytes: int
     folder: str
     pace: float = math.inf
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds that the host waits.
+
+    Attributes:
+        result: for the next result.
+        status: for the status.
+    """
+
+    result: float
+    status: float
 
 
 @dataclass
@@ -90,14 +101,14 @@ class Host:
     """A board at a port."""
 
     def __init__(
-        self, open_port: Callable[[], Port], expected: Expected, timeout: float, link: str
+        self, open_port: Callable[[], Port], expected: Expected, patience: Patience, link: str
     ) -> None:
         """Connect, reset the board and check that it is the one expected.
 
         Args:
             open_port: opens the port; called again after it vanished.
             expected: see there.
-            timeout: seconds that the next answer may take.
+            patience: how long an answer may take.
             link: how port and baud rate are called in messages.
 
         Raises:
@@ -106,7 +117,7 @@ class Host:
         """
         self._open = open_port
         self._expected = expected
-        self._timeout = timeout
+        self._patience = patience
         self._link = link
         self._sequence = 0
         self._waiting: deque[_Sent] = deque()
@@ -178,7 +189,7 @@ class Host:
             self._write(Frame(Kind.PICTURE, sent.sequence, picture(index)).encode())
             if len(self._waiting) == 1:
                 self._last = time.monotonic()
-        left = self._last + self._timeout - time.monotonic()
+        left = self._last + self._patience.result - time.monotonic()
         if left > 0:
             self._listen(left)
         else:
@@ -190,12 +201,14 @@ class Host:
         tries = len(self._reasons.get(self._waiting[0].index, ()))
         # A network that stands still in the middle of a picture needs more than a question.
         self._ask(Kind.RESET if tries else Kind.ASK_STATUS)
-        self._again(len(self._waiting), "no answer in time")
+        self._again(range(len(self._waiting)), "no answer in time")
 
-    def _again(self, count: int, why: str) -> None:
-        """Send the ``count`` pictures that wait longest once more; ``why`` is held against the
-        first, which the others only stood behind."""
-        lost = [self._waiting.popleft().index for _ in range(min(count, len(self._waiting)))]
+    def _again(self, places: range, why: str) -> None:
+        """Send pictures that wait at some places of the line once more; ``why`` is held against
+        the first of them, which the others only stood behind."""
+        lost = [self._waiting[place].index for place in places]
+        for _ in lost:
+            del self._waiting[places.start]
         if lost:
             self._reasons.setdefault(lost[0], []).append(why)
             self._todo.extendleft(reversed(lost))
@@ -217,16 +230,17 @@ class Host:
             why = ERRORS.get(frame.payload[0], f"error {frame.payload[0]}")
             self.troubles.refuse(why)
             if place is not None:
-                self._drop(place, why)
+                # Unlike results an error does not wait for its turn.
+                self._again(range(place, place + 1), why)
         elif frame.kind == Kind.RESULT:
             verdict = Verdict(frame.payload[-1]) if frame.payload else Verdict.SHORT
             if place is None:
                 self.troubles.strays += 1
-                if verdict:
+                if verdict and self._waiting:
                     # A picture whose sequence was damaged: answers come in order, so the first.
-                    self._again(1, verdict.words)
+                    self._again(range(1), verdict.words)
             elif not verdict and len(frame.payload) == self._expected.result_bytes + 1:
-                self._again(place, "lost on the way")
+                self._again(range(place), "lost on the way")
                 self._last = time.monotonic()
                 self._take(self._waiting.popleft().index, frame.payload[:-1])
             else:
@@ -235,12 +249,8 @@ class Host:
                 if Verdict.OVERFLOW in verdict:
                     # The board's clock is slower than the build says, or its line faster.
                     self._pace /= 2
-                self._drop(place, why)
-
-    def _drop(self, place: int, why: str) -> None:
-        """Send again a picture that waits, and those before it: their answers will not come."""
-        self._again(place, "lost on the way")
-        self._again(1, why)
+                self._again(range(place), "lost on the way")
+                self._again(range(1), why)
 
     def _next_sequence(self) -> int:
         # 0 stands for an unknown sequence in errors.
@@ -290,7 +300,7 @@ class Host:
             sequence = self._next_sequence()
             self._statuses.clear()
             self._port.write(Frame(kind, sequence, b"").encode())
-            end = time.monotonic() + ANSWER_SECONDS
+            end = time.monotonic() + self._patience.status
             while sequence not in self._statuses and time.monotonic() < end:
                 self._listen(end - time.monotonic())
             status = Status.decode(self._statuses.get(sequence, b""))
@@ -312,7 +322,7 @@ class Host:
         """Wait for a port that vanished, and begin again with what waited."""
         self._count_damaged()
         self._port.close()
-        self._again(len(self._waiting), "the port vanished")
+        self._again(range(len(self._waiting)), "the port vanished")
         end = time.monotonic() + RECONNECT_SECONDS
         while True:
             try:

@@ -9,12 +9,11 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ...rtl.top_info import TapInfo, TopInfo
+from .link import HASH_BYTES
 
 HERE = Path(__file__).parent
 TOP = "serial_network"
 """Name of the module around network and link: bytes in, bytes out."""
-HASH_BYTES = 16
-"""Bytes of a build's SHA-256 that the board knows."""
 BAUD = 3_000_000
 """Bits per second on the line: the most that the USB bridges of the boards have in common."""
 LEAST_WAITING, MOST_WAITING = 2048, 32_768

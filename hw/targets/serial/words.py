@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from ....quant.grid import IntArray, type_format
 from ....sim.network import pack_words, unpack_words
-from ...rtl.top_info import TapInfo, TopInfo
+from ...rtl.top_info import TopInfo
+from .network import Link
 
 
 @dataclass(frozen=True)
@@ -19,19 +20,11 @@ class Words:
 
     Attributes:
         info: top.json of the emitted network.
+        link: the link around it.
     """
 
     info: TopInfo
-
-    @property
-    def picture_bytes(self) -> int:
-        """Bytes of a picture."""
-        return _bytes(self.info.input)
-
-    @property
-    def result_bytes(self) -> int:
-        """Bytes of what all heads give for a picture."""
-        return sum(map(_bytes, self.info.outputs))
+    link: Link
 
     def picture(self, pixels: npt.NDArray[np.uint8]) -> bytes:
         """Return the payload of a picture (H, W, C)."""
@@ -40,16 +33,13 @@ class Words:
         return pack_words(pixels.reshape(1, -1).astype(np.int64), bits, tap.lanes).tobytes()
 
     def results(self, payload: bytes) -> dict[str, IntArray]:
-        """Return the tensors of every head, (1, ...) by name, of ``result_bytes`` bytes."""
+        """Return the tensors of every head, (1, ...) by name, of a result without its verdict."""
         found, start = {}, 0
-        for tap in self.info.outputs:
-            raw = np.frombuffer(payload, np.uint8, _bytes(tap), start).reshape(tap.words, -1)
+        for tap, output in zip(self.info.outputs, self.link.outputs, strict=True):
+            size = output.words * output.bytes
+            raw = np.frombuffer(payload, np.uint8, size, start).reshape(output.words, -1)
             bits, signed = type_format(tap.datatype)
             values = unpack_words(raw, bits, tap.lanes, signed)
             found[tap.tensor] = values.reshape(1, *tap.shape[1:])
-            start += _bytes(tap)
+            start += size
         return found
-
-
-def _bytes(tap: TapInfo) -> int:
-    return tap.words * -(-tap.width // 8)
