@@ -178,7 +178,7 @@ def test_the_script_of_the_project_gives_the_same_netlist(written: project.Proje
     """``synth.ys`` is for a Yosys on PATH; here the wheel's runs it."""
     (written.folder / "out").mkdir()
     script = (written.folder / "synth.ys").read_text().splitlines()
-    yosys.run([*script, "cd .."], written.folder, "synth.ys")
+    yosys.run(script, written.rtl, "synth.ys")
     found = ecp5.module_of(written.folder / "out/netlist.json", project.TOP)
     mapped, _ = flow.synthesise(written, lambda *_: None)
     same = ecp5.module_of(mapped, project.TOP)

@@ -122,11 +122,11 @@ def write(
 
 
 def _script(sources: tuple[str, ...]) -> str:
-    """Commands for a Yosys on PATH: what ``ecp5.map_design`` runs, memories by relative names."""
+    """Commands for a Yosys on PATH, run in ``rtl``: what ``ecp5.map_design`` runs."""
     defines = " ".join(f"-D{name}" for name in (*yosys.DEFINES, "ANDPOP_PRIMITIVES=0"))
     read = (
         f"read_slang --threads 1 --allow-use-before-declare --ignore-assertions "
         f"--blackboxed-module {PLL_CELL} {defines} --top {TOP} {' '.join(sources)}"
     )
-    lines = ["cd rtl", read, f"synth_ecp5 -top {TOP}", "write_json ../out/netlist.json"]
+    lines = [read, f"synth_ecp5 -top {TOP}", "write_json ../out/netlist.json"]
     return "\n".join(lines) + "\n"
