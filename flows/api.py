@@ -297,6 +297,7 @@ def run(
     *,
     port: str | None = None,
     simulated: bool = False,
+    routed: AnyPath | None = None,
     count: int | None = None,
     masks_folder: AnyPath | None = None,
     check: bool = False,
@@ -313,6 +314,7 @@ def run(
         images: a picture or a folder of pictures; may be left out for a self-test alone.
         port: serial port, such as /dev/ttyUSB0 or COM3.
         simulated: without a board, on a Verilator model of what its bitstream is made of.
+        routed: without a board, on a Verilator model of the routed netlist in this project folder.
         count: use the first ``count`` pictures.
         masks_folder: where masks and overlays go, of networks that predict masks.
         check: compare every result with the CPU engine.
@@ -331,9 +333,10 @@ def run(
     from .commands import run as command
 
     files = open_build(Path(folder))
-    doubts = check_trust(files, simulated, trust)
+    doubts = check_trust(files, port is None, trust)
     asked = command.Asked(as_path(images), count, as_path(masks_folder), check, self_test)
-    line = on_board.Line(port, simulated, on_board.BAUD if baud is None else baud, timeout)
+    rate = on_board.BAUD if baud is None else baud
+    line = on_board.Line(port, simulated, as_path(routed), rate, timeout)
     return command.run(files, line, asked, doubts, progress)
 
 

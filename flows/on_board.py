@@ -7,6 +7,7 @@ import contextlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,31 +45,40 @@ class Line:
 
     Attributes:
         port: name of the serial port.
-        simulated: there is no board; a simulation takes its place.
+        simulated: there is no board; a simulation of its RTL takes its place.
+        routed: there is no board; a simulation of the routed netlist in this project folder does.
         baud: bits per second.
         timeout: seconds until an answer counts as lost; None for what the build's cycles and the
             baud rate say.
 
     Raises:
-        UsageError: no port and no simulation, both, or a baud rate or time-out that is none.
+        UsageError: not one of port and simulations, or a baud rate or time-out that is none.
     """
 
     port: str | None
     simulated: bool = False
+    routed: Path | None = None
     baud: int = BAUD
     timeout: float | None = None
 
     def __post_init__(self) -> None:
-        if self.simulated == (self.port is not None):
+        given = {"--port": self.port, "--simulated": self.simulated, "--routed": self.routed}
+        found = [name for name, value in given.items() if value]
+        if len(found) != 1:
             there = ", ".join(found_ports()) or "none at all"
             raise UsageError(
-                f"--port: found {self.port or 'none'}{' and --simulated' * self.simulated}, "
-                f"expected --simulated or one of this machine's: {there}"
+                f"--port: found {' and '.join(found) or 'none'}, expected --simulated, --routed or "
+                f"one of this machine's: {there}"
             )
         if self.baud < 1:
             raise UsageError(f"--baud: found {self.baud}, expected 1 or more bits per second")
         if self.timeout is not None and not 0 < self.timeout < math.inf:
             raise UsageError(f"--timeout: found {self.timeout}, expected seconds above 0")
+
+    @property
+    def slow(self) -> bool:
+        """Whether a simulation stands for the board."""
+        return self.port is None
 
     @property
     def _bytes(self) -> float:
@@ -77,7 +87,7 @@ class Line:
 
     def pace(self, info: TopInfo, link: Link) -> float:
         """Bytes per second that line and network take."""
-        if self.simulated:
+        if self.slow:
             return math.inf
         return min(self._bytes, link.picture_bytes * 1e6 * info.clock_mhz / info.slowest.cycles)
 
@@ -85,7 +95,7 @@ class Line:
         """How long the host waits: for two pictures and results on the line, and a picture through
         all nodes."""
         found = SIMULATED
-        if not self.simulated:
+        if not self.slow:
             line = 2 * (link.picture_bytes + link.result_bytes) / self._bytes
             network = sum(node.cycles for node in info.nodes) / (1e6 * info.clock_mhz)
             found = Patience(LEAST_SECONDS + SPARE * (line + network), STATUS_SECONDS)
@@ -108,16 +118,31 @@ def connected(
         raise UsageError(f"{files.folder}: has no RTL; build it without --until")
     with contextlib.ExitStack() as stack:
         port = str(line.port)
-        if line.simulated:
-            from ..hw.targets.serial import simulated
-
-            progress("compiling the board", 0, 1)
-            program = simulated.build_board(files.rtl, board_hash(files))
-            progress("compiling the board", 1, 1)
-            port = stack.enter_context(simulated.running_board(program, files.rtl))
+        if line.slow:
+            port = stack.enter_context(_stand_in(files, line, progress))
         board = BoardRun(files, cpu, line, port)
         stack.callback(board.host.close)
         yield board
+
+
+def _stand_in(
+    files: BuildFiles, line: Line, progress: Progress
+) -> contextlib.AbstractContextManager[str]:
+    """The port of a simulation that stands for the board."""
+    from ..hw.targets.serial import simulated
+
+    progress("compiling the board", 0, 1)
+    if line.routed is None:
+        board = simulated.build_board(files.rtl, board_hash(files))
+    else:
+        from ..hw.targets.ecp5.routed_board import NotRouted, build_routed_board
+
+        try:
+            board = build_routed_board(line.routed, TopInfo.load(files.rtl))
+        except NotRouted as error:
+            raise UsageError(f"--routed: {error}") from None
+    progress("compiling the board", 1, 1)
+    return simulated.running_board(board)
 
 
 class BoardRun:

@@ -6,18 +6,36 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
-from andpop.flows import api
-from andpop.flows.errors import BAD_INPUT
-from andpop.hw.targets.ecp5.routed_board import NotRouted, build_routed_board
-from test_bitstream import built
+from andpop.flows.errors import BAD_INPUT, OK
+from PIL import Image
+from program import Run
+from test_bitstream import BOARD, SIDE, built
 
 __all__ = ["built"]
 
-pytestmark = [pytest.mark.sim]
+pytestmark = [pytest.mark.sim, pytest.mark.xdist_group("bitstream")]
+
+PICTURES = 100
 
 
-def test_trial(built: Path) -> None:
-    found = api.bitstream(built)
-    board = build_routed_board(Path(found["folder"]))
-    print(board)
+def test_the_routed_chip_gives_the_classes(built: Path, run: Run, tmp_path: Path) -> None:
+    project = built.with_name(f"{built.name}-{BOARD}")
+    code, _, _ = run("bitstream", built)
+    assert code == OK
+    for number in range(PICTURES):
+        values = np.random.default_rng(number).integers(0, 256, (SIDE, SIDE), dtype=np.uint8)
+        Image.fromarray(values).save(tmp_path / f"{number:03}.png")
+    code, out, _ = run("run", built, "--routed", project, "--images", tmp_path, "--check", "--json")
+    found = json.loads(out)
+    assert code == OK and found["pictures"] == PICTURES
+    assert found["check"]["values_compared"] >= PICTURES and found["values_differing"] == 0
+    assert len({row["index"] for row in found["predictions"]}) > 1
+    assert found["status"]["pictures"] == PICTURES and found["status"]["refused"] == 0
+
+
+def test_a_folder_that_was_not_routed_is_refused(built: Path, run: Run, tmp_path: Path) -> None:
+    code, _, err = run("run", built, "--routed", tmp_path, "--self-test")
+    assert code == BAD_INPUT and err.count("andpop:") == 1
+    assert "found no project.json, expected a project folder; run `andpop bitstream` first" in err

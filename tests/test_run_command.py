@@ -134,10 +134,13 @@ def test_the_self_test_needs_no_picture(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--self-test"], "--port: found none, expected --simulated or one of this machine's: "),
+        (
+            ["--self-test"],
+            "--port: found none, expected --simulated, --routed or one of this machine's: ",
+        ),
         (
             ["--simulated", "--port", "x", "--self-test"],
-            "--port: found x and --simulated, expected",
+            "--port: found --port and --simulated, expected",
         ),
         (["--port", "x"], "--images: found none, expected pictures to run, or --self-test"),
         (["--port", "x", "--self-test", "--check"], "found none, expected pictures for --check"),

@@ -31,6 +31,13 @@ def command(
             help="Without a board: on a Verilator model of what its bitstream is made of.",
         ),
     ] = False,
+    routed: Annotated[
+        Path | None,
+        typer.Option(
+            help="Without a board: on a Verilator model of the routed netlist in this project, "
+            "which `andpop bitstream` left, at the pins of its UART."
+        ),
+    ] = None,
     images: Annotated[
         Path | None, typer.Option("--images", help="A picture or a folder of pictures.")
     ] = None,
@@ -68,6 +75,7 @@ def command(
             images,
             port=port,
             simulated=simulated,
+            routed=routed,
             count=count,
             masks_folder=masks,
             check=check,

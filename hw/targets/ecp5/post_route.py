@@ -54,7 +54,8 @@ def to_verilog(routed: Path, folder: Path, top: str) -> list[Path]:
     (module,) = modules.values()
     folder.mkdir(parents=True, exist_ok=True)
     writer = _Writer(folder)
-    for name, cell in module["cells"].items():
+    # What hands a clock on comes first: the others take their clock by the name that it has there.
+    for name, cell in sorted(module["cells"].items(), key=lambda c: c[1]["type"] not in CLOCKS):
         writer.cell(name, cell)
     file = folder / FILE
     file.write_text(writer.text(top, module["ports"]), encoding="utf-8")
@@ -121,6 +122,7 @@ class _Writer:
         lines = [
             "// SPDX-License-Identifier: Apache-2.0",
             "// A routed design; written by andpop.",
+            "`default_nettype none",
             f"module {top} (",
             ",\n".join(head),
             ");",
@@ -145,7 +147,7 @@ class _Writer:
                 else:
                     lines.append(f"    if ({reset}) {to} <= {value}; else {take}")
                 lines.append("  end")
-        return "\n".join([*lines, "endmodule", ""])
+        return "\n".join([*lines, "endmodule", "`default_nettype wire", ""])
 
     def _name(self, net: int) -> str:
         while net in self.aliases:

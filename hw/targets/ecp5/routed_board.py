@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 from ....sim.cache import building, content_key
 from ....sim.network import FLAGS, OPTIMISATION
 from ....sim.verilator import build
-from ..serial.simulated import HARNESS
+from ...rtl.runs import watchdog
+from ...rtl.top_info import TopInfo
+from ..serial.simulated import HARNESS, SimulatedBoard
 from . import board as boards
 from . import post_route
 from .project import MARKER, ROUTED, TOP
@@ -22,22 +23,12 @@ class NotRouted(RuntimeError):
     """A folder holds no routed project; the message says what is missing."""
 
 
-@dataclass(frozen=True)
-class RoutedBoard:
-    """A program that stands for the board, and how to run it."""
-
-    program: Path
-    folder: Path
-    """Its working directory: contents of block RAMs."""
-    arguments: tuple[str, ...]
-    """Of the program: cycles of the chip's clock per bit of the line, level of a pressed button."""
-
-
-def build_routed_board(project: Path, jobs: int = 2) -> RoutedBoard:
+def build_routed_board(project: Path, info: TopInfo, jobs: int = 2) -> SimulatedBoard:
     """Compile the routed netlist of a project for simulation, or return it from the cache.
 
     Args:
         project: folder with what ``andpop bitstream`` leaves.
+        info: top.json of the network that it was made of.
         jobs: compilers at a time.
 
     Raises:
@@ -67,5 +58,9 @@ def build_routed_board(project: Path, jobs: int = 2) -> RoutedBoard:
         verilator_flags=FLAGS,
         jobs=jobs,
     )
-    bit = about["clock_mhz"] * 1e6 / about["baud"]
-    return RoutedBoard(program, final, (f"bit={bit}", f"pressed={board.reset_pressed}"))
+    arguments = (
+        f"quiet={watchdog(info)}",
+        f"bit={about['clock_mhz'] * 1e6 / about['baud']}",
+        f"pressed={board.reset_pressed}",
+    )
+    return SimulatedBoard(program, final, arguments)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from ....sim.cache import scratch
@@ -23,7 +24,17 @@ END_SECONDS = 5.0
 """Seconds that the program has to end by itself."""
 
 
-def build_board(rtl: Path, build_hash: bytes, jobs: int = 2) -> Path:
+@dataclass(frozen=True)
+class SimulatedBoard:
+    """A program that stands for a board, and how it is run."""
+
+    program: Path
+    folder: Path
+    """Its working directory, which memories are relative to."""
+    arguments: tuple[str, ...]
+
+
+def build_board(rtl: Path, build_hash: bytes, jobs: int = 2) -> SimulatedBoard:
     """Compile the RTL as it is built, FIFOs of their final depth, with the link around it.
 
     Args:
@@ -32,7 +43,7 @@ def build_board(rtl: Path, build_hash: bytes, jobs: int = 2) -> Path:
         jobs: compilers at a time.
 
     Returns:
-        The program, from the cache if it is there; it takes ``rtl`` as working directory.
+        The board, from the cache if it is there.
 
     Raises:
         EmitError: the folder holds no network.
@@ -42,7 +53,7 @@ def build_board(rtl: Path, build_hash: bytes, jobs: int = 2) -> Path:
     info = TopInfo.load(rtl)
     with scratch("board") as folder:
         around, top = write_network(info, folder, build_hash)
-        return build(
+        program = build(
             [*(rtl / source for source in info.sources), *around],
             top,
             extra_cpp=[*HARNESS, LINE],
@@ -51,23 +62,19 @@ def build_board(rtl: Path, build_hash: bytes, jobs: int = 2) -> Path:
             verilator_flags=FLAGS,
             jobs=jobs,
         )
+    return SimulatedBoard(program, rtl, (f"quiet={watchdog(info)}",))
 
 
 @contextlib.contextmanager
-def running_board(program: Path, rtl: Path) -> Iterator[str]:
+def running_board(board: SimulatedBoard) -> Iterator[str]:
     """Run a board while the block runs; yields the name of its port.
-
-    Args:
-        program: from ``build_board``.
-        rtl: the same folder.
 
     Raises:
         SimulationError: the program ended before it had a port.
     """
-    quiet = watchdog(TopInfo.load(rtl))
     with subprocess.Popen(
-        [program, f"quiet={quiet}"], cwd=rtl, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True,
+        [board.program, *board.arguments], cwd=board.folder, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         assert process.stdin and process.stdout and process.stderr
         try:
