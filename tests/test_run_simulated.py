@@ -39,7 +39,7 @@ def draw(folder: Path, side: int, count: int) -> Path:
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> tuple[BuildFiles, Path]:
-    """The build of a network of two heads, a class and a map; pictures."""
+    """The build of a network of two heads, a class and a class per pixel; pictures."""
     folder = tmp_path_factory.mktemp("simulated")
     onnx.save(two_heads(side=SIDE), folder / "net.onnx")
     api.build(folder / "net.onnx", folder / "build", target_cycles=1000)
@@ -56,14 +56,14 @@ def port(network: tuple[BuildFiles, Path]) -> Iterator[str]:
 
 @pytest.mark.sim
 def test_two_heads(network: tuple[BuildFiles, Path], run: Run) -> None:
-    """Every value of both: the class, and a map of 4 channels."""
+    """Every value of both: a class, and a class for each of 10x10 pixels."""
     files, pictures = network
     code, text, _ = run(
         "run", files.folder, "--simulated", "--images", pictures, "--check", "--self-test", "--json"
     )
     found = json.loads(text)
     assert code == 0 and found["values_differing"] == 0
-    each = 1 + 4 * (SIDE - 2) ** 2
+    each = 1 + (SIDE - 2) ** 2
     assert found["check"]["values_compared"] == COUNT * each
     assert found["self_test"]["values_compared"] == vectors.PICTURES * each
     assert found["check"]["layers"] == 2 and found["task"] is None
