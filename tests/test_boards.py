@@ -75,7 +75,7 @@ def test_figures_hang_together(name: str) -> None:
 def test_names_are_told_apart() -> None:
     names = [n for b in boards().values() for n in (b.name, *b.aliases)]
     assert len(names) == len(set(names))
-    with pytest.raises(UnknownBoard, match="found 'nonsense', expected one of aup-zu3, kv260"):
+    with pytest.raises(UnknownBoard, match="found 'nonsense', expected one of aup-zu3, ecpix-5"):
         find("nonsense")
 
 

@@ -65,7 +65,7 @@ def refused(tmp_path: Path, text: str | bytes) -> str:
         ("target_fps: 1.0e-320\n", "target_fps: found 1e-320"),
         ("target_fps: 1e-320\n", "target_fps: found '1e-320'"),
         ("target_fps: .inf\n", "target_fps: found inf"),
-        ("board: nonsense\n", "board: found 'nonsense', expected one of aup-zu3, kv260"),
+        ("board: nonsense\n", "board: found 'nonsense', expected one of aup-zu3, ecpix-5"),
         ("board: 5\n", "board: found 5"),
         ("folding: ''\n", "folding: found '', expected the path of a file"),
         ('folding: "a\\0b"\n', "folding: found"),

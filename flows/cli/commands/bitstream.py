@@ -25,7 +25,7 @@ def command(
         ),
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Stop before place and route: does it fit?")
+        bool, typer.Option("--check", help="Stop before place and route, to see whether it fits.")
     ] = False,
     out: Annotated[
         Path | None,

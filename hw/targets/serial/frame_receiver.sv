@@ -3,15 +3,15 @@
 
 /// A picture goes into the network while it comes; there is no memory for one. Whatever happens to
 /// it on the way, the network gets exactly `PictureWords` words: what is missing is zeros, what is
-/// too much is dropped. Its verdict comes behind its last word and tells what was wrong, in the bits
+/// too much is dropped. Its verdict comes behind its last word and says what was wrong, in the bits
 /// of `verdict_o`: CRC, too short, too long, bytes lost, byte broken. Sequence numbers leave when a
 /// picture begins, verdicts when it has ended, both in the order of the pictures.
 ///
 /// A frame that begins no picture ends in a report: an answer to STATUS or RESET, or an error.
-/// RESET holds `flush_o` until `flushed_i` says that no result is owed any more, clears the counters
+/// RESET holds `flush_o` until `flushed_i` says that no result is owed any more, clears counters
 /// with `clear_o`, and is answered then. What waits is never dropped: a report or a number that
-/// finds no room holds the receiver. After `Patience` cycles on one spot the network counts as hung:
-/// the same flush, counters kept; a picture in the middle ends as one that lost bytes.
+/// finds no room holds the receiver. After `Patience` cycles on one spot the network is hung: the
+/// same flush, counters kept; a picture in the middle ends as one that lost bytes.
 module frame_receiver #(
   parameter int unsigned WordBytes    = 1, // bytes of a word of the network's input
   parameter int unsigned PictureWords = 16,
@@ -141,7 +141,10 @@ module frame_receiver #(
         end
       end
       StSettle:  state_d = StType; // the comparisons of the length
-      StType:    state_d = type_q == TypePicture && fits_q && !lost_q && !broken_q ? StBegin : StSkip;
+      StType: begin
+        if (type_q == TypePicture && fits_q && !lost_q && !broken_q) state_d = StBegin;
+        else                                                         state_d = StSkip;
+      end
       StSkip:    if (end_in) state_d = StJudge;
       StJudge:   state_d = code_d == CodeStatus && type_q == TypeReset ? StFlush : StReport;
       StBegin: begin
@@ -211,7 +214,8 @@ module frame_receiver #(
       // The next frame: from the end of this one, or behind what was lost in it, which leaves its
       // mark on what follows.
       if ((take && end_in && state_q == StHead && state_d == StHead) ||
-          (state_q == StReport && report_ready_i) || (state_q == StVerdict && verdict_ready_i)) begin
+          (state_q == StReport && report_ready_i) ||
+          (state_q == StVerdict && verdict_ready_i)) begin
         size_q   <= '0;
         crc_q    <= CrcStart;
         broken_q <= 1'b0;

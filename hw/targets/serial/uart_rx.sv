@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Receiver of a serial line: eight data bits, no parity, one stop bit.
 
-/// Samples each bit in its middle. A start bit that is not low any more in its middle is a spike and
-/// forgotten. The length of a bit is a fraction of the clock: an accumulator counts it, so that no
-/// error adds up over a byte. Three samples of the line vote on each of its values.
+/// Samples each bit in its middle. A start bit that is not low any more in its middle is a spike
+/// and forgotten. The length of a bit is a fraction of the clock: an accumulator counts it, so that
+/// no error adds up over a byte. Three samples of the line vote on each of its values.
 ///
 /// `valid_o` and `broken_o` last one cycle: a byte has come, or one whose stop bit was low. After a
 /// broken one the line must be high before another byte begins. Nothing here can be held back.
