@@ -18,6 +18,7 @@ pytestmark = pytest.mark.sim
 SHAPES = {
     "bytes64": (64, Shape(Stream(8, 96), (Stream(8, 1),))),
     "odd64": (64, Shape(Stream(24, 70), (Stream(37, 35), Stream(8, 7)))),
+    "wide64": (64, Shape(Stream(64, 64), (Stream(64, 64),))),
     "odd32": (32, Shape(Stream(24, 33), (Stream(44, 11),))),
 }
 
@@ -36,6 +37,10 @@ def test_bench(name: str, tmp_path: Path) -> None:
         "words": [shape.input.words, *(h.words for h in shape.heads)],
         "frames": [(f.hex(), [h.hex() for h in heads]) for f, heads in frames(shape, 8, 1)],
         "batches": 8,
+        "errors": 6,
+        "resets": 8,
+        "hash": project.build_hash,
+        "watchdog": 4 * shape.input.words + 100_000,
     }
     (tmp_path / "plan.json").write_text(json.dumps(plan))
     environment = {"ANDPOP_PLAN": str(tmp_path / "plan.json")}
