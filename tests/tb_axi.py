@@ -302,6 +302,7 @@ class Bench:
         _, targets, expected = await self.begin(frames)
         for i in range(HEADS):
             await self.until(f"odma{i}", CONTROL, DONE)
+        assert not self.open["answers"], "done before memory has answered"
         self.compare(targets, expected)
 
     def some(self, most: int = 6) -> list[int]:
