@@ -42,6 +42,9 @@ module axi_lite_port #(
   logic [31:0]            w_data_q, r_data_q;
   logic [3:0]             w_strobe_q;
   logic                   ar_q, r_q;      // address in, data wait
+  logic                   unused_bytes;   // addresses within a word
+
+  assign unused_bytes = &{aw_address_i[1:0], ar_address_i[1:0]};
 
   assign aw_ready_o = !aw_q;
   assign w_ready_o  = !w_q;
@@ -67,7 +70,7 @@ module axi_lite_port #(
   end
 
   always_ff @(posedge clk_i) begin
-    if (!aw_q) aw_address_q <= aw_address_i;
+    if (!aw_q) aw_address_q <= {aw_address_i[AddressBits-1:2], 2'b00};
     if (!w_q) begin
       w_data_q   <= w_data_i;
       w_strobe_q <= w_strobe_i;
@@ -91,7 +94,7 @@ module axi_lite_port #(
   end
 
   always_ff @(posedge clk_i) begin
-    if (ar_ready_o) ar_address_q <= ar_address_i;
+    if (ar_ready_o) ar_address_q <= {ar_address_i[AddressBits-1:2], 2'b00};
     if (ar_q) r_data_q <= read_data_i;
   end
 

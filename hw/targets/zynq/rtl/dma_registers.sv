@@ -107,7 +107,7 @@ module dma_registers #(
     end else begin
       start_q   <= (start_q && !taken_i)
                    || (write && write_address == Control && write_mask[0] && write_data[0]);
-      done_q    <= done_i || (done_q && !read_control);
+      done_q    <= errors_i == '0 && (done_i || (done_q && !read_control));
       ready_q   <= taken_i || (ready_q && !read_control);
       waiting_q <= (waiting_q ^ toggled) | (enable_q & {taken_i, done_i});
       if (write && write_mask[0]) begin
