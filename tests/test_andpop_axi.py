@@ -34,7 +34,7 @@ SHAPES = {
     "odd64": (64, Shape(Stream(24, 70), (Stream(37, 35), Stream(8, 7)))),
     "odd32": (32, Shape(Stream(44, 33), (Stream(20, 11),))),
 }
-SHORT = {"batches": 6, "errors": 6, "resets": 8}
+SHORT = {"batches": 6, "errors": 6, "resets": 6}
 LONG = {"batches": 40, "errors": 30, "resets": 40}
 SEEDS = range(2, 8)
 

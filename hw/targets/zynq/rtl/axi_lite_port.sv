@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // AXI4-Lite port of 32 bits: transactions of the bus in, plain accesses to registers out.
 
-/// A write is one cycle of `write_o`, once its address and its data are both in; a read is one
-/// cycle of `read_o`, in which `read_data_i` belongs to `read_address_o`. One write and one read
-/// are under way at a time, independent of each other. Ready never waits for valid of another
-/// channel.
+/// A write is one cycle of `write_o`, once its address and its data are both in. A read is one
+/// cycle of `read_o`; `read_data_i` of the cycle after is its answer. One write and one read are
+/// under way at a time, independent of each other. Addresses are those of words. Ready never waits
+/// for valid of another channel.
 module axi_lite_port #(
   parameter int unsigned AddressBits = 8 // bits of a byte address
 ) (
@@ -34,14 +34,14 @@ module axi_lite_port #(
   output logic [31:0]            write_mask_o, // bits that the write changes
   output logic                   read_o,
   output logic [AddressBits-1:0] read_address_o,
-  input  logic [31:0]            read_data_i
+  input  logic [31:0]            read_data_i    // in the cycle after
 );
 
   logic                   aw_q, w_q, b_q; // address in, data in, response waits
   logic [AddressBits-1:0] aw_address_q, ar_address_q;
   logic [31:0]            w_data_q, r_data_q;
   logic [3:0]             w_strobe_q;
-  logic                   ar_q, r_q;      // address in, data wait
+  logic                   ar_q, read_q, r_q; // address in, registers read, data wait
   logic                   unused_bytes;   // addresses within a word
 
   assign unused_bytes = &{aw_address_i[1:0], ar_address_i[1:0]};
@@ -77,7 +77,7 @@ module axi_lite_port #(
     end
   end
 
-  assign ar_ready_o     = !ar_q && !r_q;
+  assign ar_ready_o     = !ar_q && !read_q && !r_q;
   assign r_valid_o      = r_q;
   assign r_data_o       = r_data_q;
   assign read_o         = ar_q;
@@ -85,17 +85,19 @@ module axi_lite_port #(
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
-      ar_q <= 1'b0;
-      r_q  <= 1'b0;
+      ar_q   <= 1'b0;
+      read_q <= 1'b0;
+      r_q    <= 1'b0;
     end else begin
-      ar_q <= ar_ready_o && ar_valid_i;
-      r_q  <= r_q ? !r_ready_i : ar_q;
+      ar_q   <= ar_ready_o && ar_valid_i;
+      read_q <= ar_q;
+      r_q    <= r_q ? !r_ready_i : read_q;
     end
   end
 
   always_ff @(posedge clk_i) begin
     if (ar_ready_o) ar_address_q <= {ar_address_i[AddressBits-1:2], 2'b00};
-    if (ar_q) r_data_q <= read_data_i;
+    if (read_q) r_data_q <= read_data_i;
   end
 
 endmodule

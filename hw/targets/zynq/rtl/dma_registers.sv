@@ -12,7 +12,8 @@
 ///     0x24  errors, see `status_o` of the DMA; read only
 ///
 /// A start that is written while the DMA works waits, and is taken when the DMA is idle: address
-/// and batch are read then. Auto restart (bit 7 of control) is not there and reads 0.
+/// and batch are read then. With an error, done reads 0. Auto restart (bit 7 of control) is not
+/// there and reads 0.
 module dma_registers #(
   parameter int unsigned AddressBits = 6 // bits of a byte address
 ) (
@@ -57,7 +58,7 @@ module dma_registers #(
 
   logic                   write, read, read_control;
   logic [AddressBits-1:0] write_address, read_address;
-  logic [31:0]            write_data, write_mask, read_data;
+  logic [31:0]            write_data, write_mask, read_data_q;
 
   axi_lite_port #(
     .AddressBits(AddressBits)
@@ -85,7 +86,7 @@ module dma_registers #(
     .write_mask_o   (write_mask),
     .read_o         (read),
     .read_address_o (read_address),
-    .read_data_i    (read_data)
+    .read_data_i    (read_data_q)
   );
 
   logic        start_q, done_q, ready_q, global_q;
@@ -135,17 +136,17 @@ module dma_registers #(
   end
 
   // Idle only when nothing waits to be taken either.
-  always_comb begin
+  always_ff @(posedge clk_i) begin
     case (read_address)
-      Control: read_data = {28'b0, ready_q, idle_i && !start_q, done_q, start_q};
-      Global:  read_data = {31'b0, global_q};
-      Enable:  read_data = {30'b0, enable_q};
-      Waiting: read_data = {30'b0, waiting_q};
-      Low:     read_data = address_q[31:0];
-      High:    read_data = address_q[63:32];
-      Batch:   read_data = batch_q;
-      Errors:  read_data = {28'b0, errors_i};
-      default: read_data = '0;
+      Control: read_data_q <= {28'b0, ready_q, idle_i && !start_q, done_q, start_q};
+      Global:  read_data_q <= {31'b0, global_q};
+      Enable:  read_data_q <= {30'b0, enable_q};
+      Waiting: read_data_q <= {30'b0, waiting_q};
+      Low:     read_data_q <= address_q[31:0];
+      High:    read_data_q <= address_q[63:32];
+      Batch:   read_data_q <= batch_q;
+      Errors:  read_data_q <= {28'b0, errors_i};
+      default: read_data_q <= '0;
     endcase
   end
 

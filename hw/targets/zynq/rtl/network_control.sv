@@ -68,7 +68,7 @@ module network_control #(
 
   logic        write, read, unused_read;
   logic [9:0]  write_address, read_address;
-  logic [31:0] write_data, write_mask, read_data, of_system, of_stream;
+  logic [31:0] write_data, write_mask, read_data, of_system_q, of_stream, of_stream_q;
 
   axi_lite_port #(
     .AddressBits(10)
@@ -211,22 +211,22 @@ module network_control #(
 
   assign interrupt_o = interrupt_q;
 
-  always_comb begin
+  always_ff @(posedge clk_i) begin
     case (read_address[5:0])
-      6'h00:   of_system = Magic;
-      6'h04:   of_system = Protocol;
-      6'h08:   of_system = {16'b0, 8'(Outputs), 8'(Inputs)};
-      6'h10:   of_system = BuildHash[31:0];
-      6'h14:   of_system = BuildHash[63:32];
-      6'h18:   of_system = BuildHash[95:64];
-      6'h1C:   of_system = BuildHash[127:96];
-      6'h20:   of_system = {31'b0, phase_q != Work || flush_q};
-      6'h24:   of_system = {28'b0, phase_q != Work, failed_q, bitten_q, busy != '0};
-      6'h28:   of_system = {30'b0, waiting_q};
-      6'h2C:   of_system = {30'b0, enable_q};
-      6'h30:   of_system = limit_q;
-      6'h34:   of_system = quiet_for_q;
-      default: of_system = '0;
+      6'h00:   of_system_q <= Magic;
+      6'h04:   of_system_q <= Protocol;
+      6'h08:   of_system_q <= {16'b0, 8'(Outputs), 8'(Inputs)};
+      6'h10:   of_system_q <= BuildHash[31:0];
+      6'h14:   of_system_q <= BuildHash[63:32];
+      6'h18:   of_system_q <= BuildHash[95:64];
+      6'h1C:   of_system_q <= BuildHash[127:96];
+      6'h20:   of_system_q <= {31'b0, phase_q != Work || flush_q};
+      6'h24:   of_system_q <= {28'b0, phase_q != Work, failed_q, bitten_q, busy != '0};
+      6'h28:   of_system_q <= {30'b0, waiting_q};
+      6'h2C:   of_system_q <= {30'b0, enable_q};
+      6'h30:   of_system_q <= limit_q;
+      6'h34:   of_system_q <= quiet_for_q;
+      default: of_system_q <= '0;
     endcase
   end
 
@@ -254,6 +254,11 @@ module network_control #(
 
   logic unused_bits;
   assign unused_bits = &behind[1:0];
-  assign read_data   = read_address[9:6] == '0 ? of_system : of_stream;
+
+  always_ff @(posedge clk_i) begin
+    of_stream_q <= of_stream;
+  end
+
+  assign read_data = read_address[9:6] == '0 ? of_system_q : of_stream_q;
 
 endmodule

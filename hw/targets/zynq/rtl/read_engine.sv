@@ -136,7 +136,7 @@ module read_engine #(
   logic [CountBits-1:0] burst_beats, ar_beats_q;
   logic [FillBits-1:0]  reserved_q; // beats asked for that have not left the FIFO
   logic [FillBits-1:0]  asked_q;    // beats asked for that are not in
-  logic                 push, pop;
+  logic                 push, pop, room_q;
 
   dma_bursts #(
     .DataBits  (DataBits),
@@ -154,8 +154,12 @@ module read_engine #(
     .last_o   (burst_last)
   );
 
-  assign asks = burst_valid && !ar_q && state_q == Run && !flush_i
-                && reserved_q <= FillBits'(FifoBeats) - FillBits'(burst_beats);
+  // Known from a register: a burst is on offer two cycles after the one before at the earliest.
+  assign asks = burst_valid && !ar_q && state_q == Run && !flush_i && room_q;
+
+  always_ff @(posedge clk_i) begin
+    room_q <= reserved_q <= FillBits'(FifoBeats - BurstBeats);
+  end
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
@@ -204,7 +208,7 @@ module read_engine #(
     else         fill_q <= fill_q + 16'(push) - 16'(pop);
   end
 
-  // Behind the last beat come zeros, until the words of the batch are out.
+  // Behind the last beat comes whatever, until the words of the batch are out.
   logic [LeftBits-1:0] left_q; // beats of the batch that have not left the FIFO
   logic                pads_q, repack_ready, word_valid, word_taken, word_last, active_q;
   logic [WordBits-1:0] unused_word;
@@ -230,7 +234,7 @@ module read_engine #(
     .rst_ni     (rst_ni && state_q != Idle),
     .in_valid_i (state_q == Run && (fifo_valid || pads_q)),
     .in_ready_o (repack_ready),
-    .in_data_i  (pads_q ? '0 : fifo_data),
+    .in_data_i  (fifo_data),
     .out_valid_o(word_valid),
     .out_ready_i(out_ready_i && active_q),
     .out_data_o

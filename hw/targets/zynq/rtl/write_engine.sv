@@ -141,7 +141,7 @@ module write_engine #(
     if (taken_o) address_q <= address_i[63:ByteBits];
   end
 
-  // Words of the batch, then zeros until its last beat is full.
+  // Words of the batch, then whatever until its last beat is full: strobes leave that out.
   logic                active_q, makes_q; // words are still to come in, beats to be made
   logic [LeftBits-1:0] to_make_q;
   logic                word_taken, word_last, repack_ready, beat_valid, beat_ready, push, pop;
@@ -170,7 +170,7 @@ module write_engine #(
     .rst_ni     (rst_ni && state_q != Idle),
     .in_valid_i (active_q ? word_taken : makes_q),
     .in_ready_o (repack_ready),
-    .in_data_i  (active_q ? in_data_i : '0),
+    .in_data_i,
     .out_valid_o(beat_valid),
     .out_ready_i(beat_ready),
     .out_data_o (beat)
@@ -225,7 +225,7 @@ module write_engine #(
 
   // Bursts: asked for when all their beats are in the FIFO, one at a time on the data channel.
   logic                 burst_valid, burst_last, asks, aw_q, w_q, w_ends, w_last_q;
-  logic                 final_q, answered;
+  logic                 final_q, answered, enough_q;
   logic [63:ByteBits]   burst_address, aw_address_q;
   logic [CountBits-1:0] burst_beats, w_left_q;
   logic [CountBits-2:0] aw_length_q;
@@ -251,7 +251,7 @@ module write_engine #(
 
   assign w_ends   = pop && w_last_q;
   assign asks     = burst_valid && !aw_q && (!w_q || w_ends) && state_q == Run && !flush_i
-                    && free_q >= FillBits'(burst_beats) && open_q != OpenBits'(Outstanding);
+                    && enough_q && open_q != OpenBits'(Outstanding);
   assign pop      = w_valid_o && w_ready_i;
   assign answered = b_valid_i && b_ready_o;
   assign ends     = state_q == Run && final_q && !aw_q && !w_q && open_q == '0;
@@ -270,6 +270,11 @@ module write_engine #(
       free_q  <= free_q + FillBits'(push) - (asks ? FillBits'(burst_beats) : '0);
       open_q  <= open_q + OpenBits'(asks) - OpenBits'(answered);
     end
+  end
+
+  // Of the burst on offer; after one was taken none is on offer for two cycles.
+  always_ff @(posedge clk_i) begin
+    enough_q <= burst_valid && free_q >= FillBits'(burst_beats);
   end
 
   always_ff @(posedge clk_i) begin
