@@ -139,7 +139,7 @@ class Bench:
                 ram = kind(half, clock, reset, reset_active_level=False, mem=self.memory)
                 ram.faults = self.faults
                 self.rams.append(ram)
-        self.watches = []
+        self.watches: list[Watch] = []
         for name in DMAS:
             p = f"m_axi_{name}_"
             for c, rest in (("ar", ["addr", "len"]), ("aw", ["addr", "len"])):
