@@ -10,9 +10,10 @@
 /// the bus never waits for the stream. Bursts follow each other without waiting for data.
 ///
 /// Errors stop the engine until `rst_ni`: [0] a response was no OKAY, [1] the address is not a
-/// multiple of the bus width, [2] the batch has 4 GiB or more. Bursts under way are still received.
-/// `flush_i` stops it too, and `quiet_o` says when nothing is under way on the bus any more; the
-/// words inside are lost with the reset that follows.
+/// multiple of the bus width, [2] the batch has 4 GiB or more. Bursts under way are still received;
+/// what came before the error is still sent, nothing behind it. `flush_i` stops it too, and
+/// `quiet_o` says when nothing is under way on the bus any more; the words inside are lost with the
+/// reset that follows.
 module read_engine #(
   parameter int unsigned DataBits   = 64, // bits of a beat: 32 or 64
   parameter int unsigned BurstBeats = 16, // beats of a burst, at most
@@ -136,7 +137,7 @@ module read_engine #(
   logic [CountBits-1:0] burst_beats, ar_beats_q;
   logic [FillBits-1:0]  reserved_q; // beats asked for that have not left the FIFO
   logic [FillBits-1:0]  asked_q;    // beats asked for that are not in
-  logic                 push, pop, room_q;
+  logic                 received, push, pop, room_q;
 
   dma_bursts #(
     .DataBits  (DataBits),
@@ -169,7 +170,7 @@ module read_engine #(
     end else begin
       ar_q       <= ar_q ? !ar_ready_i : asks;
       reserved_q <= reserved_q + (asks ? FillBits'(burst_beats) : '0) - FillBits'(pop);
-      asked_q    <= asked_q + (asks ? FillBits'(burst_beats) : '0) - FillBits'(push);
+      asked_q    <= asked_q + (asks ? FillBits'(burst_beats) : '0) - FillBits'(received);
     end
   end
 
@@ -183,7 +184,8 @@ module read_engine #(
   assign ar_valid_o   = ar_q;
   assign ar_address_o = {ar_address_q, {ByteBits{1'b0}}};
   assign ar_length_o  = 8'(ar_beats_q);
-  assign push         = r_valid_i && r_ready_o;
+  assign received     = r_valid_i && r_ready_o;
+  assign push         = received && !r_error_i && state_q == Run;
 
   logic                fifo_valid, fifo_ready;
   logic [DataBits-1:0] fifo_data;
@@ -195,7 +197,7 @@ module read_engine #(
   ) u_fifo (
     .clk_i,
     .rst_ni,
-    .in_valid_i (r_valid_i),
+    .in_valid_i (r_valid_i && !r_error_i && state_q == Run),
     .in_ready_o (r_ready_o),
     .in_data_i  (r_data_i),
     .out_valid_o(fifo_valid),
@@ -213,7 +215,7 @@ module read_engine #(
   logic                pads_q, repack_ready, word_valid, word_taken, word_last, active_q;
   logic [WordBits-1:0] unused_word;
 
-  assign fifo_ready = repack_ready && state_q == Run && !pads_q;
+  assign fifo_ready = repack_ready && active_q && !pads_q;
   assign pop        = fifo_valid && fifo_ready;
 
   always_ff @(posedge clk_i) begin
@@ -232,7 +234,7 @@ module read_engine #(
   ) u_repack (
     .clk_i,
     .rst_ni     (rst_ni && state_q != Idle),
-    .in_valid_i (state_q == Run && (fifo_valid || pads_q)),
+    .in_valid_i (active_q && (fifo_valid || pads_q)),
     .in_ready_o (repack_ready),
     .in_data_i  (fifo_data),
     .out_valid_o(word_valid),
