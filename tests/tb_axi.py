@@ -125,6 +125,9 @@ async def errors_of_the_memory(dut: Any) -> None:
         places += [(a, len(e) - 2 * GUARD) for a, e in zip(targets, expected, strict=True)]
         victim = number % len(DMAS)
         at = places[victim][0] + bench.rng.randrange(places[victim][1])
+        if victim == 0 and number:  # a word is on offer when the error comes
+            dut.network0.u_network.hangs.value = 1
+            at = source + min(places[0][1] - 1, 8 * BUS)
         bench.faults.bad = range(at, at + 1)
         for i, target in enumerate(targets):
             await bench.start(f"odma{i}", target, len(frames))
