@@ -187,7 +187,7 @@ def test_names_that_are_no_pair_are_refused(names: tuple[str, ...], message: str
         fold(fuse(lowered), folding)
 
 
-# Three layers of 1,536 words of 6 bits and 480 words of 18 each: two blocks apart, two for a pair.
+# Four layers of 1,536 words of 6 bits and 480 words of 18 each: two blocks apart, two for a pair.
 
 
 def board(**values: int) -> Board:
@@ -197,11 +197,11 @@ def board(**values: int) -> Board:
 
 @pytest.fixture(scope="module")
 def deep() -> ModelWrapper:
-    """Three 1x1 layers of 96 channels."""
+    """Four 1x1 layers of 96 channels."""
     g = GraphBuilder(0)
     x = g.input((1, 8, 8, 1), "UINT8")
     x = g.epilogue(g.int_mvu(g.windows(g.pad(x, [1] * 4), [3, 3], [1, 1]), 96))
-    for _ in range(3):
+    for _ in range(4):
         x = g.identity_block(x, 1)
     x = g.int_mvu(g.requant(g.global_pool(x), 6), 5)
     return specialise(ModelWrapper(g.model([g.label(x)])))
@@ -215,14 +215,16 @@ def roomy(deep: ModelWrapper) -> Fit:
 
 def test_a_pair_changes_what_it_states(roomy: Fit) -> None:
     model = ModelWrapper(roomy.model.model, make_deepcopy=True)
-    (pair,) = pair_roms(model)
-    assert pair.change.bram18 == -2
-    assert total(network_usage(model)) == roomy.used + pair.change
+    pairs = pair_roms(model)
+    assert [pair.change.bram18 for pair in pairs] == [-2, -2]
+    blocks = [op.onnx_node.name for op in blocks_of(model)]
+    assert [name for pair in pairs for name in pair.nodes] == blocks
+    assert total(network_usage(model)) == roomy.used + pairs[0].change + pairs[1].change
     assert not pair_roms(model)
-    part_again(model, [pair])
+    part_again(model, pairs)
     assert network_usage(model) == roomy.rows
-    fixed = {(name, "rom") for name in pair.nodes}
-    assert not pair_roms(model, fixed)
+    (alone,) = pair_roms(model, {(name, "rom") for name in pairs[0].nodes})
+    assert alone.nodes == pairs[1].nodes
 
 
 def test_layers_share_where_moving_memories_is_not_enough(deep: ModelWrapper, roomy: Fit) -> None:
@@ -233,7 +235,7 @@ def test_layers_share_where_moving_memories_is_not_enough(deep: ModelWrapper, ro
     assert len(shared_roms(found.model)) == 2 and not found.moves
     assert found.notes == ["constants of two nodes in the same block RAMs: 2 nodes, 2 BRAM18 less"]
     with pytest.raises(DoesNotFit):
-        less = board(bram18=used.bram18 - 3, lut=used.lut + 100)
+        less = board(bram18=used.bram18 - 5, lut=used.lut + 100)
         Fitting(deep, less, Shares(100, 100, 100)).at(100_000)
 
 

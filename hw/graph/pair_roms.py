@@ -12,7 +12,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, count
 from typing import Any
 
 from qonnx.core.modelwrapper import ModelWrapper
@@ -131,10 +131,10 @@ def pair_roms(model: ModelWrapper, fixed: Collection[tuple[str, str]] = ()) -> l
             change += SharedRom("", ("", ""), pair).usage
         if change.bram18 < 0:
             found.append((change.bram18, change.lut, j - i, i, j, change))
-    names = {str(op.get_nodeattr(SHARED_ROM)) for op in map(op_of, model.graph.node) if _pairs(op)}
-    free = (f"{SHARED_ROM}_{n}" for n in range(len(ops)))
-    free = (name for name in free if name not in names)
-    pairs, used = [], set()
+    taken = {rom.pair for rom in shared_roms(model)}
+    free = (name for name in (f"{SHARED_ROM}_{n}" for n in count()) if name not in taken)
+    pairs: list[Pair] = []
+    used: set[int] = set()
     for *_, i, j, change in sorted(found, key=lambda entry: entry[:5]):
         if used.isdisjoint((i, j)):
             used |= {i, j}
@@ -152,10 +152,6 @@ def part_again(model: ModelWrapper, pairs: Collection[Pair]) -> None:
             op_of(node).set_nodeattr(SHARED_ROM, "")
 
 
-def _pairs(op: Any) -> bool:
-    return bool(op.outside_roms())
-
-
 def _name(op: Any) -> str:
     return str(op.onnx_node.name)
 
@@ -163,7 +159,7 @@ def _name(op: Any) -> str:
 def _free(op: Any, fixed: Collection[tuple[str, str]]) -> bool:
     """Whether a node may be paired: it has such memories, is in no pair, and nobody placed them."""
     return (
-        _pairs(op)
+        bool(op.outside_roms())
         and not op.get_nodeattr(SHARED_ROM)
         and not any((_name(op), attribute) in fixed for attribute in (SHARED_ROM, "rom"))
     )
