@@ -291,7 +291,10 @@ def _apply_folding(model: ModelWrapper, folding: Mapping[str, Mapping[str, Any]]
         # A fused node may have been named by the node inside whose lanes it has.
         asked = name if name in given else foldable.op.leader() or name
         for attribute, value in values.items():
-            _check_value(foldable, attribute, value, f"(folding: {asked}.{attribute})")
+            where = f"(folding: {asked}.{attribute})"
+            if asked != name:
+                where = f"in an entry {name}, which stands for {asked}, or use --no-fuse {where}"
+            _check_value(foldable, attribute, value, where)
         for attribute, value in values.items():
             foldable.op.set_nodeattr(attribute, value)
         if foldable.rule.options:
