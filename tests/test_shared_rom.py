@@ -26,6 +26,8 @@ from andpop.hw.kernels.ops import op_of
 from andpop.hw.rtl.simulate import emit, simulate
 from andpop.hw.rtl.sizing import size_fifos
 from andpop.hw.rtl.top_info import TopInfo
+from andpop.hw.synth.network import synthesise_network
+from andpop.sim import verilator
 from dataflow_graphs import GraphBuilder
 from qonnx.core.modelwrapper import ModelWrapper
 
@@ -91,6 +93,15 @@ def test_two_layers_in_one_memory_equal_the_golden(network: Network) -> None:
     tally = compared(network)
     assert tally.values_compared > 1000
     assert tally.values_differing == 0
+
+
+@pytest.mark.sim
+def test_nodes_that_read_outside_are_silent_under_lint(network: Network) -> None:
+    _, model, folder = network
+    names = (name for name in TopInfo.load(folder).sources if not name.endswith("_pkg.sv"))
+    sources = [folder / name for name in names if name != "andpop_top.sv"]
+    for op in blocks_of(model):
+        assert verilator.lint(sources, op.onnx_node.name, cwd=folder) == ""
 
 
 def edited(network: Network, name: str, edit: Callable[[str], str], folder: Path) -> Network:
@@ -160,6 +171,16 @@ def test_shared_memories_are_stated_once(network: Network) -> None:
     assert [row.name for row in shared] == ["rom_weight", "rom_param"]
     assert all(row.usage.bram18 == 1 for row in shared)
     assert not any(op.stated().bram18 for op in blocks_of(model)[:2])
+
+
+def test_synthesis_finds_what_is_stated(network: Network) -> None:
+    _, model, folder = network
+    for rom in shared_roms(model):
+        (found,) = synthesise_network(
+            folder, node=rom.name, primitives=True, progress=lambda stage, done, most: None
+        )
+        assert (found.name, found.op) == (rom.name, "SharedRom")
+        assert found.usage.bram18 == found.estimate["bram18"] == rom.usage.bram18 == 1
 
 
 def test_the_folding_file_keeps_a_pair(network: Network) -> None:

@@ -100,7 +100,7 @@ def synthesise_network(
         ToolMissing: no Yosys.
     """
     network = Network(rtl, primitives)
-    if node is not None and node not in network.ops:
+    if node is not None and node not in {*network.ops, *network.roms}:
         raise UnknownNode(
             f"--node: found '{node}', expected a node such as {next(iter(network.ops))}; "
             f"{rtl / 'top.json'} lists them"
