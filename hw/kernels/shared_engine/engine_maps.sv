@@ -2,8 +2,8 @@
 // Two buffers for feature maps: the engine works on one while the other is exchanged.
 
 /// Buffer `work_i` has the engine's ports while `running_i`; the other one is written by the input.
-/// Words that leave are read wherever the engine is not. Words come two cycles after their address
-/// (`out_data_o` one: its reader waits and takes it into a register of its own).
+/// Words that leave are read wherever the engine is not. Words come three cycles after their address
+/// (`out_data_o` two: its reader waits and takes it into a register of its own).
 module engine_maps #(
   parameter int unsigned Width    = 8,  // bits of a word
   parameter int unsigned Depth    = 64, // words of a frame
@@ -33,10 +33,33 @@ module engine_maps #(
   logic [Width-1:0] read_data_q;
 
   for (genvar i = 0; i < 2; i++) begin : gen_buffer
-    logic mine, reads;
+    logic                    mine;
+    logic [AddressWidth-1:0] address, read_address;
+    logic [Width-1:0]        read_word;
 
-    assign mine  = work_i == (i == 1);
-    assign reads = mine && running_i;
+    assign mine    = work_i == (i == 1);
+    assign address = (mine && running_i) ? read_address_i : out_address_i;
+
+    // One more register: behind block RAM, whose word comes late, in front of many LUTs.
+    if (BlockRam) begin : gen_behind
+      logic [Width-1:0] word_q;
+
+      assign read_address = address;
+      assign word[i]      = word_q;
+
+      always_ff @(posedge clk_i) begin
+        word_q <= read_word;
+      end
+    end else begin : gen_before
+      logic [AddressWidth-1:0] address_q;
+
+      assign read_address = address_q;
+      assign word[i]      = read_word;
+
+      always_ff @(posedge clk_i) begin
+        address_q <= address;
+      end
+    end
 
     line_memory #(
       .Width(Width),
@@ -48,8 +71,8 @@ module engine_maps #(
       .write_address_i(mine ? write_address_i : in_address_i),
       .write_data_i(mine ? write_data_i : in_data_i),
       .read_i(1'b1),
-      .read_address_i(reads ? read_address_i : out_address_i),
-      .read_data_o(word[i])
+      .read_address_i(read_address),
+      .read_data_o(read_word)
     );
   end
 

@@ -29,7 +29,7 @@ HAND_OVER = 8
 """Cycles from the last word that leaves a buffer to the first one of the next frame."""
 PASS_CYCLES = 14
 """Cycles between the last step of a layer and the first one of the next, without Pe and adders."""
-BITS_CYCLES = 7
+BITS_CYCLES = 8
 """Cycles behind the last word of a pass that makes bits alone."""
 
 

@@ -136,7 +136,7 @@ module shared_engine #(
   logic [Simd-1:0]            line_data, data;
   logic [Pe*Simd-1:0]         weight_q, weight2_q;
   logic [1:0]                 step_q, first_q, last_q;
-  logic [Levels:0]            launch_q;
+  logic [Levels:0]            launch;
   logic                       counted;
   logic [Pe*CountWidth-1:0]   count;
 
@@ -172,11 +172,22 @@ module shared_engine #(
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
-      step_q   <= '0;
-      launch_q <= '0;
+      step_q <= '0;
     end else begin
-      step_q   <= {step_q[0], step};
-      launch_q <= (Levels + 1)'({launch_q, step && last});
+      step_q <= {step_q[0], step};
+    end
+  end
+
+  // Words and parameters are on their way as early as the counts.
+  assign launch[0] = step && last;
+  for (genvar i = 1; i <= Levels; i++) begin : gen_launch
+    logic launch_q;
+
+    assign launch[i] = launch_q;
+
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) launch_q <= 1'b0;
+      else         launch_q <= launch[i-1];
     end
   end
 
@@ -231,7 +242,7 @@ module shared_engine #(
     .start_i(place_start),
     .stride_i(stride),
     .word_i(word),
-    .launch_i(launch_q[Levels]),
+    .launch_i(launch[Levels]),
     .done_i(counted),
     .count_i(count),
     .read_address_o(read_address),
