@@ -13,7 +13,7 @@ from ..base import Stream, hex_memory, require_divisor
 from ..block_parts import dot_levels
 from ..costs import Structure
 from ..fused import Fused, FusedRtl
-from ..memory import LineMemory, ReadOnlyMemory, bram18_blocks, rom_luts
+from ..memory import LineMemory, ReadOnlyMemory, bram18_blocks, rom_luts, selection
 from ..mvu import weight_words
 from ..places import PLACES
 from . import golden
@@ -29,6 +29,8 @@ HAND_OVER = 8
 """Cycles from the last word that leaves a buffer to the first one of the next frame."""
 PASS_CYCLES = 14
 """Cycles between the last step of a layer and the first one of the next, without Pe and adders."""
+BANK_WORDS = 2048
+"""Words of a bank of weights in block RAM: more need a block per four bits or a selection."""
 BITS_CYCLES = 8
 """Cycles behind the last word of a pass that makes bits alone."""
 
@@ -224,6 +226,12 @@ class SharedEngine(Fused):
         steps = sum(self.layer_steps(kernel)[0] for kernel in self.numbers("Kernels"))
         return self.number("Units") * steps * folds, pe * simd
 
+    def weight_banks(self) -> list[int]:
+        """Words of each bank of the weights: one in LUTs, a power of two in all but the last."""
+        words, _ = self.weight_rom()
+        bank = BANK_WORDS if self.in_block("weight_rom") else words
+        return [min(bank, words - first) for first in range(0, words, bank)]
+
     def param_rom(self) -> tuple[int, int]:
         """Words and bits of the parameters of all layers."""
         layers = self.number("Units") * len(self.numbers("Kernels"))
@@ -257,6 +265,10 @@ class SharedEngine(Fused):
             if self.in_block(name)
         }
         luts = sum(rom_luts(*rom) for name, rom in roms.items() if name not in blocks)
+        banks, width = self.weight_banks(), roms["weight_rom"][1]
+        if "weight_rom" in blocks:
+            blocks["weight_rom"] = sum(bram18_blocks(n, width, read_only=True) for n in banks)
+            luts += width * selection(len(banks))
         counts = {
             "one": 1,
             "products": pe * simd,
@@ -338,7 +350,8 @@ class SharedEngine_rtl(FusedRtl, SharedEngine):
             "MapBlock": int(self.map_ram().block),
             "WeightBlock": int(self.in_block("weight_rom")),
             "ParamBlock": int(self.in_block("param_rom")),
-            "WeightFile": f"{name}_weights.mem",
+            "WeightBank": self.weight_banks()[0],
+            "WeightPrefix": f"{name}_weights",
             "ParamFile": f"{name}_params.mem",
         }
 
@@ -356,8 +369,10 @@ class SharedEngine_rtl(FusedRtl, SharedEngine):
             raise ValueError(f"{name}: {error}") from error
         pe, simd = self.number("PE"), self.number("SIMD")
         words = [word for layer in weights for word in weight_words(layer, pe, simd, 1)]
+        bank = self.weight_banks()[0]
+        banks = [words[first : first + bank] for first in range(0, len(words), bank)]
         return {
-            f"{name}_weights.mem": hex_memory(words, pe * simd),
+            **{f"{name}_weights_{i}.mem": hex_memory(w, pe * simd) for i, w in enumerate(banks)},
             f"{name}_params.mem": hex_memory(packed(rows, bits), sum(bits)),
         }
 
