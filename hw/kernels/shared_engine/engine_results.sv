@@ -135,9 +135,8 @@ module engine_results #(
   end
 
   // Cycles 1 to 4: the word of the map and its parameters.
-  logic                    valid1_q, valid2_q, valid3_q, valid4_q, param_step, param_last;
-  logic [2:0]              channel_last_q; // of cycles 3 to 1
-  logic                    end1_q;
+  logic                    valid1_q, valid2_q, valid3_q, valid4_q;
+  logic                    channel_last1_q, channel_last2_q, end1_q;
   logic [AddressWidth-1:0] address1_q;
   logic [ParamAddress-1:0] row_q, param_q, row_next;
   logic [ParamWidth-1:0]   param4_q;
@@ -161,28 +160,24 @@ module engine_results #(
       valid4_q <= valid3_q;
       if (next_i && !hold_i) row_q <= row_next;
       if (restart_q) param_q <= row_q;
-      else if (param_step) param_q <= param_last ? row_q : param_q + 1'b1;
+      else if (valid2_q) param_q <= channel_last2_q ? row_q : param_q + 1'b1;
     end
   end
 
   always_ff @(posedge clk_i) begin
-    address1_q     <= base_q + AddressWidth'(place);
-    channel_last_q <= {channel_last_q[1:0], channel_last};
-    end1_q         <= channel_last && pixel_last;
+    address1_q      <= base_q + AddressWidth'(place);
+    channel_last1_q <= channel_last;
+    channel_last2_q <= channel_last1_q;
+    end1_q          <= channel_last && pixel_last;
   end
 
-  // Block RAM has two registers. One is enough for LUTs, and a third one beside that of the
-  // epilogue would make shift registers of them, which are slow to come out.
+  // Block RAM has two registers. LUTs have one in front: a third one behind them, with that of the
+  // epilogue, would make shift registers of them, which are slow to come out.
   if (BlockRom) begin : gen_block
     (* rom_style = "block", ram_style = "block" *) logic [ParamWidth-1:0] params [ParamDepth];
     initial $readmemh(ParamFile, params);
 
     logic [ParamWidth-1:0] param3_q;
-    logic                  unused_last;
-
-    assign param_step  = valid2_q;
-    assign param_last  = channel_last_q[1];
-    assign unused_last = channel_last_q[2];
 
     always_ff @(posedge clk_i) begin
       param3_q <= params[param_q];
@@ -192,11 +187,11 @@ module engine_results #(
     (* rom_style = "logic", ram_style = "logic" *) logic [ParamWidth-1:0] params [ParamDepth];
     initial $readmemh(ParamFile, params);
 
-    assign param_step = valid3_q;
-    assign param_last = channel_last_q[2];
+    logic [ParamAddress-1:0] param3_q;
 
     always_ff @(posedge clk_i) begin
-      param4_q <= params[param_q];
+      param3_q <= param_q;
+      param4_q <= params[param3_q];
     end
   end
 

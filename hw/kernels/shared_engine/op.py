@@ -29,6 +29,8 @@ HAND_OVER = 8
 """Cycles from the last word that leaves a buffer to the first one of the next frame."""
 PASS_CYCLES = 14
 """Cycles between the last step of a layer and the first one of the next, without Pe and adders."""
+MAP_WORDS = 128
+"""Words of a bank of maps in LUTs: ``BankWords`` of ``engine_maps.sv``."""
 BANK_WORDS = 2048
 """Words of a bank of weights in block RAM: more need a block per four bits or a selection."""
 BITS_CYCLES = 8
@@ -219,6 +221,14 @@ class SharedEngine(Fused):
         depth = 2 * self.number("NumChannels") * self.pixels()
         return LineMemory(depth, self.bits(), self.get_nodeattr("map_ram"))
 
+    def map_banks(self) -> list[LineMemory]:
+        """The memories of a buffer: one in block RAM, or banks of LUTs."""
+        whole, bits = self.map_ram(), self.bits()
+        if whole.block:
+            return [whole]
+        words = [min(MAP_WORDS, whole.depth - n) for n in range(0, whole.depth, MAP_WORDS)]
+        return [LineMemory(max(2, depth), bits, "lut") for depth in words]
+
     def weight_rom(self) -> tuple[int, int]:
         """Words and bits of the weights of all layers."""
         pe, simd = self.number("PE"), self.number("SIMD")
@@ -247,17 +257,15 @@ class SharedEngine(Fused):
 
     def delays(self) -> int:
         """LUTs as shift registers: what travels beside the epilogue and the counts, bit by bit."""
-        fields = self.field_bits()
         address = (self.map_ram().depth - 1).bit_length()
-        early = 0 if self.in_block("param_rom") else sum(fields[:2])
-        return address + sum(fields[2:]) + early + (4 if self.number("PE") > 1 else 3)
+        return address + sum(self.field_bits()[2:]) + (4 if self.number("PE") > 1 else 3)
 
     def structures(self) -> dict[str, Structure]:
         """Memories, counts and accumulators, epilogue, loops; see README."""
         simd, pe, channels = (self.number(n) for n in ("SIMD", "PE", "NumChannels"))
         count_bits = max(layer.inputs for layer in self.fields().layers).bit_length()
         fields = dict(zip(FIELDS, self.field_bits(), strict=True))
-        line, buffer = self.line_ram(), self.map_ram()
+        line, buffer, maps = self.line_ram(), self.map_ram(), self.map_banks()
         roms = {name: getattr(self, name)() for name in ("weight_rom", "param_rom")}
         blocks = {
             name: bram18_blocks(depth, width, read_only=True)
@@ -266,9 +274,20 @@ class SharedEngine(Fused):
         }
         luts = sum(rom_luts(*rom) for name, rom in roms.items() if name not in blocks)
         banks, width = self.weight_banks(), roms["weight_rom"][1]
+        ffs = (len(banks) - 1) * width
         if "weight_rom" in blocks:
             blocks["weight_rom"] = sum(bram18_blocks(n, width, read_only=True) for n in banks)
             luts += width * selection(len(banks))
+        if "param_rom" not in blocks:
+            ffs += 2 * (fields["m"] + fields["b"])
+        # Registers of both buffers' words, and of their addresses where they are in LUTs.
+        address = (buffer.depth - 1).bit_length()
+        ffs += 2 * sum(memory.width for memory in maps)
+        ffs += 0 if buffer.block else 2 * (address + (len(maps) - 1).bit_length())
+        decoded = 0 if len(maps) == 1 else len(maps)
+        select = sum(m.select for m in maps) + self.bits() * selection(len(maps)) + decoded
+        # A border is laid over a block RAM's word.
+        border = simd if line.block and max(self.numbers("Kernels")) > 1 else 0
         counts = {
             "one": 1,
             "products": pe * simd,
@@ -280,7 +299,7 @@ class SharedEngine(Fused):
             "bias": fields["b"],
             "bend": fields["zeta"] + fields["slope"] + fields["eta"],
             "out": self.bits(),
-            "address": (buffer.depth - 1).bit_length(),
+            "address": address,
             "place": (2 * channels - 1).bit_length(),
             "line address": self.line_address(),
             "rom addresses": sum((depth - 1).bit_length() for depth, _ in roms.values()),
@@ -288,8 +307,9 @@ class SharedEngine(Fused):
         return {
             "": Structure(
                 counts,
-                luts=luts + line.select + 2 * buffer.select,
-                lutram=line.lutram + 2 * buffer.lutram + self.delays(),
+                luts=luts + border + line.select + 2 * select,
+                ffs=ffs,
+                lutram=line.lutram + 2 * sum(m.lutram for m in maps) + self.delays(),
                 bram18=sum(blocks.values()) + line.brams + 2 * buffer.brams,
                 dsp=2,
             )
