@@ -173,9 +173,9 @@ module shared_engine #(
   end
 
   for (genvar b = 0; b < Banks; b++) begin : gen_bank
-    localparam int unsigned Left = WeightWords - WeightBank * b;
-    localparam int unsigned Bank = (Left > WeightBank) ? WeightBank : Left;
-    localparam int unsigned Bits = (Bank > 1) ? $clog2(Bank) : 1;
+    localparam int unsigned Left        = WeightWords - WeightBank * b;
+    localparam int unsigned Bank        = (Left > WeightBank) ? WeightBank : Left;
+    localparam int unsigned AddressBits = (Bank > 1) ? $clog2(Bank) : 1;
 
     logic [Pe*Simd-1:0] word_q, word2_q;
 
@@ -188,11 +188,11 @@ module shared_engine #(
     if (WeightBlock) begin : gen_block
       (* rom_style = "block", ram_style = "block" *) logic [Pe*Simd-1:0] memory [Bank];
       initial $readmemh($sformatf("%s_%0d.mem", WeightPrefix, b), memory);
-      always_ff @(posedge clk_i) word_q <= memory[weight_address[Bits-1:0]];
+      always_ff @(posedge clk_i) word_q <= memory[weight_address[AddressBits-1:0]];
     end else begin : gen_logic
       (* rom_style = "logic", ram_style = "logic" *) logic [Pe*Simd-1:0] memory [Bank];
       initial $readmemh($sformatf("%s_%0d.mem", WeightPrefix, b), memory);
-      always_ff @(posedge clk_i) word_q <= memory[weight_address[Bits-1:0]];
+      always_ff @(posedge clk_i) word_q <= memory[weight_address[AddressBits-1:0]];
     end
   end
 
