@@ -3,8 +3,8 @@
 
 /// One channel per word in, one per word out. A pixel's level codes lie in a line memory that the
 /// reader walks again for every group of Pe outputs, so that no window is ever streamed. Borders
-/// hold code 0: their products are 0. Valid and data of the output and both readies are registers. Frames follow each
-/// other without a gap, and none waits for the next one.
+/// hold code 0, whose products are left out. Valid and data of the output and both readies are
+/// registers. Frames follow each other without a gap, and none waits for the next one.
 module pa_block #(
   parameter int unsigned Channels       = 8,  // channels of the input
   parameter int unsigned Outputs        = 8,  // channels of the output

@@ -23,8 +23,8 @@ module pa_table #(
   endfunction
 
   if (Primitives == 0 || Address > 5) begin : gen_plain
-    // No multiplexer with constants, of which Yosys would make resets of the registers behind: these
-    // keep them out of a multiplier.
+    // No multiplexer with constants, of which Yosys would make resets of the registers behind:
+    // these keep them out of a multiplier.
     always_comb begin
       value_o = '0;
       for (int unsigned a = 0; a < 2 ** Address; a++) begin

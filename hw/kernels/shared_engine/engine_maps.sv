@@ -2,8 +2,8 @@
 // Two buffers for feature maps: the engine works on one while the other is exchanged.
 
 /// Buffer `work_i` has the engine's ports while `running_i`; the other one is written by the input.
-/// Words that leave are read wherever the engine is not. Words come three cycles after their address
-/// (`out_data_o` two: its reader waits and takes it into a register of its own).
+/// Words that leave are read wherever the engine is not. Words come three cycles after their
+/// address (`out_data_o` two: its reader waits and takes it into a register of its own).
 module engine_maps #(
   parameter int unsigned Width    = 8,  // bits of a word
   parameter int unsigned Depth    = 64, // words of a frame
