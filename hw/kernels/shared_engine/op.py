@@ -13,11 +13,12 @@ from ..base import Stream, hex_memory, require_divisor
 from ..block_parts import dot_levels
 from ..costs import Structure
 from ..fused import Fused, FusedRtl
-from ..memory import LineMemory, ReadOnlyMemory, bram18_blocks, rom_luts, selection
+from ..memory import LineMemory, ReadOnlyMemory
 from ..mvu import weight_words
 from ..places import PLACES
 from . import golden
-from .fields import FIELDS, Fields, Layer, field_bits, packed
+from .fields import Fields, Layer, field_bits, packed
+from .structure import structure_of
 
 LEAST_LINE_BITS = 5
 """Address bits of the smallest bit map: LUT RAM has 32 words or more."""
@@ -255,65 +256,9 @@ class SharedEngine(Fused):
         depth, width = getattr(self, rom)()
         return ReadOnlyMemory(depth, width).block
 
-    def delays(self) -> int:
-        """LUTs as shift registers: what travels beside the epilogue and the counts, bit by bit."""
-        address = (self.map_ram().depth - 1).bit_length()
-        return address + sum(self.field_bits()[2:]) + (4 if self.number("PE") > 1 else 3)
-
     def structures(self) -> dict[str, Structure]:
-        """Memories, counts and accumulators, epilogue, loops; see README."""
-        simd, pe, channels = (self.number(n) for n in ("SIMD", "PE", "NumChannels"))
-        count_bits = max(layer.inputs for layer in self.fields().layers).bit_length()
-        fields = dict(zip(FIELDS, self.field_bits(), strict=True))
-        line, buffer, maps = self.line_ram(), self.map_ram(), self.map_banks()
-        roms = {name: getattr(self, name)() for name in ("weight_rom", "param_rom")}
-        blocks = {
-            name: bram18_blocks(depth, width, read_only=True)
-            for name, (depth, width) in roms.items()
-            if self.in_block(name)
-        }
-        luts = sum(rom_luts(*rom) for name, rom in roms.items() if name not in blocks)
-        banks, width = self.weight_banks(), roms["weight_rom"][1]
-        ffs = (len(banks) - 1) * width
-        if "weight_rom" in blocks:
-            blocks["weight_rom"] = sum(bram18_blocks(n, width, read_only=True) for n in banks)
-            luts += width * selection(len(banks))
-        if "param_rom" not in blocks:
-            ffs += 2 * (fields["m"] + fields["b"])
-        # Registers of both buffers' words, and of their addresses where they are in LUTs.
-        address = (buffer.depth - 1).bit_length()
-        ffs += 2 * sum(memory.width for memory in maps)
-        ffs += 0 if buffer.block else 2 * (address + (len(maps) - 1).bit_length())
-        decoded = 0 if len(maps) == 1 else len(maps)
-        select = sum(m.select for m in maps) + self.bits() * selection(len(maps)) + decoded
-        # A border is laid over a block RAM's word.
-        border = simd if line.block and max(self.numbers("Kernels")) > 1 else 0
-        counts = {
-            "one": 1,
-            "products": pe * simd,
-            "sums": pe * count_bits,
-            "lanes": pe,
-            "shifted": simd,
-            "counted": count_bits,
-            "mul": fields["m"],
-            "bias": fields["b"],
-            "bend": fields["zeta"] + fields["slope"] + fields["eta"],
-            "out": self.bits(),
-            "address": address,
-            "place": (2 * channels - 1).bit_length(),
-            "line address": self.line_address(),
-            "rom addresses": sum((depth - 1).bit_length() for depth, _ in roms.values()),
-        }
-        return {
-            "": Structure(
-                counts,
-                luts=luts + border + line.select + 2 * select,
-                ffs=ffs,
-                lutram=line.lutram + 2 * sum(m.lutram for m in maps) + self.delays(),
-                bram18=sum(blocks.values()) + line.brams + 2 * buffer.brams,
-                dsp=2,
-            )
-        }
+        """What the engine is made of."""
+        return {"": structure_of(self)}
 
 
 class SharedEngine_rtl(FusedRtl, SharedEngine):
