@@ -89,7 +89,8 @@ def pack_registers(module: Module) -> int:
     Yosys leaves them outside, where a read takes 5.8 ns to come out and a product 3.9 ns. Behind a
     RAM or a product, every bit that is read must go to one plain flip-flop; in front of a product,
     every bit must come from one, and none from an adder: multipliers lie far from those. All of
-    them share an enable.
+    them share an enable. A constant factor passes registers beside those of the other one: with
+    registers at one side alone nextpnr takes a product as if it had none.
     """
     packed = 0
     for cell in list(module["cells"].values()):
@@ -136,6 +137,9 @@ def _pack_product(module: Module, product: dict[str, Any]) -> bool:
     }
     before = {side: _before(product, side, drivers) for side in "AB"}
     groups = {"OUTPUT": behind, "INPUTA": before["A"], "INPUTB": before["B"]}
+    for side, other in ("AB", "BA"):
+        if _is_constant(product, side):
+            groups[f"INPUT{side}"] = before[other]
     clocks = {tuple(r["connections"]["CLK"]) for g in groups.values() for r in g.values()}
     if len(clocks) != 1:
         return False
@@ -208,6 +212,15 @@ def _before(
             return {}
         found[port] = register
     return found if len({str(_enable(r)) for r in found.values()}) == 1 else {}
+
+
+def _is_constant(cell: Mapping[str, Any], data: str) -> bool:
+    """Whether no input ``data*`` of a cell has a driver."""
+    return all(
+        isinstance(bits[0], str)
+        for port, bits in cell["connections"].items()
+        if port.startswith(data) and port[len(data) :].isdigit()
+    )
 
 
 def _is_plain(cell: Mapping[str, Any]) -> bool:
