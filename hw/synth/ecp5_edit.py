@@ -102,10 +102,17 @@ def pack_registers(module: Module) -> int:
 
 
 def _pack_memory(module: Module, memory: dict[str, Any]) -> int:
-    """Use the output registers of a block RAM; how many of its ports have one then."""
-    packed = 0
+    """Use the output registers of a block RAM; how many of its ports have one then.
+
+    A port that nobody reads follows: with one register of two nextpnr takes a RAM as if it had
+    none.
+    """
+    packed, unread = 0, []
     readers, outside = _readers(module)
     for data, clock, enable, mode in SIDES[memory["type"]]:
+        if not any(bit in readers or bit in outside for bit in _outputs(memory, data)):
+            unread.append(mode)
+            continue
         clocks = memory["connections"].get(clock)
         found = _behind(memory, data, readers, outside)
         if found and all(r["connections"]["CLK"] == clocks for r in found.values()):
@@ -113,6 +120,8 @@ def _pack_memory(module: Module, memory: dict[str, Any]) -> int:
             memory["parameters"][mode] = "OUTREG"
             _absorb(module, memory, found)
             packed += 1
+    if packed:
+        memory["parameters"] |= dict.fromkeys(unread, "OUTREG")
     return packed
 
 
@@ -176,6 +185,13 @@ def _readers(module: Module) -> tuple[Readers, set[Any]]:
                 for bit in bits:
                     readers[bit].append((cell, port))
     return readers, {bit for facts in module["ports"].values() for bit in facts["bits"]}
+
+
+def _outputs(cell: Mapping[str, Any], data: str) -> Iterator[Any]:
+    """The bits at ``data*`` of a cell."""
+    for port, bits in cell["connections"].items():
+        if port.startswith(data) and port[len(data) :].isdigit():
+            yield bits[0]
 
 
 def _behind(

@@ -62,7 +62,7 @@ module column_product #(
   localparam int unsigned Field   = 25 - WeightWidth;
   localparam int unsigned Fitting = (1 << (Field - 1)) / (255 << (WeightWidth - 1));
   localparam int unsigned Chunk   = Paired && Fitting < Simd ? Fitting : Simd;
-  localparam int unsigned Latency = Simd + 4 + (Chunk < Simd ? 1 : 0) + (Halfway ? 1 : 0); // step to sum
+  localparam int unsigned Latency = Simd + 4 + 32'(Chunk < Simd) + 32'(Halfway); // from step to sum
 
   if (Stride % Columns != 0) begin : gen_check_columns
     $error("column_product: found Columns=%0d, expected a divisor of Stride=%0d", Columns, Stride);

@@ -8,8 +8,8 @@
 /// One input word per cycle. A window leaves two cycles after its last step: first all comparisons
 /// are made, then the window and the larger of its two words are chosen. Windows that reach beyond
 /// the line leave with the line's last step, the further ones of them in `Drains` extra steps
-/// without input. With Buffered the output has a second register and `in_ready_o` does not depend on
-/// `out_ready_i`; without, it follows it in the same cycle.
+/// without input. With Buffered the output has a second register and `in_ready_o` does not depend
+/// on `out_ready_i`; without, it follows it in the same cycle.
 module window_max #(
   parameter int unsigned Lanes     = 1, // elements of a word
   parameter int unsigned Bits      = 8, // bits of an element
@@ -212,6 +212,9 @@ module window_max #(
   // The maxima of the next inner word are read while this one's are written. In block RAM there is
   // time enough between two steps: they are written a cycle later and pass one more register.
   if (Inner == 1) begin : gen_register
+    logic unused;
+
+    assign unused = &{inner, read_address};
     always_ff @(posedge clk_i) begin
       if (fire && !drain_q) old_q <= kept;
     end
