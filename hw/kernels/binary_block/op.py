@@ -101,7 +101,6 @@ class BinaryBlock(Block):
             bias_bits(self.bias_limit() + offset, fmt.pre_shift),
             MUL_BITS,
             SLOPE_BITS,
-            fast=True,
         )
 
     def compute_cycles(self) -> int:
