@@ -98,9 +98,9 @@ module rom_stream #(
     // Counts without a carry chain where LUTs hold the words: mappers find bits of the address among
     // its sums, and would read the memory by way of the chain.
     if (Style == 1) begin : gen_gates
-      for (genvar i = 0; i < AddrWidth; i++) begin : gen_bit
-        if (i == 0) assign next_addr[i] = !addr_q[i];
-        else assign next_addr[i] = addr_q[i] ^ &addr_q[i-1:0];
+      assign next_addr[0] = !addr_q[0];
+      for (genvar i = 1; i < AddrWidth; i++) begin : gen_bit
+        assign next_addr[i] = addr_q[i] ^ &addr_q[i-1:0];
       end
     end else begin : gen_sum
       assign next_addr = addr_q + 1'b1;
