@@ -15,6 +15,7 @@ pytestmark = pytest.mark.sim
 
 ROOT = Path(__file__).parent.parent
 TAP = ROOT / "hw/rtl/stream_tap.sv"
+SHARED_ROM = ROOT / "hw/rtl/shared_rom.sv"
 SOURCES = sorted([*(ROOT / "hw").rglob("*.sv"), *(ROOT / "sim").rglob("*.sv")])
 
 
@@ -49,11 +50,16 @@ def test_every_file_is_reached_by_a_kernel(tmp_path: Path) -> None:
         folder = tmp_path / str(parameter.id)
         used |= {s.resolve() for s in build_op(case).generate(folder)}
     around = set((ROOT / "hw/targets").rglob("*.sv"))
-    assert {s for s in SOURCES if s.resolve() not in used} <= {TAP, *around}
+    assert {s for s in SOURCES if s.resolve() not in used} <= {TAP, SHARED_ROM, *around}
 
 
 def test_tap_of_a_simulation(tmp_path: Path) -> None:
     assert verilator.lint([TAP], "stream_tap", cwd=tmp_path, defines=["ANDPOP_SIM"]) == ""
+
+
+def test_memory_of_two_nodes(tmp_path: Path) -> None:
+    """The nodes that read it: `test_shared_rom.py`."""
+    assert verilator.lint([SHARED_ROM], "shared_rom", cwd=tmp_path) == ""
 
 
 def test_lint_can_fail(tmp_path: Path) -> None:

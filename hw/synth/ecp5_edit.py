@@ -89,7 +89,8 @@ def pack_registers(module: Module) -> int:
     Yosys leaves them outside, where a read takes 5.8 ns to come out and a product 3.9 ns. Behind a
     RAM or a product, every bit that is read must go to one plain flip-flop; in front of a product,
     every bit must come from one, and none from an adder: multipliers lie far from those. All of
-    them share an enable.
+    them share an enable. A constant factor passes registers beside those of the other one: with
+    registers at one side alone nextpnr takes a product as if it had none.
     """
     packed = 0
     for cell in list(module["cells"].values()):
@@ -101,10 +102,17 @@ def pack_registers(module: Module) -> int:
 
 
 def _pack_memory(module: Module, memory: dict[str, Any]) -> int:
-    """Use the output registers of a block RAM; how many of its ports have one then."""
-    packed = 0
+    """Use the output registers of a block RAM; how many of its ports have one then.
+
+    A port that nobody reads follows: with one register of two nextpnr takes a RAM as if it had
+    none.
+    """
+    packed, unread = 0, []
     readers, outside = _readers(module)
     for data, clock, enable, mode in SIDES[memory["type"]]:
+        if not any(bit in readers or bit in outside for bit in _outputs(memory, data)):
+            unread.append(mode)
+            continue
         clocks = memory["connections"].get(clock)
         found = _behind(memory, data, readers, outside)
         if found and all(r["connections"]["CLK"] == clocks for r in found.values()):
@@ -112,6 +120,8 @@ def _pack_memory(module: Module, memory: dict[str, Any]) -> int:
             memory["parameters"][mode] = "OUTREG"
             _absorb(module, memory, found)
             packed += 1
+    if packed:
+        memory["parameters"] |= dict.fromkeys(unread, "OUTREG")
     return packed
 
 
@@ -136,6 +146,9 @@ def _pack_product(module: Module, product: dict[str, Any]) -> bool:
     }
     before = {side: _before(product, side, drivers) for side in "AB"}
     groups = {"OUTPUT": behind, "INPUTA": before["A"], "INPUTB": before["B"]}
+    for side, other in ("AB", "BA"):
+        if _is_constant(product, side):
+            groups[f"INPUT{side}"] = before[other]
     clocks = {tuple(r["connections"]["CLK"]) for g in groups.values() for r in g.values()}
     if len(clocks) != 1:
         return False
@@ -174,6 +187,13 @@ def _readers(module: Module) -> tuple[Readers, set[Any]]:
     return readers, {bit for facts in module["ports"].values() for bit in facts["bits"]}
 
 
+def _outputs(cell: Mapping[str, Any], data: str) -> Iterator[Any]:
+    """The bits at ``data*`` of a cell."""
+    for port, bits in cell["connections"].items():
+        if port.startswith(data) and port[len(data) :].isdigit():
+            yield bits[0]
+
+
 def _behind(
     cell: Mapping[str, Any], data: str, readers: Readers, outside: set[Any]
 ) -> dict[str, dict[str, Any]]:
@@ -208,6 +228,15 @@ def _before(
             return {}
         found[port] = register
     return found if len({str(_enable(r)) for r in found.values()}) == 1 else {}
+
+
+def _is_constant(cell: Mapping[str, Any], data: str) -> bool:
+    """Whether no input ``data*`` of a cell has a driver."""
+    return all(
+        isinstance(bits[0], str)
+        for port, bits in cell["connections"].items()
+        if port.startswith(data) and port[len(data) :].isdigit()
+    )
 
 
 def _is_plain(cell: Mapping[str, Any]) -> bool:
