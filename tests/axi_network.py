@@ -60,18 +60,19 @@ def write_build(folder: Path, shape: Shape, board: str = "pynq-z2") -> TopInfo:
     """Write ``rtl`` of a build with the stand-in as its network; its table lies in a memory."""
     rtl = folder / "rtl"
     (rtl / "numbers").mkdir(parents=True)
+    (rtl / "images").mkdir()
     taps = [_tap(0, "picture", shape.input)]
     taps += [_tap(i + 1, f"head{i}", head) for i, head in enumerate(shape.heads)]
     sources = ("andpop_top.sv", "numbers/numbers.v")
     info = TopInfo(
         "andpop_top", sources, sources, (), tuple(taps),
-        (NodeInfo("numbers", "Numbers_rtl", shape.input.words),), ("numbers/numbers.mem",),
+        (NodeInfo("numbers", "Numbers_rtl", shape.input.words),), ("images/numbers.mem",),
         tuple(range(1, len(taps))), board, 100.0,
     )  # fmt: skip
     (rtl / "top.json").write_text(json.dumps(asdict(info)))
     (rtl / "andpop_top.sv").write_text(_verilog(shape))
     (rtl / "numbers/numbers.v").write_text(TABLE)
-    (rtl / "numbers/numbers.mem").write_text("".join(f"{i + 1:08x}\n" for i in range(2048)))
+    (rtl / "images/numbers.mem").write_text("".join(f"{i + 1:08x}\n" for i in range(2048)))
     return info
 
 
@@ -97,7 +98,7 @@ module numbers (
   output wire [31:0] number
 );
   reg [31:0] memory [0:2047];
-  initial $readmemh("numbers/numbers.mem", memory);
+  initial $readmemh("images/numbers.mem", memory);
   assign number = memory[index];
 endmodule
 """

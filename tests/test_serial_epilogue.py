@@ -34,9 +34,7 @@ CORES = {
         replace(STREAM, acc_shift=8, acc_bits=12, pre_shift=4), 24, True, 24
     ),
     "wide_alone": SerialEpilogue(EpilogueFormat(0, 0, 0, 0, 0, pre_bits=18), 25, False, 26),
-    "wide": SerialEpilogue(
-        EpilogueFormat(0, 16, 12, 7, 3, pre_bits=18, out_bits=16), 16, True, 26
-    ),
+    "wide": SerialEpilogue(EpilogueFormat(0, 16, 12, 7, 3, pre_bits=18, out_bits=16), 16, True, 26),
     "few_bits": SerialEpilogue(
         EpilogueFormat(0, 1, 0, 2, 1, pre_bits=5, out_bits=2), 3, True, 13, mul_bits=4, slope_bits=3
     ),

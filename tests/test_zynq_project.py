@@ -122,7 +122,7 @@ def test_script_says_what_is_wrong(tmp_path: Path) -> None:
     assert done.returncode and "impl_1: " in done.stderr
     (project.folder / project.memories[0]).unlink()
     done = run_script(project, report)
-    assert done.returncode and "rtl/numbers/numbers.mem: found no such file" in done.stderr
+    assert done.returncode and "rtl/images/numbers.mem: found no such file" in done.stderr
 
 
 FAULTS = {
@@ -165,7 +165,7 @@ def test_folder_is_whole_and_the_same_again(tmp_path: Path) -> None:
     assert not any(str(tmp_path).encode() in content for content in every.values())
     again = emit_project(tmp_path / "build", find("pynq-z2"))
     assert {f: f.read_bytes() for f in again.folder.rglob("*") if f.is_file()} == every
-    memory = tmp_path / "build/rtl/numbers/numbers.mem"
+    memory = tmp_path / "build/rtl/images/numbers.mem"
     memory.write_text(memory.read_text().replace("00000001", "00000002", 1))
     assert emit_project(tmp_path / "build", find("pynq-z2")).build_hash != project.build_hash
 

@@ -145,6 +145,7 @@ def _check(build: Path, top: TopInfo, board: Board) -> None:
 def _copy_network(emitted: Path, top: TopInfo, target: Path) -> dict[str, bytes]:
     """Copy the network's files; return sources by name. Memories are then read as ``./...``."""
     found: dict[str, bytes] = {}
+    folders = "|".join(sorted({re.escape(Path(m).parent.as_posix()) for m in top.memories}))
     for name in (*top.sources, *top.memories):
         source = emitted / name
         if not source.is_file():
@@ -155,8 +156,8 @@ def _copy_network(emitted: Path, top: TopInfo, target: Path) -> dict[str, bytes]
             continue
         text = source.read_text(encoding="utf-8")
         found[Path(name).name] = text.encode()
-        prefix = Path(name).parent.as_posix()
-        (target / name).write_text(re.sub(rf'"{prefix}/', f'"./{prefix}/', text), encoding="utf-8")
+        text = re.sub(rf'"({folders})/', r'"./\1/', text) if folders else text
+        (target / name).write_text(text, encoding="utf-8")
     return found
 
 
