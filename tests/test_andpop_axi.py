@@ -110,9 +110,7 @@ def test_network_packed_as_finns_driver_does(tmp_path: Path) -> None:
     model = fold(specialise(ModelWrapper(g.model([x]))), 100)
     emit(model, tmp_path / "build/rtl")
     project = emit_project(tmp_path / "build", find("pynq-z2"))
-    sources = [project.folder / s for s in project.sources]
     assert project.memories
-    assert verilator.lint(sources, project.top, cwd=project.folder / "rtl") == ""
     pictures = np.random.default_rng(6).integers(0, 256, (8, 6, 8, 3), dtype=np.uint8)
     (golden,) = run(model, pictures).values()
     settings = json.loads((project.folder / project.settings).read_text())
