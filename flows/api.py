@@ -67,15 +67,12 @@ def train(
     command: str = "",
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Train a network on a labelled folder and write the frozen checkpoint with its card.
-
-    What is learnt is the network's task (``quant.tasks``); a task whose predictions are pictures
-    writes some of them beside the truth too.
+    """Train a network for its task on a labelled folder; write the frozen checkpoint, its card.
 
     Args:
         model: network name.
         data: labelled pictures in any layout of ``quant.data``.
-        checkpoint: file to write, ending in .safetensors.
+        checkpoint: file to write, ending in .safetensors; predicted masks go beside it.
         size: input height, width, channels.
         config: switches of the network.
         recipe: fields of ``quant.training.recipe.Options``; those not given are the network's own.

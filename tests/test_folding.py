@@ -75,16 +75,16 @@ def test_unhurried_network_gets_one_lane(model: ModelWrapper) -> None:
         v for values in found if "SIMD" not in values or "PE" not in values for v in values.items()
     ]
     assert {v for name, v in one if name != "implementation"} <= {0, 1}
-    assert {v for name, v in one if name == "implementation"} <= {"serial_fast"}
+    assert {v for name, v in one if name == "implementation"} <= {"serial"}
 
 
 def test_epilogues_take_the_cheapest_implementation_in_time(model: ModelWrapper) -> None:
-    """One word after the other where there are cycles for it, with all registers of the DSP."""
+    """One word after the other where there are cycles for it."""
     (unit,) = [f for f in folding._foldables(model) if f.op.onnx_node.op_type == "Epilogue_rtl"]
     unit.apply({"PE": 1, "implementation": "pipelined"})
     words = unit.cycles()
-    paces = {name: unit.op.cycles_per_word(name) for name in ("serial_fast", "pipelined")}
-    assert paces["serial_fast"] > unit.op.cycles_per_word("serial") > paces["pipelined"] == 1
+    paces = {name: unit.op.cycles_per_word(name) for name in ("serial", "pipelined")}
+    assert paces["serial"] > paces["pipelined"] == 1
     for target in (
         100 * words,
         *(pace * words - under for pace in paces.values() for under in (0, 1)),

@@ -50,4 +50,4 @@ def test_cnv_simulates_at_its_stated_pace(cnv: Path, pictures: Path) -> None:
     print({k: v for k, v in result.items() if k != "layers"}, "stated", stated)
     assert result["images"] == 4
     assert result["values_differing"] == 0
-    assert 0.94 * stated <= result["interval"] <= 1.05 * stated
+    assert 0.94 * stated <= result["interval"] <= 1.03 * stated

@@ -355,7 +355,8 @@ def test_what_cannot_be_set_inside_of_a_fused_node_is_refused() -> None:
     with pytest.raises(FusionError, match=f"{unit}: found attribute ram_style .* {name} stands"):
         fold(fused, {unit: {"SIMD": 1, "ram_style": "block"}})
     for given in (unit, name):
-        said = rf"{name}: 4 channels cannot be split over PE=3; .* \(folding: {given}.PE\)"
+        entry = "" if given == name else f" in an entry {name}, which stands for {unit}, or .*"
+        said = rf"{name}: 4 channels cannot be split over PE=3; .*4{entry} \(folding: {given}.PE\)"
         with pytest.raises(FoldingError, match=said):
             fold(fused, {given: {"PE": 3}})
 

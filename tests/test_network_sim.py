@@ -130,7 +130,7 @@ def test_captures_are_whole_where_last_rows_are_not_needed(tmp_path: Path) -> No
 @pytest.mark.sim
 def test_interval_is_the_slowest_nodes_and_depths_are_the_peaks(network: Network) -> None:
     sizing = network.sizing
-    assert abs(sizing.interval - sizing.stated) <= 0.05 * sizing.stated
+    assert abs(sizing.interval - sizing.stated) <= 0.03 * sizing.stated
     result = simulate(network.folder, network.pictures)
     assert result.interval == sizing.interval
     assert result.tensors == {}
@@ -151,7 +151,7 @@ def test_every_edge_gets_a_fifo_where_the_structure_asks_for_too_few(
     sizing = size_fifos(folder)
     assert sizing.everywhere
     assert len(sizing.fifos) == 1 + sum(len(n.output) for n in model.graph.node)
-    assert sizing.interval <= 1.05 * sizing.stated
+    assert sizing.interval <= 1.03 * sizing.stated
 
 
 @pytest.mark.sim
@@ -279,7 +279,7 @@ def test_published_network_equals_the_golden(tmp_path: Path) -> None:
     model = fold(specialise(ModelWrapper(bi_shufflenet((64, 64)))), 20_000)
     emit(model, tmp_path / "rtl")
     sizing = size_fifos(tmp_path / "rtl")
-    assert sizing.interval <= 1.05 * sizing.stated
+    assert sizing.interval <= 1.03 * sizing.stated
     pictures = np.random.default_rng(1).integers(0, 256, (4, 64, 64, 1), dtype=np.uint8)
     result = simulate(tmp_path / "rtl", pictures, capture=True)
     golden = dict(run(model, pictures, keep="all"))

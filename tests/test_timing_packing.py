@@ -44,6 +44,15 @@ def test_registers_of_a_product_are_packed_and_shared_ones_stay(tmp_path: Path) 
     )
 
 
+def test_a_constant_factor_has_registers_beside_those_of_the_other(tmp_path: Path) -> None:
+    source = tmp_path / "product.sv"
+    source.write_text(PRODUCT.replace("b_q <= b_i", "b_q <= 8'sd87"), encoding="ascii")
+    module = ecp5.packed(ecp5.map_design("product", [source]), "product")
+    product = next(c for c in module["cells"].values() if c["type"] == "MULT18X18D")
+    registers = {p for p in product["parameters"] if p.endswith("_CLK")}
+    assert registers == {"REG_OUTPUT_CLK", "REG_INPUTA_CLK", "REG_INPUTB_CLK"}
+
+
 def test_registers_of_a_product_count_as_those_of_its_dsp(tmp_path: Path) -> None:
     source = tmp_path / "product.sv"
     source.write_text(PRODUCT, encoding="ascii")

@@ -15,6 +15,7 @@ from ..kernels.costs import RESOURCES, Usage
 from .balance_memories import Move, balance
 from .folding import cycles, fold
 from .folding_file import FoldingError
+from .pair_roms import Pair, pair_roms, part_again
 from .reach import fuse_for
 from .share import chains, in_engines, named_by, require, taken
 from .usage import NodeUsage, network_usage, total
@@ -236,13 +237,21 @@ class Fitting:
         if not judged(self._board) or total(rows).within(self._allowed):
             return self._result(model, rows, [], share)
         most = target if isinstance(target, int) else max(cycles(model).values())
-        plain = _copy(model)
-        _, moves = balance(model, total(rows), self._allowed, most, fixed or set())
-        # Summed up again: a move may change what stands beside the node.
-        balanced = network_usage(model)
-        if total(balanced).within(self._allowed):
-            return self._result(model, balanced, moves, share)
-        return self._result(plain, rows, [], share)
+        for pairing in (False, True):
+            tried, pairs = _copy(model), []
+            if pairing:
+                pairs = pair_roms(tried, fixed or set())
+                if not pairs:
+                    break
+            _, moves = balance(
+                tried, total(network_usage(tried)), self._allowed, most, fixed or set()
+            )
+            # Summed up again: a move may change what stands beside the node.
+            pairs = _needed(tried, pairs, total(network_usage(tried)), self._allowed)
+            balanced = network_usage(tried)
+            if total(balanced).within(self._allowed):
+                return self._result(tried, balanced, moves, share, pairs)
+        return self._result(model, rows, [], share)
 
     def _result(
         self,
@@ -250,8 +259,15 @@ class Fitting:
         rows: list[NodeUsage],
         moves: list[Move],
         share: Collection[str],
+        pairs: Collection[Pair] = (),
     ) -> Fit:
         notes = []
+        if pairs:
+            freed = -sum(pair.change.bram18 for pair in pairs)
+            notes.append(
+                f"constants of two nodes in the same block RAMs: {2 * len(pairs)} nodes, {freed} "
+                "BRAM18 less"
+            )
         shared = in_engines(self._lowered, model, share)
         if shared:
             why = "" if self._share else f", as the {self._board.name} has no room for all apart"
@@ -363,6 +379,18 @@ def halvings(low: int, high: int) -> int:
 def _slowest(lowered: ModelWrapper) -> int:
     """Cycles per frame of a graph without any lanes to spare."""
     return max(cycles(lowered).values())
+
+
+def _needed(model: ModelWrapper, pairs: list[Pair], used: Usage, allowed: Usage) -> list[Pair]:
+    """Part those pairs again that are not needed, those that give least first."""
+    needed = list(pairs)
+    for pair in reversed(pairs):
+        without = used - pair.change
+        if without.within(allowed):
+            part_again(model, [pair])
+            needed.remove(pair)
+            used = without
+    return needed
 
 
 def _copy(model: ModelWrapper) -> ModelWrapper:

@@ -25,8 +25,9 @@ from ..kernels.memory import LUTS_PER_BRAM18, LUTS_PER_DSP
 from ..kernels.ops import op_of
 from .folding_file import Folding, FoldingError
 from .fuse import of_fused
+from .pair_roms import SHARED_ROM, shared_roms
 
-STYLES = ("ram_style", "depth_trigger_bram", "depth_trigger_uram", "deep_pipeline")
+STYLES = ("ram_style", "depth_trigger_bram", "depth_trigger_uram", "deep_pipeline", SHARED_ROM)
 """Attributes a folding file may set beside the folding itself: where memories go."""
 
 
@@ -128,7 +129,9 @@ def folding_of(model: ModelWrapper) -> Folding:
 def _places(op: Any) -> dict[str, str]:
     """Where memories lie that were told where."""
     found = {attribute: str(op.get_nodeattr(attribute)) for attribute in op.places}
-    return {attribute: place for attribute, place in found.items() if place != "auto"}
+    pair = str(op.get_nodeattr(SHARED_ROM)) if op.outside_roms() else ""
+    told = {attribute: place for attribute, place in found.items() if place != "auto"}
+    return {**told, **({SHARED_ROM: pair} if pair else {})}
 
 
 def implementations(model: ModelWrapper) -> dict[str, tuple[str, dict[str, int]]]:
@@ -288,7 +291,10 @@ def _apply_folding(model: ModelWrapper, folding: Mapping[str, Mapping[str, Any]]
         # A fused node may have been named by the node inside whose lanes it has.
         asked = name if name in given else foldable.op.leader() or name
         for attribute, value in values.items():
-            _check_value(foldable, attribute, value, f"(folding: {asked}.{attribute})")
+            where = f"(folding: {asked}.{attribute})"
+            if asked != name:
+                where = f"in an entry {name}, which stands for {asked}, or use --no-fuse {where}"
+            _check_value(foldable, attribute, value, where)
         for attribute, value in values.items():
             foldable.op.set_nodeattr(attribute, value)
         if foldable.rule.options:
@@ -299,6 +305,7 @@ def _apply_folding(model: ModelWrapper, folding: Mapping[str, Mapping[str, Any]]
                 f"{name}: parallel_window=1 with SIMD={set_now['SIMD']}, expected "
                 f"SIMD={foldable.rule.lanes['SIMD']} (all channels) (folding: {name}.SIMD)"
             )
+    shared_roms(model)
 
 
 def _defaults(defaults: Mapping[str, Any], foldable: _Foldable) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from ..kernels.ops import facts_of, op_of
 from .elasticity import expected_waiting
 from .fifo_sizing import round_depth
 from .insert_streams import insert_streams
+from .pair_roms import KIND, shared_roms
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ def total(rows: Iterable[NodeUsage]) -> Usage:
 
 
 def network_usage(model: ModelWrapper, depths: Mapping[str, int] | None = None) -> list[NodeUsage]:
-    """Return what every node of a folded graph takes, with what stands on its edges.
+    """Return what every node of a folded graph takes, with what stands on its edges; behind them
+    the memories that two share.
 
     Args:
         model: folded dataflow graph, or a stitched one, which says itself how deep its FIFOs are.
@@ -43,10 +45,11 @@ def network_usage(model: ModelWrapper, depths: Mapping[str, int] | None = None) 
     register()
     if not any(facts_of(node.op_type).on_edge for node in model.graph.node):
         model = _stitched(model, depths)
-    return [
+    nodes = [
         NodeUsage(node.name, node.op_type.removesuffix("_rtl"), op_of(node).stated())
         for node in model.graph.node
     ]
+    return nodes + [NodeUsage(rom.name, KIND, rom.usage) for rom in shared_roms(model)]
 
 
 def _stitched(model: ModelWrapper, depths: Mapping[str, int] | None) -> ModelWrapper:

@@ -26,7 +26,7 @@ from qonnx.core.datatype import BaseDataType, DataType
 from ...quant.grid import IntArray
 from ..boards import has_slice_cells
 from .facts import Facts
-from .skin import Core, Parameters, Port, skin
+from .skin import Core, Parameters, Port, Wire, skin
 
 Golden = Callable[[Sequence[IntArray], Mapping[str, Any]], list[IntArray]]
 
@@ -247,6 +247,21 @@ class RtlKernel(RTLBackend, Facts):
         self.set_nodeattr("ipgen_path", str(folder))
         self.set_nodeattr("ip_path", str(folder))
 
+    def reads_outside(self) -> bool:
+        """Whether `outside_roms` lie outside."""
+        return bool(self.outside_roms() and self.get_nodeattr("shared_rom"))
+
+    def rom_wires(self) -> list[Wire]:
+        """The ports of the core at `outside_roms`."""
+        roms = self.outside_roms()
+        spaces = self.get_nodeattr("rom_space") if self.reads_outside() else [1] * len(roms)
+        wires = []
+        for rom, space in zip(roms, spaces, strict=True):
+            wires += [Wire(f"{rom.name}_address_o", int(space))]
+            wires += [Wire(f"{rom.name}_word_i", rom.width)]
+            wires += [Wire(f"{rom.name}_next_o", 1)] if rom.on_demand else []
+        return wires
+
     def skin(self, part: str) -> str:
         """Return the Verilog skin with FINN's port names around the core, for a part."""
         interfaces = self.get_verilog_top_module_intf_names()
@@ -259,6 +274,8 @@ class RtlKernel(RTLBackend, Facts):
                 self.out_ports,
                 self.primitives and has_slice_cells(part),
                 bool(self.taps()),
+                self.rom_wires(),
+                self.reads_outside(),
             ),
             [
                 Port(name, padded, self.get_instream_width(i))

@@ -101,8 +101,12 @@ def _add_place(parts: Parts, walk: Walk, last_x: int, last_y: int) -> None:
     parts.ffs += places + 3
 
 
-def add_lines(parts: Parts, walk: Walk, memory: LineMemory) -> None:
-    """Add ``block_lines``: the memory with a register in front or behind."""
+def add_lines(parts: Parts, walk: Walk, memory: LineMemory, border: bool = True) -> None:
+    """Add ``block_lines``: the memory with a register in front or behind; with ``border`` words
+    there are zeros."""
     address = (memory.depth - 1).bit_length()
     parts.memory(memory)
-    parts.ffs += address + (memory.width if memory.block else address) + (not flat(walk))
+    parts.ffs += address + (memory.width if memory.block else address)
+    if border and not flat(walk):
+        parts.ffs += 1 + memory.block
+        parts.luts += memory.width if memory.block else 0

@@ -16,6 +16,7 @@ import numpy as np
 
 from ...quant.grid import IntArray
 from .costs import Structure, Usage, cost
+from .memory import OutsideRom
 
 if TYPE_CHECKING:
     from .base import Stream
@@ -152,6 +153,14 @@ class Facts:
     def taps(self) -> Sequence[tuple[str, Stream]]:
         """Tensors that exist inside the node's RTL, each with its stream: a core that has some
         takes a parameter ``TapId``, the number of the first, and holds a ``stream_tap`` for each.
+        """
+        return ()
+
+    def outside_roms(self) -> tuple[OutsideRom, ...]:
+        """Memories of constants that may lie outside, all of them or none: where the attribute
+        ``shared_rom`` names a pair. An op that has some gives their words by ``outside_words`` and
+        reads ``rom_first`` and ``rom_space``, a number for each: where its words begin, and address
+        bits.
         """
         return ()
 

@@ -219,6 +219,17 @@ class ReadOnlyMemory(NamedTuple):
         return bram18_blocks(self.depth, self.width, read_only=True) if self.block else 0
 
 
+class OutsideRom(NamedTuple):
+    """A memory of constants that a node can read outside of itself, through ports of its core:
+    ``<name>_address_o``, ``<name>_word_i`` and, where it reads on demand, ``<name>_next_o``."""
+
+    name: str
+    depth: int
+    width: int
+    on_demand: bool = False
+    """Read where asked for; otherwise every cycle."""
+
+
 class LineMemory(NamedTuple):
     """A simple dual-port memory of ``depth`` words of ``width`` bits, read through a register, such
     as ``line_memory.sv``."""

@@ -225,7 +225,7 @@ class Mvu(Kernel):
         counts["summed" if steps > 1 else "results"] = acc
         # Of the weights, of the accumulators and what holds the results, of the loop.
         ffs = dot.ffs + rom.registers + weight_bits + 1 + rom.block
-        ffs += 2 * acc + 2 + step_bits + 2 if steps > 1 else 3 * acc + 3
+        ffs += 2 * acc + 3 + step_bits + 2 if steps > 1 else 3 * acc + 3
         if buffer is None:
             return Structure(
                 counts, luts=dot.luts + rom.luts, ffs=ffs, bram18=rom.brams, table=table
@@ -239,7 +239,7 @@ class Mvu(Kernel):
             "buffered": buffer.width,
             "wraps": address if buffer.depth & (buffer.depth - 1) else 0,
         }
-        ffs += buffer.registers + 2 * address + fold_bits + 2 * buffer.depth.bit_length() + 4
+        ffs += buffer.registers + 2 * address + fold_bits + 2 * buffer.depth.bit_length() + 5
         ffs += 2 if steps > 1 else 0
         return Structure(
             counts,

@@ -21,6 +21,8 @@ class Rom(NamedTuple):
     """The weights in block RAM."""
     luts: int
     brams: int
+    outside: bool = False
+    """Both in memories that another node shares."""
 
 
 def rom_of(width: int, steps: int, params: int, place: str) -> Rom:

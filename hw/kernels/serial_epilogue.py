@@ -33,7 +33,6 @@ class SerialEpilogue:
         bias_bits: bits of b', which is b, a half of ``pre_shift`` and what the caller adds.
         mul_bits: bits of m in its word; of the slope, too.
         slope_bits: bits of the slope.
-        fast: all registers of the DSP block.
     """
 
     fmt: EpilogueFormat
@@ -42,12 +41,11 @@ class SerialEpilogue:
     bias_bits: int
     mul_bits: int = 10
     slope_bits: int = 8
-    fast: bool = False
 
     @property
     def cycles(self) -> int:
         """Cycles from one accumulator to the next."""
-        return (8 if self.fast else 5) + int(self.has_shortcut)
+        return 8 + int(self.has_shortcut)
 
     def counts(self, lanes: int = 1) -> dict[str, float]:
         """What the logic of so many cores that run in step is proportional to."""
@@ -137,7 +135,6 @@ class SerialEpilogue:
             "MulWidth": self.mul_bits,
             "BiasWidth": self.bias_bits,
             "SlopeWidth": self.slope_bits,
-            "Fast": int(self.fast),
         }
 
 

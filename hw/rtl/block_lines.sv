@@ -23,8 +23,6 @@ module block_lines #(
   logic [Width-1:0]        data_q;
   logic                    border_q;
 
-  assign read_data_o = data_q;
-
   always_ff @(posedge clk_i) begin
     if (!rst_ni) write_address_q <= '0;
     else if (write_i) write_address_q <= write_address_q + 1'b1;
@@ -37,6 +35,10 @@ module block_lines #(
   if (BlockRam) begin : gen_block
     (* ram_style = "block", no_rw_check *) logic [Width-1:0] memory [2**AddressWidth];
     logic [Width-1:0] word_q;
+    logic             border2_q;
+
+    // Behind the block's own output register: a word comes late out of the block.
+    assign read_data_o = border2_q ? '0 : data_q;
 
     always_ff @(posedge clk_i) begin
       if (write_i) memory[write_address_q] <= write_data_i;
@@ -44,12 +46,14 @@ module block_lines #(
     end
 
     always_ff @(posedge clk_i) begin
-      if (border_q) data_q <= '0;
-      else          data_q <= word_q;
+      data_q    <= word_q;
+      border2_q <= border_q;
     end
   end else begin : gen_distributed
     (* ram_style = "distributed" *) logic [Width-1:0] memory [2**AddressWidth];
     logic [AddressWidth-1:0] address_q;
+
+    assign read_data_o = data_q;
 
     always_ff @(posedge clk_i) begin
       if (write_i) memory[write_address_q] <= write_data_i;

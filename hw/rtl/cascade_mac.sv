@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // One product of a systolic sum: a DSP whose adder takes the sum of the one before it.
 
-/// sum = pixel * factor + the neighbour's sum, or + `addend_i` where it is not Cascaded. Operands,
-/// product and sum are registers that always run (a long factor has two products in the plain
-/// body): the sum is there three cycles after its operands and one after what it is added to. It
-/// is modulo 2**Width.
+/// sum = pixel * factor + the neighbour's sum, or + `addend_i` where it is not Cascaded. The sum is
+/// there four cycles after its operands and one after what it is added to; it is modulo 2**Width.
+/// All registers always run. The cell has two for the operands; the plain body has one there and
+/// one more behind the product, which it adds up from two where the factor is long.
 module cascade_mac #(
   parameter bit          Cascaded    = 0,  // behind a neighbour
   parameter int unsigned FactorWidth = 8,  // bits of the factor, two's complement, at most 25
@@ -39,9 +39,9 @@ module cascade_mac #(
       .ACASCREG          (1),
       .ADREG             (0),
       .ALUMODEREG        (0),
-      .AREG              (1),
+      .AREG              (2),
       .BCASCREG          (1),
-      .BREG              (1),
+      .BREG              (2),
       .CARRYINREG        (0),
       .CARRYINSELREG     (0),
       .CREG              (0),
@@ -68,11 +68,11 @@ module cascade_mac #(
       .INMODE       (5'b0),
       .ALUMODE      (4'b0),
       .OPMODE       (Cascaded ? 7'b001_01_01 : 7'b011_01_01), // product + PCIN or C
-      .CEA1         (1'b0),
+      .CEA1         (1'b1),
       .CEA2         (1'b1),
       .CEAD         (1'b0),
       .CEALUMODE    (1'b0),
-      .CEB1         (1'b0),
+      .CEB1         (1'b1),
       .CEB2         (1'b1),
       .CEC          (1'b0),
       .CECARRYIN    (1'b0),
@@ -101,12 +101,13 @@ module cascade_mac #(
   end else begin : gen_plain
     logic signed [8:0]             pixel_q;
     logic signed [FactorWidth-1:0] factor_q;
-    logic signed [Width-1:0]       product, sum_q;
+    logic signed [Width-1:0]       product, product_q, sum_q;
 
     always_ff @(posedge clk_i) begin
-      pixel_q  <= {1'b0, pixel_i};
-      factor_q <= factor_i;
-      sum_q    <= product + (Cascaded ? cascade_i[Width-1:0] : addend_i[Width-1:0]);
+      pixel_q   <= {1'b0, pixel_i};
+      factor_q  <= factor_i;
+      product_q <= product;
+      sum_q     <= product_q + (Cascaded ? cascade_i[Width-1:0] : addend_i[Width-1:0]);
     end
 
     if (FactorWidth > 18) begin : gen_two_products
@@ -121,10 +122,10 @@ module cascade_mac #(
       end
       assign product = (Width'(high_q) <<< 17) + Width'(low_q);
     end else begin : gen_product
-      logic signed [FactorWidth+8:0] product_q;
+      logic signed [FactorWidth+8:0] near_q;
 
-      always_ff @(posedge clk_i) product_q <= (FactorWidth + 9)'(pixel_q * factor_q);
-      assign product = Width'(product_q);
+      always_ff @(posedge clk_i) near_q <= (FactorWidth + 9)'(pixel_q * factor_q);
+      assign product = Width'(near_q);
     end
 
     assign sum_o     = sum_q;

@@ -3,16 +3,14 @@
 
 /// p <= {(d - a) * b | p} + {0 | c | p} where `p_enable_i`, of the registers d, a, b and c, with p
 /// in the product's place where `p_keeps_i`. `a_clear_i` sets a to 0 and goes before `a_enable_i`.
-/// A value loaded in cycle n counts in cycle n + 1. With
-/// Fast the difference and the product have registers that always run: p takes in cycle n what d
-/// and a held in cycle n - 2 and b in cycle n - 1, and `c_i` of the cycle before as ever. Nothing
-/// is reset. Both bodies are equal in every cycle, if d - a has DataWidth bits; the cells' is
-/// one DSP48E1.
+/// A value loaded in cycle n counts in cycle n + 1. The difference and the product have registers
+/// that always run: p takes in cycle n what d and a held in cycle n - 2 and b in cycle n - 1, and
+/// `c_i` of the cycle before. Nothing is reset. Both bodies are equal in every cycle, if d - a has
+/// DataWidth bits; the cells' is one DSP48E1.
 module dsp_mac #(
   parameter int unsigned DataWidth   = 25, // bits of d, a and their difference
   parameter int unsigned FactorWidth = 18, // bits of b
   parameter int unsigned SumWidth    = 48, // bits of c and p
-  parameter bit          Fast        = 0,  // registers behind difference and product
   parameter bit          Primitives  = 0   // the cells' body
 ) (
   input  logic                          clk_i,
@@ -51,7 +49,7 @@ module dsp_mac #(
       .USE_PATTERN_DETECT("NO_PATDET"),
       .AUTORESET_PATDET("NO_RESET"),
       .ACASCREG(1),
-      .ADREG(32'(Fast)),
+      .ADREG(1),
       .ALUMODEREG(0),
       .AREG(1),
       .BCASCREG(1),
@@ -61,7 +59,7 @@ module dsp_mac #(
       .CREG(1),
       .DREG(1),
       .INMODEREG(0),
-      .MREG(32'(Fast)),
+      .MREG(1),
       .OPMODEREG(0),
       .PREG(1)
     ) u_dsp (
@@ -114,12 +112,14 @@ module dsp_mac #(
   end else begin : gen_plain
     localparam int unsigned ProductWidth = DataWidth + FactorWidth;
 
-    logic signed [DataWidth-1:0]    d_q, a_q, difference;
+    logic signed [DataWidth-1:0]    d_q, a_q, difference_q;
     logic signed [FactorWidth-1:0]  b_q;
-    logic signed [ProductWidth-1:0] product;
+    logic signed [ProductWidth-1:0] product_q;
     logic signed [SumWidth-1:0]     c_q, p_q, base, added;
 
     always_ff @(posedge clk_i) begin
+      difference_q <= d_q - a_q;
+      product_q    <= difference_q * b_q;
       if (d_enable_i) d_q <= d_i;
       if (b_enable_i) b_q <= b_i;
       if (c_enable_i) c_q <= c_i;
@@ -127,23 +127,8 @@ module dsp_mac #(
       else if (a_enable_i) a_q <= a_i;
     end
 
-    if (Fast) begin : gen_registers
-      logic signed [DataWidth-1:0]    difference_q;
-      logic signed [ProductWidth-1:0] product_q;
-
-      always_ff @(posedge clk_i) begin
-        difference_q <= d_q - a_q;
-        product_q    <= difference_q * b_q;
-      end
-      assign difference = difference_q;
-      assign product    = product_q;
-    end else begin : gen_direct
-      assign difference = d_q - a_q;
-      assign product    = difference * b_q;
-    end
-
     assign base  = p_adds_c_i ? c_q : p_adds_p_i ? p_q : '0;
-    assign added = p_keeps_i ? p_q : SumWidth'(product);
+    assign added = p_keeps_i ? p_q : SumWidth'(product_q);
 
     always_ff @(posedge clk_i) begin
       if (p_enable_i) p_q <= base + added;
@@ -151,7 +136,7 @@ module dsp_mac #(
     assign p_o = p_q;
 
     logic unused;
-    assign unused = &{difference, product};
+    assign unused = &product_q;
   end
 
 endmodule

@@ -35,6 +35,7 @@ from ..graph.elasticity import joining
 from ..graph.insert_streams import input_endpoint, output_endpoint, sizing_depth
 from ..kernels.base import HW
 from ..kernels.ops import facts_of
+from .emit_roms import SOURCE, place_roms, rom_ports, write_images
 from .taps import Taps
 from .top_info import EmitError, FifoInfo, NodeInfo, TopInfo
 
@@ -77,6 +78,10 @@ def emit_top(
     names: dict[str, str] = {graph.input[0].name: "s_axis_0"}
     taps = Taps(graph)
     library.add(HW / "rtl/stream_tap.sv")
+    roms = place_roms(model)
+    write_images(model, roms, folder)
+    if roms:
+        library.add(HW / SOURCE)
 
     for node in graph.node:
         if not IDENTIFIER.fullmatch(node.name):
@@ -113,7 +118,8 @@ def emit_top(
         sources = [Path(f) for f in op.get_rtl_file_list(abspath=True)]
         library.add_all(sources, build)
         _make_relative(build, folder)
-        instance = _instance(op, module, sources, constants, names, wires)
+        outside = rom_ports(roms, node.name)
+        instance = _instance(op, module, sources, constants, names, wires, outside)
         instances.append(instance)
         for attribute in BUILD_ATTRIBUTES:
             op.set_nodeattr(attribute, "")
@@ -131,7 +137,7 @@ def emit_top(
             {"name": names[value.name], "width": taps.found[taps.number(value.name)].width}
             for value in graph.output
         ],
-        taps=taps.instances,
+        taps=taps.instances, roms=roms,
     )  # fmt: skip
     (folder / f"{TOP}.sv").write_text(text, encoding="ascii")
     storage = {f.name: (f.storage, False) for f in fifos}
@@ -280,8 +286,9 @@ def _instance(
     constants: set[str],
     names: dict[str, str],
     wires: dict[str, dict[str, Any]],
+    outside: list[tuple[str, str]],
 ) -> dict[str, Any]:
-    """Connections of one node: streams to their wires, every other input to 0."""
+    """Connections of one node: streams to their wires, memories outside, other inputs to 0."""
     node = op.onnx_node
     interfaces = op.get_verilog_top_module_intf_names()
     padded = {**dict(interfaces["s_axis"]), **dict(interfaces["m_axis"])}
@@ -308,9 +315,11 @@ def _instance(
             (f"{name}_TREADY", f"{wire}_ready"),
             (f"{name}_TDATA", f"{wire}_data"),
         ]
+    ports += outside
     connected = {port for port, _ in ports}
     inputs = _input_ports(module, sources)
-    missing = sorted({p for p in connected if "out" not in p and "TREADY" not in p} - inputs)
+    given = {p for p, _ in ports if not p.endswith("_o") and "out" not in p and "TREADY" not in p}
+    missing = sorted(given - inputs)
     if missing:
         raise EmitError(f"{node.name}: module {module} has no input {missing[0]}")
     ports += [(port, "'0") for port in sorted(inputs - connected)]

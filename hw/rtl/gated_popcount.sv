@@ -8,6 +8,7 @@ module gated_popcount #(
   parameter int unsigned Lanes      = 1, // independent counts
   parameter int unsigned Width      = 8, // bits of a vector
   parameter int unsigned Gate       = 1, // 0: a alone, 1: a and b, 2: a xnor b
+  parameter bit          Late       = 0, // a and b come out of logic: less is counted beside it
   parameter int unsigned TagWidth   = 2, // bits of the tag
   parameter int unsigned Primitives = 0, // 1: LUT6_2 and CARRY4 of the 7 series
   localparam int unsigned CountWidth = $clog2(Width + 1)
@@ -40,8 +41,9 @@ module gated_popcount #(
 
   if (Primitives == 0) begin : gen_behavioural
     // Bits counted in one cycle: two groups of three, so few levels of LUTs, of four inputs too.
-    // The tree then has levels enough to add two operands in each.
-    localparam int unsigned MaxChunk   = 6;
+    // The tree then has levels enough to add two operands in each, and for fewer bits as well.
+    localparam int unsigned MaxTerms   = 2 ** (Cycles - 1);
+    localparam int unsigned MaxChunk   = Late ? (Width + MaxTerms - 1) / MaxTerms : 6;
     localparam int unsigned Chunks     = (Width + MaxChunk - 1) / MaxChunk;
     localparam int unsigned Chunk      = (Width + Chunks - 1) / Chunks;
     localparam int unsigned ChunkWidth = $clog2(Chunk + 1);

@@ -29,13 +29,14 @@ module mvu_back #(
   output logic [Pe*AccWidth-1:0] out_data_o
 );
 
-  logic                   start, init_ok, out_free, done_q;
+  logic                   start, init_ok, out_free, done_d, done_q;
   logic [Pe*AccWidth-1:0] acc;
 
   assign start        = dot_valid_i && dot_first_i;
   assign init_ok      = init_valid_i || !start;
   assign init_ready_o = start && out_free;
   assign enable_o     = out_free && init_ok;
+  assign done_d       = enable_o ? dot_valid_i && dot_last_i : done_q;
 
   for (genvar p = 0; p < Pe; p++) begin : gen_lane
     logic [AccWidth-1:0] acc_q;
@@ -52,7 +53,7 @@ module mvu_back #(
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) done_q <= 1'b0;
-    else if (enable_o) done_q <= dot_valid_i && dot_last_i;
+    else         done_q <= done_d;
   end
 
   if (SingleStep) begin : gen_two_registers
@@ -69,17 +70,23 @@ module mvu_back #(
       .out_data_o
     );
   end else begin : gen_register
-    logic                   valid_q;
+    logic                   valid_d, valid_q, free_q;
     logic [Pe*AccWidth-1:0] data_q;
 
-    assign out_free    = !(done_q && valid_q);
+    assign out_free    = free_q;
     assign out_valid_o = valid_q;
     assign out_data_o  = data_q;
+    assign valid_d     = valid_q ? !out_ready_i : (done_q && init_ok);
 
+    // A register, as the enable goes to the whole unit.
     always_ff @(posedge clk_i) begin
-      if (!rst_ni) valid_q <= 1'b0;
-      else if (!valid_q) valid_q <= done_q && init_ok;
-      else valid_q <= !out_ready_i;
+      if (!rst_ni) begin
+        valid_q <= 1'b0;
+        free_q  <= 1'b1;
+      end else begin
+        valid_q <= valid_d;
+        free_q  <= !(done_d && valid_d);
+      end
     end
 
     always_ff @(posedge clk_i) begin

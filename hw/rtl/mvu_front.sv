@@ -63,6 +63,7 @@ module mvu_front #(
     logic                 upper_q;           // the vector being read lies in the upper half
     logic [FillWidth-1:0] fresh_q;           // words written and not read for the first time
     logic [FillWidth-1:0] used_q;            // words written and not read for the last time
+    logic                 some_q;            // there are fresh ones
     logic                 nf_first_q, nf_last, pass_end, write;
 
     assign pass_end = fetch && sf_last;
@@ -84,7 +85,7 @@ module mvu_front #(
 
     assign in_ready_o = used_q != FillWidth'(Depth);
     assign write      = in_valid_i && in_ready_o;
-    assign fetch      = (out_ready_i || !valid_q) && (!nf_first_q || fresh_q != '0);
+    assign fetch      = (out_ready_i || !valid_q) && (!nf_first_q || some_q);
 
     line_memory #(
       .Width   (Width),
@@ -129,8 +130,10 @@ module mvu_front #(
     always_ff @(posedge clk_i) begin
       if (!rst_ni) begin
         fresh_q <= '0;
+        some_q  <= 1'b0;
         used_q  <= '0;
       end else begin
+        some_q  <= write || (some_q && !(fetch && nf_first_q && fresh_q == FillWidth'(1)));
         if (write != (fetch && nf_first_q)) fresh_q <= fresh_q + {{(FillWidth-1){!write}}, 1'b1};
         if (write != (fetch && nf_last)) used_q <= used_q + {{(FillWidth-1){!write}}, 1'b1};
       end

@@ -70,6 +70,7 @@ module pa_dot_literal #(
     .Lanes(Pairs * Pe),
     .Width(Simd),
     .Gate(1),
+    .Late(1),
     .TagWidth(TagWidth),
     .Primitives(Primitives)
   ) u_count (

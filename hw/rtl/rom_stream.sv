@@ -60,7 +60,7 @@ module rom_stream #(
     assign unused_ready = out_ready_i;
   end else begin : gen_memory
     localparam int unsigned AddrWidth = $clog2(Depth);
-    logic [AddrWidth-1:0] addr_q;
+    logic [AddrWidth-1:0] addr_q, next_addr;
     logic [Width-1:0]     word_q;
     logic                 advance;
 
@@ -95,9 +95,20 @@ module rom_stream #(
       end
     end
 
+    // Counts without a carry chain where LUTs hold the words: mappers find bits of the address among
+    // its sums, and would read the memory by way of the chain.
+    if (Style == 1) begin : gen_gates
+      assign next_addr[0] = !addr_q[0];
+      for (genvar i = 1; i < AddrWidth; i++) begin : gen_bit
+        assign next_addr[i] = addr_q[i] ^ &addr_q[i-1:0];
+      end
+    end else begin : gen_sum
+      assign next_addr = addr_q + 1'b1;
+    end
+
     always_ff @(posedge clk_i) begin
       if (!rst_ni) addr_q <= '0;
-      else if (advance) addr_q <= (addr_q == AddrWidth'(Depth - 1)) ? '0 : addr_q + 1'b1;
+      else if (advance) addr_q <= (addr_q == AddrWidth'(Depth - 1)) ? '0 : next_addr;
     end
   end
 

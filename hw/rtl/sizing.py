@@ -19,7 +19,7 @@ from .runs import Progress
 from .top_info import TopInfo
 
 SIZING_FRAMES = 4
-INTERVAL_TOLERANCE = 0.05
+INTERVAL_TOLERANCE = 0.03
 """How far the steady interval may lie above the slowest node's stated cycles."""
 
 

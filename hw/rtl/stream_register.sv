@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Two-entry stream register: cuts valid, data and ready at one word per cycle.
 
-/// Words leave in the order they came. `in_ready_o` is a register: it is high while the spare entry
-/// is empty. One cycle of latency, 2 * Width + 2 flip-flops.
+/// Words leave in the order they came. `in_ready_o` is a register itself, as it may be the enable
+/// of much: it is high while the spare entry is empty. One cycle of latency, 2 * Width + 2
+/// flip-flops.
 module stream_register #(
   parameter int unsigned Width = 8 // bits of a word
 ) (
@@ -18,32 +19,32 @@ module stream_register #(
   output logic [Width-1:0] out_data_o
 );
 
-  logic             valid_q, spare_q;
+  logic             valid_q, ready_q;
   logic [Width-1:0] data_q, spare_data_q;
   logic             stalled;
 
   assign stalled     = valid_q && !out_ready_i;
-  assign in_ready_o  = !spare_q;
+  assign in_ready_o  = ready_q;
   assign out_valid_o = valid_q;
   assign out_data_o  = data_q;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       valid_q <= 1'b0;
-      spare_q <= 1'b0;
+      ready_q <= 1'b1;
     end else if (stalled) begin
-      spare_q <= spare_q || in_valid_i;
+      ready_q <= ready_q && !in_valid_i;
     end else begin
-      valid_q <= spare_q || in_valid_i;
-      spare_q <= 1'b0;
+      valid_q <= !ready_q || in_valid_i;
+      ready_q <= 1'b1;
     end
   end
 
   always_ff @(posedge clk_i) begin
     if (!stalled) begin
-      if (spare_q) data_q <= spare_data_q;
+      if (!ready_q) data_q <= spare_data_q;
       else if (in_valid_i) data_q <= in_data_i;
-    end else if (in_valid_i && !spare_q) begin
+    end else if (in_valid_i && ready_q) begin
       spare_data_q <= in_data_i;
     end
   end

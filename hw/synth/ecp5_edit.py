@@ -86,7 +86,8 @@ def pack_registers(module: Module) -> int:
     Yosys leaves them outside, where a read takes 5.8 ns to come out and a product 3.9 ns. Behind a
     RAM or a product, every bit that is read must go to one plain flip-flop; in front of a product,
     every bit must come from one, and none from an adder: multipliers lie far from those. All of
-    them share an enable.
+    them share an enable. A constant factor passes registers beside those of the other one: with
+    registers at one side alone nextpnr takes a product as if it had none.
     """
     packer = _Packer(module)
     packed = 0
@@ -126,9 +127,18 @@ class _Packer:
         }
 
     def memory(self, memory: dict[str, Any]) -> int:
-        """Use the output registers of a block RAM; how many of its ports have one then."""
-        packed = 0
+        """Use the output registers of a block RAM; how many of its ports have one then.
+
+        A port that nobody reads follows: with one register of two nextpnr takes a RAM as if it had
+        none.
+        """
+        packed, unread = 0, []
         for data, clock, enable, mode in SIDES[memory["type"]]:
+            if not any(
+                self._readers.get(bit) or bit in self._outside for bit in _outputs(memory, data)
+            ):
+                unread.append(mode)
+                continue
             clocks = memory["connections"].get(clock)
             found = self._behind(memory, data)
             if found and all(r["connections"]["CLK"] == clocks for r in found.values()):
@@ -136,6 +146,8 @@ class _Packer:
                 memory["parameters"][mode] = "OUTREG"
                 self._absorb(memory, found)
                 packed += 1
+        if packed:
+            memory["parameters"] |= dict.fromkeys(unread, "OUTREG")
         return packed
 
     def product(self, product: dict[str, Any]) -> bool:
@@ -143,6 +155,9 @@ class _Packer:
         behind = self._behind(product, "P")
         before = {side: self._before(product, side) for side in "AB"}
         groups = {"OUTPUT": behind, "INPUTA": before["A"], "INPUTB": before["B"]}
+        for side, other in ("AB", "BA"):
+            if _is_constant(product, side):
+                groups[f"INPUT{side}"] = before[other]
         clocks = {tuple(r["connections"]["CLK"]) for g in groups.values() for r in g.values()}
         if len(clocks) != 1:
             return False
@@ -242,6 +257,22 @@ class _Packer:
         for port, register in registers.items():
             self._remove(register)
             cell["connections"][port] = register["connections"]["Q"]
+
+
+def _outputs(cell: Mapping[str, Any], data: str) -> Iterator[Any]:
+    """The bits at ``data*`` of a cell."""
+    for port, bits in cell["connections"].items():
+        if port.startswith(data) and port[len(data) :].isdigit():
+            yield bits[0]
+
+
+def _is_constant(cell: Mapping[str, Any], data: str) -> bool:
+    """Whether no input ``data*`` of a cell has a driver."""
+    return all(
+        isinstance(bits[0], str)
+        for port, bits in cell["connections"].items()
+        if port.startswith(data) and port[len(data) :].isdigit()
+    )
 
 
 def _is_plain(cell: Mapping[str, Any]) -> bool:

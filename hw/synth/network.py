@@ -21,6 +21,7 @@ from qonnx.custom_op.registry import getCustomOp
 
 from ...sim.cache import building, content_key, finished, scratch
 from ..boards import find
+from ..graph.pair_roms import KIND, shared_roms
 from ..kernels import register
 from ..kernels.costs import Usage
 from ..rtl.top_info import TopInfo
@@ -99,7 +100,7 @@ def synthesise_network(
         ToolMissing: no Yosys.
     """
     network = Network(rtl, primitives)
-    if node is not None and node not in network.ops:
+    if node is not None and node not in {*network.ops, *network.roms}:
         raise UnknownNode(
             f"--node: found '{node}', expected a node such as {next(iter(network.ops))}; "
             f"{rtl / 'top.json'} lists them"
@@ -166,6 +167,7 @@ class Network:
         self.part = board.part
         model = ModelWrapper(str(rtl / "stitched.onnx"))
         self.ops: dict[str, Any] = {n.name: getCustomOp(n) for n in model.graph.node}
+        self.roms = {rom.name: rom.usage for rom in shared_roms(model)}
         self.dsp = {name for name, op in self.ops.items() if op.dsp_estimation(self.part) > 0}
         self._defines = [*yosys.DEFINES, *([] if primitives else ["ANDPOP_PRIMITIVES=0"])]
         self._files = (*self.info.sources, *self.info.memories)
@@ -212,6 +214,8 @@ class Network:
         """The usage of one instance of the top."""
         op = self.ops.get(name)
         usage = Mapped.of(found["cells"])
+        if name in self.roms:
+            return NodeUsage(name, KIND, self.roms[name].as_dict(), usage, found["timing"])
         if op is None:
             return NodeUsage(name, found["module"], Usage().as_dict(), usage, found["timing"])
         kind = op.onnx_node.op_type.removesuffix("_rtl")

@@ -3,8 +3,9 @@
 
 /// One channel per word in, one per word out. A pixel's bits lie in a line memory that the reader
 /// walks again for every group of Pe outputs, so that no window is ever streamed. Weights and the
-/// parameters of the epilogue lie in a ROM. Valid and data of the output and both readies are
-/// registers. Frames follow each other without a gap, and none waits for the next one.
+/// parameters of the epilogue lie in a ROM, or outside (see `block_rom`). Valid and data of the
+/// output and both readies are registers. Frames follow each other without a gap, and none waits
+/// for the next one.
 module binary_block #(
   parameter int unsigned Channels      = 8,  // channels of the input
   parameter int unsigned Outputs       = 8,  // channels of the output
@@ -37,6 +38,11 @@ module binary_block #(
   parameter bit          ShortcutBlock = 0,  // ring in block RAM
   parameter bit          SharedRom     = 1,  // weights and parameters in one block RAM
   parameter bit          BlockRom      = 1,  // weights in block RAM
+  parameter bit          Outside       = 0,  // both in memories outside
+  parameter int unsigned WeightFirst   = 0,  // address of the first weight word outside
+  parameter int unsigned WeightSpace   = 1,  // address bits of the memory of the weights outside
+  parameter int unsigned ParamFirst    = 0,  // the same of the parameters
+  parameter int unsigned ParamSpace    = 1,
   parameter int unsigned Primitives    = 0,  // 1: the DSP as a cell
   parameter              ThresholdFile = "", // $readmemh images
   parameter              WeightFile    = "",
@@ -56,7 +62,13 @@ module binary_block #(
 
   output logic                    out_valid_o,
   input  logic                    out_ready_i,
-  output logic [OutBits-1:0]      out_data_o
+  output logic [OutBits-1:0]      out_data_o,
+
+  output logic [WeightSpace-1:0]  weight_address_o,
+  input  logic [Pe*Simd-1:0]      weight_word_i,
+  output logic                    param_next_o,
+  output logic [ParamSpace-1:0]   param_address_o,
+  input  logic [17:0]             param_word_i
 );
 
   localparam int unsigned Groups     = Channels / Simd;
@@ -156,6 +168,11 @@ module binary_block #(
     .ParamWidth(18),
     .Shared(SharedRom),
     .BlockRom(BlockRom),
+    .Outside(Outside),
+    .WeightFirst(WeightFirst),
+    .WeightSpace(WeightSpace),
+    .ParamFirst(ParamFirst),
+    .ParamSpace(ParamSpace),
     .WeightFile(WeightFile),
     .ParamFile(ParamFile)
   ) u_rom (
@@ -165,8 +182,14 @@ module binary_block #(
     .restart_i(restart),
     .weights_o(weights),
     .param_next_i(param_next),
-    .param_o(param)
+    .param_o(param),
+    .weight_address_o,
+    .weight_word_i,
+    .param_address_o,
+    .param_word_i
   );
+
+  assign param_next_o = param_next;
 
   // The step travels beside line memory and ROM, two registers each.
   logic [1:0] step_q, first_q, last_q;

@@ -211,7 +211,6 @@ module block_results #(
     .OutWidth(OutWidth),
     .BiasWidth(BiasWidth),
     .ParamLatency(2),
-    .Fast(1),
     .Primitives(Primitives)
   ) u_epilogue (
     .clk_i,

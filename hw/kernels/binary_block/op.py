@@ -13,7 +13,7 @@ from ..block import Block
 from ..block_parts import dot_levels
 from ..costs import Structure
 from ..fused import FusedRtl
-from ..memory import LineMemory
+from ..memory import LineMemory, OutsideRom
 from ..mvu import weight_words
 from ..places import PLACES, Rom, rom_of
 from ..serial_epilogue import WORD_BITS, WORDS, SerialEpilogue, bias_bits
@@ -44,6 +44,9 @@ class BinaryBlock(Block):
         "outShift": ("i", True, 0),
         "preBits": ("i", True, 0),
         "shortcut_ram": ("s", False, "auto", set(PLACES)),
+        "shared_rom": ("s", False, ""),
+        "rom_first": ("ints", False, []),
+        "rom_space": ("ints", False, []),
     }
 
     def input_streams(self) -> list[Stream]:
@@ -98,7 +101,6 @@ class BinaryBlock(Block):
             bias_bits(self.bias_limit() + offset, fmt.pre_shift),
             MUL_BITS,
             SLOPE_BITS,
-            fast=True,
         )
 
     def compute_cycles(self) -> int:
@@ -165,9 +167,18 @@ class BinaryBlock(Block):
 
     def rom(self) -> Rom:
         """Weights and parameters."""
+        if self.get_nodeattr("shared_rom"):
+            return Rom(shared=False, block=True, luts=0, brams=0, outside=True)
+        weights, params = self.outside_roms()
+        return rom_of(weights.width, weights.depth, params.depth, self.get_nodeattr("rom"))
+
+    def outside_roms(self) -> tuple[OutsideRom, ...]:
+        """Weights and parameters."""
         width = self.number("SIMD") * self.number("PE")
-        params = WORDS * self.number("OFMChannels")
-        return rom_of(width, self.steps(), params, self.get_nodeattr("rom"))
+        return (
+            OutsideRom("weight", self.steps(), width),
+            OutsideRom("param", WORDS * self.number("OFMChannels"), WORD_BITS, on_demand=True),
+        )
 
     def structures(self) -> dict[str, Structure]:
         """Part by part; see structure.py."""
@@ -220,9 +231,23 @@ class BinaryBlock_rtl(FusedRtl, BinaryBlock):
             "ShortcutBlock": int(self.shortcut_ram().block),
             "SharedRom": int(rom.shared),
             "BlockRom": int(rom.block),
+            **self._outside_parameters(),
             "ThresholdFile": f"{name}_thresholds.mem",
             "WeightFile": f"{name}_weights.mem",
             "ParamFile": f"{name}_{'weights' if rom.shared else 'params'}.mem",
+        }
+
+    def _outside_parameters(self) -> dict[str, int]:
+        """Where both lie in memories outside, if they do."""
+        if not self.rom().outside:
+            return {}
+        (weight, param), (weights, params) = map(self.numbers, ("rom_first", "rom_space"))
+        return {
+            "Outside": 1,
+            "WeightFirst": weight,
+            "WeightSpace": weights,
+            "ParamFirst": param,
+            "ParamSpace": params,
         }
 
     def memories(self, model: Any) -> dict[str, str]:
@@ -232,23 +257,16 @@ class BinaryBlock_rtl(FusedRtl, BinaryBlock):
             ValueError: no initializer, or a value outside its width.
         """
         name = self.onnx_node.name
-        channels, outputs = self.number("IFMChannels"), self.number("OFMChannels")
-        thresholds = self.constant(model, -3, (channels, 1))
-        weights = self.constant(model, -2, (self.inputs(), outputs))
-        params = self.constant(model, -1, (5, outputs))
+        thresholds = self.constant(model, -3, (self.number("IFMChannels"), 1))
         bits = int(self.input_streams()[0].dtype.bitwidth())
         low, high = limits(bits)
         # What every input reaches, or none does, is as good as the nearest such threshold.
         reached = np.clip(thresholds[:, 0], low, high + 1)
         width = self.number("SIMD") * self.number("PE")
-        words = weight_words(weights, self.number("PE"), self.number("SIMD"), 1)
-        limit = self.bias_limit()
-        params[1] = np.clip(params[1], -limit, limit)
-        try:
-            of_epilogue = self.epilogue().words(params, -self.inputs() * params[0])
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from error
         files = {f"{name}_thresholds.mem": hex_memory(reached.tolist(), bits + 1)}
+        if self.rom().outside:
+            return files
+        words, of_epilogue = self.outside_words(model)
         if self.rom().shared:
             image = hex_memory([*words, *of_epilogue], max(width, WORD_BITS))
             return {**files, f"{name}_weights.mem": image}
@@ -257,6 +275,22 @@ class BinaryBlock_rtl(FusedRtl, BinaryBlock):
             f"{name}_weights.mem": hex_memory(words, width),
             f"{name}_params.mem": hex_memory(of_epilogue, WORD_BITS),
         }
+
+    def outside_words(self, model: Any) -> tuple[list[int], list[int]]:
+        """The words of weights and parameters.
+
+        Raises:
+            ValueError: no initializer, or a value outside its width.
+        """
+        outputs, limit = self.number("OFMChannels"), self.bias_limit()
+        weights = self.constant(model, -2, (self.inputs(), outputs))
+        params = self.constant(model, -1, (5, outputs))
+        params[1] = np.clip(params[1], -limit, limit)
+        try:
+            of_epilogue = self.epilogue().words(params, -self.inputs() * params[0])
+        except ValueError as error:
+            raise ValueError(f"{self.onnx_node.name}: {error}") from error
+        return weight_words(weights, self.number("PE"), self.number("SIMD"), 1), of_epilogue
 
 
 OPS = (BinaryBlock, BinaryBlock_rtl)

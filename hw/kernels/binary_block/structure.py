@@ -45,14 +45,16 @@ def _add_rom(parts: Parts, block: BinaryBlock) -> None:
     rom, steps, width = block.rom(), block.steps(), block.number("SIMD") * block.number("PE")
     params = WORDS * block.number("OFMChannels")
     depth = steps + (params if rom.shared else 0)
-    address = (depth - 1).bit_length()
+    # Outside, the words of another node may lie in front.
+    address = (depth - 1).bit_length() + rom.outside
     parts.luts += rom.luts
     parts.bram18 += rom.brams
     parts.counts["rom address"] += address
     parts.ffs += address + width + WORD_BITS
-    if rom.shared:
-        parts.counts["param address"] += address
-        parts.ffs += address + 1
+    if rom.shared or rom.outside:
+        bits = (params - 1).bit_length() + 1 if rom.outside else address
+        parts.counts["param address"] += bits
+        parts.ffs += bits + 1
     else:
         parts.loops(params)
         parts.ffs += WORD_BITS

@@ -2,8 +2,8 @@
 // Epilogue with its parameters in an embedded memory.
 
 /// Implementation 0: `epilogue` fed from a ROM: word c of `ParamFile` holds the parameters of
-/// channels c * Pe .. c * Pe + Pe - 1. Others: `epilogue_serial` for every lane, with Fast where it
-/// is 2; words 5 * c .. 5 * c + 4 hold its words of these channels, those of lane 0 lowest.
+/// channels c * Pe .. c * Pe + Pe - 1. Implementation 1: `epilogue_serial` for every lane; words
+/// 5 * c .. 5 * c + 4 hold its words of these channels, those of lane 0 lowest.
 module epilogue_rom #(
   parameter int unsigned Channels      = 2,  // channels, a multiple of Pe
   parameter int unsigned Pe            = 1,  // lanes
@@ -23,8 +23,8 @@ module epilogue_rom #(
   parameter int unsigned SlopeWidth    = 8,  // bits of the slope
   parameter bit          BlockRom      = 0,  // parameters in block RAM, otherwise in LUTs
   parameter              ParamFile     = "", // $readmemh image
-  parameter int unsigned Implementation = 0, // 0: pipelined, 1: serial, 2: serial_fast
-  parameter bit          Primitives    = 0   // DSP blocks of the serial ones as cells
+  parameter int unsigned Implementation = 0, // 0: pipelined, 1: serial
+  parameter bit          Primitives    = 0   // DSP blocks of the serial one as cells
 ) (
   input  logic                        clk_i,
   input  logic                        rst_ni,
@@ -46,9 +46,8 @@ module epilogue_rom #(
     $error("epilogue_rom: %0d channels cannot be split over Pe %0d", Channels, Pe);
   end
 
-  if (Implementation > 2) begin : gen_check_implementation
-    $error("epilogue_rom: Implementation %0d is not 0 (pipelined), 1 (serial) or 2 (serial_fast)",
-           Implementation);
+  if (Implementation > 1) begin : gen_check_implementation
+    $error("epilogue_rom: Implementation %0d is not 0 (pipelined) or 1 (serial)", Implementation);
   end
 
   if (Implementation == 0) begin : gen_pipelined
@@ -103,10 +102,6 @@ module epilogue_rom #(
       .out_data_o
     );
   end else begin : gen_serial
-    // Block RAM has a register behind it already.
-    localparam bit Fast  = Implementation == 2;
-    localparam bit Extra = Fast && !BlockRom;
-
     logic             param_valid;
     logic [Pe*18-1:0] rom_data, param_data;
     logic [Pe-1:0]    param_next, acc_ready, shortcut_ready, out_valid; // all lanes do the same
@@ -124,7 +119,8 @@ module epilogue_rom #(
       .out_data_o(rom_data)
     );
 
-    if (Extra) begin : gen_register
+    // Block RAM has a second register already.
+    if (!BlockRom) begin : gen_register
       always_ff @(posedge clk_i) begin
         if (param_next[0]) param_data <= rom_data;
       end
@@ -148,8 +144,7 @@ module epilogue_rom #(
         .MulWidth(MulWidth),
         .BiasWidth(BiasWidth),
         .SlopeWidth(SlopeWidth),
-        .ParamLatency(Extra || BlockRom ? 2 : 1),
-        .Fast(Fast),
+        .ParamLatency(2),
         .Primitives(Primitives)
       ) u_core (
         .clk_i,

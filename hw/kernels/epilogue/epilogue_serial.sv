@@ -19,7 +19,7 @@
 /// then. They need no reset: the core moves on ParamLatency times after one, when the address is
 /// at the first word of channel 0.
 ///
-/// An accumulator is taken every Pace cycles at most: 6, or 5 without shortcut; with Fast 9 and 8.
+/// An accumulator is taken every Pace cycles at most: 9, or 8 without shortcut.
 /// `acc_ready_o` and `out_valid_o` are registers. The next accumulator is taken while one output
 /// waits in the output register and another in p, so a reader that is late by 5 cycles costs
 /// nothing. The shortcut is taken later than its accumulator.
@@ -39,7 +39,6 @@ module epilogue_serial #(
   parameter int unsigned BiasWidth     = 26, // bits of b'
   parameter int unsigned SlopeWidth    = 8,  // bits of the slope
   parameter int unsigned ParamLatency  = 1,  // registers of the parameter memory
-  parameter bit          Fast          = 0,  // all registers of the DSP block, for a fast clock
   parameter bit          Primitives    = 0   // the DSP block as a cell
 ) (
   input  logic                     clk_i,
@@ -114,16 +113,16 @@ module epilogue_serial #(
   // accumulator; in step 1 it waits for its shortcut and for room. All others follow one another,
   // the last ones beside the first ones of the next word. The parameters zeta, e low and the last
   // word are taken in FullSum and the two steps behind it.
-  localparam int unsigned LoadMul  = Fast ? 2 : 1;                 // m and b'
-  localparam int unsigned FirstSum = LoadMul + (Fast ? 2 : 1);     // pass 1 ends
+  localparam int unsigned LoadMul  = 2;                            // m and b'
+  localparam int unsigned FirstSum = LoadMul + 2;                  // pass 1 ends
   localparam int unsigned FullSum  = FirstSum + 32'(HasShortcut);  // pass 2 ends
   localparam int unsigned LoadLow  = FullSum + 1;                  // e low
   localparam int unsigned LoadLast = FullSum + 2;                  // e and the slope
-  localparam int unsigned LoadPre  = FullSum + (Fast ? 2 : 1);     // t
-  localparam int unsigned LoadBend = LoadPre + (Fast ? 2 : 1);     // the slope's turn
-  localparam int unsigned EndBend  = LoadPre + (Fast ? 3 : 1);     // pass 3 ends
+  localparam int unsigned LoadPre  = FullSum + 2;                  // t
+  localparam int unsigned LoadBend = LoadPre + 2;                  // the slope's turn
+  localparam int unsigned EndBend  = LoadPre + 3;                  // pass 3 ends
   localparam int unsigned EndLast  = EndBend + 1;                  // pass 4 ends
-  localparam int unsigned Pace     = LoadBend + (Fast ? 0 : 1);    // t has been read for pass 4
+  localparam int unsigned Pace     = LoadBend;                     // t has been read for pass 4
 
   // One bit travels per word; behind a reset it first passes the ParamLatency steps of the memory.
   logic [ParamLatency-1:0] start_q;
@@ -138,7 +137,7 @@ module epilogue_serial #(
   assign pending          = full_q || (step_q >> (Pace + 1)) != '0;
   assign unlocked         = free || !pending;
   assign leave            = step_q[1] && unlocked && (shortcut_valid_i || !HasShortcut);
-  assign param_next_o     = start_q != '0 || take || (Fast ? step_q[LoadMul] : leave) ||
+  assign param_next_o     = start_q != '0 || take || step_q[LoadMul] ||
                             step_q[FullSum] || step_q[LoadLow] || step_q[LoadLast];
   assign out_valid_o      = out_valid_q;
   assign shortcut_ready_o = HasShortcut && step_q[2];
@@ -180,28 +179,23 @@ module epilogue_serial #(
     assign acc = acc_data_i;
   end
 
-  // The pre-activation: saturation is found in one cycle and, with Fast, applied in the next.
+  // The pre-activation: saturation is found in one cycle and applied in the next.
   logic signed [PWidth-1:0]   p;
   logic signed [SumWidth-1:0] shifted;
-  logic                       over, over_now;
+  logic                       over_now, over_q;
   logic signed [PreBits-1:0]  pre;
 
   assign shifted = signed'(p[SumWidth-1:0]) >>> PreShift;
   if (SumWidth > PreBits) begin : gen_clamp
     assign over_now = shifted[SumWidth-1:PreBits-1] != '0 && shifted[SumWidth-1:PreBits-1] != '1;
-    assign pre      = over ? {p[SumWidth-1], {(PreBits - 1){!p[SumWidth-1]}}}
+    assign pre      = over_q ? {p[SumWidth-1], {(PreBits - 1){!p[SumWidth-1]}}}
                            : shifted[PreBits-1:0];
   end else begin : gen_extend
     assign over_now = 1'b0;
     assign pre      = PreBits'(shifted);
   end
-  if (Fast) begin : gen_over_register
-    logic over_q;
-    always_ff @(posedge clk_i) over_q <= over_now;
-    assign over = over_q;
-  end else begin : gen_over
-    assign over = over_now;
-  end
+
+  always_ff @(posedge clk_i) over_q <= over_now;
 
   logic signed [DataWidth-1:0] d;
   logic signed [BWidth-1:0]    b;
@@ -214,22 +208,14 @@ module epilogue_serial #(
   end
 
   // The slope comes before it is its turn.
-  logic [MulWidth-1:0] slope;
+  logic [MulWidth-1:0] slope_q;
 
-  if (Fast) begin : gen_slope_register
-    logic [MulWidth-1:0] slope_q;
-
-    assign slope = slope_q;
-
-    always_ff @(posedge clk_i) begin
-      if (step_q[LoadLast]) slope_q <= param_data_i[17-:MulWidth];
-    end
-  end else begin : gen_slope
-    assign slope = param_data_i[17-:MulWidth];
+  always_ff @(posedge clk_i) begin
+    if (step_q[LoadLast]) slope_q <= param_data_i[17-:MulWidth];
   end
 
   always_comb begin
-    b = BWidth'(signed'(step_q[LoadBend] ? slope : param_data_i[17-:MulWidth]));
+    b = BWidth'(signed'(step_q[LoadBend] ? slope_q : param_data_i[17-:MulWidth]));
     if (HasShortcut && step_q[LoadMul+1]) b = BWidth'(1 << ShortcutShift);
     if (step_q[LoadPre]) b = BWidth'(1 << SlopeShift);
   end
@@ -242,7 +228,6 @@ module epilogue_serial #(
     .DataWidth(DataWidth),
     .FactorWidth(BWidth),
     .SumWidth(PWidth),
-    .Fast(Fast),
     .Primitives(Primitives)
   ) u_mac (
     .clk_i,

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ from ....quant.grid import IntArray, signed_bits
 from ..base import RtlKernel, Stream, hex_memory, require_divisor
 from ..choice import ChosenKernel, implementation_attribute
 from ..costs import Structure
-from ..facts import FoldingRule
 from ..memory import ReadOnlyMemory
 from ..serial_epilogue import WORD_BITS, WORDS, SerialEpilogue, bias_bits, require_fit
 from . import golden
@@ -21,7 +19,7 @@ MUL_BITS = 10
 """Width of the batch-norm multiplier m."""
 SLOPE_BITS = 8
 """Width of the RPReLU slope."""
-IMPLEMENTATIONS = ("pipelined", "serial", "serial_fast")
+IMPLEMENTATIONS = ("pipelined", "serial")
 """The ways to compute, numbered as the RTL numbers them."""
 
 
@@ -80,18 +78,10 @@ class Epilogue(ChosenKernel):
     def cycles(self) -> int:
         return self.output_streams()[0].words * self.cycles_per_word(self.resolved())
 
-    def folding_rule(self) -> FoldingRule:
-        """Folding leaves ``serial`` to who asks for it: few cycles less, and half the clock."""
-        rule = super().folding_rule()
-        paces = {
-            name: tuple(way for way in ways if way != "serial") for name, ways in rule.paces.items()
-        }
-        return replace(rule, paces=paces)
-
     def cycles_per_word(self, implementation: str) -> int:
-        return 1 if implementation == "pipelined" else self.serial(implementation).cycles
+        return 1 if implementation == "pipelined" else self.serial().cycles
 
-    def serial(self, implementation: str = "serial") -> SerialEpilogue:
+    def serial(self) -> SerialEpilogue:
         """The core of one lane that computes on one DSP block."""
         fmt = golden.format_of(self.attrs())
         return SerialEpilogue(
@@ -101,7 +91,6 @@ class Epilogue(ChosenKernel):
             bias_bits(self.bias_limit(), fmt.pre_shift),
             MUL_BITS,
             SLOPE_BITS,
-            fast=implementation == "serial_fast",
         )
 
     def bias_limit(self) -> int:
@@ -139,20 +128,11 @@ class Epilogue(ChosenKernel):
             **serial.counts(pe),
             "bits": pe * acc_bits,
             "folds": (rom.depth - 1).bit_length(),
+            # Words of parameters that are held; behind block RAM stands a register already.
+            "registers": rom.registers * (0.5 if rom.block else 1.0),
         }
-        # Words of parameters that are held; behind block RAM stands a register already.
-        words = {"serial_fast": 0.5 if rom.block else 1.0, "serial": 1.0}
-        found = {
-            name: Structure(
-                {**led, "registers": held * rom.registers},
-                luts=rom.luts,
-                bram18=rom.brams,
-                dsp=pe,
-                table=name,
-            )  # fmt: skip
-            for name, held in words.items()
-        }
-        return {**found, "pipelined": pipelined}
+        found = Structure(led, luts=rom.luts, bram18=rom.brams, dsp=pe, table="serial")
+        return {"serial": found, "pipelined": pipelined}
 
     def pipelined(self) -> Structure:
         """Two products per lane, in a pipeline beside which the parameters travel; see
@@ -200,7 +180,7 @@ class Epilogue(ChosenKernel):
         return ReadOnlyMemory(folds * WORDS, pe * WORD_BITS)
 
     def refusal(self, wanted: str) -> str:
-        found = ", ".join(self.serial(wanted).refusals())
+        found = ", ".join(self.serial().refusals())
         return (
             f"found implementation {wanted} with {found}, expected what fits one DSP block; use "
             "pipelined or auto"
@@ -233,7 +213,6 @@ class Epilogue_rtl(RtlKernel, Epilogue):
     def rtl_parameters(self) -> dict[str, int | str]:
         chosen = self.resolved()
         parameters = dict(self.serial().rtl_parameters())
-        del parameters["Fast"]
         if chosen == "pipelined":
             parameters["BiasWidth"] = signed_bits(self.bias_limit())
         return {
@@ -268,7 +247,7 @@ class Epilogue_rtl(RtlKernel, Epilogue):
             if chosen == "pipelined":
                 lanes, width = self.packed(rows), self.param_bits()
             else:
-                by_channel = np.array(self.serial(chosen).words(rows)).reshape(-1, pe, WORDS)
+                by_channel = np.array(self.serial().words(rows)).reshape(-1, pe, WORDS)
                 lanes, width = by_channel.swapaxes(1, 2).reshape(-1).tolist(), WORD_BITS
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error

@@ -2,7 +2,7 @@
 // Sums of products for one output, or for two of which each DSP computes both products.
 
 /// sums[o] = sum over rows of pixel * weight[o], modulo 2**AccWidth. Operands of row r are due r
-/// cycles after those of row 0. Sums come Simd + 2 cycles after these, one later where Chunk is
+/// cycles after those of row 0. Sums come Simd + 3 cycles after these, one later where Chunk is
 /// below Simd.
 ///
 /// Two outputs: a factor holds the second's weight above the first's, so does a sum. After Chunk

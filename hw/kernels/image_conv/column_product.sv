@@ -54,12 +54,15 @@ module column_product #(
   localparam int unsigned RingWords = 32;
   localparam int unsigned Advance   = Stride / Columns; // words from window to window
 
+  // Among more than 4 groups the elements of a step are chosen in two cycles.
+  localparam bit Halfway = Groups > 4;
+
   // A pair's factor has 25 bits; the sums of its lower output fit below the upper weight for a
   // chunk of so many rows.
   localparam int unsigned Field   = 25 - WeightWidth;
   localparam int unsigned Fitting = (1 << (Field - 1)) / (255 << (WeightWidth - 1));
   localparam int unsigned Chunk   = Paired && Fitting < Simd ? Fitting : Simd;
-  localparam int unsigned Latency = Simd + 3 + (Chunk < Simd ? 1 : 0); // from step to sum
+  localparam int unsigned Latency = Simd + 4 + 32'(Chunk < Simd) + 32'(Halfway); // from step to sum
 
   if (Stride % Columns != 0) begin : gen_check_columns
     $error("column_product: found Columns=%0d, expected a divisor of Stride=%0d", Columns, Stride);
@@ -100,10 +103,11 @@ module column_product #(
 
   // The ring. It is read while the step stands on its address.
   logic [RingBits-1:0]           write_q, base_q, base_next, read_q;
-  logic [RingBits:0]             room_q;  // words free and not promised
+  logic [RingBits:0]             room_q;  // words free and not promised, less 1, signed
   logic [RingBits:0]             ahead_q; // beyond the window's, signed: negative while it waits
-  logic [RingBits:0]             freed, freed_q;
-  logic [RingBits:0]             room, room_less;
+  logic [RingBits:0]             room, room_less, ahead, ahead_less;
+  logic [RingBits:0]             leaves, leaves_q; // words that go with a window
+  logic                          window_end, ended_q;
   logic [Columns*Elements*8-1:0] columns;
   logic                          promised; // a word
   logic [Columns-1:0]            here;     // the column's place in its word
@@ -111,7 +115,7 @@ module column_product #(
   logic                          full;     // with this column the word has all
 
   if (Columns == 1) begin : gen_single
-    assign room_o   = room_q != '0;
+    assign room_o   = !room_q[RingBits];
     assign promised = take_i;
     assign here     = 1'b1;
     assign enough   = 1'b1;
@@ -136,7 +140,7 @@ module column_product #(
       .last_o   (row_end)
     );
 
-    assign room_o   = !place_q[0] || room_q != '0;
+    assign room_o   = !place_q[0] || !room_q[RingBits];
     assign promised = take_i && place_q[0];
     assign here     = place2_q;
     assign enough   = place2_q[Least-1];
@@ -166,22 +170,28 @@ module column_product #(
   end
 
   // A promise comes late in a cycle: it only chooses. What is freed counts a cycle later.
-  assign room      = room_q + freed_q;
-  assign room_less = room_q + freed_q - 1'b1;
+  assign room      = room_q + (ended_q ? leaves_q : '0);
+  assign room_less = room_q + (ended_q ? leaves_q : '0) - 1'b1;
+
+  // So does the end of a window.
+  assign ahead      = ahead_q + (RingBits + 1)'(column_valid_i && enough);
+  assign ahead_less = ahead - leaves;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       write_q <= '0;
-      freed_q <= '0;
-      room_q  <= (RingBits + 1)'(RingWords);
+      ended_q <= 1'b0;
+      room_q  <= (RingBits + 1)'(RingWords - 1);
       ahead_q <= -(RingBits + 1)'(WindowWords);
     end else begin
       if (column_valid_i && full) write_q <= write_q + 1'b1;
-      freed_q <= freed;
+      ended_q <= window_end;
       room_q  <= promised ? room_less : room;
-      ahead_q <= ahead_q + (RingBits + 1)'(column_valid_i && enough) - freed;
+      ahead_q <= window_end ? ahead_less : ahead;
     end
   end
+
+  always_ff @(posedge clk_i) leaves_q <= leaves;
 
   // Steps: groups of a word, words of a window, passes, windows of a row.
   localparam int unsigned GroupBits = Groups > 1 ? $clog2(Groups) : 1;
@@ -199,14 +209,14 @@ module column_product #(
   logic                  inside_q;     // a pass, behind its first step
   logic                  first_pass_q;
   logic                  start, step, last_group, last_word, last_step, last_pass, last_x;
-  logic                  window_end, fetch;
+  logic                  fetch;
 
   assign start      = !inside_q && (!first_pass_q || !ahead_q[RingBits]) && !credit_q[OutBits];
   assign step       = inside_q || start;
   assign last_step  = last_group && last_word;
   assign window_end = step && last_step && last_pass;
-  assign freed      = !window_end ? '0 : (RingBits + 1)'(last_x ? WindowWords : Advance);
-  assign base_next  = base_q + RingBits'(last_x ? WindowWords : Advance);
+  assign leaves     = (RingBits + 1)'(last_x ? WindowWords : Advance);
+  assign base_next  = base_q + leaves[RingBits-1:0];
 
   loop_counter #(
     .Count(Groups)
@@ -271,7 +281,23 @@ module column_product #(
   // The elements of a step, and for each row of the cascade as many cycles later as it is behind.
   logic [Simd*8-1:0] chosen, elements_q, skewed;
 
-  if (Groups > 1) begin : gen_choice
+  if (Halfway) begin : gen_two_choices
+    localparam int unsigned Fours = (Groups + 3) / 4;
+    logic [4*Fours*Simd*8-1:0] groups;
+    logic [Fours*Simd*8-1:0]   four_q;
+    logic [GroupBits-3:0]      which_q;
+
+    assign groups = (4 * Fours * Simd * 8)'(columns);
+    for (genvar f = 0; f < Fours; f++) begin : gen_four
+      logic [4*Simd*8-1:0] four;
+
+      assign four = groups[f*4*Simd*8 +: 4*Simd*8];
+      always_ff @(posedge clk_i) four_q[f*Simd*8 +: Simd*8] <= four[group[1:0]*(Simd*8) +: Simd*8];
+    end
+
+    always_ff @(posedge clk_i) which_q <= group[GroupBits-1:2];
+    assign chosen = four_q[which_q*(Simd*8) +: Simd*8];
+  end else if (Groups > 1) begin : gen_choice
     assign chosen = columns[group*(Simd*8) +: Simd*8];
   end else begin : gen_whole
     assign chosen = columns;
@@ -299,6 +325,16 @@ module column_product #(
 
   // Weights of each row, in step with its element.
   logic [Simd*RowWidth-1:0] weights;
+  logic [WeightBits-1:0]    weight;
+
+  if (Halfway) begin : gen_weight_later
+    logic [WeightBits-1:0] later_q;
+
+    always_ff @(posedge clk_i) later_q <= weight_q;
+    assign weight = later_q;
+  end else begin : gen_weight
+    assign weight = weight_q;
+  end
 
   if (BlockRom) begin : gen_block
     (* rom_style = "block", ram_style = "block" *) logic [Simd*RowWidth-1:0] memory [Depth];
@@ -307,7 +343,7 @@ module column_product #(
 
     assign unused = &Weights;
     initial $readmemh(WeightFile, memory);
-    always_ff @(posedge clk_i) word_q <= memory[weight_q];
+    always_ff @(posedge clk_i) word_q <= memory[weight];
 
     for (genvar r = 0; r < Simd; r++) begin : gen_row
       if (r == 0) begin : gen_none
@@ -327,7 +363,7 @@ module column_product #(
 
     always_ff @(posedge clk_i) begin
       if (!rst_ni) address_q <= '0;
-      else address_q <= (Simd*WeightBits)'({address_q, weight_q});
+      else address_q <= (Simd*WeightBits)'({address_q, weight});
     end
 
     for (genvar r = 0; r < Simd; r++) begin : gen_row

@@ -57,62 +57,89 @@ module image_columns #(
   typedef enum logic [1:0] {ZoneLeft, ZonePicture, ZoneRight} zone_e;
 
   // Place of the next step. skip_q: rows before the next one that ends windows; live_q: which rows
-  // of a column lie in the picture, the current one highest.
-  zone_e                zone_q;
+  // of a column lie in the picture, the current one highest. What a step is and does is known from
+  // registers: whether it is one of the picture, has a new pixel, gives a column, ends its zone.
+  zone_e                zone_d, zone_q;
   logic [CountBits-1:0] count_q;
   logic [RowBits-1:0]   row_q;
   logic [SkipBits-1:0]  skip_q, skip_next;
-  logic [Kernel-1:0]    live_q;
-  logic                 ends, picture, emits, needs, go, zone_end, row_end, frame_end;
+  logic [Kernel-1:0]    live_d, live_q;
+  logic                 ends_d, ends_q; // the row ends windows
+  logic                 picture_q, needs_q, emits_q, last_q;
+  logic                 go, row_end, frame_end, swallows;
 
-  assign ends      = skip_q == '0;
-  assign picture   = zone_q == ZonePicture;
-  assign needs     = picture && live_q[Kernel-1];
-  assign go        = (!emits || room_i) && (!needs || in_valid_i);
+  assign go         = (!emits_q || room_i) && (!needs_q || in_valid_i);
+  assign in_ready_o = needs_q && (!emits_q || room_i);
+  assign take_o     = go && emits_q;
+
+  assign row_end   = last_q && (zone_q == ZoneRight || (picture_q && (!ends_q || Right == 0)));
   assign frame_end = row_q == RowBits'(Rows - 1);
 
-  assign in_ready_o = needs && (!emits || room_i);
-  assign take_o     = go && emits;
-
-  if (Reached < Width) begin : gen_swallow
-    assign emits = ends && (!picture || count_q < CountBits'(Reached));
-  end else begin : gen_all
-    assign emits = ends;
-  end
-
-  always_comb begin
-    unique case (zone_q)
-      ZoneLeft:  zone_end = count_q == CountBits'(PadLeft - 1);
-      ZoneRight: zone_end = count_q == CountBits'(Right - 1);
-      default:   zone_end = count_q == CountBits'(Width - 1);
+  // Whether the zone's step behind this one is its last one.
+  function automatic logic ends_zone(zone_e zone, logic [CountBits-1:0] count);
+    unique case (zone)
+      ZoneLeft:  ends_zone = PadLeft > 1 && count == CountBits'(PadLeft - 2);
+      ZoneRight: ends_zone = Right > 1 && count == CountBits'(Right - 2);
+      default:   ends_zone = count == CountBits'(Width - 2);
     endcase
+  endfunction
+
+  // Whether a zone of which this is the first step has no other.
+  function automatic logic is_alone(zone_e zone);
+    is_alone = (zone == ZoneLeft && PadLeft == 1) || (zone == ZoneRight && Right == 1);
+  endfunction
+
+  // What follows the last window: from pixel Reached on.
+  if (Reached < Width) begin : gen_swallow
+    assign swallows = picture_q && !last_q && (!emits_q || count_q == CountBits'(Reached - 1));
+  end else begin : gen_all
+    assign swallows = 1'b0;
   end
 
-  assign row_end = zone_end && (zone_q == ZoneRight || (picture && (!ends || Right == 0)));
+  always_comb begin
+    if (frame_end)   skip_next = SkipBits'(FirstSkip);
+    else if (ends_q) skip_next = SkipBits'(Stride - 1);
+    else             skip_next = skip_q - 1'b1;
+  end
 
   always_comb begin
-    if (frame_end)  skip_next = SkipBits'(FirstSkip);
-    else if (ends)  skip_next = SkipBits'(Stride - 1);
-    else            skip_next = skip_q - 1'b1;
+    zone_d = zone_q;
+    ends_d = ends_q;
+    live_d = live_q;
+    if (row_end) begin
+      ends_d = skip_next == '0;
+      zone_d = (ends_d && PadLeft > 0) ? ZoneLeft : ZonePicture;
+      live_d = frame_end ? {1'b1, {(Kernel - 1){1'b0}}} :
+                           {row_q < RowBits'(Height - 1), live_q[Kernel-1:1]};
+    end else if (last_q) begin
+      zone_d = picture_q ? ZoneRight : ZonePicture;
+    end
   end
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
-      zone_q  <= (FirstSkip == 0 && PadLeft > 0) ? ZoneLeft : ZonePicture;
-      count_q <= '0;
-      row_q   <= '0;
-      skip_q  <= SkipBits'(FirstSkip);
-      live_q  <= {1'b1, {(Kernel - 1){1'b0}}};
+      zone_q    <= (FirstSkip == 0 && PadLeft > 0) ? ZoneLeft : ZonePicture;
+      picture_q <= FirstSkip != 0 || PadLeft == 0;
+      needs_q   <= FirstSkip != 0 || PadLeft == 0;
+      ends_q    <= FirstSkip == 0;
+      emits_q   <= FirstSkip == 0;
+      last_q    <= FirstSkip == 0 && PadLeft == 1;
+      count_q   <= '0;
+      row_q     <= '0;
+      skip_q    <= SkipBits'(FirstSkip);
+      live_q    <= {1'b1, {(Kernel - 1){1'b0}}};
     end else if (go) begin
-      count_q <= zone_end ? '0 : count_q + 1'b1;
+      zone_q    <= zone_d;
+      picture_q <= zone_d == ZonePicture;
+      needs_q   <= zone_d == ZonePicture && live_d[Kernel-1];
+      ends_q    <= ends_d;
+      emits_q   <= ends_d && !swallows;
+      last_q    <= last_q ? is_alone(zone_d) : ends_zone(zone_q, count_q);
+      count_q   <= last_q ? '0 : count_q + 1'b1;
+      live_q    <= live_d;
       if (row_end) begin
-        zone_q <= (skip_next == '0 && PadLeft > 0) ? ZoneLeft : ZonePicture;
         row_q  <= frame_end ? '0 : row_q + 1'b1;
         skip_q <= skip_next;
-        live_q <= frame_end ? {1'b1, {(Kernel - 1){1'b0}}} :
-                              {row_q < RowBits'(Height - 1), live_q[Kernel-1:1]};
-      end else if (zone_end) begin
-        zone_q <= picture ? ZoneRight : ZonePicture;
       end
     end
   end
@@ -136,7 +163,7 @@ module image_columns #(
     .write_i        (write_q),
     .write_address_i(address_q),
     .write_data_i   (column[Kernel*Bits-1:Bits]),
-    .read_i         (go && picture),
+    .read_i         (go && picture_q),
     .read_address_i (count_q[AddrBits-1:0]),
     .read_data_o    (old)
   );
@@ -147,14 +174,14 @@ module image_columns #(
       emit_q  <= 1'b0;
       valid_q <= 1'b0;
     end else begin
-      write_q <= go && picture;
+      write_q <= go && picture_q;
       emit_q  <= take_o;
       valid_q <= emit_q;
     end
   end
 
   always_ff @(posedge clk_i) begin
-    border_q  <= !picture;
+    border_q  <= !picture_q;
     address_q <= count_q[AddrBits-1:0];
     pixel_q   <= in_data_i;
     shown_q   <= live_q;

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 RING_WORDS = 32
 """Words of columns between reader and product."""
 RING_BITS = 5
+FOUR = 4
+"""Groups of elements among which a step's are chosen in one cycle."""
 SHORTEST = 3
 """Flip-flops in a row that a tool makes a shift register of LUTs."""
 
@@ -27,8 +29,9 @@ def structure_of(conv: ImageConv, paired: bool) -> Structure:
     weight_luts, weight_blocks = conv.weights_memory()
     weight_bits = (folding.steps * folding.passes - 1).bit_length()
     chunk = conv.chunk() if paired else simd
-    latency = simd + 3 + (chunk < simd)
     groups = folding.columns * elements // simd
+    halfway = groups > FOUR
+    latency = simd + 4 + (chunk < simd) + halfway
     results = LineMemory(_results(folding.steps, words, latency), word, "lut")
     result_bits = (results.depth - 1).bit_length()
     row_columns = (shape.out_width - 1) * shape.stride + shape.kernel
@@ -63,6 +66,8 @@ def structure_of(conv: ImageConv, paired: bool) -> Structure:
     ffs += 3 * RING_BITS + 2 * (RING_BITS + 1) + loops["loops"] + loops["counters"]
     ffs += 3 * folding.columns + 2 if folding.columns > 1 else 0
     ffs += weight_bits + 2 + result_bits + 1 + 4 * simd * (simd + 1)
+    if halfway:
+        ffs += -(-groups // FOUR) * 8 * simd + (groups - 1).bit_length() - 2 + weight_bits
     row_width = pe * int(conv.weight_type().bitwidth())
     if weight_blocks:
         ffs += row_width * simd * (simd - 1) // 2

@@ -52,6 +52,8 @@ module int_mvu_rom #(
   );
 
   if (HasBias) begin : gen_bias
+    logic unused_valid;
+
     rom_stream #(
       .Width(Pe * AccWidth),
       .Depth(Mh / Pe),
@@ -60,10 +62,13 @@ module int_mvu_rom #(
     ) u_bias (
       .clk_i,
       .rst_ni,
-      .out_valid_o(bias_valid),
+      .out_valid_o(unused_valid),
       .out_ready_i(bias_ready),
       .out_data_o(bias_data)
     );
+
+    // The first word is there before the first sum, whose products take longer.
+    assign bias_valid = 1'b1;
   end else begin : gen_no_bias
     logic unused_ready;
     assign unused_ready = bias_ready;

@@ -53,6 +53,7 @@ def _ties(labels: int, low: int, high: int, vectors: tuple[int, int, int]) -> li
 
 SMOKE = [
     _case("INT16", 6, 1),
+    _case("INT23", 6, 1),  # Bi-ShuffleNet's
     _case("UINT4", 12, 4),
     _case("INT10", 2, 2, vectors=(1, 4, 5)),
     _case("INT12", 7, 7),  # a tree with a missing leaf

@@ -2,7 +2,7 @@
 // Index of the largest score of a vector; equal scores give the lowest index.
 
 /// Each word passes a pipelined tree of comparators (one register per level), its winner meets the
-/// best one of the words before. One word per cycle; the index leaves $clog2(Lanes) + 1 cycles
+/// best one of the words before. One word per cycle; the index leaves $clog2(Lanes) + 2 cycles
 /// after the last word of the vector. `in_ready_o` follows `out_ready_i` in the same cycle.
 module label_select #(
   parameter int unsigned Lanes    = 1,  // scores of a word
@@ -79,39 +79,59 @@ module label_select #(
     assign valid[l] = valid_q;
   end
 
-  logic [FoldBits-1:0] fold_q;
+  logic [FoldBits-1:0] unused_fold;
   logic [InBits-1:0]   best_key_q;
-  logic [OutBits-1:0]  base_q, best_q, out_q, winner;
-  logic                last, better, out_valid_q;
+  logic [OutBits-1:0]  base_q, label_q, best_q;
+  logic                step, first, last, better, better_q, last_q, out_valid_q;
 
-  assign last        = fold_q == FoldBits'(Folds - 1);
-  assign better      = fold_q == '0 || key[1] > best_key_q;
-  assign winner      = better ? base_q + lane[1] : best_q;
-  assign advance     = !(valid[Levels] && last && out_valid_q) || out_ready_i;
+  assign better      = first || key[1] > best_key_q;
+  assign advance     = !out_valid_q || out_ready_i;
+  assign step        = advance && valid[Levels];
   assign in_ready_o  = advance;
   assign out_valid_o = out_valid_q;
-  assign out_data_o  = out_q;
+  assign out_data_o  = best_q;
 
+  loop_counter #(
+    .Count(Folds)
+  ) u_fold (
+    .clk_i,
+    .rst_ni,
+    .advance_i(step),
+    .count_o(unused_fold),
+    .last_o(last)
+  );
+
+  if (Folds == 1) begin : gen_one
+    assign first = 1'b1;
+  end else begin : gen_first
+    logic first_q;
+
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) first_q <= 1'b1;
+      else if (step) first_q <= last;
+    end
+    assign first = first_q;
+  end
+
+  // Whether a word is better is known late in a cycle: its label follows in the next one.
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
-      fold_q      <= '0;
       base_q      <= '0;
+      last_q      <= 1'b0;
       out_valid_q <= 1'b0;
-    end else begin
-      if (advance && valid[Levels]) begin
-        fold_q <= last ? '0 : fold_q + 1'b1;
-        base_q <= last ? '0 : base_q + OutBits'(Lanes);
-      end
-      if (advance && valid[Levels] && last) out_valid_q <= 1'b1;
-      else if (out_ready_i) out_valid_q <= 1'b0;
+    end else if (advance) begin
+      if (valid[Levels]) base_q <= last ? '0 : base_q + OutBits'(Lanes);
+      last_q      <= valid[Levels] && last;
+      out_valid_q <= last_q;
     end
   end
 
   always_ff @(posedge clk_i) begin
-    if (advance && valid[Levels]) begin
-      best_q <= winner;
-      if (better) best_key_q <= key[1];
-      if (last) out_q <= winner;
+    if (advance) begin
+      if (valid[Levels] && better) best_key_q <= key[1];
+      better_q <= valid[Levels] && better;
+      label_q  <= base_q + lane[1];
+      if (better_q) best_q <= label_q;
     end
   end
 

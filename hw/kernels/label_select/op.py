@@ -22,7 +22,7 @@ class LabelSelect_rtl(RtlKernel, LabelSelect):
     golden = staticmethod(run)
     registers_output = True
     module = "label_select"
-    sources = ("kernels/label_select/label_select.sv",)
+    sources = ("rtl/loop_counter.sv", "kernels/label_select/label_select.sv")
 
     def verify_node(self) -> None:
         """Raise ValueError unless one index is asked for."""

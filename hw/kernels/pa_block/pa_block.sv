@@ -3,8 +3,8 @@
 
 /// One channel per word in, one per word out. A pixel's level codes lie in a line memory that the
 /// reader walks again for every group of Pe outputs, so that no window is ever streamed. Borders
-/// hold code 0. Valid and data of the output and both readies are registers. Frames follow each
-/// other without a gap, and none waits for the next one.
+/// hold code 0, whose products are left out. Valid and data of the output and both readies are
+/// registers. Frames follow each other without a gap, and none waits for the next one.
 module pa_block #(
   parameter int unsigned Channels       = 8,  // channels of the input
   parameter int unsigned Outputs        = 8,  // channels of the output
@@ -95,6 +95,7 @@ module pa_block #(
     .Steps(Steps),
     .CodeWidth(CodeBits),
     .Directions(Directions),
+    .Late(LineBlock), // without a register in front of the memory that is read
     .LevelFile(LevelFile)
   ) u_writer (
     .clk_i,
@@ -155,7 +156,7 @@ module pa_block #(
     .write_i(write),
     .write_data_i(write_data),
     .read_address_i(read_address),
-    .border_i(border),
+    .border_i(1'b0), // its products are left out
     .read_data_o(data)
   );
 
@@ -172,17 +173,19 @@ module pa_block #(
   );
 
   // The step travels beside line memory and weights, two registers each.
-  logic [1:0] step_q, first_q, last_q;
+  logic [1:0] step_q, first_q, last_q, border_q;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
-      step_q  <= '0;
-      first_q <= '0;
-      last_q  <= '0;
+      step_q   <= '0;
+      first_q  <= '0;
+      last_q   <= '0;
+      border_q <= '0;
     end else begin
-      step_q  <= {step_q[0], step};
-      first_q <= {first_q[0], first};
-      last_q  <= {last_q[0], last};
+      step_q   <= {step_q[0], step};
+      first_q  <= {first_q[0], first};
+      last_q   <= {last_q[0], last};
+      border_q <= {border_q[0], border};
     end
   end
 
@@ -212,6 +215,7 @@ module pa_block #(
     .valid_i(step_q[1]),
     .first_i(first_q[1]),
     .last_i(last_q[1]),
+    .border_i(border_q[1]),
     .data_i(data),
     .weights_i(weights),
     .done_o(done),

@@ -5,7 +5,7 @@
 /// Pe lanes. A factor holds the levels of two lanes, the upper one Field bits higher, so that one
 /// product is both. Chain of them are added in a cascade, from a half of the field on: then the
 /// lower sum never borrows from the upper one, and its top bit, inverted, is its sign. What the
-/// cascades give is added in LUTs. Nothing waits; takes Chain + 2 + ceil(log4(Simd / Chain))
+/// cascades give is added in LUTs. Nothing waits; takes Chain + 3 + ceil(log4(Simd / Chain))
 /// cycles.
 module pa_pairs #(
   parameter int unsigned         Pe          = 2,  // lanes
@@ -38,7 +38,7 @@ module pa_pairs #(
 
   localparam int unsigned Pairs     = (Pe + 1) / 2;
   localparam int unsigned Cascades  = Simd / Chain;
-  localparam int unsigned Wait      = Chain + 2;
+  localparam int unsigned Wait      = Chain + 3;
   localparam int unsigned HighWidth = 25 - Field;
   localparam int unsigned TermWidth = (Field < OutWidth) ? Field : OutWidth;
   localparam int unsigned HighCode  = WeightWidth + 1;

@@ -28,6 +28,7 @@ module pa_sums #(
   input  logic                           valid_i,
   input  logic                           first_i,
   input  logic                           last_i,
+  input  logic                           border_i, // the word counts as zeros
   input  logic [Simd*InWidth-1:0]        data_i,
   input  logic [Pe*Simd*WeightWidth-1:0] weights_i,
 
@@ -35,7 +36,7 @@ module pa_sums #(
   output logic [Pe*SumWidth-1:0]         sum_o
 );
 
-  logic                   valid, first, last;
+  logic                   valid, first, last, border;
   logic [Pe*SumWidth-1:0] dot;
 
   if (Implementation == 3) begin : gen_packed
@@ -52,17 +53,17 @@ module pa_sums #(
       .Field(Field),
       .Chain(Chain),
       .OutWidth(SumWidth),
-      .TagWidth(2),
+      .TagWidth(3),
       .Primitives(Primitives)
     ) u_dot (
       .clk_i,
       .rst_ni,
       .valid_i,
-      .tag_i({first_i, last_i}),
+      .tag_i({border_i, first_i, last_i}),
       .data_i,
       .weight_i(weights_i),
       .valid_o(valid),
-      .tag_o({first, last}),
+      .tag_o({border, first, last}),
       .dot_o(dot)
     );
   end else begin : gen_luts
@@ -78,7 +79,7 @@ module pa_sums #(
       .Beta(Beta),
       .ProductWidth(ProductWidth),
       .OutWidth(SumWidth),
-      .TagWidth(2),
+      .TagWidth(3),
       .Implementation(Implementation),
       .Primitives(Primitives)
     ) u_dot (
@@ -86,11 +87,11 @@ module pa_sums #(
       .rst_ni,
       .enable_i(1'b1),
       .valid_i,
-      .tag_i({first_i, last_i}),
+      .tag_i({border_i, first_i, last_i}),
       .data_i,
       .weight_i(weights_i),
       .valid_o(valid),
-      .tag_o({first, last}),
+      .tag_o({border, first, last}),
       .dot_o(dot)
     );
   end
@@ -101,7 +102,8 @@ module pa_sums #(
     assign sum_o[p*SumWidth+:SumWidth] = sum_q;
 
     always_ff @(posedge clk_i) begin
-      if (valid) sum_q <= dot[p*SumWidth+:SumWidth] + (first ? Start : sum_q);
+      if (valid && border && first) sum_q <= Start;
+      else if (valid && !border) sum_q <= dot[p*SumWidth+:SumWidth] + (first ? Start : sum_q);
     end
   end
 

@@ -23,7 +23,14 @@ module pa_table #(
   endfunction
 
   if (Primitives == 0 || Address > 5) begin : gen_plain
-    assign value_o = Table[address_i*Width+:Width];
+    // No multiplexer with constants, of which Yosys would make resets of the registers behind:
+    // these keep them out of a multiplier.
+    always_comb begin
+      value_o = '0;
+      for (int unsigned a = 0; a < 2 ** Address; a++) begin
+        value_o |= {Width{address_i == Address'(a)}} & Table[a*Width+:Width];
+      end
+    end
   end else begin : gen_luts
     localparam int unsigned Luts = (Width + 1) / 2;
 

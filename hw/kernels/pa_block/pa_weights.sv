@@ -43,18 +43,14 @@ module pa_weights #(
       .last_o(unused_last)
     );
 
-    // The reset keeps it from becoming part of a shift register in LUTs.
-    always_ff @(posedge clk_i) begin
-      if (!rst_ni) word2_q <= '0;
-      else         word2_q <= word_q;
-    end
-
     if (BlockRom) begin : gen_block
       (* rom_style = "block", ram_style = "block" *) logic [Width-1:0] memory [Steps];
       initial $readmemh(File, memory);
 
+      // Without a reset it is the block's own register.
       always_ff @(posedge clk_i) begin
-        word_q <= memory[address];
+        word_q  <= memory[address];
+        word2_q <= word_q;
       end
     end else begin : gen_logic
       (* rom_style = "logic", ram_style = "logic" *) logic [Width-1:0] memory [Steps];
@@ -62,6 +58,12 @@ module pa_weights #(
 
       always_ff @(posedge clk_i) begin
         word_q <= memory[address];
+      end
+
+      // The reset keeps it from becoming part of a shift register in LUTs.
+      always_ff @(posedge clk_i) begin
+        if (!rst_ni) word2_q <= '0;
+        else         word2_q <= word_q;
       end
     end
   end

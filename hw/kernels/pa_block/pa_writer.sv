@@ -3,11 +3,10 @@
 
 /// Code of channel c: Start of c plus the number of its Steps thresholds that `in` reaches, each
 /// comparison inverted where its step goes down, modulo 2**CodeWidth. Word c of `LevelFile`
-/// holds, from the low bits up,
-/// Steps thresholds of InWidth + 1 bits, two's complement, and with `Directions` Steps bits
-/// (1 = down) and the start. Without, every step goes up from 0. Simd codes of a pixel leave as one
-/// word, the first channel lowest; pixels are counted when their last channel is taken, a cycle
-/// before that word is written.
+/// holds, from the low bits up, Steps thresholds of InWidth + 1 bits, two's complement, and with
+/// `Directions` Steps bits (1 = down) and the start. Without, every step goes up from 0. Simd codes
+/// of a pixel leave as one word, the first channel lowest; pixels are counted when their last
+/// channel is taken, two cycles before that word is written, or with `Late` one.
 module pa_writer #(
   parameter int unsigned Channels   = 8,  // channels, one per input word
   parameter int unsigned Pixels     = 4,  // pixels of a frame
@@ -16,6 +15,7 @@ module pa_writer #(
   parameter int unsigned Steps      = 5,  // thresholds of a channel
   parameter int unsigned CodeWidth  = 3,  // bits of a code, unsigned
   parameter bit          Directions = 0,  // steps go up or down, from a start per channel
+  parameter bit          Late       = 0,  // pixels count a cycle later
   parameter              LevelFile  = ""  // $readmemh image
 ) (
   input  logic                      clk_i,
@@ -30,7 +30,7 @@ module pa_writer #(
   output logic                      pixel_o,      // it is the last of its pixel
   output logic                      frame_o,      // and the pixel the last of its frame
 
-  output logic                      code_valid_o, // every code, a cycle after its word was taken
+  output logic                      code_valid_o, // every code, two cycles after its word was taken
   output logic [CodeWidth-1:0]      code_o,
   output logic                      write_o,
   output logic [Simd*CodeWidth-1:0] write_data_o
@@ -55,12 +55,27 @@ module pa_writer #(
   logic [LaneWidth-1:0]    unused_lane;
   logic [LevelWidth-1:0]   level_q;
   logic                    loaded_q, ready_q, advance, channel_last, channel_last_q, frame_last;
+  logic                    pixel, counted;
 
   assign in_ready_o = ready_q;
   assign take_o     = in_valid_i && ready_q;
   assign advance    = take_o || !loaded_q;
-  assign pixel_o    = take_o && channel_last_q;
-  assign frame_o    = pixel_o && frame_last;
+  assign pixel      = take_o && channel_last_q;
+  assign pixel_o    = counted;
+  assign frame_o    = counted && frame_last;
+
+  if (Late) begin : gen_late
+    logic pixel_q;
+
+    assign counted = pixel_q;
+
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) pixel_q <= 1'b0;
+      else         pixel_q <= pixel;
+    end
+  end else begin : gen_at_once
+    assign counted = pixel;
+  end
 
   loop_counter #(
     .Count(Channels)
@@ -88,7 +103,8 @@ module pa_writer #(
       ready_q  <= 1'b0;
     end else begin
       loaded_q <= 1'b1;
-      ready_q  <= room_i;
+      // Pixels of one word each wait until the one before has been counted.
+      ready_q  <= room_i && !(Late && Channels == 1 && (pixel || counted));
     end
   end
 
@@ -99,11 +115,11 @@ module pa_writer #(
     end
   end
 
-  // Comparisons, then how many of them hold.
+  // Comparisons, and a cycle later how many of them hold.
   logic signed [InWidth:0] wide;
-  logic [Steps-1:0]        reached, down;
-  logic [CodeWidth-1:0]    start, code_q;
-  logic                    valid_q, lane_last;
+  logic [Steps-1:0]        reached_q, down;
+  logic [CodeWidth-1:0]    start, start_q, code_q;
+  logic                    reached_valid_q, valid_q, lane_last;
 
   assign wide = $signed({in_data_i[InWidth-1], in_data_i});
 
@@ -116,7 +132,9 @@ module pa_writer #(
   end
 
   for (genvar i = 0; i < Steps; i++) begin : gen_step
-    assign reached[i] = (wide >= $signed(level_q[i*ThresholdWidth+:ThresholdWidth])) ^ down[i];
+    always_ff @(posedge clk_i) begin
+      reached_q[i] <= (wide >= $signed(level_q[i*ThresholdWidth+:ThresholdWidth])) ^ down[i];
+    end
   end
 
   assign code_valid_o = valid_q;
@@ -124,12 +142,18 @@ module pa_writer #(
   assign write_o      = valid_q && lane_last;
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) valid_q <= 1'b0;
-    else         valid_q <= take_o;
+    if (!rst_ni) begin
+      reached_valid_q <= 1'b0;
+      valid_q         <= 1'b0;
+    end else begin
+      reached_valid_q <= take_o;
+      valid_q         <= reached_valid_q;
+    end
   end
 
   always_ff @(posedge clk_i) begin
-    code_q <= start + CodeWidth'($countones(reached));
+    start_q <= start;
+    code_q  <= start_q + CodeWidth'($countones(reached_q));
   end
 
   loop_counter #(

@@ -57,7 +57,7 @@ class Pairs(NamedTuple):
     @property
     def cycles(self) -> int:
         """Cycles of the dot product."""
-        return self.chain + 2 + ((self.cascades - 1).bit_length() + 1) // 2
+        return self.chain + 3 + ((self.cascades - 1).bit_length() + 1) // 2
 
     def cells(self, pe: int, width: int) -> tuple[Cells, int]:
         """What is known of ``pe`` dot products: cells, and LUTs as shift registers for codes and
@@ -70,7 +70,7 @@ class Pairs(NamedTuple):
         pairs, moved = -(-pe // 2), self.code_bits + pe * self.weight_bits
         tables = 4 + pairs * 2 * -(-self.alpha_bits // 2)
         early = sum(c for c in range(1, min(self.chain, 3)))
-        marks = (self.chain + 2 + tree_levels(self.cascades)) * (1 + TAG_BITS)
+        marks = (self.chain + 3 + tree_levels(self.cascades)) * (1 + TAG_BITS)
         term = min(self.field, width)
         ffs = self.cascades * early * moved + marks
         ffs += pe * tree_registers(self.cascades, term, width)

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from ..bit_heap import tag, tree_levels
-from ..block_parts import Parts, add_lines, add_reader, beyond
+from ..block_parts import Parts, add_lines, add_reader, beyond, flat
 from ..costs import Structure
 from ..memory import ReadOnlyMemory, rom_luts
 from ..pa_levels import dot_cycles
@@ -23,14 +23,14 @@ def structure_of(block: PaBlock, way: str) -> Structure:
     parts = Parts(Counter({"one": 1, way: 1}))
     _add_writer(parts, block, walk.pixels if beyond(walk) else 1)
     add_reader(parts, walk, block.folds(), block.ring(compute))
-    add_lines(parts, walk, block.line_ram(compute))
+    add_lines(parts, walk, block.line_ram(compute), border=False)
     rom, steps = block.rom(), block.steps()
     parts.loops(steps)
     parts.luts += rom.luts
     parts.bram18 += rom.brams
     parts.ffs += rom.width + (0 if rom.block else rom.registers)
-    parts.ffs += 6 if block.group_steps() > 1 else 4
-    _add_dot(parts, block, way)
+    parts.ffs += (6 if block.group_steps() > 1 else 4) + 2 * (not flat(walk))
+    _add_dot(parts, block, way, not flat(walk))
     _add_results(parts, block, compute)
     dsp = block.number("SIMD") * -(-pe // 2) if way == "packed" else 0
     return parts.structure(dsp)
@@ -46,7 +46,8 @@ def _add_writer(parts: Parts, block: PaBlock, pixels: int) -> None:
     steps, bits = block.number("numSteps"), block.level_bits()
     parts.loops(channels, simd, pixels)
     parts.luts += rom_luts(channels, bits)
-    parts.ffs += ReadOnlyMemory(channels, bits, "lut").registers + 4 + simd * code
+    parts.ffs += ReadOnlyMemory(channels, bits, "lut").registers + 5 + simd * code
+    parts.ffs += steps + (code if block.number("directions") else 0)
     parts.counts.update(
         {
             "compared": steps * block.bits("inputDataType"),
@@ -56,11 +57,11 @@ def _add_writer(parts: Parts, block: PaBlock, pixels: int) -> None:
     )
 
 
-def _add_dot(parts: Parts, block: PaBlock, way: str) -> None:
-    """Add the products and their sums, see ``pa_sums``."""
+def _add_dot(parts: Parts, block: PaBlock, way: str, border: bool) -> None:
+    """Add the products and their sums, see ``pa_sums``; words may lie in the border."""
     simd, pe, levels = block.number("SIMD"), block.number("PE"), block.levels()
     width = block.bits("sumDataType") + (block.number("shift") > 0)
-    tags = 2 if block.group_steps() > 1 else 1
+    tags = (2 if block.group_steps() > 1 else 1) + border
     pairs = block.pairs()
     parts.counts.update({"lanes": pe, "sums": pe * width})
     parts.ffs += pe * width + 1

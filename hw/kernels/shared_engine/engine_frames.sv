@@ -37,7 +37,7 @@ module engine_frames #(
   localparam int unsigned PlaceWidth = $clog2(Channels);
 
   logic running_q, work_q, pending_q, filled_q, draining_q, buffer_q;
-  logic start, begin_drain, take, take_last, fill_last, capture, capture_last, drain_last;
+  logic start, begin_drain, take, take_last, fill_last, capture, capture_last, drain_last, fetch;
 
   // Input: linear, with two idle cycles behind each pixel while it is seen whether there is room.
   logic [PixelWidth-1:0]         fill, drain;
@@ -110,9 +110,9 @@ module engine_frames #(
     end
   end
 
-  // Output: a word waits at the memory until the register is free.
+  // Output: a word waits at the memory until the register is free. Its address was at hand before.
   logic [1:0]              settle_q;
-  logic                    word_q, valid_q;
+  logic                    word_q, valid_q, pixel_last_q;
   logic [PlaceWidth-1:0]   place;
   logic [AddressWidth-1:0] base_q, address_q;
   logic [Width-1:0]        data_q;
@@ -122,14 +122,15 @@ module engine_frames #(
   assign out_buffer_o  = buffer_q;
   assign out_address_o = address_q;
   assign capture       = word_q && (!valid_q || out_ready_i);
-  assign capture_last  = capture && leaving_last;
+  assign capture_last  = capture && pixel_last_q;
+  assign fetch         = begin_drain || (capture && !(pixel_last_q && drain_last));
 
   loop_counter #(
     .Count(Channels)
   ) u_leaving (
     .clk_i,
     .rst_ni,
-    .advance_i(capture),
+    .advance_i(fetch),
     .count_o(unused_leaving),
     .last_o(leaving_last)
   );
@@ -149,10 +150,10 @@ module engine_frames #(
   ) u_places (
     .clk_i,
     .rst_ni,
-    .restart_i(capture_last),
+    .restart_i(fetch && leaving_last),
     .start_i('0),
     .stride_i(PlaceWidth'(Stride)),
-    .advance_i(capture),
+    .advance_i(fetch),
     .place_o(place)
   );
 
@@ -163,16 +164,19 @@ module engine_frames #(
       valid_q  <= 1'b0;
       base_q   <= '0;
     end else begin
-      settle_q <= {settle_q[0], begin_drain || (capture && !(leaving_last && drain_last))};
+      settle_q <= {settle_q[0], fetch};
       word_q   <= settle_q[1] || (word_q && !capture);
       valid_q  <= capture || (valid_q && !out_ready_i);
-      if (capture_last) base_q <= drain_last ? '0 : base_q + AddressWidth'(Channels);
+      if (fetch && leaving_last) base_q <= drain_last ? '0 : base_q + AddressWidth'(Channels);
     end
   end
 
   always_ff @(posedge clk_i) begin
-    address_q <= base_q + AddressWidth'(place);
     if (capture) data_q <= word_i;
+    if (fetch) begin
+      address_q    <= base_q + AddressWidth'(place);
+      pixel_last_q <= leaving_last;
+    end
   end
 
 endmodule

@@ -2,8 +2,8 @@
 // Two buffers for feature maps: the engine works on one while the other is exchanged.
 
 /// Buffer `work_i` has the engine's ports while `running_i`; the other one is written by the input.
-/// Words that leave are read wherever the engine is not. Words come two cycles after their address
-/// (`out_data_o` one: its reader waits and takes it into a register of its own).
+/// Words that leave are read wherever the engine is not. Words come three cycles after their
+/// address (`out_data_o` two: its reader waits and takes it into a register of its own).
 module engine_maps #(
   parameter int unsigned Width    = 8,  // bits of a word
   parameter int unsigned Depth    = 64, // words of a frame
@@ -29,28 +29,79 @@ module engine_maps #(
   output logic [Width-1:0]        out_data_o
 );
 
+  localparam int unsigned BankWords = 128; // of LUTs; which bank counts is chosen behind a register
+  localparam int unsigned Banks     = BlockRam ? 1 : (Depth + BankWords - 1) / BankWords;
+  localparam int unsigned BankWidth = (Banks > 1) ? $clog2(Banks) : 1;
+
   logic [Width-1:0] word [2];
   logic [Width-1:0] read_data_q;
 
   for (genvar i = 0; i < 2; i++) begin : gen_buffer
-    logic mine, reads;
+    logic                    mine, write;
+    logic [AddressWidth-1:0] read_address, write_address;
+    logic [Width-1:0]        write_data;
 
-    assign mine  = work_i == (i == 1);
-    assign reads = mine && running_i;
+    assign mine          = work_i == (i == 1);
+    assign read_address  = (mine && running_i) ? read_address_i : out_address_i;
+    assign write         = mine ? write_i : in_write_i;
+    assign write_address = mine ? write_address_i : in_address_i;
+    assign write_data    = mine ? write_data_i : in_data_i;
 
-    line_memory #(
-      .Width(Width),
-      .Depth(Depth),
-      .BlockRam(BlockRam)
-    ) u_memory (
-      .clk_i,
-      .write_i(mine ? write_i : in_write_i),
-      .write_address_i(mine ? write_address_i : in_address_i),
-      .write_data_i(mine ? write_data_i : in_data_i),
-      .read_i(1'b1),
-      .read_address_i(reads ? read_address_i : out_address_i),
-      .read_data_o(word[i])
-    );
+    // One more register: behind block RAM, whose word comes late, in front of many LUTs.
+    if (BlockRam) begin : gen_block
+      logic [Width-1:0] read_data, word_q;
+
+      assign word[i] = word_q;
+
+      line_memory #(
+        .Width(Width),
+        .Depth(Depth),
+        .BlockRam(1)
+      ) u_memory (
+        .clk_i,
+        .write_i(write),
+        .write_address_i(write_address),
+        .write_data_i(write_data),
+        .read_i(1'b1),
+        .read_address_i(read_address),
+        .read_data_o(read_data)
+      );
+
+      always_ff @(posedge clk_i) begin
+        word_q <= read_data;
+      end
+    end else begin : gen_banks
+      logic [AddressWidth-1:0] address_q;
+      logic [BankWidth-1:0]    bank_q;
+      logic [Width-1:0]        words [Banks];
+
+      assign word[i] = words[bank_q];
+
+      always_ff @(posedge clk_i) begin
+        address_q <= read_address;
+        bank_q    <= BankWidth'(32'(address_q) / BankWords);
+      end
+
+      for (genvar b = 0; b < Banks; b++) begin : gen_bank
+        localparam int unsigned Left  = Depth - BankWords * b;
+        localparam int unsigned Words = (Left > BankWords) ? BankWords : (Left < 2) ? 2 : Left;
+        localparam int unsigned Bits  = $clog2(Words);
+
+        line_memory #(
+          .Width(Width),
+          .Depth(Words),
+          .BlockRam(0)
+        ) u_memory (
+          .clk_i,
+          .write_i(write && 32'(write_address) / BankWords == b),
+          .write_address_i(write_address[Bits-1:0]),
+          .write_data_i(write_data),
+          .read_i(1'b1),
+          .read_address_i(address_q[Bits-1:0]),
+          .read_data_o(words[b])
+        );
+      end
+    end
   end
 
   assign read_data_o = read_data_q;

@@ -2,7 +2,7 @@
 // Back end of the shared engine: counts become words, words become bits.
 
 /// Words of a pass in the order of channels and pixels, one per cycle. `launch_i` announces Pe
-/// counts three cycles before the first of them is used, `word_i` a word of the map that is only
+/// counts four cycles before the first of them is used, `word_i` a word of the map that is only
 /// compared. Both read the map and their parameters; a result is written where its shortcut was,
 /// and its bit goes to the map of the next layer. Nothing waits.
 module engine_results #(
@@ -45,7 +45,7 @@ module engine_results #(
   input  logic [Pe*CountWidth-1:0] count_i,
 
   output logic [AddressWidth-1:0]  read_address_o,
-  input  logic [Width-1:0]         read_data_i,    // two cycles later
+  input  logic [Width-1:0]         read_data_i,    // three cycles later
   output logic                     write_o,
   output logic [AddressWidth-1:0]  write_address_o,
   output logic [Width-1:0]         write_data_o,
@@ -134,11 +134,12 @@ module engine_results #(
     end
   end
 
-  // Cycles 1 to 3: the word of the map and its parameters, two registers each.
-  logic                    valid1_q, valid2_q, valid3_q, channel_last1_q, end1_q;
+  // Cycles 1 to 4: the word of the map and its parameters.
+  logic                    valid1_q, valid2_q, valid3_q, valid4_q;
+  logic                    channel_last1_q, channel_last2_q, end1_q;
   logic [AddressWidth-1:0] address1_q;
   logic [ParamAddress-1:0] row_q, param_q, row_next;
-  logic [ParamWidth-1:0]   param2_q, param3_q;
+  logic [ParamWidth-1:0]   param4_q;
 
   assign read_address_o = address1_q;
   assign row_next       = (row_q == ParamAddress'(ParamDepth - Channels))
@@ -149,33 +150,49 @@ module engine_results #(
       valid1_q <= 1'b0;
       valid2_q <= 1'b0;
       valid3_q <= 1'b0;
+      valid4_q <= 1'b0;
       row_q    <= ParamAddress'(ParamDepth - Channels);
       param_q  <= ParamAddress'(ParamDepth - Channels);
     end else begin
       valid1_q <= valid0_q;
       valid2_q <= valid1_q;
       valid3_q <= valid2_q;
+      valid4_q <= valid3_q;
       if (next_i && !hold_i) row_q <= row_next;
       if (restart_q) param_q <= row_q;
-      else if (valid1_q) param_q <= channel_last1_q ? row_q : param_q + 1'b1;
+      else if (valid2_q) param_q <= channel_last2_q ? row_q : param_q + 1'b1;
     end
   end
 
   always_ff @(posedge clk_i) begin
     address1_q      <= base_q + AddressWidth'(place);
     channel_last1_q <= channel_last;
+    channel_last2_q <= channel_last1_q;
     end1_q          <= channel_last && pixel_last;
-    param3_q        <= param2_q;
   end
 
+  // Block RAM has two registers. LUTs have one in front: a third one behind them, with that of the
+  // epilogue, would make shift registers of them, which are slow to come out.
   if (BlockRom) begin : gen_block
     (* rom_style = "block", ram_style = "block" *) logic [ParamWidth-1:0] params [ParamDepth];
     initial $readmemh(ParamFile, params);
-    always_ff @(posedge clk_i) param2_q <= params[param_q];
+
+    logic [ParamWidth-1:0] param3_q;
+
+    always_ff @(posedge clk_i) begin
+      param3_q <= params[param_q];
+      param4_q <= param3_q;
+    end
   end else begin : gen_logic
     (* rom_style = "logic", ram_style = "logic" *) logic [ParamWidth-1:0] params [ParamDepth];
     initial $readmemh(ParamFile, params);
-    always_ff @(posedge clk_i) param2_q <= params[param_q];
+
+    logic [ParamAddress-1:0] param3_q;
+
+    always_ff @(posedge clk_i) begin
+      param3_q <= param_q;
+      param4_q <= params[param3_q];
+    end
   end
 
   logic signed [MulWidth-1:0]       mul;
@@ -185,7 +202,7 @@ module engine_results #(
   logic signed [EtaWidth-1:0]       eta;
   logic signed [ThresholdWidth-1:0] threshold;
 
-  assign {threshold, eta, slope, zeta, bias, mul} = param3_q;
+  assign {threshold, eta, slope, zeta, bias, mul} = param4_q;
 
   // The counts, one after the other.
   logic [Pe*CountWidth-1:0] held_q;
@@ -225,41 +242,41 @@ module engine_results #(
   );
 
   // Behind the epilogue: what travelled beside it.
-  logic [LaneLatency-1:0]                     valid10_q, end10_q;
-  logic [1:0]                                 end3_q;
-  logic [LaneLatency-1:0][ThresholdWidth-1:0] threshold10_q;
-  logic [LaneLatency+2:0][AddressWidth-1:0]   address11_q;
-  logic                                       valid11_q, end11_q;
-  logic signed [Width-1:0]                    data11_q;
-  logic signed [ThresholdWidth-1:0]           threshold11_q;
+  logic [LaneLatency-1:0]                     valid11_q, end11_q;
+  logic [2:0]                                 end4_q;
+  logic [LaneLatency-1:0][ThresholdWidth-1:0] threshold11_q;
+  logic [LaneLatency+3:0][AddressWidth-1:0]   address12_q;
+  logic                                       valid12_q, end12_q;
+  logic signed [Width-1:0]                    data12_q;
+  logic signed [ThresholdWidth-1:0]           threshold12_q;
 
-  assign word_valid_o    = valid11_q && !bits_i;
-  assign write_o         = valid11_q && !bits_i;
-  assign write_address_o = address11_q[LaneLatency+2];
-  assign write_data_o    = data11_q;
-  assign end_o           = valid11_q && end11_q;
+  assign word_valid_o    = valid12_q && !bits_i;
+  assign write_o         = valid12_q && !bits_i;
+  assign write_address_o = address12_q[LaneLatency+3];
+  assign write_data_o    = data12_q;
+  assign end_o           = valid12_q && end12_q;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
-      valid10_q <= '0;
-      valid11_q <= 1'b0;
+      valid11_q <= '0;
+      valid12_q <= 1'b0;
     end else begin
-      valid10_q <= {valid10_q[LaneLatency-2:0], valid3_q && !bits_i};
-      valid11_q <= bits_i ? valid3_q : valid10_q[LaneLatency-1];
+      valid11_q <= {valid11_q[LaneLatency-2:0], valid4_q && !bits_i};
+      valid12_q <= bits_i ? valid4_q : valid11_q[LaneLatency-1];
     end
   end
 
   always_ff @(posedge clk_i) begin
-    end3_q        <= {end3_q[0], end1_q};
-    end10_q       <= {end10_q[LaneLatency-2:0], end3_q[1]};
-    end11_q       <= bits_i ? end3_q[1] : end10_q[LaneLatency-1];
-    threshold10_q <= {threshold10_q[LaneLatency-2:0], threshold};
-    address11_q   <= {address11_q[LaneLatency+1:0], address1_q};
-    data11_q      <= bits_i ? read_data_i : result;
-    threshold11_q <= bits_i ? threshold : threshold10_q[LaneLatency-1];
+    end4_q        <= {end4_q[1:0], end1_q};
+    end11_q       <= {end11_q[LaneLatency-2:0], end4_q[2]};
+    end12_q       <= bits_i ? end4_q[2] : end11_q[LaneLatency-1];
+    threshold11_q <= {threshold11_q[LaneLatency-2:0], threshold};
+    address12_q   <= {address12_q[LaneLatency+2:0], address1_q};
+    data12_q      <= bits_i ? read_data_i : result;
+    threshold12_q <= bits_i ? threshold : threshold11_q[LaneLatency-1];
   end
 
-  // Cycle 12: the bit.
+  // Cycle 13: the bit.
   logic bit_valid_q, bit_q, bit_last;
   logic [((Simd > 1) ? $clog2(Simd) : 1)-1:0] unused_bit;
 
@@ -269,11 +286,11 @@ module engine_results #(
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) bit_valid_q <= 1'b0;
-    else         bit_valid_q <= valid11_q && write_bits_i;
+    else         bit_valid_q <= valid12_q && write_bits_i;
   end
 
   always_ff @(posedge clk_i) begin
-    bit_q <= (Width + 1)'(data11_q) >= (Width + 1)'(threshold11_q);
+    bit_q <= (Width + 1)'(data12_q) >= (Width + 1)'(threshold12_q);
   end
 
   loop_counter #(

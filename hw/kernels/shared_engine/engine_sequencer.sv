@@ -108,16 +108,16 @@ module engine_sequencer #(
   // Steps of a pass.
   logic                 bits_word, step, busy_q, gap_last, pass_end, begin_q, group_first_q;
   logic [SideWidth-1:0] kx_q, ky_q;
+  logic                 kx_last_q, ky_last_q, narrow;
   logic [((Pe > 2) ? $clog2(Pe - 1) : 1)-1:0]     unused_gap;
   logic [((Groups > 1) ? $clog2(Groups) : 1)-1:0] unused_group;
   logic [((Folds > 1) ? $clog2(Folds) : 1)-1:0]   unused_fold;
   logic [$clog2(Channels)-1:0]                    unused_channel;
   logic                 group_last, fold_last, channel_last, x_last, y_last;
-  logic                 row_last, column_last, window_last, pixel_last;
+  logic                 row_last, window_last, pixel_last;
 
-  assign row_last    = group_last && (!wide_q || kx_q == SideWidth'(Kernel - 1));
-  assign column_last = !wide_q || ky_q == SideWidth'(Kernel - 1);
-  assign window_last = row_last && column_last;
+  assign row_last    = group_last && kx_last_q;
+  assign window_last = row_last && ky_last_q;
   assign bits_word   = run_q && bits_q;
   assign step        = run_q && !bits_q && !(window_last && busy_q);
   assign pixel_last  = (bits_word && channel_last) || (step && window_last && fold_last);
@@ -149,9 +149,22 @@ module engine_sequencer #(
       if (step) begin
         group_first_q <= group_last;
         if (group_last) kx_q <= row_last ? '0 : kx_q + 1'b1;
-        if (row_last) ky_q <= column_last ? '0 : ky_q + 1'b1;
+        if (row_last) ky_q <= ky_last_q ? '0 : ky_q + 1'b1;
       end
       busy_q <= (step && window_last && Pe > 1) || (busy_q && !gap_last);
+    end
+  end
+
+  // The window's last column and row, known from registers.
+  assign narrow = !wide_q || Kernel == 1;
+
+  always_ff @(posedge clk_i) begin
+    if (begin_q) begin
+      kx_last_q <= narrow;
+      ky_last_q <= narrow;
+    end else if (step) begin
+      if (group_last) kx_last_q <= narrow || (!kx_last_q && 32'(kx_q) + 2 == Kernel);
+      if (row_last) ky_last_q <= narrow || (!ky_last_q && 32'(ky_q) + 2 == Kernel);
     end
   end
 
@@ -264,7 +277,8 @@ module engine_sequencer #(
 
   // Weights: those of a layer are read again for every pixel.
   logic [WeightAddress-1:0] layer_q, weight_q, weight_next;
-  logic                     over_q; // behind a frame or a reset
+  logic                     over_q;   // behind a frame or a reset
+  logic                     behind_q; // behind a pass
 
   assign weight_address_o = weight_q;
   assign weight_next      = weight_q + 1'b1;
@@ -272,15 +286,18 @@ module engine_sequencer #(
   always_ff @(posedge clk_i) begin
     if (!rst_ni) over_q <= 1'b1;
     else         over_q <= done_o;
+    behind_q <= step && pass_end;
   end
 
   always_ff @(posedge clk_i) begin
     if (over_q) begin
       layer_q  <= '0;
       weight_q <= '0;
-    end else if (step) begin
-      weight_q <= (window_last && fold_last && !pass_end) ? layer_q : weight_next;
-      if (pass_end) layer_q <= weight_next;
+    end else begin
+      if (step) begin
+        weight_q <= (window_last && fold_last && !(x_last && y_last)) ? layer_q : weight_next;
+      end
+      if (behind_q) layer_q <= weight_q;
     end
   end
 

@@ -13,11 +13,12 @@ from ..base import Stream, hex_memory, require_divisor
 from ..block_parts import dot_levels
 from ..costs import Structure
 from ..fused import Fused, FusedRtl
-from ..memory import LineMemory, ReadOnlyMemory, bram18_blocks, rom_luts
+from ..memory import LineMemory, ReadOnlyMemory
 from ..mvu import weight_words
 from ..places import PLACES
 from . import golden
-from .fields import FIELDS, Fields, Layer, field_bits, packed
+from .fields import Fields, Layer, field_bits, packed
+from .structure import structure_of
 
 LEAST_LINE_BITS = 5
 """Address bits of the smallest bit map: LUT RAM has 32 words or more."""
@@ -29,7 +30,11 @@ HAND_OVER = 8
 """Cycles from the last word that leaves a buffer to the first one of the next frame."""
 PASS_CYCLES = 14
 """Cycles between the last step of a layer and the first one of the next, without Pe and adders."""
-BITS_CYCLES = 7
+MAP_WORDS = 128
+"""Words of a bank of maps in LUTs: ``BankWords`` of ``engine_maps.sv``."""
+BANK_WORDS = 2048
+"""Words of a bank of weights in block RAM: more need a block per four bits or a selection."""
+BITS_CYCLES = 8
 """Cycles behind the last word of a pass that makes bits alone."""
 
 
@@ -217,12 +222,26 @@ class SharedEngine(Fused):
         depth = 2 * self.number("NumChannels") * self.pixels()
         return LineMemory(depth, self.bits(), self.get_nodeattr("map_ram"))
 
+    def map_banks(self) -> list[LineMemory]:
+        """The memories of a buffer: one in block RAM, or banks of LUTs."""
+        whole, bits = self.map_ram(), self.bits()
+        if whole.block:
+            return [whole]
+        words = [min(MAP_WORDS, whole.depth - n) for n in range(0, whole.depth, MAP_WORDS)]
+        return [LineMemory(max(2, depth), bits, "lut") for depth in words]
+
     def weight_rom(self) -> tuple[int, int]:
         """Words and bits of the weights of all layers."""
         pe, simd = self.number("PE"), self.number("SIMD")
         folds = self.number("NumChannels") // pe
         steps = sum(self.layer_steps(kernel)[0] for kernel in self.numbers("Kernels"))
         return self.number("Units") * steps * folds, pe * simd
+
+    def weight_banks(self) -> list[int]:
+        """Words of each bank of the weights: one in LUTs, a power of two in all but the last."""
+        words, _ = self.weight_rom()
+        bank = BANK_WORDS if self.in_block("weight_rom") else words
+        return [min(bank, words - first) for first in range(0, words, bank)]
 
     def param_rom(self) -> tuple[int, int]:
         """Words and bits of the parameters of all layers."""
@@ -237,51 +256,9 @@ class SharedEngine(Fused):
         depth, width = getattr(self, rom)()
         return ReadOnlyMemory(depth, width).block
 
-    def delays(self) -> int:
-        """LUTs as shift registers: what travels beside the epilogue and the counts, bit by bit."""
-        fields = self.field_bits()
-        address = (self.map_ram().depth - 1).bit_length()
-        early = 0 if self.in_block("param_rom") else sum(fields[:2])
-        return address + sum(fields[2:]) + early + (4 if self.number("PE") > 1 else 3)
-
     def structures(self) -> dict[str, Structure]:
-        """Memories, counts and accumulators, epilogue, loops; see README."""
-        simd, pe, channels = (self.number(n) for n in ("SIMD", "PE", "NumChannels"))
-        count_bits = max(layer.inputs for layer in self.fields().layers).bit_length()
-        fields = dict(zip(FIELDS, self.field_bits(), strict=True))
-        line, buffer = self.line_ram(), self.map_ram()
-        roms = {name: getattr(self, name)() for name in ("weight_rom", "param_rom")}
-        blocks = {
-            name: bram18_blocks(depth, width, read_only=True)
-            for name, (depth, width) in roms.items()
-            if self.in_block(name)
-        }
-        luts = sum(rom_luts(*rom) for name, rom in roms.items() if name not in blocks)
-        counts = {
-            "one": 1,
-            "products": pe * simd,
-            "sums": pe * count_bits,
-            "lanes": pe,
-            "shifted": simd,
-            "counted": count_bits,
-            "mul": fields["m"],
-            "bias": fields["b"],
-            "bend": fields["zeta"] + fields["slope"] + fields["eta"],
-            "out": self.bits(),
-            "address": (buffer.depth - 1).bit_length(),
-            "place": (2 * channels - 1).bit_length(),
-            "line address": self.line_address(),
-            "rom addresses": sum((depth - 1).bit_length() for depth, _ in roms.values()),
-        }
-        return {
-            "": Structure(
-                counts,
-                luts=luts + line.select + 2 * buffer.select,
-                lutram=line.lutram + 2 * buffer.lutram + self.delays(),
-                bram18=sum(blocks.values()) + line.brams + 2 * buffer.brams,
-                dsp=2,
-            )
-        }
+        """What the engine is made of."""
+        return {"": structure_of(self)}
 
 
 class SharedEngine_rtl(FusedRtl, SharedEngine):
@@ -338,7 +315,8 @@ class SharedEngine_rtl(FusedRtl, SharedEngine):
             "MapBlock": int(self.map_ram().block),
             "WeightBlock": int(self.in_block("weight_rom")),
             "ParamBlock": int(self.in_block("param_rom")),
-            "WeightFile": f"{name}_weights.mem",
+            "WeightBank": self.weight_banks()[0],
+            "WeightPrefix": f"{name}_weights",
             "ParamFile": f"{name}_params.mem",
         }
 
@@ -356,8 +334,10 @@ class SharedEngine_rtl(FusedRtl, SharedEngine):
             raise ValueError(f"{name}: {error}") from error
         pe, simd = self.number("PE"), self.number("SIMD")
         words = [word for layer in weights for word in weight_words(layer, pe, simd, 1)]
+        bank = self.weight_banks()[0]
+        banks = [words[first : first + bank] for first in range(0, len(words), bank)]
         return {
-            f"{name}_weights.mem": hex_memory(words, pe * simd),
+            **{f"{name}_weights_{i}.mem": hex_memory(w, pe * simd) for i, w in enumerate(banks)},
             f"{name}_params.mem": hex_memory(packed(rows, bits), sum(bits)),
         }
 

@@ -34,9 +34,10 @@ module shared_engine #(
   parameter bit          LineBlock      = 0,  // bit maps in block RAM, otherwise in LUTs
   parameter bit          MapBlock       = 1,  // feature maps in block RAM
   parameter bit          WeightBlock    = 1,  // weights in block RAM
+  parameter int unsigned WeightBank     = 40, // words of a bank of weights
   parameter bit          ParamBlock     = 1,  // parameters in block RAM
-  parameter              WeightFile     = "", // $readmemh images
-  parameter              ParamFile      = "",
+  parameter              WeightPrefix   = "", // $readmemh images <WeightPrefix>_<bank>.mem
+  parameter              ParamFile      = "", // $readmemh image
   parameter int unsigned TapId          = 0   // number of the first tap in a simulation
 ) (
   input  logic            clk_i,
@@ -134,9 +135,9 @@ module shared_engine #(
   // Bits and weights of a step come two cycles later, and the step travels beside them.
   logic                       line_write;
   logic [Simd-1:0]            line_data, data;
-  logic [Pe*Simd-1:0]         weight_q, weight2_q;
+  logic [Pe*Simd-1:0]         weights;
   logic [1:0]                 step_q, first_q, last_q;
-  logic [Levels:0]            launch_q;
+  logic [Levels:0]            launch;
   logic                       counted;
   logic [Pe*CountWidth-1:0]   count;
 
@@ -154,29 +155,65 @@ module shared_engine #(
     .read_data_o(data)
   );
 
-  if (WeightBlock) begin : gen_block
-    (* rom_style = "block", ram_style = "block" *) logic [Pe*Simd-1:0] weights [WeightWords];
-    initial $readmemh(WeightFile, weights);
-    always_ff @(posedge clk_i) weight_q <= weights[weight_address];
-  end else begin : gen_logic
-    (* rom_style = "logic", ram_style = "logic" *) logic [Pe*Simd-1:0] weights [WeightWords];
-    initial $readmemh(WeightFile, weights);
-    always_ff @(posedge clk_i) weight_q <= weights[weight_address];
-  end
+  // Banks of weights have two registers each; which one counts is chosen behind these, as a word
+  // comes late out of block RAM.
+  localparam int unsigned Banks     = (WeightWords + WeightBank - 1) / WeightBank;
+  localparam int unsigned BankWidth = (Banks > 1) ? $clog2(Banks) : 1;
+
+  logic [Pe*Simd-1:0]   words [Banks];
+  logic [BankWidth-1:0] bank_q, bank2_q;
+
+  assign weights = words[bank2_q];
 
   always_ff @(posedge clk_i) begin
-    weight2_q <= weight_q;
-    first_q   <= {first_q[0], first};
-    last_q    <= {last_q[0], last};
+    bank_q  <= BankWidth'(32'(weight_address) / WeightBank);
+    bank2_q <= bank_q;
+    first_q <= {first_q[0], first};
+    last_q  <= {last_q[0], last};
+  end
+
+  for (genvar b = 0; b < Banks; b++) begin : gen_bank
+    localparam int unsigned Left        = WeightWords - WeightBank * b;
+    localparam int unsigned Bank        = (Left > WeightBank) ? WeightBank : Left;
+    localparam int unsigned AddressBits = (Bank > 1) ? $clog2(Bank) : 1;
+
+    logic [Pe*Simd-1:0] word_q, word2_q;
+
+    assign words[b] = word2_q;
+
+    always_ff @(posedge clk_i) begin
+      word2_q <= word_q;
+    end
+
+    if (WeightBlock) begin : gen_block
+      (* rom_style = "block", ram_style = "block" *) logic [Pe*Simd-1:0] memory [Bank];
+      initial $readmemh($sformatf("%s_%0d.mem", WeightPrefix, b), memory);
+      always_ff @(posedge clk_i) word_q <= memory[weight_address[AddressBits-1:0]];
+    end else begin : gen_logic
+      (* rom_style = "logic", ram_style = "logic" *) logic [Pe*Simd-1:0] memory [Bank];
+      initial $readmemh($sformatf("%s_%0d.mem", WeightPrefix, b), memory);
+      always_ff @(posedge clk_i) word_q <= memory[weight_address[AddressBits-1:0]];
+    end
   end
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
-      step_q   <= '0;
-      launch_q <= '0;
+      step_q <= '0;
     end else begin
-      step_q   <= {step_q[0], step};
-      launch_q <= (Levels + 1)'({launch_q, step && last});
+      step_q <= {step_q[0], step};
+    end
+  end
+
+  // Words and parameters are on their way as early as the counts.
+  assign launch[0] = step && last;
+  for (genvar i = 1; i <= Levels; i++) begin : gen_launch
+    logic launch_q;
+
+    assign launch[i] = launch_q;
+
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) launch_q <= 1'b0;
+      else         launch_q <= launch[i-1];
     end
   end
 
@@ -191,7 +228,7 @@ module shared_engine #(
     .first_i(first_q[1]),
     .last_i(last_q[1]),
     .data_i(data),
-    .weights_i(weight2_q),
+    .weights_i(weights),
     .done_o(counted),
     .count_o(count)
   );
@@ -231,7 +268,7 @@ module shared_engine #(
     .start_i(place_start),
     .stride_i(stride),
     .word_i(word),
-    .launch_i(launch_q[Levels]),
+    .launch_i(launch[Levels]),
     .done_i(counted),
     .count_i(count),
     .read_address_o(read_address),

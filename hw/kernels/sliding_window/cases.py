@@ -54,6 +54,7 @@ def _case(
 
 
 SMOKE = [
+    _case("BINARY", 24, 2, (4, 34), (3, 3)),  # of Bi-ShuffleNet, but for the rows
     _case("BINARY", 6, 3, (6, 7), (3, 3)),
     _case("UINT4", 2, 1, (9, 10), (3, 2), (2, 3), dilation=(1, 2)),
     _case("UINT8", 2, 2, (7, 8), (2, 3), (3, 1), dilation=(2, 1), style="block"),

@@ -13,8 +13,18 @@ from finn.custom_op.fpgadataflow.convolutioninputgenerator import ConvolutionInp
 from ..base import RtlKernel, require_divisor
 from ..costs import Structure, loop_counts
 from ..facts import Facts, Geometry
-from ..memory import LineMemory, bram18_blocks, in_block_ram, lutram_luts, styled_block
+from ..memory import (
+    LineMemory,
+    bram18_blocks,
+    in_block_ram,
+    lutram_cells,
+    lutram_luts,
+    styled_block,
+)
 from .golden import run
+
+DEEP_WORDS, PART_WORDS = 128, 64
+"""Words in LUTs above which a ring is a ``deep_memory``, and words of one of its parts."""
 
 
 def _bits(length: int) -> int:
@@ -65,6 +75,7 @@ class ConvolutionInputGenerator_rtl(RtlKernel, ConvolutionInputGenerator):
     module = "sliding_window"
     sources = (
         "rtl/line_memory.sv",
+        "rtl/deep_memory.sv",
         "rtl/output_register.sv",
         "rtl/loop_counter.sv",
         "rtl/stream_register.sv",
@@ -162,6 +173,24 @@ class ConvolutionInputGenerator_rtl(RtlKernel, ConvolutionInputGenerator):
         if folds > 1 or (columns.dilation == 1 and columns.kernel > 1):
             moves.append(1)
         return lefts, [move % depth for move in moves]
+
+    def _step_bits(self) -> int:
+        """Registers of the reader's next step and of the window's place; see window_serial.sv."""
+        (rows, columns), folds = self.axes(), self.folds()
+        apart = columns.dilation > 1
+        there = (
+            (folds if apart else columns.kernel * folds) > 1,
+            apart and columns.kernel > 1,
+            rows.kernel > 1,
+            columns.windows > 1,
+            rows.windows > 1,
+            True,
+        )
+        codes = [code for code, found in enumerate(there) if found]
+        # The bits of the code, then whether a window ends.
+        bits = [[code >> bit & 1 for code in codes] for bit in range(3)] + [[c > 2 for c in codes]]
+        places = (columns.windows > 1) + (rows.windows > 1)
+        return len({tuple(bit) for bit in bits if len(set(bit)) > 1}) + places
 
     def block_ram(self) -> bool:
         """Whether the lines lie in block RAM: ``ram_style``, or for ``auto`` by their size.
@@ -263,7 +292,7 @@ class ConvolutionInputGenerator_rtl(RtlKernel, ConvolutionInputGenerator):
             if counts["wraps"]:
                 around = (2 << address) - 1
                 counts["around"] = _differing([(move - depth) & around for move in moves])
-            ffs = 2 * address + 2
+            ffs = 2 * address + 3 + self._step_bits()
             ffs += sum(counts[name] for name in ("loops", "counters", "ahead", "room"))
             table = "serial"
         lines = LineMemory(depth, width, "block" if block else "lut") if depth > 1 else None
@@ -272,12 +301,17 @@ class ConvolutionInputGenerator_rtl(RtlKernel, ConvolutionInputGenerator):
             ffs += width
             if block and not self.use_parallel_window_output():
                 ffs += 1
+        deep = table == "serial" and not block and depth > DEEP_WORDS
+        parts = [min(PART_WORDS, depth - at) for at in range(0, depth, PART_WORDS)] if deep else []
+        if deep:  # a register behind every part, the number of one, and a register behind them
+            ffs += len(parts) * width + (len(parts) - 1).bit_length() + 1
         return {
             "": Structure(
                 counts,
                 luts=lines.select if lines else 0,
                 ffs=ffs,
-                lutram=lines.lutram if lines else 0,
+                lutram=sum(lutram_cells(max(2, words), width) for words in parts)
+                or (lines.lutram if lines else 0),
                 bram18=lines.brams if lines else 0,
                 table=table,
             )

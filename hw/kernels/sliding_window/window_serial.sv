@@ -13,7 +13,8 @@
 ///
 /// One word per cycle. With the room for a row's step and a window's step behind a window (checked)
 /// no window inside a frame waits for a writer that is never late. `in_ready_o`, `out_valid_o` and
-/// `out_data_o` are registers; with `BlockRam` there is one behind the memory's own.
+/// `out_data_o` are registers; with `BlockRam` and in LUTs above 128 words there is one behind the
+/// memory's own.
 module window_serial #(
   parameter int unsigned Width     = 8, // bits of a word
   parameter int unsigned Folds     = 1, // words of a pixel
@@ -69,14 +70,27 @@ module window_serial #(
            Depth, Need, ToWindow, ToRow, "next one or the next row");
   end
 
+  // From so many words in LUTs one is read in two steps; estimates: op.py.
+  localparam bit Deep = !BlockRam && Depth > 128;
+
   localparam int unsigned AddressBits = $clog2(Depth);
   localparam int unsigned AheadBits   = $clog2(max(max(Need, Farthest), Depth) + 1) + 1;
   localparam int unsigned RoomBits    = $clog2(Depth + Farthest) + 1;
 
   logic push, fetch, starts, ends;
 
-  // Where the reader is in its loops.
-  logic last_word, last_tap, last_line, last_column, last_row;
+  // The reader's loops, a step ahead of its address: what it does next is known from registers.
+  logic ahead_of_q, walk;
+
+  assign walk = fetch || !ahead_of_q;
+
+  always_ff @(posedge clk_i) begin
+    // The first step of all is taken while no word is there yet.
+    if (!rst_ni) ahead_of_q <= 1'b0;
+    else ahead_of_q <= 1'b1;
+  end
+
+  logic last_word, last_tap, last_line, last_of_window, last_column, last_row;
 
   logic [((Run > 1) ? $clog2(Run) : 1)-1:0] unused_word;
   logic [((Taps > 1) ? $clog2(Taps) : 1)-1:0] unused_tap;
@@ -89,7 +103,7 @@ module window_serial #(
   ) u_word (
     .clk_i,
     .rst_ni,
-    .advance_i(fetch),
+    .advance_i(walk),
     .count_o(unused_word),
     .last_o(last_word)
   );
@@ -99,7 +113,7 @@ module window_serial #(
   ) u_tap (
     .clk_i,
     .rst_ni,
-    .advance_i(fetch && last_word),
+    .advance_i(walk && last_word),
     .count_o(unused_tap),
     .last_o(last_tap)
   );
@@ -109,17 +123,19 @@ module window_serial #(
   ) u_line (
     .clk_i,
     .rst_ni,
-    .advance_i(fetch && last_word && last_tap),
+    .advance_i(walk && last_word && last_tap),
     .count_o(unused_line),
     .last_o(last_line)
   );
+
+  assign last_of_window = last_word && last_tap && last_line;
 
   loop_counter #(
     .Count(OutColumns)
   ) u_column (
     .clk_i,
     .rst_ni,
-    .advance_i(ends),
+    .advance_i(walk && last_of_window),
     .count_o(unused_column),
     .last_o(last_column)
   );
@@ -129,7 +145,7 @@ module window_serial #(
   ) u_row (
     .clk_i,
     .rst_ni,
-    .advance_i(ends && last_column),
+    .advance_i(walk && last_of_window && last_column),
     .count_o(unused_row),
     .last_o(last_row)
   );
@@ -149,22 +165,29 @@ module window_serial #(
     endcase
   endfunction
 
-  step_e               step;
+  step_e step_q;
+  logic  ends_q, last_column_q, last_row_q; // the next word is a window's last one, and which's
+
+  always_ff @(posedge clk_i) begin
+    if (walk) begin
+      if (!last_word)        step_q <= StepWord;
+      else if (!last_tap)    step_q <= StepTap;
+      else if (!last_line)   step_q <= StepLine;
+      else if (!last_column) step_q <= StepWindow;
+      else if (!last_row)    step_q <= StepRow;
+      else                   step_q <= StepFrame;
+      ends_q        <= last_of_window;
+      last_column_q <= last_column;
+      last_row_q    <= last_row;
+    end
+  end
+
   logic [RoomBits-1:0] left;
 
   always_comb begin
-    if (!last_column) left = RoomBits'(ToWindow);
-    else if (!last_row) left = RoomBits'(ToRow);
+    if (!last_column_q) left = RoomBits'(ToWindow);
+    else if (!last_row_q) left = RoomBits'(ToRow);
     else left = RoomBits'(ToFrame);
-  end
-
-  always_comb begin
-    if (!last_word)        step = StepWord;
-    else if (!last_tap)    step = StepTap;
-    else if (!last_line)   step = StepLine;
-    else if (!last_column) step = StepWindow;
-    else if (!last_row)    step = StepRow;
-    else                   step = StepFrame;
   end
 
   logic signed [AheadBits-1:0] ahead_q;
@@ -174,7 +197,7 @@ module window_serial #(
   assign in_ready_o = !room_q[RoomBits-1];
   assign push       = in_valid_i && in_ready_o;
   assign starts     = fetch && first_q;
-  assign ends       = fetch && last_word && last_tap && last_line;
+  assign ends       = fetch && ends_q;
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
@@ -184,20 +207,20 @@ module window_serial #(
     end else begin
       ahead_q <= ahead_q + (push ? AheadBits'(1) : '0) - (starts ? AheadBits'(left) : '0);
       room_q  <= room_q + (ends ? left : '0) - (push ? RoomBits'(1) : '0);
-      if (fetch) first_q <= ends;
+      if (fetch) first_q <= ends_q;
     end
   end
 
   logic [AddressBits-1:0] write_q, read_q, read_d;
 
   if (Depth == 2 ** AddressBits) begin : gen_wraps
-    assign read_d = read_q + AddressBits'(words_of(step, 0));
+    assign read_d = read_q + AddressBits'(words_of(step_q, 0));
   end else begin : gen_ring
     // The sum and the sum around the ring side by side; the latter is negative where it is none.
     logic [AddressBits-1:0] sum;
     logic [AddressBits:0]   around;
-    assign sum    = read_q + AddressBits'(words_of(step, 0));
-    assign around = {1'b0, read_q} + (AddressBits + 1)'(words_of(step, Depth));
+    assign sum    = read_q + AddressBits'(words_of(step_q, 0));
+    assign around = {1'b0, read_q} + (AddressBits + 1)'(words_of(step_q, Depth));
     assign read_d = around[AddressBits] ? sum : around[AddressBits-1:0];
   end
 
@@ -221,19 +244,34 @@ module window_serial #(
     else if (free) valid_q <= fetch;
   end
 
-  line_memory #(
-    .Width   (Width),
-    .Depth   (Depth),
-    .BlockRam(BlockRam)
-  ) u_memory (
-    .clk_i,
-    .write_i        (push),
-    .write_address_i(write_q),
-    .write_data_i   (in_data_i),
-    .read_i         (fetch),
-    .read_address_i (read_q),
-    .read_data_o    (word)
-  );
+  if (Deep) begin : gen_deep
+    deep_memory #(
+      .Width(Width),
+      .Depth(Depth)
+    ) u_memory (
+      .clk_i,
+      .write_i        (push),
+      .write_address_i(write_q),
+      .write_data_i   (in_data_i),
+      .read_i         (fetch),
+      .read_address_i (read_q),
+      .read_data_o    (word)
+    );
+  end else begin : gen_lines
+    line_memory #(
+      .Width   (Width),
+      .Depth   (Depth),
+      .BlockRam(BlockRam)
+    ) u_memory (
+      .clk_i,
+      .write_i        (push),
+      .write_address_i(write_q),
+      .write_data_i   (in_data_i),
+      .read_i         (fetch),
+      .read_address_i (read_q),
+      .read_data_o    (word)
+    );
+  end
 
   logic word_leaves;
 
@@ -241,7 +279,7 @@ module window_serial #(
 
   output_register #(
     .Width  (Width),
-    .Present(BlockRam)
+    .Present(BlockRam || Deep)
   ) u_out (
     .clk_i,
     .rst_ni,

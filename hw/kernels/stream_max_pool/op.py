@@ -14,6 +14,9 @@ from ..facts import Geometry
 from ..memory import LineMemory, selection
 from .golden import run
 
+BLOCK_DEPTH = 256
+"""Words from which running maxima lie in block RAM, however few bits they have."""
+
 
 class Axis(NamedTuple):
     """Pooling along one axis of the picture."""
@@ -123,15 +126,15 @@ class StreamMaxPool(Kernel):
         """One input word per cycle, and the drained windows of every row and of the picture.
 
         While the last rows drain, the frame's last words and the next frame's first ones enter,
-        until a third window along the rows would have to wait: two registers hold one each.
+        until a fourth window along the rows would have to wait: three registers hold one each.
         """
         rows, columns = self.axes()
         line = [sends for sends in columns.sends for _ in range(self.folds())]
         last = len(line) - 1 - line[::-1].index(True)
-        behind = line[last + 1 :] + 3 * line
-        third = int(np.flatnonzero(behind)[2])
+        behind = line[last + 1 :] + 4 * line
+        fourth = int(np.flatnonzero(behind)[3])
         out = columns.out * self.folds()
-        waits = max(0, rows.drains * out - (third - 2))
+        waits = max(0, rows.drains * out - (fourth - 3))
         return max(rows.length * len(line) + waits, len(rows.sends) * out)
 
 
@@ -143,6 +146,7 @@ class StreamMaxPool_rtl(RtlKernel, StreamMaxPool):
     module = "stream_max_pool"
     sources = (
         "rtl/line_memory.sv",
+        "rtl/output_register.sv",
         "rtl/stream_register.sv",
         "kernels/stream_max_pool/window_max.sv",
         "kernels/stream_max_pool/stream_max_pool.sv",
@@ -153,9 +157,14 @@ class StreamMaxPool_rtl(RtlKernel, StreamMaxPool):
         rows, columns = self.axes()
         width = self.input_streams()[0].width
         return (
-            LineMemory(self.folds(), columns.slots * width),
-            LineMemory(self.folds() * columns.out, rows.slots * width),
+            self._maxima(self.folds(), columns.slots * width),
+            self._maxima(self.folds() * columns.out, rows.slots * width),
         )
+
+    @staticmethod
+    def _maxima(depth: int, width: int) -> LineMemory:
+        # What selects among many small memories of LUTs is too slow.
+        return LineMemory(depth, width, "block" if depth >= BLOCK_DEPTH else "auto")
 
     def rtl_parameters(self) -> dict[str, int | str]:
         rows, columns = self.axes()
@@ -181,15 +190,15 @@ class StreamMaxPool_rtl(RtlKernel, StreamMaxPool):
         }
 
     def structures(self) -> dict[str, Structure]:
-        """A register, and per axis comparisons and choices of the open windows, the running maxima,
-        the counters; see window_max.sv."""
+        """Per axis comparisons and choices of the open windows, the running maxima, the counters;
+        see window_max.sv."""
         width, lanes = self.input_streams()[0].width, self.input_streams()[0].lanes
         rows, columns = self.axes()
         counts = dict.fromkeys(
             ("inner", "loops", "steps", "slots", "windows", "taken", "chosen", "stored"), 0
         )
         select = lutram = brams = 0
-        ffs = 2 * width + 2
+        ffs = width + 1  # the second register behind the rows
         for axis, memory in zip((columns, rows), self.line_memories(), strict=True):
             ffs += 2 * width + 2  # the word, and what leaves
             if axis.length == 1 and axis.kernel == 1:
@@ -209,12 +218,13 @@ class StreamMaxPool_rtl(RtlKernel, StreamMaxPool):
             ffs += 2 * stored + compared + 2
             if memory.depth == 1:
                 continue
+            ffs += (1 + memory.block) * (inner + 1)  # read ahead
             select += memory.select
             lutram += memory.lutram
             brams += memory.brams
             if memory.depth >= 4:  # written a cycle later
                 counts["stored"] += stored
-                ffs += width + stored + compared + inner + 1 + (inner if memory.block else 0)
+                ffs += width + stored + compared + axis.slots + inner + 1
         counts |= {"one": 1, "bits": width if counts["windows"] else 0}
         return {"": Structure(counts, luts=select, ffs=ffs, lutram=lutram, bram18=brams)}
 

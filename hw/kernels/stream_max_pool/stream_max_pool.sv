@@ -35,8 +35,8 @@ module stream_max_pool #(
   output logic [Lanes*Bits-1:0] out_data_o
 );
 
-  logic                  row_valid, row_ready, column_valid, column_ready;
-  logic [Lanes*Bits-1:0] row_data, column_data;
+  logic                  row_valid, row_ready;
+  logic [Lanes*Bits-1:0] row_data;
 
   window_max #(
     .Lanes    (Lanes),
@@ -48,7 +48,8 @@ module stream_max_pool #(
     .Stride   (StrideX),
     .PadLow   (PadLeft),
     .OutLength(OutWidth),
-    .BlockRam (RowBlockRam)
+    .BlockRam (RowBlockRam),
+    .Buffered (1)
   ) u_row (
     .clk_i,
     .rst_ni,
@@ -77,19 +78,6 @@ module stream_max_pool #(
     .in_valid_i (row_valid),
     .in_ready_o (row_ready),
     .in_data_i  (row_data),
-    .out_valid_o(column_valid),
-    .out_ready_i(column_ready),
-    .out_data_o (column_data)
-  );
-
-  stream_register #(
-    .Width(Lanes * Bits)
-  ) u_out (
-    .clk_i,
-    .rst_ni,
-    .in_valid_i (column_valid),
-    .in_ready_o (column_ready),
-    .in_data_i  (column_data),
     .out_valid_o,
     .out_ready_i,
     .out_data_o

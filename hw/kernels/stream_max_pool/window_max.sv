@@ -8,7 +8,8 @@
 /// One input word per cycle. A window leaves two cycles after its last step: first all comparisons
 /// are made, then the window and the larger of its two words are chosen. Windows that reach beyond
 /// the line leave with the line's last step, the further ones of them in `Drains` extra steps
-/// without input. `in_ready_o` follows `out_ready_i` in the same cycle.
+/// without input. With Buffered the output has a second register and `in_ready_o` does not depend
+/// on `out_ready_i`; without, it follows it in the same cycle.
 module window_max #(
   parameter int unsigned Lanes     = 1, // elements of a word
   parameter int unsigned Bits      = 8, // bits of an element
@@ -19,7 +20,8 @@ module window_max #(
   parameter int unsigned Stride    = 2,
   parameter int unsigned PadLow    = 0, // border steps in front of the line
   parameter int unsigned OutLength = 2, // output steps of a line
-  parameter bit          BlockRam  = 0  // maxima in block RAM, otherwise in LUTs
+  parameter bit          BlockRam  = 0, // maxima in block RAM, otherwise in LUTs
+  parameter bit          Buffered  = 0  // two registers at the output
 ) (
   input  logic                  clk_i,
   input  logic                  rst_ni,
@@ -47,6 +49,9 @@ module window_max #(
   localparam int unsigned LateWindow = PadLow / Stride + 1;
   localparam int unsigned LateStart  = LateWindow * Stride - PadLow;
 
+  if (BlockRam && Inner < 5) begin : gen_check_ahead
+    $error("window_max: found Inner=%0d words, expected 5 or more in block RAM", Inner);
+  end
   if (PadLow >= Kernel) begin : gen_check_pad
     $error("window_max: found PadLow=%0d, expected less than Kernel=%0d", PadLow, Kernel);
   end
@@ -65,7 +70,7 @@ module window_max #(
   localparam int unsigned InnerBits = Inner > 1 ? $clog2(Inner) : 1;
   localparam int unsigned SlotBits  = Slots > 1 ? $clog2(Slots) : 1;
 
-  logic [InnerBits-1:0] inner_q, inner_next;
+  logic [InnerBits-1:0] inner, read_address; // word of the step, and what is read meanwhile
   logic [StepBits-1:0]  step_q;     // step of the line, or of the drain
   logic [StepBits-1:0]  to_close_q; // steps until the next window ends
   logic [StepBits-1:0]  to_open_q;  // steps until the next window starts
@@ -73,12 +78,9 @@ module window_max #(
   logic                 drain_q, first_q;
   logic                 last_q, emits_q; // the line's last step, one that sends
   logic                 drain_next, last_next, closes_next;
-  logic                 last_inner, opens, alone, free, fire, line_done;
-  logic                 out_valid_q;
-  logic [WordBits-1:0]  out_q;
+  logic                 last_inner;      // the step's last word
+  logic                 opens, alone, free, fire, line_done;
 
-  assign last_inner = inner_q == InnerBits'(Inner - 1);
-  assign inner_next = last_inner ? '0 : inner_q + 1'b1;
   assign opens      = first_q || to_open_q == '0;
   assign alone      = first_q || Kernel == 1 || (last_q && LastAlone);
 
@@ -95,7 +97,6 @@ module window_max #(
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
-      inner_q      <= '0;
       step_q       <= '0;
       first_q      <= 1'b1;
       drain_q      <= 1'b0;
@@ -105,53 +106,81 @@ module window_max #(
       to_open_q    <= StepBits'(LateStart);
       close_slot_q <= '0;
       open_slot_q  <= SlotBits'(LateWindow % Slots);
-    end else if (fire) begin
-      inner_q <= inner_next;
-      if (last_inner) begin
-        first_q <= line_done;
-        step_q  <= line_done || last_q ? '0 : step_q + 1'b1;
-        drain_q <= drain_next;
-        last_q  <= last_next;
-        emits_q <= drain_next || (last_next ? EndsAtLast : closes_next);
-        if (line_done) begin
-          to_close_q   <= StepBits'(Kernel - 1 - PadLow);
-          to_open_q    <= StepBits'(LateStart);
-          close_slot_q <= '0;
-          open_slot_q  <= SlotBits'(LateWindow % Slots);
-        end else begin
-          to_close_q <= to_close_q == '0 ? StepBits'(Stride - 1) : to_close_q - 1'b1;
-          to_open_q  <= to_open_q == '0 ? StepBits'(Stride - 1) : to_open_q - 1'b1;
-          if (emits_q) begin
-            close_slot_q <= close_slot_q == SlotBits'(Slots - 1) ? '0 : close_slot_q + 1'b1;
-          end
-          if (to_open_q == '0) begin
-            open_slot_q <= open_slot_q == SlotBits'(Slots - 1) ? '0 : open_slot_q + 1'b1;
-          end
+    end else if (fire && last_inner) begin
+      first_q <= line_done;
+      step_q  <= line_done || last_q ? '0 : step_q + 1'b1;
+      drain_q <= drain_next;
+      last_q  <= last_next;
+      emits_q <= drain_next || (last_next ? EndsAtLast : closes_next);
+      if (line_done) begin
+        to_close_q   <= StepBits'(Kernel - 1 - PadLow);
+        to_open_q    <= StepBits'(LateStart);
+        close_slot_q <= '0;
+        open_slot_q  <= SlotBits'(LateWindow % Slots);
+      end else begin
+        to_close_q <= to_close_q == '0 ? StepBits'(Stride - 1) : to_close_q - 1'b1;
+        to_open_q  <= to_open_q == '0 ? StepBits'(Stride - 1) : to_open_q - 1'b1;
+        if (emits_q) begin
+          close_slot_q <= close_slot_q == SlotBits'(Slots - 1) ? '0 : close_slot_q + 1'b1;
         end
+        if (to_open_q == '0) begin
+          open_slot_q <= open_slot_q == SlotBits'(Slots - 1) ? '0 : open_slot_q + 1'b1;
+        end
+      end
+    end
+  end
+
+  // The words of a step are counted where memory is read, one or two words ahead.
+  if (Inner == 1) begin : gen_one_word
+    assign inner        = '0;
+    assign read_address = '0;
+    assign last_inner   = 1'b1;
+  end else begin : gen_words
+    localparam int unsigned Ahead = BlockRam ? 2 : 1;
+
+    logic [Ahead:0][InnerBits-1:0] word_q; // highest: the one that is read
+    logic [Ahead:0]                last_word_q;
+
+    assign inner        = word_q[0];
+    assign last_inner   = last_word_q[0];
+    assign read_address = word_q[Ahead];
+
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) begin
+        for (int unsigned a = 0; a <= Ahead; a++) begin
+          word_q[a]      <= InnerBits'(a % Inner);
+          last_word_q[a] <= a % Inner == Inner - 1;
+        end
+      end else if (fire) begin
+        word_q[Ahead-1:0]      <= word_q[Ahead:1];
+        last_word_q[Ahead-1:0] <= last_word_q[Ahead:1];
+        word_q[Ahead]          <= last_word_q[Ahead] ? '0 : word_q[Ahead] + 1'b1;
+        last_word_q[Ahead]     <= word_q[Ahead] == InnerBits'(Inner - 2);
       end
     end
   end
 
   // old: running maxima of this inner word; kept: those after the new word, with new windows.
   logic [Slots*WordBits-1:0] old_q, kept;
-  logic [Slots*Lanes-1:0]    greater, taken; // the new word is, and is kept
+  logic [Slots*Lanes-1:0]    greater; // the new word is
+  logic [Slots-1:0]          starts;  // a window starts with it
 
   for (genvar s = 0; s < Slots; s++) begin : gen_slot
-    logic starts;
-
     // In step 0 all slots start anew: the ones without a window are started again in time.
-    assign starts = first_q || (opens && open_slot_q == SlotBits'(s));
+    assign starts[s] = first_q || (opens && open_slot_q == SlotBits'(s));
 
     for (genvar i = 0; i < Lanes; i++) begin : gen_lane
+      // The sign of a difference is a carry chain alone; of a comparison tools make more.
       logic [Bits-1:0] a, b;
-      assign a = in_data_i[i*Bits +: Bits];
-      assign b = old_q[s*WordBits + i*Bits +: Bits];
-      if (Signed) begin : gen_signed
-        assign greater[s*Lanes + i] = $signed(a) > $signed(b);
-      end else begin : gen_unsigned
-        assign greater[s*Lanes + i] = a > b;
-      end
-      assign taken[s*Lanes + i] = starts || greater[s*Lanes + i];
+      logic [Bits:0]   less;
+
+      assign a    = in_data_i[i*Bits +: Bits];
+      assign b    = old_q[s*WordBits + i*Bits +: Bits];
+      assign less = {Signed && b[Bits-1], b} - {Signed && a[Bits-1], a};
+      assign greater[s*Lanes + i] = less[Bits];
+
+      logic unused;
+      assign unused = &less[Bits-1:0];
     end
   end
 
@@ -159,27 +188,33 @@ module window_max #(
   logic [WordBits-1:0]       met;
   logic [Slots*WordBits-1:0] was;
   logic [Slots*Lanes-1:0]    newer_kept;
+  logic [Slots-1:0]          new_kept;
 
   if (Inner < 4) begin : gen_at_once
     assign met        = in_data_i;
     assign was        = old_q;
-    assign newer_kept = taken;
+    assign newer_kept = greater;
+    assign new_kept   = starts;
   end else begin : gen_later
     always_ff @(posedge clk_i) begin
       met        <= in_data_i;
       was        <= old_q;
-      newer_kept <= taken;
+      newer_kept <= greater;
+      new_kept   <= starts;
     end
   end
 
   for (genvar k = 0; k < Slots * Lanes; k++) begin : gen_kept
     assign kept[k*Bits +: Bits] =
-        newer_kept[k] ? met[(k%Lanes)*Bits +: Bits] : was[k*Bits +: Bits];
+        new_kept[k/Lanes] || newer_kept[k] ? met[(k%Lanes)*Bits +: Bits] : was[k*Bits +: Bits];
   end
 
   // The maxima of the next inner word are read while this one's are written. In block RAM there is
   // time enough between two steps: they are written a cycle later and pass one more register.
   if (Inner == 1) begin : gen_register
+    logic unused;
+
+    assign unused = &{inner, read_address};
     always_ff @(posedge clk_i) begin
       if (fire && !drain_q) old_q <= kept;
     end
@@ -191,15 +226,15 @@ module window_max #(
     ) u_memory (
       .clk_i,
       .write_i        (fire && !drain_q),
-      .write_address_i(inner_q),
+      .write_address_i(inner),
       .write_data_i   (kept),
       .read_i         (fire),
-      .read_address_i (inner_next),
+      .read_address_i (read_address),
       .read_data_o    (old_q)
     );
   end else begin : gen_memory
     logic                      write_q;
-    logic [InnerBits-1:0]      address_q, read_address;
+    logic [InnerBits-1:0]      address_q;
     logic [Slots*WordBits-1:0] word;
 
     always_ff @(posedge clk_i) begin
@@ -208,7 +243,7 @@ module window_max #(
     end
 
     always_ff @(posedge clk_i) begin
-      address_q <= inner_q;
+      address_q <= inner;
     end
 
     line_memory #(
@@ -226,43 +261,30 @@ module window_max #(
     );
 
     if (BlockRam) begin : gen_behind
-      logic [InnerBits-1:0]      ahead_q; // two words
       logic [Slots*WordBits-1:0] word_q;
-
-      always_ff @(posedge clk_i) begin
-        if (!rst_ni) ahead_q <= InnerBits'(2);
-        else if (fire) ahead_q <= ahead_q == InnerBits'(Inner - 1) ? '0 : ahead_q + 1'b1;
-      end
 
       always_ff @(posedge clk_i) begin
         if (fire) word_q <= word;
       end
-      assign read_address = ahead_q;
-      assign old_q        = word_q;
+      assign old_q = word_q;
     end else begin : gen_direct
-      assign read_address = inner_next;
-      assign old_q        = word;
+      assign old_q = word;
     end
   end
 
   // Of a step that sends: the word, the maxima, and what compares them.
-  logic                      sent_q, alone_q, drained_q, leaves;
+  logic                      sent_q, alone_q, drained_q;
+  logic                      leaves; // the output takes it
   logic [SlotBits-1:0]       slot_q;
   logic [WordBits-1:0]       in_q;
   logic [Slots*WordBits-1:0] maxima_q;
   logic [Slots*Lanes-1:0]    greater_q;
 
-  assign leaves = !out_valid_q || out_ready_i;
-  assign free   = !sent_q || leaves;
+  assign free = !sent_q || leaves;
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) begin
-      sent_q      <= 1'b0;
-      out_valid_q <= 1'b0;
-    end else begin
-      if (free) sent_q <= fire && emits_q;
-      if (leaves) out_valid_q <= sent_q;
-    end
+    if (!rst_ni) sent_q <= 1'b0;
+    else if (free) sent_q <= fire && emits_q;
   end
 
   always_ff @(posedge clk_i) begin
@@ -290,17 +312,39 @@ module window_max #(
     assign newer   = greater_q[slot_q*Lanes +: Lanes];
   end
 
-  // What does not leave is no word.
-  for (genvar i = 0; i < Lanes; i++) begin : gen_out
-    always_ff @(posedge clk_i) begin
-      if (leaves) begin
-        out_q[i*Bits +: Bits] <= alone_q || (newer[i] && !drained_q) ? in_q[i*Bits +: Bits] :
-                                                                     maximum[i*Bits +: Bits];
-      end
-    end
+  logic [WordBits-1:0] chosen;
+
+  for (genvar i = 0; i < Lanes; i++) begin : gen_chosen
+    assign chosen[i*Bits +: Bits] = alone_q || (newer[i] && !drained_q) ? in_q[i*Bits +: Bits] :
+                                                                        maximum[i*Bits +: Bits];
   end
 
-  assign out_valid_o = out_valid_q;
-  assign out_data_o  = out_q;
+  if (Buffered) begin : gen_two_registers
+    stream_register #(
+      .Width(WordBits)
+    ) u_out (
+      .clk_i,
+      .rst_ni,
+      .in_valid_i(sent_q),
+      .in_ready_o(leaves),
+      .in_data_i (chosen),
+      .out_valid_o,
+      .out_ready_i,
+      .out_data_o
+    );
+  end else begin : gen_one_register
+    output_register #(
+      .Width(WordBits)
+    ) u_out (
+      .clk_i,
+      .rst_ni,
+      .in_valid_i(sent_q),
+      .in_ready_o(leaves),
+      .in_data_i (chosen),
+      .out_valid_o,
+      .out_ready_i,
+      .out_data_o
+    );
+  end
 
 endmodule

@@ -40,10 +40,11 @@ class StreamReflectPad(Bordered):
         return Geometry(rows, np.pad(np.arange(width), (left, right), mode="reflect"), width)
 
     def cycles(self) -> int:
-        """One output word per cycle, behind the input words that the first one waits for."""
+        """One output word per cycle, behind the input words that the first one waits for; the next
+        picture enters a cycle after the last word of this one is read."""
         top, left, _, _ = self.borders()
         first = (top * self.picture()[1] + left + 1) * self.folds()
-        return self.output_streams()[0].words + first
+        return self.output_streams()[0].words + first + 1
 
 
 class StreamReflectPad_rtl(RtlKernel, StreamReflectPad):

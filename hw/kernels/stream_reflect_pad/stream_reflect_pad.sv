@@ -8,8 +8,8 @@
 /// no later rows that could overwrite them.
 ///
 /// One output word per cycle. The first one waits for pixel `Left` of row `Top`, and the next
-/// picture enters when the last word of this one has been read. `in_ready_o` does not depend on
-/// `out_ready_i`.
+/// picture enters a cycle after the last word of this one has been read. `in_ready_o` does not
+/// depend on `out_ready_i`.
 module stream_reflect_pad #(
   parameter int unsigned Width    = 8, // bits of a word
   parameter int unsigned Folds    = 1, // words of a pixel
@@ -56,7 +56,8 @@ module stream_reflect_pad #(
   logic [ColumnBits-1:0]  column_in_q;
   logic [RowBits:0]       row_in_q;
   logic [HeldBits-1:0]    held_q; // complete rows whose lines are not free
-  logic                   last_fold_in, last_column_in, row_comes, row_leaves, frame_leaves;
+  logic                   last_fold_in, last_column_in, row_comes;
+  logic                   row_left_q, frame_left_q; // with the word read last
 
   assign last_fold_in   = fold_in_q == FoldBits'(Folds - 1);
   assign last_column_in = column_in_q == ColumnBits'(Columns - 1);
@@ -65,7 +66,7 @@ module stream_reflect_pad #(
   assign push           = in_valid_i && in_ready_o;
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni || frame_leaves) begin
+    if (!rst_ni || frame_left_q) begin
       write_q     <= '0;
       fold_in_q   <= '0;
       column_in_q <= '0;
@@ -78,7 +79,7 @@ module stream_reflect_pad #(
         if (last_fold_in) column_in_q <= last_column_in ? '0 : column_in_q + 1'b1;
         if (row_comes) row_in_q <= row_in_q + 1'b1;
       end
-      if (row_comes != row_leaves) held_q <= row_comes ? held_q + 1'b1 : held_q - 1'b1;
+      if (row_comes != row_left_q) held_q <= row_comes ? held_q + 1'b1 : held_q - 1'b1;
     end
   end
 
@@ -88,7 +89,7 @@ module stream_reflect_pad #(
   logic [ColumnBits-1:0]  column;
   logic [RowBits-1:0]     row;
   logic                   last_fold, last_column, last_row, column_descends, row_descends;
-  logic                   row_inside, there, unused_inside;
+  logic                   row_inside, there, row_ends, unused_inside;
   logic                   word_q, word_leaves; // a word is at the memory's output
   logic [Width-1:0]       word;
 
@@ -113,19 +114,18 @@ module stream_reflect_pad #(
   ) u_row (
     .clk_i,
     .rst_ni,
-    .step_i    (fetch && last_fold && last_column),
+    .step_i    (row_ends),
     .index_o   (row),
     .inside_o  (row_inside),
     .descends_o(row_descends),
     .last_o    (last_row)
   );
 
-  assign last_fold    = fold_q == FoldBits'(Folds - 1);
-  assign there        = {1'b0, row} < row_in_q ||
-                        ({1'b0, row} == row_in_q && column < column_in_q);
-  assign fetch        = there && (!word_q || word_leaves);
-  assign row_leaves   = fetch && last_fold && last_column && row_inside;
-  assign frame_leaves = fetch && last_fold && last_column && last_row;
+  assign last_fold = fold_q == FoldBits'(Folds - 1);
+  assign there     = !frame_left_q && ({1'b0, row} < row_in_q ||
+                                       ({1'b0, row} == row_in_q && column < column_in_q));
+  assign fetch     = there && (!word_q || word_leaves);
+  assign row_ends  = fetch && last_fold && last_column;
 
   always_comb begin
     if (last_row) start_d = AddressBits'(FrameStart);
@@ -140,18 +140,22 @@ module stream_reflect_pad #(
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
-      fold_q      <= '0;
-      read_q      <= AddressBits'(FrameStart);
-      start_q     <= AddressBits'(FrameStart);
-      word_q      <= 1'b0;
+      fold_q       <= '0;
+      read_q       <= AddressBits'(FrameStart);
+      start_q      <= AddressBits'(FrameStart);
+      word_q       <= 1'b0;
+      row_left_q   <= 1'b0;
+      frame_left_q <= 1'b0;
     end else begin
+      row_left_q   <= row_ends && row_inside;
+      frame_left_q <= row_ends && last_row;
       if (fetch) begin
         fold_q <= last_fold ? '0 : fold_q + 1'b1;
         if (!last_fold)           read_q <= read_q + 1'b1;
         else if (last_column)     read_q <= start_d;
         else if (column_descends) read_q <= read_q - AddressBits'(2 * Folds - 1);
         else                      read_q <= read_q + 1'b1;
-        if (last_fold && last_column) start_q <= start_d;
+        if (row_ends) start_q <= start_d;
       end
       if (fetch || word_leaves) word_q <= fetch;
     end

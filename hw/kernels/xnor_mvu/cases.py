@@ -50,6 +50,7 @@ def _case(mw: int, mh: int, simd: int, pe: int, vectors: tuple[int, ...]) -> Cas
 
 SMOKE = [
     _case(216, 24, 72, 3, (1, 2, 2)),  # 9 * 24 inputs, three chunks of the adder tree
+    _case(216, 24, 24, 2, (1, 2, 2)),  # the same, 108 words of weights
     _case(6, 4, 1, 1, (1, 2, 3)),  # one bit at a time
     _case(48, 12, 24, 12, (1, 3, 2)),  # PE = MH: no replay buffer
     _case(8, 8, 8, 1, (1, 4, 4)),  # a vector is one word
@@ -64,6 +65,7 @@ FULL = [
     _case(32, 2, 32, 2, (1, 3, 3)),  # exactly one chunk
     _case(130, 2, 130, 1, (1, 3, 3)),  # five chunks: two tree levels
     _case(432, 48, 48, 4, (1, 2, 2)),
+    _case(432, 48, 27, 3, (1, 1, 2)),  # 256 words of weights in LUTs
     _case(600, 24, 24, 1, (1, 2, 1)),  # 25 * 24 inputs, slow
     _case(96, 1, 32, 1, (1, 3, 3)),  # one output
     _case(1, 3, 1, 1, (1, 3, 3)),  # one input bit

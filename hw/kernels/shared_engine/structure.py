@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a shared engine is made of, part by part as its RTL has them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..costs import Structure
+from ..memory import bram18_blocks, rom_luts, selection
+from .fields import FIELDS
+
+if TYPE_CHECKING:
+    from .op import SharedEngine
+
+
+def structure_of(engine: SharedEngine) -> Structure:
+    """Memories, counts and accumulators, epilogue, loops; see README."""
+    simd, pe, channels = (engine.number(n) for n in ("SIMD", "PE", "NumChannels"))
+    count_bits = max(layer.inputs for layer in engine.fields().layers).bit_length()
+    fields = dict(zip(FIELDS, engine.field_bits(), strict=True))
+    line, buffer, maps = engine.line_ram(), engine.map_ram(), engine.map_banks()
+    roms = {name: getattr(engine, name)() for name in ("weight_rom", "param_rom")}
+    blocks = {
+        name: bram18_blocks(depth, width, read_only=True)
+        for name, (depth, width) in roms.items()
+        if engine.in_block(name)
+    }
+    luts = sum(rom_luts(*rom) for name, rom in roms.items() if name not in blocks)
+    banks, width = engine.weight_banks(), roms["weight_rom"][1]
+    ffs = (len(banks) - 1) * width
+    if "weight_rom" in blocks:
+        blocks["weight_rom"] = sum(bram18_blocks(n, width, read_only=True) for n in banks)
+        luts += width * selection(len(banks))
+    if "param_rom" not in blocks:
+        ffs += 2 * (fields["m"] + fields["b"])
+    # Registers of both buffers' words, and of their addresses where they are in LUTs.
+    address = (buffer.depth - 1).bit_length()
+    ffs += 2 * sum(memory.width for memory in maps)
+    ffs += 0 if buffer.block else 2 * (address + (len(maps) - 1).bit_length())
+    decoded = 0 if len(maps) == 1 else len(maps)
+    select = sum(m.select for m in maps) + engine.bits() * selection(len(maps)) + decoded
+    # A border is laid over a block RAM's word.
+    border = simd if line.block and max(engine.numbers("Kernels")) > 1 else 0
+    counts = {
+        "one": 1,
+        "products": pe * simd,
+        "sums": pe * count_bits,
+        "lanes": pe,
+        "shifted": simd,
+        "counted": count_bits,
+        "mul": fields["m"],
+        "bias": fields["b"],
+        "bend": fields["zeta"] + fields["slope"] + fields["eta"],
+        "out": engine.bits(),
+        "address": address,
+        "place": (2 * channels - 1).bit_length(),
+        "line address": engine.line_address(),
+        "rom addresses": sum((depth - 1).bit_length() for depth, _ in roms.values()),
+    }
+    return Structure(
+        counts,
+        luts=luts + border + line.select + 2 * select,
+        ffs=ffs,
+        lutram=line.lutram + 2 * sum(m.lutram for m in maps) + _delays(engine),
+        bram18=sum(blocks.values()) + line.brams + 2 * buffer.brams,
+        dsp=2,
+    )
+
+
+def _delays(engine: SharedEngine) -> int:
+    """LUTs as shift registers: what travels beside the epilogue and the counts, bit by bit."""
+    address = (engine.map_ram().depth - 1).bit_length()
+    return address + sum(engine.field_bits()[2:]) + (4 if engine.number("PE") > 1 else 3)
