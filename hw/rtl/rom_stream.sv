@@ -95,8 +95,8 @@ module rom_stream #(
       end
     end
 
-    // Counts without a carry chain where LUTs hold the words: mappers find bits of the address among
-    // its sums, and would read the memory by way of the chain.
+    // Counts without a carry chain where LUTs hold the words: mappers find bits of the address
+    // among its sums, and would read the memory by way of the chain.
     if (Style == 1) begin : gen_gates
       assign next_addr[0] = !addr_q[0];
       for (genvar i = 1; i < AddrWidth; i++) begin : gen_bit

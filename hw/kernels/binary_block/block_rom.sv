@@ -5,7 +5,7 @@
 /// on, the parameters behind them in the low bits. Otherwise they are two memories of their own
 /// width. The weights run on without an enable: two cycles after a step, its word is at the output.
 /// Address and both registers of the parameters move on with `param_next_i` alone. With `Outside`
-/// both memories, and the first of the two registers, lie outside, where another node reads as well.
+/// both memories and the first of the two registers lie outside, where another node reads as well.
 module block_rom #(
   parameter int unsigned Steps       = 8,  // weight words: steps of an output pixel
   parameter int unsigned WeightWidth = 12, // bits of one
