@@ -15,11 +15,13 @@ from andpop.hw.boards import find
 from andpop.hw.graph.clean import clean
 from andpop.hw.graph.executor import run
 from andpop.hw.graph.folding import fold
+from andpop.hw.graph.heads import Head, heads_of
 from andpop.hw.graph.lowering import lower
 from andpop.hw.graph.specialise import specialise
 from andpop.hw.rtl.simulate import emit
 from andpop.hw.rtl.top_info import TapInfo, TopInfo
 from andpop.hw.targets.zynq import Project, emit_project
+from andpop.hw.targets.zynq.deploy import Content, write_deploy
 from andpop.quant.grid import IntArray, type_format
 from andpop.sim.network import pack_words, unpack_words
 from board_model import Frames, ModelBoard
@@ -27,6 +29,8 @@ from dataflow_graphs import GraphBuilder
 from fake_pynq import FakeDevice, Hardware
 from qonnx.core.modelwrapper import ModelWrapper
 from two_heads import three_heads
+
+CLASSES = ("crazing", "inclusion", "patches", "pitted", "scratches")
 
 
 def classifier() -> ModelWrapper:
@@ -58,12 +62,31 @@ class Deployed:
     def of(model: ModelWrapper, folder: Path) -> Deployed:
         """Emit a folded graph and its project."""
         info = emit(model, folder / "rtl", find("pynq-z2"))
-        return Deployed(model, info, emit_project(folder, find("pynq-z2")))
+        deployed = Deployed(model, info, emit_project(folder, find("pynq-z2")))
+        deployed.write()
+        return deployed
+
+    def write(self) -> list[str]:
+        """Write the folder for the board."""
+        (self.deploy / "andpop.bit").write_bytes(b"no bits")
+        pictures = self.pictures(3, 1)
+        kinds = [head.kind for head in self.heads]
+        content = Content(
+            "tiny", "classification" if "class" in kinds else "masks", CLASSES, self.heads,
+            "bilinear", pictures, self.golden(pictures),
+        )  # fmt: skip
+        return write_deploy(self.project, content)
+
+    @property
+    def heads(self) -> list[Head]:
+        """The heads of the graph."""
+        if len(self.info.outputs) > 1:
+            return heads_of(self.model.model)
+        return [Head("label", "class", self.info.outputs[0].tensor)]
 
     @property
     def deploy(self) -> Path:
-        """The folder for the board; a bit file is made up."""
-        (self.project.folder / self.project.bitstream).write_bytes(b"no bits")
+        """The folder for the board; the bit file is made up."""
         return (self.project.folder / self.project.bitstream).parent
 
     @property
