@@ -151,7 +151,10 @@ class Bench:
             self._watch(p, "r", [p + "rdata", p + "rresp"])
         for name in DMAS:
             self._watch(f"{name}_t", "", [f"{name}_tdata", f"{name}_tlast"])
-        self.out = random.Random(seed + 1)
+        self.open = {"bursts": 0, "beats": 0, "answers": 0, "data": 0}
+        self.most = 0
+        self.words = dict.fromkeys(DMAS, 0)
+        self.strays = False
         cocotb.start_soon(self._watching())
 
     def _watch(self, prefix: str, channel: str, payload: list[str]) -> None:
@@ -160,31 +163,44 @@ class Bench:
         self.watches.append(watch)
 
     async def _watching(self) -> None:
-        ends: dict[str, int] = {}
-        signals = {n: (f"{n}_tvalid", f"{n}_tready", f"{n}_tlast") for n in DMAS}
-        words = {n: 0 for n in DMAS}
+        """Look at every cycle: rules of the channels, ends of frames, what is under way."""
+        ports = {
+            n: [getattr(self.dut, f"{n}_t{s}") for s in ("valid", "ready", "last")] for n in DMAS
+        }
+        reads, writes = "m_axi_idma0_", [f"m_axi_odma{i}_" for i in range(HEADS)]
         while True:
             await RisingEdge(self.dut.ap_clk)
             hard = not self.dut.ap_rst_n.value
-            soft = not self.dut.network_rst_n.value
-            for watch in self.watches:
-                watch.sample(hard or (soft and not watch.name.startswith(("m_axi", "s_axi"))))
-            for name in DMAS:
-                assert hard or self.dut.ap_rst_n.value
-                if hard or soft:
-                    words[name] = 0
-                    continue
-                valid, ready, last = (getattr(self.dut, s) for s in signals[name])
-                if valid.value and ready.value:
-                    words[name] += 1
-                    expected = words[name] == PLAN["words"][DMAS.index(name)]
-                    if PLAN.get("marks", True) and not self.strays:
-                        assert bool(last.value) == expected, f"{name}: last at word {words[name]}"
-                    if expected:
-                        words[name] = 0
-                        ends[name] = ends.get(name, 0) + 1
-
-    strays = False
+            soft = hard or not self.dut.network_rst_n.value
+            moved = {w.name: w.sample(hard if "axi_" in w.name else soft) for w in self.watches}
+            if hard:
+                self.open = dict.fromkeys(self.open, 0)
+                self.words = dict.fromkeys(DMAS, 0)
+                continue
+            assert self.dut.m_axi_idma0_rready.value, "the DMA does not take what it asked for"
+            if moved[reads + "ar"]:
+                self.open["bursts"] += 1
+                self.open["beats"] += int(self.dut.m_axi_idma0_arlen.value) + 1
+            if self.dut.m_axi_idma0_rvalid.value:
+                self.open["beats"] -= 1
+                self.open["bursts"] -= int(self.dut.m_axi_idma0_rlast.value)
+            self.most = max(self.most, self.open["bursts"])
+            for p in writes:
+                if moved[p + "aw"]:
+                    self.open["answers"] += 1
+                    self.open["data"] += int(getattr(self.dut, p + "awlen").value) + 1
+                self.open["data"] -= moved[p + "w"]
+                if getattr(self.dut, p + "bvalid").value:
+                    self.open["answers"] -= 1
+            for name, (valid, ready, last) in ports.items():
+                if soft:
+                    self.words[name] = 0
+                elif valid.value and ready.value:
+                    self.words[name] += 1
+                    ends = self.words[name] == PLAN["words"][DMAS.index(name)]
+                    assert self.strays or last.value == ends, f"{name}: word {self.words[name]}"
+                    if ends:
+                        self.words[name] = 0
 
     async def reset(self) -> None:
         """Hard reset of all, the memory's side too."""
@@ -199,15 +215,15 @@ class Bench:
             await RisingEdge(self.dut.ap_clk)
 
     def pause(self, rng: random.Random | None) -> None:
-        """Pause at random on every channel, or nowhere."""
-        for ram in self.rams:
-            channels = ("aw", "w", "b") if isinstance(ram, RamWrite) else ("ar", "r")
-            for c in channels:
-                channel = getattr(ram, f"{c}_channel")
-                if rng is None:
-                    channel.clear_pause_generator()
-                    channel.pause = False
-                else:
+        """Pause at random on every channel of memory and registers, or nowhere."""
+        halves = [*self.rams]
+        halves += [h for lite in self.lite.values() for h in (lite.write_if, lite.read_if)]
+        for half in halves:
+            for c in ("aw", "w", "b") if hasattr(half, "aw_channel") else ("ar", "r"):
+                channel = getattr(half, f"{c}_channel")
+                channel.clear_pause_generator()
+                channel.pause = False
+                if rng is not None:
                     channel.set_pause_generator(pauses(random.Random(rng.random())))
 
     async def read(self, name: str, address: int) -> int:
@@ -272,15 +288,21 @@ class Bench:
             wrong = [i - GUARD for i in range(len(wanted)) if found[i] != wanted[i]]
             assert not wrong, f"head {h}: {len(wrong)} bytes differ, the first at {wrong[0]}"
 
-    async def batch(self, frames: list[int]) -> None:
-        """Run a batch as FINN's driver does, and compare."""
-        source, targets, expected = self.place(frames)
-        for i, target in enumerate(targets):
+    async def begin(self, frames: list[int]) -> tuple[int, list[int], list[bytes]]:
+        """Start a batch as FINN's driver does; see `place`."""
+        placed = self.place(frames)
+        for i, target in enumerate(placed[1]):
             assert await self.read(f"odma{i}", CONTROL) & IDLE, f"odma{i} is not idle"
             await self.start(f"odma{i}", target, len(frames))
-        await self.start("idma0", source, len(frames))
+        await self.start("idma0", placed[0], len(frames))
+        return placed
+
+    async def batch(self, frames: list[int]) -> None:
+        """Run a batch to its end, and compare."""
+        _, targets, expected = await self.begin(frames)
         for i in range(HEADS):
             await self.until(f"odma{i}", CONTROL, DONE)
+        assert not self.open["answers"], "done before memory has answered"
         self.compare(targets, expected)
 
     def some(self, most: int = 6) -> list[int]:
@@ -288,14 +310,19 @@ class Bench:
         return [self.rng.randrange(len(FRAMES)) for _ in range(self.rng.randint(1, most))]
 
     async def soft_reset(self) -> None:
-        """Reset by the control block, and wait for its end."""
+        """Reset by the control block; then nothing is under way and all is as at the start."""
         await self.write("control0", 0x20, 1)
 
         async def polling() -> None:
             while await self.read("control0", 0x20) & 1:
                 pass
 
-        await with_timeout(polling(), 100, "us")
+        await with_timeout(polling(), 200, "us")
+        assert not any(self.open.values()), f"still under way: {self.open}"
+        for name in DMAS:
+            assert await self.read(name, CONTROL) == IDLE
+            assert await self.read(name, ERRORS) == 0
+        assert await self.read("control0", 0x24) == 0
 
 
 async def bench_of(dut: Any, salt: int) -> Bench:
@@ -322,3 +349,219 @@ async def batches(dut: Any) -> None:
         peaks = await bench.read("control0", 0x4C + 0x20 * i)
         assert 0 < peaks & 0xFFFF <= peaks >> 16 == 64
     assert await bench.read("control0", 0x24) == 0
+
+
+@cocotb.test()
+async def registers(dut: Any) -> None:
+    """The registers answer as those of FINN's DMA do; the control block tells who it is."""
+    bench = await bench_of(dut, 2)
+    assert (await bench.lite["control0"].read(0, 4)).data == b"ANDP"
+    assert await bench.read("control0", 0x04) == 1
+    assert await bench.read("control0", 0x08) == 1 + 256 * HEADS
+    assert (await bench.lite["control0"].read(0x10, 16)).data.hex() == PLAN["hash"]
+    assert await bench.read("control0", 0x30) == PLAN["watchdog"]
+    for name in DMAS:
+        assert await bench.read(name, CONTROL) == IDLE
+        for register in (LOW, HIGH, BATCH):
+            await bench.write(name, register, 0x01234567)
+            await bench.lite[name].write(register + 2, b"\xab")
+            assert await bench.read(name, register) == 0x01AB4567, hex(register)
+        for register in (0x18, 0x20, 0x28, 0x3C):
+            await bench.write(name, register, 0xFFFFFFFF)
+            assert await bench.read(name, register) == 0
+        await bench.write(name, ERRORS, 0xFF)
+        assert await bench.read(name, ERRORS) == 0
+    await bench.write("odma0", ENABLE, 1)
+    _, targets, expected = await bench.begin([0, 1])
+    await bench.until("odma0", WAITING, 1)
+    found = await bench.read("odma0", CONTROL)
+    assert found == DONE | IDLE | READY, found
+    assert await bench.read("odma0", CONTROL) == IDLE, "done is cleared by a read"
+    for i in range(1, HEADS):
+        await bench.until(f"odma{i}", CONTROL, DONE)
+    bench.compare(targets, expected)
+    assert not dut.irq.value, "interrupts are passed on before they are allowed"
+    await bench.write("odma0", GLOBAL, 1)
+    await bench.cycles(4)
+    assert dut.irq.value
+    await bench.write("odma0", WAITING, 1)
+    await bench.cycles(4)
+    assert not dut.irq.value and await bench.read("odma0", WAITING) == 0
+
+
+@cocotb.test()
+async def queued(dut: Any) -> None:
+    """A second batch that is started while the first one runs follows it."""
+    bench = await bench_of(dut, 3)
+    bench.pause(bench.rng)
+    first, second = bench.some(3), bench.some(3)
+    one = await bench.begin(first)
+    two = bench.place(second, base=0x400_0000)
+    await bench.until("idma0", CONTROL, READY)
+    await bench.start("idma0", two[0], len(second))
+    for i, target in enumerate(two[1]):
+        await bench.start(f"odma{i}", target, len(second))
+    for i in range(HEADS):
+        for _ in range(2000):
+            if await bench.read("control0", 0x64 + 0x20 * i) == len(first) + len(second):
+                break
+        await bench.until(f"odma{i}", CONTROL, IDLE)
+    bench.compare(*one[1:])
+    bench.compare(*two[1:])
+
+
+@cocotb.test()
+async def errors_of_the_memory(dut: Any) -> None:
+    """A bad response stops the DMA with its flag, never says done, and a soft reset helps."""
+    bench = await bench_of(dut, 4)
+    for number in range(PLAN["errors"]):
+        bench.pause(None if number < 2 else bench.rng)
+        await bench.write("control0", 0x2C, 2)
+        frames = bench.some()
+        source, targets, expected = bench.place(frames)
+        places = [(source, len(frames) * len(FRAMES[0][0]))]
+        places += [(a, len(e) - 2 * GUARD) for a, e in zip(targets, expected, strict=True)]
+        victim = number % len(DMAS)
+        at = places[victim][0] + bench.rng.randrange(places[victim][1])
+        bench.faults.bad = range(at, at + 1)
+        for i, target in enumerate(targets):
+            await bench.start(f"odma{i}", target, len(frames))
+        await bench.start("idma0", source, len(frames))
+        await bench.until("control0", 0x24, 4)
+        await bench.cycles(300)
+        assert dut.irq.value
+        for i, name in enumerate(DMAS):
+            assert await bench.read(name, ERRORS) == (RESPONSE if i == victim else 0)
+            flags = await bench.read("control0", 0x40 + 0x20 * i)
+            assert flags >> 8 == (RESPONSE if i == victim else 0)
+        await bench.write(DMAS[victim], CONTROL, START)
+        await bench.cycles(100)
+        assert not await bench.read(DMAS[victim], CONTROL) & (DONE | IDLE)
+        for i, (target, wanted) in enumerate(zip(targets, expected, strict=True)):
+            if i + 1 == victim:
+                end = target + len(wanted) - GUARD
+                assert bytes(bench.memory[target - GUARD : target]) == wanted[:GUARD]
+                assert bytes(bench.memory[end - GUARD : end]) == wanted[-GUARD:]
+        assert await bench.read("control0", 0x28) == 2
+        await bench.write("control0", 0x28, 2)
+        await bench.soft_reset()
+        assert not dut.irq.value
+        bench.faults.bad = range(0)
+        await bench.batch(bench.some(3))
+
+
+@cocotb.test()
+async def refusals(dut: Any) -> None:
+    """Addresses between beats and batches of 4 GiB are refused; a batch of none is done at once."""
+    bench = await bench_of(dut, 5)
+    for name in DMAS:
+        await bench.start(name, 0x1000, 0)
+        await bench.until(name, CONTROL, DONE)
+        for offset in (1, BUS // 2, BUS - 1):
+            await bench.start(name, 0x1000 + offset, 1)
+            await bench.until(name, ERRORS, ADDRESS)
+            assert not await bench.read(name, CONTROL) & (DONE | IDLE)
+            await bench.soft_reset()
+        size = len(FRAMES[0][0] if name == "idma0" else FRAMES[0][1][DMAS.index(name) - 1])
+        await bench.start(name, 0x1000, -(-(2**32) // size))
+        if size > 1:
+            await bench.until(name, ERRORS, LENGTH)
+            assert await bench.read(name, ERRORS) == LENGTH
+        await bench.soft_reset()
+    assert not any(w.count for w in bench.watches if w.name.endswith(("_ar", "_aw")))
+    await bench.batch(bench.some())
+
+
+@cocotb.test()
+async def soft_resets(dut: Any) -> None:
+    """A soft reset at any time ends with a quiet bus, and what follows is exact."""
+    bench = await bench_of(dut, 6)
+    for number in range(PLAN["resets"]):
+        bench.pause(bench.rng if number % 3 else None)
+        await bench.begin(bench.some())
+        await bench.cycles(bench.rng.choice((0, 5, 50, 300)) + bench.rng.randrange(60))
+        await bench.soft_reset()
+        await bench.batch(bench.some(2))
+
+
+@cocotb.test()
+async def hard_resets(dut: Any) -> None:
+    """A hard reset of all at any time: what follows is exact."""
+    bench = await bench_of(dut, 7)
+    for number in range(PLAN["resets"] // 2):
+        bench.pause(bench.rng if number % 3 else None)
+        await bench.begin(bench.some())
+        await bench.cycles(bench.rng.choice((0, 5, 50, 300)) + bench.rng.randrange(60))
+        await bench.reset()
+        assert not any(getattr(dut, f"{n}_tvalid").value for n in DMAS)
+        await bench.batch(bench.some(2))
+
+
+@cocotb.test()
+async def watchdog(dut: Any) -> None:
+    """A network that stands still sets the watchdog off, and it alone; a soft reset helps."""
+    bench = await bench_of(dut, 8)
+    await bench.write("control0", 0x30, 200)
+    await bench.write("control0", 0x2C, 1)
+    await bench.batch(bench.some())
+    assert await bench.read("control0", 0x24) == 0
+    await bench.cycles(400)
+    assert await bench.read("control0", 0x24) == 0, "nothing is awaited while all is idle"
+    await bench.begin([0, 1, 2])
+    await bench.cycles(60)
+    dut.network0.u_network.hangs.value = 1
+    await bench.until("control0", 0x24, 2)
+    await bench.cycles(4)
+    assert dut.irq.value and await bench.read("control0", 0x28) == 1
+    assert await bench.read("control0", 0x34) >= 200
+    still = await bench.read("control0", 0x48)
+    assert await bench.read("control0", 0x48) > still >= 200, "the input is not taken"
+    await bench.write("control0", 0x28, 1)
+    await bench.cycles(4)
+    assert not dut.irq.value
+    await bench.soft_reset()
+    await bench.write("control0", 0x30, 0)
+    await bench.begin([0, 1, 2])
+    await bench.cycles(60)
+    dut.network0.u_network.hangs.value = 1
+    await bench.cycles(500)
+    assert await bench.read("control0", 0x24) == 1
+    await bench.soft_reset()
+    await bench.batch(bench.some())
+
+
+@cocotb.test()
+async def ends_of_frames(dut: Any) -> None:
+    """A word too many or too few in a frame is told, not written on as if nothing were."""
+    bench = await bench_of(dut, 9)
+    for head, words in enumerate(PLAN["words"][1:]):
+        if words == 1:
+            continue
+        await bench.begin(bench.some())
+        bench.strays = True
+        counter = getattr(dut.network0, f"u_marker_{head}").u_words
+        counter.gen_loop.count_q.value = words // 2
+        await bench.until(f"odma{head}", ERRORS, FRAME)
+        await bench.cycles(200)
+        assert not await bench.read(f"odma{head}", CONTROL) & (DONE | IDLE)
+        await bench.soft_reset()
+        bench.strays = False
+        await bench.batch(bench.some())
+
+
+@cocotb.test()
+async def pace(dut: Any) -> None:
+    """Without pauses several bursts are under way, and the bus sets the pace."""
+    bench = await bench_of(dut, 10)
+    await bench.batch([0] * 6)
+    before = [w.count for w in bench.watches]
+    await bench.begin([1] * 6)
+    start = cocotb.utils.get_sim_time("ns")
+    await bench.until("odma0", CONTROL, DONE)
+    cycles = (cocotb.utils.get_sim_time("ns") - start) / 10
+    words = 6 * PLAN["words"][0]
+    beats = max(words, 6 * -(-len(FRAMES[0][0]) // BUS))
+    assert any(a != b for a, b in zip(before, (w.count for w in bench.watches), strict=True))
+    assert cycles < 1.15 * beats + 150, f"{cycles} cycles for {beats} beats or words"
+    if 6 * len(FRAMES[0][0]) > 2 * 16 * BUS:
+        assert bench.most >= 2, "bursts wait for each other"

@@ -42,6 +42,8 @@ class Board(BaseModel):
     """Other names it goes by."""
     part: str = Field(min_length=1)
     """The part, as the vendor's tool names it."""
+    vivado_board: str = ""
+    """The board, as Vivado names it without a version; empty where it has no name there."""
     family: Family
     speed_grade: str
     clock_mhz: float = Field(gt=0.0)

@@ -197,7 +197,7 @@ def _write(project: Project, system: System, board: Board) -> None:
     (folder / project.script).write_text(
         script(system, board, project.sources, project.memories), encoding="ascii"
     )
-    (folder / "andpop.xdc").write_text(constraints(system), encoding="ascii")
+    (folder / "andpop.xdc").write_text(constraints(project.build_hash), encoding="ascii")
     (folder / "README.md").write_text(
         readme(system, board, project.command, project.build_hash), encoding="ascii"
     )

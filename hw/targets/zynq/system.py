@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from ...rtl.top_info import TapInfo, TopInfo
 
@@ -26,6 +26,15 @@ WATCHDOG_TURNS = 4
 """Cycles without any movement, as times of the cycles of all nodes, that prove a standstill."""
 LITE_BYTES = 4096
 """Addresses of a block of registers, in bytes."""
+
+
+def template(name: str) -> Template:
+    """Return a template of the folder beside this file."""
+    environment = Environment(
+        loader=FileSystemLoader(HERE / "templates"), undefined=StrictUndefined,
+        keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True, autoescape=False,
+    )  # fmt: skip
+    return environment.get_template(name)
 
 
 @dataclass(frozen=True)
@@ -140,6 +149,32 @@ class System:
         """Cells with registers in the order of their addresses, `LITE_BYTES` apart."""
         return ["control0", *(d.name for d in self.dmas)]
 
+    @property
+    def modules(self) -> list[tuple[str, str]]:
+        """(module, cell) of everything that lies around the processor."""
+        dmas = [(f"andpop_{d.name}", d.name) for d in self.dmas]
+        return [("andpop_control", "control0"), ("andpop_network", "network0"), *dmas]
+
+    @property
+    def nets(self) -> list[tuple[str, list[str]]]:
+        """(driver, receivers) of the wires between the cells, each as cell/pin."""
+        names = [d.name for d in self.dmas]
+        return [
+            ("control0/dma_flush", [f"{n}/dma_flush" for n in names]),
+            ("control0/dma_clear", [f"{n}/dma_clear" for n in names]),
+            ("control0/network_rst_n", ["network0/ap_rst_n"]),
+            *((f"{n}/status", [f"control0/status_{i}"]) for i, n in enumerate(names)),
+        ]
+
+    @property
+    def streams(self) -> list[tuple[str, str]]:
+        """(sender, receiver) of the streams between the cells, each as cell/interface."""
+        heads = [d.name for d in self.dmas if not d.reads]
+        return [
+            ("idma0/m_axis_0", "network0/s_axis_0"),
+            *((f"network0/m_axis_{i}", f"{n}/s_axis_0") for i, n in enumerate(heads)),
+        ]
+
     def verilog(self, build_hash: str) -> Iterator[tuple[str, str]]:
         """Write the cells and what connects them.
 
@@ -149,10 +184,6 @@ class System:
         Yields:
             (module, its Verilog); `andpop_axi` is the last one.
         """
-        environment = Environment(
-            loader=FileSystemLoader(HERE / "templates"), undefined=StrictUndefined,
-            keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True, autoescape=False,
-        )  # fmt: skip
         heads = len(self.dmas) - 1
         values = {
             "top": self.top.top,
@@ -168,8 +199,8 @@ class System:
             "buses": ":".join(["s_axis_0", *(f"m_axis_{i}" for i in range(heads))]),
         }
         for dma in self.dmas:
-            text = environment.get_template("dma.v.j2").render(values, dma=dma)
+            text = template("dma.v.j2").render(values, dma=dma)
             yield f"andpop_{dma.name}", text
         for name in ("control", "network"):
-            yield f"andpop_{name}", environment.get_template(f"{name}.v.j2").render(values)
-        yield "andpop_axi", environment.get_template("system.v.j2").render(values)
+            yield f"andpop_{name}", template(f"{name}.v.j2").render(values)
+        yield "andpop_axi", template("system.v.j2").render(values)
