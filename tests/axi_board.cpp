@@ -60,6 +60,7 @@ struct Writer {
   const void* wdata;
   size_t bytes;
   CData *bvalid, *bready, *bresp;
+  bool free = true;  // no response waits to be taken
 };
 
 struct Burst {
@@ -218,7 +219,9 @@ class Board {
   void sample(Writer& w, std::deque<Burst>& bursts, std::deque<Burst>& replies) {
     if (*w.bvalid && *w.bready) {
       replies.pop_front();
-      *w.bvalid = 0;
+      w.free = true;
+    } else {
+      w.free = !*w.bvalid;
     }
     if (*w.awvalid && *w.awready) bursts.push_back({*w.awaddr, *w.awlen + 1u, 0});
     if (*w.wvalid && *w.wready) {
@@ -246,7 +249,7 @@ class Board {
     *w.awready = sometimes();
     // No data is taken ahead of its address: what is asked for is known when data comes.
     *w.wready = !writes_[static_cast<size_t>(&w - writers_.data())].empty() && sometimes();
-    if (*w.bvalid) return;
+    if (!w.free) return;
     *w.bvalid = !replies.empty() && replies.front().from <= cycle;
     if (*w.bvalid) *w.bresp = replies.front().bad ? 2 : 0;
   }

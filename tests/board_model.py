@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Registers of `andpop_axi` and its DMAs in Python, around any function from frames to frames.
 
-Time passes by reads of registers. Faults can be planted: frames that never come back, addresses at
-which the memory answers with an error.
+Time passes by reads of registers; a start is taken at once where the DMA is idle. Faults can be
+planted: frames that never come back, addresses at which the memory answers with an error.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ class Dma:
         """Write one."""
         if offset == 0:
             self.start = self.start or bool(value & START)
+            self.take()
         elif offset == 0x10:
             self.address = self.address >> 32 << 32 | value
         elif offset == 0x14:
@@ -73,6 +74,7 @@ class Dma:
         """Say done."""
         self.frames += self.taken[1]
         self.done, self.busy = True, False
+        self.take()
 
 
 @dataclass
@@ -107,8 +109,7 @@ class ModelBoard:
         """See `Hardware.load`; the soft reset of the control block does the same."""
         self.dmas = [Dma() for _ in self.frame_bytes]
         self.waiting: list[list[Frames]] = [[] for _ in self.frame_bytes[1:]]
-        self.given = self.reads = self.since = self.limit = 0
-        self.dumped = False
+        self.given = self.since = 0
 
     def read(self, block: int, offset: int) -> int:
         """See `Hardware.read`."""
@@ -142,9 +143,8 @@ class ModelBoard:
     def _advance(self) -> None:
         self.since += 1
         source, *sinks = self.dmas
-        source.take()
-        for sink in sinks:
-            sink.take()
+        for dma in self.dmas:
+            dma.take()
         if source.busy and not source.errors and self._reaches(source, self.frame_bytes[0]):
             frames = self._bytes(source, self.frame_bytes[0])
             room = len(frames) if self.hang_after is None else self.hang_after - self.given
@@ -152,7 +152,7 @@ class ModelBoard:
             self.given += len(fed)
             for waiting, result in zip(self.waiting, self.function(fed), strict=True):
                 waiting.extend(np.asarray(result))
-            self.since = 0
+            self.since = 0 if len(fed) else self.since
             if len(fed) == len(frames):
                 source.finish()
         if self.since < self.latency:

@@ -47,10 +47,10 @@ class StreamState:
         word = "works" if self.works else "idle"
         word += ", stands still" if self.stands_still else ""
         return (
-            f"{self.name}: {word}; {self.under_way} batches under way, {self.frames} frames passed, "
-            f"{self.still_cycles} cycles of standstill, FIFO {self.peak} of {self.room} beats, "
-            f"errors: {', '.join(self.errors) or 'none'}; control 0x{self.control:02x}, "
-            f"address 0x{self.address:08x}, batch {self.batch}"
+            f"{self.name}: {word}; {self.under_way} batches under way, "
+            f"{self.frames} frames passed, {self.still_cycles} cycles of standstill, "
+            f"FIFO {self.peak} of {self.room} beats, errors: {', '.join(self.errors) or 'none'}; "
+            f"control 0x{self.control:02x}, address 0x{self.address:08x}, batch {self.batch}"
         )
 
 
