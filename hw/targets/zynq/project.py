@@ -20,7 +20,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...boards import Board
+from ...boards import Board, find
 from ...kernels.base import HW
 from ...rtl.top_info import TopInfo
 from .settings import settings
@@ -129,8 +129,6 @@ def _check(build: Path, top: TopInfo, board: Board) -> None:
             f"board {board.name}: found family {board.family}, expected a Zynq "
             f"({' or '.join(FAMILIES)}); use the flow of that family"
         )
-    from ...boards import find
-
     family = find(top.board).family
     if family != board.family:
         raise TargetError(

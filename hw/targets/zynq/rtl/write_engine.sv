@@ -224,7 +224,8 @@ module write_engine #(
   end
 
   // Bursts: asked for when all their beats are in the FIFO, one at a time on the data channel.
-  logic                 burst_valid, burst_last, asks, aw_q, w_q, w_last_q, final_q, answered;
+  logic                 burst_valid, burst_last, asks, aw_q, w_q, w_ends, w_last_q;
+  logic                 final_q, answered;
   logic [63:ByteBits]   burst_address, aw_address_q;
   logic [CountBits-1:0] burst_beats, w_left_q;
   logic [CountBits-2:0] aw_length_q;
@@ -248,7 +249,8 @@ module write_engine #(
     .last_o   (burst_last)
   );
 
-  assign asks     = burst_valid && !aw_q && !w_q && state_q == Run && !flush_i
+  assign w_ends   = pop && w_last_q;
+  assign asks     = burst_valid && !aw_q && (!w_q || w_ends) && state_q == Run && !flush_i
                     && free_q >= FillBits'(burst_beats) && open_q != OpenBits'(Outstanding);
   assign pop      = w_valid_o && w_ready_i;
   assign answered = b_valid_i && b_ready_o;
@@ -263,7 +265,7 @@ module write_engine #(
       open_q  <= '0;
     end else begin
       aw_q    <= aw_q ? !aw_ready_i : asks;
-      w_q     <= w_q ? !(pop && w_last_q) : asks;
+      w_q     <= asks || (w_q && !w_ends);
       final_q <= !begins && (final_q || (asks && burst_last));
       free_q  <= free_q + FillBits'(push) - (asks ? FillBits'(burst_beats) : '0);
       open_q  <= open_q + OpenBits'(asks) - OpenBits'(answered);
