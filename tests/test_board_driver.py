@@ -7,6 +7,7 @@ import ast
 import importlib
 import json
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from andpop.quant.pictures import read_picture
+from andpop.sim.network import pack_words
 from deployed import CLASSES, Deployed, classifier, several
 from IPython.core.interactiveshell import InteractiveShell
 from PIL import Image
@@ -147,8 +149,10 @@ def test_a_hung_network_ends_in_the_timeout_with_the_dump(
     hardware = network.model_board()
     driver = accelerator(board, network, hardware, batch=4, timeout=0.2)
     hardware.hang_after = hardware.given + 6
+    begin = time.monotonic()
     with pytest.raises(board.FrameLost, match=r"no answer within 0\.2 s.*7 of 15 frames") as lost:
         driver.run(network.pictures(12))
+    assert time.monotonic() < begin + 5
     state = lost.value.state
     assert [s.frames for s in state.streams] == [7] * len(state.streams)
     source, *heads = state.streams
@@ -174,6 +178,21 @@ def test_the_watchdog_ends_the_wait_at_once(board: Any, networks: dict[str, Depl
     with pytest.raises(board.FrameLost, match="the watchdog saw a standstill") as lost:
         driver.run(network.pictures(2))
     assert lost.value.state.watchdog
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("bits", [1, 3, 4, 8, 11, 16, 17, 32])
+@pytest.mark.parametrize("lanes", [1, 3, 4])
+def test_words_are_those_of_the_network(board: Any, bits: int, lanes: int, signed: bool) -> None:
+    low = -(1 << bits - 1) if signed else 0
+    rng = np.random.default_rng(bits)
+    values = rng.integers(low, low + (1 << bits), (5, 4, 3 * lanes))
+    values[0, 0, :2] = low, low + (1 << bits) - 1
+    packed = pack_words(values.reshape(5, -1), bits, lanes)
+    words = importlib.import_module("andpop_board.words")
+    stream = words.Stream("odma0", bits, signed, (4, 3 * lanes), lanes, packed.shape[1:])
+    np.testing.assert_array_equal(stream.pack(values), packed)
+    np.testing.assert_array_equal(stream.unpack(packed), values)
 
 
 @pytest.mark.parametrize("victim", ["idma0", "odma0", "odma2"])

@@ -26,7 +26,7 @@ ELSEWHERE = ("where Vivado is", "to the board")
 
 def blocks() -> list[tuple[str, str, str]]:
     """Return (language, title, text) of every block."""
-    found = re.findall(r"^```(\w+) title=\"(.+)\"\n(.*?)^```$", GUIDE.read_text(), re.M | re.S)
+    found = re.findall(r"^```(\w+) title=\"([^\"]+)\"\n(.*?)^```$", GUIDE.read_text(), re.M | re.S)
     assert len(found) == GUIDE.read_text().count("\n```") / 2, "a block says not where it runs"
     return found
 
@@ -35,6 +35,7 @@ def test_every_line_says_where_it_runs() -> None:
     assert {title for _, title, _ in blocks()} == {HERE, BOARD, *ELSEWHERE}
 
 
+@pytest.mark.full
 @pytest.mark.sim
 def test_the_lines_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run, capsys: pytest.CaptureFixture[str]

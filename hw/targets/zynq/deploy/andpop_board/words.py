@@ -59,9 +59,8 @@ class Stream:
         if self.bits == 8 and self.lanes == size:
             return values.astype(np.uint8).reshape(-1, words, size)
         flat = values.reshape(len(values), words, self.lanes, 1).astype(np.int64)
-        spread = (flat >> np.arange(self.bits)) & 1
-        spread = spread.astype(np.uint8).reshape(len(values), words, -1)
-        return np.packbits(spread, axis=-1, bitorder="little")
+        spread = ((flat >> np.arange(self.bits)) & 1).astype(np.uint8)
+        return np.packbits(spread.reshape(len(values), words, -1), axis=-1, bitorder="little")
 
     def unpack(self, data: Bytes) -> npt.NDArray[np.int64]:
         """Return the values (N, ...) of (N, words, bytes); the inverse of `pack`."""
