@@ -345,6 +345,10 @@ def test_the_command_tells_what_is_wrong(
     assert capsys.readouterr().out.startswith(f"build {network.project.build_hash}; idle")
     assert command(board, network, monkeypatch, "--images", tmp_path / "no")[1] == 1
     assert "no such file or folder" in capsys.readouterr().err
+    with monkeypatch.context() as old:
+        old.setattr("PIL.__version__", "9.0.1")
+        assert command(board, network, old, "--images", folder)[1] == 1
+    assert "Pillow: found 9.0.1, expected 10.1 or newer" in capsys.readouterr().err
     dump = tmp_path / "state.json"
     hangs = network.model_board
 
@@ -376,5 +380,5 @@ def test_the_notebook_runs(
             result = shell.run_cell("".join(cell["source"]), silent=True)
             result.raise_error()
     assert shell.user_ns["pace"] > 0
-    shell.run_cell(f"found = read({str(folder)!r})", silent=True).raise_error()
+    shell.run_cell(f"found = read_all({str(folder)!r})", silent=True).raise_error()
     assert shell.user_ns["found"].shape == (5, *network.info.input.shape[1:])

@@ -6,8 +6,8 @@
     accelerator = Accelerator()
     accelerator.classes(pictures)
 
-Needs Python 3.10 or newer, NumPy, Pillow and pynq, all of which a PYNQ image has. Whether a batch
-has come back is asked of registers; every such wait has an end.
+Needs Python 3.10 or newer, NumPy and pynq, all of which a PYNQ image has; picture files take
+Pillow. Whether a batch has come back is asked of registers; every such wait has an end.
 """
 
 from .accelerator import Accelerator

@@ -15,9 +15,8 @@ from PIL import Image
 
 from .accelerator import BATCH, Accelerator, Pictures
 from .errors import BoardError, FrameLost
-from .folders import FolderError
 from .names import printable
-from .pictures import PictureError, list_pictures, read_picture
+from .reading import list_folder, read
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.dump is not None:
             options.dump.write_text(json.dumps(error.state.as_dict(), indent=1) + "\n")
         return 1
-    except (BoardError, PictureError, FolderError, OSError, ValueError) as error:
+    except (BoardError, OSError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
@@ -53,7 +52,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _run(options: argparse.Namespace) -> None:
-    paths = None if options.images is None else list_pictures(options.images)
+    paths = None if options.images is None else list_folder(options.images)
     accelerator = Accelerator(
         options.folder,
         batch=options.batch,
@@ -77,11 +76,8 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _batches(accelerator: Accelerator, paths: Sequence[Path]) -> Iterator[Pictures]:
-    height, width, channels = accelerator.network.source.shape
     for start in range(0, len(paths), accelerator.batch):
-        part = paths[start : start + accelerator.batch]
-        names = accelerator.network.filter
-        yield np.stack([read_picture(p, height, width, channels, names) for p in part])
+        yield read(accelerator.network, paths[start : start + accelerator.batch])
 
 
 def _answer(
