@@ -59,10 +59,10 @@ class Deployed:
     project: Project
 
     @staticmethod
-    def of(model: ModelWrapper, folder: Path) -> Deployed:
-        """Emit a folded graph and its project."""
+    def of(model: ModelWrapper, folder: Path, data_bits: int = 64) -> Deployed:
+        """Emit a folded graph and its project, with ports to memory of that width."""
         info = emit(model, folder / "rtl", find("pynq-z2"))
-        deployed = Deployed(model, info, emit_project(folder, find("pynq-z2")))
+        deployed = Deployed(model, info, emit_project(folder, find("pynq-z2"), None, data_bits))
         deployed.write()
         return deployed
 

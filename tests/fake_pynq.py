@@ -46,7 +46,7 @@ class Hardware(Protocol):
         """Write it."""
 
 
-class Buffer(np.ndarray):  # type: ignore[type-arg]
+class Buffer(np.ndarray):
     """What `pynq.allocate` returns: an array whose bytes the DMAs reach, behind a cache or not.
 
     Parts of it have no address.
@@ -67,7 +67,7 @@ class Buffer(np.ndarray):  # type: ignore[type-arg]
             self.view(np.ndarray).reshape(-1).view(np.uint8)[:] = self.memory
 
 
-class FakeDevice(Device):  # type: ignore[misc]
+class FakeDevice(Device):
     """A PYNQ-Z2 with a loaded design; ``blocks`` are its cells with registers."""
 
     def __init__(self, hardware: Hardware, blocks: Sequence[str]) -> None:
@@ -85,7 +85,7 @@ class FakeDevice(Device):  # type: ignore[misc]
 
     def get_bitfile_metadata(self, bitfile_name: str) -> Any:
         """Return what pynq reads in the hwh of a real design."""
-        blocks = {
+        blocks: dict[str, dict[str, Any]] = {
             name: {
                 "type": f"xilinx.com:module_ref:andpop_{name}:1.0",
                 "phys_addr": REGISTERS + i * BLOCK,

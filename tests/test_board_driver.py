@@ -14,6 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from andpop.flows.commands.zynq import zynq_project
+from andpop.flows.errors import UsageError
+from andpop.flows.files import BuildFiles
+from andpop.hw.boards import find
 from andpop.quant.pictures import read_picture
 from andpop.sim.network import pack_words
 from deployed import CLASSES, Deployed, classifier, several
@@ -277,6 +281,11 @@ def test_damaged_folders_are_told(
             driver.run(pictures)
     pictures = network.pictures(2)
     compare(network, pictures, driver.run(pictures))
+
+
+def test_a_build_without_hardware_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"top\.json: no such file; build it without --until"):
+        zynq_project(BuildFiles(tmp_path), find("pynq-z2"))
 
 
 @pytest.fixture

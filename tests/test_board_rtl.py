@@ -19,7 +19,8 @@ from verilated_board import VerilatedBoard, build_board
 
 pytestmark = pytest.mark.sim
 
-NETWORKS = {"classifier": classifier, "several": several}
+NETWORKS = {"classifier": (classifier, 32), "several": (several, 64)}
+"""Networks, and bits of the ports to memory around them."""
 PICTURES = 1000
 
 
@@ -54,7 +55,8 @@ def board(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Board]:
     folder = tmp_path_factory.mktemp("board")
-    network = Deployed.of(NETWORKS[request.param](), folder / "build")
+    make, data_bits = NETWORKS[request.param]
+    network = Deployed.of(make(), folder / "build", data_bits)
     executable = build_board(network.project, len(network.info.outputs), folder / "ports")
     sys.path.insert(0, str(network.deploy))
     yield Board(network, executable, importlib.import_module("andpop_board"))

@@ -7,6 +7,7 @@ import importlib
 import re
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,7 @@ def test_the_lines_run(
             assert code == 0, f"{title}: {line}: {err}"
     project = names["project"]
     assert isinstance(project, Project)
+    project = replace(project, folder=project.folder.resolve())
     info = TopInfo.load(tmp_path / "build/surfaces/rtl")
     (project.folder / project.bitstream).write_bytes(b"no bits")
     executable = build_board(project, len(info.outputs), tmp_path / "ports")

@@ -93,10 +93,12 @@ class Accelerator:
             Dma(s.dma, getattr(self.overlay, s.dma)) for s in (network.source, *network.sinks)
         )
         self._control.check(network.build_hash, 1, len(network.sinks))
+        self._slots: list[_Slot] = []
+        self._waiting: deque[_Slot] = deque()
+        # Before memory is asked for: a batch that is still under way would be written into it.
+        self.reset()
         self._slots = [self._slot(device) for _ in range(SLOTS)]
         self._free = deque(self._slots)
-        self._waiting: deque[_Slot] = deque()
-        self.reset()
         if self_test:
             self.self_test()
 
