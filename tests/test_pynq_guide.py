@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib
 import re
 import shlex
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -60,8 +61,8 @@ def test_the_lines_run(
     (project.folder / project.bitstream).write_bytes(b"no bits")
     executable = build_board(project, len(info.outputs), tmp_path / "ports")
     # What scp copies.
-    (tmp_path / "patches").symlink_to(tmp_path / "surfaces/patches")
-    (tmp_path / "deploy").symlink_to(project.folder / "deploy")
+    shutil.copytree(tmp_path / "surfaces/patches", tmp_path / "patches")
+    shutil.copytree(project.folder / "deploy", tmp_path / "deploy")
     monkeypatch.chdir(tmp_path / "deploy")
     monkeypatch.syspath_prepend(tmp_path / "deploy")
     with VerilatedBoard(executable, project, tmp_path) as hardware:
