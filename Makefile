@@ -5,6 +5,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 FINN := finn-plus==1.6.1
+# What drivers on a board import; their pins ask for another NumPy and for gRPC, which no test needs.
+PYNQ := pynq==4.0.0 pynqmetadata==0.2.0 pynqutils==0.1.3 finn-plus-driver==1.6.1
 JOBS ?= 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 export FINN_BUILD_DIR ?= $(CURDIR)/.cache/finn
@@ -40,6 +42,7 @@ $(VENV)/.ready: requirements.lock
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) install -r requirements.lock
 	@$(PIP) install --no-deps $(FINN)
+	@$(PIP) install --no-deps --no-build-isolation $(PYNQ)
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.ready setup.py pyproject.toml __init__.py $(wildcard hw/cpu/src/* hw/cpu/src/*/* hw/cpu/src/*/*/*)
