@@ -127,12 +127,13 @@ def test_shipped_networks(tmp_path: Path, run: Run, name: str, side: int, cycles
     api.build(source, folder, input=f"{side}x{side}x1", target_cycles=cycles)
     pictures = draw(tmp_path / "pictures", side, 100)
     masks = name.startswith("u-binet")
-    code, text, _ = run(
+    code, text, error = run(
         "run", folder, "--simulated", "--images", pictures, "--check", "--self-test", "--json",
         *(("--out", out) if masks else ()),
     )  # fmt: skip
+    assert code == 0, error
     found = json.loads(text)
-    assert code == 0 and found["pictures"] == 100 and found["values_differing"] == 0
+    assert found["pictures"] == 100 and found["values_differing"] == 0
     assert found["check"]["values_compared"] == 100 * (side**2 if masks else 1)
     expected = api.infer(folder, pictures)["predictions"]
     keys = ("defect_pixels",) if masks else ("class", "index")
