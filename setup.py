@@ -52,6 +52,7 @@ setup(
             "synth/*.v",
             "targets/*/*.v",
             "targets/*/*.cpp",
+            "targets/*/*.hpp",
             "targets/*/boards/*.yaml",
             "kernels/*/costs.json",
         ],

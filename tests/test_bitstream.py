@@ -262,7 +262,7 @@ def test_a_missing_tool_leaves_a_whole_project(
 
 def test_other_boards_and_folders_are_refused(built: Path, run: Run, tmp_path: Path) -> None:
     code, _, err = run("bitstream", built, "--board", "pynq-z2")
-    assert code == CHECK_FAILED and "Vivado project" in err and err.count("\n") == 1
+    assert code == CHECK_FAILED and "found RTL for ulx3s-85f (ecp5), expected xc7" in err
     code, _, err = run("bitstream", built, "--board", "nonsense")
     assert code == BAD_INPUT and "found 'nonsense'" in err
     code, _, err = run("bitstream", built, "--clock-mhz", "5000")

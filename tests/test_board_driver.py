@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from andpop.flows.commands.zynq import zynq_project
+from andpop.flows.commands.vivado import zynq_project
 from andpop.flows.errors import UsageError
 from andpop.flows.files import BuildFiles
 from andpop.hw.boards import find
@@ -285,7 +285,7 @@ def test_damaged_folders_are_told(
 
 def test_a_build_without_hardware_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"top\.json: no such file; build it without --until"):
-        zynq_project(BuildFiles(tmp_path), find("pynq-z2"))
+        zynq_project(BuildFiles(tmp_path), find("pynq-z2"), tmp_path / "vivado")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from andpop.flows import api
-from andpop.flows.commands.zynq import zynq_project
+from andpop.flows.commands.vivado import zynq_project
 from andpop.flows.files import open_build
 from andpop.hw.boards import find
 from andpop.hw.cpu.engine import Engine
@@ -42,7 +42,7 @@ def test_both_drivers_give_the_classes_of_the_cpu(
         [read_picture(p, side, side, 1) for p in list_pictures(tmp_path / "pictures")]
     )
     wanted, _ = Engine.load(files.packed).run(pictures)
-    project = zynq_project(files, find("pynq-z2"))
+    project = zynq_project(files, find("pynq-z2"), tmp_path / "vivado")
     deploy = project.folder / "deploy"
     (deploy / "andpop.bit").write_bytes(b"no bits")
     executable = build_board(project, 1, tmp_path / "ports")

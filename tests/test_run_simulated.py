@@ -50,7 +50,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> tuple[BuildFiles, Path]
 def port(network: tuple[BuildFiles, Path]) -> Iterator[str]:
     """A simulated board's port."""
     files, _ = network
-    with running_board(build_board(files.rtl, board_hash(files)), files.rtl) as name:
+    with running_board(build_board(files.rtl, board_hash(files))) as name:
         yield name
 
 
@@ -109,7 +109,7 @@ def test_the_board_of_another_build(
     network: tuple[BuildFiles, Path], tmp_path: Path, run: Run
 ) -> None:
     files, pictures = network
-    with running_board(build_board(files.rtl, bytes(16)), files.rtl) as port:
+    with running_board(build_board(files.rtl, bytes(16))) as port:
         code, _, error = run("run", files.folder, "--port", port, "--images", pictures)
     assert code == 1 and "found the build 0000000000000000 on the board, expected" in error
 

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -15,11 +13,13 @@ from ...hw.synth import nextpnr, yosys
 from ...hw.targets.ecp5 import board as pins
 from ...hw.targets.ecp5 import flow, project
 from ...sim.tools import ToolMissing
-from ..build import digest
-from ..errors import CheckFailed, UsageError
+from ..build import board_hash
+from ..errors import UsageError
 from ..files import BuildFiles, open_build
-from ..folder import behind_links, beside, writing
+from ..folder import behind_links, writing
 from ..progress import Progress
+from ..projects import interval, refreshed, resource_row
+from .vivado import vivado
 
 
 def bitstream(
@@ -38,12 +38,6 @@ def bitstream(
         raise UsageError(f"{folder}: has no RTL; build it without --until")
     info = TopInfo.load(files.rtl)
     board = boards.find(name or info.board)
-    if board.name not in pins.names():
-        raise CheckFailed(
-            f"{board.name}: found no way to a bitstream, expected --board with one of "
-            f"{', '.join(pins.names())}; boards of the {board.family} family come as a Vivado "
-            "project, which is not there yet"
-        )
     own = info.clock_mhz if board.name == info.board else board.clock_mhz
     asked = clock_mhz or own
     if not asked > 0:
@@ -51,92 +45,57 @@ def bitstream(
     place = behind_links(out or folder.resolve().with_name(f"{folder.resolve().name}-{board.name}"))
     place.parent.mkdir(parents=True, exist_ok=True)
     with writing(place):
-        made = _write(files, place, pins.find(board.name), asked)
-        try:
-            found = flow.run(made, board, check=check, seed=seed, progress=progress)
-        except ToolMissing as error:
-            raise ToolMissing(
-                f"{error}; the project in {place} is complete: sh {place / 'make.sh'} makes the "
-                "bitstream with tools on PATH"
-            ) from error
-    cycles = _interval(files, info)
-    wanted = [] if check else [place / project.BIT, place / project.SVF]
+        if board.name in pins.names():
+            found = _ecp5(files, info, board, place, asked, check, seed, progress)
+        else:
+            if clock_mhz is not None:
+                raise UsageError(
+                    f"--clock-mhz: found {clock_mhz:g}, expected none for {board.name}: its clock "
+                    "is that of the build; build with another one"
+                )
+            found = vivado(files, board, place, check, progress)
+    cycles = interval(files, info)
     return {
         "build": str(folder),
         "folder": str(place),
         "board": board.name,
         "part": board.part,
-        "tools": {"yosys": yosys.version(), "nextpnr": None if check else nextpnr.version()},
-        "placed": found.mhz is not None,
-        "resources": [
-            {
-                "resource": resource,
-                "called": flow.WORDS[resource],
-                "used": used,
-                "have": board.capacity[resource],
-                "share": used / max(1, board.capacity[resource]),
-            }
-            for resource, used in found.used.items()
-        ],
-        "asked_mhz": made.pll.mhz,
-        "reached_mhz": found.mhz,
         "cycles_per_frame": cycles,
-        "fps": made.pll.mhz * 1e6 / cycles,
-        "link_fps": made.link_fps,
-        "steps": found.steps,
-        "files": [str(file) for file in found.files],
-        "missing": [] if not check else ["the bitstream: --check stops before place and route"],
-        "program": made.board.program.format(bit=place / project.BIT) if wanted else None,
+        "fps": found["asked_mhz"] * 1e6 / cycles,
+        **found,
         "seconds": time.perf_counter() - began,
     }
 
 
-def _interval(files: BuildFiles, info: TopInfo) -> int:
-    """Cycles from one picture to the next: measured where FIFOs were sized, else as stated."""
-    if files.sizing.is_file():
-        measured = json.loads(files.sizing.read_text(encoding="utf-8"))["interval"]
-        return int(measured)
-    return info.slowest.cycles
-
-
-def _write(
-    files: BuildFiles, place: Path, board: pins.Ecp5Board, clock_mhz: float
-) -> project.Project:  # fmt: skip
-    """Write the project, or leave the one that is there if it is the same.
-
-    Raises:
-        UsageError: ``place`` holds something else.
-    """
-    marker = place / project.MARKER
-    if (
-        place.exists()
-        and not marker.is_file()
-        and not (place.is_dir() and not any(place.iterdir()))
-    ):
-        raise UsageError(f"{place}: exists and is no project of andpop; choose another --out")
-    staging, old = beside(place, "partial"), beside(place, "old")
-    for left in (staging, old):
-        shutil.rmtree(left, ignore_errors=True)
-    staging.mkdir()
+def _ecp5(
+    files: BuildFiles, info: TopInfo, board: boards.Board, place: Path, asked: float,
+    check: bool, seed: int, progress: Progress,
+) -> dict[str, Any]:  # fmt: skip
+    """By Yosys and nextpnr: the part of the result that is this family's."""
+    digest = board_hash(files)
+    made = refreshed(
+        place, lambda to: project.write(files.rtl, to, pins.find(board.name), asked, digest)
+    ).at(place)
     try:
-        build_hash = bytes.fromhex(digest(files.rtl))
-        made = project.write(files.rtl, staging, board, clock_mhz, build_hash)
-        if _same(staging, place):
-            return made.at(place)
-        if place.exists():
-            place.rename(old)
-        staging.rename(place)
-        return made.at(place)
-    finally:
-        for left in (staging, old):
-            shutil.rmtree(left, ignore_errors=True)
-
-
-def _same(new: Path, old: Path) -> bool:
-    """Whether all that was written now lies in an older project already, and no other source."""
-    names = {p.relative_to(new) for p in new.rglob("*") if p.is_file()}
-    sources = {p.relative_to(old) for p in (old / "rtl").rglob("*") if p.is_file()}
-    return sources <= names and all(
-        (old / name).is_file() and (old / name).read_bytes() == (new / name).read_bytes()
-        for name in names
-    )
+        found = flow.run(made, board, check=check, seed=seed, progress=progress)
+    except ToolMissing as error:
+        raise ToolMissing(
+            f"{error}; the project in {place} is complete: sh {place / 'make.sh'} makes the "
+            "bitstream with tools on PATH"
+        ) from error
+    bit = place / project.BIT
+    return {
+        "tools": {"yosys": yosys.version(), "nextpnr": None if check else nextpnr.version()},
+        "placed": found.mhz is not None,
+        "resources": [
+            resource_row(resource, flow.WORDS[resource], used, board)
+            for resource, used in found.used.items()
+        ],
+        "asked_mhz": made.pll.mhz,
+        "reached_mhz": found.mhz,
+        "link_fps": made.link_fps,
+        "steps": found.steps,
+        "files": [str(file) for file in found.files],
+        "missing": [] if not check else ["the bitstream: --check stops before place and route"],
+        "program": None if check else made.board.program.format(bit=bit),
+    }

@@ -21,7 +21,8 @@ def command(
     board: Annotated[
         str | None,
         typer.Option(
-            help=f"Board: {', '.join(names())}; that of the build by default.", metavar="BOARD"
+            help=f"Board: {', '.join(names())}, or one with a Zynq; that of the build by default.",
+            metavar="BOARD",
         ),
     ] = None,
     check: Annotated[
@@ -38,11 +39,11 @@ def command(
     seed: Annotated[int, typer.Option(min=1, help="Seed of the placement.")] = 1,
     as_json: Json = False,
 ) -> None:
-    """Make a bitstream of a build for a board with a Lattice ECP5, by Yosys and nextpnr.
+    """Make a bitstream of a build: for a Lattice ECP5 by Yosys and nextpnr, for a Zynq by Vivado.
 
     Written is a project folder that holds all that the bitstream is made of; where a tool is
     missing it is complete all the same. A network that does not fit or does not hold its clock is
-    refused.
+    refused. A board with a Zynq also gets a driver for PYNQ, in `deploy` of that folder.
 
     Example: andpop bitstream build/steel --board ulx3s-85f
     """
@@ -60,16 +61,17 @@ def _show(result: dict[str, Any]) -> None:
         for r in result["resources"]
     ]
     reached = result["reached_mhz"]
+    over = "" if result["link_fps"] is None else f", {result['link_fps']:,.1f} over the line"
     rows += [
         ("clock asked", f"{result['asked_mhz']:g} MHz"),
         ("clock reached", "not placed" if reached is None else f"{reached:.1f} MHz"),
-        ("frames per second", f"{result['fps']:,.1f}, {result['link_fps']:,.1f} over the line"),
+        ("frames per second", f"{result['fps']:,.1f}{over}"),
         *(("written", file) for file in result["files"]),
         *(("missing", what) for what in result["missing"]),
     ]
-    tools = result["tools"]
-    how = f"Yosys {tools['yosys']}" + (f", nextpnr {tools['nextpnr']}" if tools["nextpnr"] else "")
-    table(f"{result['board']} ({result['part']}), by {how}", ("", "value"), rows)
+    tools = ", ".join(f"{tool} {found}" for tool, found in result["tools"].items() if found)
+    by = f", by {tools}" if tools else ""
+    table(f"{result['board']} ({result['part']}){by}", ("", "value"), rows)
     say(f"Project: {result['folder']}")
     if result["program"]:
-        say(f"Load it: {result['program']}")
+        say(f"Then: {result['program']}")

@@ -20,6 +20,7 @@ from typing import Any
 from ....sim.cache import building, content_key, finished, scratch
 from ...boards import Board
 from ...synth import ecp5, nextpnr
+from ...synth.ecp5_edit import Module
 from ...synth.netlist import Netlist
 from ...synth.yosys import SynthesisError
 from .project import BIT, LOG, PLL_CELL, REPORT, ROUTED, SVF, TOP, Project
@@ -82,13 +83,14 @@ def run(
     """
     outcome = Outcome()
     netlist = _timed(outcome, "synthesis", lambda: synthesise(project, progress))
-    module = Netlist.of(TOP, ecp5.module_of(netlist, TOP))
+    packed = ecp5.packed(netlist, TOP)
+    module = Netlist.of(TOP, packed)
     used = ecp5.usage(module.cells)
     outcome.used = {name: used[key] for name, key in RESOURCES.items()}
     require_fit(outcome.used, board, module)
     if check:
         return outcome
-    routed = _timed(outcome, "place and route", lambda: _route(project, netlist, seed, progress))
+    routed = _timed(outcome, "place and route", lambda: _route(project, packed, seed, progress))
     report = json.loads((routed / REPORT).read_text(encoding="utf-8"))
     outcome.used = {
         name: report["utilization"].get(cell, {"used": 0})["used"] for cell, name in CELLS.items()
@@ -101,9 +103,9 @@ def run(
             f"{project.board.name}: the routed network holds {outcome.mhz:.1f} MHz, expected "
             f"{project.pll.mhz:g}; give another --seed, or --clock-mhz {int(outcome.mhz)}"
         )
-    packed = _timed(outcome, "packing", lambda: _pack(project, routed, progress))
+    bits = _timed(outcome, "packing", lambda: _pack(project, routed, progress))
     for name in (BIT, SVF):
-        outcome.files.append(_deliver(packed / name, project.folder))
+        outcome.files.append(_deliver(bits / name, project.folder))
     return outcome
 
 
@@ -153,16 +155,17 @@ def require_fit(used: Mapping[str, int], board: Board, module: Netlist) -> None:
 
 
 def _route(
-    project: Project, netlist: Path, seed: int, progress: Progress
+    project: Project, module: Module, seed: int, progress: Progress
 ) -> tuple[Path, bool]:  # fmt: skip
     tool = nextpnr.prepare()
+    netlist = json.dumps({"creator": "andpop", "modules": {TOP: module}})
     options = [*project.board.options, "--freq", f"{project.pll.mhz:g}", "--seed", str(seed)]
     key = content_key("ecp5-routed", tool, options, project.lpf, netlist)
     known = finished(key) is not None
     with building(key) as (final, work):
         if work is not None:
             with scratch("nextpnr") as folder:
-                shutil.copyfile(netlist, folder / "netlist.json")
+                (folder / "netlist.json").write_text(netlist, encoding="utf-8")
                 shutil.copyfile(project.lpf, folder / "board.lpf")
                 arguments = [
                     *options, "--json", "netlist.json", "--top", TOP, "--lpf", "board.lpf",

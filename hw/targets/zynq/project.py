@@ -17,7 +17,7 @@ import hashlib
 import json
 import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from ...boards import Board, find
@@ -29,6 +29,8 @@ from .vivado import constraints, readme, script
 
 HERE = Path(__file__).parent
 RTL = "rtl"
+PROJECT = "project.json"
+"""What is in the folder."""
 OWN = f"{RTL}/axi"
 """Where the RTL around the network lies."""
 SHARED = (
@@ -69,6 +71,24 @@ class Project:
     """What to run in the folder."""
     build_hash: str
     """32 hexadecimal digits that the bit file shows of itself."""
+
+    @staticmethod
+    def load(folder: Path) -> Project:
+        """Read what ``emit_project`` wrote.
+
+        Raises:
+            TargetError: the folder holds no project of this version.
+        """
+        try:
+            listed = json.loads((folder / PROJECT).read_text(encoding="utf-8"))
+            found = {f.name: listed[f.name] for f in fields(Project) if f.name != "folder"}
+        except (OSError, ValueError, KeyError) as error:
+            raise TargetError(
+                f"{folder / PROJECT}: cannot be read ({error}); write the project again"
+            ) from error
+        for name in ("sources", "memories", "command"):
+            found[name] = tuple(found[name])
+        return Project(folder, **found)
 
 
 def emit_project(
@@ -214,4 +234,4 @@ def _write(project: Project, system: System, board: Board) -> None:
         "command": project.command,
         "build_hash": project.build_hash,
     }
-    (folder / "project.json").write_text(json.dumps(listed, indent=1) + "\n", encoding="utf-8")
+    (folder / PROJECT).write_text(json.dumps(listed, indent=1) + "\n", encoding="utf-8")
