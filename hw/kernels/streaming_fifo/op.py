@@ -117,7 +117,8 @@ class StreamingFIFO_rtl(RtlKernel, StreamingFIFO):
         blocks = banks * bram18_blocks(words or depth, width) if block else 0
         if banks > 1:  # a register behind each; which is written, and read
             ffs += 1 + banks * (width + 2) + (banks - 1).bit_length()
-            select = width * chosen(banks) + 2 * banks
+            # A LUT of each chooses it to write, to read, and one more as mapped.
+            select = width * chosen(banks) + 3 * banks
         else:
             select = (bram18_select if block else lutram_select)(depth, width)
         return {
