@@ -33,6 +33,21 @@ def fifo_in_block_ram(depth: int, width: int) -> bool:
     return depth > LUT_RAM_WORDS and saved > FIFO_LUTS_PER_BRAM18 * bram18_blocks(depth, width)
 
 
+def fifo_bank_words(depth: int, width: int) -> int:
+    """Words of a bank of a FIFO's block RAM; 0 where the memory is one bank.
+
+    A bank is one block deep, on parts whose blocks are of 18 Kbit alone too, so that nothing that
+    selects lies between a block and its register. Fewest blocks come first, then fewest banks.
+    Widths of which a mapper packs more into a block than whole columns are left to it.
+    """
+    banks = {words: -(-depth // words) for _, words in BRAM18_SHAPES}
+    words = min(
+        (-(-width // bits) * banks[words], banks[words], words) for bits, words in BRAM18_SHAPES
+    )[2]
+    more = banks[words] * bram18_blocks(words, width) > bram18_blocks(depth, width)
+    return 0 if words >= depth or more else words
+
+
 class _Layout(NamedTuple):
     """A way to lay out a memory, in the numbers of Yosys' memory_libmap: banks of some words, whose
     bits lie side by side in cells."""
@@ -179,6 +194,12 @@ def rom_luts(depth: int, width: int) -> int:
     # Where a word stands alone the selection is what knows its bits.
     last = max(varying(rest), 0.5 if whole else 0.0) if rest else 0.0
     return round(width * (whole + last + selection(-(-depth // 64))))
+
+
+def chosen(banks: int) -> int:
+    """LUTs that select one of so many bits, each with a bit of its own that chooses it."""
+    pairs = -(-banks // 3)
+    return pairs + -(-(pairs - 1) // 5)
 
 
 class ReadOnlyMemory(NamedTuple):

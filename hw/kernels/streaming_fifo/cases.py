@@ -34,6 +34,7 @@ SMOKE = [
     _case("INT8", 12, 6, 40, 24, "block"),
     _case("BINARY", 9, 1, 20, 32, "auto"),
     _case("INT8", 12, 6, 40, 24, "block", half=1),
+    _case("INT8", 4, 4, 1400, 1100, "block"),
     _case("UINT3", 4, 1, 20, 8, "distributed", half=1),
 ]
 
@@ -45,4 +46,5 @@ FULL = [
     _case("INT14", 4, 2, 30, 2, "block"),
     _case("INT8", 2, 1, 400, 512, "block", half=1),
     _case("UINT8", 4, 2, 30, 2, "auto", half=1),
+    _case("INT8", 4, 4, 700, 600, "block", half=1),
 ]

@@ -12,6 +12,8 @@ from ..costs import Structure
 from ..memory import (
     bram18_blocks,
     bram18_select,
+    chosen,
+    fifo_bank_words,
     fifo_in_block_ram,
     lutram_cells,
     lutram_select,
@@ -74,11 +76,18 @@ class StreamingFIFO_rtl(RtlKernel, StreamingFIFO):
             return asked
         return fifo_in_block_ram(int(self.get_nodeattr("depth")), int(self.get_instream_width()))
 
+    def bank_words(self) -> int:
+        """Words of a bank of its block RAM; 0 where it has one or none."""
+        if not self.block_ram():
+            return 0
+        return fifo_bank_words(int(self.get_nodeattr("depth")), int(self.get_instream_width()))
+
     def rtl_parameters(self) -> dict[str, int | str]:
         return {
             "Width": self.get_instream_width(),
             "Depth": self.get_nodeattr("depth"),
             "BlockRam": int(self.block_ram()),
+            "BankWords": self.bank_words(),
             "HalfRate": int(self.get_nodeattr("half_rate")),
             "Id": self.get_nodeattr("fifo_id"),
         }
@@ -91,6 +100,9 @@ class StreamingFIFO_rtl(RtlKernel, StreamingFIFO):
             return {"": Structure({"one": 1, "bits": width}, ffs=2 * width + 2, table="register")}
         address = (depth - 1).bit_length()
         fill = depth.bit_length()
+        words = self.bank_words()
+        banks = -(-depth // words) if words else 1
+        half_rate &= banks == 1
         counts = {"one": 1, "bits": width, "address": address, "fill": fill}
         # Fill, addresses, ready, what is valid and what is stored; words.
         ffs = 3 + fill + 2 * address + width
@@ -102,13 +114,20 @@ class StreamingFIFO_rtl(RtlKernel, StreamingFIFO):
         elif depth >= 4:  # with a register behind the memory
             counts |= {"late": width, "stored": 1 if half_rate else fill + 1}
             ffs += 1 if half_rate else fill + 1
+        blocks = banks * bram18_blocks(words or depth, width) if block else 0
+        if banks > 1:  # a register behind each; which is written, and read
+            ffs += 1 + banks * (width + 2) + (banks - 1).bit_length()
+            # A LUT of each chooses it to write, to read, and one more as mapped.
+            select = width * chosen(banks) + 3 * banks
+        else:
+            select = (bram18_select if block else lutram_select)(depth, width)
         return {
             "": Structure(
                 counts,
-                luts=(bram18_select if block else lutram_select)(depth, width),
+                luts=select,
                 ffs=ffs,
                 lutram=0 if block else lutram_cells(depth, width),
-                bram18=bram18_blocks(depth, width) if block else 0,
+                bram18=blocks,
                 table="half rate" if half_rate else "queue",
             )
         }

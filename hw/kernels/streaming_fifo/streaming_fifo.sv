@@ -14,19 +14,22 @@ import "DPI-C" function void andpop_fifo_report(
 /// With `HalfRate` two cycles of latency and at most one word in two cycles: every word passes the
 /// memory, whose output register is the output. With `BlockRam` and 4 words or more every word
 /// passes the memory and one more register, as its word comes late in a cycle: three cycles of
-/// latency at either rate. The simulation of a network knows the form with less latency only,
-/// unless `ANDPOP_BUILT_FIFOS` is defined.
+/// latency at either rate. With `BankWords` the memory is banks of so many words, each with a
+/// register of its own behind, and what selects among these comes next: four cycles, and one word
+/// per cycle with `HalfRate` as well. The simulation of a network knows the form with less latency
+/// only, unless `ANDPOP_BUILT_FIFOS` is defined.
 ///
 /// In simulation (`SYNTHESIS` undefined) `capacity_q` limits the fill below `Depth` and `peak_q`
 /// is the largest fill since reset; both may be read, and `capacity_q` (2 or more) deposited, while
 /// the clock runs. With `ANDPOP_SIM` defined the harness is asked for the capacity and told the
 /// fill and peak of the run before while reset is low; a run calls nothing.
 module streaming_fifo #(
-  parameter int unsigned Width    = 8, // bits of a word
-  parameter int unsigned Depth    = 2, // words, 2 or more
-  parameter bit          BlockRam = 0, // memory in block RAM, otherwise in LUTs
-  parameter bit          HalfRate = 0, // at most one word in two cycles
-  parameter int unsigned Id       = 0  // number under which the simulation harness knows it
+  parameter int unsigned Width     = 8, // bits of a word
+  parameter int unsigned Depth     = 2, // words, 2 or more
+  parameter bit          BlockRam  = 0, // memory in block RAM, otherwise in LUTs
+  parameter int unsigned BankWords = 0, // words of a bank of it, a power of two; 0 where it is one
+  parameter bit          HalfRate  = 0, // at most one word in two cycles
+  parameter int unsigned Id        = 0  // number under which the simulation harness knows it
 ) (
   input  logic             clk_i,
   input  logic             rst_ni,
@@ -43,6 +46,11 @@ module streaming_fifo #(
   if (Depth < 2) begin : gen_check
     $error("streaming_fifo %0d: found Depth=%0d, expected 2 or more", Id, Depth);
   end
+  if (BankWords != 0 && (!BlockRam || BankWords < 2 || BankWords >= Depth ||
+                         (BankWords & (BankWords - 1)) != 0)) begin : gen_check_banks
+    $error("streaming_fifo %0d: found BankWords=%0d, expected 0, or a power of two below Depth=%0d",
+           Id, BankWords, Depth, " with BlockRam");
+  end
 
   // The simulation of a network sets the depth at run time: there all memories are alike. With
   // `ANDPOP_BUILT_FIFOS` it has the depths that were found, and the forms that are built.
@@ -55,11 +63,13 @@ module streaming_fifo #(
 `endif
   // Four words are what the rate of one per cycle needs then.
   localparam bit          Late        = BlockRam && !AnyDepth && Depth >= 4;
+  localparam bit          Banked      = Late && BankWords != 0;
   localparam bit          Wraps       = (Depth & (Depth - 1)) == 0; // addresses do so themselves
   localparam int unsigned FillBits    = $clog2(Depth + 1);
   localparam int unsigned AddressBits = $clog2(Depth);
 
   logic [FillBits-1:0] fill_q, fill_d, capacity;
+  logic                over; // more words than that: it was lowered meanwhile
   logic                push, pop;
 
   assign push   = in_valid_i && in_ready_o;
@@ -85,7 +95,7 @@ module streaming_fifo #(
       .out_data_o
     );
     logic unused_capacity;
-    assign unused_capacity = &capacity;
+    assign unused_capacity = &{capacity, over};
   end else begin : gen_queue
     logic [AddressBits-1:0] write_q, read_q;
     logic                   in_ready_q, out_valid;
@@ -96,7 +106,7 @@ module streaming_fifo #(
 
     always_ff @(posedge clk_i) begin
       if (!rst_ni) in_ready_q <= 1'b1;
-      else if (push != pop) in_ready_q <= fill_d < capacity;
+      else if (push != pop) in_ready_q <= push ? fill_q < capacity - 1'b1 : !over;
     end
 
     always_ff @(posedge clk_i) begin
@@ -110,8 +120,70 @@ module streaming_fifo #(
     end
 
     logic [Width-1:0] memory_q;
+    logic             word_q, word_leaves; // with `Late`: a word is at the memory's output
+    logic             takes;               // a word that is fetched now has where to go
+    logic             unused_late;
 
-    if (BlockRam && !AnyDepth) begin : gen_block
+    assign unused_late = &{word_q, word_leaves, takes};
+    if (!Late) begin : gen_early
+      assign {word_q, word_leaves, takes} = '0;
+    end
+
+    if (Banked) begin : gen_banks
+      localparam int unsigned Banks    = (Depth + BankWords - 1) / BankWords;
+      localparam int unsigned WordBits = $clog2(BankWords);
+      localparam int unsigned BankBits = AddressBits - WordBits;
+
+      logic [BankBits-1:0] fetched_q;
+      // The bank of the word behind, the bank written next: a bit each, which chooses in fewer
+      // steps than a number.
+      logic [Banks-1:0]    chosen_q, target_q;
+      logic                bank_ends;      // with the word that is written
+      logic [Width-1:0]    behind [Banks]; // words in the registers behind the banks
+      logic                held_q, moves;  // a word has been read; what was read moves behind
+
+      assign moves    = !word_q || word_leaves;
+      assign takes    = !held_q || moves;
+
+      always_comb begin
+        memory_q = '0;
+        for (int unsigned b = 0; b < Banks; b++) memory_q |= {Width{chosen_q[b]}} & behind[b];
+      end
+
+      always_ff @(posedge clk_i) begin
+        if (!rst_ni) held_q <= 1'b0;
+        else         held_q <= fetch || !takes;
+      end
+
+      always_ff @(posedge clk_i) begin
+        if (!rst_ni)    word_q <= 1'b0;
+        else if (moves) word_q <= held_q;
+      end
+
+      always_ff @(posedge clk_i) begin
+        if (fetch) fetched_q <= read_q[WordBits+:BankBits];
+        if (moves) chosen_q <= Banks'(1) << fetched_q;
+      end
+
+      assign bank_ends = &write_q[WordBits-1:0] || write_q == AddressBits'(Depth - 1);
+
+      always_ff @(posedge clk_i) begin
+        if (!rst_ni)                 target_q <= Banks'(1);
+        else if (store && bank_ends) target_q <= {target_q[Banks-2:0], target_q[Banks-1]};
+      end
+
+      for (genvar b = 0; b < Banks; b++) begin : gen_bank
+        (* ram_style = "block", no_rw_check *) logic [Width-1:0] memory [BankWords];
+        logic [Width-1:0] bank_word_q, behind_q;
+
+        assign behind[b] = behind_q;
+        always_ff @(posedge clk_i) begin
+          if (store && target_q[b]) memory[write_q[WordBits-1:0]] <= in_data_i;
+          if (fetch) bank_word_q <= memory[read_q[WordBits-1:0]];
+          if (moves) behind_q <= bank_word_q;
+        end
+      end
+    end else if (BlockRam && !AnyDepth) begin : gen_block
       (* ram_style = "block", no_rw_check *) logic [Width-1:0] memory [Depth];
       always_ff @(posedge clk_i) begin
         if (store) memory[write_q] <= in_data_i;
@@ -126,13 +198,14 @@ module streaming_fifo #(
     end
 
     if (Late) begin : gen_behind
-      logic word_q, word_leaves; // a word is at the memory's output
-
       assign store = push;
 
-      always_ff @(posedge clk_i) begin
-        if (!rst_ni) word_q <= 1'b0;
-        else         word_q <= fetch || (word_q && !word_leaves);
+      if (!Banked) begin : gen_one
+        assign takes = !word_q || word_leaves;
+        always_ff @(posedge clk_i) begin
+          if (!rst_ni) word_q <= 1'b0;
+          else         word_q <= fetch || (word_q && !word_leaves);
+        end
       end
 
       output_register #(
@@ -148,7 +221,7 @@ module streaming_fifo #(
         .out_data_o
       );
 
-      if (HalfRate) begin : gen_half
+      if (HalfRate && !Banked) begin : gen_half
         logic                stored_q; // the memory holds a word
         logic [FillBits-1:0] one_stored;
 
@@ -164,7 +237,7 @@ module streaming_fifo #(
       end else begin : gen_full
         logic [FillBits:0] stored_q; // words in the memory less one, two's complement
 
-        assign fetch = !stored_q[FillBits] && (!word_q || word_leaves);
+        assign fetch = !stored_q[FillBits] && takes;
 
         always_ff @(posedge clk_i) begin
           if (!rst_ni) stored_q <= '1;
@@ -215,9 +288,11 @@ module streaming_fifo #(
 
 `ifdef SYNTHESIS
   assign capacity = FillBits'(Depth);
+  assign over     = 1'b0;
 `else
   logic [FillBits-1:0] capacity_q, peak_q;
   assign capacity = capacity_q;
+  assign over     = fill_q > capacity_q;
 
 `ifdef ANDPOP_SIM
   always_ff @(posedge clk_i) begin
