@@ -43,6 +43,8 @@ $(VENV)/.ready: requirements.lock
 	@$(PIP) install -r requirements.lock
 	@$(PIP) install --no-deps $(FINN)
 	@$(PIP) install --no-deps --no-build-isolation $(PYNQ)
+# The wheel of pynq has a package called tests, which would hide ours from a new process.
+	@rm -rf $(VENV)/lib/python3.11/site-packages/tests
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.ready setup.py pyproject.toml __init__.py $(wildcard hw/cpu/src/* hw/cpu/src/*/* hw/cpu/src/*/*/*)
