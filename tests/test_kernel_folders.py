@@ -31,7 +31,7 @@ PASSES = {
     "epilogue": ("hw/kernels/serial_epilogue.py",),
     "streaming_data_width_converter": ("hw/graph/insert_streams.py",),
     "stream_link": ("hw/graph/insert_streams.py",),
-    "streaming_fifo": ("hw/graph/insert_streams.py",),
+    "streaming_fifo": ("hw/graph/insert_streams.py", "hw/targets/zynq/"),
 }
 """Kernels that belong to every graph: the pass that inserts each, or asks for it; a kernel with a
 core for others: what they share of it in Python; and those that a product on the CPU takes in."""
@@ -74,7 +74,7 @@ def allowed(file: str, kernel: str) -> bool:
         return True
     own = (f"{KERNEL_ROOM}/{kernel}/", f"{KERNEL_ROOM}/__init__.py", *LOWERING)
     inside = PARTS.get(kernel, ())
-    return file.startswith((*own, *inside)) or file in PASSES.get(kernel, ())
+    return file.startswith((*own, *inside, *PASSES.get(kernel, ())))
 
 
 def named() -> list[tuple[str, str]]:

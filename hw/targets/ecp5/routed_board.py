@@ -45,12 +45,12 @@ def build_routed_board(project: Path, info: TopInfo, jobs: int = 2) -> Simulated
     about = json.loads((project / MARKER).read_text(encoding="utf-8"))
     board = boards.find(about["board"])
     routed = project / ROUTED
-    code = [Path(post_route.__file__), post_route.CELLS]
+    code = [Path(post_route.__file__), *post_route.CELLS]
     with building(content_key("post-route", TOP, routed, *code)) as (final, work):
         if work is not None:
             post_route.to_verilog(routed, work, TOP)
     program = build(
-        [post_route.CELLS, final / post_route.FILE],
+        [*post_route.CELLS, final / post_route.FILE],
         TOP,
         extra_cpp=[*HARNESS, LINE],
         opt=OPTIMISATION,
