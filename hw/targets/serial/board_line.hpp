@@ -27,12 +27,13 @@ class Board {
 
   // One cycle. `byte` is offered to the board unless null; true if it was taken.
   bool cycle(const uint8_t* byte, bool room, std::vector<uint8_t>& out) {
+    // What is offered while the receiver has no room is lost, as on a UART; here it can wait.
+    const bool taken = byte && top_->rx_ready_o;
     top_->clk_i = 0;
-    top_->rx_valid_i = byte != nullptr;
-    if (byte) top_->rx_data_i = *byte;
+    top_->rx_valid_i = taken;
+    if (taken) top_->rx_data_i = *byte;
     top_->tx_ready_i = room;
     top_->eval();
-    const bool taken = byte && top_->rx_ready_o;
     if (top_->tx_valid_o && room) out.push_back(top_->tx_data_o);
     clock(1);
     return taken;
