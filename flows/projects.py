@@ -11,12 +11,10 @@ from typing import Any, TypeVar
 
 from ..hw.boards import Board
 from ..hw.rtl.top_info import TopInfo
+from ..hw.targets import PROJECT
 from .errors import UsageError
 from .files import BuildFiles
 from .folder import beside
-
-MARKER = "project.json"
-"""What makes a folder a project."""
 
 T = TypeVar("T")
 
@@ -29,7 +27,7 @@ def refreshed(place: Path, write: Callable[[Path], T]) -> T:
         UsageError: ``place`` holds something else than a project.
     """
     empty = place.is_dir() and not any(place.iterdir())
-    if place.exists() and not (place / MARKER).is_file() and not empty:
+    if place.exists() and not (place / PROJECT).is_file() and not empty:
         raise UsageError(f"{place}: exists and is no project of andpop; choose another --out")
     staging, old = beside(place, "partial"), beside(place, "old")
     for left in (staging, old):

@@ -113,6 +113,28 @@ def test_what_has_no_model_is_refused(
         post_route.to_verilog(design(tmp_path, **changes), tmp_path / "sim", "top")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ('"a": {"direction"', '"a;b": {"direction"', "'a;b'"),
+        ('"F": [5]', '"F": ["5; $stop"]', "'5; $stop'"),
+        ('"INITVAL": "01', '"INITVAL": "1; $stop; //', "'1; $stop; //"),
+        ('{"modules"', '{"letters"', "found no netlist"),
+        ('{"modules"', '{"modules" no', "found no netlist"),
+    ],
+    ids=["port", "net", "table", "keys", "letters"],
+)
+def test_no_text_of_a_netlist_becomes_code(old: str, new: str, found: str, tmp_path: Path) -> None:
+    file = design(tmp_path)
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+    with pytest.raises(post_route.NetlistError, match="run `andpop bitstream` again") as error:
+        post_route.to_verilog(file, tmp_path / "sim", "top")
+    assert found in str(error.value) and "\n" not in str(error.value)
+    assert not (tmp_path / "sim").exists()
+
+
 def test_a_wrong_bit_of_a_routed_netlist_is_found(tmp_path: Path) -> None:
     kernel = "streaming_fifo"
     case = case_of(kernel)

@@ -80,9 +80,11 @@ def zynq_project(files: BuildFiles, board: Board, place: Path) -> Project:
     for file in (files.rtl / "top.json", files.packed):
         if not file.is_file():
             raise UsageError(f"{file}: no such file; build it without --until")
+    from onnx import load
+
     project = emit_project(files.folder, board, place)
     engine, stored = Engine.load(files.packed), vectors.read(files.vectors)
-    heads, card = heads_of(_model(files)), engine.card or {}
+    heads, card = heads_of(load(files.lowered)), engine.card or {}
     task = tasks.of_heads([head.kind for head in heads])
     content = Content(
         card.get("network", files.folder.resolve().name),
@@ -95,12 +97,6 @@ def zynq_project(files: BuildFiles, board: Board, place: Path) -> Project:
     )
     write_deploy(project, content)
     return project
-
-
-def _model(files: BuildFiles) -> Any:
-    from onnx import load
-
-    return load(files.lowered)
 
 
 def _fit(files: BuildFiles, board: Board) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ the configuration of the routing itself.
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -51,10 +52,9 @@ def to_verilog(routed: Path, folder: Path, top: str) -> list[Path]:
         ``folder``.
 
     Raises:
-        NetlistError: an unknown cell or mode.
+        NetlistError: an unknown cell or mode, or no netlist of nextpnr's.
     """
-    modules = json.loads(routed.read_text(encoding="utf-8"))["modules"]
-    (module,) = modules.values()
+    module = _read(routed)
     folder.mkdir(parents=True, exist_ok=True)
     writer = _Writer(folder)
     # What hands a clock on comes first: the others take their clock by the name that it has there.
@@ -63,6 +63,35 @@ def to_verilog(routed: Path, folder: Path, top: str) -> list[Path]:
     file = folder / FILE
     file.write_text(writer.text(top, module["ports"]), encoding="utf-8")
     return [*CELLS, file]
+
+
+def _read(routed: Path) -> Mapping[str, Any]:
+    """The one module of a netlist. Whatever of it becomes text of the source is looked at here: a
+    name, a table or a net that is more than that would be code."""
+    try:
+        (module,) = json.loads(routed.read_text(encoding="utf-8"))["modules"].values()
+        ports = module["ports"]
+        bits = [bit for port in ports.values() for bit in port["bits"]]
+        for cell in module["cells"].values():
+            bits += [bit for pin in cell["connections"].values() for bit in pin]
+        tables = [c["parameters"].get("INITVAL", "0") for c in module["cells"].values()]
+        strange = [
+            *(name for name in ports if not re.fullmatch(r"[A-Za-z]\w*", name)),
+            *(p["direction"] for p in ports.values() if p["direction"] not in ("input", "output")),
+            *(bit for bit in bits if type(bit) is not int),
+            *(table for table in tables if not re.fullmatch("[01]{1,16}", table)),
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise NetlistError(
+            f"{routed}: found no netlist ({error}), expected what nextpnr wrote; run "
+            "`andpop bitstream` again"
+        ) from error
+    if strange:
+        raise NetlistError(
+            f"{routed}: found {str(strange[0])[:40]!r} as a port, net or table, expected what "
+            "nextpnr wrote; run `andpop bitstream` again"
+        )
+    return dict(module)
 
 
 def _constant(text: str) -> str:

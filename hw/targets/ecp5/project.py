@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ...rtl.top_info import EmitError, TopInfo
 from ...synth import yosys
+from .. import PROJECT
 from ..serial.network import BAUD, FRAME_BYTES, Link, write_network
 from . import pll as plls
 from .board import Ecp5Board
@@ -23,8 +24,6 @@ BIT, SVF, ROUTED, REPORT, LOG = (
     "network.bit", "network.svf", "routed.json", "report.json", "nextpnr.log",
 )  # fmt: skip
 """Files of a finished project."""
-MARKER = "project.json"
-"""What makes a folder a project: what it was written for."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,7 @@ def write(
         )  # fmt: skip
         (folder / name).write_text(text, encoding="utf-8")
     about = {"board": board.name, "clock_mhz": pll.mhz, "baud": BAUD, "build": build_hash.hex()}
-    (folder / MARKER).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    (folder / PROJECT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     (folder / "synth.ys").write_text(_script(sources), encoding="ascii")
     return Project(folder, board, info, project.link, pll, sources)
 

@@ -11,10 +11,11 @@ from ....sim.network import FLAGS, OPTIMISATION
 from ....sim.verilator import build
 from ...rtl.runs import watchdog
 from ...rtl.top_info import TopInfo
+from .. import PROJECT
 from ..serial.simulated import HARNESS, SimulatedBoard
 from . import board as boards
 from . import post_route
-from .project import MARKER, ROUTED, TOP
+from .project import ROUTED, TOP
 
 LINE = Path(__file__).parent / "board_line.hpp"
 
@@ -23,13 +24,12 @@ class NotRouted(RuntimeError):
     """A folder holds no routed project; the message says what is missing."""
 
 
-def build_routed_board(project: Path, info: TopInfo, jobs: int = 2) -> SimulatedBoard:
+def build_routed_board(project: Path, info: TopInfo) -> SimulatedBoard:
     """Compile the routed netlist of a project for simulation, or return it from the cache.
 
     Args:
         project: folder with what ``andpop bitstream`` leaves.
         info: top.json of the network that it was made of.
-        jobs: compilers at a time.
 
     Raises:
         NotRouted: the folder is no project, or was not routed.
@@ -37,12 +37,12 @@ def build_routed_board(project: Path, info: TopInfo, jobs: int = 2) -> Simulated
         ToolMissing: no Verilator or no g++.
         BuildError: the netlist is refused.
     """
-    for name, why in ((MARKER, "a project folder"), (ROUTED, "a routed netlist")):
+    for name, why in ((PROJECT, "a project folder"), (ROUTED, "a routed netlist")):
         if not (project / name).is_file():
             raise NotRouted(
                 f"{project}: found no {name}, expected {why}; run `andpop bitstream` first"
             )
-    about = json.loads((project / MARKER).read_text(encoding="utf-8"))
+    about = json.loads((project / PROJECT).read_text(encoding="utf-8"))
     board = boards.find(about["board"])
     routed = project / ROUTED
     code = [Path(post_route.__file__), *post_route.CELLS]
@@ -56,7 +56,6 @@ def build_routed_board(project: Path, info: TopInfo, jobs: int = 2) -> Simulated
         opt=OPTIMISATION,
         kind="executable",
         verilator_flags=FLAGS,
-        jobs=jobs,
     )
     arguments = (
         f"quiet={watchdog(info)}",

@@ -34,13 +34,12 @@ class SimulatedBoard:
     arguments: tuple[str, ...]
 
 
-def build_board(rtl: Path, build_hash: bytes, jobs: int = 2) -> SimulatedBoard:
+def build_board(rtl: Path, build_hash: bytes) -> SimulatedBoard:
     """Compile the RTL as it is built, FIFOs of their final depth, with the link around it.
 
     Args:
         rtl: folder of an emitted network.
         build_hash: what the board says that it was made of.
-        jobs: compilers at a time.
 
     Returns:
         The board, from the cache if it is there.
@@ -60,7 +59,6 @@ def build_board(rtl: Path, build_hash: bytes, jobs: int = 2) -> SimulatedBoard:
             opt=OPTIMISATION,
             kind="executable",
             verilator_flags=FLAGS,
-            jobs=jobs,
         )
     return SimulatedBoard(program, rtl, (f"quiet={watchdog(info)}",))
 

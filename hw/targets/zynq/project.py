@@ -23,14 +23,13 @@ from pathlib import Path
 from ...boards import Board, find
 from ...kernels.base import HW
 from ...rtl.top_info import TopInfo
+from .. import PROJECT
 from .settings import settings
 from .system import DATA_BITS, System
 from .vivado import constraints, readme, script
 
 HERE = Path(__file__).parent
 RTL = "rtl"
-PROJECT = "project.json"
-"""What is in the folder."""
 OWN = f"{RTL}/axi"
 """Where the RTL around the network lies."""
 SHARED = (
