@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 export FINN_BUILD_DIR ?= $(CURDIR)/.cache/finn
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup demo test test-full sanitize mutants lint synth-table timing calibrate docs clean
+.PHONY: help setup demo test test-full sanitize mutants lint synth-table timing timing-published calibrate docs clean
 help:
 	@echo "make demo       shipped network on every backend, compared bit by bit (writes demo/report.html)"
 	@echo "make test       linters, types, import contracts, tests that fit in 25 minutes on 2 cores"
@@ -22,6 +22,7 @@ help:
 	@echo "make lint       ruff, mypy and import-linter alone"
 	@echo "make synth-table  measures the table of docs/03_reference/synthesis.md again"
 	@echo "make timing     measures the clocks of docs/03_reference/timing.md again"
+	@echo "make timing-published BUILDS='\"TITLE=BUILD\" ...'  measures those of whole builds there"
 	@echo "make calibrate  measures every kernel again and renews the tables of their costs (half an hour)"
 	@echo "make docs       builds the documents as a site into .cache/site"
 	@echo "make setup      the .venv that the others use; done by each of them on its own"
@@ -89,6 +90,10 @@ synth-table: setup
 
 timing: setup
 	$(BIN)/python -m andpop.hw.synth.timing_table docs/03_reference/timing.md
+
+# BUILDS: folders of builds, each with the title that its table gets in front: TITLE=BUILD.
+timing-published: setup
+	$(BIN)/python -m andpop.hw.synth.timing_published docs/03_reference/timing.md $(BUILDS)
 
 # Networks whose nodes count beside the cases of the kernels.
 CALIBRATED := bi-shufflenet-synthetic pa-resnet-small-m4n5-neu u-binet-k4-mt

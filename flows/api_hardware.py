@@ -83,7 +83,7 @@ def synth(
         node: only the node of this name.
         flat: one netlist, optimised across nodes, in their place; it has sums alone.
         primitives: bodies of LUT6_2 and CARRY4, as the RTL says; False for plain ones.
-        timing: "none", "estimate" clocks, or "route" each op's slowest node on an ECP5 as well.
+        timing: "none", "estimate" clocks, or "route" each op's slowest designs on an ECP5 as well.
 
     Returns:
         ``{"nodes": [{name, op, lut, ..., dsp, estimate}], "ops", "total", "estimate", "share",

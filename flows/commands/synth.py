@@ -83,15 +83,17 @@ def _clocks(
 ) -> dict[str, Any]:
     """Estimates of all nodes, the slowest first, and what of them was routed."""
     from ...hw.synth import timing
-    from ...hw.synth.network_route import route_nodes
+    from ...hw.synth.network_route import route_slowest
 
     nodes = [
         {"name": name, **found}
         for name, found in sorted(clocks.items(), key=lambda item: item[1]["mhz"])
     ]
     if route:
-        slowest = {node["op"]: node["name"] for node in reversed(nodes)}
-        routed = route_nodes(rtl, list(slowest.values())[::-1], progress)
+        ops: dict[str, list[str]] = {}
+        for node in nodes:
+            ops.setdefault(node["op"], []).append(node["name"])
+        routed = route_slowest(rtl, ops, progress)
         for node in nodes:
             node["routed"] = routed.get(node["name"])
     return {

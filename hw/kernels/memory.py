@@ -14,6 +14,8 @@ LUTS_PER_BRAM18 = 190
 """What a block RAM counts beside LUTs: the xc7z020 has 53,200 LUTs and 280 BRAM18 (DS190)."""
 LUTS_PER_DSP = 240
 """What a DSP48E1 counts beside them: it has 220."""
+MOST_BANKS = 4
+"""Banks of constants among which one LUT of six inputs selects."""
 FIFO_LUTS_PER_BRAM18 = 140
 """LUTs of LUT RAM that one has to take the place of in a FIFO: 8 bits by 640 words are 162."""
 LUT_RAM_WORDS = 64
@@ -182,6 +184,52 @@ def styled_block(node: str, style: str) -> bool | None:
     return None if style == "auto" else style == "block"
 
 
+def block_words(depth: int) -> int:
+    """Words of the shape of an 18 Kbit block in which so many of them lie, or these where they are
+    fewer or more than there is one for."""
+    shapes = [words for _, words in BRAM18_SHAPES]
+    if depth <= shapes[0]:
+        return depth
+    return next((words for words in shapes if depth <= words), depth)
+
+
+def rom_banks(depth: int, width: int) -> list[int]:
+    """Words of each bank of constants in block RAM: ``banked_rom.sv``.
+
+    Every bank is one block deep, on parts whose blocks are of 18 Kbit alone too; all but the last
+    are of the same power of two. What selects among them counts as its LUTs.
+    """
+    found = []
+    for _, words in BRAM18_SHAPES:
+        whole, rest = divmod(depth, words)
+        banks = [words] * whole + ([block_words(rest)] if rest else [])
+        blocks = sum(-(-width // _shape_bits(n)) for n in banks)
+        price = LUTS_PER_BRAM18 * blocks + width * selection(len(banks))
+        found.append((len(banks) > MOST_BANKS, price, len(banks), banks))
+    return min(found)[3]
+
+
+def rom_parts(depth: int, width: int) -> list[int]:
+    """Bits of each of the memories side by side in which a word of constants lies in block RAM, so
+    that nothing has to select among blocks: ``rom_stream.sv``; one where nothing does anyway, or
+    where that takes many more blocks.
+    """
+    whole, words = _cheapest(BLOCK_ROMS, depth, width), block_words(depth)
+    if whole.banks(depth) == 1 or depth > BRAM18_SHAPES[-1][1]:
+        return [width]
+    parts = -(-width // _shape_bits(words))
+    blocks = whole.units_of(depth, width)
+    if parts > blocks + max(1, blocks // 8):
+        return [width]
+    bits = -(-width // parts)
+    return [min(bits, width - first) for first in range(0, width, bits)]
+
+
+def _shape_bits(depth: int) -> int:
+    """Bits of the shape of a block in which so many words lie."""
+    return next(bits for bits, words in BRAM18_SHAPES if depth <= words)
+
+
 def varying(words: int) -> float:
     """Share of the bits of a word that differ among so many of them, where contents are random."""
     return 1 - 2.0 ** (1 - words)
@@ -210,6 +258,13 @@ class ReadOnlyMemory(NamedTuple):
     width: int
     place: str = "auto"
     """"block", "lut", or the cheaper."""
+    parted: bool = False
+    """Whether in block RAM it may lie in several memories side by side: ``rom_parts``."""
+
+    @property
+    def parts(self) -> list[int]:
+        """Bits of each of these memories."""
+        return rom_parts(self.depth, self.width) if self.parted and self.block else [self.width]
 
     @property
     def block(self) -> bool:
@@ -223,7 +278,8 @@ class ReadOnlyMemory(NamedTuple):
     def luts(self) -> int:
         """LUTs of the memory, or of what selects among its blocks."""
         if self.block:
-            return _cheapest(BLOCK_ROMS, self.depth, self.width).select(self.depth, self.width)
+            layouts = ((bits, _cheapest(BLOCK_ROMS, self.depth, bits)) for bits in self.parts)
+            return sum(layout.select(self.depth, bits) for bits, layout in layouts)
         return rom_luts(self.depth, self.width)
 
     @property
@@ -237,7 +293,9 @@ class ReadOnlyMemory(NamedTuple):
     @property
     def brams(self) -> int:
         """18 Kbit block RAMs of the memory."""
-        return bram18_blocks(self.depth, self.width, read_only=True) if self.block else 0
+        if not self.block:
+            return 0
+        return sum(bram18_blocks(self.depth, bits, read_only=True) for bits in self.parts)
 
 
 class OutsideRom(NamedTuple):

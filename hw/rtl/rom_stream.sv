@@ -3,12 +3,14 @@
 
 /// Streams the words of `InitFile` ($readmemh, one word per line) in order, for ever, one per
 /// cycle. The output is the memory's own register, so block RAM and LUTs both fit; where it surely
-/// is block RAM, whose word comes late in a cycle, one more register is behind it.
+/// is block RAM, whose word comes late in a cycle, one more register is behind it. There nothing may
+/// select among blocks: where a tool would save one by banks, the word lies in parts side by side.
 module rom_stream #(
   parameter int unsigned Width    = 8,  // bits of a word
   parameter int unsigned Depth    = 2,  // words
   parameter int unsigned Style    = 0,  // 0 the tool chooses, 1 in LUTs, 2 in block RAM
-  parameter              InitFile = ""  // memory image
+  parameter int unsigned Parts    = 1,  // memories side by side, in block RAM
+  parameter              InitFile = ""  // memory image; of parts <InitFile>_<part>.mem
 ) (
   input  logic             clk_i,
   input  logic             rst_ni,
@@ -26,6 +28,11 @@ module rom_stream #(
 
   if (Style > 2) begin : gen_check
     $error("rom_stream: Style %0d, expected 0, 1 or 2", Style);
+  end
+
+  if (Parts > 1 && (Style != 2 || Depth == 1 || Parts > Width)) begin : gen_check_parts
+    $error("rom_stream: found %0d parts of %0d bits by %0d words in Style %0d, expected 1", Parts,
+           Width, Depth, Style);
   end
 
   assign out_valid_o = valid_q;
@@ -86,6 +93,23 @@ module rom_stream #(
       initial $readmemh(InitFile, mem);
       always_ff @(posedge clk_i) begin
         if (advance) word_q <= mem[addr_q];
+      end
+    end else if (Parts > 1) begin : gen_parts
+      localparam int unsigned PartWidth = (Width + Parts - 1) / Parts;
+
+      for (genvar p = 0; p < Parts; p++) begin : gen_part
+        localparam int unsigned First = p * PartWidth;
+        localparam int unsigned Left  = Width - First;
+        localparam int unsigned Bits  = Left > PartWidth ? PartWidth : Left;
+
+        (* rom_style = "block" *) logic [Bits-1:0] mem [Depth];
+        logic [Bits-1:0] part_q;
+
+        initial $readmemh($sformatf("%s_%0d.mem", InitFile, p), mem);
+        assign word_q[First+:Bits] = part_q;
+        always_ff @(posedge clk_i) begin
+          if (advance) part_q <= mem[addr_q];
+        end
       end
     end else begin : gen_block
       (* rom_style = "block" *) logic [Width-1:0] mem [Depth];

@@ -52,18 +52,18 @@ def table() -> str:
     return "\n".join(lines)
 
 
-def rewrite(file: Path, text: str) -> None:
-    """Put ``text`` between the markers of ``file``.
+def rewrite(file: Path, text: str, begin: str = BEGIN, end: str = END) -> None:
+    """Put ``text`` between two markers of ``file``.
 
     Raises:
         ValueError: the file lacks a marker.
     """
     page = file.read_text(encoding="utf-8")
-    if page.count(BEGIN) != 1 or page.count(END) != 1:
-        raise ValueError(f"{file}: found no lines '{BEGIN}' and '{END}', expected one of each")
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    file.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+    if page.count(begin) != 1 or page.count(end) != 1:
+        raise ValueError(f"{file}: found no lines '{begin}' and '{end}', expected one of each")
+    before, _, rest = page.partition(begin)
+    _, _, after = rest.partition(end)
+    file.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,8 @@ module engine_results #(
   parameter int unsigned EtaWidth       = 14, // bits of eta
   parameter int unsigned ThresholdWidth = 9,  // bits of the next layer's threshold
   parameter bit          BlockRom       = 1,  // parameters in block RAM
-  parameter              ParamFile      = "", // $readmemh image: rows of m, ... from bit 0 on
+  parameter int unsigned Bank           = 32, // words of a bank of parameters
+  parameter              ParamPrefix    = "", // $readmemh images: rows of m, ... from bit 0 on
   localparam int unsigned AddressWidth = $clog2(2 * Channels * Pixels),
   localparam int unsigned PlaceWidth   = $clog2(2 * Channels)
 ) (
@@ -139,7 +140,7 @@ module engine_results #(
   logic                    channel_last1_q, channel_last2_q, end1_q;
   logic [AddressWidth-1:0] address1_q;
   logic [ParamAddress-1:0] row_q, param_q, row_next;
-  logic [ParamWidth-1:0]   param4_q;
+  logic [ParamWidth-1:0]   param4;
 
   assign read_address_o = address1_q;
   assign row_next       = (row_q == ParamAddress'(ParamDepth - Channels))
@@ -174,20 +175,24 @@ module engine_results #(
   // Block RAM has two registers. LUTs have one in front: a third one behind them, with that of the
   // epilogue, would make shift registers of them, which are slow to come out.
   if (BlockRom) begin : gen_block
-    (* rom_style = "block", ram_style = "block" *) logic [ParamWidth-1:0] params [ParamDepth];
-    initial $readmemh(ParamFile, params);
-
-    logic [ParamWidth-1:0] param3_q;
-
-    always_ff @(posedge clk_i) begin
-      param3_q <= params[param_q];
-      param4_q <= param3_q;
-    end
+    banked_rom #(
+      .Width(ParamWidth),
+      .Words(ParamDepth),
+      .Bank(Bank),
+      .Prefix(ParamPrefix)
+    ) u_params (
+      .clk_i,
+      .address_i(param_q),
+      .word_o(param4)
+    );
   end else begin : gen_logic
     (* rom_style = "logic", ram_style = "logic" *) logic [ParamWidth-1:0] params [ParamDepth];
-    initial $readmemh(ParamFile, params);
+    initial $readmemh($sformatf("%s_0.mem", ParamPrefix), params);
 
     logic [ParamAddress-1:0] param3_q;
+    logic [ParamWidth-1:0]   param4_q;
+
+    assign param4 = param4_q;
 
     always_ff @(posedge clk_i) begin
       param3_q <= param_q;
@@ -202,7 +207,7 @@ module engine_results #(
   logic signed [EtaWidth-1:0]       eta;
   logic signed [ThresholdWidth-1:0] threshold;
 
-  assign {threshold, eta, slope, zeta, bias, mul} = param4_q;
+  assign {threshold, eta, slope, zeta, bias, mul} = param4;
 
   // The counts, one after the other.
   logic [Pe*CountWidth-1:0] held_q;

@@ -13,7 +13,7 @@ from ..base import Stream, hex_memory, require_divisor
 from ..block_parts import dot_levels
 from ..costs import Structure
 from ..fused import Fused, FusedRtl
-from ..memory import LineMemory, ReadOnlyMemory
+from ..memory import LineMemory, ReadOnlyMemory, rom_banks
 from ..mvu import weight_words
 from ..places import PLACES
 from . import golden
@@ -32,8 +32,6 @@ PASS_CYCLES = 14
 """Cycles between the last step of a layer and the first one of the next, without Pe and adders."""
 MAP_WORDS = 128
 """Words of a bank of maps in LUTs: ``BankWords`` of ``engine_maps.sv``."""
-BANK_WORDS = 2048
-"""Words of a bank of weights in block RAM: more need a block per four bits or a selection."""
 BITS_CYCLES = 8
 """Cycles behind the last word of a pass that makes bits alone."""
 
@@ -237,16 +235,15 @@ class SharedEngine(Fused):
         steps = sum(self.layer_steps(kernel)[0] for kernel in self.numbers("Kernels"))
         return self.number("Units") * steps * folds, pe * simd
 
-    def weight_banks(self) -> list[int]:
-        """Words of each bank of the weights: one in LUTs, a power of two in all but the last."""
-        words, _ = self.weight_rom()
-        bank = BANK_WORDS if self.in_block("weight_rom") else words
-        return [min(bank, words - first) for first in range(0, words, bank)]
-
     def param_rom(self) -> tuple[int, int]:
         """Words and bits of the parameters of all layers."""
         layers = self.number("Units") * len(self.numbers("Kernels"))
         return layers * self.number("NumChannels"), sum(self.field_bits())
+
+    def banks(self, rom: str) -> list[int]:
+        """Words of each bank of a memory of constants; one where it lies in LUTs."""
+        depth, width = getattr(self, rom)()
+        return rom_banks(depth, width) if self.in_block(rom) else [depth]
 
     def in_block(self, rom: str) -> bool:
         """Whether a memory of constants lies in block RAM: as told, or where that is cheaper."""
@@ -268,6 +265,7 @@ class SharedEngine_rtl(FusedRtl, SharedEngine):
     sources = (
         "rtl/loop_counter.sv",
         "rtl/line_memory.sv",
+        "rtl/banked_rom.sv",
         "rtl/adder_tree.sv",
         "rtl/saturate.sv",
         "kernels/epilogue/epilogue_lane.sv",
@@ -315,9 +313,10 @@ class SharedEngine_rtl(FusedRtl, SharedEngine):
             "MapBlock": int(self.map_ram().block),
             "WeightBlock": int(self.in_block("weight_rom")),
             "ParamBlock": int(self.in_block("param_rom")),
-            "WeightBank": self.weight_banks()[0],
+            "WeightBank": self.banks("weight_rom")[0],
             "WeightPrefix": f"{name}_weights",
-            "ParamFile": f"{name}_params.mem",
+            "ParamBank": self.banks("param_rom")[0],
+            "ParamPrefix": f"{name}_params",
         }
 
     def memories(self, model: Any) -> dict[str, str]:
@@ -334,12 +333,21 @@ class SharedEngine_rtl(FusedRtl, SharedEngine):
             raise ValueError(f"{name}: {error}") from error
         pe, simd = self.number("PE"), self.number("SIMD")
         words = [word for layer in weights for word in weight_words(layer, pe, simd, 1)]
-        bank = self.weight_banks()[0]
-        banks = [words[first : first + bank] for first in range(0, len(words), bank)]
         return {
-            **{f"{name}_weights_{i}.mem": hex_memory(w, pe * simd) for i, w in enumerate(banks)},
-            f"{name}_params.mem": hex_memory(packed(rows, bits), sum(bits)),
+            **self._images(f"{name}_weights", "weight_rom", words),
+            **self._images(f"{name}_params", "param_rom", packed(rows, bits)),
         }
+
+    def _images(self, prefix: str, rom: str, words: Sequence[int]) -> dict[str, str]:
+        """The image of each bank, filled up with zeros."""
+        _, width = getattr(self, rom)()
+        images, first = {}, 0
+        for number, bank in enumerate(self.banks(rom)):
+            part = [*words[first : first + bank]]
+            part += [0] * (bank - len(part))
+            images[f"{prefix}_{number}.mem"] = hex_memory(part, width)
+            first += bank
+        return images
 
 
 def _constant(node: str, model: Any, tensor: str, shape: Sequence[int]) -> IntArray:

@@ -37,7 +37,8 @@ module shared_engine #(
   parameter int unsigned WeightBank     = 40, // words of a bank of weights
   parameter bit          ParamBlock     = 1,  // parameters in block RAM
   parameter              WeightPrefix   = "", // $readmemh images <WeightPrefix>_<bank>.mem
-  parameter              ParamFile      = "", // $readmemh image
+  parameter int unsigned ParamBank      = 32, // words of a bank of parameters
+  parameter              ParamPrefix    = "", // $readmemh images <ParamPrefix>_<bank>.mem
   parameter int unsigned TapId          = 0   // number of the first tap in a simulation
 ) (
   input  logic            clk_i,
@@ -155,45 +156,21 @@ module shared_engine #(
     .read_data_o(data)
   );
 
-  // Banks of weights have two registers each; which one counts is chosen behind these, as a word
-  // comes late out of block RAM.
-  localparam int unsigned Banks     = (WeightWords + WeightBank - 1) / WeightBank;
-  localparam int unsigned BankWidth = (Banks > 1) ? $clog2(Banks) : 1;
-
-  logic [Pe*Simd-1:0]   words [Banks];
-  logic [BankWidth-1:0] bank_q, bank2_q;
-
-  assign weights = words[bank2_q];
+  banked_rom #(
+    .Width(Pe * Simd),
+    .Words(WeightWords),
+    .Bank(WeightBank),
+    .Block(WeightBlock),
+    .Prefix(WeightPrefix)
+  ) u_weights (
+    .clk_i,
+    .address_i(weight_address),
+    .word_o(weights)
+  );
 
   always_ff @(posedge clk_i) begin
-    bank_q  <= BankWidth'(32'(weight_address) / WeightBank);
-    bank2_q <= bank_q;
     first_q <= {first_q[0], first};
     last_q  <= {last_q[0], last};
-  end
-
-  for (genvar b = 0; b < Banks; b++) begin : gen_bank
-    localparam int unsigned Left        = WeightWords - WeightBank * b;
-    localparam int unsigned Bank        = (Left > WeightBank) ? WeightBank : Left;
-    localparam int unsigned AddressBits = (Bank > 1) ? $clog2(Bank) : 1;
-
-    logic [Pe*Simd-1:0] word_q, word2_q;
-
-    assign words[b] = word2_q;
-
-    always_ff @(posedge clk_i) begin
-      word2_q <= word_q;
-    end
-
-    if (WeightBlock) begin : gen_block
-      (* rom_style = "block", ram_style = "block" *) logic [Pe*Simd-1:0] memory [Bank];
-      initial $readmemh($sformatf("%s_%0d.mem", WeightPrefix, b), memory);
-      always_ff @(posedge clk_i) word_q <= memory[weight_address[AddressBits-1:0]];
-    end else begin : gen_logic
-      (* rom_style = "logic", ram_style = "logic" *) logic [Pe*Simd-1:0] memory [Bank];
-      initial $readmemh($sformatf("%s_%0d.mem", WeightPrefix, b), memory);
-      always_ff @(posedge clk_i) word_q <= memory[weight_address[AddressBits-1:0]];
-    end
   end
 
   always_ff @(posedge clk_i) begin
@@ -257,7 +234,8 @@ module shared_engine #(
     .EtaWidth(EtaWidth),
     .ThresholdWidth(ThresholdWidth),
     .BlockRom(ParamBlock),
-    .ParamFile(ParamFile)
+    .Bank(ParamBank),
+    .ParamPrefix(ParamPrefix)
   ) u_results (
     .clk_i,
     .rst_ni,

@@ -20,17 +20,15 @@ def structure_of(engine: SharedEngine) -> Structure:
     fields = dict(zip(FIELDS, engine.field_bits(), strict=True))
     line, buffer, maps = engine.line_ram(), engine.map_ram(), engine.map_banks()
     roms = {name: getattr(engine, name)() for name in ("weight_rom", "param_rom")}
-    blocks = {
-        name: bram18_blocks(depth, width, read_only=True)
-        for name, (depth, width) in roms.items()
-        if engine.in_block(name)
-    }
-    luts = sum(rom_luts(*rom) for name, rom in roms.items() if name not in blocks)
-    banks, width = engine.weight_banks(), roms["weight_rom"][1]
-    ffs = (len(banks) - 1) * width
-    if "weight_rom" in blocks:
-        blocks["weight_rom"] = sum(bram18_blocks(n, width, read_only=True) for n in banks)
+    blocks, luts, ffs = {}, 0, 0
+    for name, (depth, width) in roms.items():
+        if not engine.in_block(name):
+            luts += rom_luts(depth, width)
+            continue
+        banks = engine.banks(name)
+        blocks[name] = sum(bram18_blocks(words, width, read_only=True) for words in banks)
         luts += width * selection(len(banks))
+        ffs += (len(banks) - 1) * width
     if "param_rom" not in blocks:
         ffs += 2 * (fields["m"] + fields["b"])
     # Registers of both buffers' words, and of their addresses where they are in LUTs.

@@ -7,9 +7,10 @@ from typing import Any
 
 from qonnx.core.datatype import DataType
 
-from ..base import RtlKernel
+from ..base import RtlKernel, hex_memory
 from ..bit_heap import XNOR, popcount, popcount_cycles, tag
 from ..costs import Structure
+from ..memory import ReadOnlyMemory
 from ..mvu import POPCOUNT_PARTS, RTL_PARTS, Mvu
 from . import golden
 
@@ -25,6 +26,10 @@ class XnorMvu(Mvu):
     def bounds(self, model: Any, datatype_only: bool = False) -> tuple[int, int]:
         """All inputs disagree with their weights, or all agree."""
         return -self.get_nodeattr("MW"), self.get_nodeattr("MW")
+
+    def weight_rom(self) -> ReadOnlyMemory:
+        """The weights, whose words may lie in several memories side by side."""
+        return super().weight_rom()._replace(parted=True)
 
     def structures(self) -> dict[str, Structure]:
         """XNOR gates and what counts them."""
@@ -55,11 +60,26 @@ class XnorMvu_rtl(RtlKernel, XnorMvu):
             "Pe": self.get_nodeattr("PE"),
             "AccWidth": self.get_output_datatype().bitwidth(),
             "BlockRom": int(self.weight_rom().block),
-            "WeightFile": f"{self.onnx_node.name}_weights.mem",
+            "RomParts": len(self.weight_rom().parts),
+            "WeightFile": f"{self.onnx_node.name}_weights" + ("" if self._parted() else ".mem"),
         }
 
     def memories(self, model: Any) -> dict[str, str]:
-        return {f"{self.onnx_node.name}_weights.mem": self.weight_memory(model, DataType["BINARY"])}
+        name, image = (
+            f"{self.onnx_node.name}_weights",
+            self.weight_memory(model, DataType["BINARY"]),
+        )
+        if not self._parted():
+            return {f"{name}.mem": image}
+        words, first, images = [int(word, 16) for word in image.split()], 0, {}
+        for number, bits in enumerate(self.weight_rom().parts):
+            images[f"{name}_{number}.mem"] = hex_memory([word >> first for word in words], bits)
+            first += bits
+        return images
+
+    def _parted(self) -> bool:
+        """Whether the weights lie in several memories."""
+        return len(self.weight_rom().parts) > 1
 
 
 OPS = (XnorMvu, XnorMvu_rtl)

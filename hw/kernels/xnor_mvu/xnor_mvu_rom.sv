@@ -10,8 +10,9 @@ module xnor_mvu_rom #(
   parameter int unsigned Pe         = 2, // outputs computed in parallel
   parameter int unsigned AccWidth   = 5, // bits of an output, two's complement
   parameter int unsigned Primitives = 0, // 1: LUT6_2 and CARRY4 of the 7 series
-  parameter bit          BlockRom       = 0,  // weights in block RAM, otherwise in LUTs
-  parameter              WeightFile = "" // $readmemh image
+  parameter bit          BlockRom   = 0, // weights in block RAM, otherwise in LUTs
+  parameter int unsigned RomParts   = 1, // memories side by side
+  parameter              WeightFile = "" // $readmemh image; of parts <WeightFile>_<part>.mem
 ) (
   input  logic                   clk_i,
   input  logic                   rst_ni,
@@ -32,6 +33,7 @@ module xnor_mvu_rom #(
     .Width(Pe * Simd),
     .Depth((Mw / Simd) * (Mh / Pe)),
     .Style(BlockRom ? 2 : 1),
+    .Parts(RomParts),
     .InitFile(WeightFile)
   ) u_weights (
     .clk_i,
