@@ -15,7 +15,7 @@ LUTS_PER_BRAM18 = 190
 LUTS_PER_DSP = 240
 """What a DSP48E1 counts beside them: it has 220."""
 MOST_BANKS = 4
-"""Banks of constants among which one LUT of six inputs selects."""
+"""Banks of a memory among which one LUT of six inputs selects."""
 FIFO_LUTS_PER_BRAM18 = 140
 """LUTs of LUT RAM that one has to take the place of in a FIFO: 8 bits by 640 words are 162."""
 LUT_RAM_WORDS = 64
@@ -193,16 +193,20 @@ def block_words(depth: int) -> int:
     return next((words for words in shapes if depth <= words), depth)
 
 
-def rom_banks(depth: int, width: int) -> list[int]:
-    """Words of each bank of constants in block RAM: ``banked_rom.sv``.
+def block_banks(depth: int, width: int) -> list[int]:
+    """Words of each bank of a memory in block RAM: ``banked_rom.sv``.
 
     Every bank is one block deep, on parts whose blocks are of 18 Kbit alone too; all but the last
-    are of the same power of two. What selects among them counts as its LUTs.
+    are of the same power of two. What selects among them counts as its LUTs. The widest shape has
+    no output register on an ECP5, so it is for those that need no other.
     """
+    (_, widest), *shapes = BRAM18_SHAPES
+    if depth <= widest:
+        return [depth]
     found = []
-    for _, words in BRAM18_SHAPES:
+    for _, words in shapes:
         whole, rest = divmod(depth, words)
-        banks = [words] * whole + ([block_words(rest)] if rest else [])
+        banks = [words] * whole + ([block_words(max(rest, shapes[0][1]))] if rest else [])
         blocks = sum(-(-width // _shape_bits(n)) for n in banks)
         price = LUTS_PER_BRAM18 * blocks + width * selection(len(banks))
         found.append((len(banks) > MOST_BANKS, price, len(banks), banks))

@@ -3,7 +3,8 @@
 
 /// Two cycles after an address its word is at the output. A bank is as deep as one block can be, so
 /// that nothing that selects lies between a block and its output register: a word comes late out of
-/// a block. Which bank counts is chosen behind these registers. In LUTs there is one bank.
+/// a block. Which bank counts is chosen behind these registers. In LUTs there is one bank. Above 512
+/// words no block is 36 bits wide: on an ECP5 such a one has no register behind all of them.
 module banked_rom #(
   parameter int unsigned Width  = 8,  // bits of a word
   parameter int unsigned Words  = 64, // words
@@ -18,7 +19,8 @@ module banked_rom #(
   output logic [Width-1:0]        word_o
 );
 
-  localparam int unsigned Least     = 512; // words of the widest shape of a block
+  localparam int unsigned Widest    = 512;  // words of the widest shape of a block
+  localparam int unsigned Least     = 1024; // of the one behind it
   localparam int unsigned Banks     = (Words + Bank - 1) / Bank;
   localparam int unsigned BankWidth = (Banks > 1) ? $clog2(Banks) : 1;
 
@@ -32,7 +34,7 @@ module banked_rom #(
   assign word_o = words[bank2_q];
 
   always_ff @(posedge clk_i) begin
-    bank_q  <= BankWidth'(32'(address_i) / Bank);
+    bank_q  <= (Banks > 1) ? BankWidth'(32'(address_i) / Bank) : '0;
     bank2_q <= bank_q;
   end
 
@@ -40,7 +42,8 @@ module banked_rom #(
     localparam int unsigned Left  = Words - Bank * b;
     localparam int unsigned Used  = (Left > Bank) ? Bank : Left;
     // The last one is as deep as a shape of a block too: otherwise parts of it may be cheaper.
-    localparam int unsigned Depth = (Block && Used > Least) ? 2 ** $clog2(Used) : Used;
+    localparam int unsigned Depth = (!Block || Words <= Widest) ? Used :
+                                    (Used > Least) ? 2 ** $clog2(Used) : Least;
     localparam int unsigned Bits  = (Depth > 1) ? $clog2(Depth) : 1;
 
     logic [Bits-1:0]  address;

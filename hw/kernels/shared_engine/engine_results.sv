@@ -55,7 +55,7 @@ module engine_results #(
   output logic                     bit_o,
   output logic                     line_write_o,
   output logic [Simd-1:0]          line_data_o,
-  output logic                     end_o           // the last word of a pass
+  output logic                     end_o           // a cycle before the last word of a pass
 );
 
   localparam int unsigned ParamWidth   = MulWidth + BiasWidth + ZetaWidth + SlopeWidth + EtaWidth +
@@ -251,7 +251,7 @@ module engine_results #(
   logic [2:0]                                 end4_q;
   logic [LaneLatency-1:0][ThresholdWidth-1:0] threshold11_q;
   logic [LaneLatency+3:0][AddressWidth-1:0]   address12_q;
-  logic                                       valid12_q, end12_q;
+  logic                                       valid12_q;
   logic signed [Width-1:0]                    data12_q;
   logic signed [ThresholdWidth-1:0]           threshold12_q;
 
@@ -259,7 +259,8 @@ module engine_results #(
   assign write_o         = valid12_q && !bits_i;
   assign write_address_o = address12_q[LaneLatency+3];
   assign write_data_o    = data12_q;
-  assign end_o           = valid12_q && end12_q;
+  assign end_o           = bits_i ? valid4_q && end4_q[2]
+                                  : valid11_q[LaneLatency-1] && end11_q[LaneLatency-1];
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
@@ -274,7 +275,6 @@ module engine_results #(
   always_ff @(posedge clk_i) begin
     end4_q        <= {end4_q[1:0], end1_q};
     end11_q       <= {end11_q[LaneLatency-2:0], end4_q[2]};
-    end12_q       <= bits_i ? end4_q[2] : end11_q[LaneLatency-1];
     threshold11_q <= {threshold11_q[LaneLatency-2:0], threshold};
     address12_q   <= {address12_q[LaneLatency+2:0], address1_q};
     data12_q      <= bits_i ? read_data_i : result;

@@ -2,7 +2,8 @@
 // Order of the shared engine's work: units, layers, pixels, groups of outputs, steps of a window.
 
 /// A frame is one pass after the other: for each unit the bits of its right half, then its layers.
-/// A pass begins when the last word of the one before is written (`end_i`). A step is a word of
+/// A pass begins when the last word of the one before is written, which `end_i` announces; its
+/// first reads come behind the last bit. A step is a word of
 /// bits and one of weights; after the last step of Pe outputs, Pe - 1 cycles at least pass to the
 /// next such.
 module engine_sequencer #(
@@ -27,7 +28,7 @@ module engine_sequencer #(
 
   input  logic                     start_i,
   output logic                     done_o,
-  input  logic                     end_i,     // the pass's last word is written
+  input  logic                     end_i,     // the pass's last word is written in the next cycle
 
   output logic                     next_o,    // a pass is over: addresses go to those of the next
   output logic                     bits_o,    // pass without a layer: bits of what a unit reads

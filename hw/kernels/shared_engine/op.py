@@ -13,7 +13,7 @@ from ..base import Stream, hex_memory, require_divisor
 from ..block_parts import dot_levels
 from ..costs import Structure
 from ..fused import Fused, FusedRtl
-from ..memory import LineMemory, ReadOnlyMemory, rom_banks
+from ..memory import LineMemory, ReadOnlyMemory, block_banks
 from ..mvu import weight_words
 from ..places import PLACES
 from . import golden
@@ -31,8 +31,8 @@ HAND_OVER = 8
 PASS_CYCLES = 14
 """Cycles between the last step of a layer and the first one of the next, without Pe and adders."""
 MAP_WORDS = 128
-"""Words of a bank of maps in LUTs: ``BankWords`` of ``engine_maps.sv``."""
-BITS_CYCLES = 8
+"""Words of a bank of maps in LUTs."""
+BITS_CYCLES = 7
 """Cycles behind the last word of a pass that makes bits alone."""
 
 
@@ -221,10 +221,11 @@ class SharedEngine(Fused):
         return LineMemory(depth, self.bits(), self.get_nodeattr("map_ram"))
 
     def map_banks(self) -> list[LineMemory]:
-        """The memories of a buffer: one in block RAM, or banks of LUTs."""
+        """The banks of a buffer."""
         whole, bits = self.map_ram(), self.bits()
         if whole.block:
-            return [whole]
+            banks = block_banks(whole.depth, bits)
+            return [LineMemory(depth, bits, "block") for depth in banks]
         words = [min(MAP_WORDS, whole.depth - n) for n in range(0, whole.depth, MAP_WORDS)]
         return [LineMemory(max(2, depth), bits, "lut") for depth in words]
 
@@ -243,7 +244,7 @@ class SharedEngine(Fused):
     def banks(self, rom: str) -> list[int]:
         """Words of each bank of a memory of constants; one where it lies in LUTs."""
         depth, width = getattr(self, rom)()
-        return rom_banks(depth, width) if self.in_block(rom) else [depth]
+        return block_banks(depth, width) if self.in_block(rom) else [depth]
 
     def in_block(self, rom: str) -> bool:
         """Whether a memory of constants lies in block RAM: as told, or where that is cheaper."""
@@ -311,6 +312,7 @@ class SharedEngine_rtl(FusedRtl, SharedEngine):
             "WeightWords": self.weight_rom()[0],
             "LineBlock": int(self.line_ram().block),
             "MapBlock": int(self.map_ram().block),
+            "MapBank": self.map_banks()[0].depth,
             "WeightBlock": int(self.in_block("weight_rom")),
             "ParamBlock": int(self.in_block("param_rom")),
             "WeightBank": self.banks("weight_rom")[0],

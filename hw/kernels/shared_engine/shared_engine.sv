@@ -33,6 +33,7 @@ module shared_engine #(
   parameter int unsigned WeightWords    = 40, // weight words of all layers
   parameter bit          LineBlock      = 0,  // bit maps in block RAM, otherwise in LUTs
   parameter bit          MapBlock       = 1,  // feature maps in block RAM
+  parameter int unsigned MapBank        = 64, // words of a bank of maps
   parameter bit          WeightBlock    = 1,  // weights in block RAM
   parameter int unsigned WeightBank     = 40, // words of a bank of weights
   parameter bit          ParamBlock     = 1,  // parameters in block RAM
@@ -133,12 +134,12 @@ module shared_engine #(
     .weight_address_o(weight_address)
   );
 
-  // Bits and weights of a step come two cycles later, and the step travels beside them.
+  // Bits and weights of a step come three cycles later, and the step travels beside them.
   logic                       line_write;
-  logic [Simd-1:0]            line_data, data;
-  logic [Pe*Simd-1:0]         weights;
-  logic [1:0]                 step_q, first_q, last_q;
-  logic [Levels:0]            launch;
+  logic [Simd-1:0]            line_data, data, data_q;
+  logic [Pe*Simd-1:0]         weights, weights_q;
+  logic [2:0]                 step_q, first_q, last_q;
+  logic [Levels+1:0]          launch;
   logic                       counted;
   logic [Pe*CountWidth-1:0]   count;
 
@@ -168,22 +169,25 @@ module shared_engine #(
     .word_o(weights)
   );
 
+  // Blocks lie far apart: what is chosen among them is not compared in the same cycle.
   always_ff @(posedge clk_i) begin
-    first_q <= {first_q[0], first};
-    last_q  <= {last_q[0], last};
+    data_q    <= data;
+    weights_q <= weights;
+    first_q   <= {first_q[1:0], first};
+    last_q    <= {last_q[1:0], last};
   end
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       step_q <= '0;
     end else begin
-      step_q <= {step_q[0], step};
+      step_q <= {step_q[1:0], step};
     end
   end
 
   // Words and parameters are on their way as early as the counts.
   assign launch[0] = step && last;
-  for (genvar i = 1; i <= Levels; i++) begin : gen_launch
+  for (genvar i = 1; i <= Levels + 1; i++) begin : gen_launch
     logic launch_q;
 
     assign launch[i] = launch_q;
@@ -201,11 +205,11 @@ module shared_engine #(
   ) u_dot (
     .clk_i,
     .rst_ni,
-    .valid_i(step_q[1]),
-    .first_i(first_q[1]),
-    .last_i(last_q[1]),
-    .data_i(data),
-    .weights_i(weights),
+    .valid_i(step_q[2]),
+    .first_i(first_q[2]),
+    .last_i(last_q[2]),
+    .data_i(data_q),
+    .weights_i(weights_q),
     .done_o(counted),
     .count_o(count)
   );
@@ -246,7 +250,7 @@ module shared_engine #(
     .start_i(place_start),
     .stride_i(stride),
     .word_i(word),
-    .launch_i(launch[Levels]),
+    .launch_i(launch[Levels+1]),
     .done_i(counted),
     .count_i(count),
     .read_address_o(read_address),
@@ -265,6 +269,7 @@ module shared_engine #(
   engine_maps #(
     .Width(Bits),
     .Depth(2 * Channels * Pixels),
+    .BankWords(MapBank),
     .BlockRam(MapBlock)
   ) u_maps (
     .clk_i,
@@ -284,7 +289,18 @@ module shared_engine #(
   );
 
 `ifdef ANDPOP_SIM
-  // Three taps a layer: its bits, which the pass before it makes, its sums, its results.
+  // Three taps a layer: its bits, which the pass before it makes, its sums, its results. A bit comes
+  // a cycle later than its word, when the pass may be over.
+  logic [LayerWidth-1:0] bit_layer_q;
+  logic [UnitWidth-1:0]  bit_unit_q;
+  logic                  bit_bits_q;
+
+  always_ff @(posedge clk_i) begin
+    bit_layer_q <= layer;
+    bit_unit_q  <= unit;
+    bit_bits_q  <= bits;
+  end
+
   for (genvar u = 0; u < Units; u++) begin : gen_unit
     for (genvar l = 0; l < Layers; l++) begin : gen_layer
       localparam int unsigned Inputs =
@@ -297,9 +313,9 @@ module shared_engine #(
 
       assign here = 32'(unit) == u && 32'(layer) == l;
       if (l == 0) begin : gen_first
-        assign makes = here && bits;
+        assign makes = 32'(bit_unit_q) == u && 32'(bit_layer_q) == 0 && bit_bits_q;
       end else begin : gen_other
-        assign makes = 32'(unit) == u && 32'(layer) == l - 1 && !bits;
+        assign makes = 32'(bit_unit_q) == u && 32'(bit_layer_q) == l - 1 && !bit_bits_q;
       end
 
       for (genvar p = 0; p < Pe; p++) begin : gen_sum

@@ -29,12 +29,13 @@ def structure_of(engine: SharedEngine) -> Structure:
         blocks[name] = sum(bram18_blocks(words, width, read_only=True) for words in banks)
         luts += width * selection(len(banks))
         ffs += (len(banks) - 1) * width
+    ffs += pe * simd + simd  # weights that were chosen, bits beside them
     if "param_rom" not in blocks:
         ffs += 2 * (fields["m"] + fields["b"])
     # Registers of both buffers' words, and of their addresses where they are in LUTs.
     address = (buffer.depth - 1).bit_length()
     ffs += 2 * sum(memory.width for memory in maps)
-    ffs += 0 if buffer.block else 2 * (address + (len(maps) - 1).bit_length())
+    ffs += 2 * ((0 if buffer.block else address) + 2 * (len(maps) - 1).bit_length())
     decoded = 0 if len(maps) == 1 else len(maps)
     select = sum(m.select for m in maps) + engine.bits() * selection(len(maps)) + decoded
     # A border is laid over a block RAM's word.
@@ -60,7 +61,7 @@ def structure_of(engine: SharedEngine) -> Structure:
         luts=luts + border + line.select + 2 * select,
         ffs=ffs,
         lutram=line.lutram + 2 * sum(m.lutram for m in maps) + _delays(engine),
-        bram18=sum(blocks.values()) + line.brams + 2 * buffer.brams,
+        bram18=sum(blocks.values()) + line.brams + 2 * sum(m.brams for m in maps),
         dsp=2,
     )
 
