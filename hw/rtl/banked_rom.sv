@@ -47,23 +47,31 @@ module banked_rom #(
     localparam int unsigned Bits  = (Depth > 1) ? $clog2(Depth) : 1;
 
     logic [Bits-1:0]  address;
-    logic [Width-1:0] word_q, word2_q;
+    logic [Width-1:0] word2_q;
 
     assign address  = Bits'(address_i);
     assign words[b] = word2_q;
 
-    always_ff @(posedge clk_i) begin
-      word2_q <= word_q;
-    end
-
+    // LUTs have the other register in front: a third one behind them would make shift registers,
+    // which are slow to come out.
     if (Block) begin : gen_block
+      logic [Width-1:0] word_q;
       (* rom_style = "block", ram_style = "block" *) logic [Width-1:0] memory [Depth];
       initial $readmemh($sformatf("%s_%0d.mem", Prefix, b), memory);
-      always_ff @(posedge clk_i) word_q <= memory[address];
+
+      always_ff @(posedge clk_i) begin
+        word_q  <= memory[address];
+        word2_q <= word_q;
+      end
     end else begin : gen_logic
+      logic [Bits-1:0] address_q;
       (* rom_style = "logic", ram_style = "logic" *) logic [Width-1:0] memory [Depth];
       initial $readmemh($sformatf("%s_%0d.mem", Prefix, b), memory);
-      always_ff @(posedge clk_i) word_q <= memory[address];
+
+      always_ff @(posedge clk_i) begin
+        address_q <= address;
+        word2_q   <= memory[address_q];
+      end
     end
   end
 

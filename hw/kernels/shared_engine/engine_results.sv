@@ -172,33 +172,17 @@ module engine_results #(
     end1_q          <= channel_last && pixel_last;
   end
 
-  // Block RAM has two registers. LUTs have one in front: a third one behind them, with that of the
-  // epilogue, would make shift registers of them, which are slow to come out.
-  if (BlockRom) begin : gen_block
-    banked_rom #(
-      .Width(ParamWidth),
-      .Words(ParamDepth),
-      .Bank(Bank),
-      .Prefix(ParamPrefix)
-    ) u_params (
-      .clk_i,
-      .address_i(param_q),
-      .word_o(param4)
-    );
-  end else begin : gen_logic
-    (* rom_style = "logic", ram_style = "logic" *) logic [ParamWidth-1:0] params [ParamDepth];
-    initial $readmemh($sformatf("%s_0.mem", ParamPrefix), params);
-
-    logic [ParamAddress-1:0] param3_q;
-    logic [ParamWidth-1:0]   param4_q;
-
-    assign param4 = param4_q;
-
-    always_ff @(posedge clk_i) begin
-      param3_q <= param_q;
-      param4_q <= params[param3_q];
-    end
-  end
+  banked_rom #(
+    .Width(ParamWidth),
+    .Words(ParamDepth),
+    .Bank(Bank),
+    .Block(BlockRom),
+    .Prefix(ParamPrefix)
+  ) u_params (
+    .clk_i,
+    .address_i(param_q),
+    .word_o(param4)
+  );
 
   logic signed [MulWidth-1:0]       mul;
   logic signed [BiasWidth-1:0]      bias;
