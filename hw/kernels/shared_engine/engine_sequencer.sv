@@ -3,9 +3,8 @@
 
 /// A frame is one pass after the other: for each unit the bits of its right half, then its layers.
 /// A pass begins when the last word of the one before is written, which `end_i` announces; its
-/// first reads come behind the last bit. A step is a word of
-/// bits and one of weights; after the last step of Pe outputs, Pe - 1 cycles at least pass to the
-/// next such.
+/// first reads come behind the last bit. A step is a word of bits and one of weights; after the
+/// last step of Pe outputs, Pe - 1 cycles at least pass to the next such.
 module engine_sequencer #(
   parameter int unsigned Channels     = 2, // channels of a layer
   parameter int unsigned Height       = 2, // rows

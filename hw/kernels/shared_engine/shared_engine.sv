@@ -289,8 +289,8 @@ module shared_engine #(
   );
 
 `ifdef ANDPOP_SIM
-  // Three taps a layer: its bits, which the pass before it makes, its sums, its results. A bit comes
-  // a cycle later than its word, when the pass may be over.
+  // Three taps a layer: its bits, which the pass before it makes, its sums, its results. A bit
+  // comes a cycle later than its word, when the pass may be over.
   logic [LayerWidth-1:0] bit_layer_q;
   logic [UnitWidth-1:0]  bit_unit_q;
   logic                  bit_bits_q;
