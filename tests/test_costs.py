@@ -15,7 +15,13 @@ from andpop.hw.graph.specialise import specialise
 from andpop.hw.kernels import KERNELS
 from andpop.hw.kernels.base import HW
 from andpop.hw.kernels.costs import RESOURCES, Structure, Usage, cost, loop_counts, tables
-from andpop.hw.kernels.memory import ReadOnlyMemory, bram18_blocks, rom_luts
+from andpop.hw.kernels.memory import (
+    ReadOnlyMemory,
+    block_banks,
+    bram18_blocks,
+    rom_luts,
+    rom_parts,
+)
 from andpop.hw.rtl.simulate import emit
 from andpop.hw.synth.calibrate import Sample, fit
 from andpop.hw.synth.measure import Point, measure
@@ -103,6 +109,42 @@ def test_a_fit_finds_what_made_the_points() -> None:
 )
 def test_columns_of_64_words_are_a_lut(depth: int, width: int, luts: int) -> None:
     assert rom_luts(depth, width) == luts
+
+
+@pytest.mark.parametrize(
+    ("depth", "width", "banks"),
+    [
+        (300, 20, [300]),  # the widest shape, which lies alone
+        (600, 9, [1024]),  # as deep as a shape of a block
+        (1120, 288, [2048]),
+        (2600, 26, [2048, 1024]),
+        (7680, 72, [2048] * 4),
+        (20000, 3, [16384, 4096]),
+    ],
+)
+def test_a_bank_is_one_block_deep(depth: int, width: int, banks: list[int]) -> None:
+    assert block_banks(depth, width) == banks
+
+
+@pytest.mark.parametrize(
+    ("depth", "width", "parts"),
+    [
+        (8192, 32, [2] * 16),  # one block more than banks of 2,048 words
+        (8192, 16, [16]),  # nothing selects anyway
+        (1088, 12, [6, 6]),
+        (2304, 72, [72]),  # many blocks more
+        (20000, 3, [3]),  # deeper than any block
+    ],
+)
+def test_parts_side_by_side_leave_nothing_to_select(
+    depth: int, width: int, parts: list[int]
+) -> None:
+    assert rom_parts(depth, width) == parts
+    rom = ReadOnlyMemory(depth, width, "block", parted=True)
+    assert rom.parts == parts and rom.brams == sum(
+        bram18_blocks(depth, bits, read_only=True) for bits in parts
+    )
+    assert rom.luts == 0 or len(parts) == 1
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@
 /// Streams the words of `InitFile` ($readmemh, one word per line) in order, for ever, one per
 /// cycle. The output is the memory's own register, so block RAM and LUTs both fit; where it surely
 /// is block RAM, whose word comes late in a cycle, one more register is behind it. There nothing
-/// may select among blocks: where a tool would save one by banks, a word lies in parts side by side.
+/// may select among blocks: where a tool would save one by banks, a word lies in parts side by
+/// side.
 module rom_stream #(
   parameter int unsigned Width    = 8,  // bits of a word
   parameter int unsigned Depth    = 2,  // words
