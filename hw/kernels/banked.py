@@ -58,8 +58,12 @@ class BankedRom(ReadOnlyMemory):
         """The $readmemh text of the words: a line for each, or for one of every bank."""
         if not self.bank:
             return hex_memory(words, self.width)
-        lines = [
-            sum(word << (bank * self.width) for bank, word in enumerate(words[line :: self.bank]))
-            for line in range(self.bank)
-        ]
+        # Bits of equal place of all banks lie side by side, the first bank's lowest.
+        texts = [f"{word:0{self.width}b}" for word in words]
+        nothing = "0" * self.width
+        lines = []
+        for line in range(self.bank):
+            found = texts[line :: self.bank]
+            found += [nothing] * (self.banks - len(found))
+            lines.append(int("".join(map("".join, zip(*reversed(found), strict=True))), 2))
         return hex_memory(lines, self.banks * self.width)

@@ -2,8 +2,9 @@
 // Embedded memory as an endless stream, in banks of block RAM that are as deep as one block.
 
 /// As `rom_stream` in block RAM: words 0 .. Depth-1 in order, for ever, one per cycle. A line of the
-/// memory holds one word of every bank, bank 0 lowest: word `i` of bank `b` is word b * Bank + i. It
-/// has a second register, in which it stands early in a cycle; what selects a bank lies behind that.
+/// memory holds one word of every bank: word `i` of bank `b` is word b * Bank + i, its bit k is bit
+/// k * Banks + b of line `i`, so that what one of them is selected from lies in one block. It has a
+/// second register, in which it stands early in a cycle; what selects a bank lies behind that.
 module banked_stream #(
   parameter int unsigned Width    = 8,    // bits of a word
   parameter int unsigned Depth    = 4096, // words, more than a bank has
@@ -38,7 +39,13 @@ module banked_stream #(
 
   assign advance     = !valid_q || out_ready_i;
   assign out_valid_o = valid_q;
-  assign out_data_o  = line2_q[bank2_q*Width+:Width];
+
+  for (genvar k = 0; k < Width; k++) begin : gen_bit
+    logic [Banks-1:0] of_banks;
+
+    assign of_banks      = line2_q[k*Banks+:Banks];
+    assign out_data_o[k] = of_banks[bank2_q];
+  end
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
