@@ -111,8 +111,8 @@ module cascade_mac #(
     end
 
     if (FactorWidth > 18) begin : gen_two_products
-      // Multipliers of other families have 18 bits. Registers between them and the sum of both: they
-      // lie far from adders.
+      // Multipliers of other families have 18 bits. They lie far from adders: the way to the sum
+      // of both has registers at both ends.
       localparam int unsigned HighWidth = FactorWidth - 17;
       logic signed [HighWidth+8:0] near_high_q, high_q;
       logic signed [26:0]          near_low_q, low_q;
