@@ -2,9 +2,9 @@
 // Embedded memory as an endless stream, in banks of block RAM that are as deep as one block.
 
 /// As `rom_stream` in block RAM: words 0 .. Depth-1 in order, for ever, one per cycle. A line of
-/// the memory holds one word of every bank: word `i` of bank `b` is word b * Bank + i, its bit k is
-/// bit k * Banks + b of line `i`, so that the bits one of which is selected lie in one block. A line
-/// has a second register, in which it stands early in a cycle; the selection lies behind that.
+/// the memory holds one word of every bank: word `i` of bank `b` is word b * Bank + i, its bit k
+/// is bit k * Banks + b of line `i`, so that the bits one of which is selected lie in one block. A
+/// line has a second register, in which it stands early in a cycle; the selection lies behind it.
 module banked_stream #(
   parameter int unsigned Width    = 8,    // bits of a word
   parameter int unsigned Depth    = 4096, // words, more than a bank has
