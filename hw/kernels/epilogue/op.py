@@ -124,14 +124,17 @@ class Epilogue(ChosenKernel):
         if serial.refusals():
             return {"pipelined": pipelined}
         rom = self.rom("serial")
+        word = rom.registers / rom.banks
         led = {
             **serial.counts(pe),
             "bits": pe * acc_bits,
             "folds": (rom.depth - 1).bit_length(),
             # Words of parameters that are held; behind block RAM stands a register already.
-            "registers": rom.registers * (0.5 if rom.block else 1.0),
+            "registers": word * (0.5 if rom.block else 1.0),
         }
-        found = Structure(led, luts=rom.luts, bram18=rom.brams, dsp=pe, table="serial")
+        found = Structure(
+            led, luts=rom.luts, ffs=rom.registers - word, bram18=rom.brams, dsp=pe, table="serial"
+        )
         return {"serial": found, "pipelined": pipelined}
 
     def pipelined(self) -> Structure:
