@@ -4,7 +4,7 @@
 /// sum = pixel * factor + the neighbour's sum, or + `addend_i` where it is not Cascaded. The sum is
 /// there four cycles after its operands and one after what it is added to; it is modulo 2**Width.
 /// All registers always run. The cell has two for the operands; the plain body has one there and
-/// one more behind the product, of which it adds two where the factor is long.
+/// one more behind the product, which it adds up from two where the factor is long.
 module cascade_mac #(
   parameter bit          Cascaded    = 0,  // behind a neighbour
   parameter int unsigned FactorWidth = 8,  // bits of the factor, two's complement, at most 25
@@ -101,38 +101,31 @@ module cascade_mac #(
   end else begin : gen_plain
     logic signed [8:0]             pixel_q;
     logic signed [FactorWidth-1:0] factor_q;
-    logic signed [Width-1:0]       added, sum_q;
-
-    assign added = Cascaded ? cascade_i[Width-1:0] : addend_i[Width-1:0];
+    logic signed [Width-1:0]       product, product_q, sum_q;
 
     always_ff @(posedge clk_i) begin
-      pixel_q  <= {1'b0, pixel_i};
-      factor_q <= factor_i;
+      pixel_q   <= {1'b0, pixel_i};
+      factor_q  <= factor_i;
+      product_q <= product;
+      sum_q     <= product_q + (Cascaded ? cascade_i[Width-1:0] : addend_i[Width-1:0]);
     end
 
     if (FactorWidth > 18) begin : gen_two_products
-      // Multipliers of other families have 18 bits. They lie far from adders: the way to the sum
-      // of both has registers at both ends.
+      // Multipliers of other families have 18 bits.
       localparam int unsigned HighWidth = FactorWidth - 17;
-      logic signed [HighWidth+8:0] near_high_q, high_q;
-      logic signed [26:0]          near_low_q, low_q;
+      logic signed [HighWidth+8:0] high_q;
+      logic signed [26:0]          low_q;
 
       always_ff @(posedge clk_i) begin
-        near_high_q <= (HighWidth + 9)'(pixel_q * $signed(factor_q[FactorWidth-1:17]));
-        near_low_q  <= 27'(pixel_q * $signed({1'b0, factor_q[16:0]}));
-        high_q      <= near_high_q;
-        low_q       <= near_low_q;
-        sum_q       <= (Width'(high_q) <<< 17) + Width'(low_q) + added;
+        high_q <= (HighWidth + 9)'(pixel_q * $signed(factor_q[FactorWidth-1:17]));
+        low_q  <= 27'(pixel_q * $signed({1'b0, factor_q[16:0]}));
       end
+      assign product = (Width'(high_q) <<< 17) + Width'(low_q);
     end else begin : gen_product
       logic signed [FactorWidth+8:0] near_q;
-      logic signed [Width-1:0]       product_q;
 
-      always_ff @(posedge clk_i) begin
-        near_q    <= (FactorWidth + 9)'(pixel_q * factor_q);
-        product_q <= Width'(near_q);
-        sum_q     <= product_q + added;
-      end
+      always_ff @(posedge clk_i) near_q <= (FactorWidth + 9)'(pixel_q * factor_q);
+      assign product = Width'(near_q);
     end
 
     assign sum_o     = sum_q;
