@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from andpop.hw.kernels.banked import BankedRom
 from andpop.hw.kernels.binary_mvu import cases as binary_cases
 from andpop.hw.kernels.binary_mvu.op import IMPLEMENTATIONS
 from andpop.hw.kernels.epilogue import cases as epilogue_cases
@@ -65,6 +66,22 @@ def test_implementations_take_the_same_memory_of_weights(tmp_path: Path) -> None
     assert images["serial"].keys() == {weights}
     assert images["addsub"].keys() == {weights, "BinaryMvu_0_init.mem"}
     assert images["serial"][weights] == images["addsub"][weights]
+
+
+def test_deep_constants_take_no_more_blocks_in_banks_and_hold_every_word() -> None:
+    for depth, width, bank in ((6144, 8, 2048), (8192, 192, 2048), (5120, 18, 1024)):
+        rom = BankedRom(depth, width)
+        assert rom.bank == bank
+        assert rom.brams == bram18_blocks(depth, width, read_only=True)
+    rom = BankedRom(2100, 16)
+    words = [(index * 40503) % 65536 for index in range(2100)]
+    lines = [int(line, 16) for line in rom.image(words).split()]
+    read = [
+        sum((lines[a % rom.bank] >> (k * rom.banks + a // rom.bank) & 1) << k for k in range(16))
+        for a in range(2100)
+    ]
+    assert read == words
+    assert BankedRom(512, 36).bank == 0
 
 
 def written_tables(case: Case) -> list[IntArray]:

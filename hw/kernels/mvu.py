@@ -239,7 +239,7 @@ class Mvu(Kernel):
             "buffered": buffer.width,
             "wraps": address if buffer.depth & (buffer.depth - 1) else 0,
         }
-        ffs += buffer.registers + 2 * address + fold_bits + 2 * buffer.depth.bit_length() + 5
+        ffs += buffer.registers + 2 * address + fold_bits + 2 * buffer.depth.bit_length() + 8
         ffs += 2 if steps > 1 else 0
         return Structure(
             counts,

@@ -61,9 +61,12 @@ module mvu_front #(
     logic                 valid_q, first_q, last_q;
     logic [AddrWidth-1:0] write_addr_q, read_addr_q, read_addr_d;
     logic                 upper_q;           // the vector being read lies in the upper half
-    logic [FillWidth-1:0] fresh_q;           // words written and not read for the first time
-    logic [FillWidth-1:0] used_q;            // words written and not read for the last time
-    logic                 some_q;            // there are fresh ones
+    // Words written and not read for the first time, for the last time: a fetch, which is known
+    // late, counts a cycle later.
+    logic [FillWidth-1:0] fresh_q, used_q;
+    logic                 took_q, freed_q;   // the fetch that does not count yet was such a one
+    logic                 some_q, one_left;  // there are fresh ones; there is one at most
+    logic                 full_q, one_free;  // no word is free; there is one at most
     logic                 nf_first_q, nf_last, pass_end, write;
 
     assign pass_end = fetch && sf_last;
@@ -83,7 +86,7 @@ module mvu_front #(
       else if (pass_end) nf_first_q <= nf_last;
     end
 
-    assign in_ready_o = used_q != FillWidth'(Depth);
+    assign in_ready_o = !full_q;
     assign write      = in_valid_i && in_ready_o;
     assign fetch      = (out_ready_i || !valid_q) && (!nf_first_q || some_q);
 
@@ -126,16 +129,25 @@ module mvu_front #(
       end
     end
 
-    // Up or down by one: a fetch, which is known late, only decides whether.
+    assign one_left = fresh_q == (took_q ? FillWidth'(2) : FillWidth'(1));
+    assign one_free = used_q == (freed_q ? FillWidth'(Depth) : FillWidth'(Depth - 1));
+
+    // Up or down by one.
     always_ff @(posedge clk_i) begin
       if (!rst_ni) begin
         fresh_q <= '0;
-        some_q  <= 1'b0;
         used_q  <= '0;
+        some_q  <= 1'b0;
+        took_q  <= 1'b0;
+        freed_q <= 1'b0;
+        full_q  <= 1'b0;
       end else begin
-        some_q  <= write || (some_q && !(fetch && nf_first_q && fresh_q == FillWidth'(1)));
-        if (write != (fetch && nf_first_q)) fresh_q <= fresh_q + {{(FillWidth-1){!write}}, 1'b1};
-        if (write != (fetch && nf_last)) used_q <= used_q + {{(FillWidth-1){!write}}, 1'b1};
+        took_q  <= fetch && nf_first_q;
+        freed_q <= fetch && nf_last;
+        some_q  <= write || (some_q && !(fetch && nf_first_q && one_left));
+        full_q  <= !(fetch && nf_last) && (full_q || (write && one_free));
+        if (write != took_q) fresh_q <= fresh_q + {{(FillWidth-1){!write}}, 1'b1};
+        if (write != freed_q) used_q <= used_q + {{(FillWidth-1){!write}}, 1'b1};
       end
     end
 

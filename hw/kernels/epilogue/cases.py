@@ -134,6 +134,8 @@ SMOKE = [
     _case(5, 1, (1, 3, 2), 12, shortcut=False, acc_shift=2, acc_bits=9, pre_shift=2, way="serial"),
     # Parameters in block RAM.
     _case(256, 1, (1, 2), 16, shortcut=False, acc_shift=5, pre_shift=6, way="serial"),
+    # In three banks of it.
+    _case(420, 1, (1, 2), 16, shortcut=False, acc_shift=5, pre_shift=6, way="serial"),
 ]
 
 FULL = [

@@ -22,6 +22,7 @@ module epilogue_rom #(
   parameter int unsigned BiasWidth     = 24, // bits of b; of b' where serial
   parameter int unsigned SlopeWidth    = 8,  // bits of the slope
   parameter bit          BlockRom      = 0,  // parameters in block RAM, otherwise in LUTs
+  parameter int unsigned RomBank       = 0,  // words of a bank of these; 0: there is one memory
   parameter              ParamFile     = "", // $readmemh image
   parameter int unsigned Implementation = 0, // 0: pipelined, 1: serial
   parameter bit          Primitives    = 0   // DSP blocks of the serial one as cells
@@ -56,18 +57,33 @@ module epilogue_rom #(
     logic                     param_valid, param_ready;
     logic [Pe*ParamWidth-1:0] param_data;
 
-    rom_stream #(
-      .Width(Pe * ParamWidth),
-      .Depth(Channels / Pe),
-      .Style(BlockRom ? 2 : 1),
-      .InitFile(ParamFile)
-    ) u_params (
-      .clk_i,
-      .rst_ni,
-      .out_valid_o(param_valid),
-      .out_ready_i(param_ready),
-      .out_data_o(param_data)
-    );
+    if (RomBank > 0) begin : gen_banks
+      banked_stream #(
+        .Width(Pe * ParamWidth),
+        .Depth(Channels / Pe),
+        .Bank(RomBank),
+        .InitFile(ParamFile)
+      ) u_params (
+        .clk_i,
+        .rst_ni,
+        .out_valid_o(param_valid),
+        .out_ready_i(param_ready),
+        .out_data_o(param_data)
+      );
+    end else begin : gen_memory
+      rom_stream #(
+        .Width(Pe * ParamWidth),
+        .Depth(Channels / Pe),
+        .Style(BlockRom ? 2 : 1),
+        .InitFile(ParamFile)
+      ) u_params (
+        .clk_i,
+        .rst_ni,
+        .out_valid_o(param_valid),
+        .out_ready_i(param_ready),
+        .out_data_o(param_data)
+      );
+    end
 
     epilogue #(
       .Pe(Pe),
@@ -106,18 +122,33 @@ module epilogue_rom #(
     logic [Pe*18-1:0] rom_data, param_data;
     logic [Pe-1:0]    param_next, acc_ready, shortcut_ready, out_valid; // all lanes do the same
 
-    rom_stream #(
-      .Width(Pe * 18),
-      .Depth(Channels / Pe * 5),
-      .Style(BlockRom ? 2 : 1),
-      .InitFile(ParamFile)
-    ) u_params (
-      .clk_i,
-      .rst_ni,
-      .out_valid_o(param_valid),
-      .out_ready_i(param_next[0]),
-      .out_data_o(rom_data)
-    );
+    if (RomBank > 0) begin : gen_banks
+      banked_stream #(
+        .Width(Pe * 18),
+        .Depth(Channels / Pe * 5),
+        .Bank(RomBank),
+        .InitFile(ParamFile)
+      ) u_params (
+        .clk_i,
+        .rst_ni,
+        .out_valid_o(param_valid),
+        .out_ready_i(param_next[0]),
+        .out_data_o(rom_data)
+      );
+    end else begin : gen_memory
+      rom_stream #(
+        .Width(Pe * 18),
+        .Depth(Channels / Pe * 5),
+        .Style(BlockRom ? 2 : 1),
+        .InitFile(ParamFile)
+      ) u_params (
+        .clk_i,
+        .rst_ni,
+        .out_valid_o(param_valid),
+        .out_ready_i(param_next[0]),
+        .out_data_o(rom_data)
+      );
+    end
 
     // Block RAM has a second register already.
     if (!BlockRom) begin : gen_register

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from ....quant.grid import IntArray, signed_bits
-from ..base import RtlKernel, Stream, hex_memory, require_divisor
+from ..banked import BankedRom
+from ..base import RtlKernel, Stream, require_divisor
 from ..choice import ChosenKernel, implementation_attribute
 from ..costs import Structure
-from ..memory import ReadOnlyMemory
 from ..serial_epilogue import WORD_BITS, WORDS, SerialEpilogue, bias_bits, require_fit
 from . import golden
 
@@ -124,14 +124,17 @@ class Epilogue(ChosenKernel):
         if serial.refusals():
             return {"pipelined": pipelined}
         rom = self.rom("serial")
+        word = rom.registers / rom.banks
         led = {
             **serial.counts(pe),
             "bits": pe * acc_bits,
             "folds": (rom.depth - 1).bit_length(),
             # Words of parameters that are held; behind block RAM stands a register already.
-            "registers": rom.registers * (0.5 if rom.block else 1.0),
+            "registers": word * (0.5 if rom.block else 1.0),
         }
-        found = Structure(led, luts=rom.luts, bram18=rom.brams, dsp=pe, table="serial")
+        found = Structure(
+            led, luts=rom.luts, ffs=rom.registers - word, bram18=rom.brams, dsp=pe, table="serial"
+        )
         return {"serial": found, "pipelined": pipelined}
 
     def pipelined(self) -> Structure:
@@ -147,7 +150,7 @@ class Epilogue(ChosenKernel):
         total = max(factor + MUL_BITS, bias, aligned, self.get_nodeattr("preShift") + 1) + 2
         last = pre + SLOPE_BITS + 3
         # Bits of parameters that differ from word to word; the others are constants.
-        varying = rom.registers / rom.width
+        varying = rom.registers / (rom.banks * rom.width)
         stages = 2 if shift else 1
         registers = stages * (added + varying * (MUL_BITS + bias)) + factor + 2 * total
         registers += (acc + 1 - shift if shift else 0) + factor + MUL_BITS  # the product, too
@@ -172,12 +175,12 @@ class Epilogue(ChosenKernel):
             table="pipelined" if rom.depth > 1 else "constants",
         )  # fmt: skip
 
-    def rom(self, implementation: str) -> ReadOnlyMemory:
-        """The parameters."""
+    def rom(self, implementation: str) -> BankedRom:
+        """The parameters; those of the serial one may lie in banks."""
         pe, folds = int(self.get_nodeattr("PE")), self.rom_depth()
         if implementation == "pipelined":
-            return ReadOnlyMemory(folds, pe * self.param_bits())
-        return ReadOnlyMemory(folds * WORDS, pe * WORD_BITS)
+            return BankedRom(folds, pe * self.param_bits())
+        return BankedRom(folds * WORDS, pe * WORD_BITS)
 
     def refusal(self, wanted: str) -> str:
         found = ", ".join(self.serial().refusals())
@@ -201,6 +204,7 @@ class Epilogue_rtl(RtlKernel, Epilogue):
     sources = (
         "rtl/stream_register.sv",
         "rtl/rom_stream.sv",
+        "rtl/banked_stream.sv",
         "rtl/saturate.sv",
         "rtl/dsp_mac.sv",
         "kernels/epilogue/epilogue_lane.sv",
@@ -220,6 +224,7 @@ class Epilogue_rtl(RtlKernel, Epilogue):
             "Pe": self.get_nodeattr("PE"),
             **parameters,
             "BlockRom": int(self.rom(chosen).block),
+            "RomBank": self.rom(chosen).bank,
             "ParamFile": f"{self.onnx_node.name}_params.mem",
             "Implementation": IMPLEMENTATIONS.index(chosen),
         }
@@ -254,7 +259,7 @@ class Epilogue_rtl(RtlKernel, Epilogue):
         words = [
             sum(lanes[c + p] << (p * width) for p in range(pe)) for c in range(0, len(lanes), pe)
         ]
-        return {f"{name}_params.mem": hex_memory(words, pe * width)}
+        return {f"{name}_params.mem": self.rom(chosen).image(words)}
 
     def packed(self, rows: IntArray) -> list[int]:
         """Return the words of the pipelined implementation, one per channel.

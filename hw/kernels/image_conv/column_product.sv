@@ -106,8 +106,11 @@ module column_product #(
   logic [RingBits:0]             room_q;  // words free and not promised, less 1, signed
   logic [RingBits:0]             ahead_q; // beyond the window's, signed: negative while it waits
   logic [RingBits:0]             room, room_less, ahead, ahead_less;
-  logic [RingBits:0]             leaves, leaves_q; // words that go with a window
-  logic                          window_end, ended_q;
+  logic [RingBits:0]             leaves;  // words that go with a window
+  logic [RingBits:0]             freed_q; // of the one that ended in the cycle before, or 0
+  logic [RingBits:0]             freed_less_q; // 1 less
+  logic [1:0]                    unused_carry;
+  logic                          window_end, comes;
   logic [Columns*Elements*8-1:0] columns;
   logic                          promised; // a word
   logic [Columns-1:0]            here;     // the column's place in its word
@@ -170,28 +173,29 @@ module column_product #(
   end
 
   // A promise comes late in a cycle: it only chooses. What is freed counts a cycle later.
-  assign room      = room_q + (ended_q ? leaves_q : '0);
-  assign room_less = room_q + (ended_q ? leaves_q : '0) - 1'b1;
+  assign room      = room_q + freed_q;
+  assign room_less = room_q + freed_less_q;
 
-  // So does the end of a window.
-  assign ahead      = ahead_q + (RingBits + 1)'(column_valid_i && enough);
-  assign ahead_less = ahead - leaves;
+  // So does the end of a window. Each is one sum, with the word that comes as its carry in.
+  assign comes                         = column_valid_i && enough;
+  assign {ahead, unused_carry[0]}      = {ahead_q, 1'b1} + (RingBits + 2)'(comes);
+  assign {ahead_less, unused_carry[1]} = {ahead_q, 1'b1} + {-leaves, comes};
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       write_q <= '0;
-      ended_q <= 1'b0;
+      freed_q <= '0;
       room_q  <= (RingBits + 1)'(RingWords - 1);
       ahead_q <= -(RingBits + 1)'(WindowWords);
     end else begin
       if (column_valid_i && full) write_q <= write_q + 1'b1;
-      ended_q <= window_end;
+      freed_q <= window_end ? leaves : '0;
       room_q  <= promised ? room_less : room;
       ahead_q <= window_end ? ahead_less : ahead;
     end
   end
 
-  always_ff @(posedge clk_i) leaves_q <= leaves;
+  always_ff @(posedge clk_i) freed_less_q <= (rst_ni && window_end ? leaves : '0) - 1'b1;
 
   // Steps: groups of a word, words of a window, passes, windows of a row.
   localparam int unsigned GroupBits = Groups > 1 ? $clog2(Groups) : 1;

@@ -79,6 +79,7 @@ SMOKE = [
     _case(24, 6, 12, 6, (1, 2, 2), x_type="INT4", w_bits=2),  # PE = MH: no replay buffer
     _case(8, 8, 8, 8, (1, 4, 4), bias=1),  # one word in, one word out
     _case(5, 6, 5, 2, (1, 3, 3), x_type="INT8", bias=300),  # a vector is one word
+    _case(70, 60, 2, 1, (1, 1, 2)),  # 2,100 words of weights, in three banks
 ]
 
 FULL = [

@@ -18,6 +18,7 @@ module int_mvu_rom #(
   parameter bit          HasBias     = 0,  // add a bias
   parameter bit          BlockRom    = 0,  // weights in block RAM, otherwise in LUTs
   parameter bit          BlockBias   = 0,  // the bias, likewise
+  parameter int unsigned RomBank     = 0,  // words of a bank of weights; 0: there is one memory
   parameter              WeightFile  = "", // $readmemh image
   parameter              BiasFile    = ""  // $readmemh image
 ) (
@@ -38,18 +39,33 @@ module int_mvu_rom #(
   logic                           bias_valid, bias_ready;
   logic [Pe*AccWidth-1:0]         bias_data;
 
-  rom_stream #(
-    .Width(Pe * Simd * WeightWidth),
-    .Depth((Mw / Simd) * (Mh / Pe)),
-    .Style(BlockRom ? 2 : 1),
-    .InitFile(WeightFile)
-  ) u_weights (
-    .clk_i,
-    .rst_ni,
-    .out_valid_o(weight_valid),
-    .out_ready_i(weight_ready),
-    .out_data_o(weight_data)
-  );
+  if (RomBank > 0) begin : gen_banks
+    banked_stream #(
+      .Width(Pe * Simd * WeightWidth),
+      .Depth((Mw / Simd) * (Mh / Pe)),
+      .Bank(RomBank),
+      .InitFile(WeightFile)
+    ) u_weights (
+      .clk_i,
+      .rst_ni,
+      .out_valid_o(weight_valid),
+      .out_ready_i(weight_ready),
+      .out_data_o(weight_data)
+    );
+  end else begin : gen_memory
+    rom_stream #(
+      .Width(Pe * Simd * WeightWidth),
+      .Depth((Mw / Simd) * (Mh / Pe)),
+      .Style(BlockRom ? 2 : 1),
+      .InitFile(WeightFile)
+    ) u_weights (
+      .clk_i,
+      .rst_ni,
+      .out_valid_o(weight_valid),
+      .out_ready_i(weight_ready),
+      .out_data_o(weight_data)
+    );
+  end
 
   if (HasBias) begin : gen_bias
     logic unused_valid;

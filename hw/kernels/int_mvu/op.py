@@ -10,6 +10,7 @@ import numpy as np
 from qonnx.core.datatype import BaseDataType, DataType
 
 from ....quant.grid import IntArray, accumulator_bounds
+from ..banked import BankedRom
 from ..base import RtlKernel, hex_memory, pack_lanes
 from ..bit_heap import Cells, tree_levels, tree_registers
 from ..costs import Structure
@@ -121,6 +122,10 @@ class IntMvu(Mvu):
             )
         }
 
+    def weight_rom(self) -> BankedRom:
+        """The weights, a word per step."""
+        return BankedRom(*super().weight_rom())
+
     def bias_rom(self) -> ReadOnlyMemory:
         """The bias, where the node has one."""
         pe, acc_bits = self.get_nodeattr("PE"), self.get_output_datatype().bitwidth()
@@ -140,6 +145,7 @@ class IntMvu_rtl(RtlKernel, IntMvu):
     primitives = True
     sources = (
         *RTL_PARTS,
+        "rtl/banked_stream.sv",
         "kernels/int_mvu/product_single.sv",
         "kernels/int_mvu/product_pair.sv",
         "kernels/int_mvu/int_mvu.sv",
@@ -162,6 +168,7 @@ class IntMvu_rtl(RtlKernel, IntMvu):
             "HasBias": int(self.has_bias()),
             "BlockRom": int(self.weight_rom().block),
             "BlockBias": int(self.bias_rom().block),
+            "RomBank": self.weight_rom().bank,
             "WeightFile": f"{name}_weights.mem",
             "BiasFile": f"{name}_bias.mem" if self.has_bias() else "",
         }
@@ -174,7 +181,8 @@ class IntMvu_rtl(RtlKernel, IntMvu):
         """
         self.check_outputs(model)
         name = self.onnx_node.name
-        files = {f"{name}_weights.mem": self.weight_memory(model, self.weight_type())}
+        words = [int(word, 16) for word in self.weight_memory(model, self.weight_type()).split()]
+        files = {f"{name}_weights.mem": self.weight_rom().image(words)}
         if self.has_bias():
             pe, acc_bits = self.get_nodeattr("PE"), self.get_output_datatype().bitwidth()
             words = pack_lanes(self.bias(model).reshape(-1, pe), acc_bits)

@@ -88,7 +88,7 @@ class LabelSelect_rtl(RtlKernel, LabelSelect):
             "out": values["OutBits"] if folds * lanes > 1 else 0,
             **loops,
         }
-        return {"": Structure(counts, lutram=moved)}
+        return {"": Structure(counts, luts=int(folds * lanes == 1), lutram=moved)}
 
 
 OPS = (LabelSelect_rtl,)
