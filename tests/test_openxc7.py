@@ -227,9 +227,12 @@ def test_the_bridge_passes_bursts_on_and_refuses_the_rest(compared: Comparisons)
                     values = [rng.getrandbits(32) for _ in range(beats)]
                     response = pages.write(at, values, burst, number)
                     assert response == (0 if good else 3)
-                    assert len(pages.seen) - before == (beats if good else 0)
+                    reached = [page * 4096 + within for page, within in pages.seen[before:]]
+                    assert reached == (places if good else [])
                     if good:
                         known |= dict(zip(places, values, strict=True))
+                        stored = [pages.memory[divmod(place, 4096)] for place in places]
+                        compared.arrays([known[place] for place in places], stored)
                 else:
                     got, response = pages.read(at, beats, burst, number)
                     assert response == (0 if good else 3)
