@@ -27,6 +27,8 @@ def test_finn_finds_every_file_of_a_node(kernel: str, case: Any) -> None:
     assert all(re.fullmatch(r"add_files -norecurse \S+", command) for command in commands)
     added = [Path(command.split()[-1]) for command in commands]
     assert all(file.is_absolute() and file.is_file() for file in added)
+    sources = [str(file) for file in added if file.suffix in (".v", ".sv")]
+    assert sources == op.get_rtl_file_list(abspath=True)
     memories = {str(file) for file in added if file.suffix not in (".v", ".sv")}
     assert memories == {str(file) for file in folder.iterdir() if file.suffix != ".v"}
     # What the node's own file names are these memories, or what their names begin with.

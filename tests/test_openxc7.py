@@ -23,11 +23,14 @@ from axi_network import Shape, Stream, write_build
 from comparisons import Comparisons
 from deployed import Deployed, classifier, several
 from ps7_board import build_ps7_board
+from pynq.metadata.runtime_metadata_parser import RuntimeMetadataParser
+from pynq.pl_server.hwh_parser import _HWHZynq
+from pynqmetadata.frontends import Metadata
 from verilated_board import VerilatedBoard
 
 BRIDGE = Path(openxc7.__file__).parent / openxc7.BRIDGE
 NAMES = {
-    "README.md", "andpop.xdc", "andpop_zynq.v", "gp_bridge.sv", "lut6_2.v", "make.sh",
+    "README.md", "andpop.hwh", "andpop.xdc", "andpop_zynq.v", "gp_bridge.sv", "lut6_2.v", "make.sh",
     "primitives.v", "synth.ys",
 }  # fmt: skip
 
@@ -59,6 +62,28 @@ def test_the_folder_is_whole(heads: int, tmp_path: Path) -> None:
     ours = [line for line in lint.splitlines() if "andpop_zynq.v" in line and "%" in line]
     ours = [line for line in ours if not re.search("PINMISSING|UNUSEDSIGNAL", line)]
     assert ours == []
+
+
+@pytest.mark.parametrize("mhz", [100.0, 62.5, 12.0])
+def test_pynq_reads_blocks_and_clock(mhz: float, tmp_path: Path) -> None:
+    write_build(tmp_path / "build", shape(2))
+    info = tmp_path / "build/rtl/top.json"
+    info.write_text(info.read_text().replace('"clock_mhz": 100.0', f'"clock_mhz": {mhz}'))
+    project = emit_project(tmp_path / "build", find("pynq-z2"))
+    file = project.folder / openxc7.FOLDER / "andpop.hwh"
+    names = ("control0", "idma0", "odma0", "odma1")
+    for found in (RuntimeMetadataParser(Metadata(input=file)), _HWHZynq(hwh_name=file)):
+        blocks = {n: b for n, b in found.ip_dict.items() if "phys_addr" in b}
+        assert {n: b["phys_addr"] for n, b in blocks.items()} == {
+            name: 0x4000_0000 + 4096 * i for i, name in enumerate(names)
+        }
+        assert all(block["addr_range"] == 4096 for block in blocks.values())
+        assert blocks["odma1"]["type"] == "xilinx.com:module_ref:andpop_odma1:1.0"
+        assert [found.clock_dict[i]["enable"] for i in range(4)] == [1, 0, 0, 0]
+        assert found.clock_dict[0].get("frequency", mhz) == mhz
+        divisors = [found.clock_dict[0][f"divisor{i}"] for i in range(2)]
+        assert all(1 <= d <= 63 for d in divisors)
+        assert mhz * 0.97 <= 1000 / (divisors[0] * divisors[1]) <= mhz
 
 
 def test_a_network_with_too_many_heads_or_another_part_has_none(tmp_path: Path) -> None:

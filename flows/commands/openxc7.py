@@ -79,7 +79,8 @@ def openxc7(
         "steps": steps,
         "files": [str(place / NETLIST), *([str(place / BIT)] if made else [])],
         "missing": [] if made else [f"{place / BIT}: openXC7 makes it"],
-        "program": f"see {place / FOLDER / 'README.md'}",
+        "program": f"copy andpop.bit and andpop.hwh of {place / FOLDER} to {place / 'deploy'}, and "
+        "that to the board",
     }
 
 

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The folder ``openxc7`` of a project: what is beside the RTL of the network for these tools.
 
-andpop_zynq.v   the top: PS7, bridge, network
-gp_bridge.sv    from the PS7's port to the registers
-lut6_2.v        how Yosys takes LUT6_2 apart
-andpop.xdc      the clock
-primitives.v    ports of the cells that sources name
-rom_luts_*.v    how Yosys maps ROMs
-synth.ys        RTL to netlist, for a Yosys with its slang front end
-make.sh         netlist to bit file
-README.md       what to run
+    andpop_zynq.v   the top: PS7, bridge, network
+    gp_bridge.sv    from the PS7's port to the registers
+    lut6_2.v        how Yosys takes LUT6_2 apart
+    andpop.hwh      what pynq reads beside a bit file
+    andpop.xdc      the clock
+    primitives.v    ports of the cells that sources name
+    rom_luts_*.v    how Yosys maps ROMs
+    synth.ys        RTL to netlist, for a Yosys with its slang front end
+    make.sh         netlist to bit file
+    README.md       what to run
+
+It reads the project's ``rtl`` and can be moved with it.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ....boards import Board
 from ....synth import yosys
 from ..system import DATA_BITS, System
+from .hwh import hwh
 from .top import CLOCK, MEMORY_PORTS, TOP, top
 
 HERE = Path(__file__).parent
@@ -69,6 +73,7 @@ def write(
     for name in (BRIDGE, SPLIT):
         shutil.copyfile(HERE / name, folder / name)
     (folder / f"{TOP}.v").write_text(top(system), encoding="ascii")
+    (folder / "andpop.hwh").write_text(hwh(system, board), encoding="ascii")
     (folder / PRIMITIVES).write_text(yosys.black_boxes() + _zynq_cells(), encoding="ascii")
     (folder / yosys.ROM_LUTS_FILE).write_text(yosys.ROM_LUTS, encoding="ascii")
     commands = script([*sources, f"{FOLDER}/{BRIDGE}", f"{FOLDER}/{TOP}.v"], dsp)
