@@ -50,7 +50,7 @@ setup(
             "**/*.pyi",
             "boards/*.yaml",
             "synth/*.v",
-            "targets/*/*.v",
+            "targets/**/*.v",
             "targets/*/*.cpp",
             "targets/*/*.hpp",
             "targets/*/boards/*.yaml",

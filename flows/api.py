@@ -9,6 +9,7 @@ Every function takes paths or strings, and returns the plain values that ``--jso
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,8 @@ def register(*, verilator: bool = False) -> None:
     """Make FINN know andpop's ops in this process, so that its passes accept andpop's graphs.
 
     Call it once per process, before FINN is asked for anything. FINN's build folder is set to one
-    in andpop's cache unless ``FINN_BUILD_DIR`` names another.
+    in andpop's cache unless ``FINN_BUILD_DIR`` names another; ``FINN_RTLLIB``, by which its scripts
+    name its own sources, to the installed ones.
 
     Args:
         verilator: put Verilator in the place of Vivado's simulator, too, for every op of FINN.
@@ -120,6 +122,9 @@ def register(*, verilator: bool = False) -> None:
     from ..hw.kernels import register as register_kernels
 
     register_kernels()
+    from finn.util.settings import get_settings
+
+    os.environ.setdefault("FINN_RTLLIB", str(get_settings().finn_rtllib))
     if verilator:
         from ..sim import xsi
 

@@ -135,9 +135,10 @@ def bitstream(
     clock_mhz: float | None = None,
     check: bool = False,
     seed: int = 1,
+    flow: str | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Write a project for a board with an ECP5 and make its bitstream.
+    """Write a project for a board and make its bitstream.
 
     Args:
         folder: build folder.
@@ -146,6 +147,7 @@ def bitstream(
         clock_mhz: clock of the network; by default that of the build, or the other board's own.
         check: stop before place and route: whether it fits.
         seed: of the placement.
+        flow: of a board with a Zynq, "vivado" by default, or "openxc7".
 
     Returns:
         ``{"folder", "board", "resources": [{resource, used, have, share}], "asked_mhz",
@@ -153,4 +155,6 @@ def bitstream(
     """
     from .commands import bitstream as command
 
-    return command.bitstream(Path(folder), board, as_path(out), clock_mhz, check, seed, progress)
+    return command.bitstream(
+        Path(folder), board, as_path(out), clock_mhz, check, seed, flow, progress
+    )

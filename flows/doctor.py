@@ -43,7 +43,8 @@ PROGRAMS = {
     "g++": ("simulate: compiles Verilator models", "Debian: apt-get install g++"),
     "make": ("benches under cocotb", "Debian: apt-get install make"),
     "perl": ("benches under cocotb: Verilator's launcher", "Debian: apt-get install perl"),
-    "vivado": ("bitstreams; nothing before them needs it", "AMD's installer"),
+    "vivado": ("bitstreams of a Zynq; nothing before them needs it", "AMD's installer"),
+    "nextpnr-xilinx": ("bitstream --flow openxc7", "https://github.com/openXC7"),
 }
 
 

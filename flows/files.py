@@ -82,6 +82,11 @@ class BuildFiles:
         return self.folder / "fifo.json"
 
     @property
+    def finn(self) -> Path:
+        """The graph of the hardware for FINN's own passes, with the depths of the FIFOs."""
+        return self.folder / "finn.onnx"
+
+    @property
     def sizing(self) -> Path:
         """What the simulation that sized the FIFOs measured."""
         return self.folder / "sizing.json"

@@ -16,6 +16,7 @@ from ..hw import boards
 from ..hw.cpu.pack import pack
 from ..hw.graph import folding, loader
 from ..hw.graph.clean import clean
+from ..hw.graph.finn_graph import finn_graph
 from ..hw.graph.lowering import lower
 from ..hw.graph.pixels import Pixels, declares_raw, pixels_of
 from ..hw.graph.qonnx_graph import QonnxGraph
@@ -100,7 +101,7 @@ def plan(source: Path) -> list[Step]:
             "size",
             _size,
             (FILES.dataflow.name,),
-            (FILES.rtl.name, FILES.fifos.name, FILES.sizing.name),
+            (FILES.rtl.name, FILES.fifos.name, FILES.sizing.name, FILES.finn.name),
             BOARD_KEYS,
         ),
         Step("vectors", _vectors, (FILES.lowered.name,), (FILES.vectors.name,)),
@@ -255,7 +256,7 @@ def check_simulator() -> None:
 
 
 def _size(context: Context) -> None:
-    """FIFO depths by simulation: they change fifo.json, and rtl/ with it."""
+    """FIFO depths by simulation: they change fifo.json, rtl/ and the graph for FINN."""
     files = context.files
 
     stage, total = "sizing FIFOs", 2 * sizing.SIZING_FRAMES
@@ -274,6 +275,7 @@ def _size(context: Context) -> None:
     context.progress(stage, total, total)
     settle(context)
     shutil.copyfile(files.rtl / FIFO_FILE, files.fifos)
+    finn_graph(ModelWrapper(str(files.rtl / "stitched.onnx"))).save(str(files.finn))
     write_json(
         context.files.sizing,
         {

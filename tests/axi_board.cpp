@@ -3,8 +3,8 @@
 // ports of the DMAs, registers on command.
 //
 // axi_ports.hpp, written for the top, defines ANDPOP_LITES(X), ANDPOP_READERS(X) and
-// ANDPOP_WRITERS(X) as X(name) ...: its blocks of registers and its DMAs. Arguments: file of the
-// memory, its first address, seed. Commands, one a line on stdin, each answered by a line:
+// ANDPOP_WRITERS(X) as X(name) ...: its blocks of registers and its DMAs; ANDPOP_HANGS is the
+// register that stops the network. Arguments: file of the memory, its first address, seed. Commands, one a line on stdin, each answered by a line:
 //
 //     r BLOCK OFFSET         read a register, then let a pause go by
 //     w BLOCK OFFSET VALUE   write one
@@ -117,7 +117,7 @@ class Board {
     for (int i = 0; i < 4; ++i) tick();
   }
 
-  void hang(bool on) { top.rootp->andpop_axi__DOT__network0__DOT__hangs = on; }
+  void hang(bool on) { top.rootp->ANDPOP_HANGS = on; }
 
   uint32_t read(unsigned block, unsigned offset) {
     Lite& l = lites_.at(block);

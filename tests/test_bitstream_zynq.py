@@ -107,3 +107,106 @@ def test_what_cannot_be_is_refused(
     code, _, err = run("bitstream", built, "--out", place)
     assert code == CHECK_FAILED and "LUTs, stated, it has 100 (" in err and "most of them:" in err
     assert not place.exists()
+
+
+TOOL = """#!/bin/sh
+printf '%s' "$(basename "$0")" >> "$CALLS"
+for word in "$@"; do printf ' %s' "$word" >> "$CALLS"; done
+echo >> "$CALLS"
+{body}
+"""
+PLACES = {
+    "nextpnr-xilinx": "test -s out/andpop_zynq.json && test -s andpop.xdc || exit 1\n"
+    "echo \"Max frequency for clock 'clk': 123.45 MHz (PASS at 100.00 MHz)\" > out/nextpnr.log\n"
+    "echo fasm > out/andpop_zynq.fasm",
+    "fasm2frames": "echo frames",
+    "xc7frames2bit": "echo bits > out/andpop.bit",
+}
+
+
+def openxc7(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **bodies: str
+) -> tuple[Path, dict[str, Path]]:
+    """Put openXC7's tools on PATH; returns the file that their calls go to, and its databases."""
+    (tmp_path / "tools").mkdir()
+    for name, body in {**PLACES, **bodies}.items():
+        program = tmp_path / "tools" / name
+        program.write_text(TOOL.format(body=body))
+        program.chmod(0o755)
+    databases = {name: tmp_path / name.lower() for name in ("CHIPDB", "PRJXRAY_DB_DIR")}
+    for name, folder in databases.items():
+        folder.mkdir()
+        monkeypatch.setenv(name, str(folder))
+    monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
+    monkeypatch.setenv("PATH", f"{tmp_path / 'tools'}{os.pathsep}{os.environ['PATH']}")
+    return tmp_path / "calls", databases
+
+
+@pytest.mark.sim
+def test_without_nextpnr_the_netlist_is_there(
+    built: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "project"
+    code, _, err = run("bitstream", built, "--flow", "openxc7", "--out", place)
+    assert code == MISSING_TOOL
+    assert f"nextpnr-xilinx: not found on PATH; the project in {place} is complete: run " in err
+    assert f"sh {place}/openxc7/make.sh`" in err
+    assert (place / "openxc7/out/andpop_zynq.json").is_file()
+    openxc7(tmp_path, monkeypatch)
+    monkeypatch.delenv("CHIPDB")
+    code, _, err = run("bitstream", built, "--flow", "openxc7", "--out", place)
+    assert code == MISSING_TOOL and "found CHIPDB='', expected a folder of openXC7" in err
+
+
+@pytest.mark.sim
+def test_openxc7_is_called_once_in_its_order(
+    built: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, databases = openxc7(tmp_path, monkeypatch)
+    place = tmp_path / "project"
+    for steps in (2, 1):
+        arguments = ("--flow", "openxc7", "--seed", "3", "--out", place, "--json")
+        code, out, _ = run("bitstream", built, *arguments)
+        found = json.loads(out)
+        assert code == OK and found["placed"] and not found["missing"]
+        assert found["reached_mhz"] == 123.45 and len(found["steps"]) == steps
+        assert (place / "openxc7/andpop.bit").read_text() == "bits\n"
+    rows = {r["resource"]: r for r in found["resources"]}
+    assert rows["lut"]["used"] > 1000 and rows["ff"]["used"] > 1000
+    part, out_files = "xc7z020clg400-1", "out/andpop_zynq"
+    family = databases["PRJXRAY_DB_DIR"] / "zynq7"
+    assert calls.read_text().splitlines() == [
+        f"nextpnr-xilinx --chipdb {databases['CHIPDB']}/xc7z020clg400.bin --xdc andpop.xdc "
+        f"--json {out_files}.json --freq 100 --seed 3 --fasm {out_files}.fasm "
+        "--log out/nextpnr.log",
+        f"fasm2frames --part {part} --db-root {family} {out_files}.fasm",
+        f"xc7frames2bit --part_file {family}/{part}/part.yaml --part_name {part} "
+        f"--frm_file {out_files}.frames --output_file out/andpop.bit",
+    ]
+
+
+@pytest.mark.sim
+def test_a_failure_of_openxc7_is_told(
+    built: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    openxc7(tmp_path, monkeypatch, **{"nextpnr-xilinx": "echo 'ERROR: no room'; exit 1"})
+    place = tmp_path / "project"
+    code, _, err = run("bitstream", built, "--flow", "openxc7", "--out", place)
+    assert code == CHECK_FAILED and "openXC7 failed: ERROR: no room; see" in err
+    assert not (place / "openxc7/andpop.bit").exists()
+
+
+def test_a_flow_that_cannot_be_is_refused(
+    built: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "project"
+    code, _, err = run("bitstream", built, "--flow", "ise", "--out", place)
+    assert code == BAD_INPUT and "--flow: found ise, expected one of vivado, openxc7" in err
+    arguments = ("--board", "ulx3s-85f", "--flow", "openxc7", "--out", place)
+    code, _, err = run("bitstream", built, *arguments)
+    assert code == BAD_INPUT and "expected none for ulx3s-85f, an ECP5" in err
+    other = boards.find("kv260").model_copy(update={"lut": 10**6})
+    monkeypatch.setattr(boards, "find", lambda name: other)
+    code, _, err = run("bitstream", built, "--flow", "openxc7", "--out", place)
+    assert code == CHECK_FAILED and "found kv260 (xcup), expected a Zynq-7000" in err
+    assert not place.exists()

@@ -3,24 +3,17 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from andpop.sim import finn_sources
+from fresh_process import in_fresh_process
 
 PART = "xc7z020clg400-1"
 TARGET = 2000
-
-
-def in_fresh_process(function: Callable[..., Any], *args: object) -> Any:
-    """Call a function of this file in a process where nothing is registered yet."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(function, args)
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,8 @@ from verilated_board import VerilatedBoard, build_board
 
 GUIDE = Path(__file__).parent.parent / "docs/02_user/pynq.md"
 HERE, BOARD = "on this computer", "on the board"
-ELSEWHERE = ("where Vivado is", "to the board")
-"""Lines that need Vivado, or a board at the end of a cable."""
+ELSEWHERE = ("where Vivado is", "where openXC7 is", "to the board")
+"""Lines that need Vivado, openXC7, or a board at the end of a cable."""
 
 
 def blocks() -> list[tuple[str, str, str]]:

@@ -38,8 +38,8 @@ TARGET = 4000
 Network = tuple[ModelWrapper, ModelWrapper, Path]
 
 
-def lowered_network() -> ModelWrapper:
-    """Three 1-bit layers: 3x3, 1x1 and 3x3."""
+def lowered_network(classes: bool = True) -> ModelWrapper:
+    """Three 1-bit layers: 3x3, 1x1 and 3x3; a class, or its logits."""
     g = GraphBuilder(3)
     x = g.input((1, 6, 6, 1), "UINT8")
     x = g.epilogue(g.int_mvu(g.windows(g.pad(x, [1] * 4), [3, 3], [1, 1]), 6))
@@ -47,7 +47,7 @@ def lowered_network() -> ModelWrapper:
         x = g.identity_block(x, kernel)
     x = g.requant(g.global_pool(x), 5)
     x = g.int_mvu(x, 5, bias=g.rng.integers(-1000, 1000, 5))
-    return specialise(ModelWrapper(g.model([g.label(x)])))
+    return specialise(ModelWrapper(g.model([g.label(x) if classes else x])))
 
 
 def blocks_of(model: ModelWrapper) -> list[Any]:

@@ -25,16 +25,7 @@ def build_board(project: Project, heads: int, folder: Path) -> Path:
         heads: heads of the network.
         folder: for what is generated.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    sinks = [f"odma{i}" for i in range(heads)]
-    lists = {"LITES": ["control0", "idma0", *sinks], "READERS": ["idma0"], "WRITERS": sinks}
-    ports = folder / "axi_ports.hpp"
-    ports.write_text(
-        "".join(
-            f"#define ANDPOP_{name}(X) {' '.join(f'X({c})' for c in cells)}\n"
-            for name, cells in lists.items()
-        )
-    )
+    ports = write_ports(heads, folder, "andpop_axi__DOT__network0__DOT__hangs")
     sources = [project.folder / s for s in project.sources]
     (network,) = (s for s in sources if s.name == NETWORK)
     stoppable = folder / NETWORK
@@ -46,6 +37,22 @@ def build_board(project: Project, heads: int, folder: Path) -> Path:
         kind="executable",
         verilator_flags=("-O3", "-fno-split"),
     )
+
+
+def write_ports(heads: int, folder: Path, hangs: str) -> Path:
+    """Write what the harness has to know of a top; return the file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sinks = [f"odma{i}" for i in range(heads)]
+    lists = {"LITES": ["control0", "idma0", *sinks], "READERS": ["idma0"], "WRITERS": sinks}
+    ports = folder / "axi_ports.hpp"
+    ports.write_text(
+        f"#define ANDPOP_HANGS {hangs}\n"
+        + "".join(
+            f"#define ANDPOP_{name}(X) {' '.join(f'X({c})' for c in cells)}\n"
+            for name, cells in lists.items()
+        )
+    )
+    return ports
 
 
 def _stoppable(text: str) -> str:

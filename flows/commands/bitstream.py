@@ -19,7 +19,11 @@ from ..files import BuildFiles, open_build
 from ..folder import behind_links, writing
 from ..progress import Progress
 from ..projects import interval, refreshed, resource_row
+from .openxc7 import openxc7
 from .vivado import vivado
+
+FLOWS = ("vivado", "openxc7")
+"""Ways to the bitstream of a Zynq; the first is taken unless told."""
 
 
 def bitstream(
@@ -29,6 +33,7 @@ def bitstream(
     clock_mhz: float | None,
     check: bool,
     seed: int,
+    flow_name: str | None,
     progress: Progress,
 ) -> dict[str, Any]:
     """Make the bitstream of a build; see ``flows.api.bitstream``."""
@@ -37,6 +42,8 @@ def bitstream(
     if not files.rtl.is_dir():
         raise UsageError(f"{folder}: has no RTL; build it without --until")
     info = TopInfo.load(files.rtl)
+    if flow_name not in (None, *FLOWS):
+        raise UsageError(f"--flow: found {flow_name}, expected one of {', '.join(FLOWS)}")
     board = boards.find(name or info.board)
     own = info.clock_mhz if board.name == info.board else board.clock_mhz
     asked = clock_mhz or own
@@ -46,6 +53,10 @@ def bitstream(
     place.parent.mkdir(parents=True, exist_ok=True)
     with writing(place):
         if board.name in pins.names():
+            if flow_name is not None:
+                raise UsageError(
+                    f"--flow: found {flow_name}, expected none for {board.name}, an ECP5"
+                )
             found = _ecp5(files, info, board, place, asked, check, seed, progress)
         else:
             if clock_mhz is not None:
@@ -53,7 +64,10 @@ def bitstream(
                     f"--clock-mhz: found {clock_mhz:g}, expected none for {board.name}: its clock "
                     "is that of the build; build with another one"
                 )
-            found = vivado(files, board, place, check, progress)
+            if flow_name == "openxc7":
+                found = openxc7(files, board, place, check, seed, progress)
+            else:
+                found = vivado(files, board, place, check, progress)
     cycles = interval(files, info)
     return {
         "build": str(folder),

@@ -37,7 +37,7 @@ def vivado(
         CheckFailed: the board is of another family than the build, too small, or Vivado failed.
         ToolMissing: no Vivado; the project is complete.
     """
-    resources = _fit(files, board)
+    resources = stated_fit(files, board)
     progress("project", 0, 1)
     try:
         project = refreshed(place, lambda to: zynq_project(files, board, to))
@@ -99,7 +99,7 @@ def zynq_project(files: BuildFiles, board: Board, place: Path) -> Project:
     return project
 
 
-def _fit(files: BuildFiles, board: Board) -> list[dict[str, Any]]:
+def stated_fit(files: BuildFiles, board: Board) -> list[dict[str, Any]]:
     """What the build states that it takes, as parts of the board.
 
     Raises:

@@ -175,27 +175,27 @@ def insert_streams(
         chain: list[onnx.NodeProto] = []
         if first and consumer is not None:
             before = f"{name}_dwc"
-            _declare(graph, before, consumer)
+            declare(graph, before, consumer)
             chain.append(_width_converter(base, name, before, producer, consumer))
         if name in queued | linked:
             after = f"{name}_{'fifo' if name in queued else 'link'}"
             if consumer is None and edge.writer is not None:
                 before, after = f"{name}_word", name
                 nodes[edge.writer[0]].output[edge.writer[1]] = before
-                _declare(graph, before, producer)
+                declare(graph, before, producer)
             else:
-                _declare(graph, after, end)
+                declare(graph, after, end)
         if name in queued:
             waits = consumer is not None and consumer.node in joins
             depth = _depth(base, sizing_depth(end.words, waits), depths)
-            chain.append(_fifo(base, before, after, end, depth, half_rate, len(used)))
+            chain.append(fifo_node(base, before, after, end, depth, half_rate, len(used)))
             used.add(base)
         elif name in linked:
             chain.append(_link(base, before, after, producer, half_rate))
         if consumer is not None:
             if converts and not first:
                 narrow, after = after, f"{name}_dwc"
-                _declare(graph, after, consumer)
+                declare(graph, after, consumer)
                 chain.append(_width_converter(base, narrow, after, producer, consumer))
             nodes[consumer.node].input[consumer.port] = after
         for node in chain:
@@ -331,7 +331,7 @@ def _check_edge(
         )
 
 
-def _declare(graph: onnx.GraphProto, name: str, end: Endpoint) -> None:
+def declare(graph: onnx.GraphProto, name: str, end: Endpoint) -> None:
     """Add shape and datatype of a new tensor to the graph."""
     graph.value_info.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, list(end.shape)))
     annotation = onnx.TensorAnnotation(tensor_name=name)
@@ -339,7 +339,7 @@ def _declare(graph: onnx.GraphProto, name: str, end: Endpoint) -> None:
     graph.quantization_annotation.append(annotation)
 
 
-def _fifo(
+def fifo_node(
     name: str, before: str, after: str, end: Endpoint, depth: int, half_rate: int, number: int
 ) -> onnx.NodeProto:
     """A FIFO of the producer's words."""

@@ -32,6 +32,8 @@ Golden = Callable[[Sequence[IntArray], Mapping[str, Any]], list[IntArray]]
 
 HW = Path(__file__).parent.parent
 """The ``hw`` package: RTL sources are named relative to it."""
+MEMORY_SUFFIXES = (".dat", ".mem", ".hex")
+"""Ends of the names of files that RTL reads with $readmemh."""
 
 
 @dataclass(frozen=True)
@@ -247,6 +249,12 @@ class RtlKernel(RTLBackend, Facts):
         self.set_nodeattr("ipgen_path", str(folder))
         self.set_nodeattr("ip_path", str(folder))
 
+    def code_generation_ipgen(self, model: Any, fpgapart: str, clk: float) -> None:
+        """For FINN's block design, which joins streams alone: memories lie in the node itself."""
+        if self.reads_outside():
+            self.set_nodeattr("shared_rom", "")
+        self.generate_hdl(model, fpgapart, clk)
+
     def reads_outside(self) -> bool:
         """Whether `outside_roms` lie outside."""
         return bool(self.outside_roms() and self.get_nodeattr("shared_rom"))
@@ -263,13 +271,21 @@ class RtlKernel(RTLBackend, Facts):
         return wires
 
     def skin(self, part: str) -> str:
-        """Return the Verilog skin with FINN's port names around the core, for a part."""
+        """Return the Verilog skin with FINN's port names around the core, for a part.
+
+        Memories are read as "./...", which FINN and Vivado's project put a folder before.
+        """
+        own = f"{self.onnx_node.name}_"
+        parameters = {
+            name: f"./{value}" if isinstance(value, str) and value.startswith(own) else value
+            for name, value in self.rtl_parameters().items()
+        }
         interfaces = self.get_verilog_top_module_intf_names()
         return skin(
             self.onnx_node.name,
             Core(
                 self.module,
-                self.rtl_parameters(),
+                parameters,
                 self.in_ports,
                 self.out_ports,
                 self.primitives and has_slice_cells(part),
@@ -295,9 +311,14 @@ class RtlKernel(RTLBackend, Facts):
         return [*(str(HW / s) for s in self.sources), str(folder / wrapper)]
 
     def code_generation_ipi(self) -> list[str]:
-        top = self.get_nodeattr("gen_top_module")
-        return [f"add_files -norecurse {f}" for f in self.get_rtl_file_list(abspath=True)] + [
-            f"create_bd_cell -type module -reference {top} {self.onnx_node.name}"
+        folder, top = (
+            Path(self.get_nodeattr("code_gen_dir_ipgen")),
+            self.get_nodeattr("gen_top_module"),
+        )
+        memories = sorted(str(f) for f in folder.iterdir() if f.suffix in MEMORY_SUFFIXES)
+        return [
+            *(f"add_files -norecurse {f}" for f in self.get_rtl_file_list(abspath=True) + memories),
+            f"create_bd_cell -type module -reference {top} {self.onnx_node.name}",
         ]
 
 

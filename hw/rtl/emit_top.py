@@ -33,7 +33,7 @@ from qonnx.custom_op.registry import getCustomOp
 from ..boards import DEFAULT_BOARD, Board
 from ..graph.elasticity import joining
 from ..graph.insert_streams import input_endpoint, output_endpoint, sizing_depth
-from ..kernels.base import HW
+from ..kernels.base import HW, MEMORY_SUFFIXES
 from ..kernels.ops import facts_of
 from .emit_roms import SOURCE, place_roms, rom_ports, write_images
 from .taps import Taps
@@ -42,7 +42,6 @@ from .top_info import EmitError, FifoInfo, NodeInfo, TopInfo
 HERE = Path(__file__).parent
 TOP = "andpop_top"
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-MEMORY_SUFFIXES = (".dat", ".mem", ".hex")
 BUILD_ATTRIBUTES = ("code_gen_dir_ipgen", "ipgen_path", "ip_path")
 
 

@@ -37,9 +37,17 @@ def command(
         typer.Option(help="Clock of the network in MHz; that of the build by default."),
     ] = None,
     seed: Annotated[int, typer.Option(min=1, help="Seed of the placement.")] = 1,
+    flow: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a board with a Zynq: vivado, or openxc7, Yosys with nextpnr-xilinx.",
+            metavar="FLOW",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make a bitstream of a build: for a Lattice ECP5 by Yosys and nextpnr, for a Zynq by Vivado.
+    """Make a bitstream of a build: for a Lattice ECP5 by Yosys and nextpnr, for a Zynq by Vivado or
+    openXC7.
 
     Written is a project folder that holds all that the bitstream is made of; where a tool is
     missing it is complete all the same. A network that does not fit or does not hold its clock is
@@ -50,7 +58,7 @@ def command(
     with Bars(as_json) as progress:
         result = api.bitstream(
             folder, board=board, out=out, clock_mhz=clock_mhz, check=check, seed=seed,
-            progress=progress,
+            flow=flow, progress=progress,
         )  # fmt: skip
     emit(result, as_json, _show)
 

@@ -5,6 +5,7 @@
     vivado.tcl          from these files to bit file and hwh, in one batch run
     andpop.xdc          constraints beside those of the block design
     deploy/             what the board gets: settings.json now, andpop.bit and andpop.hwh by Vivado
+    openxc7/            a PS7 beside it, script and constraints for openXC7, where the board has one
     project.json        what is in the folder
     README.md           the one command to run
 
@@ -20,10 +21,14 @@ import shutil
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from qonnx.core.modelwrapper import ModelWrapper
+
 from ...boards import Board, find
 from ...kernels.base import HW
+from ...kernels.ops import op_of
 from ...rtl.top_info import TopInfo
 from .. import PROJECT
+from .openxc7 import folder as openxc7
 from .settings import settings
 from .system import DATA_BITS, System
 from .vivado import constraints, readme, script
@@ -139,7 +144,17 @@ def emit_project(
         build_hash,
     )
     _write(project, system, board)
+    openxc7.write(folder, system, board, project.sources, _products(emitted))
     return project
+
+
+def _products(emitted: Path) -> list[str]:
+    """Nodes of a network whose products belong into DSPs; none where its graph is not there."""
+    graph = emitted / "stitched.onnx"
+    if not graph.is_file():
+        return []
+    nodes = ModelWrapper(str(graph)).graph.node
+    return [node.name for node in nodes if op_of(node).stated().dsp > 0]
 
 
 def _check(build: Path, top: TopInfo, board: Board) -> None:
