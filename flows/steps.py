@@ -176,12 +176,6 @@ def _import_qonnx(context: Context) -> None:
         raise UsageError(f"{context.source}: no such file; expected a QONNX file")
     loaded = loader.load(context.source)
     network = clean(loaded.model)
-    channels = network.graph.input[0].type.tensor_type.shape.dim[1].dim_value
-    if channels not in (1, 3):
-        raise UsageError(
-            f"{context.source.name}: found {channels} input channels, expected 1 (grey) or 3 "
-            "(RGB): every command reads picture files; train on such pictures"
-        )
     pixels = _pixels(network, context.config)
     pixels.note(network)
     # Nothing is known of a foreign network's arithmetic: only equal results are accepted.
@@ -190,11 +184,23 @@ def _import_qonnx(context: Context) -> None:
     write_json(
         context.files.source,
         {
-            "notes": loaded.notes,
+            "notes": [*loaded.notes, *_notes_of_input(network)],
             "renamed": loaded.renamed,
             "input": {**asdict(pixels), "note": pixels.describe()},
         },
     )
+
+
+def _notes_of_input(network: onnx.ModelProto) -> list[str]:
+    """Say where inputs come from that no picture file holds."""
+    _, channels, *size = (d.dim_value for d in network.graph.input[0].type.tensor_type.shape.dim)
+    if channels in (1, 3) and size:
+        return []
+    height, width = size or (1, 1)
+    return [
+        f"no picture file holds an input of {height}x{width}x{channels} (HWC): give .npy files of "
+        f"numbers 0..255, (N, {f'{height}, {width}, ' if size else ''}{channels}), as --images"
+    ]
 
 
 def _pixels(network: onnx.ModelProto, config: BuildConfig) -> Pixels:
