@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import onnx
@@ -45,11 +44,6 @@ def _multiply(
     state: Lowering, node: onnx.NodeProto, x: Stream, matrix: FloatArray, scale: Steps
 ) -> None:
     """A product; of a flattened map the rows of the weights change places, not the values."""
-    features = math.prod(x.plan or x.shape)
-    if len(matrix) != features:
-        raise LoweringError(
-            node, f"found weights for {len(matrix)} inputs, expected {features} of {x.name}"
-        )
     if x.plan:
         matrix = in_pixels(matrix, x.plan)
         x = replace(one_vector(state, layer_of(node), x), plan=())

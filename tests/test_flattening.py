@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Maps that become vectors in front of fully connected layers, and networks that read vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from andpop.hw.graph.builder import boundaries
+from andpop.hw.graph.clean import clean
+from andpop.hw.graph.executor import run
+from andpop.hw.graph.loader import load
+from andpop.hw.graph.lowering import lower
+from andpop.hw.graph.pixels import Pixels
+from andpop.hw.graph.verify import verify
+from foreign_graphs import Net, accepted, first, refusal, save
+
+FEATURES = 4 * 6 * 6
+"""What ``first`` gives: a map of 4 channels, 6x6."""
+
+
+def dense(net: Net, x: str, inputs: int, outputs: int) -> str:
+    weight = net.quant(net.constant(net.weights(outputs, inputs)), narrow=1)
+    return net.op("Gemm", [x, weight], transB=1)
+
+
+def ops(proto: onnx.ModelProto) -> list[str]:
+    return [node.op_type for node in lower(proto).graph.node]
+
+
+def reshaped(*shape: int) -> Callable[[Net, str], str]:
+    return lambda net, x: net.op("Reshape", [x, net.constant(shape, np.int64)])
+
+
+def flattened(axis: int) -> Callable[[Net, str], str]:
+    return lambda net, x: net.op("Flatten", [x], axis=axis)
+
+
+def twice(net: Net, x: str) -> str:
+    """A view of a view of a view."""
+    return flattened(1)(net, reshaped(1, 4, 6, 6)(net, flattened(1)(net, x)))
+
+
+FORMS = {
+    "Flatten": flattened(1),
+    "Flatten from behind": flattened(-3),
+    "Reshape": reshaped(1, -1),
+    "Reshape of the batch": reshaped(0, FEATURES),
+    "view of view": twice,
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_flattened_map_is_the_same_stream(form: str, tmp_path: Path) -> None:
+    net = Net()
+    x = FORMS[form](net, first(net))
+    x = net.quant(net.norm(dense(net, x, FEATURES, 7), 7), signed=0)
+    dense(net, x, 7, 5)
+    _, network, compared = accepted(net.model([1, 5]), tmp_path)
+    assert compared > 1000
+    found = ops(network)
+    assert found.count("StreamFlatten") == 1
+    assert found.count("IntMvu") == 3
+
+
+def test_channels_behind_the_pixels_are_the_order_of_the_stream(tmp_path: Path) -> None:
+    net = Net()
+    x = net.op("Transpose", [first(net)], perm=[0, 2, 3, 1])
+    dense(net, reshaped(1, FEATURES)(net, x), FEATURES, 5)
+    _, network, compared = accepted(net.model([1, 5]), tmp_path)
+    assert compared > 1000
+    assert ops(network).count("StreamFlatten") == 1
+
+
+def test_other_orders_of_axes_are_refused(tmp_path: Path) -> None:
+    net = Net()
+    x = net.op("Transpose", [first(net)], perm=[0, 3, 1, 2])
+    dense(net, reshaped(1, FEATURES)(net, x), FEATURES, 5)
+    assert "permutes the axes by [0, 3, 1, 2]" in refusal(net.model([1, 5]), tmp_path)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_one_quantiser_behind_a_flattening_reads_the_map(channels: int, tmp_path: Path) -> None:
+    """As brevitas_examples' fully connected networks begin."""
+    net = Net(5, 4, channels)
+    x = flattened(1)(net, "x")
+    x = net.op("Sub", [net.op("Mul", [x, net.constant(2.0)]), net.constant(1.0)])
+    x = net.op("BipolarQuant", [x, net.constant(1.0)], "qonnx.custom_op.general")
+    weight = net.op(
+        "BipolarQuant", [net.constant(net.weights(9, 20 * channels)), net.constant(1.0)],
+        "qonnx.custom_op.general",
+    )  # fmt: skip
+    x = net.op("MatMul", [x, net.op("Transpose", [weight], perm=[1, 0])])
+    x = net.quant(net.norm(x, 9), 0.5, 2, 1, 1)
+    dense(net, x, 9, 4)
+    _, network, compared = accepted(net.model([1, 4]), tmp_path)
+    assert compared > 100
+    graph = lower(network)
+    assert [n.op_type for n in graph.graph.node][:3] == ["Thresholding", "StreamFlatten", "XnorMvu"]
+    assert len(graph.get_initializer(graph.graph.node[0].input[1])) == channels
+
+
+@pytest.mark.parametrize("same", ["channel", "feature"])
+def test_features_may_have_thresholds_of_their_own(same: str, tmp_path: Path) -> None:
+    """BN behind a flattening: one row per channel where all pixels are treated alike."""
+    net = Net()
+    x = flattened(1)(net, first(net))
+    rows = [net.rng.uniform(0.5, 1.5, FEATURES) for _ in range(4)]
+    if same == "channel":
+        rows = [np.repeat(row[:4], 36) for row in rows]
+    x = net.op("BatchNormalization", [x, *(net.constant(row) for row in rows)])
+    x = net.quant(x, 0.25, 3)
+    dense(net, x, FEATURES, 5)
+    _, network, compared = accepted(net.model([1, 5]), tmp_path)
+    assert compared > 1000
+    graph = lower(network)
+    (node,) = [n for n in graph.graph.node if n.op_type == "Thresholding"][1:]
+    assert len(graph.get_initializer(node.input[1])) == (4 if same == "channel" else FEATURES)
+    assert sum(bool(b.plan) for b in boundaries(graph)) == 1
+
+
+def test_a_normalised_picture_may_be_flattened(tmp_path: Path) -> None:
+    """Mean and std per channel, one quantiser behind: thresholds of channels."""
+    net = Net(4, 4, 3)
+    x = net.quant(flattened(1)(net, "x"), 0.25, 4)
+    dense(net, x, 48, 5)
+    network = clean(load(save(net.model([1, 5]), tmp_path)).model)
+    Pixels(1 / 255, (0.5, 0.4, 0.3), (0.2, 0.3, 0.25), "asked").note(network)
+    assert verify(network, lower(network)) > 200
+
+
+def test_too_many_features_of_their_own_are_refused(tmp_path: Path) -> None:
+    net = Net(300, 300)
+    x = flattened(1)(net, "x")
+    x = net.op("Mul", [x, net.constant(net.rng.uniform(1, 2, 90_000))])
+    dense(net, net.quant(x), 90_000, 2)
+    assert "quantises 90000 features of 256 values each" in refusal(net.model([1, 2]), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("last", "reason"),
+    [
+        (lambda net, x: x, "ends the graph with a map (6, 6, 4) (HWC) that was flattened"),
+        (reshaped(1, 12, 12), "expected (1, C*H*W) of a map (1, C, H, W)"),
+        (reshaped(12, 12), "expected (1, C*H*W) of a map (1, C, H, W)"),
+        (lambda net, x: net.op("Concat", [x, x], axis=1), "a map (6, 6, 4) (HWC) that was flatt"),
+    ],
+)  # fmt: skip
+def test_what_reads_a_flattened_map_otherwise_is_refused(
+    last: Callable[[Net, str], str], reason: str, tmp_path: Path
+) -> None:
+    net = Net()
+    last(net, flattened(1)(net, first(net)))
+    told = refusal(net.model([1, FEATURES]), tmp_path)
+    assert reason in told, told
+
+
+def test_flattened_logits_of_a_map_leave_as_they_are(tmp_path: Path) -> None:
+    """Asked for raw: the pixels stay where they are, the boundary knows the order."""
+    net = Net()
+    flattened(1)(net, first(net))
+    network = clean(load(save(net.model([1, FEATURES]), tmp_path)).model)
+    graph = lower(network, heads={net.last: "raw"})
+    assert verify(network, graph) > 500
+    (output,) = run(graph, np.zeros((1, 8, 8, 1), np.uint8)).values()
+    assert output.shape == (1, 6, 6, 4)
+
+
+def vector(features: int, quantised: bool, **pixels: Any) -> onnx.ModelProto:
+    net = Net()
+    net.shape = [1, features]
+    x = net.quant("x", 0.5, 4) if quantised else "x"
+    x = net.quant(net.norm(dense(net, x, features, 6), 6), signed=0)
+    dense(net, x, 6, 1)
+    return net.model([1, 1])
+
+
+@pytest.mark.parametrize("quantised", [False, True])
+def test_a_network_may_read_a_vector(quantised: bool, tmp_path: Path) -> None:
+    network = clean(load(save(vector(13, quantised), tmp_path)).model)
+    Pixels(1.0, why="asked").note(network)
+    graph = lower(network)
+    assert verify(network, graph) > 50
+    assert graph.get_tensor_shape(graph.graph.input[0].name) == [1, 1, 1, 13]
+
+
+def test_inputs_of_other_axes_are_refused(tmp_path: Path) -> None:
+    net = Net()
+    net.shape = [1, 8, 8]
+    dense(net, flattened(1)(net, "x"), 64, 2)
+    assert "expected a picture (1, C, H, W) or a vector" in refusal(net.model([1, 2]), tmp_path)
