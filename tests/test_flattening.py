@@ -133,6 +133,25 @@ def test_a_normalised_picture_may_be_flattened(tmp_path: Path) -> None:
     assert verify(network, lower(network)) > 200
 
 
+@pytest.mark.parametrize("readers", [1, 2])
+def test_what_treats_all_values_alike_may_stand_in_front(readers: int, tmp_path: Path) -> None:
+    """2x - 1 of the picture, then the flattening; not where others read it, too."""
+    net = Net(4, 4)
+    x = net.op("Mul", ["x", net.constant(2.0)])
+    x = middle = net.op("Sub", [x, net.constant([1.0])])
+    x = net.quant(flattened(1)(net, x), 0.25, 4)
+    x = dense(net, x, 16, 5)
+    if readers == 2:
+        weight = net.quant(net.constant(net.weights(5, 1, 4, 4)), narrow=1)
+        y = net.op("Conv", [net.quant(middle, 0.25, 4), weight], kernel_shape=[4, 4])
+        net.op("Add", [x, flattened(1)(net, y)])
+        assert "its result is wanted as integers by Flatten" in refusal(net.model([1, 5]), tmp_path)
+        return
+    _, network, compared = accepted(net.model([1, 5]), tmp_path)
+    assert compared > 50
+    assert [n.op_type for n in network.graph.node][:4] == ["Flatten", "Mul", "Sub", "Quant"]
+
+
 def test_too_many_features_of_their_own_are_refused(tmp_path: Path) -> None:
     net = Net(300, 300)
     x = flattened(1)(net, "x")
