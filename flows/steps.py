@@ -17,6 +17,7 @@ from ..hw.cpu.pack import pack
 from ..hw.graph import folding, loader
 from ..hw.graph.clean import clean
 from ..hw.graph.lowering import lower
+from ..hw.graph.pixel_scaling import absorb
 from ..hw.graph.pixels import Pixels, declares_raw, pixels_of
 from ..hw.graph.qonnx_graph import QonnxGraph
 from ..hw.graph.specialise import specialise
@@ -176,7 +177,7 @@ def _import_qonnx(context: Context) -> None:
         raise UsageError(f"{context.source}: no such file; expected a QONNX file")
     loaded = loader.load(context.source)
     network = clean(loaded.model)
-    pixels = _pixels(network, context.config)
+    pixels = absorb(network, _pixels(network, context.config))
     pixels.note(network)
     # Nothing is known of a foreign network's arithmetic: only equal results are accepted.
     verify(network, lower(network))

@@ -174,7 +174,20 @@ def joined() -> onnx.ModelProto:
     return net.model([1, 5])
 
 
-GRAPHS = (plain, qcdq, pooled, summed, shaped, upsampled, joined)
+def flattened() -> onnx.ModelProto:
+    """2x - 1 of a map, flattened and quantised; two linear layers."""
+    net = Net()
+    x = net.op("Mul", [first(net), net.constant(2.0)])
+    x = net.op("Sub", [x, net.constant([1.0])])
+    x = net.op("Reshape", [x, net.constant([1, -1], np.int64)])
+    weight = net.quant(net.constant(net.weights(6, 144)), narrow=1)
+    x = net.norm(net.op("Gemm", [net.quant(x), weight], transB=1), 6)
+    weight = net.op("Transpose", [net.quant(net.constant(net.weights(5, 6)))], perm=[1, 0])
+    net.op("MatMul", [net.quant(x, signed=0), weight])
+    return net.model([1, 5])
+
+
+GRAPHS = (plain, qcdq, pooled, summed, shaped, upsampled, joined, flattened)
 
 
 # Mutants: one small change to a valid network, at the level of the file.

@@ -50,9 +50,30 @@ def _export(net: nn.Module, batch: Tensor, path: Path) -> Path:
     return path
 
 
-def export_mlp(path: Path, features: int = FEATURES, hidden: int = 64) -> Path:
+class Signs(nn.Module):
+    """As FINN wraps that network for its export: bits come in as -1 and +1, so leaves the class."""
+
+    def __init__(self, net: nn.Module) -> None:
+        import brevitas.nn as qnn
+        from brevitas.core.quant import QuantType
+
+        super().__init__()
+        self.net = net
+        self.sign = qnn.QuantIdentity(
+            quant_type=QuantType.BINARY, scaling_impl_type="const", bit_width=1,
+            min_val=-1.0, max_val=1.0,
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.sign(self.net((x + torch.tensor([1.0])) / 2.0))  # type: ignore[no-any-return]
+
+
+def export_mlp(path: Path, features: int = FEATURES, hidden: int = 64, signs: bool = False) -> Path:
     """FINN's network for the security data set: 2-bit layers with bias, BN, Dropout and a ReLU of
-    2 bits; 600 bits in, one logit out. Random weights."""
+    2 bits; 600 bits in, one logit out. Random weights.
+
+    With ``signs`` bits come in as -1 and +1 and the class leaves as such.
+    """
     import brevitas.nn as qnn
 
     torch.manual_seed(5)
@@ -65,7 +86,8 @@ def export_mlp(path: Path, features: int = FEATURES, hidden: int = 64) -> Path:
             qnn.QuantReLU(bit_width=2),
         ]
     net = nn.Sequential(*layers, qnn.QuantLinear(hidden, 1, bias=True, weight_bit_width=2))
-    return _export(net, (torch.rand(256, features) < 0.5).float(), path)
+    bits = (torch.rand(256, features) < 0.5).float()
+    return _export(Signs(net), 2 * bits - 1, path) if signs else _export(net, bits, path)
 
 
 def export_flattened_cnn(path: Path) -> Path:

@@ -15,12 +15,17 @@ from andpop.hw.graph.clean import clean
 from andpop.hw.graph.executor import run
 from andpop.hw.graph.loader import load
 from andpop.hw.graph.lowering import lower
+from andpop.hw.graph.pixel_scaling import absorb
 from andpop.hw.graph.pixels import Pixels
 from andpop.hw.graph.verify import verify
 from foreign_graphs import Net, accepted, first, refusal, save
 
 FEATURES = 4 * 6 * 6
 """What ``first`` gives: a map of 4 channels, 6x6."""
+
+
+def sign(net: Net, x: str) -> str:
+    return net.op("BipolarQuant", [x, net.constant(1.0)], "qonnx.custom_op.general")
 
 
 def dense(net: Net, x: str, inputs: int, outputs: int) -> str:
@@ -89,11 +94,8 @@ def test_one_quantiser_behind_a_flattening_reads_the_map(channels: int, tmp_path
     net = Net(5, 4, channels)
     x = flattened(1)(net, "x")
     x = net.op("Sub", [net.op("Mul", [x, net.constant(2.0)]), net.constant(1.0)])
-    x = net.op("BipolarQuant", [x, net.constant(1.0)], "qonnx.custom_op.general")
-    weight = net.op(
-        "BipolarQuant", [net.constant(net.weights(9, 20 * channels)), net.constant(1.0)],
-        "qonnx.custom_op.general",
-    )  # fmt: skip
+    x = sign(net, x)
+    weight = sign(net, net.constant(net.weights(9, 20 * channels)))
     x = net.op("MatMul", [x, net.op("Transpose", [weight], perm=[1, 0])])
     x = net.quant(net.norm(x, 9), 0.5, 2, 1, 1)
     dense(net, x, 9, 4)
@@ -212,3 +214,31 @@ def test_inputs_of_other_axes_are_refused(tmp_path: Path) -> None:
     net.shape = [1, 8, 8]
     dense(net, flattened(1)(net, "x"), 64, 2)
     assert "expected a picture (1, C, H, W) or a vector" in refusal(net.model([1, 2]), tmp_path)
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_a_network_that_undoes_its_normalisation_reads_the_bits(flat: bool, tmp_path: Path) -> None:
+    """As FINN's network for the security data set: -1 and +1 come in, (x + 1) / 2 is 0 and 1."""
+    net = Net(4, 4)
+    net.shape = [1, 1, 4, 4] if flat else [1, 16]
+    x = net.op("Div", [net.op("Add", ["x", net.constant([1.0])]), net.constant(2.0)])
+    x = dense(net, flattened(1)(net, x) if flat else x, 16, 1)
+    sign(net, x)
+    network = clean(load(save(net.model([1, 1]), tmp_path)).model)
+    pixels = absorb(network, Pixels(2.0, (1.0,), why="asked"))
+    assert (pixels.scale, pixels.mean, pixels.step) == (2.0, (0.0,), 2)
+    assert "Add" not in {n.op_type for n in network.graph.node}
+    pixels.note(network)
+    assert verify(network, lower(network)) > 10
+
+
+@pytest.mark.parametrize("number", [0.5, 2.0])
+def test_what_leaves_no_step_is_left_alone(number: float, tmp_path: Path) -> None:
+    net = Net()
+    net.shape = [1, 16]
+    dense(net, net.op("Add", ["x", net.constant(number)]), 16, 1)
+    network = clean(load(save(net.model([1, 1]), tmp_path)).model)
+    before = network.SerializeToString()
+    pixels = Pixels(2.0, (1.0,), why="asked")
+    assert absorb(network, pixels) is pixels
+    assert network.SerializeToString() == before

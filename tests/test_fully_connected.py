@@ -76,18 +76,20 @@ def test_a_flattened_map_is_exact_on_every_backend(tmp_path: Path) -> None:
 @pytest.mark.full
 @pytest.mark.sim
 def test_a_network_of_vectors_is_exact_on_every_backend(tmp_path: Path) -> None:
-    """600 bits of 0 and 1 from a .npy file."""
-    file = export_mlp(tmp_path / "mlp.onnx")
-    api.build(file, tmp_path / "build", target_cycles=2400, input_scale="1")
+    """600 bits from a .npy file, which the network reads as -1 and +1."""
+    file = export_mlp(tmp_path / "mlp.onnx", signs=True)
+    api.build(file, tmp_path / "build", target_cycles=2400, input_scale="2", input_mean="1")
     inputs = np.random.default_rng(1).integers(0, 2, (6, FEATURES), dtype=np.uint8)
     inputs[4], inputs[5] = 0, 1
     np.save(tmp_path / "x.npy", inputs)
     check(tmp_path / "build", tmp_path / "x.npy", 6)
 
 
-def test_a_small_network_of_vectors_is_built_and_asked(tmp_path: Path) -> None:
-    file = export_mlp(tmp_path / "mlp.onnx", 20, 32)
-    built = api.build(file, tmp_path / "build", input_scale="1", until="pack")
+@pytest.mark.parametrize("signs", [False, True])
+def test_a_small_network_of_vectors_is_built_and_asked(signs: bool, tmp_path: Path) -> None:
+    file = export_mlp(tmp_path / "mlp.onnx", 20, 32, signs)
+    reads = {"input_scale": "2", "input_mean": "1"} if signs else {"input_scale": "1"}
+    built = api.build(file, tmp_path / "build", **reads, until="pack")
     assert any("1x1x20 (HWC): give .npy files" in note for note in built["notes"])
     np.save(tmp_path / "x.npy", np.random.default_rng(1).integers(0, 2, (5, 20)))
     found = api.infer(tmp_path / "build", tmp_path / "x.npy")
