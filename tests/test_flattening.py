@@ -125,10 +125,12 @@ def test_features_may_have_thresholds_of_their_own(same: str, tmp_path: Path) ->
     assert sum(bool(b.plan) for b in boundaries(graph)) == 1
 
 
-def test_a_normalised_picture_may_be_flattened(tmp_path: Path) -> None:
-    """Mean and std per channel, one quantiser behind: thresholds of channels."""
+@pytest.mark.parametrize("rows", [1, 48])
+def test_a_normalised_picture_may_be_flattened(rows: int, tmp_path: Path) -> None:
+    """Mean and std per channel, one quantiser behind; with a factor for all, or for every one."""
     net = Net(4, 4, 3)
-    x = net.quant(flattened(1)(net, "x"), 0.25, 4)
+    x = net.op("Mul", [flattened(1)(net, "x"), net.constant(net.rng.uniform(1, 2, rows))])
+    x = net.quant(x, 0.25, 4)
     dense(net, x, 48, 5)
     network = clean(load(save(net.model([1, 5]), tmp_path)).model)
     Pixels(1 / 255, (0.5, 0.4, 0.3), (0.2, 0.3, 0.25), "asked").note(network)
@@ -183,7 +185,7 @@ def test_what_reads_a_flattened_map_otherwise_is_refused(
 def test_flattened_logits_of_a_map_leave_as_they_are(tmp_path: Path) -> None:
     """Asked for raw: the pixels stay where they are, the boundary knows the order."""
     net = Net()
-    flattened(1)(net, first(net))
+    net.op("Add", [flattened(1)(net, first(net)), net.constant(0.5)])
     network = clean(load(save(net.model([1, FEATURES]), tmp_path)).model)
     graph = lower(network, heads={net.last: "raw"})
     assert verify(network, graph) > 500
@@ -217,16 +219,23 @@ def test_inputs_of_other_axes_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("flat", [False, True])
-def test_a_network_that_undoes_its_normalisation_reads_the_bits(flat: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("halved", [False, True])
+def test_a_network_that_undoes_its_normalisation_reads_the_bits(
+    flat: bool, halved: bool, tmp_path: Path
+) -> None:
     """As FINN's network for the security data set: -1 and +1 come in, (x + 1) / 2 is 0 and 1."""
     net = Net(4, 4)
     net.shape = [1, 1, 4, 4] if flat else [1, 16]
-    x = net.op("Div", [net.op("Add", ["x", net.constant([1.0])]), net.constant(2.0)])
+    if halved:
+        x = net.op("Add", [net.op("Div", ["x", net.constant(2.0)]), net.constant([0.5])])
+    else:
+        x = net.op("Div", [net.op("Add", ["x", net.constant([1.0])]), net.constant(2.0)])
     x = dense(net, flattened(1)(net, x) if flat else x, 16, 1)
     sign(net, x)
     network = clean(load(save(net.model([1, 1]), tmp_path)).model)
     pixels = absorb(network, Pixels(2.0, (1.0,), why="asked"))
-    assert (pixels.scale, pixels.mean, pixels.step) == (2.0, (0.0,), 2)
+    step = 1 if halved else 2
+    assert (pixels.scale, pixels.mean, pixels.step) == (step, (0.0,), step)
     assert "Add" not in {n.op_type for n in network.graph.node}
     pixels.note(network)
     assert verify(network, lower(network)) > 10
