@@ -18,14 +18,10 @@ from andpop.hw.graph.lowering import lower
 from andpop.hw.graph.pixel_scaling import absorb
 from andpop.hw.graph.pixels import Pixels
 from andpop.hw.graph.verify import verify
-from foreign_graphs import Net, accepted, first, refusal, save
+from foreign_graphs import Net, accepted, first, refusal, save, sign
 
 FEATURES = 4 * 6 * 6
 """What ``first`` gives: a map of 4 channels, 6x6."""
-
-
-def sign(net: Net, x: str) -> str:
-    return net.op("BipolarQuant", [x, net.constant(1.0)], "qonnx.custom_op.general")
 
 
 def dense(net: Net, x: str, inputs: int, outputs: int) -> str:

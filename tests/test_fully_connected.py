@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from andpop.flows import api
 from andpop.hw.rtl.top_info import TopInfo
-from foreign_graphs import Net, head
+from foreign_graphs import Net, head, sign
 from foreign_networks import FEATURES, FULLY_CONNECTED, export_fc, export_flattened_cnn, export_mlp
 from onnx import save
 from PIL import Image
@@ -114,3 +114,22 @@ def test_a_network_may_take_any_number_of_channels(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.random.default_rng(1).integers(0, 256, (3, 8, 8, 2)))
     result = api.compare(tmp_path / "build", tmp_path / "x.npy", ("qonnx", "cpu"))
     assert result["values_differing"] == 0
+
+
+@pytest.mark.parametrize("channels", [3, 8, 20])
+def test_flattened_bits_are_exact_on_the_cpu(channels: int, tmp_path: Path) -> None:
+    """Bits of pixels lie in whole bytes, those of a vector do not."""
+    net = Net()
+    weight = net.quant(net.constant(net.weights(channels, 1, 3, 3)), narrow=1)
+    x = net.norm(net.op("Conv", ["x", weight], kernel_shape=[3, 3]), channels)
+    x = net.op("Flatten", [sign(net, x)])
+    weight = sign(net, net.constant(net.weights(9, 36 * channels)))
+    x = sign(net, net.norm(net.op("Gemm", [x, weight], transB=1), 9))
+    net.op("Gemm", [x, sign(net, net.constant(net.weights(5, 9)))], transB=1)
+    save(net.model([1, 5]), tmp_path / "net.onnx")
+    api.build(tmp_path / "net.onnx", tmp_path / "build", until="pack")
+    result = api.compare(
+        tmp_path / "build", draw(tmp_path / "pictures", (8, 8), 8), ("qonnx", "cpu")
+    )
+    assert result["values_differing"] == 0
+    assert result["values_compared"] > 2 * 8 * 36 * channels
