@@ -65,7 +65,7 @@ class Signs(nn.Module):
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.sign(self.net((x + torch.tensor([1.0])) / 2.0))  # type: ignore[no-any-return]
+        return self.sign(self.net((x + torch.tensor([1.0])) / 2.0))
 
 
 def export_mlp(path: Path, features: int = FEATURES, hidden: int = 64, signs: bool = False) -> Path:

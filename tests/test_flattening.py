@@ -178,6 +178,13 @@ def test_what_reads_a_flattened_map_otherwise_is_refused(
     assert reason in told, told
 
 
+def test_weights_of_another_number_of_inputs_are_refused(tmp_path: Path) -> None:
+    net = Net()
+    dense(net, flattened(1)(net, first(net)), 4, 5)
+    told = refusal(net.model([1, 5]), tmp_path)
+    assert "found weights for 4 inputs, expected 144" in told, told
+
+
 def test_flattened_logits_of_a_map_leave_as_they_are(tmp_path: Path) -> None:
     """Asked for raw: the pixels stay where they are, the boundary knows the order."""
     net = Net()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import onnx
@@ -45,6 +46,11 @@ def _multiply(
 ) -> None:
     """A product; of a flattened map the rows of the weights change places, not the values."""
     if x.plan:
+        features = math.prod(x.plan)
+        if len(matrix) != features:
+            raise LoweringError(
+                node, f"found weights for {len(matrix)} inputs, expected {features} of {x.name}"
+            )
         matrix = in_pixels(matrix, x.plan)
         x = replace(one_vector(state, layer_of(node), x), plan=())
     accumulate(state, node, x, matrix, scale)
