@@ -254,3 +254,22 @@ def test_what_leaves_no_step_is_left_alone(number: float, tmp_path: Path) -> Non
     pixels = Pixels(2.0, (1.0,), why="asked")
     assert absorb(network, pixels) is pixels
     assert network.SerializeToString() == before
+
+
+def test_level_codes_may_be_flattened(tmp_path: Path) -> None:
+    """Counts of thresholds that stand for levels: the product behind has a unit of its own."""
+    net = Net()
+    weight = net.quant(net.constant(net.weights(4, 1, 3, 3)), 1.0 / 8, narrow=1)
+    x = net.op("Conv", ["x", weight], kernel_shape=[3, 3])
+    x = net.op("Unsqueeze", [x, net.constant([2], np.int64)])
+    limits = np.sort(net.rng.uniform(-1, 1, (4, 3, 1, 1)), axis=1)
+    x = net.op("Cast", [net.op("GreaterOrEqual", [x, net.constant(limits)])], to=1)
+    x = net.op("ReduceSum", [x, net.constant([2], np.int64)], keepdims=0)
+    codes = net.op("Cast", [x], to=7)
+    x = net.op("Gather", [net.constant([0.0, 1.0, 3.0, 4.0]), codes], axis=0)
+    x = flattened(1)(net, x)
+    weight = net.constant(net.rng.integers(-2, 3, (5, FEATURES)))
+    net.op("Gemm", [x, weight], transB=1)
+    _, network, compared = accepted(net.model([1, 5], opset=17), tmp_path)
+    assert compared > 500
+    assert ops(network).count("StreamFlatten") == ops(network).count("PaMvu") == 1
