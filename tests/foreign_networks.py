@@ -16,9 +16,9 @@ FEATURES = 600
 """Bits that the network of the security data set reads."""
 
 
-def export_cnv(path: Path) -> Path:
-    """brevitas_examples' CNV_1W1A with random weights and lively BN, half of it negative."""
-    return _export_example("cnv_1w1a", path, (3, 32, 32), 16)
+def export_cnv(path: Path, name: str = "cnv_1w1a") -> Path:
+    """brevitas_examples' CNV with random weights and lively BN, half of it negative."""
+    return _export_example(name, path, (3, 32, 32), 16)
 
 
 def export_fc(name: str, path: Path) -> Path:

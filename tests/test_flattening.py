@@ -273,3 +273,59 @@ def test_level_codes_may_be_flattened(tmp_path: Path) -> None:
     _, network, compared = accepted(net.model([1, 5], opset=17), tmp_path)
     assert compared > 500
     assert ops(network).count("StreamFlatten") == ops(network).count("PaMvu") == 1
+
+
+@pytest.mark.parametrize("bits", [2, 4, 5])
+@pytest.mark.parametrize("bias", [False, True])
+def test_signed_codes_are_counts_for_weights_of_one_bit(
+    bias: bool, bits: int, tmp_path: Path
+) -> None:
+    """Up to 4 bits: such weights take one bit each; thresholds, or a bias, take in the rest."""
+    net = Net()
+    weight = net.quant(net.constant(net.weights(4, 1, 3, 3)), narrow=1)
+    x = net.norm(net.op("Conv", ["x", weight], kernel_shape=[3, 3]), 4)
+    x = net.op("MaxPool", [net.quant(x, 0.25, bits)], kernel_shape=[2, 2], strides=[2, 2])
+    weight = sign(net, net.constant(net.weights(6, 4, 2, 2)))
+    own = [net.constant(net.rng.normal(0, 0.4, 6))] if bias else []
+    x = net.op("Conv", [x, weight, *own], kernel_shape=[2, 2])
+    gamma = [-0.5, 0.5, 0.4, -0.4, 0.3, 0.2]
+    rows = (gamma, np.full(6, 0.1), np.zeros(6), np.ones(6))
+    x = net.op("BatchNormalization", [x, *(net.constant(row) for row in rows)])
+    x = flattened(1)(net, net.quant(x, 0.25, bits))
+    net.op("Gemm", [x, sign(net, net.constant(net.weights(5, 24)))], transB=1)
+    _, network, compared = accepted(net.model([1, 5]), tmp_path)
+    assert compared > 500
+    graph = lower(network)
+    found = [n.op_type for n in graph.graph.node if n.op_type.endswith("Mvu")]
+    assert found == ["IntMvu", "BinaryMvu" if bits <= 4 else "IntMvu", "IntMvu"]
+    types = [graph.get_tensor_datatype(n.output[0]).name for n in graph.graph.node]
+    assert (f"UINT{bits}" in types) == (bits <= 4) == (f"INT{bits}" not in types)
+
+
+def test_padded_signed_codes_stay_signed(tmp_path: Path) -> None:
+    """A border of 0 is no count."""
+    net = Net()
+    weight = net.quant(net.constant(net.weights(4, 1, 3, 3)), narrow=1)
+    x = net.norm(net.op("Conv", ["x", weight], kernel_shape=[3, 3]), 4)
+    weight = sign(net, net.constant(net.weights(5, 4, 8, 8)))
+    x = net.op("Conv", [net.quant(x, 0.25, 2), weight], kernel_shape=[8, 8], pads=[1, 1, 1, 1])
+    flattened(1)(net, x)
+    _, network, compared = accepted(net.model([1, 5]), tmp_path)
+    assert compared > 500
+    assert ops(network).count("IntMvu") == 2
+
+
+def test_signed_codes_read_by_others_stay_signed(tmp_path: Path) -> None:
+    """Two products read them, one of them with wider weights."""
+    net = Net()
+    weight = net.quant(net.constant(net.weights(4, 1, 3, 3)), narrow=1)
+    x = net.norm(net.op("Conv", ["x", weight], kernel_shape=[3, 3]), 4)
+    x = net.quant(x, 0.25, 2)
+    one = net.op("Conv", [x, sign(net, net.constant(net.weights(3, 4, 6, 6)))], kernel_shape=[6, 6])
+    weight = net.quant(net.constant(net.weights(3, 4, 6, 6)), narrow=1)
+    other = net.op("Conv", [x, weight], kernel_shape=[6, 6])
+    codes = [net.quant(net.norm(y, 3), 0.5, 3) for y in (one, other)]
+    dense(net, flattened(1)(net, net.op("Concat", codes, axis=1)), 6, 4)
+    _, network, compared = accepted(net.model([1, 4]), tmp_path)
+    assert compared > 500
+    assert "BinaryMvu" not in ops(network)

@@ -45,7 +45,6 @@ def test_a_routed_tfc_gives_the_classes(run: Run, tmp_path: Path) -> None:
     file = export_fc("tfc_1w1a", tmp_path / "tfc.onnx")
     api.build(file, tmp_path / "tfc", board=BOARD, target_cycles=3136)
     found = api.bitstream(tmp_path / "tfc")
-    print({k: v for k, v in found.items() if k != "notes"})
     assert found["placed"] and found["reached_mhz"] >= found["asked_mhz"]
     draw(tmp_path / "pictures", (28, 28), PICTURES)
     code, out, _ = run(

@@ -9,6 +9,7 @@ list of layer boundaries that pairs tensors of this graph with tensors of the ne
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -37,7 +38,7 @@ class Stream:
     or ``scale * (2 * code - 1)`` for BINARY. Where ``levels`` is not empty, code j is an index:
     it stands for ``levels[j]``. Where ``plan`` is not empty, the network sees a vector: a map of
     this height, width and channels, one channel behind the other. The stream stays in the order of
-    its pixels.
+    its pixels. A code is ``first`` less in the stream than in the network.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Stream:
     scale: Fraction = Fraction(1)
     levels: tuple[int, ...] = ()
     plan: tuple[int, ...] = ()
+    first: int = 0
 
     @property
     def channels(self) -> int:
@@ -220,6 +222,9 @@ class DataflowBuilder:
         ``offset`` (of each channel) more than they stand for."""
         bipolar = stream.datatype == "BINARY"
         whole = stream.plan != stream.shape[1:] if stream.plan else False
+        if stream.first:
+            values = math.prod(stream.plan) if stream.plan else stream.channels
+            offset = [float(stream.scale * stream.first)] * values
         self._boundaries.append(
             Boundary(
                 stream.name, reference, float(stream.scale), bipolar, offset, stream.plan, whole

@@ -91,7 +91,7 @@ def one_vector(state: Lowering, where: str, x: Stream) -> Stream:
         },
         scale=x.scale,
     )
-    return replace(y, levels=x.levels, plan=x.plan)
+    return replace(y, levels=x.levels, plan=x.plan, first=x.first)
 
 
 HANDLERS: dict[str, Handler] = {

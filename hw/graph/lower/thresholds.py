@@ -19,6 +19,9 @@ from .state import Handler, Lowering, layer_of, limits
 
 MAX_TABULATED = 1 << 31
 """Most evaluations of elementwise nodes for all thresholds of a network: some minutes."""
+COUNTED_BITS = 4
+"""Most bits of signed codes that become counts from 0 where weights are -1 and +1. Wider ones are
+factors of the first layer, in DSP blocks."""
 MAX_FEATURES = 1 << 24
 """Most features times values of a flattened map whose features have constants of their own."""
 
@@ -134,6 +137,10 @@ def thresholding(
         bits = int(table.max()).bit_length()
         signed = smallest_signed(int(table.min()), int(table.max()))
         weight_type = signed if least < 0 else f"UINT{bits}"
+    few = datatype.startswith("INT") and int(datatype.removeprefix("INT")) <= COUNTED_BITS
+    shift = first if few and _may_count(state, node.output[0]) else 0
+    if shift:
+        datatype, first = f"U{datatype}", 0
     (y,) = state.builder.add(
         "Thresholding",
         layer_of(node),
@@ -152,7 +159,28 @@ def thresholding(
         {"thresholds": (table, weight_type)},
         scale,
     )
-    return replace(y, plan=x.plan)
+    return replace(y, plan=x.plan, first=shift)
+
+
+def _may_count(state: Lowering, name: str) -> bool:
+    """Whether only products of weights -1 and +1 read a tensor, of codes as they are: of counts
+    from 0 these weights take one bit, and the rest is a bias."""
+    readers = state.graph.consumers[name]
+    return (
+        bool(readers)
+        and not state.graph.is_output(name)
+        and all(_counts(state, reader, name) for reader in readers)
+    )
+
+
+def _counts(state: Lowering, node: onnx.NodeProto, name: str) -> bool:
+    if node.op_type in ("Flatten", "Reshape", "MaxPool"):
+        return _may_count(state, node.output[0])
+    attributes = state.graph.attributes(node)
+    if node.op_type not in ("Conv", "Gemm", "MatMul") or any(attributes.get("pads", ())):
+        return False
+    quantiser = state.graph.producer.get(node.input[1])
+    return node.input[0] == name and quantiser is not None and quantiser.op_type == "BipolarQuant"
 
 
 def tabulated(
