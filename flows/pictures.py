@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures from disk at a model's input size, each opened once, and notes on what was converted."""
+"""Pictures from disk at a model's input size, each opened once, and notes on what was converted.
+
+Where a network takes what no picture file holds, inputs come from .npy files.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..quant.data import choose_pictures
+from ..quant.names import printable
+from ..quant.pictures import PictureError
 from ..quant.samples.reader import Reader
+from ..quant.tasks.task import Task
+from .arrays import list_arrays, read_array
 from .progress import Progress
 
 Pictures = npt.NDArray[np.uint8]
@@ -36,14 +43,20 @@ class Chosen:
         images: the picture, or the folder of pictures, that was asked for.
         paths: the pictures.
         notes: what was left out.
+        arrays: they are .npy files, each of one input or several.
+        count: use the first inputs alone; None for all.
     """
 
     images: Path
     paths: list[Path]
     notes: list[str]
+    arrays: bool = False
+    count: int | None = None
 
     def read(self, model: Input, progress: Progress) -> Given:
-        """Read them as ``read_all`` does."""
+        """Read them as ``read_all`` or ``read_arrays`` does."""
+        if self.arrays:
+            return read_arrays(self.paths, model, self.count)
         given = read_all(self.paths, model, progress)
         return replace(given, notes=[*self.notes, *given.notes])
 
@@ -98,7 +111,47 @@ def read_all(paths: Sequence[Path], model: Input, progress: Progress) -> Given:
     return Given(list(paths), sizes, pixels, reader.lines())
 
 
-def choose(images: Path, count: int | None = None) -> Chosen:
-    """Choose a picture, or the first ``count`` of a folder without its masks."""
-    paths, left_out = choose_pictures(images)
-    return Chosen(images, paths[:count], left_out)
+def read_arrays(paths: Sequence[Path], model: Input, count: int | None) -> Given:
+    """Read the first ``count`` inputs of .npy files; those of one file are numbered.
+
+    Raises:
+        PictureError: a file holds no inputs of the model's shape, or all hold none.
+    """
+    names: list[Path] = []
+    parts: list[Pictures] = []
+    for path in paths:
+        inputs, several = read_array(path, model.shape)
+        parts.append(inputs[: None if count is None else count - len(names)])
+        shown = [path.with_name(f"{path.name}[{i}]") for i in range(len(parts[-1]))]
+        names += shown if several else [path]
+        if len(names) == count:
+            break
+    if not names:
+        raise PictureError(f"{printable(paths[0])}: found no inputs, expected one or more")
+    sizes = [model.shape[:2]] * len(names)
+    return Given(names, sizes, np.concatenate(parts), [])
+
+
+def choose(images: Path, count: int | None = None, task: Task | None = None) -> Chosen:
+    """Choose a picture, or the first ``count`` of a folder without its masks; where there are
+    none, .npy files.
+
+    Raises:
+        PictureError: neither; or arrays for a task that draws over pictures.
+    """
+    arrays: list[Path] = []
+    try:
+        paths, left_out = ([], []) if list_arrays(images) == [images] else choose_pictures(images)
+    except PictureError:
+        arrays = list_arrays(images) if images.is_dir() else []
+        if not arrays:
+            raise
+        paths, left_out = [], []
+    if paths:
+        return Chosen(images, paths[:count], left_out)
+    if task is not None and task.draws:
+        raise PictureError(
+            f"{printable(images)}: found .npy files, expected pictures: {task.predicts} are drawn "
+            "over them"
+        )
+    return Chosen(images, arrays or [images], [], True, count)

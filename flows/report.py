@@ -25,7 +25,9 @@ CHART_NODES = 40
 
 def picture_uri(picture: npt.NDArray[np.uint8], side: int = 160) -> str:
     """Return a (H, W, C) picture as a data URI, enlarged without smoothing."""
-    image = Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
+    # Channels that are no colours lie beside one another.
+    colours = picture.shape[-1] == 3
+    image = Image.fromarray(picture if colours else picture.reshape(len(picture), -1))
     scale = max(1, side // max(image.size))
     image = image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
     buffer = io.BytesIO()

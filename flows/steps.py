@@ -18,6 +18,7 @@ from ..hw.graph import folding, loader
 from ..hw.graph.clean import clean
 from ..hw.graph.finn_graph import finn_graph
 from ..hw.graph.lowering import lower
+from ..hw.graph.pixel_scaling import absorb
 from ..hw.graph.pixels import Pixels, declares_raw, pixels_of
 from ..hw.graph.qonnx_graph import QonnxGraph
 from ..hw.graph.specialise import specialise
@@ -177,13 +178,7 @@ def _import_qonnx(context: Context) -> None:
         raise UsageError(f"{context.source}: no such file; expected a QONNX file")
     loaded = loader.load(context.source)
     network = clean(loaded.model)
-    channels = network.graph.input[0].type.tensor_type.shape.dim[1].dim_value
-    if channels not in (1, 3):
-        raise UsageError(
-            f"{context.source.name}: found {channels} input channels, expected 1 (grey) or 3 "
-            "(RGB): every command reads picture files; train on such pictures"
-        )
-    pixels = _pixels(network, context.config)
+    pixels = absorb(network, _pixels(network, context.config))
     pixels.note(network)
     # Nothing is known of a foreign network's arithmetic: only equal results are accepted.
     verify(network, lower(network))
@@ -191,11 +186,23 @@ def _import_qonnx(context: Context) -> None:
     write_json(
         context.files.source,
         {
-            "notes": loaded.notes,
+            "notes": [*loaded.notes, *_notes_of_input(network)],
             "renamed": loaded.renamed,
             "input": {**asdict(pixels), "note": pixels.describe()},
         },
     )
+
+
+def _notes_of_input(network: onnx.ModelProto) -> list[str]:
+    """Say where inputs come from that no picture file holds."""
+    _, channels, *size = (d.dim_value for d in network.graph.input[0].type.tensor_type.shape.dim)
+    if channels in (1, 3) and size:
+        return []
+    height, width = size or (1, 1)
+    return [
+        f"no picture file holds an input of {height}x{width}x{channels} (HWC): give .npy files of "
+        f"numbers 0..255, (N, {f'{height}, {width}, ' if size else ''}{channels}), as --images"
+    ]
 
 
 def _pixels(network: onnx.ModelProto, config: BuildConfig) -> Pixels:

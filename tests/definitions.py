@@ -232,6 +232,16 @@ def unchanged(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     return [inputs[0]]
 
 
+def stream_flatten(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """One vector per map: of each row each pixel's channels."""
+    (x,) = inputs
+    _, height, width, channels = x.shape
+    out = np.zeros((len(x), 1, 1, height * width * channels), dtype=np.int64)
+    for i, j, c in np.ndindex(height, width, channels):
+        out[:, 0, 0, (i * width + j) * channels + c] = x[:, i, j, c]
+    return [out]
+
+
 def streaming_split(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     """Channels to outputs, one after the other."""
     (x,) = inputs
@@ -362,6 +372,7 @@ DEFINITIONS: Mapping[str, Callable[[Inputs, Attributes], list[IntArray]]] = {
     "ShuffleConcat": shuffle_concat,
     "SignedThresholding": signed_thresholding,
     "StreamCrop": stream_crop,
+    "StreamFlatten": stream_flatten,
     "StreamMaxPool": stream_max_pool,
     "StreamReflectPad": stream_reflect_pad,
     "StreamingConcat": streaming_concat,

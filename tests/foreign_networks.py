@@ -6,24 +6,109 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+FULLY_CONNECTED = (
+    "tfc_1w1a", "tfc_1w2a", "tfc_2w2a", "sfc_1w1a", "sfc_1w2a", "sfc_2w2a", "lfc_1w1a", "lfc_1w2a",
+)  # fmt: skip
+"""The fully connected networks of brevitas_examples: three layers of 64, 256 or 1024 units."""
+FEATURES = 600
+"""Bits that the network of the security data set reads."""
 
 
-def export_cnv(path: Path) -> Path:
-    """brevitas_examples' CNV_1W1A with random weights and lively BN, half of it negative."""
-    from brevitas.export import export_qonnx
+def export_cnv(path: Path, name: str = "cnv_1w1a") -> Path:
+    """brevitas_examples' CNV with random weights and lively BN, half of it negative."""
+    return _export_example(name, path, (3, 32, 32), 16)
+
+
+def export_fc(name: str, path: Path) -> Path:
+    """A fully connected network of brevitas_examples with random weights and lively BN."""
+    return _export_example(name, path, (1, 28, 28), 256)
+
+
+def _export_example(name: str, path: Path, shape: tuple[int, int, int], batch: int) -> Path:
     from brevitas_examples.bnn_pynq.models import model_with_cfg
 
     torch.manual_seed(3)
-    net, _ = model_with_cfg("cnv_1w1a", pretrained=False)
+    net, _ = model_with_cfg(name, pretrained=False)
+    return _export(net, torch.rand(batch, *shape), path)
+
+
+def _export(net: nn.Module, batch: Tensor, path: Path) -> Path:
+    """Give BN random statistics, half of its factors negative, and write QONNX."""
+    from brevitas.export import export_qonnx
+
     net.train()
     with torch.no_grad():
-        net(torch.rand(16, 3, 32, 32))
+        net(batch)
         for module in net.modules():
             if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
                 module.weight.copy_(torch.randn_like(module.weight))
                 module.bias.copy_(0.3 * torch.randn_like(module.bias))
     net.eval()
-    example = torch.rand(1, 3, 32, 32)
-    export_qonnx(net, example, export_path=str(path), opset_version=13, dynamo=False)
+    export_qonnx(net, batch[:1], export_path=str(path), opset_version=13, dynamo=False)
     return path
+
+
+class Signs(nn.Module):
+    """As FINN wraps that network for its export: bits come in as -1 and +1, so leaves the class."""
+
+    def __init__(self, net: nn.Module) -> None:
+        import brevitas.nn as qnn
+        from brevitas.core.quant import QuantType
+
+        super().__init__()
+        self.net = net
+        self.sign = qnn.QuantIdentity(
+            quant_type=QuantType.BINARY, scaling_impl_type="const", bit_width=1,
+            min_val=-1.0, max_val=1.0,
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.sign(self.net((x + torch.tensor([1.0])) / 2.0))
+
+
+def export_mlp(path: Path, features: int = FEATURES, hidden: int = 64, signs: bool = False) -> Path:
+    """FINN's network for the security data set: 2-bit layers with bias, BN, Dropout and a ReLU of
+    2 bits; 600 bits in, one logit out. Random weights.
+
+    With ``signs`` bits come in as -1 and +1 and the class leaves as such.
+    """
+    import brevitas.nn as qnn
+
+    torch.manual_seed(5)
+    layers: list[nn.Module] = []
+    for inputs in (features, hidden, hidden):
+        layers += [
+            qnn.QuantLinear(inputs, hidden, bias=True, weight_bit_width=2),
+            nn.BatchNorm1d(hidden),
+            nn.Dropout(0.5),
+            qnn.QuantReLU(bit_width=2),
+        ]
+    net = nn.Sequential(*layers, qnn.QuantLinear(hidden, 1, bias=True, weight_bit_width=2))
+    bits = (torch.rand(256, features) < 0.5).float()
+    return _export(Signs(net), 2 * bits - 1, path) if signs else _export(net, bits, path)
+
+
+def export_flattened_cnn(path: Path) -> Path:
+    """Two convolutions of LeNet's kind, a map of 6x5x5 flattened, two fully connected layers."""
+    import brevitas.nn as qnn
+
+    torch.manual_seed(7)
+    four = {"bias": False, "weight_bit_width": 4}
+    net = nn.Sequential(
+        qnn.QuantIdentity(bit_width=8),
+        qnn.QuantConv2d(1, 4, 3, **four),
+        nn.BatchNorm2d(4),
+        qnn.QuantReLU(bit_width=4),
+        nn.MaxPool2d(2),
+        qnn.QuantConv2d(4, 6, 3, **four),
+        nn.BatchNorm2d(6),
+        qnn.QuantReLU(bit_width=2),
+        nn.Flatten(),
+        qnn.QuantLinear(150, 20, **four),
+        nn.BatchNorm1d(20),
+        qnn.QuantReLU(bit_width=4),
+        qnn.QuantLinear(20, 10, **four),
+    )
+    return _export(net, torch.rand(64, 1, 16, 16), path)

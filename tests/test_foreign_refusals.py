@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from andpop.flows import api
 from andpop.flows.errors import explain
 from andpop.hw.graph import clean_state as cleaning
 from andpop.hw.graph.loader import load
 from andpop.hw.graph.lowering import MAX_HARDWARE_NODES
-from foreign_graphs import Net, first, head, plain, refusal, save
+from foreign_graphs import Net, first, head, plain, refusal
 from onnx import TensorProto, helper
 
 
@@ -107,14 +106,6 @@ def test_text_that_is_not_utf8_is_refused(place: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected UTF-8") as caught:
         load(path)
     assert explain(caught.value) is not None
-
-
-def test_two_channels_are_refused_at_build(tmp_path: Path) -> None:
-    net = Net(channels=2)
-    head(net, first(net), 4)
-    with pytest.raises(ValueError, match="found 2 input channels, expected 1 .grey. or 3"):
-        api.build(save(net.model([1, 5]), tmp_path), tmp_path / "build", until="pack")
-    assert [path.name for path in tmp_path.iterdir()] == ["net.onnx"]
 
 
 # Size and time.

@@ -17,7 +17,8 @@ from andpop.hw.graph.loader import ModelError, load
 from andpop.hw.graph.lowering import lower
 from andpop.hw.graph.qonnx_graph import LoweringError
 from andpop.hw.graph.verify import verify
-from foreign_graphs import GRAPHS, mutant
+from foreign_graphs import GRAPHS
+from graph_mutants import mutant
 from qonnx_block import block, pa_network
 
 SEEDS = [*GRAPHS, block, lambda: pa_network(0)]

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from andpop.flows import api
 from andpop.flows.errors import BAD_INPUT, OK
+from foreign_networks import export_fc
 from PIL import Image
 from program import Run
 from test_bitstream import BOARD, SIDE, built
+from test_fully_connected import draw
 
 __all__ = ["built"]
 
@@ -33,6 +36,25 @@ def test_the_routed_chip_gives_the_classes(built: Path, run: Run, tmp_path: Path
     assert found["check"]["values_compared"] >= PICTURES and found["values_differing"] == 0
     assert len({row["index"] for row in found["predictions"]}) > 1
     assert found["status"]["pictures"] == PICTURES and found["status"]["refused"] == 0
+
+
+@pytest.mark.full
+@pytest.mark.timeout(5400)
+def test_a_routed_tfc_gives_the_classes(run: Run, tmp_path: Path) -> None:
+    """brevitas_examples' TFC_1W1A, as exported: 100 random pictures through the routed chip."""
+    file = export_fc("tfc_1w1a", tmp_path / "tfc.onnx")
+    api.build(file, tmp_path / "tfc", board=BOARD, target_cycles=3136)
+    found = api.bitstream(tmp_path / "tfc")
+    assert found["placed"] and found["reached_mhz"] >= found["asked_mhz"]
+    draw(tmp_path / "pictures", (28, 28), PICTURES)
+    code, out, _ = run(
+        "run", tmp_path / "tfc", "--routed", tmp_path / f"tfc-{BOARD}", "--images",
+        tmp_path / "pictures", "--check", "--json",
+    )  # fmt: skip
+    told = json.loads(out)
+    assert code == OK and told["pictures"] == PICTURES
+    assert told["check"]["values_compared"] >= PICTURES and told["values_differing"] == 0
+    assert len({row["index"] for row in told["predictions"]}) > 1
 
 
 def test_a_folder_that_was_not_routed_is_refused(built: Path, run: Run, tmp_path: Path) -> None:

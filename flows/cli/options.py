@@ -19,7 +19,12 @@ class Group(Enum):
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-Images = Annotated[Path, typer.Option("--images", help="A picture or a folder of pictures.")]
+Images = Annotated[
+    Path,
+    typer.Option(
+        "--images", help="A picture or a folder of pictures; or .npy files of inputs (N, H, W, C)."
+    ),
+]
 Count = Annotated[
     int | None,
     typer.Option(

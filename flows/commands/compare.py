@@ -55,7 +55,7 @@ def compare(
 ) -> dict[str, Any]:
     """See ``flows.api.compare``; ``doubts`` are notes on the folder itself."""
     cpu = load_cpu_model(files.packed)
-    given = choose(images, count).read(cpu, progress)
+    given = choose(images, count, cpu.known_task).read(cpu, progress)
     found = run(files, cpu, given.pixels, given.names, wanted, progress)
     result = combine(found.tallies)
     task = cpu.known_task

@@ -32,7 +32,7 @@ def infer(
             f"--backend: found {backend}, expected cpu as {model} predicts {task.predicts}"
         )
     check_folder(task, folder, model)
-    chosen = choose(images)
+    chosen = choose(images, task=task)
     task.check_folder(folder, images, chosen.paths)
     net = open_runner(model, "cpu" if task.tells_logits else backend, "infer", threads, progress)
     given = chosen.read(net, progress)

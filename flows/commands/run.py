@@ -56,7 +56,7 @@ def run(
     stored = vectors.read(files.vectors) if asked.self_test or asked.check else None
     given = None
     if asked.images is not None:
-        chosen = choose(asked.images, asked.count)
+        chosen = choose(asked.images, asked.count, task)
         if task is not None:
             task.check_folder(asked.folder, asked.images, chosen.paths)
         given = chosen.read(cpu, progress)

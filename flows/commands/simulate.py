@@ -86,7 +86,7 @@ def simulate(
     cpu = load_cpu_model(files.packed)
     task = cpu.known_task
     check_folder(task, folder, files.folder)
-    chosen = choose(images, count)
+    chosen = choose(images, count, task)
     if task is not None:
         task.check_folder(folder, images, chosen.paths)
     given = chosen.read(cpu, progress)

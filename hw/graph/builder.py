@@ -9,6 +9,7 @@ list of layer boundaries that pairs tensors of this graph with tensors of the ne
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -35,7 +36,9 @@ class Stream:
 
     ``scale`` gives the value it stands for in the network it was lowered from: ``scale * code``,
     or ``scale * (2 * code - 1)`` for BINARY. Where ``levels`` is not empty, code j is an index:
-    it stands for ``levels[j]``.
+    it stands for ``levels[j]``. Where ``plan`` is not empty, the network sees a vector: a map of
+    this height, width and channels, one channel behind the other. The stream stays in the order of
+    its pixels. A code is ``first`` less in the stream than in the network.
     """
 
     name: str
@@ -43,6 +46,8 @@ class Stream:
     datatype: str
     scale: Fraction = Fraction(1)
     levels: tuple[int, ...] = ()
+    plan: tuple[int, ...] = ()
+    first: int = 0
 
     @property
     def channels(self) -> int:
@@ -67,6 +72,10 @@ class Boundary:
     bipolar: bool
     offset: Sequence[float] = ()
     """What the network adds to ``scale * code``, per channel: a bias that thresholds take in."""
+    plan: Sequence[int] = ()
+    """Height, width and channels of a map that the network sees as a vector; see `Stream`."""
+    whole: bool = False
+    """Of these: the tensor is a vector as well, of pixels behind one another."""
 
     def codes(self, values: npt.NDArray[Any]) -> IntArray:
         """Turn values of the network (N, C, H, W) or (N, C) into codes (N, H, W, C).
@@ -92,11 +101,11 @@ class Boundary:
                 f"{self.reference}: value {values[where]} at {where} is no integer times "
                 f"{self.scale}, expected the codes of {self.tensor}"
             )
-        return _as_stream(codes)
+        return self._as_stream(codes)
 
     def nearest(self, values: npt.NDArray[Any]) -> IntArray:
         """Turn values into the codes next to them, also those that are no codes."""
-        return _as_stream(np.rint(np.nan_to_num(self._grid(values))).clip(-(2**62), 2**62))
+        return self._as_stream(np.rint(np.nan_to_num(self._grid(values))).clip(-(2**62), 2**62))
 
     def _grid(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         grid = np.asarray(values, dtype=np.float64)
@@ -105,12 +114,15 @@ class Boundary:
         grid = grid / self.scale
         return (grid + 1) / 2 if self.bipolar else grid
 
-
-def _as_stream(codes: npt.NDArray[np.float64]) -> IntArray:
-    """(N, C, H, W) or (N, C) -> (N, H, W, C)."""
-    if codes.ndim == 2:
-        codes = codes[:, :, None, None]
-    return codes.transpose(0, 2, 3, 1).astype(np.int64)
+    def _as_stream(self, codes: npt.NDArray[np.float64]) -> IntArray:
+        """(N, C, H, W) or (N, C) -> (N, H, W, C)."""
+        if self.plan:
+            height, width, channels = self.plan
+            codes = codes.reshape(-1, channels, height, width)
+        elif codes.ndim == 2:
+            codes = codes[:, :, None, None]
+        found = codes.transpose(0, 2, 3, 1).astype(np.int64)
+        return found.reshape(len(found), 1, 1, -1) if self.whole else found
 
 
 def boundaries(model: onnx.ModelProto | ModelWrapper) -> list[Boundary]:
@@ -209,8 +221,14 @@ class DataflowBuilder:
         """Note that ``stream`` holds the codes of the network's tensor ``reference``, which is
         ``offset`` (of each channel) more than they stand for."""
         bipolar = stream.datatype == "BINARY"
+        whole = stream.plan != stream.shape[1:] if stream.plan else False
+        if stream.first:
+            values = math.prod(stream.plan) if stream.plan else stream.channels
+            offset = [float(stream.scale * stream.first)] * values
         self._boundaries.append(
-            Boundary(stream.name, reference, float(stream.scale), bipolar, offset)
+            Boundary(
+                stream.name, reference, float(stream.scale), bipolar, offset, stream.plan, whole
+            )
         )
 
     def has_boundary(self, reference: str) -> bool:

@@ -16,6 +16,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper
 
+from .clean_order import keep_flattening
 from .clean_quantisers import dequantise, is_weight, quantiser, transpose
 from .clean_state import Cleaning
 from .heads import kinds_of, write_kinds
@@ -137,6 +138,8 @@ def _standard(state: Cleaning, node: onnx.NodeProto, constant: bool) -> None:
         dequantise(state, node)
     elif node.op_type == "Transpose" and is_weight(state, node.input[0]):
         transpose(state, node)
+    elif node.op_type in ("Reshape", "Flatten"):
+        keep_flattening(state, node, types)
     else:
         if node.op_type in ("Conv", "MaxPool"):
             explicit_pads(node, state.shape, [d.dim_value for d in types[0].tensor_type.shape.dim])

@@ -42,17 +42,17 @@ class Pixels:
         """What one step of a pixel stands for; None where 0 is no pixel, or channels differ."""
         if any(self.mean) or len(set(self.std)) > 1:
             return None
-        return self._factor / Fraction(self.std[0])
+        return self.factor / Fraction(self.std[0])
 
     @property
-    def _factor(self) -> Fraction:
+    def factor(self) -> Fraction:
         """The scale; 1/255 is meant as it is written, not as the float next to it."""
         inverse = round(1 / self.scale) if self.scale < 1 else 1
         return Fraction(1, inverse) if 1 / inverse == self.scale else Fraction(self.scale)
 
     def feed(self, pictures: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Turn pixels (N, H, W, C) into what the network reads, (N, C, H, W)."""
-        planes = multiples(pictures.transpose(0, 3, 1, 2).astype(np.float64), self._factor)
+        planes = multiples(pictures.transpose(0, 3, 1, 2).astype(np.float64), self.factor)
         mean, std = (np.reshape(row, (-1, 1, 1)) for row in (self.mean, self.std))
         return (planes - mean) / std
 
@@ -60,7 +60,7 @@ class Pixels:
         """The convention in words."""
         scaled = "raw pixels 0..255"
         if self.scale != 1:
-            factor = self._factor
+            factor = self.factor
             whole = factor.numerator == 1
             scaled = f"pixel / {factor.denominator}" if whole else f"pixel * {self.scale:g}"
         if any(self.mean) or any(s != 1 for s in self.std):

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -40,7 +41,9 @@ class Reference:
         graph = network.graph
         self._opsets = list(network.opset_import)
         self._known = {t.name: constant(onnx.numpy_helper.to_array(t)) for t in graph.initializer}
-        (self.input,) = (i.name for i in graph.input if i.name not in self._known)
+        (given,) = (i for i in graph.input if i.name not in self._known)
+        self.input = given.name
+        self._vector = len(given.type.tensor_type.shape.dim) == 2
         self.output = graph.output[0].name
         self._nodes = []
         for node in graph.node:
@@ -60,6 +63,8 @@ class Reference:
         step = self.pixels.step
         planes = picture.transpose(0, 3, 1, 2).astype(np.float64)
         fed = Value(planes, step) if step else Value(self.pixels.feed(picture))
+        if self._vector:
+            fed = replace(fed, codes=fed.codes.reshape(len(picture), -1))
         context = {**self._known, self.input: fed}
         uses = Counter(name for node in self._nodes for name in node.input)
         for node in self._nodes:

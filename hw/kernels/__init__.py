@@ -33,6 +33,7 @@ KERNELS: tuple[str, ...] = (
     "signed_thresholding",
     "sliding_window",
     "stream_crop",
+    "stream_flatten",
     "stream_link",
     "stream_max_pool",
     "stream_reflect_pad",

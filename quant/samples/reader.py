@@ -41,7 +41,8 @@ class Reader:
         if self.channels not in MODES:
             raise PictureError(
                 f"found a network that takes {self.channels} channels, expected 1 (grey) or 3 "
-                "(RGB) to read picture files; hand arrays to andpop.load(MODEL).run instead"
+                "(RGB) to read picture files; give .npy files of inputs "
+                "(N, height, width, channels) instead"
             )
 
     def decode(self, path: Path) -> Picture:

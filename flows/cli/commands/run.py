@@ -39,7 +39,11 @@ def command(
         ),
     ] = None,
     images: Annotated[
-        Path | None, typer.Option("--images", help="A picture or a folder of pictures.")
+        Path | None,
+        typer.Option(
+            "--images",
+            help="A picture or a folder of pictures; or .npy files of inputs (N, H, W, C).",
+        ),
     ] = None,
     count: Count = None,
     masks: Masks = None,

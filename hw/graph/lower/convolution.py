@@ -102,7 +102,7 @@ def _windows(
         },
         scale=x.scale,
     )
-    return replace(y, levels=x.levels)
+    return replace(y, levels=x.levels, first=x.first)
 
 
 HANDLERS: dict[str, Handler] = {"Conv": convolve}

@@ -3,27 +3,32 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import onnx
 
-from ..qonnx_graph import LoweringError
+from ..builder import Stream
+from ..qonnx_graph import FloatArray, LoweringError, Steps
+from .flattening import in_pixels, one_vector
 from .product import accumulate
-from .state import Handler, Lowering
+from .state import Handler, Lowering, layer_of
 from .weights import weights_of
 
 
 def gemm(state: Lowering, node: onnx.NodeProto) -> bool:
-    x = state.stream(node, levels=True)
+    x = state.stream(node, levels=True, flat=True)
     attributes = state.graph.attributes(node)
     if attributes.get("transA", 0) or {attributes.get(k, 1.0) for k in ("alpha", "beta")} != {1.0}:
         raise LoweringError(node, "found transA, alpha or beta, expected x @ W + bias")
     weight, scale = weights_of(state, node)
     matrix = weight.T if attributes.get("transB", 0) else weight
-    accumulate(state, node, x, matrix, scale)
+    _multiply(state, node, x, matrix, scale)
     return True
 
 
 def mat_mul(state: Lowering, node: onnx.NodeProto) -> bool:
-    x = state.stream(node, levels=True)
+    x = state.stream(node, levels=True, flat=True)
     weight, scale = weights_of(state, node)
     before = state.graph.shape(node.input[0])
     if weight.ndim != 2 or len(before) != 2:
@@ -32,8 +37,23 @@ def mat_mul(state: Lowering, node: onnx.NodeProto) -> bool:
             f"multiplies the last axis of a tensor of shape {before} by weights of shape "
             f"{weight.shape}, expected (1, C) by (C, outputs): flatten the map in front",
         )
-    accumulate(state, node, x, weight, scale)
+    _multiply(state, node, x, weight, scale)
     return True
+
+
+def _multiply(
+    state: Lowering, node: onnx.NodeProto, x: Stream, matrix: FloatArray, scale: Steps
+) -> None:
+    """A product; of a flattened map the rows of the weights change places, not the values."""
+    if x.plan:
+        features = math.prod(x.plan)
+        if len(matrix) != features:
+            raise LoweringError(
+                node, f"found weights for {len(matrix)} inputs, expected {features} of {x.name}"
+            )
+        matrix = in_pixels(matrix, x.plan)
+        x = replace(one_vector(state, layer_of(node), x), plan=())
+    accumulate(state, node, x, matrix, scale)
 
 
 HANDLERS: dict[str, Handler] = {"Gemm": gemm, "MatMul": mat_mul}

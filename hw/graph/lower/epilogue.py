@@ -62,7 +62,7 @@ def _lower(state: Lowering, node: onnx.NodeProto, found: EpiloguePattern) -> Non
                 f"its input {x.name} has the scale {float(x.scale):g}, expected integer codes",
             )
     for x in inputs[1:]:
-        if x.datatype != out_type or x.shape != acc.shape:
+        if x.datatype != out_type or x.shape != acc.shape or x.plan:
             raise LoweringError(
                 node,
                 f"the shortcut {found.shortcut} is {x.datatype} {x.shape}, expected "

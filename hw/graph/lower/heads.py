@@ -57,7 +57,8 @@ def end(state: Lowering, output: str, kinds: Mapping[str, Kind]) -> End:
     if kind in ("raw", "map"):
         return End(output, kind, _integers(state, output, kind))
     tail = _tail(state, output, state.graph.shape(output)[1:2] == (1,))
-    found: Kind = "class" if tail.x.vectors == [1, 1, 1] else "class_map"
+    vector = tail.x.plan or tail.x.vectors == [1, 1, 1]
+    found: Kind = "class" if vector else "class_map"
     if kind not in (None, found):
         raise LoweringError(
             tail.node, f"gives a {found} at the output {output}, expected a {kind} as it is asked"
@@ -79,7 +80,8 @@ def _integers(state: Lowering, output: str, kind: Kind) -> Stream:
             "(1, C, H, W); ask for raw",
         )
     if not state.builder.has_boundary(output):
-        offset = [float(tail.offset)] * x.channels if tail.offset else []
+        values = math.prod(x.plan) if x.plan else x.channels
+        offset = [float(tail.offset)] * values if tail.offset else []
         state.builder.boundary(replace(x, scale=x.scale * tail.factor), output, offset)
     return x
 
@@ -141,6 +143,12 @@ def _label_select(state: Lowering, tail: _Tail) -> Stream:
     other of several logits; of one logit they move the border between its classes.
     """
     x = tail.x
+    if x.plan:
+        raise LoweringError(
+            tail.node,
+            f"ends the graph with a map {x.plan} (HWC) that was flattened, expected one logit per "
+            "class; leave the flattening away for a class per pixel, or ask for raw",
+        )
     if x.channels == 1:
         x = _against_border(state, tail.node, x, tail.factor, tail.offset)
     bits = 8 * -(-(x.channels - 1).bit_length() // 8)

@@ -15,9 +15,12 @@ def interleave(state: Lowering, node: onnx.NodeProto) -> bool:
 
     That is Reshape(n,2,2,c,h,w) -> Transpose(0,3,4,1,5,2) -> Reshape(n,c,2h,2w).
     """
+    shape = state.graph.shape(node.output[0])
+    if len(shape) != 6:
+        return False
     x = state.stream(node)
     _, h, w, c = x.shape
-    if state.graph.shape(node.output[0]) != (1, 2, 2, c // 4, h, w):
+    if shape != (1, 2, 2, c // 4, h, w):
         return False
     chain = [node]
     for op, shape in (

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import onnx
 
 from ..qonnx_graph import LoweringError
@@ -49,7 +51,7 @@ def max_pool(state: Lowering, node: onnx.NodeProto) -> bool:
         scale=x.scale,
     )
     state.claim(node)
-    state.publish(y, node.output[0])
+    state.publish(replace(y, first=x.first), node.output[0])
     return True
 
 

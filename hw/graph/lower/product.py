@@ -55,6 +55,13 @@ def accumulate(
         bias = None
     else:
         bias, offset = offset / float(step[0]), np.zeros(outputs)
+    if x.first:
+        # Of counts from 0: what is missing is the same for every input.
+        missing = x.first * matrix.sum(axis=0)
+        if chain is not None and bias is None:
+            offset = offset + np.array((step * missing.astype(np.int64)).tolist(), dtype=np.float64)
+        else:
+            bias = missing if bias is None else bias + missing
     moved = offset.tolist() if offset.any() else []
     if chain is None:
         acc = matrix_vector(state, node, where, x, matrix, step[0], bias)

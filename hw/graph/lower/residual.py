@@ -33,6 +33,12 @@ def residual(state: Lowering, node: onnx.NodeProto) -> bool:
             )
         inputs.append(state.streams[found.shortcut])
     for x in inputs:
+        if x.plan:
+            raise LoweringError(
+                node,
+                f"rounds {x.name}, a map {x.plan} (HWC) that was flattened, expected it in front "
+                "of the flattening",
+            )
         if x.scale != 1.0 or x.levels or x.datatype == "BINARY" or x.shape != inputs[0].shape:
             raise LoweringError(
                 node,

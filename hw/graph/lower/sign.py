@@ -23,7 +23,9 @@ def sign(state: Lowering, node: onnx.NodeProto) -> bool:
     row = None
     if x is not None:
         row = per_channel(operands[1], x.channels, len(state.graph.shape(operands[0])))
-    if x is None or row is None or not whole(row) or x.scale != 1.0 or x.datatype == "BINARY":
+    if x is None or x.plan or row is None or not whole(row):
+        return False
+    if x.scale != 1.0 or x.datatype == "BINARY":
         return False
     scale = state.graph.scalar(node.input[1])
     if scale != 1.0:

@@ -50,12 +50,13 @@ class Lowering:
             )
         picture = graph.inputs[0].name
         shape = graph.shape(picture)
-        if len(shape) != 4 or shape[0] != 1 or min(shape) < 1:
+        if len(shape) not in (2, 4) or shape[0] != 1 or min(shape) < 1:
             raise LoweringError(
                 graph.nodes[0],
-                f"the graph input {picture} has shape {shape}, expected (1, C, H, W)",
+                f"the graph input {picture} has shape {shape}, expected a picture (1, C, H, W) or "
+                "a vector (1, features)",
             )
-        _, c, h, w = shape
+        c, h, w = shape[1:] if len(shape) == 4 else (shape[1], 1, 1)
         check_channels(pixels, graph, c)
         self.builder = DataflowBuilder(name, picture, (1, h, w, c), pixels.step or Fraction(1))
         self.streams: dict[str, Stream] = {}
@@ -76,6 +77,8 @@ class Lowering:
         """
         shape = self.graph.shape(reference)
         planes = (stream.shape[0], stream.shape[3], *stream.shape[1:3])
+        if stream.plan:
+            planes = (1, math.prod(stream.plan))
         if shape and shape not in (planes, planes[:2] if planes[2:] == (1, 1) else planes):
             raise LoweringError(
                 self.graph.producer[reference],
@@ -85,8 +88,11 @@ class Lowering:
         self.streams[reference] = stream
         self.builder.boundary(stream, reference, offset)
 
-    def stream(self, node: onnx.NodeProto, index: int = 0, levels: bool = False) -> Stream:
-        """Return the stream of a node's input; ``levels``: it may hold level codes.
+    def stream(
+        self, node: onnx.NodeProto, index: int = 0, levels: bool = False, flat: bool = False
+    ) -> Stream:
+        """Return the stream of a node's input; ``levels``: it may hold level codes; ``flat``: it
+        may be a map that the network sees as a vector.
 
         Raises:
             LoweringError: that tensor is no stream; names the node that makes it, if there is
@@ -96,7 +102,7 @@ class Lowering:
         self.scaled(name)
         if name in self.streams:
             found = self.streams[name]
-            if found == self.builder.picture and self.pixels.step is None:
+            if self.is_picture(found) and self.pixels.step is None:
                 raise LoweringError(
                     node,
                     f"reads the picture normalised by mean {self.pixels.mean} and std "
@@ -106,6 +112,13 @@ class Lowering:
             if found.levels and not levels:
                 raise LoweringError(
                     node, f"reads the level codes {found.name}, expected a convolution to do so"
+                )
+            if found.plan and not flat:
+                raise LoweringError(
+                    node,
+                    f"reads {found.name}, a map {found.plan} (HWC) that was flattened, expected a "
+                    "fully connected layer, or elementwise nodes and a quantiser of at most 8 "
+                    "bits in front of one; move this node in front of the flattening",
                 )
             return found
         producer = self.graph.producer.get(name)
@@ -133,13 +146,17 @@ class Lowering:
             factor = Fraction(float(number.flat[0]))
             factors.append((node, factor if node.op_type == "Mul" else 1 / factor))
         x = self.streams[name]
-        normalised = x == self.builder.picture and self.pixels.step is None
+        normalised = self.is_picture(x) and self.pixels.step is None
         if normalised or x.levels or x.datatype == "BINARY":
             return
         for node, factor in reversed(factors):
             x = replace(x, scale=x.scale * factor)
             self.streams[node.output[0]] = x
             self.claim(node)
+
+    def is_picture(self, x: Stream) -> bool:
+        """Whether a stream is the picture itself, flattened or not, and of the picture's scale."""
+        return x.name == self.builder.picture.name and x.scale == self.builder.picture.scale
 
     def reach(self, x: Stream) -> tuple[IntArray, IntArray]:
         """Return the smallest and largest code (C,) of a stream, as far as they are known."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -13,10 +14,16 @@ from ..builder import Stream
 from ..qonnx_graph import FloatArray, LoweringError, multiples
 from ..tables import Table, check_values, falling_channels, tabulate, thresholds
 from ..threshold_pattern import MAX_BITS, find_chain
+from .flattening import in_pixels, one_vector
 from .state import Handler, Lowering, layer_of, limits
 
 MAX_TABULATED = 1 << 31
 """Most evaluations of elementwise nodes for all thresholds of a network: some minutes."""
+COUNTED_BITS = 4
+"""Most bits of signed codes that become counts from 0 where weights are -1 and +1. Wider ones are
+factors of the first layer, in DSP blocks."""
+MAX_FEATURES = 1 << 24
+"""Most features times values of a flattened map whose features have constants of their own."""
 
 
 def narrow(state: Lowering, node: onnx.NodeProto) -> bool:
@@ -49,7 +56,10 @@ def _quantise(state: Lowering, node: onnx.NodeProto) -> None:
     source, nodes = found
     x = state.streams[source]
     low, values = values_of(state, node, x)
-    table = tabulated(state, nodes, x.channels, low, values)
+    if x.plan:
+        x, table = _of_features(state, nodes, x, low, values)
+    else:
+        table = tabulated(state, nodes, x.channels, low, values)
     falls = falling_channels(table)
     if falls is None or falls.any():
         raise LoweringError(
@@ -61,6 +71,35 @@ def _quantise(state: Lowering, node: onnx.NodeProto) -> None:
     state.publish(_from_table(state, node, x, table), node.output[0])
 
 
+def _of_features(
+    state: Lowering, nodes: list[onnx.NodeProto], x: Stream, low: int, values: FloatArray
+) -> tuple[Stream, Table]:
+    """Tabulate a chain on a flattened map; returns what thresholds read, and their table.
+
+    Where all pixels have the same thresholds, these are of channels and the map stays one. Else
+    every feature has its own.
+    """
+    if all(c.size == 1 for n in nodes for c in map(state.graph.constant, n.input) if c is not None):
+        return x, tabulated(state, nodes, x.channels, low, values)
+    pixels = x.plan[0] * x.plan[1]
+    features, count = pixels * x.channels if x.shape[1:] == x.plan else x.channels, values.shape[-1]
+    if features * count > MAX_FEATURES:
+        raise LoweringError(
+            nodes[-1],
+            f"quantises {features} features of {count} values each by constants of their own, "
+            f"expected at most {MAX_FEATURES} pairs; use one scale and offset for all features",
+        )
+    if values.ndim == 2:
+        values = np.repeat(values, features // len(values), axis=0)
+    found = tabulated(state, nodes, features, low, values)
+    rows = in_pixels(found.codes, x.plan)
+    if x.shape[1:] == x.plan:
+        maps = rows.reshape(pixels, x.channels, count)
+        if (maps == maps[:1]).all():
+            return x, replace(found, codes=maps[0])
+    return one_vector(state, layer_of(nodes[-1]), x), replace(found, codes=rows)
+
+
 def values_of(state: Lowering, node: onnx.NodeProto, x: Stream) -> tuple[int, FloatArray]:
     """Return the smallest code of a stream and what the network sees for it and the next."""
     if x.datatype == "BINARY" or x.levels:
@@ -70,7 +109,7 @@ def values_of(state: Lowering, node: onnx.NodeProto, x: Stream) -> tuple[int, Fl
     low, high = limits(x.datatype)
     check_values(node, high - low + 1)
     codes = np.arange(low, high + 1)
-    if x == state.builder.picture:
+    if state.is_picture(x):
         pixels = np.broadcast_to(codes[None, :, None, None], (1, codes.size, 1, x.channels))
         return low, state.pixels.feed(pixels)[0, :, :, 0]
     return low, multiples(codes, x.scale)
@@ -98,6 +137,10 @@ def thresholding(
         bits = int(table.max()).bit_length()
         signed = smallest_signed(int(table.min()), int(table.max()))
         weight_type = signed if least < 0 else f"UINT{bits}"
+    few = datatype.startswith("INT") and int(datatype.removeprefix("INT")) <= COUNTED_BITS
+    shift = first if few and _may_count(state, node.output[0]) else 0
+    if shift:
+        datatype, first = f"U{datatype}", 0
     (y,) = state.builder.add(
         "Thresholding",
         layer_of(node),
@@ -116,7 +159,28 @@ def thresholding(
         {"thresholds": (table, weight_type)},
         scale,
     )
-    return y
+    return replace(y, plan=x.plan, first=shift)
+
+
+def _may_count(state: Lowering, name: str) -> bool:
+    """Whether only products of weights -1 and +1 read a tensor, of codes as they are: of counts
+    from 0 these weights take one bit, and the rest is a bias."""
+    readers = state.graph.consumers[name]
+    return (
+        bool(readers)
+        and not state.graph.is_output(name)
+        and all(_counts(state, reader, name) for reader in readers)
+    )
+
+
+def _counts(state: Lowering, node: onnx.NodeProto, name: str) -> bool:
+    if node.op_type in ("Flatten", "Reshape", "MaxPool"):
+        return _may_count(state, node.output[0])
+    attributes = state.graph.attributes(node)
+    if node.op_type not in ("Conv", "Gemm", "MatMul") or any(attributes.get("pads", ())):
+        return False
+    quantiser = state.graph.producer.get(node.input[1])
+    return node.input[0] == name and quantiser is not None and quantiser.op_type == "BipolarQuant"
 
 
 def tabulated(
