@@ -207,6 +207,8 @@ class KbitBlock_rtl(FusedRtl, KbitBlock):
     sources = (
         "rtl/loop_counter.sv",
         "rtl/stream_register.sv",
+        "rtl/line_memory.sv",
+        "rtl/deep_memory.sv",
         "rtl/adder_tree.sv",
         *POPCOUNT_PARTS,
         "rtl/threshold_table.sv",

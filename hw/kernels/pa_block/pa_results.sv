@@ -218,19 +218,34 @@ module pa_results #(
       .last_o(unused_read_last)
     );
 
-    line_memory #(
-      .Width(ShortcutWidth),
-      .Depth(ShortcutDepth),
-      .BlockRam(ShortcutBlock)
-    ) u_memory (
-      .clk_i,
-      .write_i,
-      .write_address_i(write_address),
-      .write_data_i,
-      .read_i(move),
-      .read_address_i(read_address),
-      .read_data_o(word)
-    );
+    if (ShortcutBlock || ShortcutDepth <= 64) begin : gen_whole
+      line_memory #(
+        .Width(ShortcutWidth),
+        .Depth(ShortcutDepth),
+        .BlockRam(ShortcutBlock)
+      ) u_memory (
+        .clk_i,
+        .write_i,
+        .write_address_i(write_address),
+        .write_data_i,
+        .read_i(move),
+        .read_address_i(read_address),
+        .read_data_o(word)
+      );
+    end else begin : gen_deep
+      deep_memory #(
+        .Width(ShortcutWidth),
+        .Depth(ShortcutDepth)
+      ) u_memory (
+        .clk_i,
+        .write_i,
+        .write_address_i(write_address),
+        .write_data_i,
+        .read_i(move),
+        .read_address_i(read_address),
+        .read_data_o(word)
+      );
+    end
 
     always_ff @(posedge clk_i) begin
       if (move) word_q <= word;

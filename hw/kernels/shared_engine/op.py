@@ -268,6 +268,7 @@ class SharedEngine_rtl(FusedRtl, SharedEngine):
     sources = (
         "rtl/loop_counter.sv",
         "rtl/line_memory.sv",
+        "rtl/deep_memory.sv",
         "rtl/adder_tree.sv",
         "rtl/saturate.sv",
         "kernels/epilogue/epilogue_lane.sv",
