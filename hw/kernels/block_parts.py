@@ -7,13 +7,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from .costs import Structure, loop_counts
-from .memory import LineMemory, lutram_cells, selection
+from .memory import PART_WORDS, LineMemory, lutram_cells, selection
 from .walk import Ring, Walk
 
 DOT_CHUNK = 6
 """Bits that ``block_dot`` counts in one cycle."""
-PART_WORDS = 64
-"""Words of a part of ``deep_memory``, and words up to which a memory has no parts."""
 
 
 def dot_chunks(simd: int) -> int:

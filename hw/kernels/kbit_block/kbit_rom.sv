@@ -19,7 +19,7 @@ module kbit_rom #(
   localparam int unsigned AddressWidth = (Depth > 1) ? $clog2(Depth) : 1;
 
   logic [AddressWidth-1:0] address_q;
-  logic [Width-1:0]        word_q, word2_q;
+  logic [Width-1:0]        word, word2_q;
 
   assign word_o = word2_q;
 
@@ -29,23 +29,31 @@ module kbit_rom #(
   end
 
   always_ff @(posedge clk_i) begin
-    word2_q <= word_q;
+    word2_q <= word;
   end
 
   if (BlockRom) begin : gen_block
     (* rom_style = "block", ram_style = "block" *) logic [Width-1:0] memory [Depth];
     initial $readmemh(InitFile, memory);
 
-    always_ff @(posedge clk_i) begin
-      word_q <= memory[address_q];
-    end
-  end else begin : gen_logic
-    (* rom_style = "logic", ram_style = "logic" *) logic [Width-1:0] memory [Depth];
-    initial $readmemh(InitFile, memory);
+    logic [Width-1:0] word_q;
+
+    assign word = word_q;
 
     always_ff @(posedge clk_i) begin
       word_q <= memory[address_q];
     end
+  end else begin : gen_logic
+    deep_rom #(
+      .Width(Width),
+      .Depth(Depth),
+      .File(InitFile)
+    ) u_memory (
+      .clk_i,
+      .read_i(1'b1),
+      .address_i(address_q),
+      .word_o(word)
+    );
   end
 
 endmodule

@@ -265,6 +265,7 @@ class PaBlock_rtl(FusedRtl, PaBlock):
         "rtl/loop_counter.sv",
         "rtl/line_memory.sv",
         "rtl/deep_memory.sv",
+        "rtl/deep_rom.sv",
         "rtl/adder_tree.sv",
         "rtl/saturate.sv",
         *POPCOUNT_PARTS,

@@ -28,7 +28,7 @@ def structure_of(block: PaBlock, way: str) -> Structure:
     parts.loops(steps)
     parts.luts += rom.luts
     parts.bram18 += rom.brams
-    parts.ffs += rom.width + (0 if rom.block else rom.registers)
+    parts.ffs += rom.width + rom.part_registers
     parts.ffs += (6 if block.group_steps() > 1 else 4) + 2 * (not flat(walk))
     _add_dot(parts, block, way, not flat(walk))
     _add_results(parts, block, compute)
@@ -102,6 +102,6 @@ def _add_results(parts: Parts, block: PaBlock, compute: int) -> None:
         own = block.shortcut_ram(compute)
         parts.loops(own.depth, own.depth)
         parts.memory_in_parts(own)
-        parts.ffs += out
+        parts.ffs += 1 + 2 * out
     else:
         parts.ffs += 3 * out + 1
