@@ -112,10 +112,11 @@ def _add_place(parts: Parts, walk: Walk, last_x: int, last_y: int) -> None:
 
 
 def add_lines(parts: Parts, walk: Walk, memory: LineMemory, border: bool = True) -> None:
-    """Add ``block_lines``: the memory with a register behind; with ``border`` words there are
-    zeros."""
+    """Add ``block_lines``: the memory with a register in front or behind; with ``border`` words
+    there are zeros."""
     parts.memory_in_parts(memory)
-    parts.ffs += (memory.depth - 1).bit_length() + memory.width
+    address, whole = (memory.depth - 1).bit_length(), memory.depth <= PART_WORDS
+    parts.ffs += address + (address if whole and not memory.block else memory.width)
     if border and not flat(walk):
         parts.ffs += 1 + memory.block
         parts.luts += memory.width if memory.block else 0

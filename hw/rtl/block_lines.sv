@@ -55,19 +55,15 @@ module block_lines #(
     assign read_data_o = data_q;
 
     if (AddressWidth <= 6) begin : gen_whole
-      line_memory #(
-        .Width(Width),
-        .Depth(2 ** AddressWidth),
-        .BlockRam(0)
-      ) u_memory (
-        .clk_i,
-        .write_i,
-        .write_address_i(write_address_q),
-        .write_data_i,
-        .read_i(1'b1),
-        .read_address_i,
-        .read_data_o(word)
-      );
+      (* ram_style = "distributed" *) logic [Width-1:0] memory [2**AddressWidth];
+      logic [AddressWidth-1:0] address_q;
+
+      assign word = memory[address_q];
+
+      always_ff @(posedge clk_i) begin
+        if (write_i) memory[write_address_q] <= write_data_i;
+        address_q <= read_address_i;
+      end
     end else begin : gen_deep
       deep_memory #(
         .Width(Width),
