@@ -44,6 +44,8 @@ module kbit_rom #(
       word_q <= memory[address_q];
     end
   end else begin : gen_logic
+    logic [Width-1:0] whole;
+
     deep_rom #(
       .Width(Width),
       .Depth(Depth),
@@ -52,8 +54,38 @@ module kbit_rom #(
       .clk_i,
       .read_i(1'b1),
       .address_i(address_q),
-      .word_o(word)
+      .word_o(whole)
     );
+
+    if (Width <= 64) begin : gen_one
+      assign word = whole;
+    end else begin : gen_two
+      // Half of a wide word has an address of its own, inverted lest a tool makes one of both.
+      localparam int unsigned Half = Width / 2;
+
+      logic [AddressWidth-1:0] inverse_q;
+      logic [Width-1:0]        other;
+      logic                    unused;
+
+      assign word   = {other[Width-1:Half], whole[Half-1:0]};
+      assign unused = &{other[Half-1:0], whole[Width-1:Half]};
+
+      always_ff @(posedge clk_i) begin
+        if (!rst_ni) inverse_q <= '1;
+        else if (step_i) inverse_q <= restart_i ? '1 : inverse_q - 1'b1;
+      end
+
+      deep_rom #(
+        .Width(Width),
+        .Depth(Depth),
+        .File(InitFile)
+      ) u_memory (
+        .clk_i,
+        .read_i(1'b1),
+        .address_i(~inverse_q),
+        .word_o(other)
+      );
+    end
   end
 
 endmodule

@@ -29,7 +29,8 @@ def structure_of(block: KbitBlock) -> Structure:
     add_reader(parts, walk, block.folds(), block.ring())
     add_lines(parts, walk, block.line_ram())
     rom = block.rom()
-    address = (rom.depth - 1).bit_length()
+    # Half of a wide word in LUTs has an address of its own.
+    address = (rom.depth - 1).bit_length() * (1 if rom.block or rom.width <= 64 else 2)
     parts.luts += rom.luts
     parts.bram18 += rom.brams
     parts.ffs += address + rom.width + rom.part_registers
