@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from .costs import Structure, loop_counts
-from .memory import LineMemory
+from .memory import PART_WORDS, LineMemory, lutram_cells, selection
 from .walk import Ring, Walk
 
 DOT_CHUNK = 6
@@ -46,6 +46,16 @@ class Parts:
         self.lutram += memory.lutram
         self.bram18 += memory.brams
         self.ffs += memory.registers
+
+    def memory_in_parts(self, memory: LineMemory) -> None:
+        """Add a memory that is read in two steps: in LUTs a register per part of 64 words."""
+        if memory.block or memory.depth <= PART_WORDS:
+            self.memory(memory)
+            return
+        sizes = [min(PART_WORDS, memory.depth - at) for at in range(0, memory.depth, PART_WORDS)]
+        self.lutram += sum(lutram_cells(max(2, size), memory.width) for size in sizes)
+        self.luts += memory.width * selection(len(sizes)) + len(sizes)
+        self.ffs += len(sizes) * memory.width + (len(sizes) - 1).bit_length()
 
     def structure(self, dsp: int) -> Structure:
         """The sum as a structure."""
@@ -104,9 +114,9 @@ def _add_place(parts: Parts, walk: Walk, last_x: int, last_y: int) -> None:
 def add_lines(parts: Parts, walk: Walk, memory: LineMemory, border: bool = True) -> None:
     """Add ``block_lines``: the memory with a register in front or behind; with ``border`` words
     there are zeros."""
-    address = (memory.depth - 1).bit_length()
-    parts.memory(memory)
-    parts.ffs += address + (memory.width if memory.block else address)
+    parts.memory_in_parts(memory)
+    address, whole = (memory.depth - 1).bit_length(), memory.depth <= PART_WORDS
+    parts.ffs += address + (address if whole and not memory.block else memory.width)
     if border and not flat(walk):
         parts.ffs += 1 + memory.block
         parts.luts += memory.width if memory.block else 0

@@ -20,6 +20,8 @@ FIFO_LUTS_PER_BRAM18 = 140
 """LUTs of LUT RAM that one has to take the place of in a FIFO: 8 bits by 640 words are 162."""
 LUT_RAM_WORDS = 64
 """Words up to which a memory always lies in LUT RAM."""
+PART_WORDS = 64
+"""Words of a part of ``deep_memory.sv`` and ``deep_rom.sv``; up to which a memory has no parts."""
 LUT_RAM_BITS = 8192
 """Bits up to which it does, however many words it has."""
 
@@ -293,6 +295,16 @@ class ReadOnlyMemory(NamedTuple):
         if self.block:
             return self.width
         return round(self.width * varying(self.depth))
+
+    @property
+    def part_registers(self) -> int:
+        """Flip-flops of the word that is read, of every part of ``deep_rom.sv``, and of which of
+        these counts; none in block RAM."""
+        if self.block:
+            return 0
+        starts = range(0, self.depth, PART_WORDS)
+        bits = sum(self.width * varying(min(PART_WORDS, self.depth - at)) for at in starts)
+        return round(bits) + (len(starts) - 1).bit_length()
 
     @property
     def brams(self) -> int:

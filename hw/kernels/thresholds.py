@@ -230,6 +230,14 @@ class TurnMemories(NamedTuple):
         """Whether they lie in block RAM."""
         return self._luts() > LUTS_PER_BRAM18 * self._blocks()
 
+    @property
+    def part_registers(self) -> int:
+        """Flip-flops behind the parts of a searcher's memories in LUTs."""
+        if self.block:
+            return 0
+        widths = (self.bits, self.code_bits)
+        return sum(ReadOnlyMemory(self.depth, w, "lut").part_registers for w in widths)
+
     def _blocks(self) -> int:
         blocks = bram18_blocks if self.searchers == 1 else shared_blocks
         return sum(blocks(self.depth, width) for width in (self.bits, self.code_bits))

@@ -50,19 +50,38 @@ module block_lines #(
       border2_q <= border_q;
     end
   end else begin : gen_distributed
-    (* ram_style = "distributed" *) logic [Width-1:0] memory [2**AddressWidth];
-    logic [AddressWidth-1:0] address_q;
+    logic [Width-1:0] word;
 
     assign read_data_o = data_q;
 
-    always_ff @(posedge clk_i) begin
-      if (write_i) memory[write_address_q] <= write_data_i;
-      address_q <= read_address_i;
+    if (AddressWidth <= 6) begin : gen_whole
+      (* ram_style = "distributed" *) logic [Width-1:0] memory [2**AddressWidth];
+      logic [AddressWidth-1:0] address_q;
+
+      assign word = memory[address_q];
+
+      always_ff @(posedge clk_i) begin
+        if (write_i) memory[write_address_q] <= write_data_i;
+        address_q <= read_address_i;
+      end
+    end else begin : gen_deep
+      deep_memory #(
+        .Width(Width),
+        .Depth(2 ** AddressWidth)
+      ) u_memory (
+        .clk_i,
+        .write_i,
+        .write_address_i(write_address_q),
+        .write_data_i,
+        .read_i(1'b1),
+        .read_address_i,
+        .read_data_o(word)
+      );
     end
 
     always_ff @(posedge clk_i) begin
       if (border_q) data_q <= '0;
-      else          data_q <= memory[address_q];
+      else          data_q <= word;
     end
   end
 

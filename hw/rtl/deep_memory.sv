@@ -3,7 +3,7 @@
 
 /// As `line_memory`, but the word comes late in a cycle, as that of a block RAM does: what selects
 /// among the parts lies behind their registers. The reader puts a register there. Parts hold 64
-/// words, from 257 words on 256: what one LUT of six inputs selects among.
+/// words.
 module deep_memory #(
   parameter int unsigned Width = 8,  // bits of a word
   parameter int unsigned Depth = 256 // words, above 64

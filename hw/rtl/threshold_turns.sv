@@ -2,10 +2,11 @@
 // Steps up and down at per-channel thresholds, by binary searches with one comparator each.
 
 /// Finds how many of a channel's ascending thresholds x reaches, one bit of that count per turn of
-/// two cycles (read | compare), and then reads its code. A searcher has two numbers under way at
-/// once, in turns; two searchers have memories each, in block RAM a port each. Nothing waits: words
-/// come one channel after the other, at least (Stages + 1) / Searchers cycles apart, rounded up,
-/// and 2, with Stages = $clog2(Steps + 1).
+/// three cycles (read | register | compare), and then reads its code. A searcher has three numbers
+/// under way at once, in turns; two searchers have memories each, in block RAM a port each. Nothing
+/// waits: words come one channel after the other, at least (Stages + 1) / Searchers cycles apart,
+/// rounded up, and 3, with Stages = $clog2(Steps + 1). So a word waits for 3 cycles at most until a
+/// place among those under way comes round, and no word overtakes another.
 ///
 /// A channel has 2**Stages words in both memories. Of the thresholds, word n holds the largest x
 /// that does not reach the one that n's lower half ends at, all ones where there is none: 1 is the
@@ -47,19 +48,14 @@ module threshold_turns #(
   } search_t;
 
   // The searchers take words in turn.
-  logic                    unused_channel_last, unused_turn_last, out_valid_q, second;
+  logic                    unused_channel_last, unused_turn_last;
   logic                    turn;
   logic [ChannelWidth-1:0] channel;
-  logic [CodeBits-1:0]     out_q;
 
   logic [Searchers-1:0][AddressWidth-1:0] address;
-  logic [Searchers-1:0][InBits-1:0]       threshold_q;
-  logic [Searchers-1:0][CodeBits-1:0]     code_q;
+  logic [Searchers-1:0][InBits-1:0]       threshold, threshold_q;
+  logic [Searchers-1:0][CodeBits-1:0]     code, code_q;
   logic [Searchers-1:0]                   found;
-
-  assign out_valid_o = out_valid_q;
-  assign out_data_o  = out_q;
-  assign second      = found[Searchers-1] && Searchers == 2;
 
   loop_counter #(
     .Count(Channels)
@@ -82,10 +78,11 @@ module threshold_turns #(
   );
 
   for (genvar s = 0; s < Searchers; s++) begin : gen_searcher
-    logic                    taken, waits_q, read_valid_q, compare_valid_q, free, start;
+    logic                    taken, waits_q, free, start;
+    logic                    read_valid_q, held_valid_q, compare_valid_q;
     logic [InBits-1:0]       next_q;
     logic [ChannelWidth-1:0] next_channel_q;
-    search_t                 read_q, compare_q, search;
+    search_t                 read_q, held_q, compare_q, search;
 
     assign taken      = in_valid_i && turn == 1'(s);
     assign free       = !compare_valid_q || compare_q.node[Stages];
@@ -106,12 +103,20 @@ module threshold_turns #(
       if (!rst_ni) begin
         waits_q         <= 1'b0;
         read_valid_q    <= 1'b0;
+        held_valid_q    <= 1'b0;
         compare_valid_q <= 1'b0;
       end else begin
         waits_q         <= taken || (waits_q && !free);
         read_valid_q    <= start || !free;
-        compare_valid_q <= read_valid_q;
+        held_valid_q    <= read_valid_q;
+        compare_valid_q <= held_valid_q;
       end
+    end
+
+    // The reset keeps it from becoming part of a shift register in LUTs.
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) held_q <= '0;
+      else         held_q <= read_q;
     end
 
     always_ff @(posedge clk_i) begin
@@ -120,7 +125,7 @@ module threshold_turns #(
         next_channel_q <= channel;
       end
       read_q    <= search;
-      compare_q <= read_q;
+      compare_q <= held_q;
     end
 
 `ifndef SYNTHESIS
@@ -132,13 +137,24 @@ module threshold_turns #(
 `endif
   end
 
-  always_ff @(posedge clk_i) begin
-    if (!rst_ni) out_valid_q <= 1'b0;
-    else         out_valid_q <= |found;
-  end
+  if (Searchers == 1) begin : gen_alone
+    assign out_valid_o = found[0];
+    assign out_data_o  = code_q[0];
+  end else begin : gen_both
+    logic                valid_q;
+    logic [CodeBits-1:0] out_q;
 
-  always_ff @(posedge clk_i) begin
-    out_q <= second ? code_q[Searchers-1] : code_q[0];
+    assign out_valid_o = valid_q;
+    assign out_data_o  = out_q;
+
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) valid_q <= 1'b0;
+      else         valid_q <= |found;
+    end
+
+    always_ff @(posedge clk_i) begin
+      out_q <= found[1] ? code_q[1] : code_q[0];
+    end
   end
 
 `ifndef SYNTHESIS
@@ -149,6 +165,12 @@ module threshold_turns #(
   end
 `endif
 
+  // In block RAM without a reset these are the block's own registers.
+  always_ff @(posedge clk_i) begin
+    threshold_q <= threshold;
+    code_q      <= code;
+  end
+
   if (BlockRom) begin : gen_block
     (* rom_style = "block", ram_style = "block" *) logic [InBits-1:0] thresholds [Depth];
     (* rom_style = "block", ram_style = "block" *) logic [CodeBits-1:0] codes [Depth];
@@ -156,22 +178,40 @@ module threshold_turns #(
     initial $readmemh(CodeFile, codes);
 
     for (genvar s = 0; s < Searchers; s++) begin : gen_port
+      logic [InBits-1:0]   threshold_word_q;
+      logic [CodeBits-1:0] code_word_q;
+
+      assign threshold[s] = threshold_word_q;
+      assign code[s]      = code_word_q;
+
       always_ff @(posedge clk_i) begin
-        threshold_q[s] <= thresholds[address[s]];
-        code_q[s]      <= codes[address[s]];
+        threshold_word_q <= thresholds[address[s]];
+        code_word_q      <= codes[address[s]];
       end
     end
   end else begin : gen_logic
     for (genvar s = 0; s < Searchers; s++) begin : gen_port
-      (* rom_style = "logic", ram_style = "logic" *) logic [InBits-1:0] thresholds [Depth];
-      (* rom_style = "logic", ram_style = "logic" *) logic [CodeBits-1:0] codes [Depth];
-      initial $readmemh(ThresholdFile, thresholds);
-      initial $readmemh(CodeFile, codes);
+      deep_rom #(
+        .Width(InBits),
+        .Depth(Depth),
+        .File(ThresholdFile)
+      ) u_thresholds (
+        .clk_i,
+        .read_i(1'b1),
+        .address_i(address[s]),
+        .word_o(threshold[s])
+      );
 
-      always_ff @(posedge clk_i) begin
-        threshold_q[s] <= thresholds[address[s]];
-        code_q[s]      <= codes[address[s]];
-      end
+      deep_rom #(
+        .Width(CodeBits),
+        .Depth(Depth),
+        .File(CodeFile)
+      ) u_codes (
+        .clk_i,
+        .read_i(1'b1),
+        .address_i(address[s]),
+        .word_o(code[s])
+      );
     end
   end
 

@@ -87,19 +87,29 @@ module block_results #(
     localparam int unsigned AddressWidth = $clog2(ShortcutDepth);
 
     logic [AddressWidth-1:0]  write_address, read_address;
-    logic [ShortcutWidth-1:0] data, data_q;
-    logic                     unused;
+    logic [ShortcutWidth-1:0] write_data_q, data, data_q;
+    logic                     write_q, unused;
 
     assign shortcut         = data_q;
     assign shortcut_valid   = 1'b1;
     assign shortcut_ready_o = 1'b0;
+
+    // Which words are taken is known late in a cycle, and much hangs on a write.
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) write_q <= 1'b0;
+      else         write_q <= write_i;
+    end
+
+    always_ff @(posedge clk_i) begin
+      write_data_q <= write_data_i;
+    end
 
     loop_counter #(
       .Count(ShortcutDepth)
     ) u_write (
       .clk_i,
       .rst_ni,
-      .advance_i(write_i),
+      .advance_i(write_q),
       .count_o(write_address),
       .last_o(unused_write_last)
     );
@@ -124,46 +134,26 @@ module block_results #(
         .BlockRam(ShortcutBlock)
       ) u_memory (
         .clk_i,
-        .write_i,
+        .write_i(write_q),
         .write_address_i(write_address),
-        .write_data_i,
+        .write_data_i(write_data_q),
         .read_i(1'b1),
         .read_address_i(read_address),
         .read_data_o(data)
       );
-    end else begin : gen_banks
-      // A register per 64 words; which of them counts is chosen behind these.
-      localparam int unsigned Banks     = (ShortcutDepth + 63) / 64;
-      localparam int unsigned BankWidth = $clog2(Banks);
-
-      logic [Banks*ShortcutWidth-1:0] words;
-      logic [BankWidth-1:0]           bank_q;
-
-      assign data = words[bank_q*ShortcutWidth+:ShortcutWidth];
-
-      always_ff @(posedge clk_i) begin
-        bank_q <= read_address[AddressWidth-1:6];
-      end
-
-      for (genvar i = 0; i < Banks; i++) begin : gen_bank
-        localparam int unsigned Left  = ShortcutDepth - 64 * i;
-        localparam int unsigned Depth = (Left > 64) ? 64 : (Left < 2) ? 2 : Left;
-        localparam int unsigned Bits  = $clog2(Depth);
-
-        line_memory #(
-          .Width(ShortcutWidth),
-          .Depth(Depth),
-          .BlockRam(0)
-        ) u_memory (
-          .clk_i,
-          .write_i(write_i && write_address[AddressWidth-1:6] == BankWidth'(i)),
-          .write_address_i(write_address[Bits-1:0]),
-          .write_data_i,
-          .read_i(1'b1),
-          .read_address_i(read_address[Bits-1:0]),
-          .read_data_o(words[i*ShortcutWidth+:ShortcutWidth])
-        );
-      end
+    end else begin : gen_deep
+      deep_memory #(
+        .Width(ShortcutWidth),
+        .Depth(ShortcutDepth)
+      ) u_memory (
+        .clk_i,
+        .write_i(write_q),
+        .write_address_i(write_address),
+        .write_data_i(write_data_q),
+        .read_i(1'b1),
+        .read_address_i(read_address),
+        .read_data_o(data)
+      );
     end
 
     always_ff @(posedge clk_i) begin

@@ -123,12 +123,16 @@ module block_rom #(
       .last_o(unused_param_last)
     );
 
-    (* rom_style = "logic", ram_style = "logic" *) logic [ParamWidth-1:0] params [Params];
-    initial $readmemh(ParamFile, params);
-
-    always_ff @(posedge clk_i) begin
-      if (param_next_i) param_q <= params[param_address];
-    end
+    deep_rom #(
+      .Width(ParamWidth),
+      .Depth(Params),
+      .File(ParamFile)
+    ) u_params (
+      .clk_i,
+      .read_i(param_next_i),
+      .address_i(param_address),
+      .word_o(param_q)
+    );
 
     if (BlockRom) begin : gen_block
       (* rom_style = "block", ram_style = "block" *) logic [Width-1:0] memory [Depth];
@@ -142,35 +146,16 @@ module block_rom #(
         word_q <= memory[address_q];
       end
     end else begin : gen_logic
-      // Parts of 256 words have a register each; which one counts is chosen behind it.
-      localparam int unsigned Parts     = (Depth + 255) / 256;
-      localparam int unsigned PartWidth = (Parts > 1) ? $clog2(Parts) : 1;
-
-      (* rom_style = "logic", ram_style = "logic" *) logic [Width-1:0] memory [Depth];
-      initial $readmemh(WeightFile, memory);
-
-      logic [Parts*Width-1:0] words_q;
-
-      if (Parts == 1) begin : gen_one
-        assign word = words_q;
-
-        always_ff @(posedge clk_i) begin
-          words_q <= memory[address_q];
-        end
-      end else begin : gen_parts
-        logic [PartWidth-1:0] part_q;
-
-        assign word = words_q[part_q*Width+:Width];
-
-        always_ff @(posedge clk_i) begin
-          part_q <= address_q[AddressWidth-1:8];
-        end
-        for (genvar i = 0; i < Parts; i++) begin : gen_part
-          always_ff @(posedge clk_i) begin
-            words_q[i*Width+:Width] <= memory[{PartWidth'(i), address_q[7:0]}];
-          end
-        end
-      end
+      deep_rom #(
+        .Width(Width),
+        .Depth(Depth),
+        .File(WeightFile)
+      ) u_weights (
+        .clk_i,
+        .read_i(1'b1),
+        .address_i(address_q),
+        .word_o(word)
+      );
     end
   end
 

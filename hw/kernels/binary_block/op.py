@@ -193,6 +193,8 @@ class BinaryBlock_rtl(FusedRtl, BinaryBlock):
     sources = (
         "rtl/loop_counter.sv",
         "rtl/line_memory.sv",
+        "rtl/deep_memory.sv",
+        "rtl/deep_rom.sv",
         "rtl/adder_tree.sv",
         "rtl/saturate.sv",
         "rtl/dsp_mac.sv",

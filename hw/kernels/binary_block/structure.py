@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..bit_heap import tree_registers
 from ..block_parts import Parts, add_lines, add_reader, beyond, dot_chunks, dot_levels
 from ..costs import Structure
-from ..memory import LineMemory, ReadOnlyMemory, rom_luts, selection, varying
+from ..memory import ReadOnlyMemory, rom_luts
 from ..serial_epilogue import WORD_BITS, WORDS
 from ..walk import Walk
 
@@ -57,11 +57,9 @@ def _add_rom(parts: Parts, block: BinaryBlock) -> None:
         parts.ffs += bits + 1
     else:
         parts.loops(params)
-        parts.ffs += WORD_BITS
+        parts.ffs += ReadOnlyMemory(params, WORD_BITS, "lut").part_registers
     if not rom.block:
-        pieces = -(-steps // 256)
-        parts.ffs += pieces * width * varying(steps) + (pieces - 1).bit_length()
-        parts.counts["pieces"] += (pieces - 1) * width
+        parts.ffs += ReadOnlyMemory(steps, width, "lut").part_registers
 
 
 def _add_dot(parts: Parts, simd: int, pe: int, count: int, steps: int) -> None:
@@ -102,11 +100,5 @@ def _add_results(parts: Parts, block: BinaryBlock) -> None:
     if shortcut == "own":
         ring = block.shortcut_ram()
         parts.loops(ring.depth, ring.depth)
-        for bank in range(0, ring.depth, ring.depth if ring.block else 64):
-            # In LUTs a memory and a register per 64 words.
-            depth = ring.depth if ring.block else max(2, min(64, ring.depth - bank))
-            parts.memory(LineMemory(depth, out, "block" if ring.block else "lut"))
-        banks = 1 if ring.block else -(-ring.depth // 64)
-        if banks > 1:
-            parts.luts += out * selection(banks) + banks
-            parts.ffs += (banks - 1).bit_length()
+        parts.ffs += 1 + out
+        parts.memory_in_parts(ring)

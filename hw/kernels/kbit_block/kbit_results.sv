@@ -48,7 +48,8 @@ module kbit_results #(
     $error("kbit_results: Depth %0d, expected a power of 2 above %0d", Depth, Words);
   end
   if (Searchers != 0 &&
-      (Lanes != 1 || Every * Searchers < $clog2(Steps + 1) + 1)) begin : gen_check_turns
+      (Lanes != 1 || Every < 3 ||
+       Every * Searchers < $clog2(Steps + 1) + 1)) begin : gen_check_turns
     $error("kbit_results: %0d sums every %0d cycles are too many for %0d searchers", Lanes, Every,
            Searchers);
   end

@@ -96,15 +96,19 @@ class KbitBlock(Block):
 
     def searchers(self) -> int:
         """Searchers of codes bit by bit, where one or two have time enough; 0 for a pipeline."""
-        pe, turns = self.number("PE"), search_stages(self.number("numSteps")) + 1
-        # With words in each cycle, both searchers may find a code at once.
-        fits = (n for n in (1, 2) if n < turns and pe * -(-turns // n) <= self.group_steps())
+        pe, stages = self.number("PE"), search_stages(self.number("numSteps"))
+        fits = (n for n in (1, 2) if n <= stages and pe * self._turn(n) <= self.group_steps())
         return next(fits, 0)
+
+    def _turn(self, searchers: int) -> int:
+        """Cycles from one word to the next that so many searchers need. Closer than 3, one might
+        overtake another."""
+        return max(3, -(-(search_stages(self.number("numSteps")) + 1) // searchers))
 
     def every(self) -> int:
         """Cycles from one word of sums to the next."""
-        searchers, turns = self.searchers(), search_stages(self.number("numSteps")) + 1
-        return -(-turns // searchers) if searchers else 1
+        searchers = self.searchers()
+        return self._turn(searchers) if searchers else 1
 
     def group_cycles(self) -> int:
         """Cycles in which the sums of a group leave."""
@@ -131,7 +135,8 @@ class KbitBlock(Block):
         and two groups."""
         dot = max((self.number("SIMD") - 1).bit_length(), 4) + 2
         words = self.number("PE") // self.output_lanes()
-        search = 2 * search_stages(self.number("numSteps")) + 5
+        stages = search_stages(self.number("numSteps"))
+        search = 3 * stages + 7 if self.searchers() else 2 * stages + 5
         latency = BESIDE_DOT + dot + self.group_cycles() + search
         group = max(self.group_cycles(), self.group_steps())
         under_way = -(-latency * words // group) + 2 * words
@@ -207,6 +212,9 @@ class KbitBlock_rtl(FusedRtl, KbitBlock):
     sources = (
         "rtl/loop_counter.sv",
         "rtl/stream_register.sv",
+        "rtl/line_memory.sv",
+        "rtl/deep_memory.sv",
+        "rtl/deep_rom.sv",
         "rtl/adder_tree.sv",
         *POPCOUNT_PARTS,
         "rtl/threshold_table.sv",

@@ -29,10 +29,11 @@ def structure_of(block: KbitBlock) -> Structure:
     add_reader(parts, walk, block.folds(), block.ring())
     add_lines(parts, walk, block.line_ram())
     rom = block.rom()
-    address = (rom.depth - 1).bit_length()
+    # Half of a wide word in LUTs has an address of its own.
+    address = (rom.depth - 1).bit_length() * (1 if rom.block or rom.width <= 64 else 2)
     parts.luts += rom.luts
     parts.bram18 += rom.brams
-    parts.ffs += address + rom.width + (0 if rom.block else rom.registers)
+    parts.ffs += address + rom.width + rom.part_registers
     parts.counts["rom address"] += address
     # The products, the accumulators and the marks of a step.
     marks = 2 if block.group_steps() > 1 else 0
@@ -75,9 +76,10 @@ def _add_turns(parts: Parts, block: KbitBlock, acc: int) -> None:
     turns = block.turn_memories()
     channel = (block.number("OFMChannels") - 1).bit_length()
     search = channel + search_stages(block.number("numSteps")) + 1 + acc
-    read = 0 if turns.block else acc + turns.code_bits
+    read = acc + turns.code_bits + turns.part_registers
     parts.loops(block.number("OFMChannels"), turns.searchers)
     parts.luts += turns.luts
     parts.bram18 += turns.brams
-    parts.ffs += turns.searchers * (3 + acc + channel + 2 * search + read) + 1 + turns.code_bits
+    parts.ffs += turns.searchers * (4 + acc + channel + 3 * search + read)
+    parts.ffs += 1 + turns.code_bits if turns.searchers == 2 else 0
     parts.counts.update({"searchers": turns.searchers, "searched": turns.searchers * search})

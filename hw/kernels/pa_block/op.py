@@ -21,6 +21,7 @@ from ..mvu import POPCOUNT_PARTS, weight_words
 from ..pa_levels import LEVEL_BITS, RTL_PARTS, Levels
 from ..places import PLACES
 from ..skin import Bits, Parameters
+from ..walk import Walk
 from . import golden, images
 from .pairs import Pairs
 from .structure import structure_of
@@ -204,6 +205,11 @@ class PaBlock(Block, ChosenKernel):
             )
         return found
 
+    def walk(self, compute: int | None = None) -> Walk:
+        """As of every block; a pixel of one word keeps the next one waiting for a cycle."""
+        walk = super().walk(compute)
+        return walk._replace(take=max(2, walk.take))
+
     def line_ram(self, compute: int | None = None) -> LineMemory:
         """The line memory; see `walk`."""
         depth = 1 << self.ring(compute).address_bits
@@ -258,6 +264,8 @@ class PaBlock_rtl(FusedRtl, PaBlock):
     sources = (
         "rtl/loop_counter.sv",
         "rtl/line_memory.sv",
+        "rtl/deep_memory.sv",
+        "rtl/deep_rom.sv",
         "rtl/adder_tree.sv",
         "rtl/saturate.sv",
         *POPCOUNT_PARTS,

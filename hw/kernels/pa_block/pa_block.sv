@@ -95,7 +95,6 @@ module pa_block #(
     .Steps(Steps),
     .CodeWidth(CodeBits),
     .Directions(Directions),
-    .Late(LineBlock), // without a register in front of the memory that is read
     .LevelFile(LevelFile)
   ) u_writer (
     .clk_i,

@@ -191,19 +191,29 @@ module pa_results #(
     localparam int unsigned AddressWidth = $clog2(ShortcutDepth);
 
     logic [AddressWidth-1:0]  write_address, read_address;
-    logic [ShortcutWidth-1:0] word;
-    logic                     unused_write_last, unused_read_last, unused;
+    logic [ShortcutWidth-1:0] write_data_q, word;
+    logic                     write_q, unused_write_last, unused_read_last, unused;
 
     assign shortcut_valid   = 1'b1;
     assign shortcut_ready_o = 1'b0;
     assign unused = &{shortcut_valid_i, shortcut_data_i, unused_write_last, unused_read_last};
+
+    // Which words are taken is known late in a cycle, and much hangs on a write.
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) write_q <= 1'b0;
+      else         write_q <= write_i;
+    end
+
+    always_ff @(posedge clk_i) begin
+      write_data_q <= write_data_i;
+    end
 
     loop_counter #(
       .Count(ShortcutDepth)
     ) u_write (
       .clk_i,
       .rst_ni,
-      .advance_i(write_i),
+      .advance_i(write_q),
       .count_o(write_address),
       .last_o(unused_write_last)
     );
@@ -218,19 +228,34 @@ module pa_results #(
       .last_o(unused_read_last)
     );
 
-    line_memory #(
-      .Width(ShortcutWidth),
-      .Depth(ShortcutDepth),
-      .BlockRam(ShortcutBlock)
-    ) u_memory (
-      .clk_i,
-      .write_i,
-      .write_address_i(write_address),
-      .write_data_i,
-      .read_i(move),
-      .read_address_i(read_address),
-      .read_data_o(word)
-    );
+    if (ShortcutBlock || ShortcutDepth <= 64) begin : gen_whole
+      line_memory #(
+        .Width(ShortcutWidth),
+        .Depth(ShortcutDepth),
+        .BlockRam(ShortcutBlock)
+      ) u_memory (
+        .clk_i,
+        .write_i(write_q),
+        .write_address_i(write_address),
+        .write_data_i(write_data_q),
+        .read_i(move),
+        .read_address_i(read_address),
+        .read_data_o(word)
+      );
+    end else begin : gen_deep
+      deep_memory #(
+        .Width(ShortcutWidth),
+        .Depth(ShortcutDepth)
+      ) u_memory (
+        .clk_i,
+        .write_i(write_q),
+        .write_address_i(write_address),
+        .write_data_i(write_data_q),
+        .read_i(move),
+        .read_address_i(read_address),
+        .read_data_o(word)
+      );
+    end
 
     always_ff @(posedge clk_i) begin
       if (move) word_q <= word;

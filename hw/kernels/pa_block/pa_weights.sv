@@ -28,7 +28,7 @@ module pa_weights #(
     localparam int unsigned AddressWidth = $clog2(Steps);
 
     logic [AddressWidth-1:0] address;
-    logic [Width-1:0]        word_q, word2_q;
+    logic [Width-1:0]        word2_q;
     logic                    unused_last;
 
     assign weights_o = word2_q;
@@ -47,23 +47,31 @@ module pa_weights #(
       (* rom_style = "block", ram_style = "block" *) logic [Width-1:0] memory [Steps];
       initial $readmemh(File, memory);
 
+      logic [Width-1:0] word_q;
+
       // Without a reset it is the block's own register.
       always_ff @(posedge clk_i) begin
         word_q  <= memory[address];
         word2_q <= word_q;
       end
     end else begin : gen_logic
-      (* rom_style = "logic", ram_style = "logic" *) logic [Width-1:0] memory [Steps];
-      initial $readmemh(File, memory);
+      logic [Width-1:0] word;
 
-      always_ff @(posedge clk_i) begin
-        word_q <= memory[address];
-      end
+      deep_rom #(
+        .Width(Width),
+        .Depth(Steps),
+        .File(File)
+      ) u_memory (
+        .clk_i,
+        .read_i(1'b1),
+        .address_i(address),
+        .word_o(word)
+      );
 
       // The reset keeps it from becoming part of a shift register in LUTs.
       always_ff @(posedge clk_i) begin
         if (!rst_ni) word2_q <= '0;
-        else         word2_q <= word_q;
+        else         word2_q <= word;
       end
     end
   end

@@ -6,7 +6,7 @@
 /// holds, from the low bits up, Steps thresholds of InWidth + 1 bits, two's complement, and with
 /// `Directions` Steps bits (1 = down) and the start. Without, every step goes up from 0. Simd codes
 /// of a pixel leave as one word, the first channel lowest; pixels are counted when their last
-/// channel is taken, two cycles before that word is written, or with `Late` one.
+/// channel is taken, a cycle later than that and one before that word is written.
 module pa_writer #(
   parameter int unsigned Channels   = 8,  // channels, one per input word
   parameter int unsigned Pixels     = 4,  // pixels of a frame
@@ -15,7 +15,6 @@ module pa_writer #(
   parameter int unsigned Steps      = 5,  // thresholds of a channel
   parameter int unsigned CodeWidth  = 3,  // bits of a code, unsigned
   parameter bit          Directions = 0,  // steps go up or down, from a start per channel
-  parameter bit          Late       = 0,  // pixels count a cycle later
   parameter              LevelFile  = ""  // $readmemh image
 ) (
   input  logic                      clk_i,
@@ -27,7 +26,7 @@ module pa_writer #(
 
   input  logic                      room_i,       // another pixel fits behind the one being taken
   output logic                      take_o,       // a word is taken
-  output logic                      pixel_o,      // it is the last of its pixel
+  output logic                      pixel_o,      // a cycle later: it was the last of its pixel
   output logic                      frame_o,      // and the pixel the last of its frame
 
   output logic                      code_valid_o, // every code, two cycles after its word was taken
@@ -55,27 +54,14 @@ module pa_writer #(
   logic [LaneWidth-1:0]    unused_lane;
   logic [LevelWidth-1:0]   level_q;
   logic                    loaded_q, ready_q, advance, channel_last, channel_last_q, frame_last;
-  logic                    pixel, counted;
+  logic                    pixel, pixel_q;
 
   assign in_ready_o = ready_q;
   assign take_o     = in_valid_i && ready_q;
   assign advance    = take_o || !loaded_q;
   assign pixel      = take_o && channel_last_q;
-  assign pixel_o    = counted;
-  assign frame_o    = counted && frame_last;
-
-  if (Late) begin : gen_late
-    logic pixel_q;
-
-    assign counted = pixel_q;
-
-    always_ff @(posedge clk_i) begin
-      if (!rst_ni) pixel_q <= 1'b0;
-      else         pixel_q <= pixel;
-    end
-  end else begin : gen_at_once
-    assign counted = pixel;
-  end
+  assign pixel_o    = pixel_q;
+  assign frame_o    = pixel_q && frame_last;
 
   loop_counter #(
     .Count(Channels)
@@ -101,10 +87,12 @@ module pa_writer #(
     if (!rst_ni) begin
       loaded_q <= 1'b0;
       ready_q  <= 1'b0;
+      pixel_q  <= 1'b0;
     end else begin
       loaded_q <= 1'b1;
-      // Pixels of one word each wait until the one before has been counted.
-      ready_q  <= room_i && !(Late && Channels == 1 && (pixel || counted));
+      // No second pixel of one word until the one before has been counted.
+      ready_q  <= room_i && !(Channels == 1 && pixel);
+      pixel_q  <= pixel;
     end
   end
 

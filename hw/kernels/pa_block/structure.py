@@ -28,7 +28,7 @@ def structure_of(block: PaBlock, way: str) -> Structure:
     parts.loops(steps)
     parts.luts += rom.luts
     parts.bram18 += rom.brams
-    parts.ffs += rom.width + (0 if rom.block else rom.registers)
+    parts.ffs += rom.width + rom.part_registers
     parts.ffs += (6 if block.group_steps() > 1 else 4) + 2 * (not flat(walk))
     _add_dot(parts, block, way, not flat(walk))
     _add_results(parts, block, compute)
@@ -46,7 +46,7 @@ def _add_writer(parts: Parts, block: PaBlock, pixels: int) -> None:
     steps, bits = block.number("numSteps"), block.level_bits()
     parts.loops(channels, simd, pixels)
     parts.luts += rom_luts(channels, bits)
-    parts.ffs += ReadOnlyMemory(channels, bits, "lut").registers + 5 + simd * code
+    parts.ffs += ReadOnlyMemory(channels, bits, "lut").registers + 6 + simd * code
     parts.ffs += steps + (code if block.number("directions") else 0)
     parts.counts.update(
         {
@@ -101,7 +101,7 @@ def _add_results(parts: Parts, block: PaBlock, compute: int) -> None:
     if shortcut == "own":
         own = block.shortcut_ram(compute)
         parts.loops(own.depth, own.depth)
-        parts.memory(own)
-        parts.ffs += out
+        parts.memory_in_parts(own)
+        parts.ffs += 1 + 2 * out
     else:
         parts.ffs += 3 * out + 1

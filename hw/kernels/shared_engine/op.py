@@ -267,6 +267,7 @@ class SharedEngine_rtl(FusedRtl, SharedEngine):
         "rtl/loop_counter.sv",
         "rtl/line_memory.sv",
         "rtl/banked_rom.sv",
+        "rtl/deep_memory.sv",
         "rtl/adder_tree.sv",
         "rtl/saturate.sv",
         "kernels/epilogue/epilogue_lane.sv",
