@@ -275,6 +275,19 @@ def test_level_codes_may_be_flattened(tmp_path: Path) -> None:
     assert ops(network).count("StreamFlatten") == ops(network).count("PaMvu") == 1
 
 
+def test_counts_of_a_cropped_window_stay_counts(tmp_path: Path) -> None:
+    """One window of a map with room behind it: the map is cropped in front."""
+    net = Net()
+    weight = net.quant(net.constant(net.weights(4, 1, 3, 3)), narrow=1)
+    x = net.norm(net.op("Conv", ["x", weight], kernel_shape=[3, 3]), 4)
+    weight = sign(net, net.constant(net.weights(5, 4, 3, 3)))
+    x = net.op("Conv", [net.quant(x, 0.25, 2), weight], kernel_shape=[3, 3], strides=[7, 7])
+    net.op("Flatten", [net.quant(net.norm(x, 5), 0.5, 3)])
+    _, network, compared = accepted(net.model([1, 5]), tmp_path)
+    assert compared > 500
+    assert {"StreamCrop", "BinaryMvu"} <= set(ops(network))
+
+
 @pytest.mark.parametrize("bits", [2, 4, 5])
 @pytest.mark.parametrize("bias", [False, True])
 def test_signed_codes_are_counts_for_weights_of_one_bit(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Somebody else's network through the same flow: brevitas_examples' CNV_1W1A, random weights."""
+"""Somebody else's network through the same flow: brevitas_examples' CNV, random weights."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from PIL import Image
 pytestmark = [pytest.mark.full, pytest.mark.sim, pytest.mark.xdist_group("foreign")]
 
 
-@pytest.fixture(scope="session")
-def cnv(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished build of CNV_1W1A (32x32x3, no padding) from its raw QONNX export."""
+@pytest.fixture(scope="session", params=["cnv_1w1a", "cnv_1w2a"])
+def cnv(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished build of a CNV (32x32x3, no padding) from its raw QONNX export."""
     folder = tmp_path_factory.mktemp("cnv")
-    file = export_cnv(folder / "cnv.qonnx.onnx")
+    file = export_cnv(folder / "cnv.qonnx.onnx", request.param)
     api.build(file, folder / "build", target_cycles=40_000)
     return folder / "build"
 

@@ -100,7 +100,7 @@ def cropped(state: Lowering, where: str, x: Stream, border: list[int]) -> Stream
         },
         scale=x.scale,
     )
-    return replace(y, levels=x.levels)
+    return replace(y, levels=x.levels, first=x.first)
 
 
 HANDLERS: dict[str, Handler] = {"Slice": crop}
