@@ -301,14 +301,17 @@ def test_progress_follows_nextpnr() -> None:
     told: list[tuple[str, int, int]] = []
     watch = flow.Watch(lambda stage, done, total: told.append((stage, done, total)))
     for line in (
-        "Info:     at iteration #4, type ALL: wirelen solved = 1",
-        "Info: Routing 1000 arcs.",
-        "Info:       1000 |      100         50 |  100    50 |       600|       1.5       1.5|",
-        "Info:       2000 |      100         50 |  100    50 |         0|       1.5       3.0|",
+        "Info:     at iteration #4, type ALL: wirelen solved = 1, spread = 2, legal = 3; time = 1s",
+        "Info:     at iteration #2, type ALL: wirelen solved = 1, spread = 2, legal = 3; time = 1s",
+        "Info:   at iteration #10: temp = 0.000000, timing cost = 1, wirelen = 2",
+        "Info:     iter=1 wires=900 overused=999 overuse=1200 archfail=NA",
+        "Info:     iter=2 wires=910 overused=99 overuse=99 archfail=NA",
+        "Info:     iter=3 wires=911 overused=0 overuse=0 archfail=0",
+        "Info: Routing 0 arcs.",
     ):
         watch(line)
-    assert [done for _, done, _ in told] == [0, 3, 20, 52, 100]
-    assert "about 0 s" in told[3][0]
+    assert [done for _, done, _ in told] == [0, 4, 4, 30, 60, 73, 100]
+    assert "about" in told[5][0] and "about 0 s" in told[6][0]
 
 
 @pytest.mark.full

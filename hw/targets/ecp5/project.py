@@ -11,7 +11,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ...rtl.top_info import EmitError, TopInfo
-from ...synth import yosys
+from ...synth import nextpnr, yosys
 from .. import PROJECT
 from ..serial.network import BAUD, FRAME_BYTES, Link, write_network
 from . import pll as plls
@@ -110,7 +110,8 @@ def write(
     for name, template in texts.items():
         text = environment.get_template(template).render(
             board=board, pll=pll, clock_hz=round(pll.mhz * 1e6), baud=BAUD, network=network,
-            bit=BIT, svf=SVF, digest=build_hash[:16].hex(), options=board.options,
+            bit=BIT, svf=SVF, digest=build_hash[:16].hex(),
+            options=(*board.options, *nextpnr.ROUTER),
             program=board.program.format(bit=BIT),
         )  # fmt: skip
         (folder / name).write_text(text, encoding="utf-8")
