@@ -25,7 +25,6 @@ from andpop.hw.targets.serial.network import Link
 from andpop.sim import verilator
 from andpop.sim.model import Model, missing_memories
 from foreign_graphs import QONNX, Net, first, head
-from networks import random_checkpoint
 from PIL import Image
 from program import Run
 from serial_line import HASH, Wire, frame, read
@@ -312,15 +311,3 @@ def test_progress_follows_nextpnr() -> None:
         watch(line)
     assert [done for _, done, _ in told] == [0, 4, 4, 30, 60, 73, 100]
     assert "about" in told[5][0] and "about 0 s" in told[6][0]
-
-
-@pytest.mark.full
-@pytest.mark.timeout(5400)
-def test_bi_shufflenet_becomes_a_bitstream(tmp_path: Path) -> None:
-    source = tmp_path / "quarter.safetensors"
-    random_checkpoint(source, "bi-shufflenet", {"width": 0.25}, (64, 64, 1))
-    api.build(source, tmp_path / "build", board=BOARD)
-    found = api.bitstream(tmp_path / "build")
-    assert found["placed"] and found["reached_mhz"] >= found["asked_mhz"]
-    assert all(r["share"] < 0.9 for r in found["resources"])
-    assert (tmp_path / f"build-{BOARD}/network.bit").stat().st_size > 300_000

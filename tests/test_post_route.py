@@ -28,8 +28,10 @@ CASES = {
     "int_mvu": "int8_int8_mw5_mh6_simd5_pe2_bias",
     "shared_engine": "1x1_c26_u2_k55_simd26_pe1",
     "global_acc_pool": "int9_2x2_c768_pe1",
+    "stream_max_pool": "int16_3x6_k33_s11_p0000_c68_pe4",
 }
-"""Block RAMs and a multiplier; LUT RAM; carry chains; multipliers; wide block RAM; both ports."""
+"""Block RAMs and a multiplier; LUT RAM; carry chains; multipliers; wide block RAM; both ports;
+words that are wider than its ports."""
 
 
 def place(netlist: Path, top: str, folder: Path) -> Path:

@@ -255,12 +255,8 @@ class _Writer:
         self.cells += 1
         whole, half = f"c{self.cells}_4", f"c{self.cells}_2"
         carry = self._in(cell, "FCI", unconnected="0")
-        zero = "1'b0"
-        self.lines += [
-            f"  logic {whole}, {half};",
-            f"  assign {whole} = {expression(table, (a, b, c, d))};",
-            f"  assign {half} = {expression(table, (a, b, zero, zero))};",
-        ]
+        both, low = (expression(table, (a, b, *more)) for more in ((c, d), ("1'b0", "1'b0")))
+        self.lines.append(f"  wire {whole} = {both}, {half} = {low};")
         inject = cell["parameters"]["CCU2_INJECT1"] == "YES"
         total, onward = self._out(cell, "F"), self._out(cell, "FCO")
         if total:
@@ -335,6 +331,8 @@ class _Writer:
         for side in "AB":
             low = side.lower()
             width = int(parameters[f"DATA_WIDTH_{side}"], 2)
+            if width > 18:
+                raise NetlistError(f"port {side} of {width} bits has no model; expected 18 or less")
             mode = MODES[parameters.get(f"WRITEMODE_{side}", "NORMAL")]
             register = int(parameters.get(f"REGMODE_{side}", "NOREG") == "OUTREG")
             settings += [
