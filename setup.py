@@ -50,6 +50,7 @@ setup(
             "**/*.pyi",
             "boards/*.yaml",
             "synth/*.v",
+            "synth/*.txt",
             "targets/**/*.v",
             "targets/*/*.cpp",
             "targets/*/*.hpp",

@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from importlib import import_module
+from operator import and_, or_, xor
 from pathlib import Path
 
 import pytest
 from andpop.hw.synth import ecp5, nextpnr
-from andpop.hw.targets.ecp5 import post_route
+from andpop.hw.targets.ecp5 import lut_table, post_route
 from andpop.sim import bench
 from andpop.sim.cases import Case
 from comparisons import Comparisons
@@ -26,8 +28,10 @@ CASES = {
     "int_mvu": "int8_int8_mw5_mh6_simd5_pe2_bias",
     "shared_engine": "1x1_c26_u2_k55_simd26_pe1",
     "global_acc_pool": "int9_2x2_c768_pe1",
+    "stream_max_pool": "int16_3x6_k33_s11_p0000_c68_pe4",
 }
-"""Block RAMs and a multiplier; LUT RAM; carry chains; multipliers; wide block RAM; both ports."""
+"""Block RAMs and a multiplier; LUT RAM; carry chains; multipliers; wide block RAM; both ports;
+words that are wider than its ports."""
 
 
 def place(netlist: Path, top: str, folder: Path) -> Path:
@@ -64,6 +68,30 @@ def test_routed_netlist_equals_golden(kernel: str, tmp_path: Path, compared: Com
         ports_only=True,
     )  # fmt: skip
     compared.count(result.values, result.differing)
+
+
+def value(node: ast.expr) -> int:
+    """What an expression of masks is, in all entries of a table at once."""
+    match node:
+        case ast.Constant(value=int(number)):
+            return number
+        case ast.UnaryOp(op=ast.Invert(), operand=inner):
+            return ~value(inner)
+        case ast.BinOp(left=left, op=sign, right=right):
+            return int(SIGNS[type(sign)](value(left), value(right)))
+    raise AssertionError(ast.dump(node))
+
+
+SIGNS = {ast.BitAnd: and_, ast.BitOr: or_, ast.BitXor: xor}
+
+
+def test_every_table_becomes_its_expression() -> None:
+    names = [f"0x{ones:x}" for ones in lut_table.ONES]
+    for table in range(lut_table.ALL + 1):
+        text = lut_table.expression(f"{table:b}", names)
+        read = ast.parse(text.replace("1'b0", "0").replace("1'b1", "0xFFFF"), mode="eval").body
+        assert value(read) & lut_table.ALL == table, text
+    assert lut_table.expression("1001" * 4, ["~n1", "n2", "n3", "n4"]) == "((~n1) ^ ~n2)"
 
 
 def design(tmp_path: Path, **changes: object) -> Path:

@@ -61,3 +61,38 @@ def test_a_folder_that_was_not_routed_is_refused(built: Path, run: Run, tmp_path
     code, _, err = run("run", built, "--routed", tmp_path, "--self-test")
     assert code == BAD_INPUT and err.count("andpop:") == 1
     assert "found no project.json, expected a project folder; run `andpop bitstream` first" in err
+
+
+@pytest.mark.full
+@pytest.mark.timeout(4 * 3600)
+def test_a_trained_network_from_its_checkpoint_to_bits(tmp_path: Path, run: Run) -> None:
+    """The commands of the guide: held-out pictures through the RTL and the routed netlist."""
+    build, pictures = tmp_path / "build", tmp_path / "held"
+    source, data = tmp_path / "small.safetensors", tmp_path / "synthetic"
+    api.synthetic(data, count=1000)
+    recipe = ("--input", "32x32x1", "--width", "0.25", "--epochs", "24", "--finetune-epochs", "4")
+    code, _, err = run(
+        "train", "bi-shufflenet", "--data", data, "--out", source, *recipe, "--threads", "1"
+    )
+    assert code == OK, err
+    options = ("--target-cycles", "131072", "--share", "stage2,stage3,stage4")
+    code, _, err = run("build", source, "--out", build, "--board", BOARD, *options)
+    assert code == OK, err
+    code, out, err = run("bitstream", build, "--json")
+    assert code == OK, err
+    found = json.loads(out)
+    assert found["placed"] and found["reached_mhz"] >= found["asked_mhz"]
+    assert all(row["share"] < 0.9 for row in found["resources"])
+    project = Path(found["folder"])
+    assert (project / "network.bit").stat().st_size > 300_000
+    drawn = api.synthetic(pictures, count=-(-PICTURES // 6), seed=1)
+    want = api.infer(build, pictures)["predictions"]
+    for option in (("--routed", project), ("--simulated",)):
+        code, out, err = run("run", build, *option, "--images", pictures, "--check", "--json")
+        assert code == OK, err
+        found = json.loads(out)
+        assert found["pictures"] == drawn["pictures"] >= PICTURES
+        assert found["check"]["values_compared"] >= PICTURES and found["values_differing"] == 0
+        assert [row["class"] for row in found["predictions"]] == [row["class"] for row in want]
+        right = sum(Path(row["picture"]).parent.name == row["class"] for row in want)
+        assert right / len(want) > 0.85

@@ -112,7 +112,8 @@ def test_holds_what_it_needs_and_nothing_else(wheel: Path) -> None:
         ["git", "ls-files", *(f for f in OWN_FOLDERS if f != "tests")],
         cwd=ROOT, capture_output=True, text=True, check=True,
     ).stdout.split()  # fmt: skip
-    suffixes = (".py", ".sv", ".v", ".svh", ".j2", ".jinja", ".vlt", ".andpop", ".safetensors")
+    code = (".py", ".sv", ".v", ".svh", ".j2", ".jinja", ".vlt", ".txt")
+    suffixes = (*code, ".andpop", ".safetensors")
     needed = {f"andpop/{name}" for name in tracked if name.endswith(suffixes)}
     needed |= {"andpop/__init__.py", "andpop/sim/network_harness.cpp"}
     needed |= {f"andpop/models/zoo/{api.DEMO_CHECKPOINT.stem}.json"}

@@ -30,6 +30,7 @@ DEVICE = ("--85k", "--package", "CABGA381", "--speed", "6")
 PART = "LFE5U-85F-6BG381C"
 CAPACITY = {"lut4": 83_640, "ff": 83_640, "ebr": 208, "mult18": 156}
 """Of the LFE5U-85F, as nextpnr counts it."""
+BRAMS = Path(__file__).parent / "ecp5_brams.txt"
 MHZ = 200.0
 """The clock that placement and routing aim at unless another one is asked for."""
 
@@ -96,18 +97,26 @@ def map_design(
     return _map(top, read, {**given, **(memories or {})}, dsp)
 
 
+def synthesis(top: str, brams: str, dsp: bool = True) -> list[str]:
+    """Yosys' commands that map a design that was read; ``brams`` is where it finds ``BRAMS``."""
+    synth = "synth_ecp5" if dsp else "synth_ecp5 -nodsp"
+    return [
+        f"{synth} -top {top} -run begin:map_ram",
+        f"memory_libmap -lib +/lattice/lutrams_trellis.txt -lib {brams}",
+        "techmap -map +/lattice/lutrams_map_trellis.v -map +/lattice/brams_map_16kd.v",
+        f"{synth} -top {top} -run map_ffram:",
+    ]
+
+
 def map_rtlil(top: str, file: Path, dsp: bool = True) -> Path:
     """Map a design in Yosys' own format, as ``map_design`` does."""
     return _map(top, f"read_rtlil {file.name}", {file.name: file}, dsp)
 
 
 def _map(top: str, read: str, inputs: Mapping[str, Path], dsp: bool) -> Path:
-    script = [
-        read,
-        f"hierarchy -check -top {top}",
-        f"synth_ecp5 -top {top}{'' if dsp else ' -nodsp'}",
-        "write_json netlist.json",
-    ]
+    inputs = {**inputs, BRAMS.name: BRAMS}
+    script = [read, f"hierarchy -check -top {top}", *synthesis(top, BRAMS.name, dsp)]
+    script.append("write_json netlist.json")
     for file in inputs.values():
         if not file.is_file():
             raise SynthesisError(f"{top}: source {file} not found; generate the RTL first")

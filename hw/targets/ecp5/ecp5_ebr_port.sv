@@ -5,7 +5,7 @@
 ///
 /// The output holds while the port is off. `Mode` is what it shows after a write.
 module ecp5_ebr_port #(
-  parameter int Width  = 18,  // bits: 1, 2, 4, 9, 18 or 36
+  parameter int Width  = 18,  // bits: 1, 2, 4, 9 or 18
   parameter bit OutReg = 1'b0, // a register behind the output
   parameter int Mode   = 0    // 0: holds while writing; 1: the new word; 2: the old word
 ) (
@@ -15,17 +15,17 @@ module ecp5_ebr_port #(
   input  logic        we_i,
   input  logic        rst_i, // of the outputs, in step with the clock
   input  logic [13:0] addr_i,
-  input  logic [35:0] data_i,
+  input  logic [17:0] data_i,
   input  logic [8:0]  memory_i [2048],
-  output logic [35:0] data_o,
+  output logic [17:0] data_o,
   output logic [10:0] byte_o,     // lowest byte that the address names
-  output logic [3:0]  write_o,    // bytes to write, from there on
-  output logic [35:0] bytes_o     // what goes there
+  output logic [1:0]  write_o,    // bytes to write, from there on
+  output logic [17:0] bytes_o     // what goes there
 );
   localparam int Bytes = Width < 9 ? 1 : Width / 9;
   localparam int Bits  = Width < 9 ? Width : 9;   // of a byte that belong to the word
 
-  logic [35:0] old, fresh, now_q, out_q;
+  logic [17:0] old, fresh, now_q, out_q;
   logic [2:0]  shift;
 
   assign byte_o = addr_i[13:3] & ~11'(Bytes - 1);
@@ -44,7 +44,7 @@ module ecp5_ebr_port #(
       write_o[b]      = ce_i && we_i && (Bytes == 1 || addr_i[b]);
     end
   end
-  for (genvar b = 0; b < 4; b++) begin : gen_fresh
+  for (genvar b = 0; b < 2; b++) begin : gen_fresh
     assign fresh[9*b+:9] = write_o[b] ? data_i[9*b+:9] : old[9*b+:9];
   end
 

@@ -8,6 +8,7 @@ changed, is not run again; only what is whole reaches the project folder.
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 import time
@@ -159,7 +160,10 @@ def _route(
 ) -> tuple[Path, bool]:  # fmt: skip
     tool = nextpnr.prepare()
     netlist = json.dumps({"creator": "andpop", "modules": {TOP: module}})
-    options = [*project.board.options, "--freq", f"{project.pll.mhz:g}", "--seed", str(seed)]
+    options = [
+        *project.board.options, *nextpnr.ROUTER, "--freq", f"{project.pll.mhz:g}",
+        "--seed", str(seed),
+    ]  # fmt: skip
     key = content_key("ecp5-routed", tool, options, project.lpf, netlist)
     known = finished(key) is not None
     with building(key) as (final, work):
@@ -210,33 +214,37 @@ def _deliver(source: Path, folder: Path) -> Path:
 
 
 class Watch:
-    """Tells from nextpnr's lines how far it is: placement the first fifth, then arcs routed."""
+    """Tells from nextpnr's lines how far it is: cells spread, cells moved, wires shared no more."""
 
-    PLACED = BARS // 5
-    ITERATION = re.compile(r"at iteration #(\d+)")
-    ARCS = re.compile(r"Routing (\d+) arcs")
-    ROUTED = re.compile(r"Info:\s+\d+ \|\s+\d+\s+\d+ \|\s+\d+\s+\d+ \|\s*(\d+)")
+    SPREAD, MOVED = BARS // 5, 3 * BARS // 5
+    SPREADING = re.compile(r"at iteration #(\d+), type")
+    MOVING = re.compile(r"at iteration #(\d+): temp")
+    ROUTING = re.compile(r"iter=\d+ wires=\d+ overused=(\d+)")
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._arcs = self._placed = 0
-        self._began = 0.0
+        self._placed = 0
+        self._first = self._began = 0.0
         progress("place and route: packing", 0, BARS)
 
     def __call__(self, line: str) -> None:
-        placing, arcs = self.ITERATION.search(line), self.ARCS.search(line)
-        left = self.ROUTED.match(line) if self._arcs else None
-        if placing:
+        spreading, moving = self.SPREADING.search(line), self.MOVING.search(line)
+        routing = self.ROUTING.search(line)
+        if spreading:
             # Counted anew after a first pass.
-            self._placed = min(self.PLACED, max(self._placed, 1 + int(placing[1]) // 2))
+            self._placed = min(self.SPREAD, max(self._placed, int(spreading[1])))
+        elif moving:
+            self._placed = min(self.MOVED, max(self._placed, self.SPREAD + int(moving[1])))
+        if spreading or moving:
             self._progress("place and route: placing", self._placed, BARS)
-        elif arcs:
-            self._arcs, self._began = max(1, int(arcs[1])), time.monotonic()
-            self._progress("place and route: routing", self.PLACED, BARS)
-        elif left:
-            share = max(0.0, 1 - int(left[1]) / self._arcs)
-            done = self.PLACED + int(share * (BARS - self.PLACED))
-            self._progress(f"place and route: routing{self._rest(share)}", min(done, BARS), BARS)
+        elif routing:
+            # From one iteration to the next about half of them become free.
+            left = math.log1p(int(routing[1]))
+            if not self._first:
+                self._first, self._began = max(left, 1.0), time.monotonic()
+            share = max(0.0, 1 - left / self._first)
+            done = self.MOVED + int(share * (BARS - self.MOVED))
+            self._progress(f"place and route: routing{self._rest(share)}", done, BARS)
 
     def _rest(self, share: float) -> str:
         if share < 0.05:

@@ -18,6 +18,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from .lut_table import expression
+
 FILE = "post_route.sv"
 """What ``to_verilog`` writes."""
 CELLS = tuple(
@@ -228,11 +230,11 @@ class _Writer:
     def _comb(self, cell: Cell) -> None:
         parameters = cell["parameters"]
         mode = parameters.get("MODE", "LOGIC")
-        out, table = self._out(cell, "F"), f"16'b{parameters['INITVAL']}"
+        out, table = self._out(cell, "F"), parameters["INITVAL"]
         a, b, c, d = (self._in(cell, pin) for pin in "ABCD")
         if mode == "LOGIC":
             if out:
-                self._table(out, table, f"{{{d}, {c}, {b}, {a}}}")
+                self.lines.append(f"  assign {out} = {expression(table, (a, b, c, d))};")
         elif mode == "CCU2":
             self._carry(cell, table, (a, b, c, d))
         elif mode == "DPRAM":
@@ -247,20 +249,14 @@ class _Writer:
             ways = f"{self._in(cell, one)} : {self._in(cell, zero)}"
             self.lines.append(f"  assign {wide} = {self._in(cell, 'M')} ? {ways};")
 
-    def _table(self, out: str, table: str, index: str) -> None:
-        """``out`` is a bit of a constant table."""
-        self.lines.append(f"  localparam logic [15:0] T{out} = {table};")
-        self.lines.append(f"  assign {out} = T{out}[{index}];")
-
     def _carry(self, cell: Cell, table: str, pins: tuple[str, str, str, str]) -> None:
         """Half a CCU2C: a sum bit and the carry to the next half."""
         a, b, c, d = pins
         self.cells += 1
         whole, half = f"c{self.cells}_4", f"c{self.cells}_2"
         carry = self._in(cell, "FCI", unconnected="0")
-        self.lines.append(f"  logic {whole}, {half};")
-        self._table(whole, table, f"{{{d}, {c}, {b}, {a}}}")
-        self._table(half, table, f"{{2'b0, {b}, {a}}}")
+        both, low = (expression(table, (a, b, *more)) for more in ((c, d), ("1'b0", "1'b0")))
+        self.lines.append(f"  wire {whole} = {both}, {half} = {low};")
         inject = cell["parameters"]["CCU2_INJECT1"] == "YES"
         total, onward = self._out(cell, "F"), self._out(cell, "FCO")
         if total:
@@ -274,7 +270,7 @@ class _Writer:
         clock = self._in(cell, "WCK")
         where = ", ".join(self._in(cell, f"WAD{n}") for n in (3, 2, 1, 0))
         self.lines += [
-            f"  logic [15:0] R{out} = {table};",
+            f"  logic [15:0] R{out} = 16'b{table};",
             f"  always_ff @(posedge {clock})",
             f"    if ({self._in(cell, 'WRE')}) R{out}[{{{where}}}] <= {self._in(cell, 'WD')};",
             f"  assign {out} = R{out}[{address}];",
@@ -335,6 +331,8 @@ class _Writer:
         for side in "AB":
             low = side.lower()
             width = int(parameters[f"DATA_WIDTH_{side}"], 2)
+            if width > 18:
+                raise NetlistError(f"port {side} of {width} bits has no model; expected 18 or less")
             mode = MODES[parameters.get(f"WRITEMODE_{side}", "NORMAL")]
             register = int(parameters.get(f"REGMODE_{side}", "NOREG") == "OUTREG")
             settings += [

@@ -11,7 +11,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ...rtl.top_info import EmitError, TopInfo
-from ...synth import yosys
+from ...synth import ecp5, nextpnr, yosys
 from .. import PROJECT
 from ..serial.network import BAUD, FRAME_BYTES, Link, write_network
 from . import pll as plls
@@ -92,7 +92,7 @@ def write(
     around = project.rtl / "board"
     around.mkdir()
     written, network = write_network(info, around, build_hash, pll.mhz)
-    for source in (*written, HERE / "EHXPLLL.v"):
+    for source in (*written, HERE / "EHXPLLL.v", ecp5.BRAMS):
         if source.parent != around:
             shutil.copyfile(source, around / source.name)
     names = [source.name for source in written]
@@ -110,7 +110,8 @@ def write(
     for name, template in texts.items():
         text = environment.get_template(template).render(
             board=board, pll=pll, clock_hz=round(pll.mhz * 1e6), baud=BAUD, network=network,
-            bit=BIT, svf=SVF, digest=build_hash[:16].hex(), options=board.options,
+            bit=BIT, svf=SVF, digest=build_hash[:16].hex(),
+            options=(*board.options, *nextpnr.ROUTER),
             program=board.program.format(bit=BIT),
         )  # fmt: skip
         (folder / name).write_text(text, encoding="utf-8")
@@ -127,5 +128,9 @@ def _script(sources: tuple[str, ...]) -> str:
         f"read_slang --threads 1 --allow-use-before-declare --ignore-assertions "
         f"--blackboxed-module {PLL_CELL} {defines} --top {TOP} {' '.join(sources)}"
     )
-    lines = [read, f"synth_ecp5 -top {TOP}", "write_json ../out/netlist.json"]
+    lines = [
+        read,
+        *ecp5.synthesis(TOP, f"board/{ecp5.BRAMS.name}"),
+        "write_json ../out/netlist.json",
+    ]
     return "\n".join(lines) + "\n"

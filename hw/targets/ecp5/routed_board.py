@@ -14,7 +14,7 @@ from ...rtl.top_info import TopInfo
 from .. import PROJECT
 from ..serial.simulated import HARNESS, SimulatedBoard
 from . import board as boards
-from . import post_route
+from . import lut_table, post_route
 from .project import ROUTED, TOP
 
 LINE = Path(__file__).parent / "board_line.hpp"
@@ -45,7 +45,7 @@ def build_routed_board(project: Path, info: TopInfo) -> SimulatedBoard:
     about = json.loads((project / PROJECT).read_text(encoding="utf-8"))
     board = boards.find(about["board"])
     routed = project / ROUTED
-    code = [Path(post_route.__file__), *post_route.CELLS]
+    code = [Path(post_route.__file__), Path(lut_table.__file__), *post_route.CELLS]
     with building(content_key("post-route", TOP, routed, *code)) as (final, work):
         if work is not None:
             post_route.to_verilog(routed, work, TOP)
