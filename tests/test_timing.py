@@ -261,33 +261,6 @@ def test_output_registers_are_packed_where_they_may(mapped: Path) -> None:
     assert ecp5_edit.pack_registers(module) == 0
 
 
-@pytest.mark.parametrize("clock", [2, 3])
-def test_a_word_at_both_sides_is_packed_by_the_clock_of_one(clock: int) -> None:
-    def flop(data: int, out: int) -> dict[str, Any]:
-        pins = {"CLK": [clock], "DI": [data], "LSR": ["0"], "Q": [out]}
-        ways = {pin: "output" if pin == "Q" else "input" for pin in pins}
-        facts = {"CLKMUX": "CLK", "CEMUX": "1 "}
-        return {
-            "type": "TRELLIS_FF", "parameters": facts, "port_directions": ways, "connections": pins,
-        }  # fmt: skip
-
-    pins = {"CLKA": ["0"], "CLKB": [2], "OCEA": ["0"], "OCEB": ["1"], "DOA0": [10], "DOB0": [11]}
-    modes = {"DATA_WIDTH_A": "100100", "DATA_WIDTH_B": "100100"}
-    ram = {
-        "type": "DP16KD",
-        "parameters": modes,
-        "port_directions": {pin: "output" if pin.startswith("DO") else "input" for pin in pins},
-        "connections": pins,
-    }
-    out = {"direction": "output", "bits": [20, 21]}
-    cells = {"ram": ram, "a": flop(10, 20), "b": flop(11, 21)}
-    module = {"ports": {"out": out}, "netnames": {}, "cells": cells}
-    packs = clock == 2
-    assert ecp5_edit.pack_registers(module) == packs
-    assert list(cells) == ["ram"] if packs else len(cells) == 3
-    assert {modes.get(f"REGMODE_{side}") for side in "AB"} == ({"OUTREG"} if packs else {None})
-
-
 def test_a_word_that_is_read_twice_is_not_packed(mapped: Path) -> None:
     module = json.loads(mapped.read_text())["modules"]["tiny"]
     ram = next(c for c in module["cells"].values() if c["type"] in ecp5_edit.SIDES)

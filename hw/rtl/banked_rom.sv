@@ -4,7 +4,7 @@
 /// Two cycles after an address its word is at the output. A bank is as deep as one block can be, so
 /// that nothing that selects lies between a block and its output register: a word comes late out of
 /// a block. Which bank counts is chosen behind these registers. In LUTs there is one bank. Above
-/// 512 words no block is 36 bits wide: on an ECP5 such a one has no register behind all of them.
+/// 512 words a bank has 1,024 or more: no block is 36 bits wide there.
 module banked_rom #(
   parameter int unsigned Width  = 8,  // bits of a word
   parameter int unsigned Words  = 64, // words

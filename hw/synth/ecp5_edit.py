@@ -30,8 +30,6 @@ SIDES = {
     "PDPW16KD": (("DO", "CLKR", "OCER", "REGMODE"),),
 }
 """Of each port of a block RAM: its data outputs, clock, enable and mode of the output register."""
-WIDE = 36
-"""Bits of a port of a DP16KD whose word leaves at both sides, by the clock of side B."""
 
 
 def register_ports(top: str, module: Module) -> None:
@@ -134,8 +132,6 @@ class _Packer:
         A port that nobody reads follows: with one register of two nextpnr takes a RAM as if it had
         none.
         """
-        if _is_wide(memory):
-            return self._wide(memory)
         packed, unread = 0, []
         for data, clock, enable, mode in SIDES[memory["type"]]:
             if not any(
@@ -153,27 +149,6 @@ class _Packer:
         if packed:
             memory["parameters"] |= dict.fromkeys(unread, "OUTREG")
         return packed
-
-    def _wide(self, memory: dict[str, Any]) -> int:
-        """As `memory`, of one port at both sides."""
-        found = {**self._behind(memory, "DOA"), **self._behind(memory, "DOB")}
-        read = sum(
-            bool(self._readers.get(bit)) or bit in self._outside
-            for data in ("DOA", "DOB")
-            for bit in _outputs(memory, data)
-        )
-        clocks = memory["connections"].get("CLKB")
-        alike = len({str(_enable(r)) for r in found.values()}) == 1
-        if (
-            len(found) < read
-            or not alike
-            or any(r["connections"]["CLK"] != clocks for r in found.values())
-        ):
-            return 0
-        self._connect(memory, "OCEB", self._straight(next(iter(found.values()))))
-        memory["parameters"] |= {"REGMODE_A": "OUTREG", "REGMODE_B": "OUTREG"}
-        self._absorb(memory, found)
-        return 1
 
     def product(self, product: dict[str, Any]) -> bool:
         """Use the registers of a multiplier, and whether any is."""
@@ -282,11 +257,6 @@ class _Packer:
         for port, register in registers.items():
             self._remove(register)
             cell["connections"][port] = register["connections"]["Q"]
-
-
-def _is_wide(memory: Mapping[str, Any]) -> bool:
-    """Whether both sides of a block RAM are one port that reads."""
-    return int(memory["parameters"].get("DATA_WIDTH_B", "0"), 2) == WIDE
 
 
 def _outputs(cell: Mapping[str, Any], data: str) -> Iterator[Any]:
