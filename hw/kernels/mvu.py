@@ -240,7 +240,7 @@ class Mvu(Kernel):
             "wraps": address if buffer.depth & (buffer.depth - 1) else 0,
         }
         ffs += buffer.registers + 2 * address + fold_bits + 2 * buffer.depth.bit_length() + 8
-        ffs += 2 if steps > 1 else 0
+        ffs += 3 if steps > 1 else 0
         return Structure(
             counts,
             luts=dot.luts + rom.luts + buffer.select,

@@ -66,7 +66,7 @@ module gated_popcount #(
         assign bits = 6'(padded[c*Chunk+:Chunk]);
 
         always_ff @(posedge clk_i) begin
-          if (enable_i && valid_i) begin
+          if (enable_i) begin
             count_q <= ChunkWidth'(3'($countones(bits[2:0])) + 3'($countones(bits[5:3])));
           end
         end

@@ -14,6 +14,8 @@ module mvu_back #(
   input  logic                   clk_i,
   input  logic                   rst_ni,
   output logic                   enable_o,
+  output logic                   init_ok_o,   // no initial word is missing
+  output logic                   free_d_o,    // room in the next cycle; of several steps
 
   input  logic                   dot_valid_i,
   input  logic                   dot_first_i, // first partial sum of a pass
@@ -36,6 +38,7 @@ module mvu_back #(
   assign init_ok      = init_valid_i || !start;
   assign init_ready_o = start && out_free;
   assign enable_o     = out_free && init_ok;
+  assign init_ok_o    = init_ok;
   assign done_d       = enable_o ? dot_valid_i && dot_last_i : done_q;
 
   for (genvar p = 0; p < Pe; p++) begin : gen_lane
@@ -57,6 +60,8 @@ module mvu_back #(
   end
 
   if (SingleStep) begin : gen_two_registers
+    assign free_d_o = 1'b0;
+
     stream_register #(
       .Width(Pe * AccWidth)
     ) u_out (
@@ -70,13 +75,15 @@ module mvu_back #(
       .out_data_o
     );
   end else begin : gen_register
-    logic                   valid_d, valid_q, free_q;
+    logic                   valid_d, valid_q, free_d, free_q;
     logic [Pe*AccWidth-1:0] data_q;
 
     assign out_free    = free_q;
+    assign free_d_o    = free_d;
     assign out_valid_o = valid_q;
     assign out_data_o  = data_q;
     assign valid_d     = valid_q ? !out_ready_i : (done_q && init_ok);
+    assign free_d      = !(done_d && valid_d);
 
     // A register, as the enable goes to the whole unit.
     always_ff @(posedge clk_i) begin
@@ -85,7 +92,7 @@ module mvu_back #(
         free_q  <= 1'b1;
       end else begin
         valid_q <= valid_d;
-        free_q  <= !(done_d && valid_d);
+        free_q  <= free_d;
       end
     end
 

@@ -49,10 +49,30 @@ module mvu_frame #(
     $error("mvu_frame: Mh %0d cannot be split over Pe %0d", Mh, Pe);
   end
 
-  logic front_valid;
+  localparam bit SingleStep = Mw == Simd;
 
-  assign step_o         = front_valid && weight_valid_i;
-  assign weight_ready_o = front_valid && enable_o;
+  logic front_valid, front_valid_d, front_ready, init_ok, free_d;
+
+  assign step_o = front_valid && weight_valid_i;
+
+  // Wide weights have their clock enable from `weight_ready_o`: a register, where it can be one.
+  if (!SingleStep && Mh != Pe) begin : gen_go
+    logic go_q;
+
+    assign weight_ready_o = go_q && init_ok;
+    assign front_ready    = weight_valid_i && weight_ready_o;
+
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) go_q <= 1'b0;
+      else         go_q <= front_valid_d && free_d;
+    end
+  end else begin : gen_no_go
+    logic unused;
+
+    assign weight_ready_o = front_valid && enable_o;
+    assign front_ready    = weight_valid_i && enable_o;
+    assign unused         = &{front_valid_d, free_d, init_ok};
+  end
 
   mvu_front #(
     .Width(Simd * InWidth),
@@ -65,7 +85,8 @@ module mvu_frame #(
     .in_ready_o,
     .in_data_i,
     .out_valid_o(front_valid),
-    .out_ready_i(weight_valid_i && enable_o),
+    .out_valid_d_o(front_valid_d),
+    .out_ready_i(front_ready),
     .out_data_o(data_o),
     .out_first_o(tag_o[1]),
     .out_last_o(tag_o[0])
@@ -74,11 +95,13 @@ module mvu_frame #(
   mvu_back #(
     .Pe(Pe),
     .AccWidth(AccWidth),
-    .SingleStep(Mw == Simd)
+    .SingleStep(SingleStep)
   ) u_back (
     .clk_i,
     .rst_ni,
     .enable_o,
+    .init_ok_o(init_ok),
+    .free_d_o(free_d),
     .dot_valid_i,
     .dot_first_i(dot_tag_i[1]),
     .dot_last_i(dot_tag_i[0]),

@@ -18,6 +18,7 @@ module mvu_front #(
   input  logic [Width-1:0] in_data_i,
 
   output logic             out_valid_o,
+  output logic             out_valid_d_o, // the same of the next cycle, 0 where Nf = 1
   input  logic             out_ready_i,
   output logic [Width-1:0] out_data_o,
   output logic             out_first_o, // first word of a pass
@@ -50,6 +51,8 @@ module mvu_front #(
     assign out_data_o  = in_data_i;
     assign out_first_o = sf_first_q;
     assign out_last_o  = sf_last;
+
+    assign out_valid_d_o = 1'b0;
   end else begin : gen_replay
     localparam int unsigned Depth     = 2 * Sf;
     localparam int unsigned AddrWidth = $clog2(Depth);
@@ -153,7 +156,7 @@ module mvu_front #(
 
     always_ff @(posedge clk_i) begin
       if (!rst_ni) valid_q <= 1'b0;
-      else if (out_ready_i || !valid_q) valid_q <= fetch;
+      else         valid_q <= out_valid_d_o;
     end
 
     always_ff @(posedge clk_i) begin
@@ -162,6 +165,8 @@ module mvu_front #(
         last_q  <= sf_last;
       end
     end
+
+    assign out_valid_d_o = fetch || (valid_q && !out_ready_i);
 
     assign out_valid_o = valid_q;
     assign out_data_o  = word_q;
