@@ -44,9 +44,14 @@ class BankedRom(ReadOnlyMemory):
         return self.width * selection(self.banks) if self.bank else super().luts
 
     @property
+    def word_registers(self) -> int:
+        """Flip-flops of a word, behind block RAM as well."""
+        return super().registers
+
+    @property
     def registers(self) -> int:
-        """Flip-flops of the line that is read, behind block RAM as well."""
-        return self.banks * super().registers
+        """Flip-flops of the line that is read, and of the word that is selected in it."""
+        return self.banks * self.word_registers + (self.width if self.bank else 0)
 
     @property
     def brams(self) -> int:

@@ -4,7 +4,8 @@
 /// As `rom_stream` in block RAM: words 0 .. Depth-1 in order, for ever, one per cycle. A line of
 /// the memory holds one word of every bank: word `i` of bank `b` is word b * Bank + i, its bit k
 /// is bit k * Banks + b of line `i`, so that the bits one of which is selected lie in one block. A
-/// line has a second register, in which it stands early in a cycle; the selection lies behind it.
+/// line has a second register, in which it stands early in a cycle; the selection lies behind it
+/// and in front of the output's register, as many blocks lie far apart.
 module banked_stream #(
   parameter int unsigned Width    = 8,    // bits of a word
   parameter int unsigned Depth    = 4096, // words, more than a bank has
@@ -35,25 +36,29 @@ module banked_stream #(
   logic [AddrWidth-1:0]   addr_q;
   logic [Banks*Width-1:0] line_q, line2_q;
   logic [BankWidth-1:0]   bank_q, bank2_q; // which word of the line counts
-  logic                   valid_q, read_q, advance;
+  logic [Width-1:0]       chosen, data_q;
+  logic                   valid_q, there_q, read_q, advance;
 
   assign advance     = !valid_q || out_ready_i;
   assign out_valid_o = valid_q;
+  assign out_data_o  = data_q;
 
   for (genvar k = 0; k < Width; k++) begin : gen_bit
     logic [Banks-1:0] of_banks;
 
-    assign of_banks      = line2_q[k*Banks+:Banks];
-    assign out_data_o[k] = of_banks[bank2_q];
+    assign of_banks  = line2_q[k*Banks+:Banks];
+    assign chosen[k] = of_banks[bank2_q];
   end
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       read_q  <= 1'b0;
+      there_q <= 1'b0;
       valid_q <= 1'b0;
     end else begin
       read_q  <= 1'b1;
-      valid_q <= read_q;
+      there_q <= read_q;
+      valid_q <= there_q;
     end
   end
 
@@ -61,6 +66,7 @@ module banked_stream #(
     if (advance) begin
       line_q  <= memory[addr_q[LineWidth-1:0]];
       line2_q <= line_q;
+      data_q  <= chosen;
     end
   end
 

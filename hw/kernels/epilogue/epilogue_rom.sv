@@ -175,7 +175,7 @@ module epilogue_rom #(
         .MulWidth(MulWidth),
         .BiasWidth(BiasWidth),
         .SlopeWidth(SlopeWidth),
-        .ParamLatency(2),
+        .ParamLatency(RomBank > 0 ? 3 : 2),
         .Primitives(Primitives)
       ) u_core (
         .clk_i,

@@ -124,7 +124,7 @@ class Epilogue(ChosenKernel):
         if serial.refusals():
             return {"pipelined": pipelined}
         rom = self.rom("serial")
-        word = rom.registers / rom.banks
+        word = rom.word_registers
         led = {
             **serial.counts(pe),
             "bits": pe * acc_bits,
@@ -150,7 +150,7 @@ class Epilogue(ChosenKernel):
         total = max(factor + MUL_BITS, bias, aligned, self.get_nodeattr("preShift") + 1) + 2
         last = pre + SLOPE_BITS + 3
         # Bits of parameters that differ from word to word; the others are constants.
-        varying = rom.registers / (rom.banks * rom.width)
+        varying = rom.word_registers / rom.width
         stages = 2 if shift else 1
         registers = stages * (added + varying * (MUL_BITS + bias)) + factor + 2 * total
         registers += (acc + 1 - shift if shift else 0) + factor + MUL_BITS  # the product, too
