@@ -18,61 +18,63 @@ module kbit_rom #(
 
   localparam int unsigned AddressWidth = (Depth > 1) ? $clog2(Depth) : 1;
 
-  logic [AddressWidth-1:0] address_q;
-  logic [Width-1:0]        word, word2_q;
-
-  assign word_o = word2_q;
-
-  always_ff @(posedge clk_i) begin
-    if (!rst_ni) address_q <= '0;
-    else if (step_i) address_q <= restart_i ? '0 : address_q + 1'b1;
-  end
-
-  always_ff @(posedge clk_i) begin
-    word2_q <= word;
-  end
-
   if (BlockRom) begin : gen_block
     (* rom_style = "block", ram_style = "block" *) logic [Width-1:0] memory [Depth];
     initial $readmemh(InitFile, memory);
 
-    logic [Width-1:0] word_q;
+    logic [AddressWidth-1:0] address_q;
+    logic [Width-1:0]        word_q, word2_q;
 
-    assign word = word_q;
+    assign word_o = word2_q;
 
     always_ff @(posedge clk_i) begin
-      word_q <= memory[address_q];
+      if (!rst_ni) address_q <= '0;
+      else if (step_i) address_q <= restart_i ? '0 : address_q + 1'b1;
+    end
+
+    always_ff @(posedge clk_i) begin
+      word_q  <= memory[address_q];
+      word2_q <= word_q;
     end
   end else begin : gen_logic
-    logic [Width-1:0] whole;
+    // Each slice of a wide word counts by itself: one address for all would reach too far.
+    localparam int unsigned Slice = 32;
+    // A memory of one part has its word early: the second register is one in front of the address.
+    localparam bit Early = Depth <= 64;
 
-    deep_rom #(
-      .Width(Width),
-      .Depth(Depth),
-      .File(InitFile)
-    ) u_memory (
-      .clk_i,
-      .read_i(1'b1),
-      .address_i(address_q),
-      .word_o(whole)
-    );
+    logic step, restart;
 
-    if (Width <= 64) begin : gen_one
-      assign word = whole;
-    end else begin : gen_two
-      // Half of a wide word has an address of its own, inverted lest a tool makes one of both.
-      localparam int unsigned Half = Width / 2;
+    if (Early) begin : gen_early
+      logic step_q, restart_q;
 
-      logic [AddressWidth-1:0] inverse_q;
-      logic [Width-1:0]        other;
-      logic                    unused;
-
-      assign word   = {other[Width-1:Half], whole[Half-1:0]};
-      assign unused = &{other[Half-1:0], whole[Width-1:Half]};
+      assign step    = step_q;
+      assign restart = restart_q;
 
       always_ff @(posedge clk_i) begin
-        if (!rst_ni) inverse_q <= '1;
-        else if (step_i) inverse_q <= restart_i ? '1 : inverse_q - 1'b1;
+        if (!rst_ni) step_q <= 1'b0;
+        else         step_q <= step_i;
+      end
+
+      always_ff @(posedge clk_i) begin
+        restart_q <= restart_i;
+      end
+    end else begin : gen_late
+      assign step    = step_i;
+      assign restart = restart_i;
+    end
+
+    for (genvar low = 0; low < Width; low += Slice) begin : gen_slice
+      localparam int unsigned Bits = (Width - low < Slice) ? Width - low : Slice;
+
+      logic [AddressWidth-1:0] address_q;
+      logic [Width-1:0]        whole;
+      logic                    unused;
+
+      assign unused = &whole;
+
+      always_ff @(posedge clk_i) begin
+        if (!rst_ni) address_q <= '0;
+        else if (step) address_q <= restart ? '0 : address_q + 1'b1;
       end
 
       deep_rom #(
@@ -82,9 +84,21 @@ module kbit_rom #(
       ) u_memory (
         .clk_i,
         .read_i(1'b1),
-        .address_i(~inverse_q),
-        .word_o(other)
+        .address_i(address_q),
+        .word_o(whole)
       );
+
+      if (Early) begin : gen_direct
+        assign word_o[low+:Bits] = whole[low+:Bits];
+      end else begin : gen_register
+        logic [Bits-1:0] word2_q;
+
+        assign word_o[low+:Bits] = word2_q;
+
+        always_ff @(posedge clk_i) begin
+          word2_q <= whole[low+:Bits];
+        end
+      end
     end
   end
 

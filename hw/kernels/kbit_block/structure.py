@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING
 from ..bit_heap import XNOR, planes, tag
 from ..block_parts import Parts, add_lines, add_reader, beyond
 from ..costs import Structure
+from ..memory import PART_WORDS
 from ..thresholds import search_stages, search_structure
 
 if TYPE_CHECKING:
     from .op import KbitBlock
+
+SLICE = 32
+"""Bits of a word of weights in LUTs that share an address."""
 
 
 def structure_of(block: KbitBlock) -> Structure:
@@ -29,11 +33,13 @@ def structure_of(block: KbitBlock) -> Structure:
     add_reader(parts, walk, block.folds(), block.ring())
     add_lines(parts, walk, block.line_ram())
     rom = block.rom()
-    # Half of a wide word in LUTs has an address of its own.
-    address = (rom.depth - 1).bit_length() * (1 if rom.block or rom.width <= 64 else 2)
+    # Each slice of a word in LUTs counts by itself; one part has no second register behind it.
+    slices = 1 if rom.block else -(-rom.width // SLICE)
+    address = (rom.depth - 1).bit_length() * slices
     parts.luts += rom.luts
     parts.bram18 += rom.brams
-    parts.ffs += address + rom.width + rom.part_registers
+    second = 2 if not rom.block and rom.depth <= PART_WORDS else rom.width
+    parts.ffs += address + second + rom.part_registers
     parts.counts["rom address"] += address
     # The products, the accumulators and the marks of a step.
     marks = 2 if block.group_steps() > 1 else 0
