@@ -206,8 +206,10 @@ def test_openxc7_ends_with_a_program_that_is_terminated(
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     openxc7(tmp_path, monkeypatch, **{"nextpnr-xilinx": f"sleep 600 > {pipe}"})
-    command = [sys.executable, "-m", "andpop.flows.cli", "bitstream", built, "--flow", "openxc7"]
-    with subprocess.Popen([*command, "--out", tmp_path / "p"], stderr=subprocess.PIPE) as program:
+    arguments = ["bitstream", str(built), "--flow", "openxc7", "--out", str(tmp_path / "p")]
+    with subprocess.Popen(
+        [sys.executable, "-m", "andpop.flows.cli", *arguments], stderr=subprocess.PIPE
+    ) as program:
         with pipe.open("rb") as end:
             program.send_signal(signal.SIGTERM)
             assert end.read() == b"", "read ends where nobody is left that could write"

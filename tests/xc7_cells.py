@@ -53,9 +53,8 @@ def _body(name: str, side: int) -> str:
         lines.append(f"if ({port} > (Sdp ? {sdp * word} : {tdp * word}))")
         lines.append(f'  $error("{name}: found {port} %0d, which RAM_MODE %s has not", {port},')
         lines.append("         RAM_MODE);")
-    for port, pins in {"a": "ADI", "b": "BDI"}.items():
-        parity = {"a": "DIPADIP", "b": "DIPBDIP"}[port]
-        both = [f"{parity}[{n}], DI{pins}[{8 * n}+:8]" for n in reversed(range(side))]
+    for port, name_in, parity in (("a", "DIADI", "DIPADIP"), ("b", "DIBDI", "DIPBDIP")):
+        both = [f"{parity}[{n}], {name_in}[{8 * n}+:8]" for n in reversed(range(side))]
         lines.append(f"wire [{word - 1}:0] in_{port} = {{{', '.join(both)}}};")
     lines += [
         "wire [71:0] out_a, out_b;",
