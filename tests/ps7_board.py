@@ -18,6 +18,7 @@ from andpop.hw.targets.zynq.openxc7.top import TOP
 from andpop.hw.targets.zynq.system import lite_signals, master_signals
 from andpop.sim import verilator
 from verilated_board import HARNESS, write_ports
+from xc7_cells import cell_models
 
 PAGE, BASE = 4096, 0x4000_0000
 ID = 0x5A3
@@ -43,7 +44,7 @@ def build_ps7_board(project: Project, heads: int, folder: Path) -> Path:
     ports = write_ports(heads, folder, "andpop_axi__DOT__hangs")
     bench.write_text(_bench(heads))
     return verilator.build(
-        [yosys.cells_sim(), netlist, bench],
+        [*cell_models(folder / "cells"), netlist, bench],
         "andpop_axi",
         extra_cpp=[HARNESS, ports],
         kind="executable",

@@ -4,7 +4,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 from importlib import metadata
@@ -311,3 +315,33 @@ def test_progress_follows_nextpnr() -> None:
         watch(line)
     assert [done for _, done, _ in told] == [0, 4, 4, 30, 60, 73, 100]
     assert "about" in told[5][0] and "about 0 s" in told[6][0]
+
+
+NEXTPNR_RUNS = """
+from pathlib import Path
+from andpop.hw.synth import nextpnr
+nextpnr.run(nextpnr.NEXTPNR, [], Path(), "network")
+"""
+NEXTPNR_WAITS = """
+import time
+def run_nextpnr_ecp5(arguments):
+    with open({pipe!r}, "w"):
+        time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux ends a child with its parent")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_nextpnr_ends_with_the_program(tmp_path: Path, number: signal.Signals) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    (tmp_path / f"{nextpnr.PACKAGE}.py").write_text(NEXTPNR_WAITS.format(pipe=str(pipe)))
+    paths = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    with (
+        subprocess.Popen(
+            [sys.executable, "-c", NEXTPNR_RUNS], env={**os.environ, "PYTHONPATH": paths}
+        ) as program,
+        pipe.open("rb") as end,
+    ):
+        program.send_signal(number)
+        assert end.read() == b"", "read ends where nobody is left that could write"

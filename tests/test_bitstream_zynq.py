@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import onnx
@@ -194,6 +197,24 @@ def test_a_failure_of_openxc7_is_told(
     code, _, err = run("bitstream", built, "--flow", "openxc7", "--out", place)
     assert code == CHECK_FAILED and "openXC7 failed: ERROR: no room; see" in err
     assert not (place / "openxc7/andpop.bit").exists()
+
+
+@pytest.mark.sim
+def test_openxc7_ends_with_a_program_that_is_terminated(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    openxc7(tmp_path, monkeypatch, **{"nextpnr-xilinx": f"sleep 600 > {pipe}"})
+    arguments = ["bitstream", str(built), "--flow", "openxc7", "--out", str(tmp_path / "p")]
+    with subprocess.Popen(
+        [sys.executable, "-m", "andpop.flows.cli", *arguments], stderr=subprocess.PIPE
+    ) as program:
+        with pipe.open("rb") as end:
+            program.send_signal(signal.SIGTERM)
+            assert end.read() == b"", "read ends where nobody is left that could write"
+        assert program.wait(60) == 128 + signal.SIGTERM
+    assert not (tmp_path / "p/openxc7/andpop.bit").exists()
 
 
 def test_a_flow_that_cannot_be_is_refused(

@@ -18,6 +18,14 @@ def test_there_are_enough_faults_of_every_kind() -> None:
     assert len(MUTANTS) >= 120
 
 
+def test_the_page_counts_the_entries() -> None:
+    page = (run.ROOT / "docs/03_reference/verification.md").read_text(encoding="utf-8")
+    for name in (*run.lists(), "all"):
+        chosen = [m for m in MUTANTS if name in (m.list, "all")]
+        equivalent = sum(bool(m.equivalent) for m in chosen)
+        assert f"\n| {name} | {len(chosen)} | {equivalent} |\n" in page
+
+
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.id)
 def test_fault_fits_the_source_and_names_tests_that_exist(mutant: Mutant) -> None:
     path = run.ROOT / mutant.file

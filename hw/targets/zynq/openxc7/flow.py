@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections import deque
 from dataclasses import dataclass
@@ -126,12 +127,14 @@ def run(project: Project, seed: int) -> None:
     with subprocess.Popen(
         ["sh", "make.sh"], cwd=folder, env={**os.environ, "SEED": str(seed)},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+        start_new_session=True,
     ) as process:  # fmt: skip
         try:
             for line in process.stdout or ():
                 last.append(line.rstrip())
         except BaseException:
-            process.kill()
+            # The shell alone would leave what it has started.
+            os.killpg(process.pid, signal.SIGKILL)
             raise
     if process.returncode or not (project.folder / BIT).is_file():
         errors = [line for line in last if "ERROR" in line]

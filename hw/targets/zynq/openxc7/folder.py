@@ -120,16 +120,11 @@ def script(sources: Sequence[str], dsp: Sequence[str]) -> list[str]:
     for name in dsp:
         path = f"*${TOP}.{NETWORK}.u_{name}"
         commands.append(f"select -set soft @soft {path}/* {path}.*/* %u %d")
-    # A cell of a kind that Yosys does not know is left without a driver: they are marked first, and
-    # called another kind for the moment in which products become DSPs.
-    first, *others = yosys.mapping(dsp=True, contents=True)
     commands += [
-        "setattr -set andpop_soft 1 @soft",
+        "chtype -set $__soft_mul @soft",
         "flatten -noscopeinfo",
         *yosys.LIBRARIES,
-        first,
-        "chtype -set $__soft_mul t:$mul a:andpop_soft %i",
-        *others,
+        *yosys.mapping(dsp=True, contents=True),
         f"techmap -map ../{FOLDER}/{SPLIT}",
         "clean",
         f"write_json ../{NETLIST}",
