@@ -88,6 +88,9 @@ module engine_maps #(
       localparam int unsigned Bits  = $clog2(Words);
 
       logic [Width-1:0] read_data;
+      logic             unused_address; // bits above those of a bank choose it
+
+      assign unused_address = &address;
 
       line_memory #(
         .Width(Width),

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // From the general purpose port of a Zynq-7000 (AXI3) to pages of registers (AXI4-Lite).
 
-/// Page i has the addresses from `4096 * i` on, of those below the port's first one. A burst becomes
-/// one access per beat, in its order; a wrapping burst, and an address behind the last page, is
-/// answered with DECERR and reaches no page. One write and one read are under way at a time,
-/// independent of each other. Addresses and data of all pages are the same wires, valid of one alone.
+/// Page i has the addresses from `4096 * i` on, of those below the port's first one. A burst
+/// becomes one access per beat, in its order; a wrapping burst, and an address behind the last
+/// page, is answered with DECERR and reaches no page. One write and one read are under way at a
+/// time, independent of each other. Addresses and data of all pages are the same wires, valid of
+/// one alone.
 module gp_bridge #(
   parameter int unsigned Pages = 3 // 1 to 16
 ) (
