@@ -193,6 +193,8 @@ def _stitch(file: Path) -> tuple[list[str], set[str]]:
     return lines, {node.name for node in model.graph.node}
 
 
+# FINN's build folder is one for all: who else stitches there waits.
+@pytest.mark.xdist_group("finn stitch")
 def test_stitching_collects_files_that_exist_for_every_node(dataflow: Path) -> None:
     lines, nodes = in_fresh_process(_stitch, dataflow)
     sources = [Path(x.split()[-1]) for x in lines if x.startswith("add_files -norecurse")]
