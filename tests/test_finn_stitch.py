@@ -17,7 +17,6 @@ from fresh_process import in_fresh_process
 from two_heads import two_heads
 
 PART = "xc7z020clg400-1"
-pytestmark = pytest.mark.xdist_group("finn stitch")
 STUBS = Path(__file__).parent / "vivado_stitch_stubs.tcl"
 PICTURES = 3
 
