@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from .base import hex_memory
 from .memory import BRAM18_SHAPES, ReadOnlyMemory, bram18_blocks, selection
 
-MOST_BANKS = 16
-"""Banks among which a word is selected."""
+MOST_WORDS = 16
+"""Words of a line, one of each bank, among which one is selected."""
 
 
 class BankedRom(ReadOnlyMemory):
@@ -29,7 +29,7 @@ class BankedRom(ReadOnlyMemory):
         for bits, words in BRAM18_SHAPES:
             banks = -(-self.depth // words)
             blocks = -(-banks * self.width // bits)
-            if blocks <= most and banks <= MOST_BANKS:
+            if blocks <= most and banks <= MOST_WORDS:
                 found.append((selection(banks), blocks, banks, words))
         _, _, banks, words = min(found, default=(0, 0, 1, 0))
         return words if banks > 1 else 0

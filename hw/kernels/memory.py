@@ -199,8 +199,8 @@ def block_banks(depth: int, width: int) -> list[int]:
     """Words of each bank of a memory in block RAM: ``banked_rom.sv``.
 
     Every bank is one block deep, on parts whose blocks are of 18 Kbit alone too; all but the last
-    are of the same power of two. What selects among them counts as its LUTs. The widest shape has
-    no output register on an ECP5, so it is for those that need no other.
+    are of the same power of two. What selects among them counts as its LUTs. The widest shape is
+    one that an ECP5 does not use, so it is for those that need no other.
     """
     (_, widest), *shapes = BRAM18_SHAPES
     if depth <= widest:

@@ -178,6 +178,15 @@ class Mvu(Kernel):
         """Return the $readmemh text of the weights.
 
         Raises:
+            ValueError: see ``weight_words``.
+        """
+        width = self.get_nodeattr("PE") * self.get_nodeattr("SIMD") * datatype.bitwidth()
+        return hex_memory(self.weight_words(model, datatype), width)
+
+    def weight_words(self, model: Any, datatype: BaseDataType) -> list[int]:
+        """Return the weights, a word of PE * SIMD of them per step.
+
+        Raises:
             ValueError: a weight lies outside ``datatype``.
         """
         weights = self.initializer(model, 1)
@@ -187,7 +196,7 @@ class Mvu(Kernel):
                 f"{int(datatype.min())}..{int(datatype.max())} as declared by {datatype.name}"
             )
         simd, pe, bits = self.get_nodeattr("SIMD"), self.get_nodeattr("PE"), datatype.bitwidth()
-        return hex_memory(weight_words(weights, pe, simd, bits), pe * simd * bits)
+        return weight_words(weights, pe, simd, bits)
 
     def weight_rom(self) -> ReadOnlyMemory:
         """The weights, a word per step."""

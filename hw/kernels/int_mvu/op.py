@@ -181,7 +181,7 @@ class IntMvu_rtl(RtlKernel, IntMvu):
         """
         self.check_outputs(model)
         name = self.onnx_node.name
-        words = [int(word, 16) for word in self.weight_memory(model, self.weight_type()).split()]
+        words = self.weight_words(model, self.weight_type())
         files = {f"{name}_weights.mem": self.weight_rom().image(words)}
         if self.has_bias():
             pe, acc_bits = self.get_nodeattr("PE"), self.get_output_datatype().bitwidth()

@@ -65,13 +65,10 @@ class XnorMvu_rtl(RtlKernel, XnorMvu):
         }
 
     def memories(self, model: Any) -> dict[str, str]:
-        name, image = (
-            f"{self.onnx_node.name}_weights",
-            self.weight_memory(model, DataType["BINARY"]),
-        )
+        name, binary = f"{self.onnx_node.name}_weights", DataType["BINARY"]
         if not self._parted():
-            return {f"{name}.mem": image}
-        words, first, images = [int(word, 16) for word in image.split()], 0, {}
+            return {f"{name}.mem": self.weight_memory(model, binary)}
+        words, first, images = self.weight_words(model, binary), 0, {}
         for number, bits in enumerate(self.weight_rom().parts):
             images[f"{name}_{number}.mem"] = hex_memory([word >> first for word in words], bits)
             first += bits
