@@ -157,6 +157,25 @@ def build(
     return command.build(Path(source), Path(folder), chosen, progress)
 
 
+def explain(source: AnyPath, *, config: AnyPath | None = None, **options: Any) -> dict[str, Any]:
+    """Say of every node of somebody else's network what it becomes, or why it cannot be built.
+
+    Args:
+        source: QONNX (.onnx).
+        config: build.yaml; ``options`` win over it.
+        options: those fields of ``flows.config.BuildConfig`` that say what a pixel stands for.
+
+    Returns:
+        ``{"nodes": [hw.graph.explain.Row as a dict], "builds", "input", "notes"}``. Where it
+        builds, the whole was also held against the file in exact arithmetic, as a build does.
+    """
+    chosen = read_config(as_path(config), options)
+    require_hardware("build --explain")
+    from .commands import explain as command
+
+    return command.explain(Path(source), chosen)
+
+
 @reads_build
 def infer(
     model: AnyPath,

@@ -20,7 +20,7 @@ from ..hw.graph.finn_graph import finn_graph
 from ..hw.graph.lowering import lower
 from ..hw.graph.pixel_scaling import absorb
 from ..hw.graph.pixels import Pixels, declares_raw, pixels_of
-from ..hw.graph.qonnx_graph import QonnxGraph
+from ..hw.graph.qonnx_graph import LoweringError, QonnxGraph
 from ..hw.graph.specialise import specialise
 from ..hw.graph.verify import verify
 from ..hw.rtl import simulate as rtl
@@ -174,12 +174,7 @@ def _export(context: Context) -> None:
 
 def _import_qonnx(context: Context) -> None:
     """Take somebody else's QONNX through the loader."""
-    if not context.source.is_file():
-        raise UsageError(f"{context.source}: no such file; expected a QONNX file")
-    loaded = loader.load(context.source)
-    network = clean(loaded.model)
-    pixels = absorb(network, _pixels(network, context.config))
-    pixels.note(network)
+    loaded, network, pixels = read_foreign(context.source, context.config)
     # Nothing is known of a foreign network's arithmetic: only equal results are accepted.
     verify(network, lower(network))
     onnx.save(network, context.files.qonnx)
@@ -191,6 +186,25 @@ def _import_qonnx(context: Context) -> None:
             "input": {**asdict(pixels), "note": pixels.describe()},
         },
     )
+
+
+def read_foreign(
+    source: Path, config: BuildConfig, refused: list[LoweringError] | None = None
+) -> tuple[loader.LoadedModel, onnx.ModelProto, Pixels]:
+    """Read somebody else's QONNX: as it was found, cleaned, and what it reads of a pixel.
+
+    Args:
+        source: the file.
+        config: options of the build.
+        refused: collects the nodes that nobody can lower; None: the first of them is raised.
+    """
+    if not source.is_file():
+        raise UsageError(f"{source}: no such file; expected a QONNX file")
+    loaded = loader.load(source)
+    network = clean(loaded.model) if refused is None else clean(loaded.model, refused.append)
+    pixels = absorb(network, _pixels(network, config))
+    pixels.note(network)
+    return loaded, network, pixels
 
 
 def _notes_of_input(network: onnx.ModelProto) -> list[str]:

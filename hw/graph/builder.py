@@ -158,6 +158,10 @@ class DataflowBuilder:
         """Nodes so far."""
         return len(self._nodes)
 
+    def ops(self, first: int = 0) -> tuple[str, ...]:
+        """Types of the nodes so far, from number ``first`` on."""
+        return tuple(node.op_type for node in self._nodes[first:])
+
     def add(
         self,
         op: str,

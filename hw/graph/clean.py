@@ -9,7 +9,7 @@ computes for hours gets far. Every node has passed `schema` before ONNX's C++ se
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import onnx
@@ -36,11 +36,22 @@ SHAPE_ELEMENTS = 1 << 12
 """Constants up to this size are shown to shape inference: they may be shapes."""
 
 
-def clean(proto: onnx.ModelProto) -> onnx.ModelProto:
+def _raise(error: LoweringError) -> None:
+    raise error
+
+
+def clean(
+    proto: onnx.ModelProto, refused: Callable[[LoweringError], None] = _raise
+) -> onnx.ModelProto:
     """Prepare somebody else's network for `lower`: batch 1, shapes inferred, constants folded.
 
     QONNX's IntQuant and the pairs QuantizeLinear, DequantizeLinear of ONNX become Quant. Names
     stay. The file must have come through `loader.load`.
+
+    Args:
+        proto: the network.
+        refused: is told of a node that makes no sense or is not supported. Where it returns, the
+            node stays as it is, if the size of its outputs can be told.
 
     Raises:
         ModelError: the graph makes no sense, or is too large.
@@ -53,7 +64,11 @@ def clean(proto: onnx.ModelProto) -> onnx.ModelProto:
     _inputs(state)
     for node in graph.node:
         node.input[:] = [state.alias.get(name, name) for name in node.input]
-        _visit(state, node)
+        try:
+            _visit(state, node)
+        except LoweringError as error:
+            refused(error)
+            _keep_refused(state, node)
     kinds = kinds_of(state.proto)
     for value in graph.output:
         value.name = state.alias.get(value.name, value.name)
@@ -114,6 +129,17 @@ def _visit(state: Cleaning, node: onnx.NodeProto) -> None:
         )
     else:
         _standard(state, node, constant)
+
+
+def _keep_refused(state: Cleaning, node: onnx.NodeProto) -> None:
+    """Keep a node that nobody can lower, so that those behind it can be looked at."""
+    quantises = node.op_type in QUANTISERS
+    types = (
+        [state.types[node.input[0]]]
+        if quantises
+        else _infer(state, node, onnx.defs.get_schema(node.op_type, state.opset, ""))
+    )
+    state.keep(node, types)
 
 
 def _standard(state: Cleaning, node: onnx.NodeProto, constant: bool) -> None:

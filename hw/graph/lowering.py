@@ -18,7 +18,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from .heads import Head, Kind, check_kinds, kinds_of, write_heads
 from .lower import handlers
 from .lower.heads import End, end
-from .lower.state import Lowering
+from .lower.state import Handler, Lowering
 from .pixels import pixels_of
 from .qonnx_graph import LoweringError, QonnxGraph
 from .threshold_pattern import COMPARISONS
@@ -63,16 +63,16 @@ def lower(
     ends = [end(state, value.name, kinds) for value in state.graph.outputs]
     for node in state.graph.nodes:
         if node.name not in state.claimed:
-            raise state.passed.get(
-                node.name,
-                LoweringError(
-                    node,
-                    "belongs to no supported pattern (BN + RPReLU epilogue, RSign, rounding shift)",
-                ),
-            )
+            raise left_over(state, node)
     graph = state.builder.finish(*(found.stream for found in ends))
     write_heads(graph.model, _heads(graph.graph, ends))
     return graph
+
+
+def left_over(state: Lowering, node: onnx.NodeProto) -> LoweringError:
+    """Return why a node has become nothing behind the whole walk."""
+    why = "belongs to no supported pattern (BN + RPReLU epilogue, RSign, rounding shift)"
+    return state.passed.get(node.name, LoweringError(node, why))
 
 
 def _heads(graph: onnx.GraphProto, ends: list[End]) -> list[Head]:
@@ -86,20 +86,28 @@ def _heads(graph: onnx.GraphProto, ends: list[End]) -> list[Head]:
 
 
 def _walk(state: Lowering) -> None:
-    """Ask the handlers of every node that no pattern has claimed when its turn comes."""
     table = handlers()
     for node in state.graph.nodes:
-        if node.name in state.claimed or node.op_type in ARITHMETIC:
-            continue
-        if node.op_type not in table:
-            supported = ", ".join([*table, *ARITHMETIC])
-            raise LoweringError(node, f"this op cannot be lowered; supported: {supported}")
-        for handler in table[node.op_type]:
-            if handler(state, node):
-                break
-        if state.builder.size > MAX_HARDWARE_NODES:
-            raise LoweringError(
-                node,
-                f"up to here the network becomes more than {MAX_HARDWARE_NODES} nodes of "
-                "hardware, expected fewer; is this a network for an FPGA?",
-            )
+        visit(state, node, table)
+
+
+def visit(state: Lowering, node: onnx.NodeProto, table: Mapping[str, list[Handler]]) -> None:
+    """Ask the handlers of a node whose turn has come, unless a pattern has claimed it.
+
+    Raises:
+        LoweringError: it, or a node it reads, cannot be lowered.
+    """
+    if node.name in state.claimed or node.op_type in ARITHMETIC:
+        return
+    if node.op_type not in table:
+        supported = ", ".join([*table, *ARITHMETIC])
+        raise LoweringError(node, f"this op cannot be lowered; supported: {supported}")
+    for handler in table[node.op_type]:
+        if handler(state, node):
+            break
+    if state.builder.size > MAX_HARDWARE_NODES:
+        raise LoweringError(
+            node,
+            f"up to here the network becomes more than {MAX_HARDWARE_NODES} nodes of "
+            "hardware, expected fewer; is this a network for an FPGA?",
+        )

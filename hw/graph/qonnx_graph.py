@@ -27,6 +27,7 @@ class LoweringError(ValueError):
 
     def __init__(self, node: onnx.NodeProto, why: str) -> None:
         super().__init__(f"{node.name} ({node.op_type}): {why}")
+        self.node, self.why = node, why
 
 
 class QonnxGraph:

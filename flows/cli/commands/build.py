@@ -11,6 +11,7 @@ import typer
 from ....hw import boards
 from ... import api
 from ...config import STEPS
+from ...errors import CHECK_FAILED, UsageError
 from ..options import Group, InputSize, Json
 from ..results import show_fit, show_notes
 from ..terminal import Bars, emit, say, table
@@ -20,7 +21,16 @@ GROUP = Group.HARDWARE
 
 def command(
     source: Annotated[Path, typer.Argument(help="Checkpoint (.safetensors) or QONNX (.onnx).")],
-    folder: Annotated[Path, typer.Option("--out", help="Folder of the build.")],
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the build.", show_default=False)
+    ] = None,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain",
+            help="Build nothing: say of every node of a QONNX file what it becomes, or why not.",
+        ),
+    ] = False,
     size: InputSize = None,
     input_scale: Annotated[
         str | None,
@@ -105,7 +115,10 @@ def command(
 
     Steps whose inputs did not change are skipped; a failed build leaves the last good one alone.
 
-    Example: `andpop build model.safetensors --out build/steel --target-cycles 20000`
+    With --explain nothing is written; exit code 1 says that the network cannot be built.
+
+    Example: `andpop build model.safetensors --out build/steel --target-cycles 20000`, or
+    `andpop build network.onnx --explain`
     """
     options = {
         "input": size,
@@ -124,9 +137,37 @@ def command(
         "dsp_share": dsp_share,
         "until": until,
     }
+    if explain:
+        result = api.explain(source, config=config, **options)
+        emit(result, as_json, _show_nodes)
+        if not result["builds"]:
+            raise typer.Exit(CHECK_FAILED)
+        return
+    if folder is None:
+        raise UsageError("--out: found none, expected the folder of the build, as in --out build/x")
     with Bars(as_json) as progress:
         result = api.build(source, folder, config=config, progress=progress, **options)
     emit(result, as_json, lambda r: _show(r, folder))
+
+
+def _show_nodes(result: dict[str, Any]) -> None:
+    rows = []
+    for row in result["nodes"]:
+        said = {
+            "hardware": ", ".join(row["ops"]),
+            "part": f"part of {row['of']}" if row["of"] else "nothing: its result is the same",
+            "refused": f"REFUSED: {row['why']}",
+            "waits": f"not judged: needs {row['of']}",
+        }
+        rows.append((row["node"], row["op"], said[row["verdict"]]))
+    table("What the nodes become", ("node", "op", "becomes"), rows)
+    say(f"Input: {result['input']}")
+    refused = [row["node"] for row in result["nodes"] if row["verdict"] == "refused"]
+    if result["builds"]:
+        say("Builds: the dataflow graph computes what the file says, in exact arithmetic")
+    else:
+        say(f"Does not build: {len(refused)} of {len(rows)} nodes are refused")
+    show_notes(result)
 
 
 def _show(result: dict[str, Any], folder: Path) -> None:
