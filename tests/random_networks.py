@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Random networks of what other people's exporters write, a network for every seed.
+
+Each is one that has an exact integer form by construction, so any refusal of it is a false one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from foreign_graphs import QONNX, Net
+from onnx import helper
+
+
+@dataclass(frozen=True)
+class Codes:
+    """A quantised map: its tensor, shape (C, H, W), and whether its codes are -1 and +1."""
+
+    name: str
+    channels: int
+    height: int
+    width: int
+    signs: bool = False
+    scale: float = 0.125
+    bits: int = 4
+    signed: bool = True
+
+
+class Sampler:
+    """Draws one network; every method adds a layer and returns the codes it ends with."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+        side = self.rng.integers(6, 13, 2)
+        self.net = Net(int(side[0]), int(side[1]), self.pick(1, 1, 3), seed)
+        self.said: list[str] = []
+
+    def pick(self, *choices: int) -> int:
+        """One of these."""
+        return int(choices[self.rng.integers(len(choices))])
+
+    def chance(self, share: float) -> bool:
+        """True so often."""
+        return bool(self.rng.random() < share)
+
+    def scale(self) -> float:
+        """A power of two, or any number."""
+        return (
+            2.0 ** -self.pick(2, 3, 4) if self.chance(0.5) else float(self.rng.uniform(0.03, 0.3))
+        )
+
+    def weights(self, *shape: int) -> str:
+        """Quantised weights: 1 to 8 bits, one scale or one per output."""
+        values = self.net.constant(self.net.weights(*shape))
+        per = (shape[0], *(1,) * (len(shape) - 1))
+        scale = self.net.constant(
+            self.rng.uniform(0.05, 0.2, per) if self.chance(0.4) else self.scale()
+        )
+        bits = self.pick(1, 2, 3, 4, 4, 8)
+        if bits == 1:
+            return self.net.op("BipolarQuant", [values, scale], QONNX)
+        inputs = [values, scale, self.net.constant(0.0), self.net.constant(float(bits))]
+        return self.net.op(
+            "Quant",
+            inputs,
+            QONNX,
+            signed=1,
+            narrow=int(self.chance(0.7)),
+            rounding_mode="ROUND",
+        )
+
+    def quantised(self, x: str, shape: tuple[int, int, int], like: Codes | None = None) -> Codes:
+        """[BatchNormalization] -> [Relu] -> quantiser; ``like``: a quantiser equal to another's."""
+        channels = shape[0]
+        if self.chance(0.7):
+            rows = [
+                self.rng.uniform(0.3, 1.5, channels) * self.rng.choice([-1, 1, 1], channels),
+                self.rng.uniform(-0.5, 0.5, channels),
+                self.rng.uniform(-0.5, 0.5, channels),
+                self.rng.uniform(0.5, 1.5, channels),
+            ]
+            x = self.net.op("BatchNormalization", [x, *map(self.net.constant, rows)])
+        if like is None and self.chance(0.25):
+            return Codes(
+                self.net.op("BipolarQuant", [x, self.net.constant(1.0)], QONNX), *shape, signs=True
+            )
+        relu = self.chance(0.5)
+        if relu:
+            x = self.net.op("Relu", [x])
+        scale, bits, signed = self.scale(), self.pick(2, 3, 4, 4, 8), not relu or self.chance(0.2)
+        if like is not None:
+            scale, bits, signed = like.scale, like.bits, like.signed
+        name = self.net.quant(x, scale, bits, int(signed))
+        return Codes(name, *shape, scale=scale, bits=bits, signed=signed)
+
+    def window(self, x: Codes, keeps: bool = False) -> tuple[dict[str, list[int]], int, int]:
+        """Kernel, stride, border and dilation of a convolution, and the size of its result."""
+        kernel = [self.pick(1, 3, 3, 2, 5) for _ in range(2)]
+        stride, dilation = [self.pick(1, 1, 2) for _ in range(2)], [1, 1]
+        if keeps:
+            kernel, stride = [self.pick(1, 3)] * 2, [1, 1]
+        if not keeps and self.chance(0.15):
+            dilation = [2, 2]
+        kernel = [
+            k if (k - 1) * d < s else 1
+            for k, d, s in zip(kernel, dilation, (x.height, x.width), strict=True)
+        ]
+        border = not x.signs and (keeps or self.chance(0.6))
+        pads = [(k - 1) * d // 2 if border else 0 for k, d in zip(kernel, dilation, strict=True)]
+        size = [
+            (s + 2 * p - (k - 1) * d - 1) // t + 1
+            for s, p, k, d, t in zip(
+                (x.height, x.width), pads, kernel, dilation, stride, strict=True
+            )
+        ]
+        said = {"kernel_shape": kernel, "strides": stride, "dilations": dilation, "pads": pads * 2}
+        return said, size[0], size[1]
+
+    def convolution(self, x: Codes, keeps: bool = False, like: Codes | None = None) -> Codes:
+        """A dense convolution, with a bias now and then, and its quantiser."""
+        outputs = x.channels if keeps else self.pick(2, 4, 6, 8)
+        window, height, width = self.window(x, keeps)
+        inputs = [x.name, self.weights(outputs, x.channels, *window["kernel_shape"])]
+        if self.chance(0.25):
+            inputs.append(self.net.constant(self.rng.uniform(-0.5, 0.5, outputs)))
+        self.said.append("Conv")
+        return self.quantised(self.net.op("Conv", inputs, **window), (outputs, height, width), like)
+
+    def max_pool(self, x: Codes) -> Codes:
+        """A max pool of any window."""
+        kernel = [min(self.pick(2, 2, 3), x.height), min(self.pick(2, 2, 3), x.width)]
+        stride = [self.pick(1, 2, k) for k in kernel]
+        pads = [self.pick(0, 0, k // 2) for k in kernel]
+        size = [
+            (s + 2 * p - k) // t + 1
+            for s, p, k, t in zip((x.height, x.width), pads, kernel, stride, strict=True)
+        ]
+        self.said.append("MaxPool")
+        name = self.net.op("MaxPool", [x.name], kernel_shape=kernel, strides=stride, pads=pads * 2)
+        return Codes(name, x.channels, *size, x.signs, x.scale, x.bits, x.signed)
+
+    def split(self, x: Codes) -> Codes:
+        """Two halves change places."""
+        if x.channels % 2:
+            return self.convolution(x)
+        number = len(self.net.nodes)
+        halves = [f"left_{number}", f"right_{number}"]
+        node = helper.make_node("Split", [x.name], halves, name=f"Split_{number}", axis=1)
+        self.net.nodes.append(node)
+        self.said.append("Split, Concat")
+        name = self.net.op("Concat", halves[::-1], axis=1)
+        return Codes(name, x.channels, x.height, x.width, x.signs, x.scale, x.bits, x.signed)
+
+    def transposed(self, x: Codes) -> Codes:
+        """A transposed convolution that doubles the map."""
+        if x.signs or x.height * x.width > 100:
+            return self.convolution(x)
+        outputs = self.pick(2, 4)
+        values = self.net.constant(self.net.weights(x.channels, outputs, 2, 2))
+        weight = self.net.quant(values, self.scale(), 4, narrow=1)
+        self.said.append("ConvTranspose")
+        name = self.net.op("ConvTranspose", [x.name, weight], kernel_shape=[2, 2], strides=[2, 2])
+        return self.quantised(name, (outputs, 2 * x.height, 2 * x.width))
+
+    def first(self) -> Codes:
+        """Pixels through a convolution, whose weights are no wider than 8 bits."""
+        _, channels, height, width = self.net.shape
+        return self.convolution(Codes("x", channels, height, width))
+
+    def logits(self, x: Codes) -> None:
+        """A convolution over the whole map, or fully connected layers behind a flattening."""
+        labels = self.pick(2, 5, 10)
+        if self.chance(0.5) or x.channels * x.height * x.width > 600:
+            kernel = [x.height, x.width]
+            weight = self.head_weights(labels, x.channels, *kernel)
+            name = self.net.op("Conv", [x.name, weight], kernel_shape=kernel)
+            self.net.op("Flatten", [name], axis=1)
+            self.said.append("Conv head")
+            return
+        name, features = self.net.op("Flatten", [x.name], axis=1), x.channels * x.height * x.width
+        if self.chance(0.5):
+            hidden = self.pick(8, 16)
+            name = self.net.op("Gemm", [name, self.weights(hidden, features)], transB=1)
+            name = self.net.quant(self.net.norm(name, hidden), self.scale(), self.pick(2, 4))
+            features = hidden
+        self.net.op("Gemm", [name, self.head_weights(labels, features)], transB=1)
+        self.said.append("Gemm head")
+
+    def head_weights(self, *shape: int) -> str:
+        """Logits are compared with one another: one scale for all."""
+        return self.net.quant(
+            self.net.constant(self.net.weights(*shape)), self.scale(), self.pick(2, 4, 8), narrow=1
+        )
+
+    def draw(self) -> onnx.ModelProto:
+        """A network of 2 to 8 layers."""
+        layers: tuple[Callable[[Codes], Codes], ...] = (
+            self.convolution,
+            self.convolution,
+            self.max_pool,
+            self.split,
+            self.transposed,
+        )
+        x = self.first()
+        for _ in range(self.pick(*range(6))):
+            x = layers[self.rng.integers(len(layers))](x)
+        self.logits(x)
+        (output,) = (n.output[0] for n in self.net.nodes[-1:])
+        labels = next(
+            c.dims[0]
+            for n in reversed(self.net.nodes)
+            if n.op_type == "Quant"
+            for c in self.net.constants
+            if c.name == n.input[0]
+        )
+        return self.net.model([1, labels], output_name=output)
+
+
+def network(seed: int) -> tuple[onnx.ModelProto, str]:
+    """Return the network of a seed and the constructs it holds."""
+    sampler = Sampler(seed)
+    proto = sampler.draw()
+    return proto, " -> ".join(sampler.said)
