@@ -52,15 +52,15 @@ class Sampler:
             2.0 ** -self.pick(2, 3, 4) if self.chance(0.5) else float(self.rng.uniform(0.03, 0.3))
         )
 
-    def weights(self, *shape: int) -> str:
-        """Quantised weights: 1 to 8 bits, one scale or one per output."""
+    def weights(self, *shape: int, signs: bool = False) -> str:
+        """Quantised weights: 1 to 8 bits, one scale or one per output; ``signs``: mostly 1."""
         values = self.net.constant(self.net.weights(*shape))
         per = (shape[0], *(1,) * (len(shape) - 1))
         scale = self.net.constant(
             self.rng.uniform(0.05, 0.2, per) if self.chance(0.4) else self.scale()
         )
         bits = self.pick(1, 2, 3, 4, 4, 8)
-        if bits == 1:
+        if bits == 1 or (signs and self.chance(0.6)):
             return self.net.op("BipolarQuant", [values, scale], QONNX)
         inputs = [values, scale, self.net.constant(0.0), self.net.constant(float(bits))]
         return self.net.op(
@@ -87,14 +87,43 @@ class Sampler:
             return Codes(
                 self.net.op("BipolarQuant", [x, self.net.constant(1.0)], QONNX), *shape, signs=True
             )
-        relu = self.chance(0.5)
-        if relu:
-            x = self.net.op("Relu", [x])
-        scale, bits, signed = self.scale(), self.pick(2, 3, 4, 4, 8), not relu or self.chance(0.2)
+        x, positive = self.activation(x, channels)
+        scale, bits = self.scale(), self.pick(1, 2, 3, 4, 4, 8)
+        signed = bits > 1 and (not positive or self.chance(0.2))
         if like is not None:
             scale, bits, signed = like.scale, like.bits, like.signed
-        name = self.net.quant(x, scale, bits, int(signed))
+        low, high = (-(1 << (bits - 1)), 1 << (bits - 1)) if signed else (0, 1 << bits)
+        zero = int(self.rng.integers(low, high)) if like is None and self.chance(0.15) else 0
+        parameters = (self.net.constant(float(v)) for v in (scale, zero, bits))
+        name = self.net.op(
+            "Quant",
+            [x, *parameters],
+            QONNX,
+            signed=int(signed),
+            narrow=int(bits > 1 and self.chance(0.2)),
+            rounding_mode=("ROUND", "FLOOR", "CEIL", "HALF_UP")[self.pick(0, 0, 0, 1, 2, 3)],
+        )
         return Codes(name, *shape, scale=scale, bits=bits, signed=signed)
+
+    def activation(self, x: str, channels: int) -> tuple[str, bool]:
+        """What stands in front of a quantiser, and whether it gives nothing below 0."""
+        net, kind = self.net, self.pick(*range(12))
+        if kind < 4:
+            return net.op("Relu", [x]), True
+        if kind == 4:
+            return net.op("Clip", [x, net.constant(0.0), net.constant(6.0)]), True
+        if kind == 5:
+            return net.op("LeakyRelu", [x], alpha=0.1), False
+        if kind == 6:
+            slopes = self.rng.uniform(-0.5, 0.5, (channels, 1, 1))
+            return net.op("PRelu", [x, net.constant(slopes)]), False
+        if kind == 7:
+            return net.op(("Sigmoid", "HardSigmoid")[self.pick(0, 1)], [x]), True
+        if kind == 8:
+            return net.op("Mul", [x, net.op("Sigmoid", [x])]), False
+        if kind == 9:
+            return net.op(("Tanh", "Elu")[self.pick(0, 1)], [x]), False
+        return x, False
 
     def window(self, x: Codes, keeps: bool = False) -> tuple[dict[str, list[int]], int, int]:
         """Kernel, stride, border and dilation of a convolution, and the size of its result."""
@@ -108,7 +137,7 @@ class Sampler:
             k if (k - 1) * d < s else 1
             for k, d, s in zip(kernel, dilation, (x.height, x.width), strict=True)
         ]
-        border = not x.signs and (keeps or self.chance(0.6))
+        border = keeps or self.chance(0.2 if x.signs else 0.6)
         pads = [(k - 1) * d // 2 if border else 0 for k, d in zip(kernel, dilation, strict=True)]
         size = [
             (s + 2 * p - (k - 1) * d - 1) // t + 1
@@ -123,7 +152,7 @@ class Sampler:
         """A dense convolution, with a bias now and then, and its quantiser."""
         outputs = x.channels if keeps else self.pick(2, 4, 6, 8)
         window, height, width = self.window(x, keeps)
-        inputs = [x.name, self.weights(outputs, x.channels, *window["kernel_shape"])]
+        inputs = [x.name, self.weights(outputs, x.channels, *window["kernel_shape"], signs=x.signs)]
         if self.chance(0.25):
             inputs.append(self.net.constant(self.rng.uniform(-0.5, 0.5, outputs)))
         self.said.append("Conv")
@@ -156,7 +185,7 @@ class Sampler:
 
     def transposed(self, x: Codes) -> Codes:
         """A transposed convolution that doubles the map."""
-        if x.signs or x.height * x.width > 100:
+        if x.height * x.width > 100:
             return self.convolution(x)
         outputs = self.pick(2, 4)
         values = self.net.constant(self.net.weights(x.channels, outputs, 2, 2))

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import pytest
+from andpop.flows import api
 from andpop.flows.errors import explain
 from andpop.hw.cpu.engine import Engine
 from andpop.hw.cpu.pack import compile_graph, fused_tensors
@@ -12,12 +15,16 @@ from andpop.hw.graph.executor import GoldenExecutor
 from andpop.hw.graph.lowering import lower
 from andpop.hw.graph.verify import extreme_pictures
 from comparisons import Comparisons
-from foreign_graphs import accepted
+from foreign_graphs import accepted, save
+from qonnx.core.modelwrapper import ModelWrapper
 from random_networks import network
 
-SEEDS = 30
-MANY = 500
-SIMULATED = 3
+SEEDS = range(30)
+MANY = range(500)
+SIMULATED = (7, 21)
+"""Seeds whose hardware is simulated as well in the short tests; the long ones simulate every
+tenth."""
+BACKENDS = ("qonnx", "golden", "cpu", "rtl")
 
 
 def check(seed: int, folder: Path, compared: Comparisons) -> str:
@@ -52,4 +59,37 @@ def sweep(seeds: range, folder: Path, compared: Comparisons) -> None:
 
 
 def test_random_networks_are_exact(tmp_path: Path, compared: Comparisons) -> None:
-    sweep(range(SEEDS), tmp_path, compared)
+    sweep(SEEDS, tmp_path, compared)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(3600)
+def test_many_random_networks_are_exact(tmp_path: Path, compared: Comparisons) -> None:
+    sweep(MANY, tmp_path, compared)
+
+
+def simulate(seed: int, folder: Path, compared: Comparisons) -> None:
+    """Build a network as a user does, and compare all backends."""
+    proto, said = network(seed)
+    api.build(save(proto, folder), folder / "build", target_cycles=4096)
+    golden = GoldenExecutor(ModelWrapper(str(folder / "build" / "lowered.onnx")))
+    pictures = extreme_pictures(*golden.shapes[golden.input][1:], noise=2, seed=seed)
+    np.save(folder / "pictures.npy", pictures)
+    result = api.compare(folder / "build", folder / "pictures.npy", BACKENDS)
+    assert [row["backend"] for row in result["backends"]] == ["qonnx", "cpu", "rtl"], said
+    assert all(row["pictures"] == len(pictures) for row in result["backends"])
+    compared.count(result["values_compared"], result["values_differing"])
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize("seed", SIMULATED)
+def test_random_hardware_is_exact(seed: int, tmp_path: Path, compared: Comparisons) -> None:
+    simulate(seed, tmp_path, compared)
+
+
+@pytest.mark.full
+@pytest.mark.sim
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("seed", MANY[::10])
+def test_more_random_hardware_is_exact(seed: int, tmp_path: Path, compared: Comparisons) -> None:
+    simulate(seed, tmp_path, compared)

@@ -9,17 +9,16 @@ reaches a level is found by halving.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-from qonnx.core.datatype import DataType
 
 from ...quant.grid import ACCUMULATOR_LIMIT, IntArray
-from .qonnx_graph import LoweringError, QonnxGraph
-from .tables import Table, falling_channels, thresholds
+from .qonnx_graph import FloatArray, LoweringError, QonnxGraph
+from .tables import MAX_VALUES, Table, falling_channels, thresholds
 
 
 @dataclass(frozen=True)
@@ -36,20 +35,33 @@ class Levels:
     scale: Fraction
 
 
-def levels_of_table(node: onnx.NodeProto, table: Table) -> Levels:
-    """Read the levels from a table over -limit..limit.
-
-    Raises:
-        LoweringError: a channel rises and falls.
-    """
+def levels_of_table(table: Table) -> Levels | None:
+    """Read the levels from a table over -limit..limit; None where a channel rises and falls."""
     falls = falling_channels(table)
     if falls is None:
-        raise LoweringError(
-            node, "rises and falls with its accumulator, expected one direction per channel"
-        )
+        return None
     codes = np.where(falls[:, None], table.codes[:, ::-1], table.codes)
-    at, first = thresholds(Table(table.low, codes, table.datatype, table.scale))
+    at, first = thresholds(replace(table, codes=codes))
     return Levels(falls, at, first, table.datatype, table.scale)
+
+
+def _check_order(graph: QonnxGraph, node: onnx.NodeProto) -> None:
+    """Check that a node never turns from rising to falling."""
+    if node.op_type == "Div" and graph.operands(node) is None:
+        raise LoweringError(node, "divides by what is quantised, expected a constant divisor")
+    slopes: FloatArray | None = np.zeros(1)
+    if node.op_type in ("LeakyRelu", "Elu"):
+        slopes = np.asarray(graph.attributes(node).get("alpha", 1.0))
+    elif node.op_type == "PRelu":
+        slopes = graph.constant(node.input[1])
+    computed = sum(graph.constant(name) is None for name in node.input if name)
+    turns = slopes is None or (slopes < 0).any() or node.op_type in ("Abs", "HardSwish")
+    if turns or computed > 1:
+        raise LoweringError(
+            node,
+            f"may turn around over an integer of more than {MAX_VALUES} values, expected steps "
+            "that only rise or only fall there; use fewer bits or channels in front",
+        )
 
 
 def bisect(
@@ -78,14 +90,11 @@ def bisect(
             "(float32 holds no more); use fewer bits or channels",
         )
     for node in chain:
-        if node.op_type == "Div" and graph.operands(node) is None:
-            raise LoweringError(node, "divides by what is quantised, expected a constant divisor")
+        _check_order(graph, node)
     ends = tabulate(np.tile([-limit, limit], (channels, 1)))
     falls = ends.codes[:, 0] > ends.codes[:, 1]
     sign = np.where(falls, -1, 1)[:, None]
-    datatype = DataType[ends.datatype]
-    first = int(datatype.min())
-    levels = np.arange(first + 1, int(datatype.max()) + 1)
+    levels = np.arange(ends.first + 1, ends.last + 1)
     low = np.full((channels, levels.size), -limit, dtype=np.int64)
     high = np.full_like(low, limit + 1)
     for _ in range((2 * limit + 1).bit_length()):
@@ -94,4 +103,4 @@ def bisect(
         reached = (tabulate(inside * sign).codes >= levels) | (low == high)
         high = np.where(reached, middle, high)
         low = np.where(reached, low, middle + 1)
-    return Levels(falls, high, first, ends.datatype, ends.scale)
+    return Levels(falls, high, ends.first, ends.datatype, ends.scale)

@@ -48,7 +48,18 @@ def quantiser(state: Cleaning, node: onnx.NodeProto) -> None:
     bits = state.value(node.input[3]) if node.op_type == "Quant" else np.float32(1)
     if bits is None or bits.size != 1 or not 1 <= bits <= 32 or bits != np.rint(bits):
         raise LoweringError(node, f"found {bits} bits, expected a whole number of 1 to 32")
+    if node.op_type == "Quant":
+        _as_signs(state, node, int(bits))
     state.keep(node, [state.types[node.input[0]]])
+
+
+def _as_signs(state: Cleaning, node: onnx.NodeProto, bits: int) -> None:
+    """A signed Quant of one bit gives -1 and +1, as qonnx executes it: the same as BipolarQuant."""
+    signed = next((a.i for a in node.attribute if a.name == "signed"), 1)
+    zero = state.value(node.input[2])
+    if bits == 1 and signed and zero is not None and not zero.any():
+        node.op_type = "BipolarQuant"
+        del node.attribute[:], node.input[2:]
 
 
 def dequantise(state: Cleaning, node: onnx.NodeProto) -> None:

@@ -45,6 +45,7 @@ class QonnxGraph:
                     "file with hw.graph.loader",
                 )
             seen.add(node.name)
+        self.place = {node.name: i for i, node in enumerate(self.nodes)}
         self.initializers = list(graph.initializer)
         self.opsets = list(proto.opset_import)
         self.constants: dict[str, npt.NDArray[Any]] = {

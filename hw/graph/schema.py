@@ -34,11 +34,12 @@ FOLDED = (
 proportion to its inputs and outputs, whose sizes are known beforehand."""
 
 LOWERED = (
-    "Add", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "Conv", "ConvTranspose",
-    "DequantizeLinear", "Div", "Dropout", "Flatten", "Floor", "Gather", "Gemm",
-    "GlobalAveragePool", "GreaterOrEqual", "Identity", "MatMul", "MaxPool", "Mul", "Neg", "Pad",
-    "QuantizeLinear", "ReduceMean", "ReduceSum", "Relu", "Reshape", "Slice", "Split", "Squeeze",
-    "Sub", "Transpose", "Unsqueeze", "Where",
+    "Abs", "Add", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "Conv",
+    "ConvTranspose", "DequantizeLinear", "Div", "Dropout", "Elu", "Erf", "Flatten", "Floor",
+    "Gather", "Gemm", "GlobalAveragePool", "GreaterOrEqual", "HardSigmoid", "HardSwish",
+    "Identity", "LeakyRelu", "MatMul", "Max", "MaxPool", "Min", "Mul", "Neg", "PRelu", "Pad",
+    "QuantizeLinear", "ReduceMean", "ReduceSum", "Relu", "Reshape", "Sigmoid", "Slice",
+    "Softplus", "Split", "Squeeze", "Sub", "Tanh", "Transpose", "Unsqueeze", "Where",
 )  # fmt: skip
 """Operators that patterns of the lowering may hold."""
 

@@ -17,11 +17,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-from qonnx.core.datatype import DataType
 from qonnx.custom_op.general.bipolar_quant import binary_quant
-from qonnx.custom_op.general.intquant import int_quant
+from qonnx.custom_op.general.intquant import int_quant, max_int, min_int
 
-from ...quant.grid import IntArray
+from ...quant.grid import IntArray, smallest_signed
 from .qonnx_graph import FloatArray, LoweringError, QonnxGraph, per_channel
 from .reference import onnx_reference
 from .threshold_pattern import MAX_BITS
@@ -41,6 +40,10 @@ class Table:
     """(C, high - low + 1)."""
     datatype: str
     scale: Fraction
+    first: int
+    """Smallest code that the quantiser can give."""
+    last: int
+    """Largest code."""
 
 
 def tabulate(
@@ -72,23 +75,25 @@ def tabulate(
     if step is None or not step > 0:
         raise LoweringError(quantiser, "found no single scale above 0, expected a per-tensor scale")
     if quantiser.op_type == "BipolarQuant":
-        return Table(low, (table > 0).astype(np.int64), "BINARY", Fraction(step))
+        return Table(low, (table > 0).astype(np.int64), "BINARY", Fraction(step), 0, 1)
     zero, bits = graph.scalar(quantiser.input[2]), graph.scalar(quantiser.input[3])
-    if zero != 0.0 or bits is None or not 2 <= bits <= MAX_BITS:
+    if zero is None or zero != np.rint(zero) or bits is None or not 1 <= bits <= MAX_BITS:
         raise LoweringError(
             quantiser,
-            f"found {bits} bits and zero point {zero}, expected 2 to {MAX_BITS} bits "
-            "and zero point 0",
+            f"found {bits} bits and zero point {zero}, expected 1 to {MAX_BITS} bits "
+            "and one whole zero point",
         )
+    # A code of the stream is that of the network less the zero point: a border of 0 is code 0.
     signed = graph.attributes(quantiser).get("signed", 1)
-    datatype = f"{'INT' if signed else 'UINT'}{int(bits)}"
+    narrow = graph.attributes(quantiser).get("narrow", QUANT_DEFAULTS["narrow"])
+    first, last = (int(end(signed, narrow, bits)) - int(zero) for end in (min_int, max_int))
     codes = np.rint(table / step).astype(np.int64)
-    limits = DataType[datatype]
-    if codes.min() < limits.min() or codes.max() > limits.max():
+    if codes.min() < first or codes.max() > last:
         raise LoweringError(
-            quantiser, f"gives the codes {codes.min()}..{codes.max()}, expected {datatype}"
+            quantiser, f"gives the codes {codes.min()}..{codes.max()}, expected {first}..{last}"
         )
-    return Table(low, codes, datatype, Fraction(step))
+    datatype = smallest_signed(first, last) if first < 0 else f"UINT{max(2, last.bit_length())}"
+    return Table(low, codes, datatype, Fraction(step), first, last)
 
 
 def check_values(node: onnx.NodeProto, count: int) -> None:
@@ -165,12 +170,10 @@ def thresholds(table: Table) -> tuple[IntArray, int]:
     A code that is always reached has the smallest value as its threshold, one that is never
     reached the value behind the largest.
     """
-    dt = DataType[table.datatype]
-    first = int(dt.min())
-    levels = np.arange(first + 1, int(dt.max()) + 1)
+    levels = np.arange(table.first + 1, table.last + 1)
     # Codes rise along the values: the first value that reaches a level is found by bisection.
     reached = [np.searchsorted(row, levels, side="left") for row in table.codes]
-    return table.low + np.stack(reached).astype(np.int64), first
+    return table.low + np.stack(reached).astype(np.int64), table.first
 
 
 def evaluate(

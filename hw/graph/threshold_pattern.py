@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sized
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,12 @@ import onnx
 
 from .qonnx_graph import FloatArray, LoweringError, QonnxGraph, per_channel
 
-ELEMENTWISE = ("Add", "Sub", "Mul", "Div", "BatchNormalization", "Relu", "Clip", "Neg")
+RISING = ("Elu", "HardSigmoid", "Sigmoid", "Softplus", "Tanh")
+"""Activations that never fall."""
+ELEMENTWISE = (
+    "Add", "Sub", "Mul", "Div", "BatchNormalization", "Relu", "Clip", "Neg", "Abs", "Erf",
+    "HardSwish", "LeakyRelu", "Max", "Min", "PRelu", *RISING,
+)  # fmt: skip
 """Ops allowed between the integer and its quantiser."""
 COMPARISONS = (*ELEMENTWISE, "Unsqueeze", "GreaterOrEqual", "Cast")
 """Ops allowed between the integer and the sum that counts the thresholds it reaches."""
@@ -110,27 +115,38 @@ def find_chain(
 ) -> tuple[str, list[onnx.NodeProto]] | None:
     """Walk back from a quantiser or a count to a known tensor through nodes of ``ops``.
 
+    Several ways may lead there, as in ``x * sigmoid(x)``.
+
     Returns:
-        (that tensor, nodes in order, ``last`` last), or None if there is no such chain.
+        (that tensor, nodes in order, ``last`` last), or None if there is no such chain, or it
+        starts at several tensors.
     """
-    nodes = [last]
-    while True:
-        computed = [n for n in nodes[0].input if n and graph.constant(n) is None]
-        if len(computed) != 1:
-            return None
-        if computed[0] in known:
-            return computed[0], nodes
-        producer = graph.producer.get(computed[0])
-        if producer is None or producer.op_type not in ops:
-            return None
-        nodes.insert(0, producer)
-        _check_length(nodes)
+    nodes, ways, sources = {last.name: last}, [last], set()
+    while ways:
+        for name in _computed(graph, ways.pop()):
+            if name in known:
+                sources.add(name)
+                continue
+            producer = graph.producer.get(name)
+            if producer is None or producer.op_type not in ops:
+                return None
+            if producer.name not in nodes:
+                nodes[producer.name] = producer
+                ways.append(producer)
+            _check_length(last, nodes)
+    if len(sources) != 1:
+        return None
+    return sources.pop(), sorted(nodes.values(), key=lambda node: graph.place[node.name])
 
 
-def _check_length(nodes: list[onnx.NodeProto]) -> None:
+def _computed(graph: QonnxGraph, node: onnx.NodeProto) -> list[str]:
+    return [n for n in node.input if n and graph.constant(n) is None]
+
+
+def _check_length(last: onnx.NodeProto, nodes: Sized) -> None:
     if len(nodes) > MAX_CHAIN:
         raise LoweringError(
-            nodes[-1],
+            last,
             f"ends a chain of more than {MAX_CHAIN} elementwise nodes, expected fewer; fold them",
         )
 
@@ -142,21 +158,22 @@ def find_quantiser(graph: QonnxGraph, tensor: str) -> list[onnx.NodeProto] | Non
         The nodes in order, the quantiser (BipolarQuant, or Quant of at most 8 bits) last; None if
         the tensor goes elsewhere too, or to another kind of pattern.
     """
-    nodes: list[onnx.NodeProto] = []
-    while True:
-        readers = graph.consumers[tensor]
-        if len(readers) != 1 or graph.is_output(tensor):
+    reached, nodes = {tensor}, dict[str, onnx.NodeProto]()
+    waiting = {node.name: node for node in graph.consumers[tensor]}
+    while waiting:
+        if any(graph.is_output(name) for name in reached):
             return None
-        (reader,) = readers
-        if sum(graph.constant(n) is None for n in reader.input if n) != 1:
+        node = waiting.pop(min(waiting, key=graph.place.__getitem__))
+        if not reached.issuperset(_computed(graph, node)):
             return None
-        nodes.append(reader)
-        _check_length(nodes)
-        if reader.op_type == "BipolarQuant":
-            return nodes
-        if reader.op_type == "Quant":
-            bits = graph.scalar(reader.input[3])
-            return nodes if bits is not None and bits <= MAX_BITS else None
-        if reader.op_type not in ELEMENTWISE:
+        nodes[node.name] = node
+        _check_length(node, nodes)
+        if node.op_type in ("BipolarQuant", "Quant"):
+            bits = 1 if node.op_type == "BipolarQuant" else graph.scalar(node.input[3])
+            few = bits is not None and bits <= MAX_BITS
+            return list(nodes.values()) if few and not waiting else None
+        if node.op_type not in ELEMENTWISE:
             return None
-        tensor = reader.output[0]
+        reached.update(node.output)
+        waiting.update((n.name, n) for out in node.output for n in graph.consumers[out])
+    return None

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import onnx
 
-from ....quant.grid import IntArray, smallest_signed, smallest_unsigned
-from ...kernels.signed_thresholding.golden import signed_thresholding
+from ....quant.grid import smallest_unsigned
+from ...kernels.signed_thresholding.golden import signed_thresholding as golden
 from ..builder import Stream
 from ..qonnx_graph import LoweringError, whole
 from ..signed_steps import signed_steps, within
@@ -22,8 +22,8 @@ from ..threshold_pattern import (
     find_chain,
     match_comparisons,
 )
-from .state import Handler, Lowering, layer_of, limits
-from .thresholds import values_of
+from .state import Handler, Lowering, limits
+from .thresholds import signed_thresholding, values_of
 from .weights import integers
 
 
@@ -64,7 +64,7 @@ def level_codes(state: Lowering, node: onnx.NodeProto) -> bool:
         )
     codes = np.rint(sums).astype(np.int64)
     datatype = smallest_unsigned(state.graph.shape(node.input[0])[2])
-    y = _signed_thresholding(state, node, x, signed_steps(low, codes), datatype)
+    y = signed_thresholding(state, node, x, signed_steps(low, codes), datatype)
     state.claim(*nodes)
     state.publish(y, node.output[0])
     return True
@@ -89,7 +89,7 @@ def _compare(state: Lowering, node: onnx.NodeProto, found: Comparisons, x: Strea
     last = found.nodes[-1]
     name = last.output[0]
     seen = np.vstack([low, constants[0].T])
-    levels = signed_thresholding(seen, *constants)
+    levels = golden(seen, *constants)
     datatype = state.graph.datatype(name)
     if found.counts:
         datatype = smallest_unsigned(steps.shape[1])
@@ -105,42 +105,7 @@ def _compare(state: Lowering, node: onnx.NodeProto, found: Comparisons, x: Strea
             f"to {MAX_BITS} bits become hardware",
         )
     state.claim(*found.nodes)
-    state.publish(_signed_thresholding(state, last, x, constants, datatype), name)
-
-
-def _signed_thresholding(
-    state: Lowering,
-    node: onnx.NodeProto,
-    x: Stream,
-    constants: tuple[IntArray, IntArray, IntArray],
-    datatype: str,
-) -> Stream:
-    thresholds, steps, base = constants
-    base_type = smallest_signed(int(base.min()), int(base.max()))
-    (y,) = state.builder.add(
-        "SignedThresholding",
-        layer_of(node),
-        [x],
-        [(x.shape, datatype)],
-        {
-            "NumChannels": x.channels,
-            "PE": 1,
-            "numSteps": thresholds.shape[1],
-            "numInputVectors": x.vectors,
-            "inputDataType": x.datatype,
-            "weightDataType": x.datatype,
-            "baseDataType": base_type,
-            "outputDataType": datatype,
-            "encoding": "code",
-            "implementation": "auto",
-        },
-        {
-            "thresholds": (thresholds, x.datatype),
-            "steps": (steps, "BIPOLAR"),
-            "base": (base, base_type),
-        },
-    )
-    return y
+    state.publish(signed_thresholding(state, last, x, constants, datatype), name)
 
 
 def codebook(state: Lowering, node: onnx.NodeProto) -> bool:

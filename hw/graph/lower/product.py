@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -16,8 +17,8 @@ from ..qonnx_graph import FloatArray, LoweringError, Steps, multiples, whole_ste
 from ..tables import MAX_VALUES, Table
 from ..threshold_pattern import MAX_BITS, find_quantiser
 from .matrix_vector import matrix_vector, represented
-from .state import Lowering, layer_of
-from .thresholds import tabulated, thresholding
+from .state import Lowering, layer_of, limits
+from .thresholds import of_table, tabulated, thresholding
 from .weights import bias_of
 
 
@@ -73,7 +74,8 @@ def accumulate(
     ends = accumulator_bounds(matrix, low, high, 0 if bias is None else bias)
     limit = int(np.abs(ends).max())
     found = _levels(state, chain, outputs, limit, step, offset)
-    signs = np.where(found.falls, -1, 1)
+    levels = levels_of_table(found) if isinstance(found, Table) else found
+    signs = np.ones(outputs) if levels is None else np.where(levels.falls, -1, 1)
     # The steps of channels that differ are the thresholds' alone.
     acc = matrix_vector(
         state,
@@ -85,11 +87,14 @@ def accumulate(
         None if bias is None else bias * signs,
     )
     state.claim(*chain)
-    if step.size == 1 and not found.falls.any():
+    if step.size == 1 and (signs == 1).all():
         state.publish(acc, accumulator, moved)
-    y = thresholding(
-        state, chain[-1], acc, found.thresholds, found.datatype, found.first, found.scale
-    )
+    if levels is None:
+        y = of_table(state, chain[-1], acc, _within(found, acc))
+    else:
+        y = thresholding(
+            state, chain[-1], acc, levels.thresholds, levels.datatype, levels.first, levels.scale
+        )
     state.publish(y, chain[-1].output[0])
 
 
@@ -100,14 +105,22 @@ def _levels(
     limit: int,
     step: Steps,
     offset: FloatArray,
-) -> Levels:
-    """Find where a chain reaches its codes over the integers -limit..limit, of which the
-    network sees ``integer * step + offset``: step (1,) or (C,), offset (C,)."""
+) -> Table | Levels:
+    """Find what a chain gives over the integers -limit..limit, of which the network sees
+    ``integer * step + offset``: step (1,) or (C,), offset (C,). Of many integers it is found where
+    codes are reached, by halving."""
 
     def tabulate(integers: IntArray) -> Table:
         values = multiples(integers, step[:, None]) + offset[:, None]
         return tabulated(state, chain, channels, -limit, values)
 
     if 2 * limit < MAX_VALUES:
-        return levels_of_table(chain[-1], tabulate(np.arange(-limit, limit + 1)))
+        return tabulate(np.arange(-limit, limit + 1))
     return bisect(state.graph, chain, channels, limit, tabulate)
+
+
+def _within(table: Table, acc: Stream) -> Table:
+    """The part of a table that an accumulator's datatype holds."""
+    low, high = limits(acc.datatype)
+    low = max(low, table.low)
+    return replace(table, low=low, codes=table.codes[:, low - table.low : high + 1 - table.low])

@@ -12,9 +12,11 @@ import onnx
 from ....quant.grid import IntArray, smallest_signed
 from ..builder import Stream
 from ..qonnx_graph import FloatArray, LoweringError, multiples
+from ..signed_steps import signed_steps
 from ..tables import Table, check_values, falling_channels, tabulate, thresholds
 from ..threshold_pattern import MAX_BITS, find_chain
 from .flattening import in_pixels, one_vector
+from .numbers import SIGNS, are_numbers
 from .state import Handler, Lowering, layer_of, limits
 
 MAX_TABULATED = 1 << 31
@@ -60,15 +62,8 @@ def _quantise(state: Lowering, node: onnx.NodeProto) -> None:
         x, table = _of_features(state, nodes, x, low, values)
     else:
         table = tabulated(state, nodes, x.channels, low, values)
-    falls = falling_channels(table)
-    if falls is None or falls.any():
-        raise LoweringError(
-            node,
-            f"its output falls as {source} rises, expected a rising function; a negative "
-            "factor is supported behind a convolution only",
-        )
     state.claim(*nodes)
-    state.publish(_from_table(state, node, x, table), node.output[0])
+    state.publish(of_table(state, node, x, table), node.output[0])
 
 
 def _of_features(
@@ -115,9 +110,54 @@ def values_of(state: Lowering, node: onnx.NodeProto, x: Stream) -> tuple[int, Fl
     return low, multiples(codes, x.scale)
 
 
-def _from_table(state: Lowering, node: onnx.NodeProto, x: Stream, table: Table) -> Stream:
-    levels, first = thresholds(table)
-    return thresholding(state, node, x, levels, table.datatype, first, table.scale)
+def of_table(state: Lowering, node: onnx.NodeProto, x: Stream, table: Table) -> Stream:
+    """A function of a stream's codes: thresholds that count, or where it falls somewhere, steps up
+    and down."""
+    falls = falling_channels(table)
+    if falls is not None and not falls.any():
+        levels, first = thresholds(table)
+        return thresholding(state, node, x, levels, table.datatype, first, table.scale)
+    codes, datatype = table.codes, table.datatype
+    if datatype == "BINARY" and are_numbers(state, node.output[0]):
+        codes, datatype = 2 * codes - 1, SIGNS
+    y = signed_thresholding(state, node, x, signed_steps(table.low, codes), datatype)
+    return replace(y, scale=table.scale, plan=x.plan)
+
+
+def signed_thresholding(
+    state: Lowering,
+    node: onnx.NodeProto,
+    x: Stream,
+    constants: tuple[IntArray, IntArray, IntArray],
+    datatype: str,
+) -> Stream:
+    """Steps up and down at thresholds: thresholds (C, n), steps (C, n) and base (C,)."""
+    thresholds, steps, base = constants
+    base_type = smallest_signed(int(base.min()), int(base.max()))
+    (y,) = state.builder.add(
+        "SignedThresholding",
+        layer_of(node),
+        [x],
+        [(x.shape, datatype)],
+        {
+            "NumChannels": x.channels,
+            "PE": 1,
+            "numSteps": thresholds.shape[1],
+            "numInputVectors": x.vectors,
+            "inputDataType": x.datatype,
+            "weightDataType": x.datatype,
+            "baseDataType": base_type,
+            "outputDataType": datatype,
+            "encoding": "code",
+            "implementation": "auto",
+        },
+        {
+            "thresholds": (thresholds, x.datatype),
+            "steps": (steps, "BIPOLAR"),
+            "base": (base, base_type),
+        },
+    )
+    return y
 
 
 def thresholding(
@@ -130,6 +170,9 @@ def thresholding(
     scale: Fraction,
 ) -> Stream:
     """Ordinary thresholds (C, n) of a stream: the code ``first`` and one more for each reached."""
+    if datatype == "BINARY" and are_numbers(state, node.output[0]):
+        # From -1 to +1 it is two steps.
+        table, datatype, first = np.repeat(table, 2, axis=1), SIGNS, -1
     # FINN compares saturated inputs where thresholds are narrower: never narrower.
     least, most = limits(x.datatype)
     weight_type = x.datatype

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which signs have to stream as the numbers -1 and +1.
+
+A sign takes one bit where all that read it are products of weights -1 and +1, without a border of
+0 and without a summand that nothing behind takes in. Wherever else a sign is read, the same tensor
+streams as INT2, an integer like others.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+
+from ..qonnx_graph import LoweringError, QonnxGraph
+from ..threshold_pattern import find_quantiser
+from .state import Lowering
+from .weights import bias_of, weights_of
+
+MOVES = (
+    "Concat", "Flatten", "MaxPool", "Pad", "Reshape", "Slice", "Split", "Squeeze", "Transpose",
+    "Unsqueeze",
+)  # fmt: skip
+"""Ops that give codes on as they are: what holds of their outputs holds of their inputs."""
+PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+SIGNS = "INT2"
+"""Datatype of signs as numbers."""
+
+
+def are_numbers(state: Lowering, name: str) -> bool:
+    """Whether the signs in a tensor of the network stream as numbers."""
+    return name in state.once(_tensors)
+
+
+def _tensors(state: Lowering) -> set[str]:
+    """All tensors that hold signs as numbers, and those that are joined with them."""
+    graph = state.graph
+    found: set[str] = set()
+    signs = [n.output[0] for n in graph.nodes if n.op_type == "BipolarQuant"]
+    groups = [_group(graph, name) for name in signs if graph.constant(_source(graph, name)) is None]
+    for group in groups:
+        if not found & group and any(
+            _wants(state, reader, name) for name in group for reader in graph.consumers[name]
+        ):
+            found |= group
+    return found
+
+
+def _source(graph: QonnxGraph, name: str) -> str:
+    return str(graph.producer[name].input[0])
+
+
+def _group(graph: QonnxGraph, name: str) -> set[str]:
+    """The tensors that hold the same codes: over moves, forwards and, where several are joined,
+    back again."""
+    group, ways = {name}, [name]
+    while ways:
+        tensor = ways.pop()
+        near = [n for n in graph.consumers[tensor] if n.op_type in MOVES]
+        maker = graph.producer.get(tensor)
+        if maker is not None and maker.op_type in MOVES:
+            near.append(maker)
+        ends = [e for n in near for e in (*_computed(graph, n), *n.output)]
+        ways += [e for e in ends if e not in group]
+        group.update(ends)
+    return group
+
+
+def _computed(graph: QonnxGraph, node: onnx.NodeProto) -> list[str]:
+    return [n for n in node.input if n and graph.constant(n) is None]
+
+
+def _wants(state: Lowering, node: onnx.NodeProto, name: str) -> bool:
+    """Whether a reader takes no signs of one bit."""
+    graph = state.graph
+    if node.op_type == "Pad":
+        value = graph.parameter(node, 2, "value")
+        return value is None or value.size != 1 or not value.reshape(()) < 0
+    if node.op_type in MOVES:
+        return False
+    if node.op_type not in PRODUCTS:
+        return True
+    if any(graph.attributes(node).get("pads", ())) or node.op_type == "ConvTranspose":
+        return True
+    claimed = set(state.claimed)
+    try:
+        weight, _ = weights_of(state, node)
+        bias = bias_of(state, node, graph.shape(node.output[0])[1])
+    except LoweringError:
+        return False  # The product itself says so in its turn.
+    finally:
+        state.claimed = claimed
+    if not np.all(np.abs(weight) == 1):
+        return True
+    taken_in = find_quantiser(graph, node.output[0]) is not None
+    return bias is not None and not taken_in
