@@ -222,8 +222,8 @@ def average(proto: onnx.ModelProto) -> None:
     )
 
 
-def sigmoid(proto: onnx.ModelProto) -> None:
-    by_output(proto, "d").CopyFrom(helper.make_node("Sigmoid", ["x"], ["d"], name="act"))
+def softmax(proto: onnx.ModelProto) -> None:
+    by_output(proto, "d").CopyFrom(helper.make_node("Softmax", ["x"], ["d"], name="act"))
 
 
 def round_to_even(proto: onnx.ModelProto) -> None:
@@ -279,10 +279,9 @@ def sum_over_channels(proto: onnx.ModelProto) -> None:
     ("change", "message"),
     [
         (average, r"pool_GlobalAveragePool \(GlobalAveragePool\): average pooling has no exact"),
-        (sigmoid, r"act \(Sigmoid\): this op cannot be lowered; supported: BipolarQuant, "),
+        (softmax, r"act \(Softmax\): this op cannot be lowered; supported: BipolarQuant, "),
         (round_to_even, r"l_Quant_t \(Quant\): found .*'ROUND'"),
-        (pad_with_zero, r"l_Pad_padded \(Pad\): pads BINARY with 0\.0"),
-        (conv_pads, r"l_Conv_acc \(Conv\): pads \[1, 1, 1, 1\] put 0 around a \+-1 tensor"),
+        (conv_pads, r"l_Pad_padded \(Pad\): pads INT2 with -1\.0 \(constant\), expected the"),
         (grouped, r"l_Conv_acc \(Conv\): found group 2"),
         (half_weights, r"l_Conv_acc \(Conv\): found a bias or weights other than -1 and \+1"),
         (real_multiplier, r"l_Quant_out \(Quant\): m of channel 0 is 1\.5, expected an integer"),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 
 import numpy as np
 import onnx
@@ -76,12 +77,22 @@ def test_verification_names_the_first_wrong_node(cnv: onnx.ModelProto) -> None:
     assert layer in str(caught.value)
 
 
-def test_rising_and_falling_functions_are_refused() -> None:
+def test_functions_that_fall_are_steps_down() -> None:
     proto = block()
     sub = by_output(proto, "d")
     sub.CopyFrom(helper.make_node("Sub", ["gamma", "x"], ["d"], name="turned"))
-    with pytest.raises(LoweringError, match="falls as x rises"):
-        lower(proto)
+    graph = lower(proto)
+    assert "SignedThresholding" in {n.op_type for n in graph.graph.node}
+    assert verify(proto, graph) > 1000
+
+
+def test_signs_with_a_border_of_0_are_numbers() -> None:
+    proto = block()
+    set_constant(proto, "minus", np.float32(0))
+    graph = lower(proto)
+    signs = next(n for n in graph.graph.node if n.op_type == "Thresholding")
+    assert graph.get_tensor_datatype(signs.output[0]).name == "INT2"
+    assert verify(proto, graph) > 1000
 
 
 def test_a_bias_turns_around_with_the_weights_of_a_negative_gamma() -> None:
@@ -131,13 +142,13 @@ def test_halving_finds_what_the_table_says() -> None:
 
     def tabulate(integers: np.ndarray) -> Table:
         values = np.rint(integers.astype(np.float32) * step + offset)
-        return Table(-limit, np.clip(values, -8, 7).astype(np.int64), "INT4", 0.5)
+        codes = np.clip(values, -8, 7).astype(np.int64)
+        return Table(-limit, codes, "INT4", Fraction(1, 2), -8, 7)
 
     graph = QonnxGraph(block())
     found = bisect(graph, [], channels, limit, tabulate)
-    expected = levels_of_table(
-        block().graph.node[0], tabulate(np.tile(np.arange(-limit, limit + 1), (channels, 1)))
-    )
+    expected = levels_of_table(tabulate(np.tile(np.arange(-limit, limit + 1), (channels, 1))))
+    assert expected is not None
     np.testing.assert_array_equal(found.thresholds, expected.thresholds)
     np.testing.assert_array_equal(found.falls, expected.falls)
     assert (found.first, found.datatype, found.scale) == (-8, "INT4", 0.5)

@@ -49,7 +49,7 @@ def quantiser(state: Cleaning, node: onnx.NodeProto) -> None:
     if bits is None or bits.size != 1 or not 1 <= bits <= 32 or bits != np.rint(bits):
         raise LoweringError(node, f"found {bits} bits, expected a whole number of 1 to 32")
     if node.op_type == "Quant":
-        _as_signs(state, node, int(bits))
+        _as_signs(state, node, int(bits.reshape(())))
     state.keep(node, [state.types[node.input[0]]])
 
 

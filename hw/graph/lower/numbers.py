@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
-from ..qonnx_graph import LoweringError, QonnxGraph
+from ..qonnx_graph import LoweringError, QonnxGraph, whole
 from ..threshold_pattern import find_quantiser
 from .state import Lowering
 from .weights import bias_of, weights_of
@@ -86,10 +86,10 @@ def _wants(state: Lowering, node: onnx.NodeProto, name: str) -> bool:
         weight, _ = weights_of(state, node)
         bias = bias_of(state, node, graph.shape(node.output[0])[1])
     except LoweringError:
-        return False  # The product itself says so in its turn.
+        return False
     finally:
         state.claimed = claimed
     if not np.all(np.abs(weight) == 1):
-        return True
+        return whole(weight)  # Others are refused by the product itself.
     taken_in = find_quantiser(graph, node.output[0]) is not None
     return bias is not None and not taken_in
