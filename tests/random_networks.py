@@ -169,7 +169,7 @@ class Sampler:
         ]
         self.said.append("MaxPool")
         name = self.net.op("MaxPool", [x.name], kernel_shape=kernel, strides=stride, pads=pads * 2)
-        return Codes(name, x.channels, *size, x.signs, x.scale, x.bits, x.signed)
+        return Codes(name, x.channels, size[0], size[1], x.signs, x.scale, x.bits, x.signed)
 
     def split(self, x: Codes) -> Codes:
         """Two halves change places."""

@@ -89,12 +89,12 @@ def accumulate(
     state.claim(*chain)
     if step.size == 1 and (signs == 1).all():
         state.publish(acc, accumulator, moved)
-    if levels is None:
-        y = of_table(state, chain[-1], acc, _within(found, acc))
-    else:
+    if levels is not None:
         y = thresholding(
             state, chain[-1], acc, levels.thresholds, levels.datatype, levels.first, levels.scale
         )
+    elif isinstance(found, Table):
+        y = of_table(state, chain[-1], acc, _within(found, acc))
     state.publish(y, chain[-1].output[0])
 
 
