@@ -21,6 +21,7 @@ from andpop.hw.kernels.memory import (
     bram18_blocks,
     rom_luts,
     rom_parts,
+    shared_blocks,
 )
 from andpop.hw.rtl.simulate import emit
 from andpop.hw.synth.calibrate import Sample, fit
@@ -124,6 +125,11 @@ def test_columns_of_64_words_are_a_lut(depth: int, width: int, luts: int) -> Non
 )
 def test_a_bank_is_one_block_deep(depth: int, width: int, banks: list[int]) -> None:
     assert block_banks(depth, width) == banks
+
+
+def test_parts_that_both_ports_read_leave_nothing_to_select() -> None:
+    assert rom_parts(7680, 32, shared=True) == [2] * 16
+    assert shared_blocks(7680, 2) == 1
 
 
 @pytest.mark.parametrize(

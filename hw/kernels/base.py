@@ -343,6 +343,17 @@ def hex_memory(words: Sequence[int], width: int) -> str:
     return "\n".join(f"{int(w) & mask:0{digits}x}" for w in words) + "\n"
 
 
+def part_memories(prefix: str, words: Sequence[int], parts: Sequence[int]) -> dict[str, str]:
+    """Return the image of memories side by side by name, ``parts`` having the bits of each:
+    ``<prefix>.mem`` of one, else ``<prefix>_<part>.mem``."""
+    images, first = {}, 0
+    for number, bits in enumerate(parts):
+        name = f"{prefix}_{number}.mem" if len(parts) > 1 else f"{prefix}.mem"
+        images[name] = hex_memory([int(word) >> first for word in words], bits)
+        first += bits
+    return images
+
+
 def pack_lanes(values: npt.ArrayLike, bits: int) -> list[int]:
     """Pack (words, lanes) integers into one Python int per word, lane 0 in the low bits."""
     mask = (1 << bits) - 1

@@ -215,12 +215,13 @@ def block_banks(depth: int, width: int) -> list[int]:
     return min(found)[3]
 
 
-def rom_parts(depth: int, width: int) -> list[int]:
+def rom_parts(depth: int, width: int, shared: bool = False) -> list[int]:
     """Bits of each of the memories side by side in which a word of constants lies in block RAM, so
     that nothing has to select among blocks: ``rom_stream.sv``; one where nothing does anyway, or
-    where that takes many more blocks.
+    where that takes many more blocks. If ``shared``, both ports read.
     """
-    whole, words = _cheapest(BLOCK_ROMS, depth, width), block_words(depth)
+    whole = _shared(depth, width) if shared else _cheapest(BLOCK_ROMS, depth, width)
+    words = block_words(depth)
     if whole.banks(depth) == 1 or depth > BRAM18_SHAPES[-1][1]:
         return [width]
     parts = -(-width // _shape_bits(words))

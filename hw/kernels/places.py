@@ -5,7 +5,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .memory import LUTS_PER_BRAM18, bram18_blocks, rom_luts, shared_blocks, shared_select
+from .memory import (
+    LUTS_PER_BRAM18,
+    bram18_blocks,
+    rom_luts,
+    rom_parts,
+    shared_blocks,
+    shared_select,
+)
 from .serial_epilogue import WORD_BITS
 
 PLACES = ("auto", "block", "lut")
@@ -23,6 +30,8 @@ class Rom(NamedTuple):
     brams: int
     outside: bool = False
     """Both in memories that another node shares."""
+    parts: tuple[int, ...] = ()
+    """Bits of each of the memories side by side, if both are in one."""
 
 
 def rom_of(width: int, steps: int, params: int, place: str) -> Rom:
@@ -36,9 +45,12 @@ def rom_of(width: int, steps: int, params: int, place: str) -> Rom:
     """
     apart = rom_luts(params, WORD_BITS)
     in_luts = Rom(False, False, apart + rom_luts(steps, width), 0)
-    whole = steps + params, max(width, WORD_BITS)
+    depth = steps + params
+    parts = tuple(rom_parts(depth, max(width, WORD_BITS), shared=True))
+    luts = sum(shared_select(depth, bits) for bits in parts)
+    brams = sum(shared_blocks(depth, bits) for bits in parts)
     choices = [
-        Rom(True, True, shared_select(*whole), shared_blocks(*whole)),
+        Rom(True, True, luts, brams, parts=parts),
         Rom(False, True, apart, bram18_blocks(steps, width, read_only=True)),
     ]
     if place == "lut":

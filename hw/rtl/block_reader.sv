@@ -86,7 +86,7 @@ module block_reader #(
   assign step_o     = step;
   assign first_o    = first_q;
   assign last_o     = run_last && row_last;
-  assign restart_o  = pixel_end;
+  assign restart_o  = run_last && row_last && fold_last;
 
   loop_counter #(
     .Count(Run)

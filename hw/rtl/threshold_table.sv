@@ -30,6 +30,10 @@ module threshold_table #(
            IndexBits);
   end
 
+  // Groups of a power of two: an address is two numbers side by side.
+  localparam int unsigned Low     = $clog2(Entries);
+  localparam bit          Aligned = Entries == 2 ** Low;
+
   logic [AddrWidth-1:0] first;  // entry 0 of the group
 
   if (Groups == 1) begin : gen_one_group
@@ -39,12 +43,28 @@ module threshold_table #(
     assign unused_clocking = &{rst_ni, valid_i};
   end else begin : gen_groups
     localparam logic [AddrWidth-1:0] Last = AddrWidth'(Depth - Entries);
-    logic [AddrWidth-1:0] first_q;
+    logic [AddrWidth-1:0] first_q, next;
+
+    // Counts without a carry chain where nothing else needs one: mappers find bits of the address
+    // among its sums, and would read the memory by way of the chain.
+    if (Aligned) begin : gen_gates
+      for (genvar i = 0; i < AddrWidth; i++) begin : gen_bit
+        if (i < Low) begin : gen_zero
+          assign next[i] = 1'b0;
+        end else if (i == Low) begin : gen_lowest
+          assign next[i] = !first_q[i];
+        end else begin : gen_higher
+          assign next[i] = first_q[i] ^ (&first_q[i-1:Low]);
+        end
+      end
+    end else begin : gen_sum
+      assign next = first_q + AddrWidth'(Entries);
+    end
 
     always_ff @(posedge clk_i) begin
       if (!rst_ni) first_q <= '0;
       else if (enable_i && valid_i) begin
-        first_q <= (first_q == Last) ? '0 : first_q + AddrWidth'(Entries);
+        first_q <= (first_q == Last) ? '0 : next;
       end
     end
     assign first = first_q;
@@ -65,7 +85,8 @@ module threshold_table #(
     end else begin : gen_memory
       logic [AddrWidth-1:0] addr;
 
-      assign addr = first + AddrWidth'(index_i[p*IndexBits+:IndexBits]);
+      assign addr = Aligned ? first | AddrWidth'(index_i[p*IndexBits+:IndexBits]) :
+                              first + AddrWidth'(index_i[p*IndexBits+:IndexBits]);
       if (BlockRom) begin : gen_block
         (* rom_style = "block" *) logic [Width-1:0] mem [Depth];
         initial $readmemh($sformatf("%s_%0d.mem", InitPrefix, p), mem);

@@ -37,6 +37,7 @@ module binary_block #(
   parameter int unsigned ShortcutDepth = 64, // words of the shortcut's ring
   parameter bit          ShortcutBlock = 0,  // ring in block RAM
   parameter bit          SharedRom     = 1,  // weights and parameters in one block RAM
+  parameter int unsigned RomParts      = 1,  // memories side by side that this is
   parameter bit          BlockRom      = 1,  // weights in block RAM
   parameter bit          Outside       = 0,  // both in memories outside
   parameter int unsigned WeightFirst   = 0,  // address of the first weight word outside
@@ -167,6 +168,7 @@ module binary_block #(
     .Params(5 * Outputs),
     .ParamWidth(18),
     .Shared(SharedRom),
+    .Parts(RomParts),
     .BlockRom(BlockRom),
     .Outside(Outside),
     .WeightFirst(WeightFirst),

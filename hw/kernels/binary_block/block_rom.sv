@@ -2,7 +2,8 @@
 // Constants of a binary block: weights and epilogue parameters, each read through two registers.
 
 /// With `Shared` both lie in one memory of `Width` bits, read at two ports: the weights from word 0
-/// on, the parameters behind them in the low bits. Otherwise they are two memories of their own
+/// on, the parameters behind them in the low bits. Its words may lie in `Parts` memories side by
+/// side, so that nothing has to select among blocks. Otherwise they are two memories of their own
 /// width. The weights run on without an enable: two cycles after a step, its word is at the output.
 /// Address and both registers of the parameters move on with `param_next_i` alone. With `Outside`
 /// both memories and the first of the two registers lie outside, where another node reads as well.
@@ -12,6 +13,7 @@ module block_rom #(
   parameter int unsigned Params      = 40, // parameter words
   parameter int unsigned ParamWidth  = 18, // bits of one
   parameter bit          Shared      = 1,  // one memory
+  parameter int unsigned Parts       = 1,  // if more: of images <WeightFile>_<part>.mem
   parameter bit          BlockRom    = 1,  // weights (or both) in block RAM
   parameter bit          Outside     = 0,  // both in memories outside, neither shared nor here
   parameter int unsigned WeightFirst = 0,  // address of the first weight word outside
@@ -96,17 +98,34 @@ module block_rom #(
       assign param_address_o  = param_address_q;
       assign param_q          = param_word_i;
     end else begin : gen_shared
-      (* rom_style = "block", ram_style = "block" *) logic [Width-1:0] memory [Depth];
-      initial $readmemh(WeightFile, memory);
+      localparam int unsigned PartWidth = (Width + Parts - 1) / Parts;
 
-      logic [Width-1:0] word_q, param_word_q;
+      logic [Width-1:0] param_word;
+      logic             unused_param;
 
-      assign word    = word_q;
-      assign param_q = param_word_q[ParamWidth-1:0];
+      assign param_q      = param_word[ParamWidth-1:0];
+      assign unused_param = &param_word;
 
-      always_ff @(posedge clk_i) begin
-        word_q <= memory[address_q];
-        if (param_next_i) param_word_q <= memory[param_address_q];
+      for (genvar p = 0; p < Parts; p++) begin : gen_part
+        localparam int unsigned Low  = p * PartWidth;
+        localparam int unsigned Bits = (Width - Low < PartWidth) ? Width - Low : PartWidth;
+
+        (* rom_style = "block", ram_style = "block" *) logic [Bits-1:0] memory [Depth];
+        logic [Bits-1:0] word_q, param_word_q;
+
+        if (Parts == 1) begin : gen_whole
+          initial $readmemh(WeightFile, memory);
+        end else begin : gen_image
+          initial $readmemh($sformatf("%s_%0d.mem", WeightFile, p), memory);
+        end
+
+        assign word[Low+:Bits]       = word_q;
+        assign param_word[Low+:Bits] = param_word_q;
+
+        always_ff @(posedge clk_i) begin
+          word_q <= memory[address_q];
+          if (param_next_i) param_word_q <= memory[param_address_q];
+        end
       end
     end
   end else begin : gen_apart

@@ -147,6 +147,8 @@ FULL = [
     _case((8, 8), (24, 24), (12, 1), shortcut="own", shortcut_shift=10, pre_shift=6),
     _case((4, 4), (24, 24), (24, 2), pre_shift=6, rom="lut"),
     _case((4, 4), (16, 8), (16, 8), pre_shift=6, rom="block"),
+    # Constants in memories side by side.
+    _case((1, 2), (96, 96), (32, 1), (5, 5), (1, 1), (2, 2, 2, 2), pre_shift=8),
     _case((9, 6), (8, 8), (8, 4), (5, 5), (2, 2), (2, 2, 2, 2), pre_shift=7),
     _case((6, 7), (6, 9), (3, 3), (7, 7), (3, 2), (3, 3, 3, 3), pre_shift=7),
     _case((6, 5), (8, 8), (4, 1), (5, 5), (1, 1), (2, 2, 2, 2), "own", pre_shift=3),

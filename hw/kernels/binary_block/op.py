@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ....quant.grid import EpilogueFormat, limits
-from ..base import Stream, hex_memory, require_divisor
+from ..base import Stream, hex_memory, part_memories, require_divisor
 from ..block import Block
 from ..block_parts import dot_levels
 from ..costs import Structure
@@ -215,6 +215,7 @@ class BinaryBlock_rtl(FusedRtl, BinaryBlock):
         name = self.onnx_node.name
         bits = int(self.output_streams()[0].dtype.bitwidth())
         rom = self.rom()
+        parted = len(rom.parts) > 1
         epilogue = self.epilogue()
         return {
             **self.walk_parameters(),
@@ -232,11 +233,12 @@ class BinaryBlock_rtl(FusedRtl, BinaryBlock):
             "ShortcutDepth": self.shortcut_ram().depth,
             "ShortcutBlock": int(self.shortcut_ram().block),
             "SharedRom": int(rom.shared),
+            "RomParts": max(1, len(rom.parts)),
             "BlockRom": int(rom.block),
             **self._outside_parameters(),
             "ThresholdFile": f"{name}_thresholds.mem",
-            "WeightFile": f"{name}_weights.mem",
-            "ParamFile": f"{name}_{'weights' if rom.shared else 'params'}.mem",
+            "WeightFile": f"{name}_weights" + ("" if parted else ".mem"),
+            "ParamFile": "" if parted else f"{name}_{'weights' if rom.shared else 'params'}.mem",
         }
 
     def _outside_parameters(self) -> dict[str, int]:
@@ -264,17 +266,16 @@ class BinaryBlock_rtl(FusedRtl, BinaryBlock):
         low, high = limits(bits)
         # What every input reaches, or none does, is as good as the nearest such threshold.
         reached = np.clip(thresholds[:, 0], low, high + 1)
-        width = self.number("SIMD") * self.number("PE")
         files = {f"{name}_thresholds.mem": hex_memory(reached.tolist(), bits + 1)}
         if self.rom().outside:
             return files
         words, of_epilogue = self.outside_words(model)
         if self.rom().shared:
-            image = hex_memory([*words, *of_epilogue], max(width, WORD_BITS))
-            return {**files, f"{name}_weights.mem": image}
+            both = [*words, *of_epilogue]
+            return {**files, **part_memories(f"{name}_weights", both, self.rom().parts)}
         return {
             **files,
-            f"{name}_weights.mem": hex_memory(words, width),
+            f"{name}_weights.mem": hex_memory(words, self.number("SIMD") * self.number("PE")),
             f"{name}_params.mem": hex_memory(of_epilogue, WORD_BITS),
         }
 

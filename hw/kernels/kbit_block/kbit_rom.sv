@@ -66,15 +66,25 @@ module kbit_rom #(
     for (genvar low = 0; low < Width; low += Slice) begin : gen_slice
       localparam int unsigned Bits = (Width - low < Slice) ? Width - low : Slice;
 
-      logic [AddressWidth-1:0] address_q;
+      logic [AddressWidth-1:0] address_q, next;
       logic [Width-1:0]        whole;
       logic                    unused;
 
       assign unused = &whole;
 
+      // No `+ 1`: where a column of weights holds a bit of that sum, Yosys would read it from the
+      // carry chain, which is slow.
+      for (genvar i = 0; i < AddressWidth; i++) begin : gen_next
+        if (i == 0) begin : gen_lowest
+          assign next[i] = !address_q[i];
+        end else begin : gen_higher
+          assign next[i] = address_q[i] ^ (&address_q[i-1:0]);
+        end
+      end
+
       always_ff @(posedge clk_i) begin
         if (!rst_ni) address_q <= '0;
-        else if (step) address_q <= restart ? '0 : address_q + 1'b1;
+        else if (step) address_q <= restart ? '0 : next;
       end
 
       deep_rom #(

@@ -7,7 +7,7 @@ from typing import Any
 
 from qonnx.core.datatype import DataType
 
-from ..base import RtlKernel, hex_memory
+from ..base import RtlKernel, part_memories
 from ..bit_heap import XNOR, popcount, popcount_cycles, tag
 from ..costs import Structure
 from ..memory import ReadOnlyMemory
@@ -68,11 +68,7 @@ class XnorMvu_rtl(RtlKernel, XnorMvu):
         name, binary = f"{self.onnx_node.name}_weights", DataType["BINARY"]
         if not self._parted():
             return {f"{name}.mem": self.weight_memory(model, binary)}
-        words, first, images = self.weight_words(model, binary), 0, {}
-        for number, bits in enumerate(self.weight_rom().parts):
-            images[f"{name}_{number}.mem"] = hex_memory([word >> first for word in words], bits)
-            first += bits
-        return images
+        return part_memories(name, self.weight_words(model, binary), self.weight_rom().parts)
 
     def _parted(self) -> bool:
         """Whether the weights lie in several memories."""
