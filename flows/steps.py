@@ -146,10 +146,16 @@ def notes(files: BuildFiles, size: tuple[int, int, int] | None) -> list[str]:
     found = read_fit(files.fit)
     said = [*_notes_of_pictures(files, size), *(found["notes"] if found else ())]
     if files.sizing.is_file():
-        missed = json.loads(files.sizing.read_text(encoding="utf-8"))["everywhere"]
-        if missed:
+        sized = json.loads(files.sizing.read_text(encoding="utf-8"))
+        if sized["everywhere"]:
             said.append(
-                f"every edge has a FIFO, as those that the structure asks for failed: {missed}"
+                "every edge has a FIFO, as those that the structure asks for failed: "
+                f"{sized['everywhere']}"
+            )
+        if sized.get("late"):
+            said.append(
+                f"a frame takes {sized['interval']:,} cycles, not the {sized['stated']:,} of "
+                f"{sized['slowest']}: rows that come in bursts keep it waiting"
             )
     return said
 
@@ -305,6 +311,7 @@ def _size(context: Context) -> None:
             "slowest": found.slowest,
             "bits": found.bits,
             "everywhere": found.everywhere,
+            "late": found.late,
         },
     )
 

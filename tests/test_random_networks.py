@@ -21,7 +21,7 @@ from random_networks import network
 
 SEEDS = range(30)
 MANY = range(500)
-SIMULATED = (7, 21)
+SIMULATED = (57, 184)
 """Seeds whose hardware is simulated as well in the short tests; the long ones simulate every
 tenth."""
 BACKENDS = ("qonnx", "golden", "cpu", "rtl")
