@@ -207,7 +207,11 @@ def read_foreign(
     if not source.is_file():
         raise UsageError(f"{source}: no such file; expected a QONNX file")
     loaded = loader.load(source)
-    network = clean(loaded.model) if refused is None else clean(loaded.model, refused.append)
+    network = (
+        clean(loaded.model, notes=loaded.notes)
+        if refused is None
+        else clean(loaded.model, refused.append, loaded.notes)
+    )
     pixels = absorb(network, _pixels(network, config))
     pixels.note(network)
     return loaded, network, pixels

@@ -136,9 +136,12 @@ def test_brevitas_qcdq(kind: str, tmp_path: Path) -> None:
     check(path, layers=kind != "8 bits")
 
 
-@pytest.mark.parametrize("per_channel", [False, True])
-def test_onnx_runtime_qdq(per_channel: bool, tmp_path: Path) -> None:
-    """Symmetric int8 after training, as ONNX Runtime's quantize_static writes it."""
+@pytest.mark.parametrize(
+    ("per_channel", "symmetric"), [(False, True), (True, True), (False, False)]
+)
+def test_onnx_runtime_qdq(per_channel: bool, symmetric: bool, tmp_path: Path) -> None:
+    """8 bits after training, as ONNX Runtime's quantize_static writes them: signed and symmetric,
+    or as by default unsigned with a zero point."""
     from onnxruntime import quantization
 
     torch.manual_seed(2)
@@ -166,9 +169,9 @@ def test_onnx_runtime_qdq(per_channel: bool, tmp_path: Path) -> None:
         Reader(),
         quant_format=quantization.QuantFormat.QDQ,
         per_channel=per_channel,
-        activation_type=quantization.QuantType.QInt8,
+        activation_type=getattr(quantization.QuantType, "QInt8" if symmetric else "QUInt8"),
         weight_type=quantization.QuantType.QInt8,
-        extra_options={"ActivationSymmetric": True},
+        extra_options={"ActivationSymmetric": symmetric},
     )
     check(path, layers=per_channel)
 

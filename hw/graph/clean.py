@@ -16,10 +16,10 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper
 
+from .clean_heads import join_outputs, leave_to_software, software_nodes
 from .clean_order import keep_flattening
 from .clean_quantisers import dequantise, is_weight, quantiser, transpose
 from .clean_state import Cleaning
-from .heads import kinds_of, write_kinds
 from .loader import ELEMENT_TYPES, ModelError
 from .plain_form import bias_behind, changes_nothing, ends_graph, explicit_pads, with_bias
 from .qonnx_graph import LoweringError
@@ -41,7 +41,9 @@ def _raise(error: LoweringError) -> None:
 
 
 def clean(
-    proto: onnx.ModelProto, refused: Callable[[LoweringError], None] = _raise
+    proto: onnx.ModelProto,
+    refused: Callable[[LoweringError], None] = _raise,
+    notes: list[str] | None = None,
 ) -> onnx.ModelProto:
     """Prepare somebody else's network for `lower`: batch 1, shapes inferred, constants folded.
 
@@ -52,6 +54,7 @@ def clean(
         proto: the network.
         refused: is told of a node that makes no sense or is not supported. Where it returns, the
             node stays as it is, if the size of its outputs can be told.
+        notes: collects what is left to software, a line each.
 
     Raises:
         ModelError: the graph makes no sense, or is too large.
@@ -62,17 +65,18 @@ def clean(
     state = Cleaning(copy)
     graph = state.proto.graph
     _inputs(state)
+    software = software_nodes(graph)
     for node in graph.node:
         node.input[:] = [state.alias.get(name, name) for name in node.input]
         try:
-            _visit(state, node)
+            if node.name in software:
+                leave_to_software(state, node, [] if notes is None else notes)
+            else:
+                _visit(state, node)
         except LoweringError as error:
             refused(error)
             _keep_refused(state, node)
-    kinds = kinds_of(state.proto)
-    for value in graph.output:
-        value.name = state.alias.get(value.name, value.name)
-    write_kinds(state.proto, {state.alias.get(n, n): kind for n, kind in kinds.items()})
+    join_outputs(state)
     _drop_unread(state)
     _write(state)
     return state.proto

@@ -80,13 +80,16 @@ def dequantise(state: Cleaning, node: onnx.NodeProto) -> None:
         source, signed, narrow = state.add_constant(f"{codes}_values", values), True, False
         ends = int(found.codes.min(initial=0)), int(found.codes.max(initial=0))
         bits = max(2, 1 + max((-ends[0] - 1).bit_length(), ends[1].bit_length()))
-    key = (source, found.scale.tobytes(), found.scale.shape, bits, signed, narrow)
+    ends_of = found.ends if isinstance(found, Computed) else None
+    key = (source, found.scale.tobytes(), found.scale.shape, bits, signed, narrow, ends_of)
     if isinstance(found, Computed) and key in state.quantised:
         # Each reader has a pair of its own in ONNX Runtime's files: one quantiser is enough.
         state.alias[output] = state.quantised[key]
         state.types[output] = state.types[state.quantised[key]]
         return
     state.quantised[key] = output
+    if isinstance(found, Computed) and found.ends:
+        source = _clipped(state, node, found)
     made = helper.make_node(
         "Quant",
         [
@@ -103,6 +106,16 @@ def dequantise(state: Cleaning, node: onnx.NodeProto) -> None:
         rounding_mode="ROUND",
     )
     state.keep(made, [state.types[source]])
+
+
+def _clipped(state: Cleaning, node: onnx.NodeProto, found: Computed) -> str:
+    """Clip what a quantiser reads to its codes, where no number of bits does so; returns that."""
+    name = f"{node.output[0]}_clipped"
+    limits = [np.float32(end) * found.scale for end in found.ends or ()]
+    inputs = [state.add_constant(f"{name}_end", np.asarray(v, np.float32)) for v in limits]
+    clip = helper.make_node("Clip", [found.source, *inputs], [name], name=f"{node.name}_Clip")
+    state.keep(clip, [state.types[found.source]])
+    return name
 
 
 def is_weight(state: Cleaning, name: str) -> bool:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """ONNX's own way to write a quantiser: QuantizeLinear [-> Clip] -> DequantizeLinear.
 
-Brevitas's QCDQ export and ONNX Runtime's quantisation write networks like this. With zero point 0
-the pair computes ``saturate(round_half_even(x / scale)) * scale``, bit by bit what a Quant does.
+Brevitas's QCDQ export and ONNX Runtime's quantisation write networks like this. The pair computes
+``saturate(round_half_even(x / scale) + zero) - zero``, times the scale: bit by bit what a Quant
+without a zero point does of ``x``, clipped in front where no number of bits saturates like that.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto
 
+from ...quant.grid import signed_width
 from ..kernels.base import node_attributes
 from .qonnx_graph import LoweringError
 
@@ -51,6 +53,8 @@ class Computed:
     bits: int
     signed: bool
     narrow: bool
+    ends: tuple[int, int] | None = None
+    """Smallest and largest code, zero point taken off, where ``bits`` allow others."""
 
 
 def read(
@@ -80,11 +84,9 @@ def read(
     if codes is not None:
         offset = zero if zero.size == 1 else _along(node, zero, axis, shape)
         return Stored(codes.astype(np.int64) - offset, along)
-    if zero.any():
+    if zero.size > 1 and zero.any():
         raise LoweringError(
-            node,
-            f"found zero point {zero.reshape(-1)[0]}, expected 0 for what is computed: a stream "
-            "stands for scale times code; quantise symmetrically",
+            node, "found a zero point per channel of what is computed, expected one for all"
         )
     if element not in RANGES:
         raise LoweringError(
@@ -107,24 +109,37 @@ def read(
         raise LoweringError(
             node, f"found {found} in front, expected QuantizeLinear, or it and Clip"
         )
-    same = np.array_equal(_scale(before, value), scale) and not _zero(before, value).any()
+    same = np.array_equal(_scale(before, value), scale) and np.array_equal(
+        np.unique(_zero(before, value)), np.unique(zero)
+    )
     if not same or (scale.size > 1 and _axis(before, len(shape)) != axis):
         raise LoweringError(
             node, f"found another scale or zero point than {before.name}, expected the same"
         )
+    return _computed(node, before.input[0], along, low, high, int(zero.flat[0]))
+
+
+def _computed(
+    node: onnx.NodeProto, source: str, scale: Array, low: int, high: int, zero: int
+) -> Computed:
+    """A quantiser to the codes ``low`` to ``high``, of which the zero point is taken off."""
+    low, high = low - zero, high - zero
     for signed in (False, True):
         for bits in range(1 + signed, 17):
             half = 1 << (bits - 1)
             least, most = (-half, half - 1) if signed else (0, 2 * half - 1)
             if (low, high) == (least, most):
-                return Computed(before.input[0], along, bits, signed, False)
+                return Computed(source, scale, bits, signed, False)
             if bits > 1 and (low, high) == ((least + 1, most) if signed else (least, most - 1)):
-                return Computed(before.input[0], along, bits, signed, True)
-    raise LoweringError(
-        node,
-        f"found codes of {low}..{high}, expected those of a number of bits, such as 0..15, -8..7 "
-        "or -7..7",
-    )
+                return Computed(source, scale, bits, signed, True)
+    if scale.size > 1 or low > 0 or high < 0:
+        raise LoweringError(
+            node,
+            f"found codes of {low}..{high} less the zero point and {scale.size} scales, expected "
+            "one scale and a range around 0, or the codes of a number of bits, such as -8..7",
+        )
+    bits = max(2, signed_width(low, high)) if low < 0 else max(1, high.bit_length())
+    return Computed(source, scale, bits, low < 0, False, (low, high))
 
 
 def _axis(node: onnx.NodeProto, rank: int) -> int:

@@ -23,7 +23,7 @@ from qonnx.custom_op.general.intquant import int_quant, max_int, min_int
 from ...quant.grid import IntArray, smallest_signed
 from .qonnx_graph import FloatArray, LoweringError, QonnxGraph, per_channel
 from .reference import onnx_reference
-from .threshold_pattern import MAX_BITS
+from .threshold_pattern import MAX_BITS, has_few_codes
 
 MAX_VALUES = 1 << 17
 """Most values an integer may take to be tabulated."""
@@ -77,7 +77,8 @@ def tabulate(
     if quantiser.op_type == "BipolarQuant":
         return Table(low, (table > 0).astype(np.int64), "BINARY", Fraction(step), 0, 1)
     zero, bits = graph.scalar(quantiser.input[2]), graph.scalar(quantiser.input[3])
-    if zero is None or zero != np.rint(zero) or bits is None or not 1 <= bits <= MAX_BITS:
+    few = has_few_codes(graph, quantiser)
+    if zero is None or zero != np.rint(zero) or bits is None or not few:
         raise LoweringError(
             quantiser,
             f"found {bits} bits and zero point {zero}, expected 1 to {MAX_BITS} bits "
@@ -88,6 +89,8 @@ def tabulate(
     narrow = graph.attributes(quantiser).get("narrow", QUANT_DEFAULTS["narrow"])
     first, last = (int(end(signed, narrow, bits)) - int(zero) for end in (min_int, max_int))
     codes = np.rint(table / step).astype(np.int64)
+    if bits > MAX_BITS:
+        first, last = int(codes.min()), int(codes.max())
     if codes.min() < first or codes.max() > last:
         raise LoweringError(
             quantiser, f"gives the codes {codes.min()}..{codes.max()}, expected {first}..{last}"

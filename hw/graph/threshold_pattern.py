@@ -107,6 +107,23 @@ def match_comparisons(graph: QonnxGraph, total: onnx.NodeProto) -> Comparisons |
     )
 
 
+def has_few_codes(graph: QonnxGraph, quantiser: onnx.NodeProto) -> bool:
+    """Whether thresholds serve a quantiser: at most 8 bits, or 9 of which a Clip in front leaves
+    as many codes, as an asymmetric one of 8 bits has."""
+    if quantiser.op_type == "BipolarQuant":
+        return True
+    bits, scale = graph.scalar(quantiser.input[3]), graph.scalar(quantiser.input[1])
+    if bits is None or bits <= MAX_BITS:
+        return bits is not None
+    clip = graph.producer.get(quantiser.input[0])
+    if bits > MAX_BITS + 1 or scale is None or clip is None or clip.op_type != "Clip":
+        return False
+    ends = [graph.scalar(name) if name else None for name in clip.input[1:]]
+    if len(ends) != 2 or ends[0] is None or ends[1] is None:
+        return False
+    return bool(np.rint(ends[1] / scale) - np.rint(ends[0] / scale) <= MAX_LEVEL)
+
+
 def find_chain(
     graph: QonnxGraph,
     last: onnx.NodeProto,
@@ -169,9 +186,7 @@ def find_quantiser(graph: QonnxGraph, tensor: str) -> list[onnx.NodeProto] | Non
         nodes[node.name] = node
         _check_length(node, nodes)
         if node.op_type in ("BipolarQuant", "Quant"):
-            bits = 1 if node.op_type == "BipolarQuant" else graph.scalar(node.input[3])
-            few = bits is not None and bits <= MAX_BITS
-            return list(nodes.values()) if few and not waiting else None
+            return list(nodes.values()) if has_few_codes(graph, node) and not waiting else None
         if node.op_type not in ELEMENTWISE:
             return None
         reached.update(node.output)

@@ -14,7 +14,7 @@ from ..builder import Stream
 from ..qonnx_graph import FloatArray, LoweringError, multiples
 from ..signed_steps import signed_steps
 from ..tables import Table, check_values, falling_channels, tabulate, thresholds
-from ..threshold_pattern import MAX_BITS, find_chain
+from ..threshold_pattern import MAX_BITS, find_chain, has_few_codes
 from .flattening import in_pixels, one_vector
 from .numbers import SIGNS, are_numbers
 from .state import Handler, Lowering, layer_of, limits
@@ -31,7 +31,7 @@ MAX_FEATURES = 1 << 24
 def narrow(state: Lowering, node: onnx.NodeProto) -> bool:
     """A Quant of few bits becomes thresholds; others are left to the patterns they lie inside."""
     bits = state.graph.scalar(node.input[3])
-    if bits is not None and bits <= MAX_BITS:
+    if has_few_codes(state.graph, node):
         if find_chain(state.graph, node, state.streams) is not None:
             _quantise(state, node)
     elif bits is not None and state.graph.scalar(node.input[1]) != 1:

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a network computes behind its logits: left to software where no class depends on it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import onnx
+
+from ..kernels.base import node_attributes
+from .clean_state import Cleaning
+from .heads import kinds_of, write_kinds
+from .qonnx_graph import LoweringError
+
+CURVES = ("LogSoftmax", "Sigmoid", "Softmax")
+"""Functions that keep the order of logits."""
+PICKS = ("ArgMax", "TopK")
+"""What picks classes of logits, of equal ones the first."""
+BEHIND = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze")
+"""What may stand between these and the output."""
+
+
+def software_nodes(graph: onnx.GraphProto) -> set[str]:
+    """Return the names of the nodes behind the logits of each output: from the first curve or pick
+    that only such nodes follow."""
+    producer = {name: node for node in graph.node for name in node.output}
+    read: dict[str, list[str]] = {}
+    for node in graph.node:
+        for name in node.input:
+            read.setdefault(name, []).append(node.name)
+    outputs = {value.name for value in graph.output}
+    found: set[str] = set()
+    for value in graph.output:
+        name, chain = value.name, list[str]()
+        while (node := producer.get(name)) is not None:
+            ends = node.op_type in (*CURVES, *PICKS)
+            if not ends and node.op_type not in BEHIND:
+                break
+            if not _alone(node, read, outputs, found | set(chain)):
+                break
+            chain.append(node.name)
+            if ends:
+                found.update(chain)
+            name = node.input[0]
+    return found
+
+
+def _alone(
+    node: onnx.NodeProto,
+    read: dict[str, list[str]],
+    outputs: Collection[str],
+    behind: Collection[str],
+) -> bool:
+    """Whether what a node gives goes to outputs and to nodes behind the logits alone."""
+    return all(set(read.get(name, ())) <= set(behind) for name in node.output if name) and any(
+        name in outputs or read.get(name) for name in node.output
+    )
+
+
+def leave_to_software(state: Cleaning, node: onnx.NodeProto, notes: list[str]) -> None:
+    """Take the logits in the place of what a node makes of them.
+
+    Raises:
+        LoweringError: it looks along another axis than that of the classes.
+    """
+    logits = node.input[0]
+    for name in node.output:
+        if name:
+            state.alias[name] = logits
+            state.types[name] = state.types[logits]
+    if node.op_type in BEHIND:
+        return
+    shape = state.shape(logits)
+    if node.op_type != "Sigmoid":
+        default = {"ArgMax": 0, "TopK": -1}.get(node.op_type, 1 if state.opset < 13 else -1)
+        axis = node_attributes(node).get("axis", default)
+        if len(shape) < 2 or axis % len(shape) != 1:
+            raise LoweringError(
+                node, f"looks along axis {axis} of {shape}, expected axis 1, that of the classes"
+            )
+    last = "of which the hardware gives the class" if shape[1] > 1 else "whose sign decides"
+    if node.op_type == "Sigmoid" and shape[1] > 1:
+        # Each decides by itself: no class is picked of them.
+        kinds = kinds_of(state.proto)
+        ends = [v.name for v in state.proto.graph.output if _leads(state, v.name, logits)]
+        write_kinds(state.proto, {**{name: "raw" for name in ends}, **kinds})
+        last = "which leave as integers: a label holds where its logit is 0 or more"
+    if node.op_type == "TopK":
+        last += "; the others of the best come from the logits, as the CPU engine gives them"
+    notes.append(f"{node.name} ({node.op_type}) is left to software: it reads logits, {last}")
+
+
+def _leads(state: Cleaning, output: str, logits: str) -> bool:
+    while output in state.alias:
+        output = state.alias[output]
+    return output == logits
+
+
+def join_outputs(state: Cleaning) -> None:
+    """Name outputs as the tensors they are; of those that are the same tensor one stays."""
+    graph = state.proto.graph
+    kinds = kinds_of(state.proto)
+    seen: dict[str, onnx.ValueInfoProto] = {}
+    for value in graph.output:
+        was, name = value.name, value.name
+        while name in state.alias:
+            name = state.alias[name]
+        if was in kinds:
+            kinds[name] = kinds.pop(was)
+        value.name = name
+        seen.setdefault(name, value)
+    kept = [onnx.ValueInfoProto.FromString(v.SerializeToString()) for v in seen.values()]
+    del graph.output[:]
+    graph.output.extend(kept)
+    write_kinds(state.proto, kinds)
