@@ -293,8 +293,8 @@ def test_codes_of_any_range_around_0(zero: int, ends: tuple[int, int], tmp_path:
     proto.graph.output[0].CopyFrom(helper.make_tensor_value_info(x, TensorProto.FLOAT, None))
     del proto.graph.node[4:]  # ONNX Runtime knows no QONNX.
     session = onnxruntime.InferenceSession(proto.SerializeToString())
-    wanted = [session.run(None, {"x": p[None, None, :, :, 0].astype(np.float32)}) for p in pictures]
-    wanted = np.concatenate([row[0] for row in wanted]).transpose(0, 2, 3, 1) / 16
+    rows = [session.run(None, {"x": p[None, None, :, :, 0].astype(np.float32)}) for p in pictures]
+    wanted = np.concatenate([row[0] for row in rows]).transpose(0, 2, 3, 1) / 16
     np.testing.assert_array_equal(found, wanted)
     assert len(np.unique(found)) > 50 and (found % 2 == 1).any()
 
