@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..hw.graph.external_data import external_files
 from ..quant.files import write_json
 from .config import BuildConfig
 from .errors import UsageError
-from .files import BuildFiles
+from .files import QONNX, BuildFiles
 from .folder import STATE, behind_links, beside, put_right, swap, writing
 from .progress import Progress
 
@@ -210,6 +211,8 @@ def _fingerprint(step: Step, context: Context, code: str) -> str:
         path = _input_path(context, name)
         if path.exists():
             parts[name] = digest(path)
+        if name == "SOURCE" and path.suffix == QONNX:
+            parts |= {p.name: digest(p) for p in external_files(path) if p.is_file()}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

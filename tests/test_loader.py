@@ -136,8 +136,8 @@ def no_nodes(proto: onnx.ModelProto) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (external, "tensor 'w' holds external data"),
-        (external_in_attribute, "tensor 'c' holds external data"),
+        (external, "tensor 'w' holds external data in '../../etc/passwd', expected a file beside"),
+        (external_in_attribute, "tensor 'c' holds external data in weights.bin, which cannot be"),
         (unknown_op, "node 'mul' has op 'Frobnicate'"),
         (unknown_domain, "node 'sign' has op 'BipolarQuant' of domain 'os.path'"),
         (finn_node, "of domain 'finn.custom_op.fpgadataflow'"),

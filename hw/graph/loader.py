@@ -21,6 +21,7 @@ from google.protobuf.message import DecodeError, Message
 from onnx import AttributeProto, TensorProto
 from qonnx.core.datatype import DataType
 
+from .external_data import read_external
 from .heads import KINDS, Kind, kinds_of, write_kinds
 
 MAX_BYTES = 256 << 20
@@ -80,8 +81,9 @@ def load(path: Path | str) -> LoadedModel:
     `heads.KINDS`) and unknown annotations are dropped; both are told in ``notes``.
 
     Raises:
-        ModelError: no such file, not ONNX, too large, text that is not UTF-8, external data, an
-            unknown operator, domain or opset, a subgraph, or a graph that is not well formed.
+        ModelError: no such file, not ONNX, too large, text that is not UTF-8, external data that
+            is not beside it, an unknown operator, domain or opset, a subgraph, or a graph that is
+            not well formed.
     """
     path = Path(path)
     model = _parse(path)
@@ -95,7 +97,7 @@ def load(path: Path | str) -> LoadedModel:
     _check_text(model, where)
     loaded = LoadedModel(model)
     _check_opset(model, where)
-    _check_tensors(model, where)
+    _check_tensors(model, where, path.parent)
     _check_nodes(model.graph, where)
     _drop_functions(loaded)
     kinds = _kinds(model, where)
@@ -167,19 +169,19 @@ def _check_opset(model: onnx.ModelProto, where: str) -> None:
         )
 
 
-def _check_tensors(model: onnx.ModelProto, where: str) -> None:
+def _check_tensors(model: onnx.ModelProto, where: str, folder: Path) -> None:
     graph = model.graph
     if graph.sparse_initializer or model.training_info:
         raise ModelError(
             f"{where}: found sparse initializers or training information, expected neither; "
             "export the network for inference with dense weights"
         )
+    room = MAX_BYTES
     for tensor in _tensors(model):
-        if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
-            raise ModelError(
-                f"{where}: tensor {_show(tensor.name)} holds external data, expected all data "
-                "inside the file; save it with onnx.save(model, path)"
-            )
+        try:
+            room -= read_external(tensor, folder, room)
+        except ValueError as error:
+            raise ModelError(f"{where}: tensor {_show(tensor.name)} {error}") from error
         if tensor.data_type not in ELEMENT_TYPES:
             raise ModelError(
                 f"{where}: tensor {_show(tensor.name)} has the element type {tensor.data_type}, "
