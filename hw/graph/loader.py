@@ -81,19 +81,16 @@ def load(path: Path | str) -> LoadedModel:
     `heads.KINDS`) and unknown annotations are dropped; both are told in ``notes``.
 
     Raises:
-        ModelError: no such file, not ONNX, too large, text that is not UTF-8, external data that
-            is not beside it, an unknown operator, domain or opset, a subgraph, or a graph that is
-            not well formed.
+        ModelError: no such file, not ONNX, too large, not UTF-8, external data elsewhere, an unknown
+            operator, domain or opset, a subgraph, or a graph that is not well formed.
     """
     path = Path(path)
     model = _parse(path)
     where = path.name
     if not model.graph.node:
         raise ModelError(f"{where}: found no nodes, expected an ONNX graph; export it again")
-    if len(model.graph.node) > MAX_NODES:
-        raise ModelError(
-            f"{where}: found {len(model.graph.node)} nodes, expected at most {MAX_NODES}"
-        )
+    if (count := len(model.graph.node)) > MAX_NODES:
+        raise ModelError(f"{where}: found {count} nodes, expected at most {MAX_NODES}")
     _check_text(model, where)
     loaded = LoadedModel(model)
     _check_opset(model, where)
