@@ -81,7 +81,7 @@ def load(path: Path | str) -> LoadedModel:
     `heads.KINDS`) and unknown annotations are dropped; both are told in ``notes``.
 
     Raises:
-        ModelError: no such file, not ONNX, too large, not UTF-8, external data elsewhere, an unknown
+        ModelError: no such file, not ONNX, too large, no UTF-8, external data elsewhere, an unknown
             operator, domain or opset, a subgraph, or a graph that is not well formed.
     """
     path = Path(path)
