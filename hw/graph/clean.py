@@ -16,6 +16,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper
 
+from .clean_lines import line_to_map, map_shape
 from .clean_order import keep_flattening
 from .clean_quantisers import dequantise, is_weight, quantiser, transpose
 from .clean_state import Cleaning
@@ -86,6 +87,10 @@ def _inputs(state: Cleaning) -> None:
                 "pictures of one size"
             )
         state.bound(value.name, sizes, f"the graph input {value.name}")
+        if len(sizes) == 3:
+            sizes = map_shape(sizes)
+            state.lines.add(value.name)
+            value.type.CopyFrom(helper.make_tensor_type_proto(TensorProto.FLOAT, sizes))
         if value.name in declared:
             (entry,) = declared[value.name].quant_parameter_tensor_names
             if entry.value not in ("UINT8", "FLOAT32"):
@@ -104,6 +109,8 @@ def _visit(state: Cleaning, node: onnx.NodeProto) -> None:
             "which nothing in front of it computes"
         )
     constant = all(name in state.constants for name in node.input if name)
+    if not constant:
+        line_to_map(state, node)
     if node.op_type in QUANTISERS or node.op_type == "IntQuant":
         quantiser(state, node)
     elif node.op_type not in LOWERED and not (
