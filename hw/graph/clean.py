@@ -148,7 +148,7 @@ def _standard(state: Cleaning, node: onnx.NodeProto, constant: bool) -> None:
     elif node.op_type in ("Reshape", "Flatten"):
         keep_flattening(state, node, types)
     else:
-        if node.op_type in ("Conv", "MaxPool"):
+        if node.op_type in ("Conv", "MaxPool", "AveragePool"):
             explicit_pads(node, state.shape, [d.dim_value for d in types[0].tensor_type.shape.dim])
         _narrow_constants(state, node, types[0])
         state.keep(node, types)

@@ -154,8 +154,8 @@ def find_quantiser(graph: QonnxGraph, tensor: str) -> list[onnx.NodeProto] | Non
         _check_length(nodes)
         if reader.op_type == "BipolarQuant":
             return nodes
-        if reader.op_type == "Quant":
-            bits = graph.scalar(reader.input[3])
+        if reader.op_type in ("Quant", "Trunc"):
+            bits = graph.scalar(reader.input[3 if reader.op_type == "Quant" else -1])
             return nodes if bits is not None and bits <= MAX_BITS else None
         if reader.op_type not in ELEMENTWISE:
             return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pools over windows: StreamMaxPool."""
+"""Maxima over windows: StreamMaxPool."""
 
 from __future__ import annotations
 
@@ -55,17 +55,4 @@ def max_pool(state: Lowering, node: onnx.NodeProto) -> bool:
     return True
 
 
-def refuse_average(state: Lowering, node: onnx.NodeProto) -> bool:
-    raise LoweringError(
-        node,
-        "average pooling has no exact integer form here; supported: MaxPool, and "
-        "ReduceSum over the map with a rounding shift",
-    )
-
-
-HANDLERS: dict[str, Handler] = {
-    "MaxPool": max_pool,
-    "AveragePool": refuse_average,
-    "GlobalAveragePool": refuse_average,
-    "ReduceMean": refuse_average,
-}
+HANDLERS: dict[str, Handler] = {"MaxPool": max_pool}

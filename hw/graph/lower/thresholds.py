@@ -10,9 +10,10 @@ import numpy as np
 import onnx
 
 from ....quant.grid import IntArray, smallest_signed
+from ..bisection import bisect
 from ..builder import Stream
 from ..qonnx_graph import FloatArray, LoweringError, multiples
-from ..tables import Table, check_values, falling_channels, tabulate, thresholds
+from ..tables import MAX_VALUES, Table, check_values, falling_channels, tabulate, thresholds
 from ..threshold_pattern import MAX_BITS, find_chain
 from .flattening import in_pixels, one_vector
 from .state import Handler, Lowering, layer_of, limits
@@ -42,7 +43,7 @@ def narrow(state: Lowering, node: onnx.NodeProto) -> bool:
 
 
 def bipolar(state: Lowering, node: onnx.NodeProto) -> bool:
-    """A chain of elementwise nodes to a sign."""
+    """A chain of elementwise nodes to a sign, or to whole steps of which bits are dropped."""
     _quantise(state, node)
     return True
 
@@ -55,6 +56,10 @@ def _quantise(state: Lowering, node: onnx.NodeProto) -> None:
         raise LoweringError(node, "quantises no known stream")
     source, nodes = found
     x = state.streams[source]
+    if not x.plan and x.datatype != "BINARY" and limits(x.datatype)[1] >= MAX_VALUES:
+        state.claim(*nodes)
+        state.publish(_searched(state, nodes, x), node.output[0])
+        return
     low, values = values_of(state, node, x)
     if x.plan:
         x, table = _of_features(state, nodes, x, low, values)
@@ -69,6 +74,25 @@ def _quantise(state: Lowering, node: onnx.NodeProto) -> None:
         )
     state.claim(*nodes)
     state.publish(_from_table(state, node, x, table), node.output[0])
+
+
+def _searched(state: Lowering, nodes: list[onnx.NodeProto], x: Stream) -> Stream:
+    """Thresholds of an integer of too many values to evaluate each, such as a sum of many pixels:
+    they are searched."""
+    least, most = limits(x.datatype)
+
+    def tabulate(integers: IntArray) -> Table:
+        return tabulated(state, nodes, x.channels, least, multiples(integers, x.scale))
+
+    found = bisect(state.graph, nodes, x.channels, max(-least, most), tabulate)
+    if found.falls.any():
+        raise LoweringError(
+            nodes[-1],
+            f"its output falls as {x.name} rises, expected a rising function; a negative factor is "
+            "supported behind a convolution only",
+        )
+    levels = found.thresholds.clip(least, most + 1)
+    return thresholding(state, nodes[-1], x, levels, found.datatype, found.first, found.scale)
 
 
 def _of_features(
@@ -128,8 +152,12 @@ def thresholding(
     datatype: str,
     first: int,
     scale: Fraction,
+    counts: bool = True,
 ) -> Stream:
-    """Ordinary thresholds (C, n) of a stream: the code ``first`` and one more for each reached."""
+    """Ordinary thresholds (C, n) of a stream: the code ``first`` and one more for each reached.
+
+    ``counts``: the codes may become counts from 0 where that saves bits of weights.
+    """
     # FINN compares saturated inputs where thresholds are narrower: never narrower.
     least, most = limits(x.datatype)
     weight_type = x.datatype
@@ -138,7 +166,7 @@ def thresholding(
         signed = smallest_signed(int(table.min()), int(table.max()))
         weight_type = signed if least < 0 else f"UINT{bits}"
     few = datatype.startswith("INT") and int(datatype.removeprefix("INT")) <= COUNTED_BITS
-    shift = first if few and _may_count(state, node.output[0]) else 0
+    shift = first if counts and few and _may_count(state, node.output[0]) else 0
     if shift:
         datatype, first = f"U{datatype}", 0
     (y,) = state.builder.add(
@@ -197,4 +225,4 @@ def tabulated(
     return tabulate(state.graph, chain, channels, low, values)
 
 
-HANDLERS: dict[str, Handler] = {"BipolarQuant": bipolar, "Quant": narrow}
+HANDLERS: dict[str, Handler] = {"BipolarQuant": bipolar, "Trunc": bipolar, "Quant": narrow}
