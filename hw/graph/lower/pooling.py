@@ -27,6 +27,12 @@ def max_pool(state: Lowering, node: onnx.NodeProto) -> bool:
     for axis, size in enumerate((h, w)):
         k, s, begin, end = kernel[axis], stride[axis], pads[axis], pads[axis + 2]
         room = size + begin + end - k
+        if room < 0 or max(begin, end) >= k:
+            raise LoweringError(
+                node,
+                f"found a kernel {kernel} on a map {h}x{w} with the border {pads}, expected one "
+                "that fits, and a border narrower than it",
+            )
         n = room // s + 1
         # In ceil mode one more window starts, if it starts inside the map or its first border.
         if attributes.get("ceil_mode", 0) and room % s and n * s < size + begin:
