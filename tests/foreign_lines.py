@@ -41,7 +41,7 @@ def vgg10(channels: int = 64, dense: int = 128, classes: int = 24, stages: int =
             nn.BatchNorm1d(dense),
             qnn.QuantReLU(bit_width=8),
         ]
-    layers.append(qnn.QuantLinear(dense, classes, **eight))
+    layers.append(qnn.QuantLinear(dense, classes, weight_bit_width=8, bias=True))
     return nn.Sequential(*layers)
 
 

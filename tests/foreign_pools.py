@@ -17,7 +17,6 @@ def lenet() -> nn.Module:
     """LeNet-5 with average pools and biases, narrow; behind the first pool codes are quantised
     again, behind the second they go on as sums."""
     import brevitas.nn as qnn
-    from brevitas.quant import Int16Bias
 
     layers: list[nn.Module] = [qnn.QuantIdentity(bit_width=8)]
     for inputs, outputs, behind in ((1, 4, [qnn.QuantIdentity(bit_width=6)]), (4, 6, [])):
@@ -31,9 +30,9 @@ def lenet() -> nn.Module:
     for inputs, outputs in ((24, 16), (16, 12)):
         layers += [
             qnn.QuantLinear(inputs, outputs, bias=True, weight_bit_width=4),
-            qnn.QuantReLU(bit_width=4, return_quant_tensor=True),
+            qnn.QuantReLU(bit_width=4),
         ]
-    layers.append(qnn.QuantLinear(12, 10, bias=True, weight_bit_width=4, bias_quant=Int16Bias))
+    layers.append(qnn.QuantLinear(12, 10, bias=True, weight_bit_width=4))
     return nn.Sequential(*layers)
 
 

@@ -9,18 +9,17 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import numpy as np
 import onnx
 
 from ....quant.grid import ACCUMULATOR_LIMIT, smallest_signed, smallest_unsigned, sums_type
 from ..builder import Stream
 from ..qonnx_graph import LoweringError
 from .state import Handler, Lowering, layer_of, limits
-from .thresholds import thresholding
+from .thresholds import as_numbers
 
 
 def global_sum(state: Lowering, node: onnx.NodeProto) -> bool:
-    x = _integers(state, node)
+    x = as_numbers(state, node, state.stream(node))
     if not _of_image_axes(state, node):
         raise LoweringError(node, "sums over other axes, expected the constant axes 2 and 3")
     state.claim(node)
@@ -29,7 +28,7 @@ def global_sum(state: Lowering, node: onnx.NodeProto) -> bool:
 
 
 def global_average(state: Lowering, node: onnx.NodeProto) -> bool:
-    x = _integers(state, node)
+    x = as_numbers(state, node, state.stream(node))
     if node.op_type == "ReduceMean" and not _of_image_axes(state, node):
         raise LoweringError(node, "averages over other axes, expected the constant axes 2 and 3")
     _average(state, node, _sum_of_map(state, node, x), math.prod(x.shape[1:3]))
@@ -37,7 +36,7 @@ def global_average(state: Lowering, node: onnx.NodeProto) -> bool:
 
 
 def average_pool(state: Lowering, node: onnx.NodeProto) -> bool:
-    x = _integers(state, node)
+    x = as_numbers(state, node, state.stream(node))
     attributes = state.graph.attributes(node)
     if len(state.graph.shape(node.input[0])) != 4:
         raise LoweringError(node, "pools no map, expected one (1, C, H, W)")
@@ -104,15 +103,6 @@ def _average(state: Lowering, node: onnx.NodeProto, sums: Stream, count: int) ->
         state.scaled(name)
         if name not in state.streams:
             break
-
-
-def _integers(state: Lowering, node: onnx.NodeProto) -> Stream:
-    """The stream that a node sums; of 1-bit codes, the numbers -1 and +1 they stand for."""
-    x = state.stream(node)
-    if x.datatype != "BINARY":
-        return x
-    table = np.ones((x.channels, 2), dtype=np.int64)
-    return thresholding(state, node, x, table, "INT2", -1, x.scale, counts=False)
 
 
 def _of_image_axes(state: Lowering, node: onnx.NodeProto) -> bool:

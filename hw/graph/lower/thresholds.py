@@ -190,6 +190,14 @@ def thresholding(
     return replace(y, plan=x.plan, first=shift)
 
 
+def as_numbers(state: Lowering, node: onnx.NodeProto, x: Stream) -> Stream:
+    """A stream as integers: 1-bit codes become the numbers -1 and +1 that they stand for."""
+    if x.datatype != "BINARY":
+        return x
+    table = np.ones((x.channels, 2), dtype=np.int64)
+    return thresholding(state, node, x, table, "INT2", -1, x.scale, counts=False)
+
+
 def _may_count(state: Lowering, name: str) -> bool:
     """Whether only products of weights -1 and +1 read a tensor, of codes as they are: of counts
     from 0 these weights take one bit, and the rest is a bias."""
