@@ -16,6 +16,7 @@ from andpop.hw.graph.qonnx_graph import LoweringError
 from andpop.hw.graph.verify import verify
 from foreign_graphs import QONNX, Net, first, sign
 from foreign_pools import NETWORKS, SIDE, export_pools
+from onnx import save
 from test_fully_connected import check, draw
 
 
@@ -62,6 +63,45 @@ def many_pixels(bits: int = 8) -> onnx.ModelProto:
     return ending(net, net.quant(x, scale=0.01, bits=6, signed=0), 1)
 
 
+def many_pixels_turned() -> onnx.ModelProto:
+    """As many_pixels, of which the first channel falls."""
+    net = Net(48, 48, 2)
+    x = net.op("GlobalAveragePool", [net.quant("x", scale=1 / 255, bits=8, signed=0)])
+    x = net.op("Mul", [x, net.constant(np.array([-4.1, 3.9]).reshape(1, 2, 1, 1))])
+    x = net.quant(net.op("Add", [x, net.constant(1.7)]), bits=5)
+    return ending(net, x, 2)
+
+
+def turned(net: Net, x: str, channels: int) -> str:
+    """A normalisation, half of its factors negative."""
+    gamma = net.rng.normal(0, 1, channels)
+    rows = [net.constant(row) for row in (gamma, net.rng.normal(0, 0.3, channels))]
+    rows += [net.constant(net.rng.uniform(0.1, 0.5, channels)) for _ in range(2)]
+    return net.op("BatchNormalization", [x, *rows])
+
+
+def turned_behind(kind: str, bits: int) -> Callable[[], onnx.ModelProto]:
+    """A pool of accumulators, then a normalisation that turns half of the channels around."""
+
+    def make() -> onnx.ModelProto:
+        net = Net()
+        weight = net.quant(net.constant(net.weights(4, 1, 3, 3)), narrow=1)
+        x = net.op("Conv", ["x", weight], kernel_shape=[3, 3])
+        if kind == "GlobalAveragePool":
+            x = net.op(kind, [x])
+        else:
+            x = net.op(kind, [x], kernel_shape=[2, 2], strides=[2, 2])
+        x = turned(net, x, 4)
+        if bits == 1:
+            x = sign(net, x)
+            weight = sign(net, net.constant(net.weights(36, 5)))
+            net.op("MatMul", [net.op("Flatten", [x]), weight])
+            return net.model([1, 5])
+        return ending(net, net.quant(x, bits=bits), 36 if kind != "GlobalAveragePool" else 4)
+
+    return make
+
+
 def mean_of_axes() -> onnx.ModelProto:
     net = Net()
     x = net.op("ReduceMean", [first(net), net.constant([2, -1], np.int64)], keepdims=0)
@@ -88,6 +128,7 @@ def truncation(mode: str, newer: bool, kernel: int = 2) -> Callable[[], onnx.Mod
     return make
 
 
+TURNED = (("MaxPool", 1), ("AveragePool", 4), ("AveragePool", 1), ("GlobalAveragePool", 6))
 MODES = ("FLOOR", "ROUND", "CEIL", "UP", "DOWN", "HALF_UP", "HALF_DOWN")
 
 
@@ -96,6 +137,8 @@ MODES = ("FLOOR", "ROUND", "CEIL", "UP", "DOWN", "HALF_UP", "HALF_DOWN")
     [
         pooled(), pooled(ceil_mode=1), pooled(auto_pad="VALID"), pooled(auto_pad="SAME_UPPER"),
         pooled(16, pads=[1, 1, 1, 1], count_include_pad=1), of_signs, many_pixels, mean_of_axes,
+        many_pixels_turned,
+        *(turned_behind(*case) for case in TURNED),
         pooled(kernel_shape=[3, 2], pads=[0, 0, 1, 0], count_include_pad=1),
         *(truncation(mode, newer, size) for mode in MODES for newer in (False, True)
           for size in (2, 3)),
@@ -104,6 +147,14 @@ MODES = ("FLOOR", "ROUND", "CEIL", "UP", "DOWN", "HALF_UP", "HALF_DOWN")
 def test_averages_are_sums_of_another_step(network: Callable[[], onnx.ModelProto]) -> None:
     proto = clean(network())
     assert verify(proto, lower(proto)) > 0
+
+
+@pytest.mark.parametrize("case", TURNED)
+def test_pools_of_accumulators_are_exact_on_the_cpu(case: tuple[str, int], tmp_path: Path) -> None:
+    save(turned_behind(*case)(), tmp_path / "net.onnx")
+    api.build(tmp_path / "net.onnx", tmp_path / "build", until="pack")
+    pictures = draw(tmp_path / "pictures", (8, 8), 8)
+    assert api.compare(tmp_path / "build", pictures, ("qonnx", "cpu"))["values_differing"] == 0
 
 
 @pytest.mark.parametrize(

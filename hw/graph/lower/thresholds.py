@@ -13,10 +13,12 @@ from ....quant.grid import IntArray, smallest_signed
 from ..bisection import bisect
 from ..builder import Stream
 from ..qonnx_graph import FloatArray, LoweringError, multiples
+from ..signed_steps import signed_steps, within
 from ..tables import MAX_VALUES, Table, check_values, falling_channels, tabulate, thresholds
 from ..threshold_pattern import MAX_BITS, find_chain
 from .flattening import in_pixels, one_vector
 from .state import Handler, Lowering, layer_of, limits
+from .stepping import stepped
 
 MAX_TABULATED = 1 << 31
 """Most evaluations of elementwise nodes for all thresholds of a network: some minutes."""
@@ -66,14 +68,13 @@ def _quantise(state: Lowering, node: onnx.NodeProto) -> None:
     else:
         table = tabulated(state, nodes, x.channels, low, values)
     falls = falling_channels(table)
-    if falls is None or falls.any():
-        raise LoweringError(
-            node,
-            f"its output falls as {source} rises, expected a rising function; a negative "
-            "factor is supported behind a convolution only",
-        )
     state.claim(*nodes)
-    state.publish(_from_table(state, node, x, table), node.output[0])
+    if falls is None or falls.any():
+        constants = signed_steps(table.low, table.codes)
+        y = stepped(state, node, x, constants, table.datatype, table.scale)
+    else:
+        y = _from_table(state, node, x, table)
+    state.publish(y, node.output[0])
 
 
 def _searched(state: Lowering, nodes: list[onnx.NodeProto], x: Stream) -> Stream:
@@ -86,11 +87,14 @@ def _searched(state: Lowering, nodes: list[onnx.NodeProto], x: Stream) -> Stream
 
     found = bisect(state.graph, nodes, x.channels, max(-least, most), tabulate)
     if found.falls.any():
-        raise LoweringError(
-            nodes[-1],
-            f"its output falls as {x.name} rises, expected a rising function; a negative factor is "
-            "supported behind a convolution only",
-        )
+        # Of -x >= t is left what is no x >= 1 - t.
+        falls = found.falls[:, None]
+        at = np.where(falls, 1 - found.thresholds[:, ::-1], found.thresholds)
+        steps = np.where(falls, -1, 1) + 0 * at
+        base = found.first + np.where(found.falls, at.shape[1], 0)
+        reach = state.reach(x)
+        constants = within(*reach, least, at.astype(np.float64), steps, base)
+        return stepped(state, nodes[-1], x, constants, found.datatype, found.scale)
     levels = found.thresholds.clip(least, most + 1)
     return thresholding(state, nodes[-1], x, levels, found.datatype, found.first, found.scale)
 
