@@ -51,7 +51,7 @@ class StreamSumPool_rtl(WindowPoolRtl, StreamSumPool):
         window_pool.sv."""
         of_row, of_column = self.widths()
         counts = dict.fromkeys(
-            ("inner", "loops", "steps", "slots", "sums", "chosen", "stored", "bits"), 0
+            ("inner", "loops", "steps", "slots", "keeps", "sums", "chosen", "stored", "bits"), 0
         )
         select = lutram = brams = 0
         ffs = of_row + 1  # the second register behind the rows
@@ -68,6 +68,7 @@ class StreamSumPool_rtl(WindowPoolRtl, StreamSumPool):
             if axis.kernel == 1:  # a step alone: nothing is kept
                 continue
             kept = axis.slots * width
+            counts["keeps"] += 1
             counts["sums"] += kept
             counts["slots"] += axis.slots - 1
             counts["chosen"] += width * (1 + selection(axis.slots))
