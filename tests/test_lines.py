@@ -89,6 +89,20 @@ def summed() -> onnx.ModelProto:
     return net.model([1, 3])
 
 
+def averaged() -> onnx.ModelProto:
+    """Pairs of QuantizeLinear and DequantizeLinear, weights with a scale per output; averages over
+    windows and over the line."""
+    net = line(16)
+    weight = net.qdq(
+        net.constant(net.weights(4, 2, 3)), np.full(4, 0.125) * [1, 2, 1, 4], (-7, 7), 0
+    )
+    x = net.qdq(net.norm(net.op("Conv", ["x", weight], kernel_shape=[3]), 4))
+    x = net.op("AveragePool", [x], kernel_shape=[2], strides=[2])
+    x = net.quant(net.norm(conv(net, x, 4, 4, 2), 4), signed=0)
+    x = net.op("GlobalAveragePool", [x])
+    return logits(net, net.quant(x, scale=0.03, signed=0), 4)
+
+
 def reshaped() -> onnx.ModelProto:
     """A flattened line becomes one again."""
     net = line()
@@ -98,7 +112,7 @@ def reshaped() -> onnx.ModelProto:
     return logits(net, net.quant(net.norm(conv(net, x, 4, 4, 2), 4), signed=0), 36)
 
 
-@pytest.mark.parametrize("network", [every_form, summed, reshaped])
+@pytest.mark.parametrize("network", [every_form, summed, averaged, reshaped])
 def test_lines_are_maps_of_height_1(network: Callable[[], onnx.ModelProto]) -> None:
     proto = clean(network())
     assert verify(proto, lower(proto)) > 0
