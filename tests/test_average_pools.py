@@ -129,6 +129,18 @@ def truncation(mode: str, newer: bool, kernel: int = 2) -> Callable[[], onnx.Mod
 
 
 TURNED = (("MaxPool", 1), ("AveragePool", 4), ("AveragePool", 1), ("GlobalAveragePool", 6))
+
+
+def truncated_product() -> onnx.ModelProto:
+    """Bits dropped of a product's sums, of signed and of whole steps."""
+    net = Net()
+    weight = net.quant(net.constant(net.weights(3, 4, 3, 3)), narrow=1)
+    x = net.op("Conv", [first(net), weight], kernel_shape=[3, 3])
+    numbers = (net.constant(v) for v in (1 / 64, 0.0, 12.0, 0.25, 6.0))
+    x = net.op("Trunc", [x, *numbers], QONNX, rounding_mode="FLOOR", signed=1, narrow=0)
+    return ending(net, x, 48)
+
+
 MODES = ("FLOOR", "ROUND", "CEIL", "UP", "DOWN", "HALF_UP", "HALF_DOWN")
 
 
@@ -137,7 +149,7 @@ MODES = ("FLOOR", "ROUND", "CEIL", "UP", "DOWN", "HALF_UP", "HALF_DOWN")
     [
         pooled(), pooled(ceil_mode=1), pooled(auto_pad="VALID"), pooled(auto_pad="SAME_UPPER"),
         pooled(16, pads=[1, 1, 1, 1], count_include_pad=1), of_signs, many_pixels, mean_of_axes,
-        many_pixels_turned,
+        many_pixels_turned, truncated_product,
         *(turned_behind(*case) for case in TURNED),
         pooled(kernel_shape=[3, 2], pads=[0, 0, 1, 0], count_include_pad=1),
         *(truncation(mode, newer, size) for mode in MODES for newer in (False, True)

@@ -26,7 +26,7 @@ DECIDE = ("Squeeze", "Flatten", "Reshape", "Transpose", "ReduceSum", "ReduceMean
 """Ops whose result is a line only if they say so."""
 SAME = (
     "Add", "Sub", "Mul", "Div", "BatchNormalization", "Relu", "Clip", "Neg", "Identity", "Dropout",
-    "Cast", "Floor", "Where", "GlobalAveragePool", "QuantizeLinear", "DequantizeLinear", "IntQuant",
+    "Cast", "Floor", "Where", "GlobalAveragePool", "IntQuant",
     *QUANTISERS,
 )  # fmt: skip
 """Ops that are the same on both, but for constants of two axes and more."""
@@ -197,7 +197,7 @@ def _reshape(state: Cleaning, node: onnx.NodeProto) -> None:
 
 HANDLERS: dict[str, Callable[[Cleaning, onnx.NodeProto], None]] = {
     **dict.fromkeys(IMAGE_OPS, _window),
-    **dict.fromkeys(("Concat", "Split"), _axis),
+    **dict.fromkeys(("Concat", "Split", "QuantizeLinear", "DequantizeLinear"), _axis),
     **dict.fromkeys(("ReduceSum", "ReduceMean"), _reduce),
     "Flatten": _flatten,
     "Slice": _slice,
