@@ -14,9 +14,12 @@ from andpop.hw.graph.clean import clean
 from andpop.hw.graph.lowering import lower
 from andpop.hw.graph.qonnx_graph import LoweringError
 from andpop.hw.graph.verify import verify
+from andpop.hw.kernels.base import node_attributes
+from andpop.hw.kernels.ops import find_golden
 from foreign_graphs import QONNX, Net, first, sign
 from foreign_pools import NETWORKS, SIDE, export_pools
 from onnx import save
+from qonnx.core.modelwrapper import ModelWrapper
 from test_fully_connected import check, draw
 
 
@@ -63,11 +66,11 @@ def many_pixels(bits: int = 8) -> onnx.ModelProto:
     return ending(net, net.quant(x, scale=0.01, bits=6, signed=0), 1)
 
 
-def many_pixels_turned() -> onnx.ModelProto:
-    """As many_pixels, of which the first channel falls."""
+def many_pixels_turned(factors: tuple[float, float] = (-4.1, 3.9)) -> onnx.ModelProto:
+    """As many_pixels, of two channels and with an offset: the first falls."""
     net = Net(48, 48, 2)
     x = net.op("GlobalAveragePool", [net.quant("x", scale=1 / 255, bits=8, signed=0)])
-    x = net.op("Mul", [x, net.constant(np.array([-4.1, 3.9]).reshape(1, 2, 1, 1))])
+    x = net.op("Mul", [x, net.constant(np.array(factors).reshape(1, 2, 1, 1))])
     x = net.quant(net.op("Add", [x, net.constant(1.7)]), bits=5)
     return ending(net, x, 2)
 
@@ -159,6 +162,31 @@ MODES = ("FLOOR", "ROUND", "CEIL", "UP", "DOWN", "HALF_UP", "HALF_DOWN")
 def test_averages_are_sums_of_another_step(network: Callable[[], onnx.ModelProto]) -> None:
     proto = clean(network())
     assert verify(proto, lower(proto)) > 0
+
+
+@pytest.mark.parametrize("factors", [(4.1, 3.9), (-4.1, 3.9), (-4.1, -3.9)])
+def test_searched_thresholds_are_those_of_the_definition(factors: tuple[float, float]) -> None:
+    """At the numbers on both sides of every threshold of a sum of 48 x 48 bytes."""
+    graph = lower(clean(many_pixels_turned(factors)))
+    (node,) = (n for n in graph.graph.node if n.input[0] == sums_of(graph))
+    constants = [graph.get_initializer(name).astype(np.int64) for name in node.input[1:]]
+    most = 255 * 48 * 48
+    assert 0 <= constants[0].min() <= constants[0].max() <= most + 1
+    sums = np.unique(np.concatenate([constants[0].reshape(-1) + d for d in (-1, 0, 1)]))
+    sums = sums[(sums >= 0) & (sums <= most)]
+    golden = find_golden(node.op_type)
+    assert golden is not None
+    x = np.repeat(sums.reshape(-1, 1, 1, 1), 2, axis=3)
+    (found,) = golden([x, *constants], node_attributes(node))
+    step, *rows = (np.float32(v).astype(np.float64) for v in (1 / 255, factors, 1.7))
+    given = x * step / 2304 * rows[0] + rows[1]
+    np.testing.assert_array_equal(found, np.rint(np.clip(given / 0.125, -16, 15)))
+
+
+def sums_of(graph: ModelWrapper) -> str:
+    """The tensor of the sums of a map."""
+    (name,) = (n.output[0] for n in graph.graph.node if n.op_type == "GlobalAccPool")
+    return str(name)
 
 
 @pytest.mark.parametrize("case", TURNED)
