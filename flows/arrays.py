@@ -53,6 +53,8 @@ def read_array(path: Path, shape: tuple[int, int, int]) -> tuple[npt.NDArray[np.
     forms: list[tuple[int, ...]] = [shape]
     if channels == 1:
         forms.append((height, width))
+    if height == 1 < width:
+        forms += [form[1:] for form in forms]
     if (height, width) == (1, 1):
         forms.append((channels,))
     if not isinstance(values, np.ndarray) or not any(

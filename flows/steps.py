@@ -223,9 +223,10 @@ def _notes_of_input(network: onnx.ModelProto) -> list[str]:
     if channels in (1, 3) and size:
         return []
     height, width = size or (1, 1)
+    axes = [*size, channels] if height > 1 else [*size[1:], channels]
     return [
         f"no picture file holds an input of {height}x{width}x{channels} (HWC): give .npy files of "
-        f"numbers 0..255, (N, {f'{height}, {width}, ' if size else ''}{channels}), as --images"
+        f"numbers 0..255, (N, {', '.join(map(str, axes))}), as --images"
     ]
 
 

@@ -111,6 +111,12 @@ def smallest_unsigned(high: int) -> str:
     return f"UINT{max(1, high.bit_length())}"
 
 
+def sums_type(datatype: str, count: int) -> str:
+    """Return the narrowest datatype that holds every sum of ``count`` numbers of a datatype."""
+    low, high = limits(*type_format(datatype))
+    return smallest_signed(low * count, high * count) if low else smallest_unsigned(high * count)
+
+
 @dataclass(frozen=True)
 class EpilogueFormat:
     """The shifts and widths of one epilogue (BN, shortcut, RPReLU, 8-bit output).

@@ -222,6 +222,20 @@ def stream_max_pool(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     return [out]
 
 
+def stream_sum_pool(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """Sum of what a window covers of the picture."""
+    (x,) = inputs
+    batch, height, width, channels = x.shape
+    top, left, *_ = attrs["Padding"]
+    (ky, kx), (sy, sx) = attrs["KernelDim"], attrs["Stride"]
+    out = np.zeros((batch, *attrs["OutDim"], channels), dtype=np.int64)
+    for oy, ox, y, z in np.ndindex(*attrs["OutDim"], ky, kx):
+        row, column = oy * sy - top + y, ox * sx - left + z
+        if 0 <= row < height and 0 <= column < width:
+            out[:, oy, ox] += x[:, row, column]
+    return [out]
+
+
 def duplicate_streams(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     """The input, several times."""
     return [inputs[0]] * int(attrs["NumOutputStreams"])
@@ -374,6 +388,7 @@ DEFINITIONS: Mapping[str, Callable[[Inputs, Attributes], list[IntArray]]] = {
     "StreamCrop": stream_crop,
     "StreamFlatten": stream_flatten,
     "StreamMaxPool": stream_max_pool,
+    "StreamSumPool": stream_sum_pool,
     "StreamReflectPad": stream_reflect_pad,
     "StreamingConcat": streaming_concat,
     "StreamingDataWidthConverter": unchanged,

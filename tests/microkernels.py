@@ -269,10 +269,12 @@ def shuffle(rng: Rng, side: int, channels: int) -> list[Problem]:
 
 
 def sum_pool(rng: Rng, side: int, channels: int) -> list[Problem]:
-    return [
-        Problem("sum_pool", [(s, x)], ("i32", x.sum(axis=0, keepdims=True)))
-        for s, x in storages(rng, side, channels)
-    ]
+    problems = []
+    for storage, x in storages(rng, side, channels):
+        problems.append(Problem("sum_pool", [(storage, x)], ("i32", x.sum(axis=0, keepdims=True))))
+        y = windows_of(x, side, 3, 1).reshape(-1, 9, channels).sum(axis=1)
+        problems.append(Problem("window_sum", [(storage, x)], ("i32", y), window(side, 3, 1)))
+    return problems
 
 
 PROBLEMS: dict[str, Make] = {

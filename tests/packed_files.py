@@ -213,6 +213,7 @@ def catalogue() -> dict[str, tuple[Header, Arrays]]:
         "lookup": single("lookup", [u8], [(pixels, "i32")], {"levels": 256}, {"table": table}),
         "cast": single("cast", [bits], [(pixels, "i8")]),
         "max_pool": single("max_pool", [i8], [(pixels, "i8")], window),
+        "window_sum": single("window_sum", [i8], [(pixels, "i32")], window),
         "pad": single("pad", [bits], [([8, 8, 5], "bits")], geometry(4, 4, 1, 2)),
         "reflect": single("reflect", [u8], [([8, 8, 5], "u8")], geometry(4, 4, 1, 2)),
         "crop": single("crop", [i32], [([2, 2, 5], "i32")], crop),

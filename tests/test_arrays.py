@@ -14,7 +14,7 @@ from andpop.quant.pictures import PictureError
 from andpop.quant.tasks import of_heads
 from PIL import Image
 
-VECTOR, MAP = (1, 1, 6), (4, 3, 1)
+VECTOR, MAP, LINE = (1, 1, 6), (4, 3, 1), (1, 5, 2)
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ def read(path: Path, shape: tuple[int, int, int], count: int | None = None) -> G
         (VECTOR, (6,), 1), (VECTOR, (5, 6), 5), (VECTOR, (1, 1, 6), 1), (VECTOR, (2, 1, 1, 6), 2),
         (MAP, (4, 3), 1), (MAP, (4, 3, 1), 1), (MAP, (7, 4, 3), 7), (MAP, (7, 4, 3, 1), 7),
         ((2, 2, 5), (2, 2, 5), 1), ((2, 2, 5), (3, 2, 2, 5), 3),
+        (LINE, (5, 2), 1), (LINE, (1, 5, 2), 1), (LINE, (3, 5, 2), 3), (LINE, (3, 1, 5, 2), 3),
+        ((1, 5, 1), (5,), 1), ((1, 5, 1), (3, 5), 3),
     ],
 )  # fmt: skip
 def test_every_form_of_a_shape_is_read(

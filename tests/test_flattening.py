@@ -216,9 +216,11 @@ def test_a_network_may_read_a_vector(quantised: bool, tmp_path: Path) -> None:
 
 def test_inputs_of_other_axes_are_refused(tmp_path: Path) -> None:
     net = Net()
-    net.shape = [1, 8, 8]
+    net.shape = [1, 2, 2, 4, 4]
     dense(net, flattened(1)(net, "x"), 64, 2)
-    assert "expected a picture (1, C, H, W) or a vector" in refusal(net.model([1, 2]), tmp_path)
+    assert "expected a picture (1, C, H, W), a line (1, C, L) or a vector" in refusal(
+        net.model([1, 2]), tmp_path
+    )
 
 
 @pytest.mark.parametrize("flat", [False, True])

@@ -216,12 +216,6 @@ def test_small_block_keeps_its_constants() -> None:
     assert [helper.get_node_attr_value(node, n) for n in names] == [0, 3, 6, 4, 14, 0]
 
 
-def average(proto: onnx.ModelProto) -> None:
-    by_output(proto, "total").CopyFrom(
-        helper.make_node("GlobalAveragePool", ["out"], ["total"], name="pool_GlobalAveragePool")
-    )
-
-
 def softmax(proto: onnx.ModelProto) -> None:
     by_output(proto, "d").CopyFrom(helper.make_node("Softmax", ["x"], ["d"], name="act"))
 
@@ -278,7 +272,6 @@ def sum_over_channels(proto: onnx.ModelProto) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (average, r"pool_GlobalAveragePool \(GlobalAveragePool\): average pooling has no exact"),
         (softmax, r"act \(Softmax\): this op cannot be lowered; supported: BipolarQuant, "),
         (round_to_even, r"l_Quant_t \(Quant\): found .*'ROUND'"),
         (conv_pads, r"l_Pad_padded \(Pad\): pads INT2 with -1\.0 \(constant\), expected the"),

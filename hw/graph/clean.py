@@ -17,6 +17,7 @@ import onnxruntime
 from onnx import TensorProto, helper
 
 from .clean_heads import join_outputs, leave_to_software, software_nodes
+from .clean_lines import line_to_map, map_shape
 from .clean_order import keep_flattening
 from .clean_quantisers import dequantise, is_weight, quantiser, transpose
 from .clean_state import Cleaning
@@ -105,6 +106,10 @@ def _inputs(state: Cleaning) -> None:
                 "pictures of one size"
             )
         state.bound(value.name, sizes, f"the graph input {value.name}")
+        if len(sizes) == 3:
+            sizes = map_shape(sizes)
+            state.lines.add(value.name)
+            value.type.CopyFrom(helper.make_tensor_type_proto(TensorProto.FLOAT, sizes))
         if value.name in declared:
             (entry,) = declared[value.name].quant_parameter_tensor_names
             if entry.value not in ("UINT8", "FLOAT32"):
@@ -123,6 +128,8 @@ def _visit(state: Cleaning, node: onnx.NodeProto) -> None:
             "which nothing in front of it computes"
         )
     constant = all(name in state.constants for name in node.input if name)
+    if not constant:
+        line_to_map(state, node)
     if node.op_type in QUANTISERS or node.op_type == "IntQuant":
         quantiser(state, node)
     elif node.op_type not in LOWERED and not (
@@ -171,7 +178,7 @@ def _standard(state: Cleaning, node: onnx.NodeProto, constant: bool) -> None:
     elif node.op_type in ("Reshape", "Flatten"):
         keep_flattening(state, node, types)
     else:
-        if node.op_type in ("Conv", "MaxPool"):
+        if node.op_type in ("Conv", "MaxPool", "AveragePool"):
             explicit_pads(node, state.shape, [d.dim_value for d in types[0].tensor_type.shape.dim])
         _narrow_constants(state, node, types[0])
         state.keep(node, types)

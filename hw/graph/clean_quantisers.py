@@ -12,6 +12,9 @@ from .qdq import Computed, read
 from .qonnx_graph import LoweringError
 from .schema import QONNX_DOMAIN, QUANTISERS, check_quantiser
 
+WIDTHS = {"Quant": (3,), "Trunc": (3, -1)}
+"""Which inputs of a quantiser are numbers of bits."""
+
 
 def quantiser(state: Cleaning, node: onnx.NodeProto) -> None:
     """One form for QONNX's quantisers: Quant, with the names of modes that qonnx knows."""
@@ -26,7 +29,7 @@ def quantiser(state: Cleaning, node: onnx.NodeProto) -> None:
     shape = state.shape(node.input[0])
     for i, name in enumerate(node.input[1:], start=1):
         value = state.value(name)
-        if i == 3 and value is not None and value.dtype.kind in "iu":
+        if i >= 3 and value is not None and value.dtype.kind in "iu":
             value = value.astype(np.float32)
             node.input[i] = state.add_constant(f"{name}_float", value)
         if value is None or value.dtype != np.float32 or not np.isfinite(value).all():
@@ -45,21 +48,37 @@ def quantiser(state: Cleaning, node: onnx.NodeProto) -> None:
     scale = state.value(node.input[1])
     if scale is None or not (scale > np.finfo(np.float32).tiny).all():
         raise LoweringError(node, "found a scale that is not above 0, expected normal numbers")
-    bits = state.value(node.input[3]) if node.op_type == "Quant" else np.float32(1)
-    if bits is None or bits.size != 1 or not 1 <= bits <= 32 or bits != np.rint(bits):
-        raise LoweringError(node, f"found {bits} bits, expected a whole number of 1 to 32")
+    for i in WIDTHS.get(node.op_type, ()):
+        bits = state.value(node.input[i])
+        if bits is None or bits.size != 1 or not 1 <= bits <= 32 or bits != np.rint(bits):
+            raise LoweringError(node, f"found {bits} bits, expected a whole number of 1 to 32")
+    if node.op_type == "Trunc":
+        _check_truncation(state, node)
     if node.op_type == "Quant":
-        _as_signs(state, node, int(bits.reshape(())))
+        _as_signs(state, node)
     state.keep(node, [state.types[node.input[0]]])
 
 
-def _as_signs(state: Cleaning, node: onnx.NodeProto, bits: int) -> None:
+def _as_signs(state: Cleaning, node: onnx.NodeProto) -> None:
     """A signed Quant of one bit gives -1 and +1, as qonnx executes it: the same as BipolarQuant."""
     signed = next((a.i for a in node.attribute if a.name == "signed"), 1)
-    zero = state.value(node.input[2])
+    zero, bits = state.value(node.input[2]), state.value(node.input[3])
     if bits == 1 and signed and zero is not None and not zero.any():
         node.op_type = "BipolarQuant"
         del node.attribute[:], node.input[2:]
+
+
+def _check_truncation(state: Cleaning, node: onnx.NodeProto) -> None:
+    """A Trunc drops bits of whole steps: its scales are single numbers, its zero point is 0."""
+    scales = [state.value(node.input[i]) for i in ((1, 4) if len(node.input) == 6 else (1,))]
+    zero = state.value(node.input[2])
+    single = all(s is not None and s.size == 1 and s > np.finfo(np.float32).tiny for s in scales)
+    if not single or zero is None or zero.any():
+        raise LoweringError(
+            node,
+            f"found scales {scales} and zero point {zero}, expected single scales above 0 and "
+            "zero point 0",
+        )
 
 
 def dequantise(state: Cleaning, node: onnx.NodeProto) -> None:

@@ -38,6 +38,8 @@ class Cleaning:
         self.producer: dict[str, onnx.NodeProto] = {}
         self.nodes: list[onnx.NodeProto] = []
         self.alias: dict[str, str] = {}
+        self.lines: set[str] = set()
+        """Tensors that the file has as (1, C, L): here (1, C, 1, L)."""
         self.quantised: dict[tuple[object, ...], str] = {}
         self.readers: dict[str, list[onnx.NodeProto]] = {}
         for node in graph.node:

@@ -10,6 +10,7 @@ border.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -24,7 +25,10 @@ UNIT = 2.0**-24
 """Half the distance of float32 numbers next to each other, relative to them."""
 TINY = 2.0**-120
 """Numbers below float32's normal ones, whose relative error is no longer bounded."""
-LINEAR = ("Conv", "ConvTranspose", "Gemm", "MatMul", "ReduceSum", "ReduceMean")
+LINEAR = (
+    "Conv", "ConvTranspose", "Gemm", "MatMul", "ReduceSum", "ReduceMean", "AveragePool",
+    "GlobalAveragePool",
+)  # fmt: skip
 BORDERS = ("GreaterOrEqual", "Greater", "LessOrEqual", "Less", "Equal")
 CURVES = ("Elu", "Erf", "HardSigmoid", "HardSwish", "Sigmoid", "Softplus", "Tanh")
 STEPS = ("Floor", "Ceil", "Round", "Cast", "Sign")
@@ -78,9 +82,10 @@ def limits(
     if node.op_type in ("Quant", "IntQuant"):
         low, high = _quant_limits(node, arrays)
         return low - _around(low, 4), high + _around(high, 4)
-    if node.op_type in STEPS and arrays[0].dtype.kind == "f":
+    if (node.op_type in STEPS and arrays[0].dtype.kind == "f") or node.op_type == "Trunc":
         ends = [
-            execute(node, [Value(arrays[0] + sign * UNIT * np.abs(arrays[0]))], opsets)[0].values
+            execute(node, [Value(arrays[0] + sign * noise), *inputs[1:]], opsets)[0].values
+            for noise in (_around(arrays[0], 4 if node.op_type == "Trunc" else 1),)
             for sign in (-1, 1)
         ]
         return ends[0], ends[1]
@@ -115,7 +120,9 @@ def _around(size: Array, roundings: int) -> Floats:
 
 def _terms(node: onnx.NodeProto, arrays: Sequence[Array], exact: Array) -> int:
     """Products, and a bias, in one sum."""
-    if node.op_type.startswith("Reduce"):
+    if node.op_type == "AveragePool":
+        return math.prod(node_attributes(node)["kernel_shape"])
+    if node.op_type.startswith(("Reduce", "Global")):
         return -(-arrays[0].size // max(1, exact.size))
     if node.op_type in ("Conv", "ConvTranspose"):
         # Every output of a transposed convolution adds less than all of these.

@@ -38,7 +38,7 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 STANDARD_DOMAINS = ("", "ai.onnx")
 QONNX_DOMAINS = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
-QONNX_OPS = ("Quant", "IntQuant", "BipolarQuant")
+QONNX_OPS = ("Quant", "IntQuant", "BipolarQuant", "Trunc")
 ELEMENT_TYPES = (
     TensorProto.FLOAT,
     TensorProto.DOUBLE,

@@ -30,7 +30,7 @@ def changes_nothing(node: onnx.NodeProto, element: int, value: Value) -> bool:
 
 
 def explicit_pads(node: onnx.NodeProto, shape: Shape, out: Sequence[int]) -> None:
-    """Write the border that ``auto_pad`` stands for into a Conv or MaxPool that gives ``out``."""
+    """Write the border that ``auto_pad`` stands for into a Conv or pool that gives ``out``."""
     attributes = node_attributes(node)
     mode = attributes.get("auto_pad", "NOTSET")
     if mode not in ("VALID", "SAME_UPPER", "SAME_LOWER") or any(attributes.get("pads", ())):

@@ -59,15 +59,34 @@ def quantised(q: Floats, bits: float, attributes: Mapping[str, Any]) -> Floats:
     signed, narrow = attributes.get("signed", 1), attributes.get("narrow", 1)
     if signed and bits == 1:
         return np.where(q >= 0, 1.0, -1.0)
+    return ROUNDINGS[mode](np.clip(q, *code_ends(bits, signed, narrow)))
+
+
+def code_ends(bits: float, signed: int, narrow: int) -> tuple[float, float]:
+    """Smallest and largest code of a quantiser of two bits or more."""
     high = 2.0 ** (bits - 1) - 1 if signed else 2.0**bits - 1 - bool(narrow)
-    low = bool(narrow) - 2.0 ** (bits - 1) if signed else 0.0
-    return ROUNDINGS[mode](np.clip(q, low, high))
+    return bool(narrow) - 2.0 ** (bits - 1) if signed else 0.0, high
 
 
 def _quant(v: list[Value], attributes: Mapping[str, Any]) -> Value:
     x, scale, zero, bits = (part.values for part in v)
     codes = quantised(x / scale + zero, float(bits.reshape(())), attributes) - zero
     return _scaled_codes(codes, scale)
+
+
+def _trunc(v: list[Value], attributes: Mapping[str, Any]) -> Value:
+    """Whole steps, then fewer of them; the new form says how wide a step of the output is."""
+    x, scale, _, bits, *behind = (part.values for part in v)
+    whole, step = np.rint(x / scale), float(scale.reshape(()))
+    mode = ROUNDINGS[str(attributes.get("rounding_mode", "FLOOR")).upper()]
+    if len(behind) == 1:
+        dropped = float((bits - behind[0]).reshape(()))
+        return Value(mode(whole / 2.0**dropped), Fraction(step))
+    wide = float(behind[0].reshape(()))
+    codes = whole / 2.0 ** np.rint(np.log2(wide / step))
+    low, high = code_ends(float(behind[1].reshape(())), attributes.get("signed", 1),
+                          attributes.get("narrow", 0))  # fmt: skip
+    return Value(mode(np.clip(codes, low, high)), Fraction(wide))
 
 
 def _bipolar_quant(v: list[Value], attributes: Mapping[str, Any]) -> Value:
@@ -191,6 +210,49 @@ def _max_pool(v: list[Value], attributes: Mapping[str, Any]) -> Value | None:
     return Value(windows.max(axis=(4, 5)), x.step if values is x.codes else None)
 
 
+def _average_pool(v: list[Value], attributes: Mapping[str, Any]) -> Value | None:
+    """Sums of codes, of a step that is divided; other borders are left to ONNX."""
+    x = v[0]
+    plain = attributes.get("auto_pad", "NOTSET") == "NOTSET" and x.codes.ndim == 4
+    kernel = attributes["kernel_shape"]
+    border = any(attributes.get("pads", ())) and not attributes.get("count_include_pad", 0)
+    stride, pads = attributes.get("strides", (1, 1)), attributes.get("pads", (0, 0, 0, 0))
+    if (
+        not plain
+        or border
+        or x.step is None
+        or any(d != 1 for d in attributes.get("dilations", ()))
+    ):
+        return None
+    if attributes.get("ceil_mode", 0) and any(
+        (x.codes.shape[2 + i] + pads[i] + pads[2 + i] - kernel[i]) % stride[i] for i in (0, 1)
+    ):
+        return None
+    return _averages(_windows(x.codes, kernel, attributes, 0.0), (4, 5), x.step)
+
+
+def _global_average_pool(v: list[Value], attributes: Mapping[str, Any]) -> Value | None:
+    x = v[0]
+    if x.step is None or x.codes.ndim != 4:
+        return None
+    return _averages(x.codes[:, :, None, None], (4, 5), x.step)
+
+
+def _averages(codes: Array, axes: tuple[int, ...], step: Fraction) -> Value:
+    count = int(np.prod([codes.shape[axis] for axis in axes]))
+    return Value(codes.sum(axis=axes), step / count)
+
+
+def _reduce_mean(v: list[Value], attributes: Mapping[str, Any]) -> Value | None:
+    axes = v[1].codes if len(v) > 1 else np.array(attributes.get("axes", ()))
+    found = tuple(int(a) % v[0].codes.ndim for a in axes.reshape(-1))
+    if v[0].step is None or not found:
+        return None
+    count = int(np.prod([v[0].codes.shape[axis] for axis in found]))
+    keeps = bool(attributes.get("keepdims", 1))
+    return Value(v[0].codes.sum(axis=found, keepdims=keeps), v[0].step / count)
+
+
 def _pad(v: list[Value], attributes: Mapping[str, Any]) -> Value | None:
     """A constant border of codes; other borders are moved values."""
     x = v[0]
@@ -243,11 +305,15 @@ KERNELS: dict[str, Callable[[list[Value], Mapping[str, Any]], Value | None]] = {
     "Quant": _quant,
     "IntQuant": _quant,
     "BipolarQuant": _bipolar_quant,
+    "Trunc": _trunc,
     "Conv": _conv,
     "ConvTranspose": _conv_transpose,
     "Gemm": _gemm,
     "MatMul": _mat_mul,
     "MaxPool": _max_pool,
+    "AveragePool": _average_pool,
+    "GlobalAveragePool": _global_average_pool,
+    "ReduceMean": _reduce_mean,
     "Pad": _pad,
     "Concat": _concat,
     "Gather": _gather,

@@ -17,8 +17,8 @@ from ..kernels.base import node_attributes
 from .qonnx_graph import LoweringError
 
 QONNX_DOMAIN = "qonnx.custom_op.general"
-QUANTISERS = {"Quant": 4, "BipolarQuant": 2}
-"""QONNX's quantisers and their number of inputs."""
+QUANTISERS = {"Quant": (4,), "BipolarQuant": (2,), "Trunc": (5, 6)}
+"""QONNX's quantisers and their numbers of inputs; Trunc of six gives its output's scale."""
 ROUNDINGS = ("ROUND", "HALF_EVEN", "CEIL", "FLOOR", "UP", "DOWN", "HALF_UP", "HALF_DOWN")
 """Rounding modes that qonnx executes."""
 
@@ -136,15 +136,23 @@ def check_quantiser(node: onnx.NodeProto) -> None:
         LoweringError: an input is missing, or an attribute is unknown or has no such value.
     """
     wanted = QUANTISERS[node.op_type]
-    if len(node.input) != wanted or not all(node.input) or len(node.output) != 1:
+    if len(node.input) not in wanted or not all(node.input) or len(node.output) != 1:
         raise LoweringError(
             node,
-            f"found inputs {list(node.input)} and {len(node.output)} outputs, expected {wanted} "
-            "inputs and one output",
+            f"found inputs {list(node.input)} and {len(node.output)} outputs, expected "
+            f"{' or '.join(map(str, wanted))} inputs and one output",
         )
-    allowed = {"signed": (0, 1), "narrow": (0, 1), "rounding_mode": ROUNDINGS}
+    allowed: dict[str, tuple[int | str, ...]] = {
+        "signed": (0, 1),
+        "narrow": (0, 1),
+        "rounding_mode": ROUNDINGS,
+    }
+    if node.op_type == "BipolarQuant":
+        allowed = {}
+    elif len(node.input) == 5:
+        allowed = {"rounding_mode": ROUNDINGS}
     for name, value in node_attributes(node).items():
-        if node.op_type == "BipolarQuant" or name not in allowed or value not in allowed[name]:
+        if name not in allowed or value not in allowed[name]:
             known = ", ".join(map(str, allowed.get(name, ()))) or "no such attribute"
             raise LoweringError(node, f"found {name} {value!r}, expected {known}")
 

@@ -19,8 +19,9 @@ import numpy.typing as npt
 import onnx
 from qonnx.custom_op.general.bipolar_quant import binary_quant
 from qonnx.custom_op.general.intquant import int_quant, max_int, min_int
+from qonnx.custom_op.general.trunc import trunc_v1, trunc_v2
 
-from ...quant.grid import IntArray, smallest_signed
+from ...quant.grid import IntArray, signed_width, smallest_signed
 from .qonnx_graph import FloatArray, LoweringError, QonnxGraph, per_channel
 from .reference import onnx_reference
 from .threshold_pattern import MAX_BITS, has_few_codes
@@ -76,6 +77,8 @@ def tabulate(
         raise LoweringError(quantiser, "found no single scale above 0, expected a per-tensor scale")
     if quantiser.op_type == "BipolarQuant":
         return Table(low, (table > 0).astype(np.int64), "BINARY", Fraction(step), 0, 1)
+    if quantiser.op_type == "Trunc":
+        return _truncated(graph, quantiser, low, table)
     zero, bits = graph.scalar(quantiser.input[2]), graph.scalar(quantiser.input[3])
     few = has_few_codes(graph, quantiser)
     if zero is None or zero != np.rint(zero) or bits is None or not few:
@@ -97,6 +100,27 @@ def tabulate(
         )
     datatype = smallest_signed(first, last) if first < 0 else f"UINT{max(2, last.bit_length())}"
     return Table(low, codes, datatype, Fraction(step), first, last)
+
+
+def _truncated(graph: QonnxGraph, node: onnx.NodeProto, low: int, table: FloatArray) -> Table:
+    """The codes of a Trunc. The old form clips nothing: its codes may have a bit more than it
+    says."""
+    newer = len(node.input) == 6
+    step, bits = graph.scalar(node.input[4 if newer else 1]), graph.scalar(node.input[-1])
+    if step is None or bits is None:
+        raise LoweringError(node, "found no single scale and width, expected constants")
+    codes = np.rint(table / step).astype(np.int64)
+    ends = int(codes.min()), int(codes.max())
+    signed = bool(graph.attributes(node).get("signed", 1)) if newer else ends[0] < 0
+    needed = signed_width(*ends) if signed else ends[1].bit_length()
+    width = max(int(bits), 2, needed)
+    if width > MAX_BITS or (ends[0] < 0 and not signed):
+        raise LoweringError(
+            node, f"gives the codes {ends[0]}..{ends[1]}, expected at most {MAX_BITS} bits"
+        )
+    first = -(1 << width - 1) if signed else 0
+    last = first + (1 << width) - 1
+    return Table(low, codes, f"{'INT' if signed else 'UINT'}{width}", Fraction(step), first, last)
 
 
 def check_values(node: onnx.NodeProto, count: int) -> None:
@@ -209,6 +233,12 @@ def _execute(
         return [int_quant(*inputs, *(attributes.get(k, d) for k, d in QUANT_DEFAULTS.items()))]
     if node.op_type == "BipolarQuant":
         return [binary_quant(*inputs)]
+    if node.op_type == "Trunc":
+        mode = attributes.get("rounding_mode", "FLOOR")
+        if len(inputs) == 5:
+            return [trunc_v1(*inputs, mode)]
+        narrow, signed = attributes.get("narrow", 0), attributes.get("signed", 1)
+        return [trunc_v2(*inputs[:4], narrow, signed, *inputs[4:], mode)]
     return onnx_reference(node, inputs, graph.opsets)
 
 

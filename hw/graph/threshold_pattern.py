@@ -112,9 +112,10 @@ def has_few_codes(graph: QonnxGraph, quantiser: onnx.NodeProto) -> bool:
     as many codes, as an asymmetric one of 8 bits has."""
     if quantiser.op_type == "BipolarQuant":
         return True
-    bits, scale = graph.scalar(quantiser.input[3]), graph.scalar(quantiser.input[1])
-    if bits is None or bits <= MAX_BITS:
-        return bits is not None
+    trunc = quantiser.op_type == "Trunc"
+    bits, scale = graph.scalar(quantiser.input[-1]), graph.scalar(quantiser.input[1])
+    if bits is None or bits <= MAX_BITS or trunc:
+        return bits is not None and bits <= MAX_BITS
     clip = graph.producer.get(quantiser.input[0])
     if bits > MAX_BITS + 1 or scale is None or clip is None or clip.op_type != "Clip":
         return False
@@ -185,7 +186,7 @@ def find_quantiser(graph: QonnxGraph, tensor: str) -> list[onnx.NodeProto] | Non
             return None
         nodes[node.name] = node
         _check_length(node, nodes)
-        if node.op_type in ("BipolarQuant", "Quant"):
+        if node.op_type in ("BipolarQuant", "Quant", "Trunc"):
             return list(nodes.values()) if has_few_codes(graph, node) and not waiting else None
         if node.op_type not in ELEMENTWISE:
             return None

@@ -6,7 +6,7 @@ from __future__ import annotations
 from ..packer import Node, Packer
 from ..plan import ModelError
 from ..windows import Geometry
-from .site import Check, Range, Site
+from .site import Check, Range, Site, union
 
 
 def max_pool(p: Packer, node: Node, index: int, out: int, geometry: Geometry) -> None:
@@ -16,16 +16,39 @@ def max_pool(p: Packer, node: Node, index: int, out: int, geometry: Geometry) ->
 
 def check_max_pool(s: Site) -> list[Range]:
     """Maxima over windows, each with a pixel of the picture in it."""
+    _windows(s)
+    s.stores(s.outputs[0], s.inputs[0].storage)
+    return s.ranges
+
+
+def window_sum(p: Packer, node: Node, index: int, out: int, geometry: Geometry) -> None:
+    """Add sums over windows of a tensor of bytes or 32 bits; the border counts 0."""
+    p.step("window_sum", node.name, [index], [out], geometry.attributes())
+
+
+def check_window_sum(s: Site) -> list[Range]:
+    """Sums over windows, each with a pixel of the picture in it."""
+    g = _windows(s)
+    s.stores(s.inputs[0], "u8", "i8", "i32")
+    s.stores(s.outputs[0], "i32")
+    low, high = s.ranges[0]
+    taps = g["kernel_y"] * g["kernel_x"]
+    found = min(low, low * taps), max(high, high * taps)
+    s.fits("sums", *union(found, (0, 0)))
+    return [found]
+
+
+def _windows(s: Site) -> dict[str, int]:
+    """Check windows that have a pixel of the picture in them; returns their geometry."""
     s.arity((1,), 1)
     g = s.geometry()
-    s.stores(s.outputs[0], s.inputs[0].storage)
     s.size(s.outputs[0], s.outputs[0].pixels, s.inputs[0].channels)
     for axis, size, before in (("y", "height", "pad_top"), ("x", "width", "pad_left")):
         s.within(f"dilation_{axis}", 1, 1)
         last = (g[f"out_{size}"] - 1) * g[f"stride_{axis}"] - g[before]
         if g[before] >= g[f"kernel_{axis}"] or last >= g[size]:
             raise ModelError(f"{s.where}: a window lies wholly in the border; make it narrower")
-    return s.ranges
+    return g
 
 
 def sum_pool(p: Packer, node: Node, index: int, out: int) -> None:
@@ -63,6 +86,7 @@ def check_argmax(s: Site) -> list[Range]:
 
 OPS: dict[str, Check] = {
     "max_pool": check_max_pool,
+    "window_sum": check_window_sum,
     "sum_pool": check_sum_pool,
     "argmax": check_argmax,
 }

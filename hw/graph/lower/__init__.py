@@ -27,7 +27,7 @@ PATTERNS: tuple[str, ...] = (
     "shuffle",
     "concat",
     "split",
-    "global_sum",
+    "sums",
     "dense",
     "interleaving",
     "flattening",

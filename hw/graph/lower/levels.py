@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 
 from ....quant.grid import smallest_unsigned
-from ...kernels.signed_thresholding.golden import signed_thresholding as golden
+from ...kernels.signed_thresholding.golden import signed_thresholding
 from ..builder import Stream
 from ..qonnx_graph import LoweringError, whole
 from ..signed_steps import signed_steps, within
@@ -23,7 +23,8 @@ from ..threshold_pattern import (
     match_comparisons,
 )
 from .state import Handler, Lowering, limits
-from .thresholds import signed_thresholding, values_of
+from .stepping import stepped
+from .thresholds import values_of
 from .weights import integers
 
 
@@ -64,7 +65,7 @@ def level_codes(state: Lowering, node: onnx.NodeProto) -> bool:
         )
     codes = np.rint(sums).astype(np.int64)
     datatype = smallest_unsigned(state.graph.shape(node.input[0])[2])
-    y = signed_thresholding(state, node, x, signed_steps(low, codes), datatype)
+    y = stepped(state, node, x, signed_steps(low, codes), datatype)
     state.claim(*nodes)
     state.publish(y, node.output[0])
     return True
@@ -89,7 +90,7 @@ def _compare(state: Lowering, node: onnx.NodeProto, found: Comparisons, x: Strea
     last = found.nodes[-1]
     name = last.output[0]
     seen = np.vstack([low, constants[0].T])
-    levels = golden(seen, *constants)
+    levels = signed_thresholding(seen, *constants)
     datatype = state.graph.datatype(name)
     if found.counts:
         datatype = smallest_unsigned(steps.shape[1])
@@ -105,7 +106,7 @@ def _compare(state: Lowering, node: onnx.NodeProto, found: Comparisons, x: Strea
             f"to {MAX_BITS} bits become hardware",
         )
     state.claim(*found.nodes)
-    state.publish(signed_thresholding(state, last, x, constants, datatype), name)
+    state.publish(stepped(state, last, x, constants, datatype), name)
 
 
 def codebook(state: Lowering, node: onnx.NodeProto) -> bool:

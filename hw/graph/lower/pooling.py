@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pools over windows: StreamMaxPool."""
+"""Maxima over windows: StreamMaxPool."""
 
 from __future__ import annotations
 
@@ -27,6 +27,12 @@ def max_pool(state: Lowering, node: onnx.NodeProto) -> bool:
     for axis, size in enumerate((h, w)):
         k, s, begin, end = kernel[axis], stride[axis], pads[axis], pads[axis + 2]
         room = size + begin + end - k
+        if room < 0 or max(begin, end) >= k:
+            raise LoweringError(
+                node,
+                f"found a kernel {kernel} on a map {h}x{w} with the border {pads}, expected one "
+                "that fits, and a border narrower than it",
+            )
         n = room // s + 1
         # In ceil mode one more window starts, if it starts inside the map or its first border.
         if attributes.get("ceil_mode", 0) and room % s and n * s < size + begin:
@@ -55,17 +61,4 @@ def max_pool(state: Lowering, node: onnx.NodeProto) -> bool:
     return True
 
 
-def refuse_average(state: Lowering, node: onnx.NodeProto) -> bool:
-    raise LoweringError(
-        node,
-        "average pooling has no exact integer form here; supported: MaxPool, and "
-        "ReduceSum over the map with a rounding shift",
-    )
-
-
-HANDLERS: dict[str, Handler] = {
-    "MaxPool": max_pool,
-    "AveragePool": refuse_average,
-    "GlobalAveragePool": refuse_average,
-    "ReduceMean": refuse_average,
-}
+HANDLERS: dict[str, Handler] = {"MaxPool": max_pool}

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from fractions import Fraction
 
@@ -54,6 +55,9 @@ def accumulate(
         bias, offset = (None if row is None else bias), np.zeros(outputs)
     elif chain is not None or (outputs == 1 and state.ends_graph(accumulator)):
         bias = None
+    elif state.ends_graph(accumulator) and not x.levels and step.size == 1:
+        finer, bias, offset = _in_finer_steps(offset, step[0])
+        matrix, step = matrix * finer, step / finer
     else:
         bias, offset = offset / float(step[0]), np.zeros(outputs)
     if x.first:
@@ -66,7 +70,7 @@ def accumulate(
     moved = offset.tolist() if offset.any() else []
     if chain is None:
         acc = matrix_vector(state, node, where, x, matrix, step[0], bias)
-        if moved:
+        if moved and outputs == 1:
             state.offsets[acc.name] = Fraction(moved[0]) / step[0]
         state.publish(acc, accumulator, moved)
         return
@@ -96,6 +100,22 @@ def accumulate(
     elif isinstance(found, Table):
         y = of_table(state, chain[-1], acc, _within(found, acc))
     state.publish(y, chain[-1].output[0])
+
+
+def _in_finer_steps(offset: FloatArray, step: Fraction) -> tuple[int, FloatArray, FloatArray]:
+    """Biases of logits between the steps of their sums: steps so many times finer, biases in these
+    and what they leave away.
+
+    Two sums of whole steps differ by the whole steps of their biases, or where that is equal, as
+    the rests of these do: it is enough to know the order of the rests.
+    """
+    exact = [Fraction(value) / step for value in offset.tolist()]
+    whole = [math.floor(value) for value in exact]
+    rests = [value - floor for value, floor in zip(exact, whole, strict=True)]
+    order = {rest: rank for rank, rest in enumerate(sorted(set(rests)))}
+    bias = [len(order) * floor + order[r] for floor, r in zip(whole, rests, strict=True)]
+    left = [(v - Fraction(b, len(order))) * step for v, b in zip(exact, bias, strict=True)]
+    return len(order), np.array(bias, dtype=np.float64), np.array(list(map(float, left)))
 
 
 def _levels(

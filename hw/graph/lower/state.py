@@ -53,8 +53,8 @@ class Lowering:
         if len(shape) not in (2, 4) or shape[0] != 1 or min(shape) < 1:
             raise LoweringError(
                 graph.nodes[0],
-                f"the graph input {picture} has shape {shape}, expected a picture (1, C, H, W) or "
-                "a vector (1, features)",
+                f"the graph input {picture} has shape {shape}, expected a picture (1, C, H, W), "
+                "a line (1, C, L) or a vector (1, features)",
             )
         c, h, w = shape[1:] if len(shape) == 4 else (shape[1], 1, 1)
         check_channels(pixels, graph, c)

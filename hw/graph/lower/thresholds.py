@@ -10,14 +10,16 @@ import numpy as np
 import onnx
 
 from ....quant.grid import IntArray, smallest_signed
+from ..bisection import bisect
 from ..builder import Stream
 from ..qonnx_graph import FloatArray, LoweringError, multiples
-from ..signed_steps import signed_steps
-from ..tables import Table, check_values, falling_channels, tabulate, thresholds
+from ..signed_steps import signed_steps, within
+from ..tables import MAX_VALUES, Table, check_values, falling_channels, tabulate, thresholds
 from ..threshold_pattern import MAX_BITS, find_chain, has_few_codes
 from .flattening import in_pixels, one_vector
 from .numbers import SIGNS, are_numbers
 from .state import Handler, Lowering, layer_of, limits
+from .stepping import stepped
 
 MAX_TABULATED = 1 << 31
 """Most evaluations of elementwise nodes for all thresholds of a network: some minutes."""
@@ -44,7 +46,7 @@ def narrow(state: Lowering, node: onnx.NodeProto) -> bool:
 
 
 def bipolar(state: Lowering, node: onnx.NodeProto) -> bool:
-    """A chain of elementwise nodes to a sign."""
+    """A chain of elementwise nodes to a sign, or to whole steps of which bits are dropped."""
     _quantise(state, node)
     return True
 
@@ -57,6 +59,10 @@ def _quantise(state: Lowering, node: onnx.NodeProto) -> None:
         raise LoweringError(node, "quantises no known stream")
     source, nodes = found
     x = state.streams[source]
+    if not x.plan and x.datatype != "BINARY" and limits(x.datatype)[1] >= MAX_VALUES:
+        state.claim(*nodes)
+        state.publish(_searched(state, nodes, x), node.output[0])
+        return
     low, values = values_of(state, node, x)
     if x.plan:
         x, table = _of_features(state, nodes, x, low, values)
@@ -64,6 +70,28 @@ def _quantise(state: Lowering, node: onnx.NodeProto) -> None:
         table = tabulated(state, nodes, x.channels, low, values)
     state.claim(*nodes)
     state.publish(of_table(state, node, x, table), node.output[0])
+
+
+def _searched(state: Lowering, nodes: list[onnx.NodeProto], x: Stream) -> Stream:
+    """Thresholds of an integer of too many values to evaluate each, such as a sum of many pixels:
+    they are searched."""
+    least, most = limits(x.datatype)
+
+    def tabulate(integers: IntArray) -> Table:
+        return tabulated(state, nodes, x.channels, least, multiples(integers, x.scale))
+
+    found = bisect(state.graph, nodes, x.channels, max(-least, most), tabulate)
+    if found.falls.any():
+        # Of -x >= t is left what is no x >= 1 - t.
+        falls = found.falls[:, None]
+        at = np.where(falls, 1 - found.thresholds[:, ::-1], found.thresholds)
+        steps = np.where(falls, -1, 1) + 0 * at
+        base = found.first + np.where(found.falls, at.shape[1], 0)
+        reach = state.reach(x)
+        constants = within(*reach, least, at.astype(np.float64), steps, base)
+        return stepped(state, nodes[-1], x, constants, found.datatype, found.scale)
+    levels = found.thresholds.clip(least, most + 1)
+    return thresholding(state, nodes[-1], x, levels, found.datatype, found.first, found.scale)
 
 
 def _of_features(
@@ -120,44 +148,7 @@ def of_table(state: Lowering, node: onnx.NodeProto, x: Stream, table: Table) -> 
     codes, datatype = table.codes, table.datatype
     if datatype == "BINARY" and are_numbers(state, node.output[0]):
         codes, datatype = 2 * codes - 1, SIGNS
-    y = signed_thresholding(state, node, x, signed_steps(table.low, codes), datatype)
-    return replace(y, scale=table.scale, plan=x.plan)
-
-
-def signed_thresholding(
-    state: Lowering,
-    node: onnx.NodeProto,
-    x: Stream,
-    constants: tuple[IntArray, IntArray, IntArray],
-    datatype: str,
-) -> Stream:
-    """Steps up and down at thresholds: thresholds (C, n), steps (C, n) and base (C,)."""
-    thresholds, steps, base = constants
-    base_type = smallest_signed(int(base.min()), int(base.max()))
-    (y,) = state.builder.add(
-        "SignedThresholding",
-        layer_of(node),
-        [x],
-        [(x.shape, datatype)],
-        {
-            "NumChannels": x.channels,
-            "PE": 1,
-            "numSteps": thresholds.shape[1],
-            "numInputVectors": x.vectors,
-            "inputDataType": x.datatype,
-            "weightDataType": x.datatype,
-            "baseDataType": base_type,
-            "outputDataType": datatype,
-            "encoding": "code",
-            "implementation": "auto",
-        },
-        {
-            "thresholds": (thresholds, x.datatype),
-            "steps": (steps, "BIPOLAR"),
-            "base": (base, base_type),
-        },
-    )
-    return y
+    return stepped(state, node, x, signed_steps(table.low, codes), datatype, table.scale)
 
 
 def thresholding(
@@ -240,4 +231,4 @@ def tabulated(
     return tabulate(state.graph, chain, channels, low, values)
 
 
-HANDLERS: dict[str, Handler] = {"BipolarQuant": bipolar, "Quant": narrow}
+HANDLERS: dict[str, Handler] = {"BipolarQuant": bipolar, "Trunc": bipolar, "Quant": narrow}

@@ -38,7 +38,7 @@ module stream_max_pool #(
   logic                  row_valid, row_ready;
   logic [Lanes*Bits-1:0] row_data;
 
-  window_max #(
+  window_pool #(
     .Lanes    (Lanes),
     .Bits     (Bits),
     .Signed   (Signed),
@@ -61,7 +61,7 @@ module stream_max_pool #(
     .out_data_o (row_data)
   );
 
-  window_max #(
+  window_pool #(
     .Lanes    (Lanes),
     .Bits     (Bits),
     .Signed   (Signed),

@@ -78,6 +78,43 @@ class SumPoolStep final : public Step {
   Slot in_, out_;
 };
 
+// Sums over windows; the border counts 0.
+class WindowSumStep final : public Step {
+ public:
+  explicit WindowSumStep(const Site& s)
+      : kernel_(s.kernel(kSumPool)), geometry_(s), in_(s.input()), out_(s.output()) {}
+
+  void run(const Workspace& w) const noexcept override {
+    const Geometry& g = geometry_;
+    const std::int64_t channels = in_.tensor.channels;
+    const std::int64_t bytes = in_.tensor.pixel_bytes();
+    SumPool args{};
+    args.storage = in_.tensor.storage;
+    args.channels = channels;
+    std::memset(out_.in(w), 0, static_cast<std::size_t>(out_.tensor.bytes()));
+    pieces(w, g.out_height * g.out_width, g.kernel_y * g.kernel_x * channels,
+           [&](std::int64_t start, std::int64_t count) {
+             for (std::int64_t i = start; i < start + count; ++i) {
+               const std::int64_t y = i / g.out_width * g.stride_y - g.pad_top;
+               const std::int64_t x = i % g.out_width * g.stride_x - g.pad_left;
+               const std::int64_t left = std::max<std::int64_t>(x, 0);
+               args.out = out_.in<std::int32_t>(w) + i * channels;
+               args.pixels = std::min(x + g.kernel_x, g.width) - left;
+               for (std::int64_t row = std::max<std::int64_t>(y, 0);
+                    row < std::min(y + g.kernel_y, g.height); ++row) {
+                 args.in = in_.in(w) + (row * g.width + left) * bytes;
+                 kernel_.run(args);
+               }
+             }
+           });
+  }
+
+ private:
+  const Variant<SumPool>& kernel_;
+  Geometry geometry_;
+  Slot in_, out_;
+};
+
 // Index of every pixel's largest value, the lowest of equals.
 class ArgmaxStep final : public PixelStep {
  public:
@@ -99,6 +136,7 @@ class ArgmaxStep final : public PixelStep {
 std::vector<Op> pools() {
   return {
       op<MaxPoolStep>("max_pool"),
+      op<WindowSumStep>("window_sum"),
       op<SumPoolStep>("sum_pool"),
       op<ArgmaxStep>("argmax"),
   };

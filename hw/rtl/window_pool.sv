@@ -1,26 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-// Maximum over a sliding window along one axis of a stream.
+// Maximum or sum over a sliding window along one axis of a stream.
 
 /// A line is `Length` steps of `Inner` words. Output line: `OutLength` steps of `Inner` words, step
-/// w the maximum over the input steps `w*Stride - PadLow .. w*Stride - PadLow + Kernel-1` that
-/// exist. Only the running maxima of the open windows are stored: `Slots` per inner word.
+/// w the maximum, or with Sum the sum, over the input steps
+/// `w*Stride - PadLow .. w*Stride - PadLow + Kernel-1` that exist. Only the running maxima or sums
+/// of the open windows are stored: `Slots` per inner word. An element has the bits of a sum.
 ///
 /// One input word per cycle. A window leaves two cycles after its last step: first all comparisons
 /// are made, then the window and the larger of its two words are chosen. Windows that reach beyond
 /// the line leave with the line's last step, the further ones of them in `Drains` extra steps
 /// without input. With Buffered the output has a second register and `in_ready_o` does not depend
 /// on `out_ready_i`; without, it follows it in the same cycle.
-module window_max #(
+module window_pool #(
   parameter int unsigned Lanes     = 1, // elements of a word
   parameter int unsigned Bits      = 8, // bits of an element
   parameter bit          Signed    = 1,
+  parameter bit          Sum       = 0, // the sum of a window, otherwise its maximum
   parameter int unsigned Length    = 4, // input steps of a line
   parameter int unsigned Inner     = 1, // words of a step
   parameter int unsigned Kernel    = 2,
   parameter int unsigned Stride    = 2,
   parameter int unsigned PadLow    = 0, // border steps in front of the line
   parameter int unsigned OutLength = 2, // output steps of a line
-  parameter bit          BlockRam  = 0, // maxima in block RAM, otherwise in LUTs
+  parameter bit          BlockRam  = 0, // maxima or sums in block RAM, otherwise in LUTs
   parameter bit          Buffered  = 0  // two registers at the output
 ) (
   input  logic                  clk_i,
@@ -50,17 +52,17 @@ module window_max #(
   localparam int unsigned LateStart  = LateWindow * Stride - PadLow;
 
   if (BlockRam && Inner < 5) begin : gen_check_ahead
-    $error("window_max: found Inner=%0d words, expected 5 or more in block RAM", Inner);
+    $error("window_pool: found Inner=%0d words, expected 5 or more in block RAM", Inner);
   end
   if (PadLow >= Kernel) begin : gen_check_pad
-    $error("window_max: found PadLow=%0d, expected less than Kernel=%0d", PadLow, Kernel);
+    $error("window_pool: found PadLow=%0d, expected less than Kernel=%0d", PadLow, Kernel);
   end
   if ((OutLength - 1) * Stride > Length - 1 + PadLow) begin : gen_check_out
-    $error("window_max: found OutLength=%0d, but window %0d starts behind Length=%0d",
+    $error("window_pool: found OutLength=%0d, but window %0d starts behind Length=%0d",
            OutLength, OutLength - 1, Length);
   end
   if (OutLength < Early) begin : gen_check_early
-    $error("window_max: found OutLength=%0d, but Length=%0d holds %0d windows",
+    $error("window_pool: found OutLength=%0d, but Length=%0d holds %0d windows",
            OutLength, Length, Early);
   end
 
@@ -160,9 +162,10 @@ module window_max #(
     end
   end
 
-  // old: running maxima of this inner word; kept: those after the new word, with new windows.
-  logic [Slots*WordBits-1:0] old_q, kept;
-  logic [Slots*Lanes-1:0]    greater; // the new word is
+  // old: running maxima or sums of this inner word; kept: those after the new word, with new
+  // windows. joined: what is kept or leaves of a window, unless it is the new word.
+  logic [Slots*WordBits-1:0] old_q, joined, kept;
+  logic [Slots*Lanes-1:0]    greater; // the new word is; never with Sum
   logic [Slots-1:0]          starts;  // a window starts with it
 
   for (genvar s = 0; s < Slots; s++) begin : gen_slot
@@ -170,17 +173,26 @@ module window_max #(
     assign starts[s] = first_q || (opens && open_slot_q == SlotBits'(s));
 
     for (genvar i = 0; i < Lanes; i++) begin : gen_lane
-      // The sign of a difference is a carry chain alone; of a comparison tools make more.
       logic [Bits-1:0] a, b;
-      logic [Bits:0]   less;
 
-      assign a    = in_data_i[i*Bits +: Bits];
-      assign b    = old_q[s*WordBits + i*Bits +: Bits];
-      assign less = {Signed && b[Bits-1], b} - {Signed && a[Bits-1], a};
-      assign greater[s*Lanes + i] = less[Bits];
+      assign a = in_data_i[i*Bits +: Bits];
+      assign b = old_q[s*WordBits + i*Bits +: Bits];
 
-      logic unused;
-      assign unused = &less[Bits-1:0];
+      if (Sum) begin : gen_sum
+        // A drained window has met its last step.
+        assign joined[s*WordBits + i*Bits +: Bits] = b + (a & {Bits{!drain_q}});
+        assign greater[s*Lanes + i] = 1'b0;
+      end else begin : gen_max
+        // The sign of a difference is a carry chain alone; of a comparison tools make more.
+        logic [Bits:0] less;
+
+        assign less = {Signed && b[Bits-1], b} - {Signed && a[Bits-1], a};
+        assign joined[s*WordBits + i*Bits +: Bits] = b;
+        assign greater[s*Lanes + i] = less[Bits];
+
+        logic unused;
+        assign unused = &less[Bits-1:0];
+      end
     end
   end
 
@@ -192,13 +204,13 @@ module window_max #(
 
   if (Inner < 4) begin : gen_at_once
     assign met        = in_data_i;
-    assign was        = old_q;
+    assign was        = joined;
     assign newer_kept = greater;
     assign new_kept   = starts;
   end else begin : gen_later
     always_ff @(posedge clk_i) begin
       met        <= in_data_i;
-      was        <= old_q;
+      was        <= joined;
       newer_kept <= greater;
       new_kept   <= starts;
     end
@@ -272,7 +284,7 @@ module window_max #(
     end
   end
 
-  // Of a step that sends: the word, the maxima, and what compares them.
+  // Of a step that sends: the word, the maxima or sums, and what compares them.
   logic                      sent_q, alone_q, drained_q;
   logic                      leaves; // the output takes it
   logic [SlotBits-1:0]       slot_q;
@@ -293,7 +305,7 @@ module window_max #(
       drained_q <= drain_q;
       slot_q    <= close_slot_q;
       in_q      <= in_data_i;
-      maxima_q  <= old_q;
+      maxima_q  <= joined;
       greater_q <= greater;
     end
   end
