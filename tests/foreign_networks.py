@@ -31,10 +31,10 @@ def _export_example(name: str, path: Path, shape: tuple[int, int, int], batch: i
 
     torch.manual_seed(3)
     net, _ = model_with_cfg(name, pretrained=False)
-    return _export(net, torch.rand(batch, *shape), path)
+    return export(net, torch.rand(batch, *shape), path)
 
 
-def _export(net: nn.Module, batch: Tensor, path: Path) -> Path:
+def export(net: nn.Module, batch: Tensor, path: Path) -> Path:
     """Give BN random statistics, half of its factors negative, and write QONNX."""
     from brevitas.export import export_qonnx
 
@@ -87,7 +87,7 @@ def export_mlp(path: Path, features: int = FEATURES, hidden: int = 64, signs: bo
         ]
     net = nn.Sequential(*layers, qnn.QuantLinear(hidden, 1, bias=True, weight_bit_width=2))
     bits = (torch.rand(256, features) < 0.5).float()
-    return _export(Signs(net), 2 * bits - 1, path) if signs else _export(net, bits, path)
+    return export(Signs(net), 2 * bits - 1, path) if signs else _export(net, bits, path)
 
 
 def export_flattened_cnn(path: Path) -> Path:
@@ -111,4 +111,4 @@ def export_flattened_cnn(path: Path) -> Path:
         qnn.QuantReLU(bit_width=4),
         qnn.QuantLinear(20, 10, **four),
     )
-    return _export(net, torch.rand(64, 1, 16, 16), path)
+    return export(net, torch.rand(64, 1, 16, 16), path)

@@ -30,7 +30,7 @@ def test_any_function_of_an_integer_is_signed_steps() -> None:
     codes = rng.integers(-4, 5, (20, 60))
     codes[:, 10:40] = codes[:, 10:11]
     codes[3] = 2
-    thresholds, steps, base = signed_steps(-30, codes)
+    thresholds, steps, base = signed_steps(np.arange(-30, -30 + codes.shape[1]), codes)
     x = np.broadcast_to(np.arange(-30, 30)[:, None], (60, 20))
     found = signed_thresholding(x, thresholds, steps, base)
     np.testing.assert_array_equal(found.T, codes)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import onnx
 
-from ....quant.grid import IntArray, smallest_signed, smallest_unsigned
+from ....quant.grid import smallest_unsigned
 from ...kernels.signed_thresholding.golden import signed_thresholding
 from ..builder import Stream
 from ..qonnx_graph import LoweringError, whole
@@ -22,8 +22,8 @@ from ..threshold_pattern import (
     find_chain,
     match_comparisons,
 )
-from .state import Handler, Lowering, layer_of, limits
-from .thresholds import values_of
+from .state import Handler, Lowering, limits
+from .thresholds import signed_thresholds, values_of
 from .weights import integers
 
 
@@ -64,7 +64,9 @@ def level_codes(state: Lowering, node: onnx.NodeProto) -> bool:
         )
     codes = np.rint(sums).astype(np.int64)
     datatype = smallest_unsigned(state.graph.shape(node.input[0])[2])
-    y = _signed_thresholding(state, node, x, signed_steps(low, codes), datatype)
+    y = signed_thresholds(
+        state, node, x, signed_steps(np.arange(low, low + codes.shape[1]), codes), datatype
+    )
     state.claim(*nodes)
     state.publish(y, node.output[0])
     return True
@@ -105,42 +107,7 @@ def _compare(state: Lowering, node: onnx.NodeProto, found: Comparisons, x: Strea
             f"to {MAX_BITS} bits become hardware",
         )
     state.claim(*found.nodes)
-    state.publish(_signed_thresholding(state, last, x, constants, datatype), name)
-
-
-def _signed_thresholding(
-    state: Lowering,
-    node: onnx.NodeProto,
-    x: Stream,
-    constants: tuple[IntArray, IntArray, IntArray],
-    datatype: str,
-) -> Stream:
-    thresholds, steps, base = constants
-    base_type = smallest_signed(int(base.min()), int(base.max()))
-    (y,) = state.builder.add(
-        "SignedThresholding",
-        layer_of(node),
-        [x],
-        [(x.shape, datatype)],
-        {
-            "NumChannels": x.channels,
-            "PE": 1,
-            "numSteps": thresholds.shape[1],
-            "numInputVectors": x.vectors,
-            "inputDataType": x.datatype,
-            "weightDataType": x.datatype,
-            "baseDataType": base_type,
-            "outputDataType": datatype,
-            "encoding": "code",
-            "implementation": "auto",
-        },
-        {
-            "thresholds": (thresholds, x.datatype),
-            "steps": (steps, "BIPOLAR"),
-            "base": (base, base_type),
-        },
-    )
-    return y
+    state.publish(signed_thresholds(state, last, x, constants, datatype), name)
 
 
 def codebook(state: Lowering, node: onnx.NodeProto) -> bool:

@@ -12,6 +12,7 @@ import onnx
 from ....quant.grid import IntArray, smallest_signed
 from ..builder import Stream
 from ..qonnx_graph import FloatArray, LoweringError, multiples
+from ..signed_steps import signed_steps
 from ..tables import Table, check_values, falling_channels, tabulate, thresholds
 from ..threshold_pattern import MAX_BITS, find_chain
 from .flattening import in_pixels, one_vector
@@ -61,14 +62,11 @@ def _quantise(state: Lowering, node: onnx.NodeProto) -> None:
     else:
         table = tabulated(state, nodes, x.channels, low, values)
     falls = falling_channels(table)
-    if falls is None or falls.any():
-        raise LoweringError(
-            node,
-            f"its output falls as {source} rises, expected a rising function; a negative "
-            "factor is supported behind a convolution only",
-        )
+    if falls is None:
+        raise LoweringError(node, f"rises and falls with {source}, expected one direction")
     state.claim(*nodes)
-    state.publish(_from_table(state, node, x, table), node.output[0])
+    y = (_falling if falls.any() else _rising)(state, node, x, table)
+    state.publish(y, node.output[0])
 
 
 def _of_features(
@@ -115,7 +113,15 @@ def values_of(state: Lowering, node: onnx.NodeProto, x: Stream) -> tuple[int, Fl
     return low, multiples(codes, x.scale)
 
 
-def _from_table(state: Lowering, node: onnx.NodeProto, x: Stream, table: Table) -> Stream:
+def _falling(state: Lowering, node: onnx.NodeProto, x: Stream, table: Table) -> Stream:
+    """Of channels that fall each threshold takes a step down."""
+    integers = np.arange(table.low, table.low + table.codes.shape[1])
+    constants = signed_steps(integers, table.codes)
+    y = signed_thresholds(state, node, x, constants, table.datatype, table.scale)
+    return replace(y, plan=x.plan)
+
+
+def _rising(state: Lowering, node: onnx.NodeProto, x: Stream, table: Table) -> Stream:
     levels, first = thresholds(table)
     return thresholding(state, node, x, levels, table.datatype, first, table.scale)
 
@@ -160,6 +166,44 @@ def thresholding(
         scale,
     )
     return replace(y, plan=x.plan, first=shift)
+
+
+def signed_thresholds(
+    state: Lowering,
+    node: onnx.NodeProto,
+    x: Stream,
+    constants: tuple[IntArray, IntArray, IntArray],
+    datatype: str,
+    scale: Fraction = Fraction(1),
+) -> Stream:
+    """Signed thresholds, their steps and what is below them, as `signed_steps` gives them."""
+    thresholds, steps, base = constants
+    base_type = smallest_signed(int(base.min()), int(base.max()))
+    (y,) = state.builder.add(
+        "SignedThresholding",
+        layer_of(node),
+        [x],
+        [(x.shape, datatype)],
+        {
+            "NumChannels": x.channels,
+            "PE": 1,
+            "numSteps": thresholds.shape[1],
+            "numInputVectors": x.vectors,
+            "inputDataType": x.datatype,
+            "weightDataType": x.datatype,
+            "baseDataType": base_type,
+            "outputDataType": datatype,
+            "encoding": "code",
+            "implementation": "auto",
+        },
+        {
+            "thresholds": (thresholds, x.datatype),
+            "steps": (steps, "BIPOLAR"),
+            "base": (base, base_type),
+        },
+        scale,
+    )
+    return y
 
 
 def _may_count(state: Lowering, name: str) -> bool:
