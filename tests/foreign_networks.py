@@ -87,7 +87,7 @@ def export_mlp(path: Path, features: int = FEATURES, hidden: int = 64, signs: bo
         ]
     net = nn.Sequential(*layers, qnn.QuantLinear(hidden, 1, bias=True, weight_bit_width=2))
     bits = (torch.rand(256, features) < 0.5).float()
-    return export(Signs(net), 2 * bits - 1, path) if signs else _export(net, bits, path)
+    return export(Signs(net), 2 * bits - 1, path) if signs else export(net, bits, path)
 
 
 def export_flattened_cnn(path: Path) -> Path:

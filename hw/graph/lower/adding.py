@@ -45,12 +45,11 @@ def add(state: Lowering, node: onnx.NodeProto) -> bool:
     for index, name in enumerate(node.input):
         state.scaled(name)
         found = state.sums.get(name)
-        try:
-            parts = (state.stream(node, index),) if found is None else found.terms
-        except LoweringError as error:
-            # Another pattern may take the sum in: its message is the better one.
-            state.passed.setdefault(node.name, error)
+        if found is None and name not in state.streams:
+            # Another pattern may take the sum in.
+            _pass_over(state, node, name)
             return False
+        parts = (state.stream(node, index),) if found is None else found.terms
         nodes += () if found is None else found.nodes
         for x in parts:
             _check(state, node, x, parts[0] if not terms else next(iter(terms.values())))
@@ -74,6 +73,19 @@ def add(state: Lowering, node: onnx.NodeProto) -> bool:
         return True
     state.publish(_summed(state, node, total, factors, step), node.output[0])
     return True
+
+
+def _pass_over(state: Lowering, node: onnx.NodeProto, name: str) -> None:
+    producer = state.graph.producer.get(name)
+    made = "a constant" if producer is None else f"the result of {producer.name}"
+    error = LoweringError(
+        node,
+        f"adds {name}, {made}, expected a quantised tensor: codes times one scale; quantise every "
+        f"addend, and {ADVICE}",
+    )
+    if producer is not None:
+        error = state.passed.get(producer.name, error)
+    state.passed[node.name] = state.no_sums[node.output[0]] = error
 
 
 def _adds(state: Lowering, node: onnx.NodeProto) -> bool:
@@ -132,10 +144,11 @@ def _summed(
 def quantised_sum(state: Lowering, node: onnx.NodeProto) -> bool:
     """A quantiser of a sum whose scales have no small common step."""
     bits = 1.0 if node.op_type == "BipolarQuant" else state.graph.scalar(node.input[3])
-    if bits is None or bits > MAX_BITS or not state.sums:
+    if bits is None or bits > MAX_BITS:
         return False
     found = find_chain(state.graph, node, state.sums)
     if found is None:
+        _explain(state, node)
         return False
     source, chain = found
     total = state.sums[source]
@@ -185,6 +198,14 @@ def quantised_sum(state: Lowering, node: onnx.NodeProto) -> bool:
         out = thresholding(state, node, y, at, table.datatype, least, table.scale)
     state.publish(out, node.output[0])
     return True
+
+
+def _explain(state: Lowering, node: onnx.NodeProto) -> None:
+    """A quantiser of a sum that was passed over has its reason; integer codes have others."""
+    if state.graph.scalar(node.input[1]) != 1:
+        behind = find_chain(state.graph, node, state.no_sums)
+        if behind is not None:
+            state.passed[node.name] = state.no_sums[behind[0]]
 
 
 def _sums(ends: Sequence[IntArray], factors: Sequence[int]) -> IntArray:

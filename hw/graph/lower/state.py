@@ -41,6 +41,7 @@ class Lowering:
         builder: the dataflow graph so far.
         streams: tensor of the network -> the stream that holds it.
         sums: tensor of the network -> the streams that it is the sum of.
+        no_sums: tensor of the network that adds what is no stream -> why it was passed over.
         reached: stream -> smallest and largest value (C,) its channels reach, where known.
         offsets: stream -> what its one channel is more in the network, in steps of the stream.
         claimed: nodes that have become hardware, by name.
@@ -71,6 +72,7 @@ class Lowering:
         self.builder = DataflowBuilder(name, picture, (1, h, w, c), pixels.step or Fraction(1))
         self.streams: dict[str, Stream] = {}
         self.sums: dict[str, Sum] = {}
+        self.no_sums: dict[str, LoweringError] = {}
         self.reached: dict[str, tuple[IntArray, IntArray]] = {}
         self.offsets: dict[str, Fraction] = {}
         self.claimed: set[str] = set()

@@ -103,20 +103,29 @@ class AddStreams_rtl(RtlKernel, AddStreams):
         sum, and behind the products where there are adders in them."""
         streams, factors = self.input_streams(), self.factors()
         lanes, wide = streams[0].lanes, int(self.output_streams()[0].dtype.bitwidth())
-        added = 0
-        for x, factor in zip(streams, factors, strict=True):
-            bits = int(x.dtype.bitwidth()) + (factor - 1).bit_length()
-            added += sum(bits - b for b in digits(factor)[1:])
         scaled = any(len(digits(factor)) > 1 for factor in factors)
+        added = registers = 0
+        for x, factor in zip(streams, factors, strict=True):
+            exponents = digits(factor)
+            odd = factor >> exponents[0]
+            # Of codes times the odd part of the factor; below it stand zeros.
+            bits = _bits(odd * int(x.dtype.min()), odd * int(x.dtype.max()))
+            registers += bits if scaled else 0
+            added += sum(bits + exponents[0] - exponent for exponent in exponents[1:])
         counts = {
             "one": 1,
             "inputs": len(streams),
             "summed": lanes * wide * (len(streams) - 1),
+            "more": lanes * wide * (len(streams) - 2),
             "scaled": lanes * added,
-            "registers": lanes * wide,
-            "products": lanes * wide * len(streams) if scaled else 0,
         }
-        return {"": Structure(counts)}
+        ffs = 1 + lanes * wide + (1 + lanes * registers if scaled else 0)
+        return {"": Structure(counts, ffs=ffs)}
+
+
+def _bits(low: int, high: int) -> int:
+    """Return the bits of integers from ``low`` to ``high``."""
+    return max((-low - 1).bit_length() + 1 if low < 0 else 0, high.bit_length() + (low < 0))
 
 
 def _packed(values: list[int]) -> int:
