@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from andpop.flows import api
-from foreign_residuals import export_preactivated, export_resnet8, export_strided
+from foreign_residuals import export_preactivated, export_resnet8, export_resnet18, export_strided
 from test_fully_connected import check, draw
 
 
@@ -16,6 +17,10 @@ def test_resnet8_of_brevitas_blocks_is_exact_on_every_backend(tmp_path: Path) ->
     file = export_resnet8(tmp_path / "resnet8.onnx")
     api.build(file, tmp_path / "build", target_cycles=4608)
     check(tmp_path / "build", draw(tmp_path / "pictures", (16, 16, 3)), 4)
+    # Two 3x3 windows hold back two rows and two pixels of 16, and one that comes.
+    (skip,) = json.loads((tmp_path / "build" / "report.json").read_text())["skips"]
+    assert skip["consumer"] == "_3_AddStreams"
+    assert skip["bound_bits"] == 35 * 8 * 4 <= skip["peak_bits"] < skip["map_bits"]
 
 
 @pytest.mark.sim
@@ -32,3 +37,15 @@ def test_preactivated_blocks_are_exact_on_every_backend(tmp_path: Path) -> None:
     file = export_preactivated(tmp_path / "preactivated.onnx")
     api.build(file, tmp_path / "build", target_cycles=2304)
     check(tmp_path / "build", draw(tmp_path / "pictures", (8, 8, 3)), 4)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(7200)
+def test_resnet18_of_brevitas_is_exact_on_the_cpu(tmp_path: Path) -> None:
+    """4w4a, pictures of 32x32; eight sums."""
+    file = export_resnet18(tmp_path / "resnet18.onnx")
+    api.build(file, tmp_path / "build", until="pack")
+    pictures = draw(tmp_path / "pictures", (32, 32, 3), 3)
+    result = api.compare(tmp_path / "build", pictures, ("qonnx", "golden", "cpu"))
+    assert result["values_differing"] == 0
+    assert result["values_compared"] > 3 * 2 * 1_000_000

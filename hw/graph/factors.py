@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
-import numpy.typing as npt
 
 from ...quant.grid import IntArray
 
@@ -45,42 +44,41 @@ def near_factors(codes: IntArray, scales: Sequence[Fraction]) -> list[int] | Non
             the terms; rising along every axis.
         scales: of the terms.
     """
-    borders = _borders(codes)
+    sizes = codes.shape[1:]
+    stairs = _stairs(codes)
     if len(scales) == 2:
-        low, high = _ratios(borders)
-        found = _simplest(low, high)
-        factors = [found.numerator, found.denominator] if found is not None else []
-        served = factors and max(factors) <= MAX_FACTOR and _separates(borders, factors)
-        return factors if served else None
+        found = _simplest(*_ratios(stairs, sizes[-1]))
+        if found is None or max(found.as_integer_ratio()) > MAX_FACTOR:
+            return None
+        factors = list(found.as_integer_ratio())
+        return factors if _separates(stairs, sizes, factors) else None
     top = max(scales)
     powers = [1 << b for b in range(TRIED.bit_length(), MAX_FACTOR.bit_length())]
     for most in (*range(1, TRIED + 1), *powers, MAX_FACTOR):
         factors = [max(1, round(most * s / top)) for s in scales]
-        if _separates(borders, factors):
+        if _separates(stairs, sizes, factors):
             return factors
     return None
 
 
-def _borders(codes: IntArray) -> npt.NDArray[np.bool_]:
-    """Return (borders, n_0, n_1, ..): whether a tuple lies above, of each border once."""
-    shape = codes.shape[1:]
-    found: dict[bytes, npt.NDArray[np.bool_]] = {}
+def _stairs(codes: IntArray) -> IntArray:
+    """Return (borders, n_0, .., n_k-1): of the codes of all terms but the last one, the code of the
+    last one from which a tuple lies above the border; every border once."""
+    found: dict[bytes, IntArray] = {}
     for channel in codes:
         for level in np.unique(channel)[1:]:
-            above = channel >= level
-            found.setdefault(np.packbits(above).tobytes(), above)
-    return np.stack(list(found.values())) if found else np.zeros((0, *shape), dtype=bool)
+            first = (channel < level).sum(axis=-1, dtype=np.int32)
+            found.setdefault(first.tobytes(), first)
+    return np.stack(list(found.values())) if found else np.zeros((0, *codes.shape[1:-1]), np.int32)
 
 
-def _ratios(borders: npt.NDArray[np.bool_]) -> tuple[Fraction, Fraction | None]:
-    """Return the open interval of the first factor divided by the second one."""
-    rows = borders.shape[2]
-    # Of each code of the first term, the code of the second one from which a tuple lies above.
-    first = rows - borders.sum(axis=2)
-    below, above = first > 0, first < rows
+def _ratios(stairs: IntArray, size: int) -> tuple[Fraction, Fraction | None]:
+    """Return the open interval of the first factor divided by the second one, whose term has
+    ``size`` codes."""
+    below, above = stairs > 0, stairs < size
     low, high = Fraction(0), None
-    for distance in range(1, first.shape[1]):
-        fall = first[:, :-distance] - first[:, distance:]
+    for distance in range(1, stairs.shape[1]):
+        fall = stairs[:, :-distance] - stairs[:, distance:]
         less = fall[above[:, :-distance] & below[:, distance:]]
         more = fall[below[:, :-distance] & above[:, distance:]]
         if less.size:
@@ -102,19 +100,20 @@ def _simplest(low: Fraction, high: Fraction | None) -> Fraction | None:
     return None if rest is None else whole - 1 + 1 / rest
 
 
-def _separates(borders: npt.NDArray[np.bool_], factors: Sequence[int]) -> bool:
+def _separates(stairs: IntArray, sizes: Sequence[int], factors: Sequence[int]) -> bool:
     """Whether all tuples below a border have smaller sums than those above it."""
-    count = len(factors)
-    total = np.zeros((1,) * count, dtype=np.int64)
-    for axis, (size, factor) in enumerate(zip(borders.shape[1:], factors, strict=True)):
-        shape = [-1 if i == axis else 1 for i in range(count)]
-        total = total + (np.arange(size) * factor).reshape(shape)
-    step = max(1, PIECE // total.size)
-    for start in range(0, len(borders), step):
-        above = borders[start : start + step]
-        axes = tuple(range(1, count + 1))
-        least = np.where(above, total, total.max() + 1).min(axis=axes)
-        most = np.where(above, -1, total).max(axis=axes)
+    *others, last = factors
+    base = np.zeros((1,) * len(others), dtype=np.int64)
+    for axis, (size, factor) in enumerate(zip(sizes[:-1], others, strict=True)):
+        shape = [-1 if i == axis else 1 for i in range(len(others))]
+        base = base + (np.arange(size) * factor).reshape(shape)
+    end = int(base.max()) + last * sizes[-1]
+    step = max(1, PIECE // base.size)
+    for start in range(0, len(stairs), step):
+        first = stairs[start : start + step].astype(np.int64)
+        axes = tuple(range(1, first.ndim))
+        least = np.where(first < sizes[-1], base + first * last, end).min(axis=axes)
+        most = np.where(first > 0, base + (first - 1) * last, -1).max(axis=axes)
         if not (most < least).all():
             return False
     return True

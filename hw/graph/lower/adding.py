@@ -151,16 +151,17 @@ def quantised_sum(state: Lowering, node: onnx.NodeProto) -> bool:
         _explain(state, node)
         return False
     source, chain = found
-    total = state.sums[source]
-    last = total.nodes[0]
-    terms, channels = total.terms, total.terms[0].channels
-    ranges = [limits(x.datatype) for x in terms]
-    sizes = [high - low + 1 for low, high in ranges]
+    last = state.sums[source].nodes[0]
+    # The largest term last: what is held of a border is of the others.
+    terms = sorted(state.sums[source].terms, key=_codes)
+    total, channels = replace(state.sums[source], terms=tuple(terms)), terms[0].channels
+    ranges, sizes = [limits(x.datatype) for x in terms], [_codes(x) for x in terms]
     alike = all(
         c.size == 1 for n in chain for c in map(state.graph.constant, n.input) if c is not None
     )
-    rows = 1 if alike else channels
-    if math.prod(sizes) > MAX_TUPLES or rows * math.prod(sizes) > MAX_TABLE:
+    rows, tuples = 1 if alike else channels, math.prod(sizes)
+    borders = rows * ((1 << int(bits)) - 1) * tuples // sizes[-1]
+    if tuples > MAX_TUPLES or max(borders, rows * tuples) > MAX_TABLE:
         raise LoweringError(
             last,
             f"adds {len(terms)} tensors of {' x '.join(map(str, sizes))} codes whose scales have "
@@ -198,6 +199,11 @@ def quantised_sum(state: Lowering, node: onnx.NodeProto) -> bool:
         out = thresholding(state, node, y, at, table.datatype, least, table.scale)
     state.publish(out, node.output[0])
     return True
+
+
+def _codes(x: Stream) -> int:
+    low, high = limits(x.datatype)
+    return high - low + 1
 
 
 def _explain(state: Lowering, node: onnx.NodeProto) -> None:

@@ -104,6 +104,8 @@ class AddStreams_rtl(RtlKernel, AddStreams):
         streams, factors = self.input_streams(), self.factors()
         lanes, wide = streams[0].lanes, int(self.output_streams()[0].dtype.bitwidth())
         scaled = any(len(digits(factor)) > 1 for factor in factors)
+        # Below the lowest power of two of a factor its term takes no adder.
+        shared = sorted(digits(factor)[0] for factor in factors)[1:]
         added = registers = 0
         for x, factor in zip(streams, factors, strict=True):
             exponents = digits(factor)
@@ -115,8 +117,7 @@ class AddStreams_rtl(RtlKernel, AddStreams):
         counts = {
             "one": 1,
             "inputs": len(streams),
-            "summed": lanes * wide * (len(streams) - 1),
-            "more": lanes * wide * (len(streams) - 2),
+            "summed": lanes * sum(wide - low for low in shared),
             "scaled": lanes * added,
         }
         ffs = 1 + lanes * wide + (1 + lanes * registers if scaled else 0)
