@@ -11,12 +11,20 @@ from .golden import run
 
 MAX_FACTOR_BITS = 16
 """Most bits of a factor."""
+LUT_INPUTS = 5
+"""Bits of a code whose multiple needs no adders: LUTs hold two bits of it each."""
 
 
-def digits(factor: int) -> list[int]:
-    """Return the exponents of the fewest powers of two whose sums and differences give a factor."""
-    triple, half = factor + (factor >> 1), factor >> 1
-    return [b for b in range(MAX_FACTOR_BITS + 2) if (triple ^ half) >> b & 1]
+def digits(factor: int) -> list[tuple[int, int]]:
+    """Return the fewest powers of two whose sums and differences give a factor, ascending: the
+    exponent and the sign of each."""
+    half = factor >> 1
+    triple = factor + half
+    return [
+        (b, 1 if triple >> b & 1 else -1)
+        for b in range(MAX_FACTOR_BITS + 2)
+        if (triple ^ half) >> b & 1
+    ]
 
 
 class AddStreams(Kernel):
@@ -105,20 +113,27 @@ class AddStreams_rtl(RtlKernel, AddStreams):
         lanes, wide = streams[0].lanes, int(self.output_streams()[0].dtype.bitwidth())
         scaled = any(len(digits(factor)) > 1 for factor in factors)
         # Below the lowest power of two of a factor its term takes no adder.
-        shared = sorted(digits(factor)[0] for factor in factors)[1:]
-        added = registers = 0
+        shared = sorted(digits(factor)[0][0] for factor in factors)[1:]
+        added = mapped = registers = 0
         for x, factor in zip(streams, factors, strict=True):
-            exponents = digits(factor)
-            odd = factor >> exponents[0]
+            (low, sign), *others = digits(factor)
+            odd = factor >> low
             # Of codes times the odd part of the factor; below it stand zeros.
             bits = _bits(odd * int(x.dtype.min()), odd * int(x.dtype.max()))
             registers += bits if scaled else 0
-            added += sum(bits + exponents[0] - exponent for exponent in exponents[1:])
+            widths = [bits + low - exponent for exponent, _ in others]
+            if others and sign < 0:
+                widths[0] = bits
+            if int(x.dtype.bitwidth()) <= LUT_INPUTS:
+                mapped += max(widths, default=0)
+            else:
+                added += sum(widths)
         counts = {
             "one": 1,
             "inputs": len(streams),
             "summed": lanes * sum(wide - low for low in shared),
             "scaled": lanes * added,
+            "mapped": lanes * mapped,
         }
         ffs = 1 + lanes * wide + (1 + lanes * registers if scaled else 0)
         return {"": Structure(counts, ffs=ffs)}
