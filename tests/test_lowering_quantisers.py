@@ -76,12 +76,17 @@ def test_verification_names_the_first_wrong_node(cnv: onnx.ModelProto) -> None:
     assert layer in str(caught.value)
 
 
-def test_rising_and_falling_functions_are_refused() -> None:
+def test_a_function_that_falls_steps_down() -> None:
     proto = block()
     sub = by_output(proto, "d")
     sub.CopyFrom(helper.make_node("Sub", ["gamma", "x"], ["d"], name="turned"))
-    with pytest.raises(LoweringError, match="falls as x rises"):
-        lower(proto)
+    set_constant(proto, "gamma", np.float32([200, 100]).reshape(2, 1, 1))
+    graph = lower(proto)
+    pictures = np.random.default_rng(7).integers(0, 256, (40, 4, 4, 2), dtype=np.uint8)
+    pictures[0, 0] = [[200, 99], [201, 100], [202, 101], [255, 0]]
+    first = next(n for n in graph.graph.node if n.op_type == "SignedThresholding")
+    found = run(graph, pictures, "all")[first.output[0]]
+    np.testing.assert_array_equal(found, pictures <= np.array([200, 100]))
 
 
 def test_a_bias_turns_around_with_the_weights_of_a_negative_gamma() -> None:

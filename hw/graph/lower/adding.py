@@ -18,7 +18,7 @@ import onnx
 
 from ....quant.grid import IntArray, smallest_signed, smallest_unsigned
 from ..builder import Stream
-from ..epilogue_pattern import match_residual, match_rounding
+from ..epilogue_pattern import match_residual, match_rounding, rounded
 from ..factors import MAX_TUPLES, common_step, near_factors
 from ..qonnx_graph import LoweringError, multiples
 from ..signed_steps import signed_steps
@@ -162,7 +162,7 @@ def quantised_sum(state: Lowering, node: onnx.NodeProto) -> bool:
     rows, tuples = 1 if alike else channels, math.prod(sizes)
     borders = rows * ((1 << int(bits)) - 1) * tuples // sizes[-1]
     if tuples > MAX_TUPLES or max(borders, rows * tuples) > MAX_TABLE:
-        raise LoweringError(
+        raise _reason(state, node) or LoweringError(
             last,
             f"adds {len(terms)} tensors of {' x '.join(map(str, sizes))} codes whose scales have "
             f"no common step, expected at most {MAX_TUPLES} tuples of codes, and {MAX_TABLE} of "
@@ -178,7 +178,7 @@ def quantised_sum(state: Lowering, node: onnx.NodeProto) -> bool:
     factors = near_factors(rising.reshape(-1, *sizes), [x.scale for x in terms])
     if factors is None:
         scales = " and ".join(f"{float(x.scale):g} ({x.name})" for x in terms)
-        raise LoweringError(
+        raise _reason(state, node) or LoweringError(
             last,
             f"adds codes of the scales {scales}: no factors of at most 16 bits give the codes of "
             f"{node.name} for all codes of these; {ADVICE}",
@@ -199,6 +199,11 @@ def quantised_sum(state: Lowering, node: onnx.NodeProto) -> bool:
         out = thresholding(state, node, y, at, table.datatype, least, table.scale)
     state.publish(out, node.output[0])
     return True
+
+
+def _reason(state: Lowering, node: onnx.NodeProto) -> LoweringError | None:
+    """Why a rounding shift of integers was passed over."""
+    return state.passed.get(node.name) if rounded(state.graph, node) else None
 
 
 def _codes(x: Stream) -> int:
