@@ -16,7 +16,7 @@ from fractions import Fraction
 import numpy as np
 import onnx
 
-from ....quant.grid import IntArray, smallest_signed, smallest_unsigned
+from ....quant.grid import FLOAT32_EXACT_BITS, IntArray, smallest_signed, smallest_unsigned
 from ..builder import Stream
 from ..epilogue_pattern import match_residual, match_rounding, rounded
 from ..factors import MAX_TUPLES, common_step, near_factors
@@ -61,7 +61,7 @@ def add(state: Lowering, node: onnx.NodeProto) -> bool:
     joined = (
         len(readers) == 1 and not state.graph.is_output(node.output[0]) and _adds(state, readers[0])
     )
-    if max(factors) >= 1 << EXACT_BITS or joined:
+    if joined or max(factors) >= 1 << EXACT_BITS or not _held(total.terms, factors):
         state.sums[node.output[0]] = total
         scales = ", ".join(f"{x.name} of scale {float(x.scale):g}" for x in total.terms)
         state.passed[node.name] = LoweringError(
@@ -176,12 +176,13 @@ def quantised_sum(state: Lowering, node: onnx.NodeProto) -> bool:
         raise LoweringError(node, f"rises and falls with {source}, expected one direction")
     rising = np.where(falls[:, None], -table.codes, table.codes)
     factors = near_factors(rising.reshape(-1, *sizes), [x.scale for x in terms])
-    if factors is None:
+    if factors is None or not _held(terms, factors):
         scales = " and ".join(f"{float(x.scale):g} ({x.name})" for x in terms)
         raise _reason(state, node) or LoweringError(
             last,
-            f"adds codes of the scales {scales}: no factors of at most 16 bits give the codes of "
-            f"{node.name} for all codes of these; {ADVICE}",
+            f"adds codes of the scales {scales}: no factors of at most 16 bits, and sums "
+            f"of {FLOAT32_EXACT_BITS}, give the codes of {node.name} for all codes of these; "
+            f"{ADVICE}",
         )
     y = _summed(state, last, total, factors, Fraction(1))
     sums = _sums(ends, factors).reshape(-1)
@@ -199,6 +200,12 @@ def quantised_sum(state: Lowering, node: onnx.NodeProto) -> bool:
         out = thresholding(state, node, y, at, table.datatype, least, table.scale)
     state.publish(out, node.output[0])
     return True
+
+
+def _held(terms: Sequence[Stream], factors: Sequence[int]) -> bool:
+    """Whether float32, which tensors are stored in, holds the sums."""
+    ends = [max(map(abs, limits(x.datatype))) for x in terms]
+    return sum(f * end for f, end in zip(factors, ends, strict=True)) < 1 << FLOAT32_EXACT_BITS
 
 
 def _reason(state: Lowering, node: onnx.NodeProto) -> LoweringError | None:
