@@ -83,6 +83,21 @@ def test_a_sum_is_exact(
     assert max(found) < 1 << 16
 
 
+def test_a_sum_of_eight_bits_of_two_scales_in_pairs_of_onnx(tmp_path: Path) -> None:
+    """As ONNX Runtime quantises a residual network statically."""
+    net = Net()
+    branches = []
+    for scale in (0.0131, 0.0217):
+        weight = net.qdq(net.constant(net.weights(4, 1, 3, 3)), np.full(4, 0.01), (-127, 127), 0)
+        x = net.norm(net.op("Conv", ["x", weight], kernel_shape=[3, 3]), 4)
+        branches.append(net.qdq(x, scale, (-128, 127)))
+    x = net.qdq(net.op("Relu", [net.op("Add", branches)]), 0.0173, (0, 255))
+    weight = net.qdq(net.constant(net.weights(5, 4, 6, 6)), ends=(-7, 7))
+    net.op("Flatten", [net.op("Conv", [x, weight], kernel_shape=[6, 6])], axis=1)
+    ((found, _),) = sums(lowered(net.model([1, 5]), tmp_path))
+    assert max(found) < 1024
+
+
 def test_a_sum_may_be_read_twice_and_decide_a_sign(tmp_path: Path) -> None:
     net = Net()
     x = total(net, [(4, 1, 0.125), (4, 0, 0.125)])
