@@ -582,8 +582,8 @@ def test_sums_of_streams_equal_the_rule(
 def test_sums_that_run_behind_a_product_take_their_pixels(isa: str) -> None:
     g = GraphBuilder()
     x = g.input((1, 20, 20, 16), "INT8")
-    main, other = g.duplicate(x)
-    y = g.add([g.int_mvu(main, 16, low=-7, high=7), other], [1, 3], "INT18")
+    first, second = (g.int_mvu(copy, 16, low=-7, high=7) for copy in g.duplicate(x))
+    y = g.add([second, first], [1, 3], "INT18")
     engine = engine_of(g.model([y]), isa)
     inputs = {x: g.rng.integers(-128, 128, (2, 20, 20, 16))}
     assert np.array_equal(only(engine, inputs, y), engine.intermediates(inputs)[y])
