@@ -121,12 +121,13 @@ def export_resnet18(path: Path, side: int = 32) -> Path:
     """brevitas_examples' ResNet18 4w4a; a fully connected layer reads the last map in place of its
     average pool."""
     import brevitas.nn as qnn
+    from brevitas.quant import Int32Bias
     from brevitas_examples.bnn_pynq.models.resnet import QuantBasicBlock, QuantResNet
 
     torch.manual_seed(19)
     net = QuantResNet(QuantBasicBlock, [2, 2, 2, 2], act_bit_width=4, weight_bit_width=4)
     net.final_pool = nn.Identity()
     net.linear = qnn.QuantLinear(
-        512 * (side // 8) ** 2, 10, bias=True, weight_bit_width=8, bias_quant=None
+        512 * (side // 8) ** 2, 10, bias=True, weight_bit_width=8, bias_quant=Int32Bias
     )
     return export(net, torch.rand(8, 3, side, side), path)

@@ -8,6 +8,11 @@ from pathlib import Path
 
 import pytest
 from andpop.flows import api
+from andpop.hw.graph.clean import clean
+from andpop.hw.graph.loader import load
+from andpop.hw.graph.lowering import lower
+from andpop.hw.graph.skips import skips
+from andpop.hw.graph.specialise import specialise
 from foreign_residuals import export_preactivated, export_resnet8, export_resnet18, export_strided
 from test_fully_connected import check, draw
 
@@ -37,6 +42,13 @@ def test_preactivated_blocks_are_exact_on_every_backend(tmp_path: Path) -> None:
     file = export_preactivated(tmp_path / "preactivated.onnx")
     api.build(file, tmp_path / "build", target_cycles=2304)
     check(tmp_path / "build", draw(tmp_path / "pictures", (8, 8, 3)), 4)
+
+
+def test_the_bound_of_a_sum_follows_from_its_windows(tmp_path: Path) -> None:
+    """Two windows of 3x3 hold back two rows of 16 and two pixels, and the one that comes."""
+    network = clean(load(export_resnet8(tmp_path / "resnet8.onnx")).model)
+    (skip,) = skips(specialise(lower(network)))
+    assert (skip.consumer, skip.bound_pixels, skip.map_pixels) == ("_3_AddStreams", 35, 256)
 
 
 @pytest.mark.full
