@@ -324,6 +324,16 @@ class GraphBuilder:
             shortcutDataType="" if shortcut is None else self.types[shortcut],
         )[0]  # fmt: skip
 
+    def add(self, inputs: Sequence[str], factors: Sequence[int], datatype: str) -> str:
+        """AddStreams."""
+        shape = self.shapes[inputs[0]]
+        return self.node(
+            "AddStreams", inputs, [(shape, datatype)], NumChannels=shape[-1], PE=1,
+            numInputVectors=self.vectors(inputs[0]),
+            inputDataTypes=[self.types[x] for x in inputs], factors=list(factors),
+            outputDataType=datatype,
+        )[0]  # fmt: skip
+
     def label(self, x: str) -> str:
         """LabelSelect."""
         labels = self.shapes[x][-1]

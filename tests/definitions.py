@@ -293,6 +293,12 @@ def global_acc_pool(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     return [out]
 
 
+def add_streams(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """Element by element, the factors times the inputs."""
+    factors = np.array(attrs["factors"], dtype=np.int64)
+    return [np.tensordot(np.stack(inputs, axis=-1), factors, axes=1)]
+
+
 def shift_requant(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     """Shortcut, rounding, saturation."""
     total = inputs[0]
@@ -367,6 +373,7 @@ def pixel_interleave(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
 
 
 DEFINITIONS: Mapping[str, Callable[[Inputs, Attributes], list[IntArray]]] = {
+    "AddStreams": add_streams,
     "BinaryMvu": binary_mvu,
     "ConvolutionInputGenerator": sliding_window,
     "DuplicateStreams": duplicate_streams,

@@ -229,6 +229,10 @@ def catalogue() -> dict[str, tuple[Header, Arrays]]:
         "requantise": single(
             "requantise", [i32, i8], [(pixels, "i8")], {"shift": 4, "shortcut_shift": 3}
         ),
+        "add": single(
+            "add", [i32, i32], [(pixels, "i32")], {},
+            {"factors": np.array([1, 5], np.int32)},
+        ),
         "shift": single(
             "shift", [i32, i32], [(pixels, "i32")],
             {"low": -999, "high": 999, "shift": 4, "shortcut_shift": 3},

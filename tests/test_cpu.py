@@ -553,6 +553,42 @@ def test_rounding_with_a_shortcut_equals_the_rule(
     assert np.array_equal(engine.intermediates(inputs)[y], expected)
 
 
+@pytest.mark.parametrize(
+    ("types", "factors", "target"),
+    [
+        (("UINT4", "UINT4"), (1, 1), "UINT5"),
+        (("INT8", "UINT2", "INT8"), (1, 4, 7), "INT12"),
+        (("INT8", "INT8"), (65535, 3), "INT24"),
+        (("INT17", "INT8"), (1, 200), "INT18"),
+    ],
+)
+def test_sums_of_streams_equal_the_rule(
+    types: tuple[str, ...], factors: tuple[int, ...], target: str, isa: str
+) -> None:
+    g = GraphBuilder()
+    names = [g.input((1, 20, 20, 13), t) for t in types]
+    y = g.add(names, factors, target)
+    inputs = {}
+    for name in names:
+        low, high = grid.limits(*grid.type_format(g.types[name]))
+        inputs[name] = g.rng.integers(low, high, (4, 20, 20, 13), endpoint=True)
+        inputs[name][0], inputs[name][1] = low, high
+    engine = engine_of(g.model([y]), isa)
+    expected = sum(inputs[name] * factor for name, factor in zip(names, factors, strict=True))
+    assert np.array_equal(engine.intermediates(inputs)[y], expected)
+    assert np.array_equal(only(engine, inputs, y), expected)
+
+
+def test_sums_that_run_behind_a_product_take_their_pixels(isa: str) -> None:
+    g = GraphBuilder()
+    x = g.input((1, 20, 20, 16), "INT8")
+    first, second = (g.int_mvu(copy, 16, low=-7, high=7) for copy in g.duplicate(x))
+    y = g.add([second, first], [1, 3], "INT18")
+    engine = engine_of(g.model([y]), isa)
+    inputs = {x: g.rng.integers(-128, 128, (2, 20, 20, 16))}
+    assert np.array_equal(only(engine, inputs, y), engine.intermediates(inputs)[y])
+
+
 @pytest.mark.parametrize("shortcut", [False, True])
 @pytest.mark.parametrize(
     "attrs",

@@ -31,7 +31,7 @@ def test_any_function_of_an_integer_is_signed_steps() -> None:
     codes = rng.integers(-4, 5, (20, 60))
     codes[:, 10:40] = codes[:, 10:11]
     codes[3] = 2
-    thresholds, steps, base = signed_steps(-30, codes)
+    thresholds, steps, base = signed_steps(np.arange(-30, -30 + codes.shape[1]), codes)
     x = np.broadcast_to(np.arange(-30, 30)[:, None], (60, 20))
     found = signed_thresholding(x, thresholds, steps, base)
     np.testing.assert_array_equal(found.T, codes)
@@ -77,15 +77,6 @@ def test_verification_names_the_first_wrong_node(cnv: onnx.ModelProto) -> None:
     assert layer in str(caught.value)
 
 
-def test_functions_that_fall_are_steps_down() -> None:
-    proto = block()
-    sub = by_output(proto, "d")
-    sub.CopyFrom(helper.make_node("Sub", ["gamma", "x"], ["d"], name="turned"))
-    graph = lower(proto)
-    assert "SignedThresholding" in {n.op_type for n in graph.graph.node}
-    assert verify(proto, graph) > 1000
-
-
 def test_signs_with_a_border_of_0_are_numbers() -> None:
     proto = block()
     set_constant(proto, "minus", np.float32(0))
@@ -93,6 +84,19 @@ def test_signs_with_a_border_of_0_are_numbers() -> None:
     signs = next(n for n in graph.graph.node if n.op_type == "Thresholding")
     assert graph.get_tensor_datatype(signs.output[0]).name == "INT2"
     assert verify(proto, graph) > 1000
+
+
+def test_a_function_that_falls_steps_down() -> None:
+    proto = block()
+    sub = by_output(proto, "d")
+    sub.CopyFrom(helper.make_node("Sub", ["gamma", "x"], ["d"], name="turned"))
+    set_constant(proto, "gamma", np.float32([200, 100]).reshape(2, 1, 1))
+    graph = lower(proto)
+    pictures = np.random.default_rng(7).integers(0, 256, (40, 4, 4, 2), dtype=np.uint8)
+    pictures[0, 0] = [[200, 99], [201, 100], [202, 101], [255, 0]]
+    first = next(n for n in graph.graph.node if n.op_type == "SignedThresholding")
+    found = run(graph, pictures, "all")[first.output[0]]
+    np.testing.assert_array_equal(found, pictures <= np.array([200, 100]))
 
 
 def test_a_bias_turns_around_with_the_weights_of_a_negative_gamma() -> None:

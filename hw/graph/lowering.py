@@ -24,7 +24,7 @@ from .qonnx_graph import LoweringError, QonnxGraph
 from .threshold_pattern import COMPARISONS
 
 ARITHMETIC = (*COMPARISONS, "Floor", "Where")
-"""Ops that only patterns claim."""
+"""Ops that patterns claim, whose own turn may pass."""
 MAX_HARDWARE_NODES = 2000
 """Most nodes of a dataflow graph: qonnx's and FINN's passes take time quadratic in them."""
 
@@ -97,9 +97,11 @@ def visit(state: Lowering, node: onnx.NodeProto, table: Mapping[str, list[Handle
     Raises:
         LoweringError: it, or a node it reads, cannot be lowered.
     """
-    if node.name in state.claimed or node.op_type in ARITHMETIC:
+    if node.name in state.claimed:
         return
     if node.op_type not in table:
+        if node.op_type in ARITHMETIC:
+            return
         supported = ", ".join([*table, *ARITHMETIC])
         raise LoweringError(node, f"this op cannot be lowered; supported: {supported}")
     for handler in table[node.op_type]:

@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .factors import common_step
 from .qonnx_graph import Steps, multiples, whole_steps
 
 MAX_STEP = 1 << 1000
 """Numerators and denominators of steps that float64 holds, whatever they are multiplied with."""
+MAX_FACTOR = 1 << 32
+"""Codes times less than that are exact in float64."""
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 
@@ -282,6 +285,16 @@ def _scaled(v: list[Value], attributes: Mapping[str, Any], divide: bool) -> Valu
     return Value(x / y if divide else x * y)
 
 
+def _add(v: list[Value], attributes: Mapping[str, Any]) -> Value:
+    """Codes of two steps are codes of their common step."""
+    x, y = v
+    if x.step is not None and y.step is not None and x.codes.shape == y.codes.shape:
+        factors, step = common_step([x.step, y.step])
+        if max(factors) < MAX_FACTOR:
+            return Value(x.codes * factors[0] + y.codes * factors[1], step)
+    return Value(x.values + y.values)
+
+
 def _concat(v: list[Value], attributes: Mapping[str, Any]) -> Value:
     steps = {part.step for part in v}
     axis = attributes["axis"]
@@ -320,7 +333,7 @@ KERNELS: dict[str, Callable[[list[Value], Mapping[str, Any]], Value | None]] = {
     "BatchNormalization": _batch_normalization,
     "Mul": lambda v, a: _scaled(v, a, False),
     "Div": lambda v, a: _scaled(v, a, True),
-    "Add": lambda v, a: Value(v[0].values + v[1].values),
+    "Add": _add,
     "Sub": lambda v, a: Value(v[0].values - v[1].values),
     "Relu": lambda v, a: Value(np.maximum(v[0].values, 0)),
 }

@@ -9,25 +9,25 @@ from ...quant.grid import IntArray
 from .qonnx_graph import FloatArray
 
 
-def signed_steps(low: int, codes: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+def signed_steps(integers: IntArray, codes: IntArray) -> tuple[IntArray, IntArray, IntArray]:
     """Write any function of one integer as signed steps at thresholds, per channel.
 
     Args:
-        low: the integer that ``codes[:, 0]`` belongs to; the next ones follow.
-        codes: (C, V) the function's values.
+        integers: (V,) where the function is known, ascending: between two it stays as it is.
+        codes: (C, V) the function's values there.
 
     Returns:
         thresholds (C, n) and steps (C, n) of -1 and +1 with
         ``codes = base + sum of steps where x >= threshold``, and base (C,). A channel with fewer
-        than n steps has the others at ``low``, always reached and taken back in its base.
+        than n steps has the others at the lowest, always reached and taken back in its base.
     """
     jumps = np.diff(codes, axis=1)
     units = []
     for jump in jumps:
         (at,) = np.nonzero(jump)
         unit = np.repeat(at, np.abs(jump[at]))
-        units.append((low + 1 + unit, np.sign(jump[unit])))
-    return _aligned(low, units, codes[:, 0])
+        units.append((integers[1:][unit], np.sign(jump[unit])))
+    return _aligned(int(integers[0]), units, codes[:, 0])
 
 
 def within(

@@ -45,7 +45,8 @@ def skips(model: ModelWrapper) -> list[Skip]:
     writers = {name: node for node in model.graph.node for name in node.output}
     found = []
     for concat in model.graph.node:
-        if not facts_of(concat.op_type).joins_in_turn:
+        facts = facts_of(concat.op_type)
+        if not (facts.joins_in_turn or facts.joins_together):
             continue
         for index, name in enumerate(concat.input):
             fork = writers.get(name)
@@ -54,8 +55,8 @@ def skips(model: ModelWrapper) -> list[Skip]:
             others = _needed(model, fork, concat, skip=name)
             if others is None:
                 continue
-            # Of a pixel the concat takes the channels of its first input first.
-            taken = np.arange(others.size) + (index == 0)
+            # Of a pixel a concat takes the channels of its first input first.
+            taken = np.arange(others.size) + (facts.joins_in_turn and index == 0)
             _, h, w, c = model.get_tensor_shape(name)
             found.append(
                 Skip(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .base import RtlKernel
 
 KERNELS: tuple[str, ...] = (
+    "add_streams",
     "binary_block",
     "binary_mvu",
     "duplicate_streams",

@@ -91,6 +91,8 @@ class Facts:
     """Gives every reader a copy of its input."""
     joins_in_turn: ClassVar[bool] = False
     """Takes a pixel of each input in turn, the first input's first: the others wait."""
+    joins_together: ClassVar[bool] = False
+    """Takes a word of each input at once."""
     classifies: ClassVar[bool] = False
     """Its output is a class: the index of the largest score."""
     swallows: ClassVar[bool] = False

@@ -302,7 +302,35 @@ def _shifted(s: Site, low: int, high: int, shift: int, limits: Range, out: Range
     return clip[0], clip[1]
 
 
+def add(p: Packer, node: Node, inputs: list[int], factors: list[int], out: int) -> None:
+    """Add tensors, each times a factor, in 32 bits."""
+    constants = {"factors": np.array(factors, dtype=np.int32)}
+    p.step("add", node.name, inputs, [out], constants=constants)
+
+
+def check_add(s: Site) -> list[Range]:
+    """Tensors in 32 bits, each times a factor.
+
+    Constants:
+        factors: int32 (inputs,), above 0.
+    """
+    s.arity((max(len(s.inputs), 2),), 1, ("factors",))
+    s.attributes(())
+    s.same()
+    for tensor in (*s.inputs, *s.outputs):
+        s.stores(tensor, "i32")
+    factors = [int(f) for f in s.constant("factors", (len(s.inputs),), np.int32)]
+    if min(factors) < 1:
+        raise ModelError(f"{s.where}: found the factors {factors}, expected numbers above 0")
+    terms = list(zip(factors, s.ranges, strict=True))
+    # Whatever the order, no partial sum is larger than that of the magnitudes.
+    most = sum(f * max(abs(low), abs(high)) for f, (low, high) in terms)
+    s.fits("sums", -most, most)
+    return [(sum(f * low for f, (low, _) in terms), sum(f * high for f, (_, high) in terms))]
+
+
 OPS: dict[str, Check] = {
+    "add": check_add,
     "epilogue": check_epilogue,
     "wide_epilogue": check_wide_epilogue,
     "requantise": check_requantise,

@@ -16,6 +16,7 @@ PATTERNS: tuple[str, ...] = (
     "sign",
     "epilogue",
     "residual",
+    "adding",
     "thresholds",
     "reflection",
     "padding",

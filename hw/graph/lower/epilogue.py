@@ -13,7 +13,7 @@ from .state import Handler, Lowering, layer_of
 
 def epilogue(state: Lowering, node: onnx.NodeProto) -> bool:
     """The Quant an epilogue ends in lowers all of it; the others inside of it are done with."""
-    if node.name in state.once(_inside):
+    if node.name in state.once(inside_epilogue):
         return True
     epilogues = state.once(_find)
     if node.name in epilogues:
@@ -95,7 +95,8 @@ def _lower(state: Lowering, node: onnx.NodeProto, found: EpiloguePattern) -> Non
     state.publish(y, node.output[0])
 
 
-def _inside(state: Lowering) -> set[str]:
+def inside_epilogue(state: Lowering) -> set[str]:
+    """Names of the nodes in front of the last one of every epilogue."""
     found = state.once(_find)
     return {n.name for last, pattern in found.items() for n in pattern.nodes if n.name != last}
 

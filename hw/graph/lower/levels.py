@@ -65,7 +65,8 @@ def level_codes(state: Lowering, node: onnx.NodeProto) -> bool:
         )
     codes = np.rint(sums).astype(np.int64)
     datatype = smallest_unsigned(state.graph.shape(node.input[0])[2])
-    y = stepped(state, node, x, signed_steps(low, codes), datatype)
+    integers = np.arange(low, low + codes.shape[1])
+    y = stepped(state, node, x, signed_steps(integers, codes), datatype)
     state.claim(*nodes)
     state.publish(y, node.output[0])
     return True

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, TypeVar
 
@@ -23,6 +23,15 @@ from ..qonnx_graph import LoweringError, QonnxGraph
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class Sum:
+    """A sum of streams that is no stream itself."""
+
+    terms: tuple[Stream, ...]
+    nodes: tuple[onnx.NodeProto, ...]
+    """Its nodes in the network, the last one first."""
+
+
 class Lowering:
     """State of one run.
 
@@ -31,6 +40,8 @@ class Lowering:
         pixels: what it reads of a picture.
         builder: the dataflow graph so far.
         streams: tensor of the network -> the stream that holds it.
+        sums: tensor of the network -> the streams that it is the sum of.
+        no_sums: tensor of the network that adds what is no stream -> why it was passed over.
         reached: stream -> smallest and largest value (C,) its channels reach, where known.
         offsets: stream -> what its one channel is more in the network, in steps of the stream.
         claimed: nodes that have become hardware, by name.
@@ -60,6 +71,8 @@ class Lowering:
         check_channels(pixels, graph, c)
         self.builder = DataflowBuilder(name, picture, (1, h, w, c), pixels.step or Fraction(1))
         self.streams: dict[str, Stream] = {}
+        self.sums: dict[str, Sum] = {}
+        self.no_sums: dict[str, LoweringError] = {}
         self.reached: dict[str, tuple[IntArray, IntArray]] = {}
         self.offsets: dict[str, Fraction] = {}
         self.claimed: set[str] = set()

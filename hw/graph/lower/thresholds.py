@@ -14,7 +14,7 @@ from ..bisection import bisect
 from ..builder import Stream
 from ..qonnx_graph import FloatArray, LoweringError, multiples
 from ..signed_steps import signed_steps, within
-from ..tables import MAX_VALUES, Table, check_values, falling_channels, tabulate, thresholds
+from ..tables import MAX_VALUES, Table, check_values, falling_channels, tabulate
 from ..threshold_pattern import MAX_BITS, find_chain, has_few_codes
 from .flattening import in_pixels, one_vector
 from .numbers import SIGNS, are_numbers
@@ -139,16 +139,34 @@ def values_of(state: Lowering, node: onnx.NodeProto, x: Stream) -> tuple[int, Fl
 
 
 def of_table(state: Lowering, node: onnx.NodeProto, x: Stream, table: Table) -> Stream:
+    """A function of all codes of a stream, see `of_codes`."""
+    integers = np.arange(table.low, table.low + table.codes.shape[1])
+    return of_codes(state, node, x, integers, table)
+
+
+def of_codes(
+    state: Lowering, node: onnx.NodeProto, x: Stream, integers: IntArray, table: Table
+) -> Stream:
     """A function of a stream's codes: thresholds that count, or where it falls somewhere, steps up
-    and down."""
+    and down.
+
+    Args:
+        state: the lowering.
+        node: the quantiser.
+        x: the stream.
+        integers: (V,) the codes that come, ascending.
+        table: what the quantiser gives for them.
+    """
     falls = falling_channels(table)
-    if falls is not None and not falls.any():
-        levels, first = thresholds(table)
-        return thresholding(state, node, x, levels, table.datatype, first, table.scale)
     codes, datatype = table.codes, table.datatype
-    if datatype == "BINARY" and are_numbers(state, node.output[0]):
-        codes, datatype = 2 * codes - 1, SIGNS
-    return stepped(state, node, x, signed_steps(table.low, codes), datatype, table.scale)
+    if falls is None or falls.any():
+        if datatype == "BINARY" and are_numbers(state, node.output[0]):
+            codes, datatype = 2 * codes - 1, SIGNS
+        return stepped(state, node, x, signed_steps(integers, codes), datatype, table.scale)
+    behind = np.append(integers, limits(x.datatype)[1] + 1)
+    levels = np.arange(table.first + 1, table.last + 1)
+    at = behind[np.stack([np.searchsorted(row, levels) for row in codes])]
+    return thresholding(state, node, x, at, datatype, table.first, table.scale)
 
 
 def thresholding(

@@ -170,10 +170,45 @@ class ShiftStep final : public PixelStep {
   std::int64_t shift_, scale_, low_, high_;
 };
 
+// Tensors times a factor each. No partial sum leaves 32 bits: the plan's check saw to that.
+class AddStep final : public PixelStep {
+ public:
+  explicit AddStep(const Site& s)
+      : PixelStep(s.input(), s.output()),
+        ins_(s.inputs()),
+        factors_(s.values<std::int32_t>("factors", static_cast<std::int64_t>(ins_.size()))) {}
+
+  void run_pixels(const Workspace& w, const Pixels& p) const noexcept override {
+    const std::int64_t channels = in_.tensor.channels;
+    auto* out = reinterpret_cast<std::int32_t*>(p.out);
+    pieces(w, p.count, channels * static_cast<std::int64_t>(ins_.size()),
+           [&](std::int64_t start, std::int64_t count) {
+             add<false>(reinterpret_cast<const std::int32_t*>(p.in) + start * channels, factors_[0],
+                        out + start * channels, count * channels);
+             for (std::size_t i = 1; i < ins_.size(); ++i)
+               add<true>(ins_[i].in<std::int32_t>(w) + (p.first + start) * channels,
+                         factors_[static_cast<std::int64_t>(i)], out + start * channels,
+                         count * channels);
+           });
+  }
+
+ private:
+  template <bool kMore>
+  static void add(const std::int32_t* in, std::int32_t factor, std::int32_t* out,
+                  std::int64_t count) noexcept {
+    for (std::int64_t i = 0; i < count; ++i)
+      out[i] = static_cast<std::int32_t>((kMore ? out[i] : 0) + in[i] * factor);
+  }
+
+  std::vector<Slot> ins_;
+  Values<std::int32_t> factors_;
+};
+
 }  // namespace
 
 std::vector<Op> rounding() {
   return {
+      op<AddStep>("add", {"factors"}),
       op<EpilogueStep>("epilogue", {"params"}),
       op<WideEpilogue>("wide_epilogue", {"params"}),
       op<RequantiseStep>("requantise"),
