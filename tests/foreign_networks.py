@@ -112,3 +112,31 @@ def export_flattened_cnn(path: Path) -> Path:
         qnn.QuantLinear(20, 10, **four),
     )
     return _export(net, torch.rand(64, 1, 16, 16), path)
+
+
+def export_mobile_cnn(path: Path) -> Path:
+    """Separable blocks as MobileNetV1 has them, strides 1 and 2: weights and activations of 4 bits,
+    a first layer of 8 bits, a mean over the map and a classifier of 8 bits. Random weights."""
+    import brevitas.nn as qnn
+
+    torch.manual_seed(11)
+    layers: list[nn.Module] = [
+        qnn.QuantIdentity(bit_width=8),
+        qnn.QuantConv2d(3, 8, 3, stride=2, padding=1, bias=False, weight_bit_width=8),
+        nn.BatchNorm2d(8),
+        qnn.QuantReLU(bit_width=4),
+    ]
+    for inputs, outputs, stride in ((8, 16, 1), (16, 24, 2), (24, 24, 1)):
+        for conv, width in (
+            (
+                qnn.QuantConv2d(
+                    inputs, inputs, 3, stride=stride, padding=1, groups=inputs, bias=False,
+                    weight_bit_width=4,
+                ),
+                inputs,
+            ),
+            (qnn.QuantConv2d(inputs, outputs, 1, bias=False, weight_bit_width=4), outputs),
+        ):  # fmt: skip
+            layers += [conv, nn.BatchNorm2d(width), qnn.QuantReLU(bit_width=4)]
+    layers += [nn.Flatten(), qnn.QuantLinear(24 * 16, 10, bias=False, weight_bit_width=8)]
+    return _export(nn.Sequential(*layers), torch.rand(64, 3, 16, 16), path)
