@@ -73,7 +73,8 @@ def grouped_mvu(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     for o, tap, i in np.ndindex(w.shape[1], attrs["Taps"], inner):
         seen = x[..., tap * channels + o // outer * inner + i]
         out[..., o] += seen * w[tap * inner + i, o]
-    return [out + (bias[0] if bias else 0)]
+    out += bias[0] if bias else 0
+    return [out]
 
 
 def image_conv(inputs: Inputs, attrs: Attributes) -> list[IntArray]:

@@ -154,7 +154,10 @@ def depthwise_convolution(
         weights: (taps, outputs) within 16 bits.
         bias: (outputs,).
     """
-    constants = {"weights": weights.T.astype(np.int16), "bias": bias.astype(np.int32)}
+    constants: dict[str, npt.NDArray[Any]] = {
+        "weights": weights.T.astype(np.int16),
+        "bias": bias.astype(np.int32),
+    }
     attributes = geometry.attributes()
     p.step("depthwise_convolution", node.name, [index], [out], attributes, constants)
 

@@ -290,7 +290,7 @@ class GroupedMvu_rtl(RtlKernel, GroupedMvu):
         *(part for part in RTL_PARTS if part not in ("rtl/mvu_front.sv", "rtl/mvu_frame.sv")),
         "rtl/banked_stream.sv",
         "rtl/turn_memory.sv",
-        "kernels/int_mvu/product_single.sv",
+        "rtl/product_single.sv",
         "kernels/grouped_mvu/grouped_back.sv",
         "kernels/grouped_mvu/grouped_mvu.sv",
         "kernels/grouped_mvu/grouped_mvu_rom.sv",
