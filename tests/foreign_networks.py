@@ -140,3 +140,33 @@ def export_mobile_cnn(path: Path) -> Path:
             layers += [conv, nn.BatchNorm2d(width), qnn.QuantReLU(bit_width=4)]
     layers += [nn.Flatten(), qnn.QuantLinear(24 * 16, 10, bias=False, weight_bit_width=8)]
     return _export(nn.Sequential(*layers), torch.rand(64, 3, 16, 16), path)
+
+
+def export_grouped_cnn(path: Path) -> Path:
+    """Depthwise with two outputs of a channel; 5x5 with dilation 2; four groups of four channels,
+    two groups of eight. Weights of 4, 3, 4 and 2 bits."""
+    import brevitas.nn as qnn
+
+    torch.manual_seed(13)
+    layers: list[nn.Module] = [
+        qnn.QuantIdentity(bit_width=8),
+        qnn.QuantConv2d(3, 8, 3, stride=2, padding=1, bias=False, weight_bit_width=8),
+        nn.BatchNorm2d(8),
+        qnn.QuantReLU(bit_width=4),
+    ]
+    for inputs, outputs, groups, kernel, dilation, bits in (
+        (8, 16, 8, 3, 1, 4),
+        (16, 16, 16, 5, 2, 3),
+        (16, 16, 4, 3, 1, 4),
+        (16, 16, 2, 3, 1, 2),
+    ):
+        layers += [
+            qnn.QuantConv2d(
+                inputs, outputs, kernel, padding=dilation * (kernel // 2), dilation=dilation,
+                groups=groups, bias=False, weight_bit_width=bits,
+            ),
+            nn.BatchNorm2d(outputs),
+            qnn.QuantReLU(bit_width=4),
+        ]  # fmt: skip
+    layers += [nn.Flatten(), qnn.QuantLinear(16 * 64, 10, bias=False, weight_bit_width=4)]
+    return _export(nn.Sequential(*layers), torch.rand(64, 3, 16, 16), path)

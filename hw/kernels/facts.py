@@ -146,6 +146,11 @@ class Facts:
         """Whether the node keeps its stated cycles only if ``writer`` has at least its lanes."""
         return self.joins_in_turn
 
+    def leaving(self) -> float:
+        """Share of a pixel's time in which its words leave, one per cycle; 1 where they leave as
+        they are made, one by one."""
+        return 1.0
+
     def cuts_output(self) -> bool:
         """See `registers_output`, for this node."""
         return self.registers_output

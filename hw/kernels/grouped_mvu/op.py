@@ -183,6 +183,11 @@ class GroupedMvu(Mvu):
         self.set_nodeattr("inputDataType", datatype.name)
         super().infer_node_datatype(model)
 
+    def leaving(self) -> float:
+        """Where groups take turns, sums leave in the last round."""
+        shape = self.shape()
+        return 1 / shape.rounds if shape.turns > 1 else 1.0
+
     def get_op_and_param_counts(self) -> dict[str, int]:
         """Multiply-accumulates per frame and weights, under the names that FINN's VVAU uses."""
         weights = int(self.get_nodeattr("MW") * self.get_nodeattr("MH"))
