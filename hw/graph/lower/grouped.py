@@ -17,9 +17,9 @@ from .matrix_vector import Product, matrix_vector, represented, signs
 from .state import Lowering
 from .weights import integers
 
-LANES_OF_A_GROUP = 16
+LANES_OF_A_GROUP = 10
 """Products of one group, per group there is, up to which GroupedMvu takes fewer LUTs than a window
-and a matrix-vector unit for each: about 15 LUTs a product of 4 bits, 250 such a pair."""
+and a matrix-vector unit for each: about 30 LUTs a product of 4 bits, 300 such a pair."""
 
 
 def in_one_unit(groups: int, inputs: int, outputs: int) -> bool:
