@@ -13,6 +13,9 @@ import onnx
 import pytest
 from andpop.flows import api
 from andpop.hw.cpu.engine import instruction_sets
+from andpop.hw.graph.lower.grouped import dense
+from andpop.hw.kernels.ops import op_of
+from definitions import evaluate
 from foreign_graphs import Net, first, head, sign
 from foreign_networks import export_grouped_cnn, export_mobile_cnn
 from onnx import save
@@ -28,7 +31,8 @@ def ops_of(build: Path) -> Counter[str]:
 @pytest.mark.sim
 def test_separable_blocks_are_exact_on_every_backend(tmp_path: Path) -> None:
     file = export_mobile_cnn(tmp_path / "net.onnx")
-    api.build(file, tmp_path / "build", target_cycles=2304)
+    built = api.build(file, tmp_path / "build", target_cycles=2304)
+    assert not any("every edge" in note for note in built["notes"])
     check(tmp_path / "build", draw(tmp_path / "pictures", (16, 16, 3)), 4)
     assert ops_of(tmp_path / "build")["GroupedMvu"] == 3
 
@@ -69,6 +73,17 @@ def oblong() -> onnx.ModelProto:
     net = Net()
     x = coded(net, first(net), 4, 1, 12, kernel_shape=[1, 3], pads=[0, 2, 0, 0])
     return finished(net, x, 12, 6)
+
+
+def dilated() -> onnx.ModelProto:
+    """5x3 of dilation 2 by 1, strides 2 by 1."""
+    net = Net()
+    x = coded(net, first(net), 4, 1, 4, kernel_shape=[5, 3], dilations=[2, 1], strides=[2, 1],
+              pads=[4, 1, 4, 1])  # fmt: skip
+    x = net.quant(net.norm(x, 4), signed=0)
+    weight = net.quant(net.constant(net.weights(5, 4, 3, 6)), narrow=1)
+    net.op("Flatten", [net.op("Conv", [x, weight], kernel_shape=[3, 6])], axis=1)
+    return net.model([1, 5])
 
 
 def biased() -> onnx.ModelProto:
@@ -130,6 +145,7 @@ def counted() -> onnx.ModelProto:
 NETS: dict[str, tuple[Callable[[], onnx.ModelProto], dict[str, int]]] = {
     "pointwise": (pointwise, {"GroupedMvu": 1}),
     "oblong": (oblong, {"GroupedMvu": 1}),
+    "dilated": (dilated, {"GroupedMvu": 1}),
     "biased": (biased, {"GroupedMvu": 1}),
     "per_output": (per_output, {"GroupedMvu": 1}),
     "wide_weights": (wide_weights, {"GroupedMvu": 1}),
@@ -155,3 +171,46 @@ def test_other_forms_are_exact_on_the_cpu(
         monkeypatch.setenv("ANDPOP_ISA", isa)
         result = api.compare(tmp_path / "build", images, ("qonnx", "cpu"))
         assert result["values_differing"] == 0 and result["values_compared"] > 0
+
+
+def test_a_dense_matrix_has_the_same_sums() -> None:
+    rng = np.random.default_rng(0)
+    matrix, x = rng.integers(-8, 8, (9 * 2, 12)), rng.integers(0, 16, (5, 9 * 6))
+    attrs = {"Groups": 3, "Taps": 9, "inputSigns": 0, "weightDataType": "INT4"}
+    (sums,) = evaluate("GroupedMvu", [x, matrix], attrs)
+    assert np.array_equal(x @ dense(matrix.astype(np.float64), 3, 9), sums)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"SIMD": 5}, "cannot be split over SIMD=5; use one of 2,4,8,24,72: whole groups of 2"),
+        ({"Groups": 5}, "found MW=72 MH=8 with Groups=5 Taps=9, expected MW a multiple of"),
+        ({"MH": 6}, "found MW=72 MH=6 with Groups=4 Taps=9"),
+    ],
+)
+def test_what_does_not_divide_is_refused(change: dict[str, int], message: str) -> None:
+    attrs = {
+        "MW": 72, "MH": 8, "SIMD": 2, "Groups": 4, "Taps": 9, "numInputVectors": [1, 2, 2],
+        "inputDataType": "UINT4", "inputSigns": 0, "weightDataType": "INT4",
+        "outputDataType": "INT14", **change,
+    }  # fmt: skip
+    node = onnx.helper.make_node(
+        "GroupedMvu_rtl", ["x", "w"], ["y"], name="layer", backend="fpgadataflow",
+        domain="finn.custom_op.fpgadataflow.rtl", **attrs,
+    )  # fmt: skip
+    with pytest.raises(ValueError, match=f"^layer: .*{message}"):
+        op_of(node).get_exp_cycles()
+
+
+def test_folding_takes_whole_groups_or_whole_positions(tmp_path: Path) -> None:
+    """Of 12 channels 2, 4, 6, 12 make a word with groups of two, not 3; or 36 with 3 of 9."""
+    net = Net()
+    weight = net.quant(net.constant(net.weights(12, 1, 3, 3)), narrow=1)
+    normal = net.norm(net.op("Conv", ["x", weight], kernel_shape=[3, 3]), 12)
+    x = coded(net, net.quant(normal, signed=0), 6, 2, 12)
+    save(finished(net, x, 12, 4), tmp_path / "net.onnx")
+    api.build(tmp_path / "net.onnx", tmp_path / "build", until="pack")
+    graph = onnx.load(tmp_path / "build" / "lowered.onnx").graph
+    (node,) = (n for n in graph.node if n.op_type.startswith("GroupedMvu"))
+    assert op_of(node).folding_rule().choices("SIMD") == [2, 4, 6, 12, 36, 108]
