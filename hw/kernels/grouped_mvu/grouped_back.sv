@@ -2,9 +2,9 @@
 // Back of a grouped_mvu: adds the partial sums of several groups, which come in turn.
 
 /// Partial sums come round by round: one word of each of `Turns` groups of lanes, then again. A
-/// word's sums start from `init_data_i` in the first round of a vector and leave in the last one,
-/// modulo 2**AccWidth; the running sums of the others wait in a memory. `enable_o`, the clock
-/// enable of the pipeline in front, is a register: one word per cycle, without a gap.
+/// word's sums start from `init_data_i`, of its turn, in the first round of a vector and leave in
+/// the last one, modulo 2**AccWidth; the running sums of the others wait in a memory. `enable_o`,
+/// the clock enable of the pipeline in front, is a register: one word per cycle, without a gap.
 module grouped_back #(
   parameter int unsigned Pe       = 1, // lanes
   parameter int unsigned AccWidth = 8, // bits of a sum
@@ -20,7 +20,7 @@ module grouped_back #(
   input  logic                   dot_last_i,  // of the last round
   input  logic [Pe*AccWidth-1:0] dot_data_i,
 
-  output logic                   init_ready_o, // the next word, which has to be there
+  output logic                   init_ready_o, // a word per turn, which has to be there
   input  logic [Pe*AccWidth-1:0] init_data_i,
 
   output logic                   out_valid_o,
@@ -35,7 +35,7 @@ module grouped_back #(
   logic [Pe*AccWidth-1:0] sum_old, sum_new, sum_q;
 
   assign accept       = enable_o && dot_valid_i;
-  assign init_ready_o = accept && dot_first_i;
+  assign init_ready_o = accept;
 
   loop_counter #(
     .Count(Turns)

@@ -4,10 +4,10 @@
 /// Words of Simd elements come as a window emits them: position by position, channels innermost.
 /// Simd is whole groups, or all channels of some positions. A word's products are added up for the
 /// outputs of its groups; partial sums of all groups are kept until the last position. Each word
-/// takes a word of weights, each output word a word of bias. Element o * Count + c of a word of
-/// weights is for its output o and for input c of that, where Count is the group's inputs, once
-/// for each position in the word. One word per cycle, without bubbles, out as in; sums are modulo
-/// 2**AccWidth. Ready, valid and data are registers.
+/// takes a word of weights, and one of bias where groups take turns; that of the first position
+/// counts. Element o * Count + c of a word of weights is for its output o and for input c of that,
+/// where Count is the group's inputs, once for each position in the word. One word per cycle,
+/// without bubbles, out as in; sums are modulo 2**AccWidth. Ready, valid and data are registers.
 module grouped_mvu #(
   parameter int unsigned Groups       = 4,  // groups of channels
   parameter int unsigned GroupInputs  = 1,  // channels of a group
