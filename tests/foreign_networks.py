@@ -116,7 +116,7 @@ def export_flattened_cnn(path: Path) -> Path:
 
 def export_mobile_cnn(path: Path) -> Path:
     """Separable blocks as MobileNetV1 has them, strides 1 and 2: weights and activations of 4 bits,
-    a first layer of 8 bits, a mean over the map and a classifier of 8 bits. Random weights."""
+    a first layer and a classifier of 8 bits. Random weights."""
     import brevitas.nn as qnn
 
     torch.manual_seed(11)
