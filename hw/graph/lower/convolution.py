@@ -10,7 +10,7 @@ import onnx
 from ..builder import Stream
 from ..qonnx_graph import LoweringError
 from .cropping import cropped
-from .grouped import dense, each_alone, grouped, in_one_unit
+from .grouped import MOST_DENSE, dense, each_alone, grouped, in_one_unit
 from .matrix_vector import Product, matrix_vector
 from .padding import padded
 from .product import accumulate
@@ -64,6 +64,12 @@ def convolve(state: Lowering, node: onnx.NodeProto) -> bool:
     multiply: Product = matrix_vector
     taps = kernel[0] * kernel[1]
     if groups > 1 and x.levels:
+        if matrix.size * groups > MOST_DENSE:
+            raise LoweringError(
+                node,
+                f"found {groups} groups on level codes, {matrix.size * groups} weights of a dense "
+                f"product, expected at most {MOST_DENSE}; use an unsigned quantiser of few bits",
+            )
         matrix = dense(matrix, groups, taps)
     elif groups > 1 and in_one_unit(groups, inputs, outputs // groups):
         multiply = grouped(groups, taps)

@@ -21,6 +21,9 @@ LANES_OF_A_GROUP = 10
 """Products of one group, per group there is, up to which GroupedMvu takes fewer LUTs than a window
 and a matrix-vector unit for each: about 30 LUTs a product of 4 bits, 300 such a pair."""
 
+MOST_DENSE = 1 << 24
+"""Most weights of a product of all channels that takes the place of one in groups."""
+
 
 def in_one_unit(groups: int, inputs: int, outputs: int) -> bool:
     """Whether one GroupedMvu is to compute groups of so many channels and outputs."""

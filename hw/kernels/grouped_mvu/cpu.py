@@ -14,7 +14,7 @@ from ...cpu.plan import STORAGE, ModelError
 from ...cpu.windows import product_source
 
 LOWEST, HIGHEST = STORAGE["i32"]
-MOST_DENSE = 1 << 28
+MOST_DENSE = 1 << 26
 """Most weights of a dense product."""
 
 
