@@ -62,6 +62,21 @@ def int_mvu(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     return [x @ w + (bias[0] if bias else 0)]
 
 
+def grouped_mvu(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """Output by output the sum over the positions and the channels of its group."""
+    x, w, *bias = inputs
+    x = 2 * x - 1 if attrs["inputSigns"] else x
+    w = 2 * w - 1 if attrs["weightDataType"] == "BINARY" else w
+    channels = x.shape[-1] // attrs["Taps"]
+    inner, outer = channels // attrs["Groups"], w.shape[1] // attrs["Groups"]
+    out = np.zeros((*x.shape[:-1], w.shape[1]), dtype=np.int64)
+    for o, tap, i in np.ndindex(w.shape[1], attrs["Taps"], inner):
+        seen = x[..., tap * channels + o // outer * inner + i]
+        out[..., o] += seen * w[tap * inner + i, o]
+    out += bias[0] if bias else 0
+    return [out]
+
+
 def image_conv(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     """Every output a sum over the window's pixels that lie in the picture."""
     x, w = inputs
@@ -384,6 +399,7 @@ DEFINITIONS: Mapping[str, Callable[[Inputs, Attributes], list[IntArray]]] = {
     "GlobalAccPool": global_acc_pool,
     "ImageConv": image_conv,
     "IntMvu": int_mvu,
+    "GroupedMvu": grouped_mvu,
     "LabelSelect": label_select,
     "PaBlock": pa_block,
     "PaMvu": pa_mvu,

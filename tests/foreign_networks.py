@@ -112,3 +112,61 @@ def export_flattened_cnn(path: Path) -> Path:
         qnn.QuantLinear(20, 10, **four),
     )
     return export(net, torch.rand(64, 1, 16, 16), path)
+
+
+def export_mobile_cnn(path: Path) -> Path:
+    """Separable blocks as MobileNetV1 has them, strides 1 and 2: weights and activations of 4 bits,
+    a first layer and a classifier of 8 bits. Random weights."""
+    import brevitas.nn as qnn
+
+    torch.manual_seed(11)
+    layers: list[nn.Module] = [
+        qnn.QuantIdentity(bit_width=8),
+        qnn.QuantConv2d(3, 8, 3, stride=2, padding=1, bias=False, weight_bit_width=8),
+        nn.BatchNorm2d(8),
+        qnn.QuantReLU(bit_width=4),
+    ]
+    for inputs, outputs, stride in ((8, 16, 1), (16, 24, 2), (24, 24, 1)):
+        for conv, width in (
+            (
+                qnn.QuantConv2d(
+                    inputs, inputs, 3, stride=stride, padding=1, groups=inputs, bias=False,
+                    weight_bit_width=4,
+                ),
+                inputs,
+            ),
+            (qnn.QuantConv2d(inputs, outputs, 1, bias=False, weight_bit_width=4), outputs),
+        ):  # fmt: skip
+            layers += [conv, nn.BatchNorm2d(width), qnn.QuantReLU(bit_width=4)]
+    layers += [nn.Flatten(), qnn.QuantLinear(24 * 16, 10, bias=False, weight_bit_width=8)]
+    return export(nn.Sequential(*layers), torch.rand(64, 3, 16, 16), path)
+
+
+def export_grouped_cnn(path: Path) -> Path:
+    """Depthwise with two outputs of a channel; 5x5 with dilation 2; four groups of four channels,
+    two groups of eight. Weights of 4, 3, 4 and 2 bits."""
+    import brevitas.nn as qnn
+
+    torch.manual_seed(13)
+    layers: list[nn.Module] = [
+        qnn.QuantIdentity(bit_width=8),
+        qnn.QuantConv2d(3, 8, 3, stride=2, padding=1, bias=False, weight_bit_width=8),
+        nn.BatchNorm2d(8),
+        qnn.QuantReLU(bit_width=4),
+    ]
+    for inputs, outputs, groups, kernel, dilation, bits in (
+        (8, 16, 8, 3, 1, 4),
+        (16, 16, 16, 5, 2, 3),
+        (16, 16, 4, 3, 1, 4),
+        (16, 16, 2, 3, 1, 2),
+    ):
+        layers += [
+            qnn.QuantConv2d(
+                inputs, outputs, kernel, padding=dilation * (kernel // 2), dilation=dilation,
+                groups=groups, bias=False, weight_bit_width=bits,
+            ),
+            nn.BatchNorm2d(outputs),
+            qnn.QuantReLU(bit_width=4),
+        ]  # fmt: skip
+    layers += [nn.Flatten(), qnn.QuantLinear(16 * 64, 10, bias=False, weight_bit_width=4)]
+    return export(nn.Sequential(*layers), torch.rand(64, 3, 16, 16), path)

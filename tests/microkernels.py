@@ -149,6 +149,23 @@ def int_gemm(rng: Rng, side: int, channels: int) -> list[Problem]:
     return problems
 
 
+def depthwise(rng: Rng, side: int, channels: int) -> list[Problem]:
+    problems = []
+    for storage, kernel, pad, times in (("u8", 1, 0, 1), ("i8", 3, 1, 1), ("u8", 3, 1, 3)):
+        low, high = (-128, 128) if storage == "i8" else (0, 256)
+        x = rng.integers(low, high, (side * side, channels))
+        weights = rng.integers(-256, 256, (channels * times, kernel * kernel))
+        bias = rng.integers(-9999, 9999, channels * times)
+        seen = windows_of(x, side, kernel, pad).reshape(-1, kernel * kernel, channels)
+        y = np.einsum("ptc,ct->pc", seen.repeat(times, axis=2), weights) + bias
+        constants = {"weights": weights.astype(np.int16), "bias": bias.astype(np.int32)}
+        attributes = window(side, kernel, pad)
+        problems.append(
+            Problem("depthwise_convolution", [(storage, x)], ("i32", y), attributes, constants)
+        )
+    return problems
+
+
 def epilogue(rng: Rng, side: int, channels: int) -> list[Problem]:
     shape = (side * side, channels)
     acc, shortcut = rng.integers(-4000, 4000, shape), rng.integers(-128, 128, shape)
@@ -280,8 +297,8 @@ def sum_pool(rng: Rng, side: int, channels: int) -> list[Problem]:
 PROBLEMS: dict[str, Make] = {
     f.__name__: f
     for f in (
-        bit_gemm, int_gemm, epilogue, requantise, sign_bits, levels, acc_levels, search_levels,
-        lookup, max_pool, shuffle, sum_pool,
+        bit_gemm, int_gemm, depthwise, epilogue, requantise, sign_bits, levels, acc_levels,
+        search_levels, lookup, max_pool, shuffle, sum_pool,
     )
 }  # fmt: skip
 """Problems by operation, as the lists of microkernels name it."""

@@ -158,6 +158,10 @@ def catalogue() -> dict[str, tuple[Header, Arrays]]:
         "weights": integers(-128, 128, (7, 45), np.int8),
         "bias": integers(-99, 99, (7,), np.int32),
     }
+    depthwise = {
+        "weights": integers(-256, 256, (10, 9), np.int16),
+        "bias": integers(-99, 99, (10,), np.int32),
+    }
     wide = {
         "weights": integers(-99, 99, (3, 5), np.int32),
         "bias": integers(-9, 9, (3,), np.int32),
@@ -173,6 +177,9 @@ def catalogue() -> dict[str, tuple[Header, Arrays]]:
         ),
         "int_convolution": single(
             "int_convolution", [i8], [([4, 4, 7], "i32")], window, products
+        ),
+        "depthwise_convolution": single(
+            "depthwise_convolution", [i8], [([4, 4, 10], "i32")], window, depthwise
         ),
         "wide_product": single("wide_product", [i32], [([4, 4, 3], "i32")], {}, wide),
         "epilogue": single("epilogue", [i32, i8], [(pixels, "i8")], epilogue, {"params": rows}),

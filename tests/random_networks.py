@@ -72,9 +72,22 @@ class Sampler:
             rounding_mode="ROUND",
         )
 
-    def quantised(self, x: str, shape: tuple[int, int, int], like: Codes | None = None) -> Codes:
-        """[BatchNormalization] -> [Relu] -> quantiser; ``like``: a quantiser equal to another's."""
+    def quantised(
+        self,
+        x: str,
+        shape: tuple[int, int, int],
+        like: Codes | None = None,
+        direct: bool = False,
+    ) -> Codes:
+        """[BatchNormalization] -> [activation] -> quantiser.
+
+        ``like``: a quantiser equal to another's; ``direct``: nothing but a Relu in front.
+        """
         channels = shape[0]
+        if direct:
+            scale, bits = self.scale(), self.pick(2, 3, 4, 8)
+            name = self.net.quant(self.net.op("Relu", [x]), scale, bits, 0)
+            return Codes(name, *shape, scale=scale, bits=bits, signed=False)
         if self.chance(0.7):
             rows = [
                 self.rng.uniform(0.3, 1.5, channels) * self.rng.choice([-1, 1, 1], channels),
@@ -158,6 +171,44 @@ class Sampler:
         self.said.append("Conv")
         return self.quantised(self.net.op("Conv", inputs, **window), (outputs, height, width), like)
 
+    def grouped(self, x: Codes) -> Codes:
+        """A convolution in groups, depthwise ones of one or two outputs a channel among them."""
+        choices = [g for g in (x.channels, x.channels, 2, 4) if x.channels % g == 0 and g > 1]
+        if not choices:
+            return self.convolution(x)
+        groups = self.pick(*choices)
+        outputs = groups * self.pick(1, 1, 2)
+        window, height, width = self.window(x)
+        weight = self.weights(outputs, x.channels // groups, *window["kernel_shape"], signs=x.signs)
+        self.said.append("grouped Conv")
+        name = self.net.op("Conv", [x.name, weight], group=groups, **window)
+        return self.quantised(name, (outputs, height, width))
+
+    def residual(self, x: Codes) -> Codes:
+        """A tensor and a convolution of it, added: of one scale, of scales a power of two apart, or
+        of any two behind which a quantiser decides."""
+        if x.signs or x.bits > 4:
+            x = self.quantised(x.name, (x.channels, x.height, x.width))
+        if x.signs or x.bits > 4:
+            return x
+        other = self.convolution(x, keeps=True, like=x if self.chance(0.6) else None)
+        if other.signs or other.bits > 4:
+            return other
+        self.said.append("Add")
+        name = self.net.op("Add", [x.name, other.name])
+        return self.quantised(name, (x.channels, x.height, x.width), direct=True)
+
+    def average_pool(self, x: Codes) -> Codes:
+        """An average over windows, and its quantiser."""
+        kernel = [min(self.pick(2, 2, 3), x.height), min(self.pick(2, 2, 3), x.width)]
+        stride = [self.pick(1, 2, k) for k in kernel]
+        size = [
+            (s - k) // t + 1 for s, k, t in zip((x.height, x.width), kernel, stride, strict=True)
+        ]
+        self.said.append("AveragePool")
+        name = self.net.op("AveragePool", [x.name], kernel_shape=kernel, strides=stride)
+        return self.quantised(name, (x.channels, size[0], size[1]))
+
     def max_pool(self, x: Codes) -> Codes:
         """A max pool of any window."""
         kernel = [min(self.pick(2, 2, 3), x.height), min(self.pick(2, 2, 3), x.width)]
@@ -232,6 +283,9 @@ class Sampler:
             self.max_pool,
             self.split,
             self.transposed,
+            self.grouped,
+            self.residual,
+            self.average_pool,
         )
         x = self.first()
         for _ in range(self.pick(*range(6))):

@@ -53,7 +53,7 @@ class Entry:
     __pydantic_config__ = SCHEMA
 
     name: Name
-    dtype: Annotated[str, StringConstraints(pattern="^(int8|uint8|int32|int64|uint64)$")]
+    dtype: Annotated[str, StringConstraints(pattern="^(int8|uint8|int16|int32|int64|uint64)$")]
     shape: Annotated[list[Annotated[int, Field(ge=1, le=MAX_FILE_BYTES)]], Field(max_length=8)]
 
 

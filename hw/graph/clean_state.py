@@ -110,7 +110,8 @@ class Cleaning:
             weight = self.shape(node.input[1])
             products = math.prod(weight) // max(1, weight[outputs_axis(node)] if weight else 1)
         if node.op_type == "Conv":
-            windows = sizes[0] * products // max(1, self.shape(node.output[0])[1])
+            groups = next((a.i for a in node.attribute if a.name == "group"), 1)
+            windows = sizes[0] * products * groups // max(1, self.shape(node.output[0])[1])
         self.elements += sum(sizes) + windows
         self.work += sum(sizes) * products
         if self.elements > TOTAL_ELEMENTS or self.work > TOTAL_WORK:

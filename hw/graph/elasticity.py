@@ -120,6 +120,7 @@ class _Edges:
 
     def find(self) -> set[str]:
         self._find_early()
+        self._find_leaving()
         for run in self._runs():
             self._relieve(run)
         return self._found
@@ -144,6 +145,18 @@ class _Edges:
                 share = port / len(node.output) / self._pixels(last) if in_turn else 0.0
                 delay[name] = start + share
                 passed[name] = passed[last] + 1
+
+    def _find_leaving(self) -> None:
+        """Behind a node whose words leave at the end of a pixel alone, where its readers take
+        longer for them than it can wait."""
+        for node in self._model.graph.node:
+            share, own = self._ops[node.name].leaving(), self._busy[node.name]
+            name = node.output[0]
+            if share == 1 or name in self._found or name not in self._readers:
+                continue
+            taken = own * (1 - share) + max(own * share, self._downstream(name))
+            if taken > max(BUSY, own):
+                self._found.add(name)
 
     def _runs(self) -> list[_Run]:
         runs: list[_Run] = []

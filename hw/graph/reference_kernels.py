@@ -133,15 +133,20 @@ def _one_per_output(codes: Array, steps: Steps, axis: int) -> bool:
 
 
 def _conv(v: list[Value], attributes: Mapping[str, Any]) -> Value | None:
-    if v[0].codes.ndim != 4 or attributes.get("group", 1) != 1:
+    groups, channels = attributes.get("group", 1), v[1].codes.shape[1]
+    if v[0].codes.ndim != 4 or v[0].codes.shape[1] != groups * channels:
         return None
-    if attributes.get("auto_pad", "NOTSET") != "NOTSET":
+    if attributes.get("auto_pad", "NOTSET") != "NOTSET" or v[1].codes.shape[0] % groups:
         return None
     kernel = v[1].codes.shape[2:]
 
     def product(x: Array, w: Array) -> Array:
         windows = _windows(x, kernel, attributes, 0.0)
-        return np.tensordot(windows, w, ((1, 4, 5), (1, 2, 3))).transpose(0, 3, 1, 2)
+        parts = (
+            np.tensordot(windows[:, i * channels : (i + 1) * channels], own, ((1, 4, 5), (1, 2, 3)))
+            for i, own in enumerate(np.split(w, groups))
+        )
+        return np.concatenate(list(parts), axis=3).transpose(0, 3, 1, 2)
 
     return _linear(v, product, 1, 0)
 

@@ -21,6 +21,7 @@ KERNELS: tuple[str, ...] = (
     "epilogue",
     "fm_padding",
     "global_acc_pool",
+    "grouped_mvu",
     "image_conv",
     "int_mvu",
     "kbit_block",

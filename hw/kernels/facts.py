@@ -37,10 +37,14 @@ class FoldingRule:
     """Those of them that cycles depend on, and what folding may set: of equal cost the first."""
     ragged: frozenset[str] = frozenset()
     """Lanes whose last word may be partly empty: of those with equally many words the fewest."""
+    only: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """Lanes that may not be every divisor: what they may be, ascending."""
 
     def choices(self, attribute: str) -> list[int]:
         """Return the numbers of lanes that ``attribute`` may be, ascending."""
         total = self.lanes[attribute]
+        if attribute in self.only:
+            return list(self.only[attribute])
         if attribute in self.ragged:
             return sorted({-(-total // words) for words in range(1, total + 1)})
         return divisors(total)
@@ -143,6 +147,11 @@ class Facts:
     def needs_full_rate(self, writer: Facts) -> bool:
         """Whether the node keeps its stated cycles only if ``writer`` has at least its lanes."""
         return self.joins_in_turn
+
+    def leaving(self) -> float:
+        """Share of a pixel's time in which its words leave, one per cycle; 1 where they leave as
+        they are made, one by one."""
+        return 1.0
 
     def cuts_output(self) -> bool:
         """See `registers_output`, for this node."""

@@ -184,7 +184,7 @@ class Mvu(Kernel):
         return hex_memory(self.weight_words(model, datatype), width)
 
     def weight_words(self, model: Any, datatype: BaseDataType) -> list[int]:
-        """Return the weights, a word of PE * SIMD of them per step.
+        """Return the weights, a word of them per step.
 
         Raises:
             ValueError: a weight lies outside ``datatype``.
@@ -195,8 +195,11 @@ class Mvu(Kernel):
                 f"{self.onnx_node.name}: found weights {weights.min()}..{weights.max()}, expected "
                 f"{int(datatype.min())}..{int(datatype.max())} as declared by {datatype.name}"
             )
-        simd, pe, bits = self.get_nodeattr("SIMD"), self.get_nodeattr("PE"), datatype.bitwidth()
-        return weight_words(weights, pe, simd, bits)
+        return self.pack_weights(weights, int(datatype.bitwidth()))
+
+    def pack_weights(self, weights: IntArray, bits: int) -> list[int]:
+        """The words of weights of so many bits, in the order of the RTL."""
+        return weight_words(weights, self.get_nodeattr("PE"), self.get_nodeattr("SIMD"), bits)
 
     def weight_rom(self) -> ReadOnlyMemory:
         """The weights, a word per step."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ....quant.grid import IntArray
 from ..packer import Node, Packer
-from ..plan import ModelError, round_up
+from ..plan import MAX_TENSOR_BYTES, ModelError, round_up
 from ..windows import Geometry
 from .site import INT64, Check, Range, Site, union
 
@@ -134,6 +134,74 @@ def check_int_convolution(s: Site) -> list[Range]:
     return [(int(lowest.min()), int(highest.max()))]
 
 
+def depthwise_convolution(
+    p: Packer,
+    node: Node,
+    index: int,
+    out: int,
+    geometry: Geometry,
+    weights: IntArray,
+    bias: IntArray,
+) -> None:
+    """Add products of channels of bytes with weights of their own.
+
+    Args:
+        p: the plan.
+        node: what the step belongs to.
+        index: tensor in bytes.
+        out: tensor of the sums: those of a channel side by side.
+        geometry: windows over the tensor.
+        weights: (taps, outputs) within 16 bits.
+        bias: (outputs,).
+    """
+    constants: dict[str, npt.NDArray[Any]] = {
+        "weights": weights.T.astype(np.int16),
+        "bias": bias.astype(np.int32),
+    }
+    attributes = geometry.attributes()
+    p.step("depthwise_convolution", node.name, [index], [out], attributes, constants)
+
+
+def depthwise_sums(weights: npt.NDArray[Any], bias: IntArray) -> tuple[int, int]:
+    """Return the ends of what any partial sum of weights (outputs, taps) can be."""
+    reach = 255 * np.abs(weights.astype(np.int64)).sum(axis=1)
+    return int((bias - reach).min()), int((bias + reach).max())
+
+
+def check_depthwise_convolution(s: Site) -> list[Range]:
+    """Bytes times weights of 16 bits, every channel alone. Output o reads channel o * channels //
+    outputs.
+
+    Constants:
+        weights: int16 (outputs, positions), rows of the kernel first.
+        bias: int32 (outputs,), what the sums begin at.
+    """
+    s.arity((1,), 1, ("weights", "bias"))
+    g = s.geometry()
+    s.stores(s.inputs[0], "u8", "i8")
+    s.stores(s.outputs[0], "i32")
+    channels = s.outputs[0].channels
+    if channels % s.inputs[0].channels:
+        raise ModelError(
+            f"{s.where}: found {channels} outputs of {s.inputs[0].channels} channels, expected as "
+            "many of each"
+        )
+    padded = (g["height"] + g["pad_top"] + g["pad_bottom"]) * (
+        g["width"] + g["pad_left"] + g["pad_right"]
+    )
+    if padded * channels > MAX_TENSOR_BYTES:
+        raise ModelError(f"{s.where}: its picture needs more than {MAX_TENSOR_BYTES} bytes")
+    weights = s.constant("weights", (channels, g["kernel_y"] * g["kernel_x"]), np.int16)
+    bias = s.constant("bias", (channels,), np.int32).astype(np.int64)
+    s.fits("sums", *depthwise_sums(weights, bias))
+    above, below = sums_of(weights)
+    low, high = s.ranges[0]
+    if any(g[name] for name in ("pad_top", "pad_left", "pad_bottom", "pad_right")):
+        low, high = union((low, high), (0, 0))
+    lowest, highest = bias + above * low + below * high, bias + above * high + below * low
+    return [(int(lowest.min()), int(highest.max()))]
+
+
 def wide_product(
     p: Packer, node: Node, index: int, out: int, weights: IntArray, bias: IntArray
 ) -> None:
@@ -184,5 +252,6 @@ def sums_of(weights: npt.NDArray[Any]) -> tuple[IntArray, IntArray]:
 OPS: dict[str, Check] = {
     "bit_convolution": check_bit_convolution,
     "int_convolution": check_int_convolution,
+    "depthwise_convolution": check_depthwise_convolution,
     "wide_product": check_wide_product,
 }

@@ -8,6 +8,7 @@
 
 #include "kernels/acc_levels/acc_levels.hpp"
 #include "kernels/bit_gemm/bit_gemm.hpp"
+#include "kernels/depthwise/depthwise.hpp"
 #include "kernels/epilogue/epilogue.hpp"
 #include "kernels/int_gemm/int_gemm.hpp"
 #include "kernels/levels/levels.hpp"
@@ -83,6 +84,7 @@ std::vector<Listed> available_kernels() {
   std::vector<Listed> all;
   append(all, kBitGemm);
   append(all, kIntGemm);
+  append(all, kDepthwise);
   append(all, kEpilogue);
   append(all, kRequantise);
   append(all, kSignBits);

@@ -10,6 +10,8 @@ import onnx
 from ..builder import Stream
 from ..qonnx_graph import LoweringError
 from .cropping import cropped
+from .grouped import MOST_DENSE, dense, each_alone, grouped, in_one_unit
+from .matrix_vector import Product, matrix_vector
 from .padding import padded
 from .product import accumulate
 from .state import Handler, Lowering, layer_of
@@ -29,12 +31,16 @@ def convolve(state: Lowering, node: onnx.NodeProto) -> bool:
             f"found kernel_shape {attributes.get('kernel_shape')} and weights of shape "
             f"{weight.shape}, expected (outputs, inputs, *kernel_shape)",
         )
-    if attributes.get("group", 1) != 1 or attributes.get("auto_pad", "NOTSET") != "NOTSET":
+    groups, (outputs, inputs) = int(attributes.get("group", 1)), weight.shape[:2]
+    if attributes.get("auto_pad", "NOTSET") != "NOTSET":
+        raise LoweringError(
+            node, f"found auto_pad {attributes['auto_pad']}, expected explicit pads"
+        )
+    if outputs % groups or inputs * groups != x.channels:
         raise LoweringError(
             node,
-            f"found group {attributes.get('group', 1)}, auto_pad "
-            f"{attributes.get('auto_pad', 'NOTSET')}, expected a dense convolution with "
-            "explicit pads",
+            f"found group {groups} and weights of shape {weight.shape}, expected "
+            f"{x.channels} channels and the outputs to be divided by it",
         )
     kernel = list(weight.shape[2:])
     stride = list(attributes.get("strides", [1, 1]))
@@ -42,17 +48,29 @@ def convolve(state: Lowering, node: onnx.NodeProto) -> bool:
     pads = [int(p) for p in attributes.get("pads", [0, 0, 0, 0])]
     where = layer_of(node)
     if any(pads):
-        if x.datatype == "BINARY":
+        x = padded(state, where, x, pads)  # Signs with a border of 0 are numbers.
+    pointwise = kernel == [1, 1] and stride == [1, 1]
+
+    def windows(part: Stream) -> Stream:
+        return part if pointwise else _windows(state, node, part, kernel, stride, dilation)
+
+    matrix = weight.transpose(2, 3, 1, 0).reshape(-1, outputs)
+    multiply: Product = matrix_vector
+    taps = kernel[0] * kernel[1]
+    if groups > 1 and x.levels:
+        if matrix.size * groups > MOST_DENSE:
             raise LoweringError(
                 node,
-                f"pads {pads} put 0 around a +-1 tensor, expected a Pad(-1) node in "
-                "front: 1-bit tensors have no 0",
+                f"found {groups} groups on level codes, {matrix.size * groups} weights of a dense "
+                f"product, expected at most {MOST_DENSE}; use an unsigned quantiser of few bits",
             )
-        x = padded(state, where, x, pads)
-    if kernel != [1, 1] or stride != [1, 1]:
-        x = _windows(state, node, x, kernel, stride, dilation)
-    matrix = weight.transpose(2, 3, 1, 0).reshape(-1, weight.shape[0])
-    accumulate(state, node, x, matrix, scale)
+        matrix = dense(matrix, groups, taps)
+    elif groups > 1 and in_one_unit(groups, inputs, outputs // groups):
+        multiply = grouped(groups, taps)
+    elif groups > 1:
+        accumulate(state, node, x, matrix, scale, each_alone(groups, windows))
+        return True
+    accumulate(state, node, windows(x), matrix, scale, multiply)
     return True
 
 

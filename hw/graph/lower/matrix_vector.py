@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
@@ -22,6 +23,11 @@ from .pa_product import pa_product
 from .state import Lowering, limits
 from .weights import integers
 
+Product = Callable[
+    [Lowering, onnx.NodeProto, str, Stream, FloatArray, Fraction, "FloatArray | None"], Stream
+]
+"""Makes the accumulators of a product: state, node, layer, stream, weights, scale, bias."""
+
 
 def matrix_vector(
     state: Lowering,
@@ -31,10 +37,11 @@ def matrix_vector(
     matrix: FloatArray,
     scale: Fraction,
     bias: FloatArray | None,
+    acc: str = "",
 ) -> Stream:
     """A matrix (MW, MH) times the stream: XnorMvu on 1-bit tensors, BinaryMvu of weights -1 and +1
     on unsigned codes, IntMvu on integers; level codes have a unit of their own. ``scale`` is what
-    one step of the result stands for."""
+    one step of the result stands for; ``acc`` a datatype for it, at least as wide as it needs."""
     mw, mh = matrix.shape
     if mw != x.channels:
         raise LoweringError(
@@ -43,13 +50,13 @@ def matrix_vector(
     common = {"MW": mw, "MH": mh, "SIMD": 1, "PE": 1, "numInputVectors": x.vectors}
     shape = (*x.shape[:-1], mh)
     if x.datatype == "BINARY":
-        if bias is not None or not _signs(matrix):
+        if bias is not None or not signs(matrix):
             raise LoweringError(
                 node,
                 "found a bias or weights other than -1 and +1 on a 1-bit tensor, "
                 "expected 1-bit weights without bias",
             )
-        acc = f"INT{signed_bits(mw)}"
+        acc = acc or f"INT{signed_bits(mw)}"
         (y,) = state.builder.add(
             "XnorMvu",
             where,
@@ -69,7 +76,7 @@ def matrix_vector(
         constants["bias"] = (offset, smallest_signed(int(offset.min()), int(offset.max())))
     least_code, most_code = represented(x)
     least, most = accumulator_bounds(weights, least_code, most_code, offset)
-    acc = smallest_signed(int(least.min()), int(most.max()))
+    acc = acc or smallest_signed(int(least.min()), int(most.max()))
     if int(acc.removeprefix("INT")) > ACCUMULATOR_BITS:
         raise LoweringError(
             node,
@@ -79,7 +86,7 @@ def matrix_vector(
     if x.levels:
         return pa_product(state, node, where, x, weights, acc, bias)
     op, attrs = "IntMvu", {**common, "inputDataType": x.datatype, "outputDataType": acc}
-    if bias is None and least_code >= 0 and most_code <= MAX_LEVEL and _signs(weights):
+    if bias is None and least_code >= 0 and most_code <= MAX_LEVEL and signs(weights):
         op, attrs["implementation"] = "BinaryMvu", "auto"
         constants = {"weights": ((weights > 0).astype(np.int64), "BINARY")}
     else:
@@ -96,6 +103,6 @@ def represented(x: Stream) -> tuple[int, int]:
     return (-1, 1) if x.datatype == "BINARY" else limits(x.datatype)
 
 
-def _signs(weights: IntArray | FloatArray) -> bool:
+def signs(weights: IntArray | FloatArray) -> bool:
     """Whether all weights are -1 or +1."""
     return bool(np.all(np.abs(weights) == 1))

@@ -17,16 +17,23 @@ from ..epilogue_pattern import rounded
 from ..qonnx_graph import FloatArray, LoweringError, Steps, multiples, whole_steps
 from ..tables import MAX_VALUES, Table
 from ..threshold_pattern import MAX_BITS, find_quantiser
-from .matrix_vector import matrix_vector, represented
+from .matrix_vector import Product, matrix_vector, represented
 from .state import Lowering, layer_of, limits
 from .thresholds import of_table, tabulated, thresholding
 from .weights import bias_of
 
 
 def accumulate(
-    state: Lowering, node: onnx.NodeProto, x: Stream, matrix: FloatArray, scale: Steps
+    state: Lowering,
+    node: onnx.NodeProto,
+    x: Stream,
+    matrix: FloatArray,
+    scale: Steps,
+    multiply: Product = matrix_vector,
 ) -> None:
     """Lower a product, together with the quantiser behind it where thresholds do.
+
+    ``multiply`` makes the accumulators; ``matrix`` holds a column for each output.
 
     Thresholds only count upwards: where a negative gamma turns the function around, the
     channel's weights change their sign, and so does its accumulator. They also take in what
@@ -69,7 +76,7 @@ def accumulate(
             bias = missing if bias is None else bias + missing
     moved = offset.tolist() if offset.any() else []
     if chain is None:
-        acc = matrix_vector(state, node, where, x, matrix, step[0], bias)
+        acc = multiply(state, node, where, x, matrix, step[0], bias)
         if moved and outputs == 1:
             state.offsets[acc.name] = Fraction(moved[0]) / step[0]
         state.publish(acc, accumulator, moved)
@@ -81,7 +88,7 @@ def accumulate(
     levels = levels_of_table(found) if isinstance(found, Table) else found
     signs = np.ones(outputs) if levels is None else np.where(levels.falls, -1, 1)
     # The steps of channels that differ are the thresholds' alone.
-    acc = matrix_vector(
+    acc = multiply(
         state,
         node,
         where,

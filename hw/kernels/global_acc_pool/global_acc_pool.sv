@@ -79,76 +79,19 @@ module global_acc_pool #(
     assign sum_new[i*SumBits +: SumBits] = first_q ? wide : sum_old[i*SumBits +: SumBits] + wide;
   end
 
-  // The next word's sums are read while this one's are added.
-  if (Folds == 1) begin : gen_register
-    logic unused_fold;
-
-    always_ff @(posedge clk_i) begin
-      if (accept) sum_old <= sum_new;
-    end
-    assign unused_fold = &fold;
-  end else if (Folds < 4) begin : gen_short
-    line_memory #(
-      .Width(WordBits),
-      .Depth(Folds),
-      .BlockRam(0)
-    ) u_memory (
-      .clk_i,
-      .write_i(accept),
-      .write_address_i(fold),
-      .write_data_i(sum_new),
-      .read_i(accept),
-      .read_address_i(last_fold ? '0 : fold + 1'b1),
-      .read_data_o(sum_old)
-    );
-  end else begin : gen_memory
-    // There is time to write a cycle later and, in block RAM, for one more register.
-    localparam int unsigned Ahead = BlockRam ? 2 : 1;
-
-    logic                write_q;
-    logic [FoldBits-1:0] address_q, ahead_q;
-    logic [WordBits-1:0] new_q, word;
-
-    always_ff @(posedge clk_i) begin
-      if (!rst_ni) begin
-        write_q <= 1'b0;
-        ahead_q <= FoldBits'(Ahead);
-      end else begin
-        write_q <= accept;
-        if (accept) ahead_q <= ahead_q == FoldBits'(Folds - 1) ? '0 : ahead_q + 1'b1;
-      end
-    end
-
-    always_ff @(posedge clk_i) begin
-      address_q <= fold;
-      new_q     <= sum_new;
-    end
-
-    line_memory #(
-      .Width(WordBits),
-      .Depth(Folds),
-      .BlockRam(BlockRam)
-    ) u_memory (
-      .clk_i,
-      .write_i(write_q),
-      .write_address_i(address_q),
-      .write_data_i(new_q),
-      .read_i(accept),
-      .read_address_i(ahead_q),
-      .read_data_o(word)
-    );
-
-    if (BlockRam) begin : gen_behind
-      logic [WordBits-1:0] word_q;
-
-      always_ff @(posedge clk_i) begin
-        if (accept) word_q <= word;
-      end
-      assign sum_old = word_q;
-    end else begin : gen_direct
-      assign sum_old = word;
-    end
-  end
+  turn_memory #(
+    .Width   (WordBits),
+    .Turns   (Folds),
+    .BlockRam(BlockRam)
+  ) u_sums (
+    .clk_i,
+    .rst_ni,
+    .step_i(accept),
+    .turn_i(fold),
+    .last_i(last_fold),
+    .data_i(sum_new),
+    .data_o(sum_old)
+  );
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin

@@ -25,6 +25,7 @@ class GlobalAccPool_rtl(RtlKernel, GlobalAccPool):
     sources = (
         "rtl/loop_counter.sv",
         "rtl/line_memory.sv",
+        "rtl/turn_memory.sv",
         "kernels/global_acc_pool/global_acc_pool.sv",
     )
 

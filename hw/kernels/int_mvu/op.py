@@ -146,7 +146,7 @@ class IntMvu_rtl(RtlKernel, IntMvu):
     sources = (
         *RTL_PARTS,
         "rtl/banked_stream.sv",
-        "kernels/int_mvu/product_single.sv",
+        "rtl/product_single.sv",
         "kernels/int_mvu/product_pair.sv",
         "kernels/int_mvu/int_mvu.sv",
         "kernels/int_mvu/int_mvu_rom.sv",

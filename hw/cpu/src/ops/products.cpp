@@ -3,8 +3,11 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
+#include <vector>
 
 #include "kernels/bit_gemm/bit_gemm.hpp"
+#include "kernels/depthwise/depthwise.hpp"
 #include "kernels/int_gemm/int_gemm.hpp"
 #include "ops/packing.hpp"
 #include "ops/picture.hpp"
@@ -243,6 +246,96 @@ class IntConvolution final : public Convolution {
   IntGemm args_{};
 };
 
+// Every channel times weights of its own. Where it has several outputs it is repeated for them.
+class DepthwiseConvolution final : public Source {
+ public:
+  static constexpr std::int64_t kTile = 128;
+
+  explicit DepthwiseConvolution(const Site& s)
+      : geometry_(s),
+        in_(s.input()),
+        out_(s.output()),
+        kernel_(s.kernel(kDepthwise)),
+        positions_(geometry_.kernel_y * geometry_.kernel_x),
+        weights_(pack_blocks(s.constant<std::int16_t>("weights", channels() * positions_),
+                             channels(), positions_, kernel_.tile)),
+        bias_(pack_channels(s.constant<std::int32_t>("bias", channels()), 1, channels(),
+                            kernel_.tile.lanes)) {
+    const Geometry& g = geometry_;
+    if (repeats()) repeated_ = round_up(g.height * g.width * channels(), kSlack) + kSlack;
+    if (g.padded())
+      padded_ = round_up(g.padded_height() * g.padded_width() * channels(), kSlack) + kSlack;
+    for (std::int64_t y = 0; y < g.kernel_y; ++y)
+      for (std::int64_t x = 0; x < g.kernel_x; ++x)
+        taps_.push_back((y * g.dilation_y * g.padded_width() + x * g.dilation_x) * channels());
+    // What fills up is multiplied by 0: any position will do.
+    while (taps_.size() % static_cast<std::size_t>(kernel_.tile.depth) != 0)
+      taps_.push_back(taps_.front());
+    args_.is_signed = in_.tensor.storage == Storage::kI8;
+    args_.taps = taps_.data();
+    args_.weights = weights_.data();
+    args_.bias = bias_.data();
+    args_.channels = channels();
+    args_.step = g.stride_x * channels();
+    args_.count = static_cast<std::int64_t>(taps_.size());
+  }
+
+  std::int64_t scratch_bytes() const noexcept override { return repeated_ + padded_; }
+  std::int64_t piece_pixels() const noexcept override { return kTile; }
+
+  void run_chain(const Workspace& w, const Chain& chain) const noexcept override {
+    const Geometry& g = geometry_;
+    const std::uint8_t* source = picture(w);
+    const std::int64_t row_step = g.stride_y * g.padded_width() * channels();
+    for (std::int64_t y = 0; y < g.out_height; ++y) {
+      for (std::int64_t x = 0; x < g.out_width; x += kTile) {
+        Depthwise args = args_;
+        args.pixels = std::min(kTile, g.out_width - x);
+        args.in = source + y * row_step + x * args.step;
+        const std::int64_t first = y * g.out_width + x;
+        std::uint8_t* sums = chain.target(w, out_, first);
+        args.out = reinterpret_cast<std::int32_t*>(sums);
+        kernel_.run(args);
+        chain.run(w, sums, first, args.pixels);
+        if (w.stopped(args.pixels * args.count * channels())) return;
+      }
+    }
+  }
+
+ private:
+  std::int64_t channels() const noexcept { return out_.tensor.channels; }
+  bool repeats() const noexcept { return channels() != in_.tensor.channels; }
+
+  // The picture as windows lie in it.
+  const std::uint8_t* picture(const Workspace& w) const noexcept {
+    const std::uint8_t* source = in_.in(w);
+    if (repeats()) {
+      std::uint8_t* to = w.scratch() + padded_;
+      const std::int64_t times = channels() / in_.tensor.channels;
+      pieces(w, in_.tensor.pixels, channels(), [&](std::int64_t first, std::int64_t count) {
+        const std::int64_t end = (first + count) * in_.tensor.channels;
+        for (std::int64_t i = first * in_.tensor.channels; i < end; ++i)
+          std::memset(to + i * times, source[i], static_cast<std::size_t>(times));
+      });
+      source = to;
+    }
+    if (!geometry_.padded()) return source;
+    pad(w, geometry_, source, channels(), 0, w.scratch());
+    return w.scratch();
+  }
+
+  Geometry geometry_;
+  Slot in_, out_;
+  const Variant<Depthwise>& kernel_;
+  std::int64_t positions_;
+  Values<std::int16_t> weights_;
+  Values<std::int32_t> bias_;
+  std::vector<std::int64_t> taps_;
+  std::int64_t repeated_ = 0;
+  std::int64_t padded_ = 0;
+  Depthwise args_{};
+};
+
 // Products of any width, where 8 bits are not enough.
 class WideProduct final : public Step {
  public:
@@ -280,6 +373,7 @@ std::vector<Op> products() {
   return {
       op<BitConvolution>("bit_convolution", {"weights"}),
       op<IntConvolution>("int_convolution", {"weights", "bias"}),
+      op<DepthwiseConvolution>("depthwise_convolution", {"weights", "bias"}),
       op<WideProduct>("wide_product", {"weights", "bias"}),
   };
 }
