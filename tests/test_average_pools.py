@@ -152,7 +152,7 @@ MODES = ("FLOOR", "ROUND", "CEIL", "UP", "DOWN", "HALF_UP", "HALF_DOWN")
     [
         pooled(), pooled(ceil_mode=1), pooled(auto_pad="VALID"), pooled(auto_pad="SAME_UPPER"),
         pooled(16, pads=[1, 1, 1, 1], count_include_pad=1), of_signs, many_pixels, mean_of_axes,
-        many_pixels_turned, truncated_product,
+        many_pixels_turned, truncated_product, pooled(pads=[0, 0, 1, 1]),
         *(turned_behind(*case) for case in TURNED),
         pooled(kernel_shape=[3, 2], pads=[0, 0, 1, 0], count_include_pad=1),
         *(truncation(mode, newer, size) for mode in MODES for newer in (False, True)

@@ -27,18 +27,18 @@ def max_pool(state: Lowering, node: onnx.NodeProto) -> bool:
     for axis, size in enumerate((h, w)):
         k, s, begin, end = kernel[axis], stride[axis], pads[axis], pads[axis + 2]
         room = size + begin + end - k
-        if room < 0 or max(begin, end) >= k:
-            raise LoweringError(
-                node,
-                f"found a kernel {kernel} on a map {h}x{w} with the border {pads}, expected one "
-                "that fits, and a border narrower than it",
-            )
         n = room // s + 1
         # In ceil mode one more window starts, if it starts inside the map or its first border.
         if attributes.get("ceil_mode", 0) and room % s and n * s < size + begin:
             n += 1
         out.append(n)
         ends.append(max(0, (n - 1) * s + k - size - begin))
+        if room < 0 or max(begin, ends[axis]) >= k:
+            raise LoweringError(
+                node,
+                f"found a kernel {kernel} on a map {h}x{w} with the border {pads}, expected one "
+                "that fits, and a border narrower than it",
+            )
     (y,) = state.builder.add(
         "StreamMaxPool",
         layer_of(node),

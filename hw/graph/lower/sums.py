@@ -45,30 +45,37 @@ def average_pool(state: Lowering, node: onnx.NodeProto) -> bool:
     plain = attributes.get("auto_pad", "NOTSET") == "NOTSET"
     if not plain or list(attributes.get("dilations", [1, 1])) != [1, 1]:
         raise LoweringError(node, "found auto_pad or dilation, expected a plain average pool")
-    if any(pads) and not attributes.get("count_include_pad", 0):
-        raise LoweringError(
-            node,
-            f"found pads {pads} and count_include_pad 0, so that windows at the border are divided "
-            "by fewer pixels, expected one divisor for all: count_include_pad 1, or no border",
-        )
     _, h, w, c = x.shape
     room = [h + top + bottom - kernel[0], w + left + right - kernel[1]]
+    if min(room) < 0:
+        raise LoweringError(
+            node, f"found a kernel {kernel} on a map {h}x{w} with the border {pads}, expected one "
+            "that fits"
+        )  # fmt: skip
     if attributes.get("ceil_mode", 0) and any(r % s for r, s in zip(room, stride, strict=True)):
         raise LoweringError(
             node,
             "its ceil_mode adds windows beyond the map, which are divided by fewer pixels, "
             "expected one divisor for all: ceil_mode 0, or a map that the strides divide",
         )
-    if min(room) < 0 or any(p >= k for p, k in zip(pads, 2 * kernel, strict=True)):
+    out = [r // s + 1 for r, s in zip(room, stride, strict=True)]
+    # The border that the last windows see; a wider one counts for nothing.
+    for axis, (begin, size) in enumerate(((top, h), (left, w))):
+        pads[2 + axis] = max(0, (out[axis] - 1) * stride[axis] + kernel[axis] - size - begin)
+    if any(p >= k for p, k in zip(pads, 2 * kernel, strict=True)):
         raise LoweringError(
-            node, f"found a kernel {kernel} on a map {h}x{w} with the border {pads}, expected one "
-            "that fits, and a border narrower than it"
-        )  # fmt: skip
+            node, f"found the border {pads} for a kernel {kernel}, expected a narrower one"
+        )
+    if any(pads) and not attributes.get("count_include_pad", 0):
+        raise LoweringError(
+            node,
+            f"found pads {pads} and count_include_pad 0, so that windows at the border are divided "
+            "by fewer pixels, expected one divisor for all: count_include_pad 1, or no border",
+        )
     taps = math.prod(kernel)
     if kernel == [h, w] and not any(pads):
         _average(state, node, _sum_of_map(state, node, x), taps)
         return True
-    out = [r // s + 1 for r, s in zip(room, stride, strict=True)]
     _check_limit(node, x, taps)
     (y,) = state.builder.add(
         "StreamSumPool",
