@@ -162,6 +162,9 @@ def of_codes(
     if falls is None or falls.any():
         if datatype == "BINARY" and are_numbers(state, node.output[0]):
             codes, datatype = 2 * codes - 1, SIGNS
+        # Below the first code that comes it stays as it is, for every code of the stream's type.
+        integers = np.append(limits(x.datatype)[0], integers)
+        codes = np.hstack([codes[:, :1], codes])
         return stepped(state, node, x, signed_steps(integers, codes), datatype, table.scale)
     behind = np.append(integers, limits(x.datatype)[1] + 1)
     levels = np.arange(table.first + 1, table.last + 1)
