@@ -17,7 +17,7 @@ from andpop.hw.graph.loader import load
 from andpop.hw.graph.lowering import lower
 from andpop.hw.graph.verify import verify
 from andpop.hw.kernels.base import node_attributes
-from foreign_graphs import Net, head, refusal, save, sign
+from foreign_graphs import Net, accepted, head, refusal, save, sign
 from qonnx.core.modelwrapper import ModelWrapper
 
 Term = tuple[int, int, float]
@@ -184,13 +184,15 @@ def test_unlike_scales_are_refused(terms: list[Term], expected: str, tmp_path: P
     assert "use one scale for all quantisers in front of the add" in text
 
 
-def test_other_addends_are_refused(tmp_path: Path) -> None:
+def test_signs_are_added_as_numbers(tmp_path: Path) -> None:
     net = Net()
     x = net.op("Add", [sign(net, branch(net, (4, 1, 0.1))), branch(net, (4, 1, 0.1))])
     head(net, net.quant(x, 0.3), 4)
-    assert "Add_9 (Add): adds BipolarQuant_4_Thresholding_out, BINARY codes that stand" in refusal(
-        net.model([1, 5]), tmp_path
-    )
+    _, network, values = accepted(net.model([1, 5]), tmp_path)
+    graph = lower(network)
+    (added,) = (n for n in graph.graph.node if n.op_type == "AddStreams")
+    assert "INT2" in [graph.get_tensor_datatype(name).name for name in added.input]
+    assert values > 1000
 
 
 def test_an_addend_that_is_not_quantised_is_refused(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import onnx
 
 from ..qonnx_graph import LoweringError, QonnxGraph, whole
 from ..threshold_pattern import find_quantiser
+from .grouped import in_one_unit
 from .state import Lowering
 from .weights import bias_of, weights_of
 
@@ -89,7 +90,13 @@ def _wants(state: Lowering, node: onnx.NodeProto, name: str) -> bool:
         return False
     finally:
         state.claimed = claimed
-    if not np.all(np.abs(weight) == 1):
+    if not np.all(np.abs(weight) == 1) and not _in_groups(graph, node, weight.shape):
         return whole(weight)  # Others are refused by the product itself.
     taken_in = find_quantiser(graph, node.output[0]) is not None
     return bias is not None and not taken_in
+
+
+def _in_groups(graph: QonnxGraph, node: onnx.NodeProto, shape: tuple[int, ...]) -> bool:
+    """Whether a convolution becomes a unit that takes signs with weights of any width."""
+    groups = int(graph.attributes(node).get("group", 1))
+    return groups > 1 and in_one_unit(groups, shape[1], shape[0] // groups)
