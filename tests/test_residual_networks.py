@@ -60,4 +60,4 @@ def test_resnet18_of_brevitas_is_exact_on_the_cpu(tmp_path: Path) -> None:
     pictures = draw(tmp_path / "pictures", (32, 32, 3), 3)
     result = api.compare(tmp_path / "build", pictures, ("qonnx", "golden", "cpu"))
     assert result["values_differing"] == 0
-    assert result["values_compared"] > 3 * 2 * 1_000_000
+    assert result["values_compared"] > 3 * 2 * 900_000
