@@ -117,17 +117,30 @@ def export_preactivated(path: Path, side: int = 8) -> Path:
     return export(_framed(PreActivated(6), 6, 6, side), torch.rand(32, 3, side, side), path)
 
 
-def export_resnet18(path: Path, side: int = 32) -> Path:
-    """brevitas_examples' ResNet18 4w4a; a fully connected layer reads the last map in place of its
-    average pool."""
+def export_resnet18(path: Path, side: int = 64, width: int = 16) -> Path:
+    """The blocks of brevitas_examples' ResNet18 4w4a, at a quarter of its width; a fully connected
+    layer reads the last map in place of its average pool."""
     import brevitas.nn as qnn
-    from brevitas.quant import Int32Bias
-    from brevitas_examples.bnn_pynq.models.resnet import QuantBasicBlock, QuantResNet
+    from brevitas_examples.bnn_pynq.models.resnet import QuantBasicBlock
 
     torch.manual_seed(19)
-    net = QuantResNet(QuantBasicBlock, [2, 2, 2, 2], act_bit_width=4, weight_bit_width=4)
-    net.final_pool = nn.Identity()
-    net.linear = qnn.QuantLinear(
-        512 * (side // 8) ** 2, 10, bias=True, weight_bit_width=8, bias_quant=Int32Bias
-    )
-    return export(net, torch.rand(8, 3, side, side), path)
+    four = {"act_bit_width": 4, "weight_bit_width": 4}
+    shared = qnn.QuantReLU(bit_width=4, return_quant_tensor=True)
+    layers = [
+        qnn.QuantConv2d(3, width, 3, padding=1, bias=False, weight_bit_width=8),
+        nn.BatchNorm2d(width),
+        shared,
+    ]
+    inputs = width
+    for stage in range(4):
+        for stride in (1 if stage == 0 else 2, 1):
+            block = QuantBasicBlock(
+                inputs, width << stage, stride=stride, shared_quant_act=shared, **four
+            )
+            layers.append(block)
+            shared, inputs = block.relu_out, width << stage
+    layers += [
+        nn.Flatten(),
+        qnn.QuantLinear(inputs * (side // 8) ** 2, 10, bias=False, weight_bit_width=8),
+    ]
+    return export(nn.Sequential(*layers), torch.rand(8, 3, side, side), path)
