@@ -90,9 +90,9 @@ SMOKE = [
     _case(6, 1, 2, 9, 2, x_type="INT8", bias=500),  # three turns, two outputs of a channel
     _case(4, 1, 1, 9, 12, (1, 3, 3), x_type="INT4", w_type="BINARY"),  # three positions of a word
     _case(4, 1, 1, 9, 36, (1, 4, 4), x_type="UINT4", w_type="INT2", bias=7),  # a window is a word
-    _case(4, 4, 4, 9, 4, x_type="UINT2", w_type="INT4"),  # whole groups
+    _case(4, 4, 4, 9, 4, x_type="INT3", w_type="INT6"),  # whole groups
     _case(8, 1, 1, 9, 8, x_type="BINARY", w_type="INT4"),  # one turn
-    _case(768, 1, 1, 2, 1, (1, 1, 2), x_type="UINT4", w_type="INT4"),  # sums in block RAM
+    _case(768, 1, 1, 2, 1, (1, 1, 2), x_type="INT4", w_type="INT4"),  # sums in block RAM
 ]
 
 FULL = [

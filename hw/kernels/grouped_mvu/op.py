@@ -226,6 +226,14 @@ class GroupedMvu(Mvu):
         shape, acc_bits = self.shape(), int(self.get_output_datatype().bitwidth())
         return LineMemory(shape.turns, shape.pe * acc_bits) if shape.turns > 1 else None
 
+    def _way_to_multiply(self) -> str:
+        """How products in LUTs are made: see product_single.sv; those of signs are cheap."""
+        if self.input_signs() or self.weight_signs():
+            return "negated"
+        bits = self.factor_bits()
+        parts = min(bits) == 4 or (min(bits) == 3 and sum(bits) > 7)
+        return "parts" if parts else "multiplied"
+
     def structures(self) -> dict[str, Structure]:
         """Products, in DSP blocks if both factors are long, what adds them, the running sums."""
         shape, rom, bias, sums = self.shape(), self.weight_rom(), self.bias_rom(), self.sums()
@@ -239,7 +247,7 @@ class GroupedMvu(Mvu):
         counts: dict[str, float] = {
             "one": 1,
             **loop_counts((shape.turns, shape.rounds, shape.turns)),
-            "multiplied": products * x_bits * w_bits if narrow else 0,
+            self._way_to_multiply(): products * x_bits * w_bits if narrow else 0,
             "products": products,
             "added": shape.pe * (shape.count - 1) * min(product + 1, acc),
             "sums": width,
