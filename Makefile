@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 export FINN_BUILD_DIR ?= $(CURDIR)/.cache/finn
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup demo test test-full sanitize mutants lint synth-table timing timing-published calibrate docs clean
+.PHONY: help setup demo test test-full sanitize mutants lint synth-table timing timing-published calibrate constructs docs clean
 help:
 	@echo "make demo       shipped network on every backend, compared bit by bit (writes demo/report.html)"
 	@echo "make test       linters, types, import contracts, tests that fit in 25 minutes on 2 cores"
@@ -24,6 +24,7 @@ help:
 	@echo "make timing     measures the clocks of docs/03_reference/timing.md again"
 	@echo "make timing-published BUILDS='\"TITLE=BUILD\" ...'  measures those of whole builds there"
 	@echo "make calibrate  measures every kernel again and renews the tables of their costs (half an hour)"
+	@echo "make constructs  writes the table of what can be built, docs/03_reference/foreign_networks.md"
 	@echo "make docs       builds the documents as a site into .cache/site"
 	@echo "make setup      the .venv that the others use; done by each of them on its own"
 	@echo "make clean      removes .venv and all caches"
@@ -103,6 +104,9 @@ calibrate: setup
 	    --input 32x32x1 --target-cycles 8192 --until emit || exit 1; \
 	done
 	$(BIN)/python -m andpop.hw.synth.calibrate --build $(addprefix .cache/calibrate/,$(CALIBRATED))
+
+constructs: setup
+	$(BIN)/python -m andpop.hw.graph.constructs docs/03_reference/foreign_networks.md
 
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict -q

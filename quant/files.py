@@ -58,3 +58,17 @@ def _open_locked(path: Path) -> IO[bytes]:
             if os.path.samestat(os.fstat(descriptor), path.stat()):
                 return file
         file.close()
+
+
+def rewrite(file: Path, text: str, begin: str, end: str) -> None:
+    """Put ``text`` between two markers of ``file``.
+
+    Raises:
+        ValueError: the file lacks a marker.
+    """
+    page = file.read_text(encoding="utf-8")
+    if page.count(begin) != 1 or page.count(end) != 1:
+        raise ValueError(f"{file}: found no lines '{begin}' and '{end}', expected one of each")
+    before, _, rest = page.partition(begin)
+    _, _, after = rest.partition(end)
+    replace_file(file, f"{before}{begin}\n{text}\n{end}{after}".encode())

@@ -21,6 +21,7 @@ from andpop.hw.synth import network, split, table, yosys
 from andpop.hw.synth.datapath import Datapath, DatapathError, synthesise_datapath
 from andpop.hw.synth.sources import Sources
 from andpop.hw.synth.yosys import SynthesisError, SynthResult
+from andpop.quant.files import rewrite
 from andpop.sim import bench
 from andpop.sim.cases import Case
 from comparisons import Comparisons
@@ -438,11 +439,11 @@ def test_luts_per_mac(datapath: Datapath, most: float, record_property: Any) -> 
 def test_the_table_is_replaced_between_its_markers(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"a\n{table.BEGIN}\n| old |\n{table.END}\nb\n")
-    table.rewrite(page, "| new |")
+    rewrite(page, "| new |", table.BEGIN, table.END)
     assert page.read_text() == f"a\n{table.BEGIN}\n| new |\n{table.END}\nb\n"
     page.write_text("a\n")
     with pytest.raises(ValueError, match="page.md: found no lines"):
-        table.rewrite(page, "| new |")
+        rewrite(page, "| new |", table.BEGIN, table.END)
 
 
 def test_the_page_has_every_row_of_the_table() -> None:

@@ -11,6 +11,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from ...quant.files import rewrite
 from ..kernels.datapaths import all_datapaths
 from . import yosys
 from .datapath import Datapath, synthesise_datapath
@@ -52,19 +53,5 @@ def table() -> str:
     return "\n".join(lines)
 
 
-def rewrite(file: Path, text: str, begin: str = BEGIN, end: str = END) -> None:
-    """Put ``text`` between two markers of ``file``.
-
-    Raises:
-        ValueError: the file lacks a marker.
-    """
-    page = file.read_text(encoding="utf-8")
-    if page.count(begin) != 1 or page.count(end) != 1:
-        raise ValueError(f"{file}: found no lines '{begin}' and '{end}', expected one of each")
-    before, _, rest = page.partition(begin)
-    _, _, after = rest.partition(end)
-    file.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
-
-
 if __name__ == "__main__":
-    rewrite(Path(sys.argv[1]), table())
+    rewrite(Path(sys.argv[1]), table(), BEGIN, END)

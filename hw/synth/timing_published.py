@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...quant.files import rewrite
 from . import ecp5, nextpnr, yosys
 from .network import Progress, synthesise_network
 from .network_route import MOST, route_slowest
-from .table import rewrite
 from .timing import short
 
 BEGIN = "<!-- published: begin -->"

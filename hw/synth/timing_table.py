@@ -15,10 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
+from ...quant.files import rewrite
 from ..kernels.base import HW
 from . import ecp5, nextpnr, yosys
 from .cases import smoke_cases
-from .table import rewrite
+from .table import BEGIN, END
 from .timing import CaseTiming, short, time_case
 
 JOBS = 2
@@ -124,5 +125,5 @@ def _spread(found: Sequence[CaseTiming]) -> list[str]:
 
 if __name__ == "__main__":
     measured = measure()
-    rewrite(Path(sys.argv[1]), tables(measured))
+    rewrite(Path(sys.argv[1]), tables(measured), BEGIN, END)
     rewrite_readmes(measured)

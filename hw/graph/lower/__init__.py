@@ -2,13 +2,15 @@
 """The patterns of the lowering: one idea per module, one line each in ``PATTERNS``.
 
 A module's ``HANDLERS`` says which function lowers which op of a network. Where several modules
-take an op, they are asked in the order of the list until one does.
+take an op, they are asked in the order of the list until one does. Its ``BUILDS`` says the same to
+users: ``python -m andpop.hw.graph.constructs FILE`` writes the table of all.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
 
+from .construct import Construct
 from .state import Handler
 
 PATTERNS: tuple[str, ...] = (
@@ -42,3 +44,12 @@ def handlers() -> dict[str, list[Handler]]:
         for op, handler in import_module(f".{name}", __package__).HANDLERS.items():
             table.setdefault(op, []).append(handler)
     return table
+
+
+def constructs() -> list[Construct]:
+    """Return what networks may have, in the order of the patterns."""
+    return [
+        construct
+        for name in PATTERNS
+        for construct in import_module(f".{name}", __package__).BUILDS
+    ]

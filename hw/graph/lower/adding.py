@@ -23,6 +23,7 @@ from ..factors import MAX_TUPLES, common_step, near_factors
 from ..qonnx_graph import LoweringError, multiples
 from ..tables import falling_channels
 from ..threshold_pattern import MAX_BITS, find_chain, has_few_codes
+from .construct import Construct
 from .epilogue import inside_epilogue
 from .state import Handler, Lowering, Sum, layer_of, limits
 from .thresholds import of_codes, tabulated
@@ -248,6 +249,16 @@ def _others(state: Lowering) -> set[str]:
     return found
 
 
+BUILDS = (
+    Construct(
+        ("Add",),
+        "sum of two or more computed tensors, residual or pre-activated",
+        "integers of any width",
+        ("add_streams",),
+        "scales with a common step, of which all are less than 256 times; else, where only "
+        "quantisers read the sum, integers of at most 16 bits that give the same codes",
+    ),
+)
 HANDLERS: dict[str, Handler] = {
     "Add": add,
     "Quant": quantised_sum,

@@ -7,6 +7,7 @@ import onnx
 
 from ..builder import Stream
 from ..qonnx_graph import LoweringError
+from .construct import Construct
 from .state import Handler, Lowering, layer_of
 
 WHY = (
@@ -61,4 +62,13 @@ def joined(state: Lowering, node: onnx.NodeProto, equal: bool = False) -> tuple[
     return left, right
 
 
+BUILDS = (
+    Construct(
+        ("Concat",),
+        "channels of several tensors behind one another",
+        "any, one datatype and scale for all",
+        ("streaming_concat",),
+        "axis 1",
+    ),
+)
 HANDLERS: dict[str, Handler] = {"Concat": concat}

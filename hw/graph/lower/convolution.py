@@ -9,6 +9,7 @@ import onnx
 
 from ..builder import Stream
 from ..qonnx_graph import LoweringError
+from .construct import Construct
 from .cropping import cropped
 from .grouped import MOST_DENSE, dense, each_alone, grouped, in_one_unit
 from .matrix_vector import Product, matrix_vector
@@ -123,4 +124,20 @@ def _windows(
     return replace(y, levels=x.levels, first=x.first)
 
 
+BUILDS = (
+    Construct(
+        ("Conv",),
+        "convolution with any kernel, stride, dilation and border; of lines as well",
+        "codes of 1 to 9 bits, weights of 1 to 8; level codes",
+        ("fm_padding", "sliding_window", "xnor_mvu", "binary_mvu", "int_mvu", "pa_mvu"),
+        "the kernel fits the padded map; accumulators of at most 31 bits",
+    ),
+    Construct(
+        ("Conv",),
+        "convolution in groups, depthwise with any number of outputs a channel",
+        "as above",
+        ("grouped_mvu", "streaming_split", "streaming_concat"),
+        "`grouped_mvu` for small groups, else a unit for each group",
+    ),
+)
 HANDLERS: dict[str, Handler] = {"Conv": convolve}

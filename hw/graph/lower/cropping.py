@@ -10,6 +10,7 @@ import onnx
 
 from ..builder import Stream
 from ..qonnx_graph import LoweringError
+from .construct import Construct
 from .state import Handler, Lowering, layer_of
 
 
@@ -103,4 +104,13 @@ def cropped(state: Lowering, where: str, x: Stream, border: list[int]) -> Stream
     return replace(y, levels=x.levels, first=x.first)
 
 
+BUILDS = (
+    Construct(
+        ("Slice",),
+        "rows and columns taken off a map",
+        "any",
+        ("stream_crop",),
+        "image axes, step 1",
+    ),
+)
 HANDLERS: dict[str, Handler] = {"Slice": crop}

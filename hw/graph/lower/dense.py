@@ -10,6 +10,7 @@ import onnx
 
 from ..builder import Stream
 from ..qonnx_graph import FloatArray, LoweringError, Steps
+from .construct import Construct
 from .flattening import in_pixels, one_vector
 from .product import accumulate
 from .state import Handler, Lowering, layer_of
@@ -56,4 +57,13 @@ def _multiply(
     accumulate(state, node, x, matrix, scale)
 
 
+BUILDS = (
+    Construct(
+        ("Gemm", "MatMul"),
+        "fully connected layer",
+        "codes of 1 to 9 bits, weights of 1 to 8",
+        ("xnor_mvu", "binary_mvu", "int_mvu"),
+        "x @ W + bias, of a vector or of each pixel by a 1x1 convolution",
+    ),
+)
 HANDLERS: dict[str, Handler] = {"Gemm": gemm, "MatMul": mat_mul}

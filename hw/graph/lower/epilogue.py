@@ -8,6 +8,7 @@ import onnx
 from ....quant.grid import smallest_signed
 from ..epilogue_pattern import EpiloguePattern, match_epilogue, rounded
 from ..qonnx_graph import LoweringError
+from .construct import Construct
 from .state import Handler, Lowering, layer_of
 
 
@@ -101,4 +102,14 @@ def inside_epilogue(state: Lowering) -> set[str]:
     return {n.name for last, pattern in found.items() for n in pattern.nodes if n.name != last}
 
 
+BUILDS = (
+    Construct(
+        ("Quant",),
+        "normalisation, shortcut, RPReLU and requantisation in integers, as andpop's own 1-bit "
+        "blocks have them",
+        "8 bits behind accumulators of at most 31",
+        ("epilogue",),
+        "multipliers and shifts as andpop exports them",
+    ),
+)
 HANDLERS: dict[str, Handler] = {"Quant": epilogue}

@@ -13,6 +13,7 @@ import onnx
 
 from ..builder import Stream
 from ..qonnx_graph import LoweringError
+from .construct import Construct
 from .state import Handler, Lowering, layer_of
 
 T = TypeVar("T", bound=np.generic)
@@ -94,6 +95,15 @@ def one_vector(state: Lowering, where: str, x: Stream) -> Stream:
     return replace(y, levels=x.levels, plan=x.plan, first=x.first)
 
 
+BUILDS = (
+    Construct(
+        ("Flatten", "Reshape", "Squeeze", "Transpose"),
+        "map to one vector, channels in front or behind",
+        "any",
+        ("stream_flatten",),
+        "read by fully connected layers, or by elementwise nodes and a quantiser in front of one",
+    ),
+)
 HANDLERS: dict[str, Handler] = {
     "Reshape": flatten,
     "Flatten": flatten,

@@ -7,6 +7,7 @@ import onnx
 
 from ..builder import Stream
 from ..qonnx_graph import LoweringError
+from .construct import Construct
 from .state import Handler, Lowering, layer_of
 
 
@@ -55,4 +56,13 @@ def interleaved(state: Lowering, where: str, x: Stream) -> Stream:
     return y
 
 
+BUILDS = (
+    Construct(
+        ("Reshape",),
+        "four pixels in the channels of one, beside each other",
+        "any",
+        ("pixel_interleave",),
+        "Reshape, Transpose, Reshape",
+    ),
+)
 HANDLERS: dict[str, Handler] = {"Reshape": interleave}

@@ -22,6 +22,7 @@ from ..threshold_pattern import (
     find_chain,
     match_comparisons,
 )
+from .construct import Construct
 from .state import Handler, Lowering, limits
 from .stepping import stepped
 from .thresholds import values_of
@@ -138,4 +139,13 @@ def codebook(state: Lowering, node: onnx.NodeProto) -> bool:
     return True
 
 
+BUILDS = (
+    Construct(
+        ("ReduceSum", "Gather"),
+        "comparisons with thresholds, counted, and a codebook of levels (PA-Net)",
+        "1 to 8 bits",
+        ("signed_thresholding",),
+        "Unsqueeze(2), GreaterOrEqual, Cast, ReduceSum(2)",
+    ),
+)
 HANDLERS: dict[str, Handler] = {"ReduceSum": level_codes, "Gather": codebook}

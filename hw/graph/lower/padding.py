@@ -9,6 +9,7 @@ import onnx
 
 from ..builder import Stream
 from ..qonnx_graph import LoweringError
+from .construct import Construct
 from .state import Handler, Lowering, layer_of
 
 
@@ -66,4 +67,13 @@ def padded(state: Lowering, where: str, x: Stream, pads: list[int]) -> Stream:
     return replace(y, levels=x.levels)
 
 
+BUILDS = (
+    Construct(
+        ("Pad",),
+        "border of 0, or of -1 around signs",
+        "any",
+        ("fm_padding",),
+        "image axes; a border of -1 around signs that only weights of one bit read",
+    ),
+)
 HANDLERS: dict[str, Handler] = {"Pad": pad}

@@ -8,6 +8,7 @@ from dataclasses import replace
 import onnx
 
 from ..qonnx_graph import LoweringError
+from .construct import Construct
 from .state import Handler, Lowering, layer_of
 
 
@@ -61,4 +62,13 @@ def max_pool(state: Lowering, node: onnx.NodeProto) -> bool:
     return True
 
 
+BUILDS = (
+    Construct(
+        ("MaxPool",),
+        "max pool of any window, stride and border, ceil_mode among them",
+        "any",
+        ("stream_max_pool",),
+        "no dilation",
+    ),
+)
 HANDLERS: dict[str, Handler] = {"MaxPool": max_pool}

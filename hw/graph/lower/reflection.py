@@ -6,6 +6,7 @@ from __future__ import annotations
 import onnx
 
 from ..qonnx_graph import LoweringError
+from .construct import Construct
 from .padding import border_of
 from .state import Handler, Lowering, layer_of
 
@@ -42,4 +43,9 @@ def reflect(state: Lowering, node: onnx.NodeProto) -> bool:
     return True
 
 
+BUILDS = (
+    Construct(
+        ("Pad",), "mirrored border", "any", ("stream_reflect_pad",), "mode reflect, image axes"
+    ),
+)
 HANDLERS: dict[str, Handler] = {"Pad": reflect}

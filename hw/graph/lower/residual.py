@@ -7,6 +7,7 @@ import onnx
 
 from ..epilogue_pattern import match_residual, match_rounding
 from ..qonnx_graph import LoweringError
+from .construct import Construct
 from .state import Handler, Lowering, layer_of
 
 
@@ -68,4 +69,13 @@ def residual(state: Lowering, node: onnx.NodeProto) -> bool:
     return True
 
 
+BUILDS = (
+    Construct(
+        ("Quant",),
+        "rounding shift of integers, with a shortcut or without",
+        "codes of scale 1",
+        ("shift_requant",),
+        "a power of two",
+    ),
+)
 HANDLERS: dict[str, Handler] = {"Quant": residual}

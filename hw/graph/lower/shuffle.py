@@ -7,6 +7,7 @@ import onnx
 
 from ..qonnx_graph import LoweringError
 from .concat import WHY, joined
+from .construct import Construct
 from .state import Handler, Lowering, layer_of
 
 
@@ -46,4 +47,13 @@ def shuffle(state: Lowering, node: onnx.NodeProto) -> bool:
     return True
 
 
+BUILDS = (
+    Construct(
+        ("Concat",),
+        "two halves and a channel shuffle of two groups behind",
+        "any",
+        ("shuffle_concat",),
+        "equal halves; Reshape, Transpose, Reshape",
+    ),
+)
 HANDLERS: dict[str, Handler] = {"Concat": shuffle}

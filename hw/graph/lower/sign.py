@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 
 from ..qonnx_graph import LoweringError, per_channel, whole
+from .construct import Construct
 from .state import Handler, Lowering
 from .thresholds import thresholding
 
@@ -37,4 +38,13 @@ def sign(state: Lowering, node: onnx.NodeProto) -> bool:
     return True
 
 
+BUILDS = (
+    Construct(
+        ("BipolarQuant",),
+        "sign of codes less whole numbers (RSign)",
+        "integers of scale 1",
+        ("thresholding",),
+        "one number a channel",
+    ),
+)
 HANDLERS: dict[str, Handler] = {"BipolarQuant": sign}

@@ -6,6 +6,7 @@ from __future__ import annotations
 import onnx
 
 from ..qonnx_graph import LoweringError
+from .construct import Construct
 from .state import Handler, Lowering, layer_of
 
 
@@ -38,4 +39,13 @@ def split(state: Lowering, node: onnx.NodeProto) -> bool:
     return True
 
 
+BUILDS = (
+    Construct(
+        ("Split",),
+        "channels dealt out to several tensors",
+        "any",
+        ("streaming_split",),
+        "axis 1; every part is read",
+    ),
+)
 HANDLERS: dict[str, Handler] = {"Split": split}

@@ -14,6 +14,7 @@ import onnx
 from ....quant.grid import ACCUMULATOR_LIMIT, smallest_signed, smallest_unsigned, sums_type
 from ..builder import Stream
 from ..qonnx_graph import LoweringError
+from .construct import Construct
 from .state import Handler, Lowering, layer_of, limits
 
 
@@ -150,6 +151,15 @@ def _sum_of_map(state: Lowering, node: onnx.NodeProto, x: Stream) -> Stream:
     return y
 
 
+BUILDS = (
+    Construct(
+        ("AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceSum"),
+        "sum or average over a map or over windows of it",
+        "integers",
+        ("global_acc_pool", "stream_sum_pool"),
+        "one divisor for all windows, no dilation, sums below 2^24",
+    ),
+)
 HANDLERS: dict[str, Handler] = {
     "ReduceSum": global_sum,
     "ReduceMean": global_average,

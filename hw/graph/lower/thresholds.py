@@ -16,6 +16,7 @@ from ..qonnx_graph import FloatArray, LoweringError, multiples
 from ..signed_steps import signed_steps, within
 from ..tables import MAX_VALUES, Table, check_values, falling_channels, tabulate
 from ..threshold_pattern import MAX_BITS, find_chain, has_few_codes
+from .construct import Construct
 from .flattening import in_pixels, one_vector
 from .numbers import SIGNS, are_numbers
 from .state import Handler, Lowering, layer_of, limits
@@ -252,4 +253,15 @@ def tabulated(
     return tabulate(state.graph, chain, channels, low, values)
 
 
+BUILDS = (
+    Construct(
+        ("Quant", "BipolarQuant", "Trunc"),
+        "quantiser, with what is elementwise in front of it: normalisations, factors, summands, "
+        "Relu, Clip, LeakyRelu, PRelu, Elu, Sigmoid, HardSigmoid, HardSwish, Tanh, Softplus, Erf, "
+        "Abs, Min, Max, and x times a function of x",
+        "to 1 to 8 bits with any whole zero point, from integers",
+        ("thresholding", "signed_thresholding"),
+        "one scale; constants per channel; over more than 2^17 values it only rises or only falls",
+    ),
+)
 HANDLERS: dict[str, Handler] = {"BipolarQuant": bipolar, "Trunc": bipolar, "Quant": narrow}

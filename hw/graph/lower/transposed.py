@@ -8,6 +8,7 @@ from typing import Any
 import onnx
 
 from ..qonnx_graph import LoweringError
+from .construct import Construct
 from .interleaving import interleaved
 from .matrix_vector import matrix_vector
 from .state import Handler, Lowering, layer_of
@@ -41,4 +42,13 @@ def convolve_transposed(state: Lowering, node: onnx.NodeProto) -> bool:
     return True
 
 
+BUILDS = (
+    Construct(
+        ("ConvTranspose",),
+        "transposed 2x2 convolution of stride 2",
+        "codes of 1 to 9 bits, weights of 1 to 8",
+        ("int_mvu", "pixel_interleave"),
+        "one weight scale, no border, no bias",
+    ),
+)
 HANDLERS: dict[str, Handler] = {"ConvTranspose": convolve_transposed}

@@ -11,6 +11,7 @@ import onnx
 from ....quant.grid import ACCUMULATOR_BITS, IntArray
 from ..qonnx_graph import FloatArray, LoweringError, Steps, outputs_axis, per_channel, whole
 from ..tables import evaluate
+from .construct import Construct
 from .state import Handler, Lowering
 
 WHOLE = 2.0**-20
@@ -93,4 +94,13 @@ def integers(node: onnx.NodeProto, what: str, value: FloatArray) -> IntArray:
     return value.astype(np.int64)
 
 
+BUILDS = (
+    Construct(
+        ("Quant", "BipolarQuant"),
+        "quantised weights",
+        "1 to 8 bits, more as far as accumulators hold them; any zero point",
+        (),
+        "one scale, or one per output where a quantiser follows",
+    ),
+)
 HANDLERS: dict[str, Handler] = {"BipolarQuant": constant, "Quant": constant}
