@@ -29,6 +29,11 @@ class Codes:
     signed: bool = True
 
 
+def _simple(x: Codes) -> bool:
+    """Whether the scale is a power of two."""
+    return float(np.log2(x.scale)).is_integer()
+
+
 class Sampler:
     """Draws one network; every method adds a layer and returns the codes it ends with."""
 
@@ -78,10 +83,13 @@ class Sampler:
         shape: tuple[int, int, int],
         like: Codes | None = None,
         direct: bool = False,
+        turns: bool = False,
     ) -> Codes:
         """[BatchNormalization] -> [activation] -> quantiser.
 
-        ``like``: a quantiser equal to another's; ``direct``: nothing but a Relu in front.
+        ``like``: a quantiser equal to another's; ``direct``: nothing but a Relu in front;
+        ``turns``: the activation may rise and fall, which is evaluated for every sum: for few
+        of them only.
         """
         channels = shape[0]
         if direct:
@@ -100,7 +108,7 @@ class Sampler:
             return Codes(
                 self.net.op("BipolarQuant", [x, self.net.constant(1.0)], QONNX), *shape, signs=True
             )
-        x, positive = self.activation(x, channels)
+        x, positive = self.activation(x, channels, turns)
         scale, bits = self.scale(), self.pick(1, 2, 3, 4, 4, 8)
         signed = bits > 1 and (not positive or self.chance(0.2))
         if like is not None:
@@ -118,7 +126,7 @@ class Sampler:
         )
         return Codes(name, *shape, scale=scale, bits=bits, signed=signed)
 
-    def activation(self, x: str, channels: int) -> tuple[str, bool]:
+    def activation(self, x: str, channels: int, turns: bool) -> tuple[str, bool]:
         """What stands in front of a quantiser, and whether it gives nothing below 0."""
         net, kind = self.net, self.pick(*range(12))
         if kind < 4:
@@ -128,11 +136,11 @@ class Sampler:
         if kind == 5:
             return net.op("LeakyRelu", [x], alpha=0.1), False
         if kind == 6:
-            slopes = self.rng.uniform(-0.5, 0.5, (channels, 1, 1))
+            slopes = self.rng.uniform(-0.5 if turns else 0.0, 0.5, (channels, 1, 1))
             return net.op("PRelu", [x, net.constant(slopes)]), False
         if kind == 7:
             return net.op(("Sigmoid", "HardSigmoid")[self.pick(0, 1)], [x]), True
-        if kind == 8:
+        if kind == 8 and turns:
             return net.op("Mul", [x, net.op("Sigmoid", [x])]), False
         if kind == 9:
             return net.op(("Tanh", "Elu")[self.pick(0, 1)], [x]), False
@@ -169,7 +177,10 @@ class Sampler:
         if self.chance(0.25):
             inputs.append(self.net.constant(self.rng.uniform(-0.5, 0.5, outputs)))
         self.said.append("Conv")
-        return self.quantised(self.net.op("Conv", inputs, **window), (outputs, height, width), like)
+        taps = x.channels * window["kernel_shape"][0] * window["kernel_shape"][1]
+        few = taps << (x.bits + 7) < 1 << 16 and x.name != "x"
+        name = self.net.op("Conv", inputs, **window)
+        return self.quantised(name, (outputs, height, width), like, turns=few)
 
     def grouped(self, x: Codes) -> Codes:
         """A convolution in groups, depthwise ones of one or two outputs a channel among them."""
@@ -182,7 +193,21 @@ class Sampler:
         weight = self.weights(outputs, x.channels // groups, *window["kernel_shape"], signs=x.signs)
         self.said.append("grouped Conv")
         name = self.net.op("Conv", [x.name, weight], group=groups, **window)
-        return self.quantised(name, (outputs, height, width))
+        return self.quantised(name, (outputs, height, width), turns=x.bits <= 4)
+
+    def dense_block(self, x: Codes) -> Codes:
+        """A tensor and one or two convolutions of it behind one another, as DenseNet joins them: of
+        scales that are powers of two."""
+        parts = [x]
+        for _ in range(self.pick(1, 2)):
+            other = self.convolution(x, keeps=True)
+            parts.append(other)
+        if len({(p.height, p.width) for p in parts}) > 1 or not all(map(_simple, parts)):
+            return parts[-1]
+        self.said.append("Concat")
+        name = self.net.op("Concat", [p.name for p in parts], axis=1)
+        alike = Codes(name, sum(p.channels for p in parts), x.height, x.width, bits=8)
+        return self.convolution(alike)
 
     def residual(self, x: Codes) -> Codes:
         """A tensor and a convolution of it, added: of one scale, of scales a power of two apart, or
@@ -285,6 +310,7 @@ class Sampler:
             self.transposed,
             self.grouped,
             self.residual,
+            self.dense_block,
             self.average_pool,
         )
         x = self.first()

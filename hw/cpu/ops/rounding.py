@@ -314,7 +314,7 @@ def check_add(s: Site) -> list[Range]:
     Constants:
         factors: int32 (inputs,), above 0.
     """
-    s.arity((max(len(s.inputs), 2),), 1, ("factors",))
+    s.arity((max(len(s.inputs), 1),), 1, ("factors",))
     s.attributes(())
     s.same()
     for tensor in (*s.inputs, *s.outputs):

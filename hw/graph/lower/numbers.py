@@ -39,8 +39,9 @@ def _tensors(state: Lowering) -> set[str]:
     signs = [n.output[0] for n in graph.nodes if n.op_type == "BipolarQuant"]
     groups = [_group(graph, name) for name in signs if graph.constant(_source(graph, name)) is None]
     for group in groups:
-        if not found & group and any(
-            _wants(state, reader, name) for name in group for reader in graph.consumers[name]
+        if not found & group and (
+            _joined_with_others(graph, group)
+            or any(_wants(state, reader, n) for n in group for reader in graph.consumers[n])
         ):
             found |= group
     return found
@@ -64,6 +65,14 @@ def _group(graph: QonnxGraph, name: str) -> set[str]:
         ways += [e for e in ends if e not in group]
         group.update(ends)
     return group
+
+
+def _joined_with_others(graph: QonnxGraph, group: set[str]) -> bool:
+    """Whether a group holds other codes than signs, or signs of several scales."""
+    makers = [graph.producer.get(name) for name in group]
+    sources = [n for n in makers if n is not None and n.op_type not in MOVES]
+    scales = {graph.scalar(n.input[1]) for n in sources if n.op_type == "BipolarQuant"}
+    return len(scales) > 1 or any(n.op_type != "BipolarQuant" for n in sources)
 
 
 def _computed(graph: QonnxGraph, node: onnx.NodeProto) -> list[str]:

@@ -42,8 +42,8 @@ module add_streams #(
   localparam int unsigned FactorBits = 16;
   localparam bit          Scaled     = has_adders();
 
-  if (Streams < 2) begin : gen_check_streams
-    $error("add_streams: found Streams=%0d, expected 2 or more", Streams);
+  if (Streams < 1) begin : gen_check_streams
+    $error("add_streams: found Streams=%0d, expected 1 or more", Streams);
   end
   if (first_bit(Streams) != Width) begin : gen_check_width
     $error("add_streams: found Width=%0d, expected %0d as InBits say", Width, first_bit(Streams));

@@ -62,13 +62,13 @@ class AddStreams(Kernel):
         """The factor of each input.
 
         Raises:
-            ValueError: there are others than one of 1 to 16 bits for each of two or more inputs.
+            ValueError: there are others than one of 1 to 16 bits for each of one or more inputs.
         """
         found = [int(f) for f in self.get_nodeattr("factors")]
         count = len(self.get_nodeattr("inputDataTypes"))
-        if count < 2 or len(found) != count or not all(0 < f < 1 << MAX_FACTOR_BITS for f in found):
+        if count < 1 or len(found) != count or not all(0 < f < 1 << MAX_FACTOR_BITS for f in found):
             raise ValueError(
-                f"{self.onnx_node.name}: found the factors {found} of {count} inputs, expected two "
+                f"{self.onnx_node.name}: found the factors {found} of {count} inputs, expected one "
                 f"or more inputs and a factor of 1 to {(1 << MAX_FACTOR_BITS) - 1} for each"
             )
         return found
