@@ -352,6 +352,20 @@ def pixel_interleave(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     return [out]
 
 
+def stream_upsample(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """Every pixel becomes a rectangle; of phases each place has channels of its own."""
+    (x,) = inputs
+    rows, columns = attrs["Scale"]
+    batch, height, width, channels = x.shape
+    if attrs["phases"]:
+        channels //= rows * columns
+    out = np.empty((batch, rows * height, columns * width, channels), dtype=np.int64)
+    for dy, dx in np.ndindex(rows, columns):
+        place = x[..., dy * columns + dx :: rows * columns] if attrs["phases"] else x
+        out[:, dy::rows, dx::columns] = place
+    return [out]
+
+
 DEFINITIONS: Mapping[str, Callable[[Inputs, Attributes], list[IntArray]]] = {
     "BinaryMvu": binary_mvu,
     "ConvolutionInputGenerator": sliding_window,
@@ -375,6 +389,7 @@ DEFINITIONS: Mapping[str, Callable[[Inputs, Attributes], list[IntArray]]] = {
     "StreamFlatten": stream_flatten,
     "StreamMaxPool": stream_max_pool,
     "StreamReflectPad": stream_reflect_pad,
+    "StreamUpsample": stream_upsample,
     "StreamingConcat": streaming_concat,
     "StreamingDataWidthConverter": unchanged,
     "StreamLink": unchanged,

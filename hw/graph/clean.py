@@ -28,6 +28,7 @@ from .schema import (
     LOWERED,
     QONNX_DOMAIN,
     QUANTISERS,
+    SIDE,
     check_attributes,
     check_inputs,
 )
@@ -147,7 +148,10 @@ def _standard(state: Cleaning, node: onnx.NodeProto, constant: bool) -> None:
     schema = onnx.defs.get_schema(node.op_type, state.opset, "")
     check_inputs(node, schema, state.types)
     if node.op_type == "Reshape":
-        _unbatch(state, node)
+        _unbatch(state, node, 1)
+    if node.op_type in ("Resize", "Upsample"):
+        _unbatch(state, node, 3)
+        _check_scales(state, node)
     if node.op_type == "BatchNormalization":
         _check_norm(state, node)
     types = _infer(state, node, schema)
@@ -270,13 +274,28 @@ def _known_shape(state: Cleaning, node: onnx.NodeProto) -> None:
     state.set_constant(node.output[0], value if node.op_type == "Shape" else shape.prod())
 
 
-def _unbatch(state: Cleaning, node: onnx.NodeProto) -> None:
+def _check_scales(state: Cleaning, node: onnx.NodeProto) -> None:
+    """Scales and sizes of no more than a border may be: shape inference multiplies by them."""
+    given = [a.floats for a in node.attribute if a.name == "scales"]
+    for name in filter(None, node.input[1:]):
+        value = state.value(name)
+        if value is None:
+            raise LoweringError(
+                node, f"reads {name}, which is computed, expected constants; fix the sizes"
+            )
+        given.append(value.reshape(-1).tolist())
+    for number in (n for part in given for n in part):
+        if not 0 <= number <= SIDE:
+            raise LoweringError(node, f"found the scale or size {number}, expected 0..{SIDE}")
+
+
+def _unbatch(state: Cleaning, node: onnx.NodeProto, index: int) -> None:
     """A shape that was written for the batch of the export holds 1 instead."""
-    shape = state.value(node.input[1])
+    shape = state.value(node.input[index]) if len(node.input) > index else None
     if shape is not None and shape.size and 1 < state.batch == shape[0]:
         shape = shape.copy()
         shape[0] = 1
-        node.input[1] = state.add_constant(node.input[1], shape)
+        node.input[index] = state.add_constant(node.input[index], shape)
 
 
 def _joins_product(state: Cleaning, node: onnx.NodeProto) -> bool:

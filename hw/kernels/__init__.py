@@ -37,6 +37,7 @@ KERNELS: tuple[str, ...] = (
     "stream_link",
     "stream_max_pool",
     "stream_reflect_pad",
+    "stream_upsample",
     "streaming_concat",
     "streaming_data_width_converter",
     "streaming_fifo",

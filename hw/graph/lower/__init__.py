@@ -30,6 +30,7 @@ PATTERNS: tuple[str, ...] = (
     "global_sum",
     "dense",
     "interleaving",
+    "upsampling",
     "flattening",
 )
 

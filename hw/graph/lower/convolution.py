@@ -50,13 +50,13 @@ def convolve(state: Lowering, node: onnx.NodeProto) -> bool:
             )
         x = padded(state, where, x, pads)
     if kernel != [1, 1] or stride != [1, 1]:
-        x = _windows(state, node, x, kernel, stride, dilation)
+        x = windows(state, node, x, kernel, stride, dilation)
     matrix = weight.transpose(2, 3, 1, 0).reshape(-1, weight.shape[0])
     accumulate(state, node, x, matrix, scale)
     return True
 
 
-def _windows(
+def windows(
     state: Lowering,
     node: onnx.NodeProto,
     x: Stream,
@@ -64,6 +64,7 @@ def _windows(
     stride: list[int],
     dilation: list[int],
 ) -> Stream:
+    """The pixels of every place of a kernel, side by side: a sliding window."""
     _, h, w, c = x.shape
     out, spare, steps = [], [], []
     for size, k, s, d in zip((h, w), kernel, stride, dilation, strict=True):

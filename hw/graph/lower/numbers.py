@@ -17,8 +17,8 @@ from .state import Lowering
 from .weights import bias_of, weights_of
 
 MOVES = (
-    "Concat", "Flatten", "MaxPool", "Pad", "Reshape", "Slice", "Split", "Squeeze", "Transpose",
-    "Unsqueeze",
+    "Concat", "DepthToSpace", "Flatten", "MaxPool", "Pad", "Reshape", "Resize", "Slice", "Split",
+    "Squeeze", "Transpose", "Unsqueeze", "Upsample",
 )  # fmt: skip
 """Ops that give codes on as they are: what holds of their outputs holds of their inputs."""
 PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
