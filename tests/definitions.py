@@ -361,7 +361,12 @@ def stream_upsample(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
         channels //= rows * columns
     out = np.empty((batch, rows * height, columns * width, channels), dtype=np.int64)
     for dy, dx in np.ndindex(rows, columns):
-        place = x[..., dy * columns + dx :: rows * columns] if attrs["phases"] else x
+        number = dy * columns + dx
+        place = (
+            x,
+            x[..., number :: rows * columns],
+            x[..., number * channels : (number + 1) * channels],
+        )[attrs["phases"]]
         out[:, dy::rows, dx::columns] = place
     return [out]
 

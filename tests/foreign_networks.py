@@ -120,7 +120,7 @@ def _four_bits(inputs: int, outputs: int, kernel: int = 3, **more: Any) -> nn.Mo
 
     padding = more.pop("padding", kernel // 2)
     kind = more.pop("kind", qnn.QuantConv2d)
-    return kind(inputs, outputs, kernel, padding=padding, bias=False, weight_bit_width=4, **more)  # type: ignore[no-any-return]
+    return kind(inputs, outputs, kernel, padding=padding, bias=False, weight_bit_width=4, **more)
 
 
 def export_super_resolution(path: Path, shuffled: bool) -> Path:
@@ -183,7 +183,7 @@ class UNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         skip = self.down(x)
         up = self.relu(self.up(self.deep(skip)))
-        return self.end(torch.cat([self.common(skip), self.common(up)], dim=1))  # type: ignore[no-any-return]
+        return self.end(torch.cat([self.common(skip), self.common(up)], dim=1))
 
 
 def export_u_net(path: Path) -> Path:

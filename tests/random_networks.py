@@ -239,7 +239,6 @@ class Sampler:
         if x.height * x.width > 100 or x.channels % side**2:
             return self.convolution(x)
         channels, size = x.channels // side**2, (side * x.height, side * x.width)
-        order = order if side == 2 else "CRD"
         self.said.append("DepthToSpace")
         if self.chance(0.5):
             name = self.net.op("DepthToSpace", [x.name], blocksize=side, mode=order)

@@ -264,7 +264,7 @@ def test_codes_of_accumulators_equal_the_rule(
 def test_pixels_that_move_equal_their_definition(datatype: str, channels: int, isa: str) -> None:
     g = MaskBuilder(channels)
     x = g.input((1, 5, 6, 4 * channels), datatype)
-    one, two, three, four, five, six, seven = g.duplicate(x, 7)
+    one, two, three, four, five, six, seven, eight = g.duplicate(x, 8)
     left, right, rest = g.split(four, [channels, 2 * channels, channels])
     outputs = [
         g.interleave(one),
@@ -274,6 +274,7 @@ def test_pixels_that_move_equal_their_definition(datatype: str, channels: int, i
         g.max_pool(five, [2, 2], [2, 2], [0] * 4),
         g.upsample(six, [3, 2], 0),
         g.upsample(seven, [2, 2], 1),
+        g.upsample(eight, [1, 4], 2),
     ]
     low, high = (0, 1) if datatype == "BINARY" else limits(*type_format(datatype))
     frames = g.rng.integers(low, high, (3, 5, 6, 4 * channels), endpoint=True)
@@ -292,6 +293,7 @@ def test_pixels_that_move_equal_their_definition(datatype: str, channels: int, i
             [frames[:, y // 2, x // 2, 2 * (y % 2) + x % 2 :: 4] for y, x in np.ndindex(10, 12)],
             axis=1,
         ).reshape(3, 10, 12, channels),
+        frames.reshape(3, 5, 24, channels),
     ]
     for name, e in zip(outputs, expected, strict=True):
         assert np.array_equal(got[name], e), name
@@ -401,7 +403,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("packed-masks")
     g = MaskBuilder()
     mask = mask_of(g, (13, 14), k=8, depth=1, padding=[1, 2, 2, 0])
-    side = g.activation(g.input((1, 2, 2, 4), "INT9"), 2)
+    side = g.activation(g.upsample(g.input((1, 2, 1, 8), "INT9"), [1, 2], 1), 2)
     return pack(g.model([mask, side]), None, folder / "masks.andpop")
 
 
@@ -428,10 +430,10 @@ HOSTILE = [
     change_step("interleave", height=1),
     change_step("interleave", width=0),
     change_step("interleave", inputs=[0]),
-    change_step("upsample", height=1),
+    change_step("upsample", height=5),
     change_step("upsample", scale_y=0),
     change_step("upsample", scale_x=3),
-    change_step("upsample", phases=2),
+    change_step("upsample", phases=3),
     change_step("upsample", phases=0),
     change_step("concat", inputs=[]),
     change_step("concat", inputs=[0, 0]),

@@ -4,14 +4,206 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 from andpop.flows import api
 from andpop.hw.graph.heads import write_kinds
+from andpop.hw.graph.resizing import MODES, sources
+from foreign_graphs import Net, accepted, first, refusal
 from foreign_networks import export_autoencoder, export_super_resolution, export_u_net
+from onnx import TensorProto, helper, numpy_helper
+from onnxruntime import InferenceSession
 from test_fully_connected import check, draw
+
+NEAREST = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_copies_are_those_of_the_operators_definition(mode: str) -> None:
+    for rounding in NEAREST:
+        for size, out in ((4, 8), (3, 9), (5, 7), (6, 3), (1, 4), (4, 1), (7, 7)):
+            node = helper.make_node(
+                "Resize", ["x", "", "", "sizes"], ["y"], mode="nearest", nearest_mode=rounding,
+                coordinate_transformation_mode=mode,
+            )  # fmt: skip
+            graph = helper.make_graph(
+                [node],
+                "resize",
+                [helper.make_tensor_value_info("x", TensorProto.FLOAT, [size])],
+                [helper.make_tensor_value_info("y", TensorProto.FLOAT, [out])],
+                [numpy_helper.from_array(np.array([out], dtype=np.int64), "sizes")],
+            )
+            opset = helper.make_opsetid("", 19)
+            model = helper.make_model(graph, opset_imports=[opset], ir_version=8)
+            session = InferenceSession(
+                model.SerializeToString(), providers=["CPUExecutionProvider"]
+            )
+            (wanted,) = session.run(None, {"x": np.arange(size, dtype=np.float32)})
+            found = sources(size, out, Fraction(out, size), mode, rounding)
+            assert found == wanted.tolist(), (mode, rounding, size, out)
+
+
+def upsampled(kind: str, opset: int, **way: Any) -> onnx.ModelProto:
+    """Codes of 6x6 as 12x18 in the words of an opset; three channels per pixel."""
+    net = Net()
+    x = first(net)
+    scales, none = net.constant(way.pop("scales", [1, 1, 2, 3])), net.constant(np.zeros(0))
+    if kind == "attribute":
+        x = net.op("Upsample", [x], mode="nearest", scales=[1.0, 1.0, 2.0, 3.0])
+    elif kind == "sizes":
+        sizes = net.constant([1, 4, 12, 18], np.int64)
+        x = net.op("Resize", [x, "", "", sizes], **{"mode": "nearest", **way})
+    elif opset < 11:
+        x = net.op("Upsample" if opset < 10 else "Resize", [x, scales], mode="nearest")
+    else:
+        x = net.op("Resize", [x, none, scales], **{"mode": "nearest", **way})
+    weight = net.quant(net.constant(net.weights(3, 4, 1, 1)), narrow=1)
+    net.op("Conv", [x, weight], kernel_shape=[1, 1])
+    return net.model([1, 3, 12, 18], opset)
+
+
+@pytest.mark.parametrize(
+    ("kind", "opset", "way"),
+    [
+        ("attribute", 7, {}),
+        ("scales", 9, {}),
+        ("scales", 10, {}),
+        ("scales", 11, {}),
+        ("scales", 12, {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}),
+        ("sizes", 13, {}),
+        ("sizes", 13, {"nearest_mode": "round_prefer_ceil"}),
+        ("sizes", 19, {"coordinate_transformation_mode": "half_pixel_symmetric"}),
+        ("scales", 11, {"coordinate_transformation_mode": "tf_half_pixel_for_nn",
+                        "nearest_mode": "floor"}),
+    ],
+)  # fmt: skip
+def test_every_way_to_say_repetition(
+    kind: str, opset: int, way: dict[str, Any], tmp_path: Path
+) -> None:
+    assert accepted(upsampled(kind, opset, **way), tmp_path)[2] > 10_000
+
+
+@pytest.mark.parametrize(
+    ("way", "told"),
+    [
+        ({"mode": "linear"}, "resizes by mode linear, expected nearest"),
+        ({"mode": "cubic"}, "resizes by mode cubic, expected nearest"),
+        (
+            {"coordinate_transformation_mode": "align_corners"},
+            "makes 12x18 pixels of 6x6 by align_corners and round_prefer_floor, expected",
+        ),
+        (
+            {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "ceil"},
+            "by asymmetric and ceil, expected every pixel to be repeated equally often",
+        ),
+        ({"scales": [1, 1, 2, 1e9]}, "found the scale or size 1000000000.0, expected 0..65536"),
+        ({"scales": [1, 1, 2, -1]}, "found the scale or size -1.0, expected 0..65536"),
+        ({"scales": [1, 1, 60000, 60000]}, "expected at most 268435456 elements"),
+    ],
+)
+def test_other_ways_are_refused(way: dict[str, Any], told: str, tmp_path: Path) -> None:
+    assert told in refusal(upsampled("scales", 13, **way), tmp_path)
+
+
+TRANSPOSED: list[dict[str, Any]] = [
+    {"kernel": (3, 3), "pads": (1, 1, 1, 1), "more": (1, 1), "bias": True, "steps": True},
+    {"kernel": (3, 3), "pads": (1, 1, 1, 1), "bias": True},
+    {"kernel": (4, 4), "pads": (1, 1, 1, 1), "steps": True},
+    {"kernel": (2, 2), "bias": True, "steps": True},
+    {"kernel": (3, 5), "strides": (1, 1)},
+    {"kernel": (3, 3), "strides": (3, 3), "end": True},
+    {"kernel": (5, 4), "strides": (3, 2), "pads": (2, 1, 1, 2), "more": (2, 0), "bias": True},
+    {"kernel": (1, 1)},
+    {"kernel": (3, 3), "dilations": (2, 2)},
+    {"kernel": (3, 3), "pads": (1, 1, 1, 1), "more": (1, 1), "group": 2, "steps": True},
+    {"kernel": (4, 4), "strides": (4, 4), "size": (3, 5)},
+    {"kernel": (2, 2), "strides": (3, 3), "pads": (2, 2, 2, 2), "more": (1, 1)},
+]
+
+
+def transposed(
+    kernel: tuple[int, int],
+    strides: tuple[int, int] = (2, 2),
+    pads: tuple[int, ...] = (0, 0, 0, 0),
+    more: tuple[int, int] = (0, 0),
+    dilations: tuple[int, int] = (1, 1),
+    group: int = 1,
+    bias: bool = False,
+    steps: bool = False,
+    end: bool = False,
+    size: tuple[int, int] = (8, 8),
+) -> onnx.ModelProto:
+    """A transposed convolution of six outputs, by default with a quantiser behind that falls in
+    half of the channels; ``steps``: one weight scale per output."""
+    net = Net(*size)
+    x, outputs = first(net), 6
+    scale = net.rng.uniform(0.05, 0.2, (1, outputs // group, 1, 1)) if steps else 0.1
+    values = net.constant(net.weights(4, outputs // group, *kernel))
+    inputs = [x, net.quant(values, scale, narrow=1)]
+    if bias:
+        inputs.append(net.constant(net.rng.uniform(-0.5, 0.5, outputs)))
+    x = net.op(
+        "ConvTranspose", inputs, kernel_shape=kernel, strides=strides, pads=pads,
+        output_padding=more, dilations=dilations, group=group,
+    )  # fmt: skip
+    made = [
+        s * (n - 3) + (k - 1) * d + 1 + o - a - b
+        for s, n, k, d, o, a, b in zip(
+            strides, size, kernel, dilations, more, pads[:2], pads[2:], strict=True
+        )
+    ]
+    if end:
+        return net.model([1, outputs, *made])
+    falling = np.where(np.arange(outputs) % 2, -1, 1) * net.rng.uniform(0.5, 1.5, outputs)
+    rows = [falling, *(net.rng.uniform(0.2, 0.9, outputs) for _ in range(3))]
+    x = net.op("BatchNormalization", [x, *map(net.constant, rows)])
+    weight = net.quant(net.constant(net.weights(3, outputs, 1, 1)), narrow=1)
+    net.op("Conv", [net.quant(x), weight], kernel_shape=[1, 1])
+    return net.model([1, 3, *made])
+
+
+@pytest.mark.parametrize("form", TRANSPOSED, ids=range(len(TRANSPOSED)))
+def test_transposed_convolutions_of_any_kernel_and_stride(
+    form: dict[str, Any], tmp_path: Path
+) -> None:
+    assert accepted(transposed(**form), tmp_path)[2] > 500
+
+
+def shuffled(order: str, side: int, channels: int, moves: bool) -> onnx.ModelProto:
+    """Four-bit codes whose channels become squares, by an op or the moves it stands for."""
+    net = Net()
+    inputs = channels * side**2
+    weight = net.quant(net.constant(net.weights(inputs, 1, 3, 3)), narrow=1)
+    x = net.norm(net.op("Conv", ["x", weight], kernel_shape=[3, 3]), inputs)
+    x = net.quant(x, signed=0)
+    if moves:
+        parts = [side, side, channels] if order == "DCR" else [channels, side, side]
+        axes = [0, 3, 4, 1, 5, 2] if order == "DCR" else [0, 1, 4, 2, 5, 3]
+        x = net.op("Reshape", [x, net.constant([1, *parts, 6, 6], np.int64)])
+        x = net.op("Transpose", [x], perm=axes)
+        shape = [1, channels, 6 * side, 6 * side]
+        x = net.op("Reshape", [x, net.constant(shape, np.int64)])
+    else:
+        x = net.op("DepthToSpace", [x], blocksize=side, mode=order)
+    weight = net.quant(net.constant(net.weights(3, channels, 1, 1)), narrow=1)
+    net.op("Conv", [x, weight], kernel_shape=[1, 1])
+    return net.model([1, 3, 6 * side, 6 * side])
+
+
+@pytest.mark.parametrize("moves", [False, True])
+@pytest.mark.parametrize(
+    ("order", "side", "channels"),
+    [("DCR", 2, 3), ("CRD", 2, 3), ("CRD", 3, 2), ("DCR", 3, 1), ("CRD", 4, 1), ("DCR", 3, 2)],
+)
+def test_channels_become_squares(
+    order: str, side: int, channels: int, moves: bool, tmp_path: Path
+) -> None:
+    assert accepted(shuffled(order, side, channels, moves), tmp_path)[2] > 5000
 
 
 def as_map(path: Path) -> None:

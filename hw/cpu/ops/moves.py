@@ -115,11 +115,11 @@ def check_interleave(s: Site) -> list[Range]:
     return s.ranges
 
 
-def upsample(p: Packer, node: Node, index: int, out: int, scale: list[int], phases: bool) -> None:
+def upsample(p: Packer, node: Node, index: int, out: int, scale: list[int], phases: int) -> None:
     """Make a rectangle of every pixel, or of its phases."""
     height, width, _ = p.at(index).shape
     attributes = {"height": height, "width": width, "scale_y": scale[0], "scale_x": scale[1]}
-    p.step("upsample", node.name, [index], [out], {**attributes, "phases": int(phases)})
+    p.step("upsample", node.name, [index], [out], {**attributes, "phases": phases})
 
 
 def check_upsample(s: Site) -> list[Range]:
@@ -129,7 +129,7 @@ def check_upsample(s: Site) -> list[Range]:
     height, width, rows, columns, phases = s.attributes(names)
     for name in names[:4]:
         s.within(name, 1, MAX_AXIS)
-    s.within("phases", 0, 1)
+    s.within("phases", 0, 2)
     if phases:
         s.stores(s.inputs[0], *WHOLE)
     s.stores(s.outputs[0], s.inputs[0].storage)

@@ -64,17 +64,11 @@ def interleave(state: Lowering, node: onnx.NodeProto) -> bool:
 
 
 def squares(state: Lowering, node: onnx.NodeProto, x: Stream, side: int, mode: str) -> Stream:
-    """(1, H, W, side*side*C) -> (1, side*H, side*W, C); of one channel both orders are one."""
+    """(1, H, W, side*side*C) -> (1, side*H, side*W, C)."""
     if side == 1:
         return x
-    if mode == "CRD" or x.channels == side**2:
-        return upsampled(state, layer_of(node), x, [side, side], phases=True)
-    if side > 2:
-        raise LoweringError(
-            node,
-            f"found blocksize {side} of {x.channels // side**2} channels in the order DCR, "
-            "expected blocksize 2 or the order CRD (PyTorch's PixelShuffle); export with that",
-        )
+    if mode == "CRD" or side > 2:
+        return upsampled(state, layer_of(node), x, [side, side], 1 if mode == "CRD" else 2)
     return interleaved(state, layer_of(node), x)
 
 

@@ -115,7 +115,7 @@ def convolve_transposed(state: Lowering, node: onnx.NodeProto) -> bool:
         if strides == [2, 2]:
             acc = interleaved(state, where, acc)
         elif places > 1:
-            acc = upsampled(state, where, acc, strides, phases=True)
+            acc = upsampled(state, where, acc, strides, phases=1)
         spare = [axis.spare for axis in axes]
         return cropped(state, where, acc, [0, 0, *spare]) if any(spare) else acc
 

@@ -51,11 +51,9 @@ def _says(state: Lowering, node: onnx.NodeProto, scale: list[int]) -> bool:
     return given is None or given.size == 0 or given.tolist() == [1, 1, *scale]
 
 
-def upsampled(
-    state: Lowering, where: str, x: Stream, scale: list[int], phases: bool = False
-) -> Stream:
-    """(1, H, W, C) -> (1, H*Sy, W*Sx, C), every pixel repeated; ``phases``: every pixel holds, for
-    each channel, the values of all its places (dy, dx)."""
+def upsampled(state: Lowering, where: str, x: Stream, scale: list[int], phases: int = 0) -> Stream:
+    """(1, H, W, C) -> (1, H*Sy, W*Sx, C), every pixel repeated; ``phases``: every pixel holds
+    values for all its places, 1: (c, dy, dx), 2: (dy, dx, c)."""
     _, h, w, c = x.shape
     places = scale[0] * scale[1] if phases else 1
     (y,) = state.builder.add(
@@ -65,18 +63,19 @@ def upsampled(
         [((1, h * scale[0], w * scale[1], c // places), x.datatype)],
         {
             "NumChannels": c // places,
-            "PE": 1,
+            "PE": c // places if phases == 2 else 1,
             "ImgDim": [h, w],
             "Scale": scale,
-            "phases": int(phases),
+            "phases": phases,
             "inputDataType": x.datatype,
         },
         scale=x.scale,
     )
     low, high = state.reach(x)
+    shape, axis = ((places, -1), 0) if phases == 2 else ((-1, places), 1)
     state.reached[y.name] = (
-        low.reshape(-1, places).min(axis=1),
-        high.reshape(-1, places).max(axis=1),
+        low.reshape(shape).min(axis=axis),
+        high.reshape(shape).max(axis=axis),
     )
     return replace(y, levels=x.levels, first=x.first)
 

@@ -20,7 +20,7 @@ def _case(
     return Case(
         name=(
             f"{datatype.lower()}_{image[0]}x{image[1]}_by_{scale[0]}x{scale[1]}_c{channels}_pe{pe}"
-            f"{'_phases' if phases else ''}"
+            f"{('', '_phases', '_outer')[phases]}"
         ),
         op_type="StreamUpsample",
         attrs={
@@ -44,6 +44,7 @@ SMOKE = [
     _case("INT5", 3, 1, (2, 3), (2, 2), 1),
     _case("UINT4", 2, 2, (3, 2), (3, 2), 1),
     _case("INT12", 8, 2, (2, 20), (2, 2), 1),  # lines of phases in block RAM
+    _case("UINT3", 2, 2, (2, 3), (3, 3), 2),
 ]
 
 FULL = [
@@ -55,4 +56,5 @@ FULL = [
     _case("INT8", 2, 1, (3, 3), (1, 2), 1),
     _case("INT8", 4, 4, (2, 2), (4, 4), 1),
     _case("BINARY", 1, 1, (2, 3), (2, 2), 1),
+    _case("INT8", 3, 3, (2, 2), (1, 2), 2),
 ]

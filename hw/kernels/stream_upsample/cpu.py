@@ -15,7 +15,7 @@ def lower(p: Packer, node: Node) -> None:
     height, width = size = node.ints("ImgDim", 2)
     check_picture(p, node, index, size)
     rows, columns = scale = node.ints("Scale", 2)
-    phases, channels = bool(node.get("phases")), int(node.get("NumChannels"))
+    phases, channels = int(node.get("phases")), int(node.get("NumChannels"))
     groups = rows * columns if phases else 1
     if p.at(index).channels != groups * channels:
         raise ModelError(

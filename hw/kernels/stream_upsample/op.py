@@ -7,7 +7,7 @@ import numpy as np
 
 from ..base import Kernel, RtlKernel, Stream, require_divisor
 from ..costs import Structure, loop_counts
-from ..facts import Geometry
+from ..facts import FoldingRule, Geometry
 from ..memory import LineMemory, selection
 from .golden import run
 
@@ -22,12 +22,16 @@ class StreamUpsample(Kernel):
         "PE": ("i", True, 0),
         "ImgDim": ("ints", True, []),
         "Scale": ("ints", True, []),
-        "phases": ("i", True, 0, {0, 1}),
+        "phases": ("i", True, 0, {0, 1, 2}),
         "inputDataType": ("s", True, ""),
         "line_ram": ("s", False, "auto", {"auto", "block", "lut"}),
     }
     places = {"line_ram": ("block", "lut")}
     golden = staticmethod(run)
+
+    def folding_rule(self) -> FoldingRule:
+        """Where channels are innermost a word holds them all: the places lie side by side."""
+        return FoldingRule({}) if self.get_nodeattr("phases") == 2 else super().folding_rule()
 
     def scale(self) -> tuple[int, int]:
         """Rows and columns of a rectangle."""
@@ -54,11 +58,16 @@ class StreamUpsample(Kernel):
         return Stream(datatype, (1, height, width, groups * channels), groups * pe)
 
     def verify_node(self) -> None:
-        """Raise ValueError for a rectangle of less than two pixels."""
+        """Raise ValueError for a rectangle of one pixel, or words that hold no places."""
         if min(self.scale()) < 1 or self.repeats() < 2:
             raise ValueError(
                 f"{self.onnx_node.name}: found Scale={list(self.scale())} (rows, columns), "
                 "expected 1 or more, and two pixels of one at least"
+            )
+        if self.get_nodeattr("phases") == 2 and self.folds() > 1:
+            raise ValueError(
+                f"{self.onnx_node.name}: found PE={self.get_nodeattr('PE')} with phases=2, "
+                f"expected all {self.get_nodeattr('NumChannels')} channels in a word"
             )
 
     def picture(self) -> tuple[int, int]:

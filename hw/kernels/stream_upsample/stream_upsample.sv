@@ -17,11 +17,12 @@ module stream_upsample #(
   parameter int unsigned Columns  = 2, // pixels of a line that comes in
   parameter int unsigned ScaleY   = 2, // rows of one
   parameter int unsigned ScaleX   = 2, // columns of one
-  parameter bit          Phases   = 0, // a word holds the values of all places
+  parameter int unsigned Phases   = 0, // a word holds the values of all places: 1: those of a
+                                       // lane side by side, 2: the lanes of a place
   parameter bit          BlockRam = 0, // memory in block RAM, otherwise in LUTs
   localparam int unsigned Places  = ScaleY * ScaleX,
   localparam int unsigned Width   = Lanes * Bits,
-  localparam int unsigned Stored  = Phases ? Places * Width : Width
+  localparam int unsigned Stored  = Phases > 0 ? Places * Width : Width
 ) (
   input  logic              clk_i,
   input  logic              rst_ni,
@@ -38,6 +39,10 @@ module stream_upsample #(
   if (Folds < 1 || Columns < 1 || ScaleY < 1 || ScaleX < 1 || Places < 2) begin : gen_check
     $error("stream_upsample: found Folds=%0d Columns=%0d ScaleY=%0d ScaleX=%0d, %s",
            Folds, Columns, ScaleY, ScaleX, "expected 1 or more, and two places");
+  end
+  if (Phases > 2 || (Phases == 2 && Folds > 1)) begin : gen_check_phases
+    $error("stream_upsample: found Phases=%0d Folds=%0d, expected 0 or 1, or 2 of one word",
+           Phases, Folds);
   end
 
   localparam int unsigned Held        = ScaleY > 1 ? Folds * Columns : Folds;
@@ -146,7 +151,7 @@ module stream_upsample #(
     .read_data_o    (word)
   );
 
-  if (Phases) begin : gen_phases
+  if (Phases > 0) begin : gen_phases
     localparam int unsigned PlaceBits = $clog2(Places);
 
     logic [PlaceBits-1:0] place_q; // place of the word at the memory's output
@@ -158,7 +163,10 @@ module stream_upsample #(
     for (genvar lane = 0; lane < Lanes; lane++) begin : gen_lane
       logic [Places-1:0][Bits-1:0] values;
 
-      assign values                   = word[lane*Places*Bits +: Places*Bits];
+      for (genvar place = 0; place < Places; place++) begin : gen_place
+        localparam int unsigned At = Phases == 1 ? lane * Places + place : place * Lanes + lane;
+        assign values[place] = word[At*Bits +: Bits];
+      end
       assign chosen[lane*Bits +: Bits] = values[place_q];
     end
   end else begin : gen_repeat
@@ -167,7 +175,7 @@ module stream_upsample #(
 
   output_register #(
     .Width  (Width),
-    .Present(BlockRam || Phases)
+    .Present(BlockRam || Phases > 0)
   ) u_out (
     .clk_i,
     .rst_ni,
