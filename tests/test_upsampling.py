@@ -12,7 +12,10 @@ import numpy as np
 import onnx
 import pytest
 from andpop.flows import api
+from andpop.hw.graph.clean import clean
 from andpop.hw.graph.heads import write_kinds
+from andpop.hw.graph.pixels import Pixels
+from andpop.hw.graph.reference import Reference
 from andpop.hw.graph.resizing import MODES, sources
 from foreign_graphs import Net, accepted, first, refusal
 from foreign_networks import export_autoencoder, export_super_resolution, export_u_net
@@ -26,7 +29,7 @@ NEAREST = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 @pytest.mark.parametrize("mode", MODES)
 def test_copies_are_those_of_the_operators_definition(mode: str) -> None:
     for rounding in NEAREST:
-        for size, out in ((4, 8), (3, 9), (5, 7), (6, 3), (1, 4), (4, 1), (7, 7)):
+        for size, out in ((4, 8), (3, 9), (5, 8), (6, 3), (1, 4), (4, 1), (7, 7)):
             node = helper.make_node(
                 "Resize", ["x", "", "", "sizes"], ["y"], mode="nearest", nearest_mode=rounding,
                 coordinate_transformation_mode=mode,
@@ -172,6 +175,25 @@ def test_transposed_convolutions_of_any_kernel_and_stride(
     form: dict[str, Any], tmp_path: Path
 ) -> None:
     assert accepted(transposed(**form), tmp_path)[2] > 500
+
+
+@pytest.mark.parametrize("mode", ["SAME_UPPER", "SAME_LOWER", "VALID", "NOTSET"])
+@pytest.mark.parametrize("kernel", [[3, 3], [5, 2]])
+def test_borders_that_are_told_otherwise(mode: str, kernel: list[int], tmp_path: Path) -> None:
+    """As ONNX Runtime reads them."""
+    net = Net()
+    weight = net.constant(net.rng.integers(-3, 4, (1, 2, *kernel)))
+    told = {"output_shape": [13, 12]} if mode == "NOTSET" else {"auto_pad": mode}
+    net.op("ConvTranspose", ["x", weight], kernel_shape=kernel, strides=[2, 2], **told)
+    size = {"NOTSET": [13, 12], "VALID": [14 + k for k in kernel]}.get(mode, [16, 16])
+    proto = net.model([1, 2, *size])
+    accepted(proto, tmp_path)
+    session = InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    picture = net.rng.integers(0, 256, (1, 8, 8, 1), dtype=np.uint8)
+    planes = picture.transpose(0, 3, 1, 2)
+    (wanted,) = session.run(None, {"x": planes.astype(np.float32)})
+    found = Reference(clean(proto), Pixels()).run(picture, {net.last})
+    assert np.array_equal(found[net.last], wanted)
 
 
 def shuffled(order: str, side: int, channels: int, moves: bool) -> onnx.ModelProto:

@@ -21,7 +21,14 @@ from .clean_quantisers import dequantise, is_weight, quantiser, transpose
 from .clean_state import Cleaning
 from .heads import kinds_of, write_kinds
 from .loader import ELEMENT_TYPES, ModelError
-from .plain_form import bias_behind, changes_nothing, ends_graph, explicit_pads, with_bias
+from .plain_form import (
+    bias_behind,
+    changes_nothing,
+    ends_graph,
+    explicit_pads,
+    transposed_pads,
+    with_bias,
+)
 from .qonnx_graph import LoweringError
 from .schema import (
     FOLDED,
@@ -173,6 +180,9 @@ def _standard(state: Cleaning, node: onnx.NodeProto, constant: bool) -> None:
     else:
         if node.op_type in ("Conv", "MaxPool"):
             explicit_pads(node, state.shape, [d.dim_value for d in types[0].tensor_type.shape.dim])
+        if node.op_type == "ConvTranspose":
+            sizes = [d.dim_value for d in types[0].tensor_type.shape.dim]
+            transposed_pads(node, state.shape, sizes)
         _narrow_constants(state, node, types[0])
         state.keep(node, types)
 

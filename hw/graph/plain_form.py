@@ -49,6 +49,30 @@ def explicit_pads(node: onnx.NodeProto, shape: Shape, out: Sequence[int]) -> Non
     node.attribute.extend([*kept, helper.make_attribute("pads", [*begin, *end])])
 
 
+def transposed_pads(node: onnx.NodeProto, shape: Shape, out: Sequence[int]) -> None:
+    """Write the border that ``auto_pad`` or ``output_shape`` stand for into a ConvTranspose that
+    gives ``out``."""
+    attributes = node_attributes(node)
+    mode = attributes.get("auto_pad", "NOTSET")
+    if mode == "NOTSET" and "output_shape" not in attributes:
+        return
+    kernel = attributes.get("kernel_shape") or shape(node.input[1])[2:]
+    begin, end = [], []
+    for axis in (0, 1):
+        stride = attributes.get("strides", (1, 1))[axis]
+        extent = (kernel[axis] - 1) * attributes.get("dilations", (1, 1))[axis] + 1
+        made = (shape(node.input[0])[2 + axis] - 1) * stride + extent
+        border = made + attributes.get("output_padding", (0, 0))[axis] - out[2 + axis]
+        if border < 0 or (mode == "VALID" and border):
+            return
+        less = border // 2
+        begin.append(less if mode == "SAME_UPPER" else border - less)
+        end.append(border - begin[-1])
+    kept = [a for a in node.attribute if a.name not in ("auto_pad", "pads", "output_shape")]
+    del node.attribute[:]
+    node.attribute.extend([*kept, helper.make_attribute("pads", [*begin, *end])])
+
+
 def bias_behind(
     node: onnx.NodeProto, product: onnx.NodeProto | None, value: Value, shape: Shape
 ) -> npt.NDArray[Any] | None:
