@@ -37,10 +37,14 @@ class FoldingRule:
     """Those of them that cycles depend on, and what folding may set: of equal cost the first."""
     ragged: frozenset[str] = frozenset()
     """Lanes whose last word may be partly empty: of those with equally many words the fewest."""
+    whole: frozenset[str] = frozenset()
+    """Lanes that are all of their total."""
 
     def choices(self, attribute: str) -> list[int]:
         """Return the numbers of lanes that ``attribute`` may be, ascending."""
         total = self.lanes[attribute]
+        if attribute in self.whole:
+            return [total]
         if attribute in self.ragged:
             return sorted({-(-total // words) for words in range(1, total + 1)})
         return divisors(total)

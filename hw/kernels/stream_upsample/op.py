@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ..base import Kernel, RtlKernel, Stream, require_divisor
@@ -31,7 +33,8 @@ class StreamUpsample(Kernel):
 
     def folding_rule(self) -> FoldingRule:
         """Where channels are innermost a word holds them all: the places lie side by side."""
-        return FoldingRule({}) if self.get_nodeattr("phases") == 2 else super().folding_rule()
+        rule = super().folding_rule()
+        return replace(rule, whole=frozenset({"PE"})) if self.get_nodeattr("phases") == 2 else rule
 
     def scale(self) -> tuple[int, int]:
         """Rows and columns of a rectangle."""
