@@ -228,6 +228,20 @@ def test_channels_become_squares(
     assert accepted(shuffled(order, side, channels, moves), tmp_path)[2] > 5000
 
 
+def test_a_shuffle_behind_a_concatenation(tmp_path: Path) -> None:
+    net = Net()
+    x = first(net)
+    halves = helper.make_node("Split", [x], ["left", "right"], name="Split", axis=1)
+    net.nodes.append(halves)
+    x = net.op("Concat", ["right", "left"], axis=1)
+    x = net.op("Reshape", [x, net.constant([1, 1, 2, 2, 6, 6], np.int64)])
+    x = net.op("Transpose", [x], perm=[0, 1, 4, 2, 5, 3])
+    x = net.op("Reshape", [x, net.constant([1, 1, 12, 12], np.int64)])
+    weight = net.quant(net.constant(net.weights(3, 1, 1, 1)), narrow=1)
+    net.op("Conv", [x, weight], kernel_shape=[1, 1])
+    assert accepted(net.model([1, 3, 12, 12]), tmp_path)[2] > 5000
+
+
 def as_map(path: Path) -> None:
     """Ask for the output as a map of integers."""
     proto = onnx.load(path)

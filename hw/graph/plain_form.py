@@ -66,7 +66,7 @@ def transposed_pads(node: onnx.NodeProto, shape: Shape, out: Sequence[int]) -> N
         if border < 0 or (mode == "VALID" and border):
             return
         less = border // 2
-        begin.append(less if mode == "SAME_UPPER" else border - less)
+        begin.append(border - less if mode != "SAME_UPPER" else less)
         end.append(border - begin[-1])
     kept = [a for a in node.attribute if a.name not in ("auto_pad", "pads", "output_shape")]
     del node.attribute[:]
