@@ -123,16 +123,16 @@ def _four_bits(inputs: int, outputs: int, kernel: int = 3, **more: Any) -> nn.Mo
     return kind(inputs, outputs, kernel, padding=padding, bias=False, weight_bit_width=4, **more)
 
 
-def export_super_resolution(path: Path, shuffled: bool) -> Path:
-    """quant_espcn of four bits: the pixels of 8x8 become 16x16, by repetition and a convolution, or
-    by a pixel shuffle."""
+def export_super_resolution(path: Path, way: str) -> Path:
+    """quant_espcn of four bits: the pixels of 8x8 become 16x16, by repetition ("nearest") or
+    interpolation ("bilinear") and a convolution, or by a pixel shuffle ("shuffle")."""
     import brevitas.nn as qnn
 
     torch.manual_seed(11)
     tail = (
         [_four_bits(6, 4), nn.PixelShuffle(2)]
-        if shuffled
-        else [nn.Upsample(scale_factor=2), _four_bits(6, 1)]
+        if way == "shuffle"
+        else [nn.Upsample(scale_factor=2, mode=way), _four_bits(6, 1)]
     )
     net = nn.Sequential(
         _four_bits(1, 8, 5),

@@ -14,9 +14,11 @@ import pytest
 from andpop.flows import api
 from andpop.hw.graph.clean import clean
 from andpop.hw.graph.heads import write_kinds
+from andpop.hw.graph.lowering import lower
 from andpop.hw.graph.pixels import Pixels
 from andpop.hw.graph.reference import Reference
 from andpop.hw.graph.resizing import MODES, sources
+from andpop.hw.graph.verify import verify
 from foreign_graphs import Net, accepted, first, refusal
 from foreign_networks import export_autoencoder, export_super_resolution, export_u_net
 from onnx import TensorProto, helper, numpy_helper
@@ -80,22 +82,41 @@ def upsampled(kind: str, opset: int, **way: Any) -> onnx.ModelProto:
         ("scales", 12, {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}),
         ("sizes", 13, {}),
         ("sizes", 13, {"nearest_mode": "round_prefer_ceil"}),
+        ("scales", 13, {"mode": "linear"}),
+        ("sizes", 13, {"mode": "linear", "coordinate_transformation_mode": "pytorch_half_pixel"}),
         ("sizes", 19, {"coordinate_transformation_mode": "half_pixel_symmetric"}),
         ("scales", 11, {"coordinate_transformation_mode": "tf_half_pixel_for_nn",
                         "nearest_mode": "floor"}),
     ],
 )  # fmt: skip
-def test_every_way_to_say_repetition(
+def test_every_way_to_say_whole_factors(
     kind: str, opset: int, way: dict[str, Any], tmp_path: Path
 ) -> None:
     assert accepted(upsampled(kind, opset, **way), tmp_path)[2] > 10_000
 
 
+@pytest.mark.parametrize("scale", [(2, 2), (3, 4), (1, 5), (6, 1)])
+def test_linear_interpolation_is_that_of_onnx_runtime(scale: tuple[int, int]) -> None:
+    net = Net(5, 4)
+    scales = net.constant([1, 1, *scale])
+    net.op("Resize", ["x", net.constant(np.zeros(0)), scales], mode="linear")
+    proto = net.model([1, 1, 5 * scale[0], 4 * scale[1]])
+    session = InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    picture = net.rng.integers(0, 256, (1, 5, 4, 1), dtype=np.uint8)
+    (wanted,) = session.run(None, {"x": picture.transpose(0, 3, 1, 2).astype(np.float32)})
+    found = Reference(clean(proto), Pixels()).run(picture, {net.last})[net.last]
+    assert np.allclose(found, wanted, rtol=1e-5, atol=1e-4)
+    assert verify(clean(proto), lower(clean(proto), heads={net.last: "map"}), noise=2) > 0
+
+
 @pytest.mark.parametrize(
     ("way", "told"),
     [
-        ({"mode": "linear"}, "resizes by mode linear, expected nearest"),
-        ({"mode": "cubic"}, "resizes by mode cubic, expected nearest"),
+        ({"mode": "cubic"}, "resizes by mode cubic, expected nearest or linear"),
+        (
+            {"mode": "linear", "coordinate_transformation_mode": "align_corners"},
+            "resizes by mode linear and align_corners, expected half_pixel",
+        ),
         (
             {"coordinate_transformation_mode": "align_corners"},
             "makes 12x18 pixels of 6x6 by align_corners and round_prefer_floor, expected",
@@ -253,12 +274,13 @@ def as_map(path: Path) -> None:
 @pytest.mark.parametrize(
     ("export", "size", "is_map"),
     [
-        (lambda path: export_super_resolution(path, shuffled=False), 8, True),
-        (lambda path: export_super_resolution(path, shuffled=True), 8, True),
+        (lambda path: export_super_resolution(path, "nearest"), 8, True),
+        (lambda path: export_super_resolution(path, "bilinear"), 8, True),
+        (lambda path: export_super_resolution(path, "shuffle"), 8, True),
         (export_autoencoder, 16, True),
         (export_u_net, 12, False),
     ],
-    ids=["nearest", "shuffle", "autoencoder", "u-net"],
+    ids=["nearest", "bilinear", "shuffle", "autoencoder", "u-net"],
 )
 def test_networks_with_larger_maps_are_exact_on_every_backend(
     export: Callable[[Path], Path], size: int, is_map: bool, tmp_path: Path

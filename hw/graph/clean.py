@@ -25,6 +25,7 @@ from .plain_form import (
     bias_behind,
     changes_nothing,
     ends_graph,
+    explicit_modes,
     explicit_pads,
     transposed_pads,
     with_bias,
@@ -159,6 +160,7 @@ def _standard(state: Cleaning, node: onnx.NodeProto, constant: bool) -> None:
     if node.op_type in ("Resize", "Upsample"):
         _unbatch(state, node, 3)
         _check_scales(state, node)
+        explicit_modes(node, state.opset)
     if node.op_type == "BatchNormalization":
         _check_norm(state, node)
     types = _infer(state, node, schema)

@@ -73,6 +73,17 @@ def transposed_pads(node: onnx.NodeProto, shape: Shape, out: Sequence[int]) -> N
     node.attribute.extend([*kept, helper.make_attribute("pads", [*begin, *end])])
 
 
+def explicit_modes(node: onnx.NodeProto, opset: int) -> None:
+    """Write the conventions of a Resize into it; before opset 11 there was one."""
+    found = node_attributes(node)
+    for name, default in (
+        ("coordinate_transformation_mode", "half_pixel"),
+        ("nearest_mode", "round_prefer_floor"),
+    ):
+        if opset > 10 and name not in found:
+            node.attribute.append(helper.make_attribute(name, default))
+
+
 def bias_behind(
     node: onnx.NodeProto, product: onnx.NodeProto | None, value: Value, shape: Shape
 ) -> npt.NDArray[Any] | None:

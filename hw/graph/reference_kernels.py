@@ -172,20 +172,42 @@ def _resize(v: list[Value], attributes: Mapping[str, Any]) -> Value | None:
     x, last = v[0], v[-1] if len(v) > 1 else Value(np.array(attributes.get("scales", ())))
     mode = attributes.get("coordinate_transformation_mode", "asymmetric")
     rounding = attributes.get("nearest_mode", "floor")
-    if ("coordinate_transformation_mode" in attributes) != ("nearest_mode" in attributes):
-        return None  # What the other one is depends on the opset.
-    if attributes.get("mode", "nearest") != "nearest" or "axes" in attributes:
+    way = attributes.get("mode", "nearest")
+    if way not in ("nearest", "linear") or "axes" in attributes:
         return None
     if last.values.size != x.codes.ndim or "keep_aspect_ratio_policy" in attributes:
         return None
     codes = x.codes
-    for axis, (size, told) in enumerate(zip(codes.shape, last.values.tolist(), strict=True)):
-        scale = Fraction(told) if last.codes.dtype.kind == "f" else Fraction(told, size)
+    scales = [
+        Fraction(told) if last.codes.dtype.kind == "f" else Fraction(told, size)
+        for size, told in zip(codes.shape, last.values.tolist(), strict=True)
+    ]
+    if way == "linear":
+        return _linear_resize(x, scales, mode)
+    for axis, (size, scale) in enumerate(zip(codes.shape, scales, strict=True)):
         copies = sources(size, int(scale * size), scale, mode, rounding)
         if copies is None:
             return None
         codes = np.take(codes, copies, axis)
     return Value(codes, x.step)
+
+
+def _linear_resize(x: Value, scales: list[Fraction], mode: str) -> Value | None:
+    """Two neighbours along each axis, whole factors: sums of codes, of a finer step."""
+    if x.step is None or mode not in ("half_pixel", "pytorch_half_pixel"):
+        return None
+    if any(scale.denominator != 1 for scale in scales):
+        return None
+    codes, step = x.codes, x.step
+    for axis, factor in enumerate(int(scale) for scale in scales):
+        size = codes.shape[axis]
+        # Half pixels of the result: at = (2i + 1 - factor) / (2 factor), whole part and rest.
+        places = 2 * np.arange(size * factor) + 1 - factor
+        low, rest = places // (2 * factor), places % (2 * factor)
+        near, far = (np.take(codes, np.clip(low + k, 0, size - 1), axis) for k in (0, 1))
+        weight = rest.reshape(-1, *(1,) * (codes.ndim - 1 - axis))
+        codes, step = near * (2 * factor - weight) + far * weight, step / (2 * factor)
+    return Value(codes, step)
 
 
 def _depth_to_space(v: list[Value], attributes: Mapping[str, Any]) -> Value:

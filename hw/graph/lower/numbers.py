@@ -55,14 +55,18 @@ def _group(graph: QonnxGraph, name: str) -> set[str]:
     group, ways = {name}, [name]
     while ways:
         tensor = ways.pop()
-        near = [n for n in graph.consumers[tensor] if n.op_type in MOVES]
+        near = [n for n in graph.consumers[tensor] if _moves(graph, n)]
         maker = graph.producer.get(tensor)
-        if maker is not None and maker.op_type in MOVES:
+        if maker is not None and _moves(graph, maker):
             near.append(maker)
         ends = [e for n in near for e in (*_computed(graph, n), *n.output)]
         ways += [e for e in ends if e not in group]
         group.update(ends)
     return group
+
+
+def _moves(graph: QonnxGraph, node: onnx.NodeProto) -> bool:
+    return node.op_type in MOVES and graph.attributes(node).get("mode") != "linear"
 
 
 def _computed(graph: QonnxGraph, node: onnx.NodeProto) -> list[str]:
@@ -75,7 +79,7 @@ def _wants(state: Lowering, node: onnx.NodeProto, name: str) -> bool:
     if node.op_type == "Pad":
         value = graph.parameter(node, 2, "value")
         return value is None or value.size != 1 or not value.reshape(()) < 0
-    if node.op_type in MOVES:
+    if _moves(graph, node):
         return False
     if node.op_type not in PRODUCTS:
         return True
