@@ -354,20 +354,15 @@ def pixel_interleave(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
 
 def stream_upsample(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     """Every pixel becomes a rectangle; of phases each place has channels of its own."""
-    (x,) = inputs
-    rows, columns = attrs["Scale"]
+    (x,), (rows, columns) = inputs, attrs["Scale"]
     batch, height, width, channels = x.shape
     if attrs["phases"]:
         channels //= rows * columns
     out = np.empty((batch, rows * height, columns * width, channels), dtype=np.int64)
     for dy, dx in np.ndindex(rows, columns):
-        number = dy * columns + dx
-        place = (
-            x,
-            x[..., number :: rows * columns],
-            x[..., number * channels : (number + 1) * channels],
-        )[attrs["phases"]]
-        out[:, dy::rows, dx::columns] = place
+        n = dy * columns + dx
+        inner, outer = x[..., n :: rows * columns], x[..., n * channels : (n + 1) * channels]
+        out[:, dy::rows, dx::columns] = (x, inner, outer)[attrs["phases"]]
     return [out]
 
 

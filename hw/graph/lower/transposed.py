@@ -134,7 +134,17 @@ def _axes(
             node, f"found kernel_shape {given['kernel_shape']} and a kernel of {kernel}"
         )
     strides, dilations = given.get("strides", [1, 1]), given.get("dilations", [1, 1])
-    pads = given.get("pads", [0] * 4)
+    pads, more = given.get("pads", [0] * 4), given.get("output_padding", [0, 0])
+    made = tuple(
+        strides[i] * (x.shape[1 + i] - 1) + (kernel[i] - 1) * dilations[i] + 1 + more[i]
+        - pads[i] - pads[2 + i]
+        for i in range(2)
+    )  # fmt: skip
+    if out != made:
+        raise LoweringError(
+            node,
+            f"gives {out} pixels, expected {made} as its strides, pads and output_padding are read",
+        )
     rows, columns = (
         Axis(x.shape[1 + i], out[i], kernel[i], strides[i], pads[i], dilations[i]) for i in range(2)
     )
