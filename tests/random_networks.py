@@ -214,7 +214,8 @@ class Sampler:
         )
 
     def upsampled(self, x: Codes) -> Codes:
-        """Every pixel repeated, by scales or a size, in one of the conventions that mean that."""
+        """Every pixel repeated, by scales or a size, in one of the conventions that mean that; or
+        an interpolation and its quantiser."""
         scale = [self.pick(2, 2, 1, 3), self.pick(2, 2, 1, 3)]
         height, width = x.height * scale[0], x.width * scale[1]
         if height * width > 400:
@@ -230,6 +231,9 @@ class Sampler:
         if self.chance(0.5):
             inputs[2:] = [none, self.net.constant([1, x.channels, height, width], np.int64)]
         self.said.append("Resize")
+        if self.chance(0.2):
+            name = self.net.op("Resize", inputs, mode="linear")
+            return self.quantised(name, (x.channels, height, width))
         name = self.net.op("Resize", inputs, mode="nearest", **way)
         return Codes(name, x.channels, height, width, x.signs, x.scale, x.bits, x.signed)
 

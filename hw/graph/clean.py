@@ -27,6 +27,7 @@ from .plain_form import (
     ends_graph,
     explicit_modes,
     explicit_pads,
+    scales_of_sizes,
     transposed_pads,
     with_bias,
 )
@@ -185,6 +186,12 @@ def _standard(state: Cleaning, node: onnx.NodeProto, constant: bool) -> None:
         if node.op_type == "ConvTranspose":
             sizes = [d.dim_value for d in types[0].tensor_type.shape.dim]
             transposed_pads(node, state.shape, sizes)
+        if node.op_type == "Resize":
+            sizes = [d.dim_value for d in types[0].tensor_type.shape.dim]
+            scales = scales_of_sizes(node, state.shape(node.input[0]), sizes)
+            if scales:
+                value = np.array(scales, dtype=np.float32)
+                node.input[2:] = [state.add_constant(f"{node.name}_scales", value)]
         _narrow_constants(state, node, types[0])
         state.keep(node, types)
 

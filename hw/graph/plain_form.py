@@ -84,6 +84,16 @@ def explicit_modes(node: onnx.NodeProto, opset: int) -> None:
             node.attribute.append(helper.make_attribute(name, default))
 
 
+def scales_of_sizes(node: onnx.NodeProto, size: Sequence[int], out: Sequence[int]) -> list[float]:
+    """Return the scales that the sizes of a Resize from ``size`` to ``out`` stand for, where it has
+    such and all are whole. ONNX Runtime takes no scales that are there but empty.
+    """
+    sizes = len(node.input) > 3 and bool(node.input[3])
+    if not sizes or any(o % s for s, o in zip(size, out, strict=True)):
+        return []
+    return [o / s for s, o in zip(size, out, strict=True)]
+
+
 def bias_behind(
     node: onnx.NodeProto, product: onnx.NodeProto | None, value: Value, shape: Shape
 ) -> npt.NDArray[Any] | None:
