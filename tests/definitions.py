@@ -387,6 +387,20 @@ def pixel_interleave(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     return [out]
 
 
+def stream_upsample(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """Every pixel becomes a rectangle; of phases each place has channels of its own."""
+    (x,), (rows, columns) = inputs, attrs["Scale"]
+    batch, height, width, channels = x.shape
+    if attrs["phases"]:
+        channels //= rows * columns
+    out = np.empty((batch, rows * height, columns * width, channels), dtype=np.int64)
+    for dy, dx in np.ndindex(rows, columns):
+        n = dy * columns + dx
+        inner, outer = x[..., n :: rows * columns], x[..., n * channels : (n + 1) * channels]
+        out[:, dy::rows, dx::columns] = (x, inner, outer)[attrs["phases"]]
+    return [out]
+
+
 DEFINITIONS: Mapping[str, Callable[[Inputs, Attributes], list[IntArray]]] = {
     "AddStreams": add_streams,
     "BinaryMvu": binary_mvu,
@@ -413,6 +427,7 @@ DEFINITIONS: Mapping[str, Callable[[Inputs, Attributes], list[IntArray]]] = {
     "StreamMaxPool": stream_max_pool,
     "StreamSumPool": stream_sum_pool,
     "StreamReflectPad": stream_reflect_pad,
+    "StreamUpsample": stream_upsample,
     "StreamingConcat": streaming_concat,
     "StreamingDataWidthConverter": unchanged,
     "StreamLink": unchanged,

@@ -47,7 +47,7 @@ class Net:
         return self.last
 
     def quant(
-        self, x: str, scale: float = 0.125, bits: int = 4, signed: int = 1, narrow: int = 0
+        self, x: str, scale: Any = 0.125, bits: int = 4, signed: int = 1, narrow: int = 0
     ) -> str:
         inputs = [x, self.constant(scale), self.constant(0.0), self.constant(bits)]
         return self.op("Quant", inputs, QONNX, signed=signed, narrow=narrow, rounding_mode="ROUND")

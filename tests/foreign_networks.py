@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -170,3 +171,80 @@ def export_grouped_cnn(path: Path) -> Path:
         ]  # fmt: skip
     layers += [nn.Flatten(), qnn.QuantLinear(16 * 64, 10, bias=False, weight_bit_width=4)]
     return export(nn.Sequential(*layers), torch.rand(64, 3, 16, 16), path)
+
+
+def _four_bits(inputs: int, outputs: int, kernel: int = 3, **more: Any) -> nn.Module:
+    import brevitas.nn as qnn
+
+    padding = more.pop("padding", kernel // 2)
+    kind = more.pop("kind", qnn.QuantConv2d)
+    return kind(inputs, outputs, kernel, padding=padding, bias=False, weight_bit_width=4, **more)
+
+
+def export_super_resolution(path: Path, way: str) -> Path:
+    """quant_espcn of four bits: the pixels of 8x8 become 16x16, by repetition ("nearest") or
+    interpolation ("bilinear") and a convolution, or by a pixel shuffle ("shuffle")."""
+    import brevitas.nn as qnn
+
+    torch.manual_seed(11)
+    tail = (
+        [_four_bits(6, 4), nn.PixelShuffle(2)]
+        if way == "shuffle"
+        else [nn.Upsample(scale_factor=2, mode=way), _four_bits(6, 1)]
+    )
+    net = nn.Sequential(
+        _four_bits(1, 8, 5),
+        nn.BatchNorm2d(8),
+        qnn.QuantReLU(bit_width=4),
+        _four_bits(8, 6),
+        nn.BatchNorm2d(6),
+        qnn.QuantReLU(bit_width=4),
+        *tail,
+        qnn.QuantReLU(bit_width=8),
+    )
+    return export(net, torch.rand(16, 1, 8, 8), path)
+
+
+def export_autoencoder(path: Path) -> Path:
+    """Two halvings by stride, two nearest doublings."""
+    import brevitas.nn as qnn
+
+    torch.manual_seed(12)
+    layers: list[nn.Module] = [qnn.QuantIdentity(bit_width=8)]
+    for inputs, outputs, stride in ((1, 6, 2), (6, 8, 2)):
+        layers += [_four_bits(inputs, outputs, stride=stride), nn.BatchNorm2d(outputs)]
+        layers += [qnn.QuantReLU(bit_width=4)]
+    for inputs, outputs in ((8, 6), (6, 4)):
+        layers += [nn.Upsample(scale_factor=2, mode="nearest"), _four_bits(inputs, outputs)]
+        layers += [nn.BatchNorm2d(outputs), qnn.QuantReLU(bit_width=4)]
+    net = nn.Sequential(*layers, _four_bits(4, 1, 1), qnn.QuantReLU(bit_width=8))
+    return export(net, torch.rand(16, 1, 16, 16), path)
+
+
+class UNet(nn.Module):
+    """One halving and one 3x3 transposed convolution of stride 2, beside a skip."""
+
+    def __init__(self) -> None:
+        import brevitas.nn as qnn
+
+        super().__init__()
+        up = {"kind": qnn.QuantConvTranspose2d, "stride": 2, "padding": 1, "output_padding": 1}
+        self.down = nn.Sequential(_four_bits(1, 6), nn.BatchNorm2d(6), qnn.QuantReLU(bit_width=4))
+        self.deep = nn.Sequential(
+            nn.MaxPool2d(2), _four_bits(6, 8), nn.BatchNorm2d(8), qnn.QuantReLU(bit_width=4)
+        )
+        self.up = nn.Sequential(_four_bits(8, 6, **up), nn.BatchNorm2d(6))
+        self.relu = qnn.QuantReLU(bit_width=4, return_quant_tensor=False)
+        self.common = qnn.QuantIdentity(bit_width=4, signed=False)
+        self.end = _four_bits(12, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        skip = self.down(x)
+        up = self.relu(self.up(self.deep(skip)))
+        return self.end(torch.cat([self.common(skip), self.common(up)], dim=1))
+
+
+def export_u_net(path: Path) -> Path:
+    """A small U-Net with random weights."""
+    torch.manual_seed(13)
+    return export(UNet(), torch.rand(16, 1, 12, 12), path)

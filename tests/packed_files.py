@@ -228,6 +228,10 @@ def catalogue() -> dict[str, tuple[Header, Arrays]]:
             "interleave", [([2, 3, 8], "UINT8", "u8")], [([4, 6, 2], "u8")],
             {"height": 2, "width": 3},
         ),
+        "upsample": single(
+            "upsample", [([2, 3, 8], "UINT8", "u8")], [([4, 6, 2], "u8")],
+            {"height": 2, "width": 3, "scale_y": 2, "scale_x": 2, "phases": 1},
+        ),
         "windows": single("windows", [i8], [([2, 2, 45], "i8")], geometry(4, 4, 3)),
         "split": single("split", [i8], [([4, 4, 2], "i8"), ([4, 4, 3], "i8")]),
         "concat": single("concat", [i32, i32], [([4, 4, 10], "i32")]),

@@ -57,10 +57,14 @@ class Sampler:
             2.0 ** -self.pick(2, 3, 4) if self.chance(0.5) else float(self.rng.uniform(0.03, 0.3))
         )
 
-    def weights(self, *shape: int, signs: bool = False) -> str:
-        """Quantised weights: 1 to 8 bits, one scale or one per output; ``signs``: mostly 1."""
+    def weights(self, *shape: int, signs: bool = False, outputs: int = 0) -> str:
+        """Quantised weights: 1 to 8 bits, one scale or one per output; ``signs``: mostly 1.
+
+        ``outputs``: their axis.
+        """
         values = self.net.constant(self.net.weights(*shape))
-        per = (shape[0], *(1,) * (len(shape) - 1))
+        per = [1] * len(shape)
+        per[outputs] = shape[outputs]
         scale = self.net.constant(
             self.rng.uniform(0.05, 0.2, per) if self.chance(0.4) else self.scale()
         )
@@ -260,15 +264,72 @@ class Sampler:
         return Codes(name, x.channels, x.height, x.width, x.signs, x.scale, x.bits, x.signed)
 
     def transposed(self, x: Codes) -> Codes:
-        """A transposed convolution that doubles the map."""
+        """A transposed convolution of any kernel and stride, with a bias now and then."""
         if x.height * x.width > 100:
             return self.convolution(x)
         outputs = self.pick(2, 4)
-        values = self.net.constant(self.net.weights(x.channels, outputs, 2, 2))
-        weight = self.net.quant(values, self.scale(), 4, narrow=1)
+        kernel = [self.pick(2, 2, 3, 4, 1) for _ in range(2)]
+        stride = [self.pick(2, 2, 1, 3) for _ in range(2)] if self.chance(0.4) else [2, 2]
+        pads = [self.pick(0, (k - 1) // 2) for k in kernel] * 2
+        more = [self.pick(*range(s)) for s in stride]
+        size = [
+            s * (n - 1) + k + o - 2 * p
+            for s, n, k, o, p in zip(
+                stride, (x.height, x.width), kernel, more, pads[:2], strict=True
+            )
+        ]
+        if min(size) < 1:
+            return self.convolution(x)
+        inputs = [x.name, self.weights(x.channels, outputs, *kernel, outputs=1)]
+        if self.chance(0.25):
+            inputs.append(self.net.constant(self.rng.uniform(-0.5, 0.5, outputs)))
         self.said.append("ConvTranspose")
-        name = self.net.op("ConvTranspose", [x.name, weight], kernel_shape=[2, 2], strides=[2, 2])
-        return self.quantised(name, (outputs, 2 * x.height, 2 * x.width))
+        said = {"kernel_shape": kernel, "strides": stride, "pads": pads, "output_padding": more}
+        return self.quantised(
+            self.net.op("ConvTranspose", inputs, **said), (outputs, size[0], size[1])
+        )
+
+    def upsampled(self, x: Codes) -> Codes:
+        """Every pixel repeated, by scales or a size, in one of the conventions that mean that; or
+        an interpolation and its quantiser."""
+        scale = [self.pick(2, 2, 1, 3), self.pick(2, 2, 1, 3)]
+        height, width = x.height * scale[0], x.width * scale[1]
+        if height * width > 400:
+            return self.convolution(x)
+        none, way = self.net.constant(np.zeros(0)), {}
+        if self.chance(0.7):
+            way["coordinate_transformation_mode"] = "asymmetric"
+            way["nearest_mode"] = "floor"
+        elif self.chance(0.5):
+            way["coordinate_transformation_mode"] = "half_pixel"
+            way["nearest_mode"] = ("round_prefer_floor", "round_prefer_ceil")[self.pick(0, 1)]
+        inputs = [x.name, none, self.net.constant([1, 1, *scale])]
+        if self.chance(0.5):
+            inputs[2:] = [none, self.net.constant([1, x.channels, height, width], np.int64)]
+        self.said.append("Resize")
+        if self.chance(0.2):
+            name = self.net.op("Resize", inputs, mode="linear")
+            return self.quantised(name, (x.channels, height, width))
+        name = self.net.op("Resize", inputs, mode="nearest", **way)
+        return Codes(name, x.channels, height, width, x.signs, x.scale, x.bits, x.signed)
+
+    def pixel_shuffle(self, x: Codes) -> Codes:
+        """Channels become pixels of a square, as an op or as the moves it stands for."""
+        side, order = self.pick(2, 2, 3), ("CRD", "DCR")[self.pick(0, 0, 1)]
+        if x.height * x.width > 100 or x.channels % side**2:
+            return self.convolution(x)
+        channels, size = x.channels // side**2, (side * x.height, side * x.width)
+        self.said.append("DepthToSpace")
+        if self.chance(0.5):
+            name = self.net.op("DepthToSpace", [x.name], blocksize=side, mode=order)
+        else:
+            parts = [side, side, channels] if order == "DCR" else [channels, side, side]
+            axes = [0, 3, 4, 1, 5, 2] if order == "DCR" else [0, 1, 4, 2, 5, 3]
+            shapes = [[1, *parts, x.height, x.width], [1, channels, *size]]
+            first, second = (self.net.constant(shape, np.int64) for shape in shapes)
+            name = self.net.op("Reshape", [x.name, first])
+            name = self.net.op("Reshape", [self.net.op("Transpose", [name], perm=axes), second])
+        return Codes(name, channels, *size, x.signs, x.scale, x.bits, x.signed)
 
     def first(self) -> Codes:
         """Pixels through a convolution, whose weights are no wider than 8 bits."""
@@ -312,6 +373,8 @@ class Sampler:
             self.residual,
             self.dense_block,
             self.average_pool,
+            self.upsampled,
+            self.pixel_shuffle,
         )
         x = self.first()
         for _ in range(self.pick(*range(6))):

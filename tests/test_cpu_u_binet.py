@@ -48,6 +48,16 @@ class MaskBuilder(GraphBuilder):
             NumChannels=c // 4, PE=1, ImgDim=[h, w], inputDataType=self.types[x],
         )[0]  # fmt: skip
 
+    def upsample(self, x: str, scale: list[int], phases: int) -> str:
+        """StreamUpsample."""
+        _, h, w, c = self.shapes[x]
+        c //= scale[0] * scale[1] if phases else 1
+        return self.node(
+            "StreamUpsample", [x], [((1, scale[0] * h, scale[1] * w, c), self.types[x])],
+            NumChannels=c, PE=1, ImgDim=[h, w], Scale=scale, phases=phases,
+            inputDataType=self.types[x],
+        )[0]  # fmt: skip
+
     def concat(self, *xs: str) -> str:
         """StreamingConcat."""
         channels = [self.shapes[x][-1] for x in xs]
@@ -254,7 +264,7 @@ def test_codes_of_accumulators_equal_the_rule(
 def test_pixels_that_move_equal_their_definition(datatype: str, channels: int, isa: str) -> None:
     g = MaskBuilder(channels)
     x = g.input((1, 5, 6, 4 * channels), datatype)
-    one, two, three, four, five = g.duplicate(x, 5)
+    one, two, three, four, five, six, seven, eight = g.duplicate(x, 8)
     left, right, rest = g.split(four, [channels, 2 * channels, channels])
     outputs = [
         g.interleave(one),
@@ -262,6 +272,9 @@ def test_pixels_that_move_equal_their_definition(datatype: str, channels: int, i
         g.crop(three, [1, 0, 2, 5]),
         g.concat(rest, left, right),
         g.max_pool(five, [2, 2], [2, 2], [0] * 4),
+        g.upsample(six, [3, 2], 0),
+        g.upsample(seven, [2, 2], 1),
+        g.upsample(eight, [1, 4], 2),
     ]
     low, high = (0, 1) if datatype == "BINARY" else limits(*type_format(datatype))
     frames = g.rng.integers(low, high, (3, 5, 6, 4 * channels), endpoint=True)
@@ -275,6 +288,12 @@ def test_pixels_that_move_equal_their_definition(datatype: str, channels: int, i
         frames[:, 1:3, 0:1],
         np.roll(frames, channels, axis=-1),
         frames[:, :4].reshape(3, 2, 2, 3, 2, -1).max(axis=(2, 4)),
+        frames[:, np.arange(15) // 3][:, :, np.arange(12) // 2],
+        np.stack(
+            [frames[:, y // 2, x // 2, 2 * (y % 2) + x % 2 :: 4] for y, x in np.ndindex(10, 12)],
+            axis=1,
+        ).reshape(3, 10, 12, channels),
+        frames.reshape(3, 5, 24, channels),
     ]
     for name, e in zip(outputs, expected, strict=True):
         assert np.array_equal(got[name], e), name
@@ -384,7 +403,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("packed-masks")
     g = MaskBuilder()
     mask = mask_of(g, (13, 14), k=8, depth=1, padding=[1, 2, 2, 0])
-    side = g.activation(g.input((1, 2, 2, 4), "INT9"), 2)
+    side = g.activation(g.upsample(g.input((1, 2, 1, 8), "INT9"), [1, 2], 1), 2)
     return pack(g.model([mask, side]), None, folder / "masks.andpop")
 
 
@@ -411,6 +430,11 @@ HOSTILE = [
     change_step("interleave", height=1),
     change_step("interleave", width=0),
     change_step("interleave", inputs=[0]),
+    change_step("upsample", height=5),
+    change_step("upsample", scale_y=0),
+    change_step("upsample", scale_x=3),
+    change_step("upsample", phases=3),
+    change_step("upsample", phases=0),
     change_step("concat", inputs=[]),
     change_step("concat", inputs=[0, 0]),
     change_step("acc_levels", steps=0),

@@ -84,14 +84,21 @@ def test_matmul_on_a_map_is_refused(tmp_path: Path) -> None:
     assert "MatMul_5 (MatMul): multiplies the last axis of a tensor of shape (1, 4, 6, 4)" in text
 
 
-@pytest.mark.parametrize("extra", [{"dilations": [2, 2]}, {"output_shape": [13, 13]}])
+@pytest.mark.parametrize(
+    ("extra", "size", "told"),
+    [
+        ({"output_shape": [13, 13]}, 13, "output_shape [13, 13], expected pads and output_padding"),
+        ({"strides": [1100, 1100]}, 5502, "its 1210000 phases take 19360000 weights, expected"),
+    ],
+)
 def test_transposed_convolution_of_another_form_is_refused(
-    extra: dict[str, list[int]], tmp_path: Path
+    extra: dict[str, list[int]], size: int, told: str, tmp_path: Path
 ) -> None:
     net = Net()
     weight = net.quant(net.constant(net.weights(4, 4, 2, 2)), narrow=1)
-    net.op("ConvTranspose", [first(net), weight], kernel_shape=[2, 2], strides=[2, 2], **extra)
-    assert "expected 2x2 of stride 2, no bias" in refusal(net.model([1, 4, 13, 13]), tmp_path)
+    said = {"kernel_shape": [2, 2], "strides": [2, 2], **extra}
+    net.op("ConvTranspose", [first(net), weight], **said)
+    assert told in refusal(net.model([1, 4, size, size]), tmp_path)
 
 
 @pytest.mark.parametrize("place", ["op_type", "name", "attribute"])

@@ -168,6 +168,36 @@ def test_pixel_interleave_states_one_word_per_cycle_and_its_memory() -> None:
     assert op.bram_estimation("") == 1
 
 
+@pytest.mark.parametrize(
+    ("scale", "phases", "words", "width"),
+    [([2, 3], 0, 120 + 60 + 2, 32), ([1, 3], 0, 4 + 3 + 2, 32), ([2, 3], 1, 120 + 60 + 2, 192)],
+)
+def test_upsample_states_one_word_per_cycle_and_its_memory(
+    scale: list[int], phases: int, words: int, width: int
+) -> None:
+    attrs = {"NumChannels": 16, "PE": 4, "ImgDim": [2, 30], "inputDataType": "UINT8"}
+    op = rtl_op("StreamUpsample", Scale=scale, phases=phases, **attrs)
+    assert op.get_exp_cycles() == scale[0] * scale[1] * 2 * 30 * 16 // 4
+    assert op.line_memory() == LineMemory(words, width)
+    assert op.rtl_parameters()["BlockRam"] == (words * width > 8192)
+    op.set_nodeattr("line_ram", "lut")
+    assert op.rtl_parameters()["BlockRam"] == 0
+
+
+@pytest.mark.parametrize(
+    ("attrs", "told"),
+    [
+        ({"Scale": [1, 1], "phases": 0, "PE": 2}, r"found Scale=\[1, 1\].*expected 1 or more"),
+        ({"Scale": [0, 2], "phases": 0, "PE": 2}, r"found Scale=\[0, 2\]"),
+        ({"Scale": [2, 2], "phases": 2, "PE": 2}, "found PE=2 with phases=2, expected all 6"),
+    ],
+)
+def test_upsample_refuses_what_makes_no_rectangle(attrs: dict[str, Any], told: str) -> None:
+    more = {"NumChannels": 6, "ImgDim": [2, 2], "inputDataType": "UINT4"}
+    with pytest.raises(ValueError, match=told):
+        rtl_op("StreamUpsample", **more, **attrs).verify_node()
+
+
 def test_reflect_pad_states_its_cycles_and_its_memory() -> None:
     attrs = {"NumChannels": 3, "SIMD": 1, "ImgDim": [20, 30], "inputDataType": "UINT8"}
     op = rtl_op("StreamReflectPad", Padding=[4, 5, 8, 6], **attrs)

@@ -22,13 +22,23 @@ from .clean_order import keep_flattening
 from .clean_quantisers import dequantise, is_weight, quantiser, transpose
 from .clean_state import Cleaning
 from .loader import ELEMENT_TYPES, ModelError
-from .plain_form import bias_behind, changes_nothing, ends_graph, explicit_pads, with_bias
+from .plain_form import (
+    bias_behind,
+    changes_nothing,
+    ends_graph,
+    explicit_modes,
+    explicit_pads,
+    scales_of_sizes,
+    transposed_pads,
+    with_bias,
+)
 from .qonnx_graph import LoweringError
 from .schema import (
     FOLDED,
     LOWERED,
     QONNX_DOMAIN,
     QUANTISERS,
+    SIDE,
     check_attributes,
     check_inputs,
 )
@@ -158,7 +168,11 @@ def _standard(state: Cleaning, node: onnx.NodeProto, constant: bool) -> None:
     schema = onnx.defs.get_schema(node.op_type, state.opset, "")
     check_inputs(node, schema, state.types)
     if node.op_type == "Reshape":
-        _unbatch(state, node)
+        _unbatch(state, node, 1)
+    if node.op_type in ("Resize", "Upsample"):
+        _unbatch(state, node, 3)
+        _check_scales(state, node)
+        explicit_modes(node, state.opset)
     if node.op_type == "BatchNormalization":
         _check_norm(state, node)
     types = _infer(state, node, schema)
@@ -180,6 +194,15 @@ def _standard(state: Cleaning, node: onnx.NodeProto, constant: bool) -> None:
     else:
         if node.op_type in ("Conv", "MaxPool", "AveragePool"):
             explicit_pads(node, state.shape, [d.dim_value for d in types[0].tensor_type.shape.dim])
+        if node.op_type == "ConvTranspose":
+            sizes = [d.dim_value for d in types[0].tensor_type.shape.dim]
+            transposed_pads(node, state.shape, sizes)
+        if node.op_type == "Resize":
+            sizes = [d.dim_value for d in types[0].tensor_type.shape.dim]
+            scales = scales_of_sizes(node, state.shape(node.input[0]), sizes)
+            if scales:
+                value = np.array(scales, dtype=np.float32)
+                node.input[2:] = [state.add_constant(f"{node.name}_scales", value)]
         _narrow_constants(state, node, types[0])
         state.keep(node, types)
 
@@ -281,13 +304,28 @@ def _known_shape(state: Cleaning, node: onnx.NodeProto) -> None:
     state.set_constant(node.output[0], value if node.op_type == "Shape" else shape.prod())
 
 
-def _unbatch(state: Cleaning, node: onnx.NodeProto) -> None:
+def _check_scales(state: Cleaning, node: onnx.NodeProto) -> None:
+    """Scales and sizes of no more than a border may be: shape inference multiplies by them."""
+    given = [a.floats for a in node.attribute if a.name == "scales"]
+    for name in filter(None, node.input[1:]):
+        value = state.value(name)
+        if value is None:
+            raise LoweringError(
+                node, f"reads {name}, which is computed, expected constants; fix the sizes"
+            )
+        given.append(value.reshape(-1).tolist())
+    for number in (n for part in given for n in part):
+        if not 0 <= number <= SIDE:
+            raise LoweringError(node, f"found the scale or size {number}, expected 0..{SIDE}")
+
+
+def _unbatch(state: Cleaning, node: onnx.NodeProto, index: int) -> None:
     """A shape that was written for the batch of the export holds 1 instead."""
-    shape = state.value(node.input[1])
+    shape = state.value(node.input[index]) if len(node.input) > index else None
     if shape is not None and shape.size and 1 < state.batch == shape[0]:
         shape = shape.copy()
         shape[0] = 1
-        node.input[1] = state.add_constant(node.input[1], shape)
+        node.input[index] = state.add_constant(node.input[index], shape)
 
 
 def _joins_product(state: Cleaning, node: onnx.NodeProto) -> bool:

@@ -27,7 +27,7 @@ TINY = 2.0**-120
 """Numbers below float32's normal ones, whose relative error is no longer bounded."""
 LINEAR = (
     "Conv", "ConvTranspose", "Gemm", "MatMul", "ReduceSum", "ReduceMean", "AveragePool",
-    "GlobalAveragePool",
+    "GlobalAveragePool", "Resize",
 )  # fmt: skip
 BORDERS = ("GreaterOrEqual", "Greater", "LessOrEqual", "Less", "Equal")
 CURVES = ("Elu", "Erf", "HardSigmoid", "HardSwish", "Sigmoid", "Softplus", "Tanh")
@@ -94,7 +94,7 @@ def limits(
     error = _around(exact, 16)
     if node.op_type in LINEAR:
         sizes = [None if v is None else Value(np.abs(v.values)) for v in inputs]
-        if node.op_type.startswith("Reduce"):
+        if node.op_type.startswith("Re"):
             sizes[1:] = inputs[1:]
         terms = _terms(node, arrays, exact)
         error = _around(execute(node, sizes, opsets)[0].values, terms + 3)
@@ -122,6 +122,8 @@ def _terms(node: onnx.NodeProto, arrays: Sequence[Array], exact: Array) -> int:
     """Products, and a bias, in one sum."""
     if node.op_type == "AveragePool":
         return math.prod(node_attributes(node)["kernel_shape"])
+    if node.op_type == "Resize":
+        return 16  # Weights of two neighbours per axis are rounded themselves.
     if node.op_type.startswith(("Reduce", "Global")):
         return -(-arrays[0].size // max(1, exact.size))
     if node.op_type in ("Conv", "ConvTranspose"):

@@ -49,6 +49,51 @@ def explicit_pads(node: onnx.NodeProto, shape: Shape, out: Sequence[int]) -> Non
     node.attribute.extend([*kept, helper.make_attribute("pads", [*begin, *end])])
 
 
+def transposed_pads(node: onnx.NodeProto, shape: Shape, out: Sequence[int]) -> None:
+    """Write the border that ``auto_pad`` or ``output_shape`` stand for into a ConvTranspose that
+    gives ``out``."""
+    attributes = node_attributes(node)
+    mode = attributes.get("auto_pad", "NOTSET")
+    if mode == "NOTSET" and "output_shape" not in attributes:
+        return
+    kernel = attributes.get("kernel_shape") or shape(node.input[1])[2:]
+    begin, end = [], []
+    for axis in (0, 1):
+        stride = attributes.get("strides", (1, 1))[axis]
+        extent = (kernel[axis] - 1) * attributes.get("dilations", (1, 1))[axis] + 1
+        made = (shape(node.input[0])[2 + axis] - 1) * stride + extent
+        border = made + attributes.get("output_padding", (0, 0))[axis] - out[2 + axis]
+        if border < 0 or (mode == "VALID" and border):
+            return
+        less = border // 2
+        begin.append(border - less if mode != "SAME_UPPER" else less)
+        end.append(border - begin[-1])
+    kept = [a for a in node.attribute if a.name not in ("auto_pad", "pads", "output_shape")]
+    del node.attribute[:]
+    node.attribute.extend([*kept, helper.make_attribute("pads", [*begin, *end])])
+
+
+def explicit_modes(node: onnx.NodeProto, opset: int) -> None:
+    """Write the conventions of a Resize into it; before opset 11 there was one."""
+    found = node_attributes(node)
+    for name, default in (
+        ("coordinate_transformation_mode", "half_pixel"),
+        ("nearest_mode", "round_prefer_floor"),
+    ):
+        if opset > 10 and name not in found:
+            node.attribute.append(helper.make_attribute(name, default))
+
+
+def scales_of_sizes(node: onnx.NodeProto, size: Sequence[int], out: Sequence[int]) -> list[float]:
+    """Return the scales that the sizes of a Resize from ``size`` to ``out`` stand for, where it has
+    such and all are whole. ONNX Runtime takes no scales that are there but empty.
+    """
+    sizes = len(node.input) > 3 and bool(node.input[3])
+    if not sizes or any(o % s for s, o in zip(size, out, strict=True)):
+        return []
+    return [o / s for s, o in zip(size, out, strict=True)]
+
+
 def bias_behind(
     node: onnx.NodeProto, product: onnx.NodeProto | None, value: Value, shape: Shape
 ) -> npt.NDArray[Any] | None:

@@ -69,6 +69,11 @@ class QonnxGraph:
             for v in (*graph.input, *graph.value_info, *graph.output)
         }
 
+    @property
+    def opset(self) -> int:
+        """Version of ONNX's own operators."""
+        return next((o.version for o in self.opsets if o.domain == ""), 0)
+
     def is_output(self, name: str) -> bool:
         """Whether a tensor leaves the graph."""
         return any(o.name == name for o in self.outputs)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from .factors import common_step
 from .qonnx_graph import Steps, multiples, whole_steps
+from .resizing import sources
 
 MAX_STEP = 1 << 1000
 """Numerators and denominators of steps that float64 holds, whatever they are multiplied with."""
@@ -164,22 +165,87 @@ def _windows(x: Array, kernel: Sequence[int], attributes: Mapping[str, Any], fil
 
 
 def _conv_transpose(v: list[Value], attributes: Mapping[str, Any]) -> Value | None:
-    kernel = list(v[1].codes.shape[2:])
-    plain = list(attributes.get("strides", (1, 1))) == kernel and not any(
-        (*attributes.get("pads", ()), *attributes.get("output_padding", ()))
-    )
-    others = {"group": 1, "auto_pad": "NOTSET", "dilations": [1, 1]}
-    if not plain or any(attributes.get(k, d) != d for k, d in others.items()):
+    """Every pixel adds its products to the places of its kernel."""
+    if attributes.get("auto_pad", "NOTSET") != "NOTSET" or "output_shape" in attributes:
         return None
-    if "output_shape" in attributes:
-        return None
+    group = attributes.get("group", 1)
+    strides, dilations = (attributes.get(k, (1, 1)) for k in ("strides", "dilations"))
+    top, left, bottom, right = attributes.get("pads", (0, 0, 0, 0))
+    more = attributes.get("output_padding", (0, 0))
 
     def product(x: Array, w: Array) -> Array:
-        n, _, rows, columns = x.shape
-        tiles = np.tensordot(x, w, ((1,), (0,))).transpose(0, 3, 1, 4, 2, 5)
-        return tiles.reshape(n, w.shape[1], rows * kernel[0], columns * kernel[1])
+        n, _, *size = x.shape
+        spans = [s * (a - 1) + 1 for s, a in zip(strides, size, strict=True)]
+        reach = [(k - 1) * d for k, d in zip(w.shape[2:], dilations, strict=True)]
+        sums = np.zeros(
+            (n, group, w.shape[1], *(a + b + c for a, b, c in zip(spans, reach, more, strict=True)))
+        )
+        parts = x.reshape(n, group, -1, *size)
+        kernels = w.reshape(group, -1, *w.shape[1:])
+        for ky, kx in np.ndindex(*w.shape[2:]):
+            y, z = ky * dilations[0], kx * dilations[1]
+            sums[..., y : y + spans[0] : strides[0], z : z + spans[1] : strides[1]] += np.einsum(
+                "ngchw,gco->ngohw", parts, kernels[..., ky, kx], optimize=True
+            )
+        rows, columns = sums.shape[-2:]
+        return sums.reshape(n, -1, rows, columns)[:, :, top : rows - bottom, left : columns - right]
 
-    return _linear(v, product, 1, 1)
+    # Steps of outputs repeat for every group: those of several are left to values.
+    return _linear(v, product, 1, 1 if group == 1 else v[1].codes.ndim)
+
+
+def _resize(v: list[Value], attributes: Mapping[str, Any]) -> Value | None:
+    """Copies of pixels, by scales or sizes, the last input; None where that is not all."""
+    x, last = v[0], v[-1] if len(v) > 1 else Value(np.array(attributes.get("scales", ())))
+    mode = attributes.get("coordinate_transformation_mode", "asymmetric")
+    rounding = attributes.get("nearest_mode", "floor")
+    way = attributes.get("mode", "nearest")
+    if way not in ("nearest", "linear") or "axes" in attributes:
+        return None
+    if last.values.size != x.codes.ndim or "keep_aspect_ratio_policy" in attributes:
+        return None
+    codes = x.codes
+    scales = [
+        Fraction(told) if last.codes.dtype.kind == "f" else Fraction(told, size)
+        for size, told in zip(codes.shape, last.values.tolist(), strict=True)
+    ]
+    if way == "linear":
+        return _linear_resize(x, scales, mode)
+    for axis, (size, scale) in enumerate(zip(codes.shape, scales, strict=True)):
+        copies = sources(size, int(scale * size), scale, mode, rounding)
+        if copies is None:
+            return None
+        codes = np.take(codes, copies, axis)
+    return Value(codes, x.step)
+
+
+def _linear_resize(x: Value, scales: list[Fraction], mode: str) -> Value | None:
+    """Two neighbours along each axis, whole factors: sums of codes, of a finer step."""
+    if x.step is None or mode not in ("half_pixel", "pytorch_half_pixel"):
+        return None
+    if any(scale.denominator != 1 for scale in scales):
+        return None
+    codes, step = x.codes, x.step
+    for axis, factor in enumerate(int(scale) for scale in scales):
+        size = codes.shape[axis]
+        # Half pixels of the result: at = (2i + 1 - factor) / (2 factor), whole part and rest.
+        places = 2 * np.arange(size * factor) + 1 - factor
+        low, rest = places // (2 * factor), places % (2 * factor)
+        near, far = (np.take(codes, np.clip(low + k, 0, size - 1), axis) for k in (0, 1))
+        weight = rest.reshape(-1, *(1,) * (codes.ndim - 1 - axis))
+        codes, step = near * (2 * factor - weight) + far * weight, step / (2 * factor)
+    return Value(codes, step)
+
+
+def _depth_to_space(v: list[Value], attributes: Mapping[str, Any]) -> Value:
+    n, c, h, w = v[0].codes.shape
+    side = attributes["blocksize"]
+    c //= side * side
+    if attributes.get("mode", "DCR") == "DCR":
+        tiles = v[0].codes.reshape(n, side, side, c, h, w).transpose(0, 3, 4, 1, 5, 2)
+    else:
+        tiles = v[0].codes.reshape(n, c, side, side, h, w).transpose(0, 1, 4, 2, 5, 3)
+    return Value(tiles.reshape(n, c, h * side, w * side), v[0].step)
 
 
 def _gemm(v: list[Value], attributes: Mapping[str, Any]) -> Value | None:
@@ -326,6 +392,9 @@ KERNELS: dict[str, Callable[[list[Value], Mapping[str, Any]], Value | None]] = {
     "Trunc": _trunc,
     "Conv": _conv,
     "ConvTranspose": _conv_transpose,
+    "DepthToSpace": _depth_to_space,
+    "Resize": _resize,
+    "Upsample": _resize,
     "Gemm": _gemm,
     "MatMul": _mat_mul,
     "MaxPool": _max_pool,

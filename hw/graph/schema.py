@@ -35,11 +35,13 @@ proportion to its inputs and outputs, whose sizes are known beforehand."""
 
 LOWERED = (
     "Abs", "Add", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "Conv",
-    "ConvTranspose", "DequantizeLinear", "Div", "Dropout", "Elu", "Erf", "Flatten", "Floor",
-    "Gather", "Gemm", "GlobalAveragePool", "GreaterOrEqual", "HardSigmoid", "HardSwish",
+    "ConvTranspose", "DepthToSpace", "DequantizeLinear", "Div", "Dropout", "Elu", "Erf",
+    "Flatten", "Floor", "Gather", "Gemm", "GlobalAveragePool", "GreaterOrEqual", "HardSigmoid",
+    "HardSwish",
     "Identity", "LeakyRelu", "MatMul", "Max", "MaxPool", "Min", "Mul", "Neg", "PRelu", "Pad",
-    "QuantizeLinear", "ReduceMean", "ReduceSum", "Relu", "Reshape", "Sigmoid", "Slice",
-    "Softplus", "Split", "Squeeze", "Sub", "Tanh", "Transpose", "Unsqueeze", "Where",
+    "QuantizeLinear", "ReduceMean", "ReduceSum", "Relu", "Reshape", "Resize", "Sigmoid",
+    "Slice", "Softplus", "Split", "Squeeze", "Sub", "Tanh", "Transpose", "Unsqueeze", "Upsample",
+    "Where",
 )  # fmt: skip
 """Operators that patterns of the lowering may hold."""
 
@@ -54,6 +56,7 @@ RANGES = {
     "output_padding": (0, SIDE),
     "output_shape": (1, SIDE),
     "group": (1, SIDE),
+    "blocksize": (1, SIDE),
     "axis": (-8, 8),
     "axes": (-8, 8),
     "perm": (0, 8),
@@ -88,11 +91,14 @@ RANKS = {
     "ReduceMean": (None, 1),
     "ReduceMin": (None, 1),
     "ReduceSum": (None, 1),
+    "DepthToSpace": (4,),
     "Reshape": (None, 1),
+    "Resize": (4, 1, 1, 1),
     "Slice": (None, 1, 1, 1, 1),
     "Split": (None, 1),
     "Squeeze": (None, 1),
     "Tile": (None, 1),
+    "Upsample": (4, 1),
 }
 """Axes of an operator's inputs, None for any: others stop the process inside shape inference, or
 are refused by ONNX Runtime alone."""

@@ -40,6 +40,7 @@ KERNELS: tuple[str, ...] = (
     "stream_max_pool",
     "stream_reflect_pad",
     "stream_sum_pool",
+    "stream_upsample",
     "streaming_concat",
     "streaming_data_width_converter",
     "streaming_fifo",

@@ -115,6 +115,30 @@ def check_interleave(s: Site) -> list[Range]:
     return s.ranges
 
 
+def upsample(p: Packer, node: Node, index: int, out: int, scale: list[int], phases: int) -> None:
+    """Make a rectangle of every pixel, or of its phases."""
+    height, width, _ = p.at(index).shape
+    attributes = {"height": height, "width": width, "scale_y": scale[0], "scale_x": scale[1]}
+    p.step("upsample", node.name, [index], [out], {**attributes, "phases": phases})
+
+
+def check_upsample(s: Site) -> list[Range]:
+    """Pixels become rectangles; phases are whole bytes."""
+    s.arity((1,), 1)
+    names = ("height", "width", "scale_y", "scale_x", "phases")
+    height, width, rows, columns, phases = s.attributes(names)
+    for name in names[:4]:
+        s.within(name, 1, MAX_AXIS)
+    s.within("phases", 0, 2)
+    if phases:
+        s.stores(s.inputs[0], *WHOLE)
+    s.stores(s.outputs[0], s.inputs[0].storage)
+    places = rows * columns if phases else 1
+    s.picture(s.inputs[0], height, width, places * s.outputs[0].channels)
+    s.picture(s.outputs[0], rows * height, columns * width, s.outputs[0].channels)
+    return s.ranges
+
+
 def windows(p: Packer, node: Node, index: int, out: int, geometry: Geometry) -> None:
     """Add the sliding window as a tensor, where no product takes it in."""
     p.step("windows", node.name, [index], [out], geometry.attributes())
@@ -197,6 +221,7 @@ OPS: dict[str, Check] = {
     "reflect": check_reflect,
     "crop": check_crop,
     "interleave": check_interleave,
+    "upsample": check_upsample,
     "windows": check_windows,
     "split": check_split,
     "concat": check_concat,

@@ -33,6 +33,7 @@ PATTERNS: tuple[str, ...] = (
     "sums",
     "dense",
     "interleaving",
+    "upsampling",
     "flattening",
 )
 

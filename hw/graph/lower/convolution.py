@@ -52,8 +52,8 @@ def convolve(state: Lowering, node: onnx.NodeProto) -> bool:
         x = padded(state, where, x, pads)  # Signs with a border of 0 are numbers.
     pointwise = kernel == [1, 1] and stride == [1, 1]
 
-    def windows(part: Stream) -> Stream:
-        return part if pointwise else _windows(state, node, part, kernel, stride, dilation)
+    def of_map(part: Stream) -> Stream:
+        return part if pointwise else windows(state, node, part, kernel, stride, dilation)
 
     matrix = weight.transpose(2, 3, 1, 0).reshape(-1, outputs)
     multiply: Product = matrix_vector
@@ -69,13 +69,13 @@ def convolve(state: Lowering, node: onnx.NodeProto) -> bool:
     elif groups > 1 and in_one_unit(groups, inputs, outputs // groups):
         multiply = grouped(groups, taps)
     elif groups > 1:
-        accumulate(state, node, x, matrix, scale, each_alone(groups, windows))
+        accumulate(state, node, x, matrix, scale, each_alone(groups, of_map))
         return True
-    accumulate(state, node, windows(x), matrix, scale, multiply)
+    accumulate(state, node, of_map(x), matrix, scale, multiply)
     return True
 
 
-def _windows(
+def windows(
     state: Lowering,
     node: onnx.NodeProto,
     x: Stream,
@@ -83,6 +83,7 @@ def _windows(
     stride: list[int],
     dilation: list[int],
 ) -> Stream:
+    """The pixels of every place of a kernel, side by side: a sliding window."""
     _, h, w, c = x.shape
     out, spare, steps = [], [], []
     for size, k, s, d in zip((h, w), kernel, stride, dilation, strict=True):

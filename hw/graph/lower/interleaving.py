@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Four pixels in the channels of one, moved beside each other: PixelInterleave."""
+"""Channels of a pixel that become the pixels of a square: PixelInterleave, StreamUpsample."""
 
 from __future__ import annotations
 
@@ -9,35 +9,68 @@ from ..builder import Stream
 from ..qonnx_graph import LoweringError
 from .construct import Construct
 from .state import Handler, Lowering, layer_of
+from .upsampling import upsampled
+
+ORDERS = {"DCR": [0, 3, 4, 1, 5, 2], "CRD": [0, 1, 4, 2, 5, 3]}
+"""Axes of a pixel shuffle: places in front of channels, (dy, dx, c), or behind, (c, dy, dx)."""
+
+
+def depth_to_space(state: Lowering, node: onnx.NodeProto) -> bool:
+    """DepthToSpace, in either order."""
+    x = state.stream(node)
+    attributes = state.graph.attributes(node)
+    y = squares(state, node, x, int(attributes["blocksize"]), str(attributes.get("mode", "DCR")))
+    state.claim(node)
+    state.publish(y, node.output[0])
+    return True
 
 
 def interleave(state: Lowering, node: onnx.NodeProto) -> bool:
-    """The four pixels (dy, dx, c) of each pixel beside each other.
+    """The pixels (dy, dx, c) or (c, dy, dx) of each pixel beside each other.
 
-    That is Reshape(n,2,2,c,h,w) -> Transpose(0,3,4,1,5,2) -> Reshape(n,c,2h,2w).
+    That is Reshape(n,s,s,c,h,w) -> Transpose(0,3,4,1,5,2) -> Reshape(n,c,s*h,s*w), or
+    Reshape(n,c,s,s,h,w) -> Transpose(0,1,4,2,5,3) -> the same.
     """
     shape = state.graph.shape(node.output[0])
     if len(shape) != 6:
         return False
     x = state.stream(node)
     _, h, w, c = x.shape
-    if shape != (1, 2, 2, c // 4, h, w):
+    side = shape[2]
+    forms = {
+        "DCR": (1, side, side, c // side**2, h, w),
+        "CRD": (1, c // side**2, side, side, h, w),
+    }
+    if c % side**2 or shape not in forms.values():
         return False
-    chain = [node]
-    for op, shape in (
-        ("Transpose", (1, c // 4, h, 2, w, 2)),
-        ("Reshape", (1, c // 4, 2 * h, 2 * w)),
-    ):
-        readers = state.graph.consumers[chain[-1].output[0]]
-        found = [(n.op_type, state.graph.shape(n.output[0])) for n in readers]
-        if found != [(op, shape)]:
-            raise LoweringError(node, f"is followed by {found}, expected {op} to {shape}")
-        chain += readers
-    if state.graph.attributes(chain[1])["perm"] != [0, 3, 4, 1, 5, 2]:
-        raise LoweringError(chain[1], "found another order, expected perm 0,3,4,1,5,2")
-    state.claim(*chain)
-    state.publish(interleaved(state, layer_of(node), x), chain[-1].output[0])
+    readers = state.graph.consumers[node.output[0]]
+    order = state.graph.attributes(readers[0]).get("perm") if readers else None
+    modes = [m for m, form in forms.items() if form == shape and ORDERS[m] == order]
+    if len(readers) != 1 or readers[0].op_type != "Transpose" or not modes:
+        raise LoweringError(
+            node,
+            f"is followed by {[n.op_type for n in readers]} to {order}, expected a Transpose to "
+            f"{' or '.join(map(str, ORDERS.values()))}",
+        )
+    chain = [node, *readers]
+    behind = state.graph.consumers[readers[0].output[0]]
+    found = [(n.op_type, state.graph.shape(n.output[0])) for n in behind]
+    wanted = ("Reshape", (1, c // side**2, side * h, side * w))
+    if found != [wanted]:
+        raise LoweringError(readers[0], f"is followed by {found}, expected {wanted}")
+    y = squares(state, node, x, side, modes[0])
+    state.claim(*chain, *behind)
+    state.publish(y, behind[0].output[0])
     return True
+
+
+def squares(state: Lowering, node: onnx.NodeProto, x: Stream, side: int, mode: str) -> Stream:
+    """(1, H, W, side*side*C) -> (1, side*H, side*W, C)."""
+    if side == 1:
+        return x
+    if mode == "CRD" or side > 2:
+        return upsampled(state, layer_of(node), x, [side, side], 1 if mode == "CRD" else 2)
+    return interleaved(state, layer_of(node), x)
 
 
 def interleaved(state: Lowering, where: str, x: Stream) -> Stream:
@@ -58,11 +91,11 @@ def interleaved(state: Lowering, where: str, x: Stream) -> Stream:
 
 BUILDS = (
     Construct(
-        ("Reshape",),
-        "four pixels in the channels of one, beside each other",
+        ("DepthToSpace", "Reshape"),
+        "channels become pixels beside each other, in the order of DCR or CRD",
         "any",
-        ("pixel_interleave",),
-        "Reshape, Transpose, Reshape",
+        ("pixel_interleave", "stream_upsample"),
+        "DepthToSpace, or Reshape, Transpose, Reshape",
     ),
 )
-HANDLERS: dict[str, Handler] = {"Reshape": interleave}
+HANDLERS: dict[str, Handler] = {"DepthToSpace": depth_to_space, "Reshape": interleave}

@@ -18,8 +18,8 @@ from .state import Lowering
 from .weights import bias_of, weights_of
 
 MOVES = (
-    "Concat", "Flatten", "MaxPool", "Pad", "Reshape", "Slice", "Split", "Squeeze", "Transpose",
-    "Unsqueeze",
+    "Concat", "DepthToSpace", "Flatten", "MaxPool", "Pad", "Reshape", "Resize", "Slice", "Split",
+    "Squeeze", "Transpose", "Unsqueeze", "Upsample",
 )  # fmt: skip
 """Ops that give codes on as they are: what holds of their outputs holds of their inputs."""
 PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -57,9 +57,9 @@ def _group(graph: QonnxGraph, name: str) -> set[str]:
     group, ways = {name}, [name]
     while ways:
         tensor = ways.pop()
-        near = [n for n in graph.consumers[tensor] if n.op_type in MOVES]
+        near = [n for n in graph.consumers[tensor] if _moves(graph, n)]
         maker = graph.producer.get(tensor)
-        if maker is not None and maker.op_type in MOVES:
+        if maker is not None and _moves(graph, maker):
             near.append(maker)
         ends = [e for n in near for e in (*_computed(graph, n), *n.output)]
         ways += [e for e in ends if e not in group]
@@ -70,9 +70,13 @@ def _group(graph: QonnxGraph, name: str) -> set[str]:
 def _joined_with_others(graph: QonnxGraph, group: set[str]) -> bool:
     """Whether a group holds other codes than signs, or signs of several scales."""
     makers = [graph.producer.get(name) for name in group]
-    sources = [n for n in makers if n is not None and n.op_type not in MOVES]
+    sources = [n for n in makers if n is not None and not _moves(graph, n)]
     scales = {graph.scalar(n.input[1]) for n in sources if n.op_type == "BipolarQuant"}
     return len(scales) > 1 or any(n.op_type != "BipolarQuant" for n in sources)
+
+
+def _moves(graph: QonnxGraph, node: onnx.NodeProto) -> bool:
+    return node.op_type in MOVES and graph.attributes(node).get("mode") != "linear"
 
 
 def _computed(graph: QonnxGraph, node: onnx.NodeProto) -> list[str]:
@@ -85,7 +89,7 @@ def _wants(state: Lowering, node: onnx.NodeProto, name: str) -> bool:
     if node.op_type == "Pad":
         value = graph.parameter(node, 2, "value")
         return value is None or value.size != 1 or not value.reshape(()) < 0
-    if node.op_type in MOVES:
+    if _moves(graph, node):
         return False
     if node.op_type not in PRODUCTS:
         return True

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -23,6 +24,16 @@ from .thresholds import of_table, tabulated, thresholding
 from .weights import bias_of
 
 
+@dataclass(frozen=True)
+class Spread:
+    """Columns of a matrix that are one channel of the network, at several places."""
+
+    channels: IntArray
+    """Channel of every column."""
+    move: Callable[[Stream], Stream]
+    """Brings the columns to their places."""
+
+
 def accumulate(
     state: Lowering,
     node: onnx.NodeProto,
@@ -30,6 +41,7 @@ def accumulate(
     matrix: FloatArray,
     scale: Steps,
     multiply: Product = matrix_vector,
+    spread: Spread | None = None,
 ) -> None:
     """Lower a product, together with the quantiser behind it where thresholds do.
 
@@ -42,7 +54,8 @@ def accumulate(
     """
     state.claim(node)
     where, (accumulator,) = layer_of(node), node.output
-    outputs = matrix.shape[1]
+    of = np.arange(matrix.shape[1]) if spread is None else spread.channels
+    outputs = int(of.max()) + 1
     step = x.scale * scale
     chain = find_quantiser(state.graph, accumulator)
     if chain and (step == 1).all() and rounded(state.graph, chain[-1]) == accumulator:
@@ -67,16 +80,19 @@ def accumulate(
         matrix, step = matrix * finer, step / finer
     else:
         bias, offset = offset / float(step[0]), np.zeros(outputs)
+    # Of columns from here on.
+    bias = None if bias is None else bias[of]
     if x.first:
         # Of counts from 0: what is missing is the same for every input.
         missing = x.first * matrix.sum(axis=0)
-        if chain is not None and bias is None:
+        if chain is not None and bias is None and spread is None:
             offset = offset + np.array((step * missing.astype(np.int64)).tolist(), dtype=np.float64)
         else:
             bias = missing if bias is None else bias + missing
     moved = offset.tolist() if offset.any() else []
     if chain is None:
         acc = multiply(state, node, where, x, matrix, step[0], bias)
+        acc = acc if spread is None else spread.move(acc)
         if moved and outputs == 1:
             state.offsets[acc.name] = Fraction(moved[0]) / step[0]
         state.publish(acc, accumulator, moved)
@@ -93,10 +109,11 @@ def accumulate(
         node,
         where,
         x,
-        matrix * signs,
+        matrix * signs[of],
         step[0] if step.size == 1 else Fraction(1),
-        None if bias is None else bias * signs,
+        None if bias is None else bias * signs[of],
     )
+    acc = acc if spread is None else spread.move(acc)
     state.claim(*chain)
     if step.size == 1 and (signs == 1).all():
         state.publish(acc, accumulator, moved)

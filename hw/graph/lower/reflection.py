@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import onnx
 
+from ..builder import Stream
 from ..qonnx_graph import LoweringError
 from .construct import Construct
 from .padding import border_of
@@ -17,16 +18,25 @@ def reflect(state: Lowering, node: onnx.NodeProto) -> bool:
     if state.graph.attributes(node).get("mode", "constant") != "reflect":
         return False
     top, left, bottom, right = border = border_of(state, node)
-    _, h, w, c = x.shape
+    _, h, w, _ = x.shape
     if max(top, bottom) >= h or max(left, right) >= w:
         raise LoweringError(
             node,
             f"reflects {border} rows and columns of a map of {h}x{w}, expected fewer than it "
             "has; use a larger picture",
         )
+    state.claim(node)
+    state.publish(reflected(state, layer_of(node), x, border), node.output[0])
+    return True
+
+
+def reflected(state: Lowering, where: str, x: Stream, border: list[int]) -> Stream:
+    """Put [top, left, bottom, right] mirrored rows and columns around a map."""
+    top, left, bottom, right = border
+    _, h, w, c = x.shape
     (y,) = state.builder.add(
         "StreamReflectPad",
-        layer_of(node),
+        where,
         [x],
         [((1, h + top + bottom, w + left + right, c), x.datatype)],
         {
@@ -38,9 +48,7 @@ def reflect(state: Lowering, node: onnx.NodeProto) -> bool:
         },
         scale=x.scale,
     )
-    state.claim(node)
-    state.publish(y, node.output[0])
-    return True
+    return y
 
 
 BUILDS = (

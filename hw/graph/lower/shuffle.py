@@ -13,7 +13,9 @@ from .state import Handler, Lowering, layer_of
 
 def shuffle(state: Lowering, node: onnx.NodeProto) -> bool:
     """Concat -> Reshape(n,2,c,h,w) -> Transpose(0,2,1,3,4) -> Reshape(n,2c,h,w)."""
-    if [n.op_type for n in state.graph.consumers[node.output[0]]] != ["Reshape"]:
+    behind = state.graph.consumers[node.output[0]]
+    axes = [len(state.graph.shape(n.output[0])) for n in behind if n.op_type == "Reshape"]
+    if len(behind) != 1 or axes != [5]:
         return False
     left, right = joined(state, node, equal=True)
     _, h, w, c = left.shape

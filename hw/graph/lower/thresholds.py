@@ -230,9 +230,11 @@ def _may_count(state: Lowering, name: str) -> bool:
 
 
 def _counts(state: Lowering, node: onnx.NodeProto, name: str) -> bool:
-    if node.op_type in ("Flatten", "Reshape", "MaxPool"):
-        return _may_count(state, node.output[0])
     attributes = state.graph.attributes(node)
+    if attributes.get("mode") == "linear":
+        return False
+    if node.op_type in ("Flatten", "Reshape", "MaxPool", "Resize", "Upsample"):
+        return _may_count(state, node.output[0])
     if node.op_type not in ("Conv", "Gemm", "MatMul") or any(attributes.get("pads", ())):
         return False
     quantiser = state.graph.producer.get(node.input[1])

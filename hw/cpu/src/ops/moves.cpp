@@ -156,6 +156,42 @@ class InterleaveStep final : public Step {
   std::int64_t height_, width_;
 };
 
+// Every pixel becomes a rectangle of pixels: of itself, or of phases, each place of its own
+// channels: 1: the places of a channel lie side by side, 2: the channels of a place.
+class UpsampleStep final : public Step {
+ public:
+  explicit UpsampleStep(const Site& s)
+      : in_(s.input()),
+        out_(s.output()),
+        height_(s("height")),
+        width_(s("width")),
+        rows_(s("scale_y")),
+        columns_(s("scale_x")),
+        phases_(s("phases")) {}
+
+  void run(const Workspace& w) const noexcept override {
+    const std::int64_t in_bytes = in_.tensor.pixel_bytes();
+    const std::int64_t out_bytes = out_.tensor.pixel_bytes();
+    const std::int64_t run = phases_ == 1 ? out_bytes / out_.tensor.channels : out_bytes;
+    const std::int64_t next = phases_ == 1 ? rows_ * columns_ * run : run;
+    std::uint8_t* to = out_.in(w);
+    for (std::int64_t y = 0; y < rows_ * height_; ++y) {
+      const std::uint8_t* row = in_.in(w) + y / rows_ * width_ * in_bytes;
+      for (std::int64_t x = 0; x < columns_ * width_; ++x) {
+        const std::int64_t place = phases_ > 0 ? y % rows_ * columns_ + x % columns_ : 0;
+        const std::uint8_t* from = row + x / columns_ * in_bytes + place * run;
+        for (std::int64_t at = 0; at < out_bytes; at += run, from += next, to += run)
+          std::memcpy(to, from, static_cast<std::size_t>(run));
+      }
+      if (w.stopped(columns_ * width_ * out_bytes)) return;
+    }
+  }
+
+ private:
+  Slot in_, out_;
+  std::int64_t height_, width_, rows_, columns_, phases_;
+};
+
 // The sliding window as a tensor, where no convolution takes it in.
 class WindowStep final : public Step {
  public:
@@ -254,6 +290,7 @@ std::vector<Op> moves() {
       op<ReflectStep>("reflect"),
       op<CropStep>("crop"),
       op<InterleaveStep>("interleave"),
+      op<UpsampleStep>("upsample"),
       op<WindowStep>("windows"),
       op<SplitStep>("split"),
       op<ConcatStep>("concat"),
