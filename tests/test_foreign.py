@@ -15,7 +15,7 @@ from PIL import Image
 pytestmark = [pytest.mark.full, pytest.mark.sim, pytest.mark.xdist_group("foreign")]
 
 
-@pytest.fixture(scope="session", params=["cnv_1w1a", "cnv_1w2a"])
+@pytest.fixture(scope="session", params=["cnv_1w1a", "cnv_1w2a", "cnv_2w2a"])
 def cnv(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished build of a CNV (32x32x3, no padding) from its raw QONNX export."""
     folder = tmp_path_factory.mktemp("cnv")

@@ -20,6 +20,7 @@ from .clean_heads import join_outputs, leave_to_software, software_nodes
 from .clean_lines import line_to_map, map_shape
 from .clean_order import keep_flattening
 from .clean_quantisers import dequantise, is_weight, quantiser, transpose
+from .clean_scales import scales_behind
 from .clean_state import Cleaning
 from .loader import ELEMENT_TYPES, ModelError
 from .plain_form import (
@@ -89,6 +90,7 @@ def clean(
             _keep_refused(state, node)
     join_outputs(state)
     _drop_unread(state)
+    scales_behind(state)
     _write(state)
     return state.proto
 

@@ -74,7 +74,11 @@ def tabulate(
         )
     step = graph.scalar(quantiser.input[1])
     if step is None or not step > 0:
-        raise LoweringError(quantiser, "found no single scale above 0, expected a per-tensor scale")
+        raise LoweringError(
+            quantiser,
+            "found no single scale above 0, expected a per-tensor scale, or one per channel that "
+            "only depthwise convolutions without a bias read",
+        )
     if quantiser.op_type == "BipolarQuant":
         return Table(low, (table > 0).astype(np.int64), "BINARY", Fraction(step), 0, 1)
     if quantiser.op_type == "Trunc":

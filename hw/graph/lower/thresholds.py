@@ -263,7 +263,8 @@ BUILDS = (
         "Abs, Min, Max, and x times a function of x",
         "to 1 to 8 bits with any whole zero point, from integers",
         ("thresholding", "signed_thresholding"),
-        "one scale; constants per channel; over more than 2^17 values it only rises or only falls",
+        "one scale, or one per channel that depthwise convolutions read; constants per channel; "
+        "over more than 2^17 values it only rises or only falls",
     ),
 )
 HANDLERS: dict[str, Handler] = {"BipolarQuant": bipolar, "Trunc": bipolar, "Quant": narrow}
