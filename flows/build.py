@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..hw.graph.external_data import external_files
 from ..quant.files import write_json
 from .config import BuildConfig
 from .errors import UsageError
@@ -212,6 +211,8 @@ def _fingerprint(step: Step, context: Context, code: str) -> str:
         if path.exists():
             parts[name] = digest(path)
         if name == "SOURCE" and path.suffix == QONNX:
+            from ..hw.graph.external_data import external_files  # needs ONNX, others do not
+
             parts |= {p.name: digest(p) for p in external_files(path) if p.is_file()}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

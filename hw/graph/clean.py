@@ -88,7 +88,7 @@ def clean(
         except LoweringError as error:
             refused(error)
             _keep_refused(state, node)
-    join_outputs(state)
+    join_outputs(state, software)
     _drop_unread(state)
     scales_behind(state)
     _write(state)

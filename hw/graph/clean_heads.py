@@ -82,7 +82,7 @@ def leave_to_software(state: Cleaning, node: onnx.NodeProto, notes: list[str]) -
     if node.op_type == "Sigmoid" and shape[1] > 1:
         # Each decides by itself: no class is picked of them.
         kinds = kinds_of(state.proto)
-        ends = [v.name for v in state.proto.graph.output if _leads(state, v.name, logits)]
+        ends = [v.name for v in state.proto.graph.output if _end(state, v.name) == logits]
         write_kinds(state.proto, {**{name: "raw" for name in ends}, **kinds})
         last = "which leave as integers: a label holds where its logit is 0 or more"
     if node.op_type == "TopK":
@@ -90,26 +90,28 @@ def leave_to_software(state: Cleaning, node: onnx.NodeProto, notes: list[str]) -
     notes.append(f"{node.name} ({node.op_type}) is left to software: it reads logits, {last}")
 
 
-def _leads(state: Cleaning, output: str, logits: str) -> bool:
+def _end(state: Cleaning, output: str) -> str:
     while output in state.alias:
         output = state.alias[output]
-    return output == logits
+    return output
 
 
-def join_outputs(state: Cleaning) -> None:
-    """Name outputs as the tensors they are; of those that are the same tensor one stays."""
+def join_outputs(state: Cleaning, software: Collection[str]) -> None:
+    """Name outputs as the tensors they are; one that ``software`` nodes make of logits that are an
+    output as well goes, and so does a second one of the same logits."""
     graph = state.proto.graph
     kinds = kinds_of(state.proto)
-    seen: dict[str, onnx.ValueInfoProto] = {}
+    made = {name for n in graph.node if n.name in software for name in n.output}
+    kept: list[onnx.ValueInfoProto] = []
+    plain = {_end(state, value.name) for value in graph.output if value.name not in made}
     for value in graph.output:
-        was, name = value.name, value.name
-        while name in state.alias:
-            name = state.alias[name]
+        was, name = value.name, _end(state, value.name)
         if was in kinds:
             kinds[name] = kinds.pop(was)
+        if was in made and (name in plain or any(name == other.name for other in kept)):
+            continue
         value.name = name
-        seen.setdefault(name, value)
-    kept = [onnx.ValueInfoProto.FromString(v.SerializeToString()) for v in seen.values()]
+        kept.append(onnx.ValueInfoProto.FromString(value.SerializeToString()))
     del graph.output[:]
     graph.output.extend(kept)
     write_kinds(state.proto, kinds)
