@@ -73,9 +73,9 @@ def test_pictures_go_there_and_results_come_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "faults",
     [
-        Faults(bits_in=1e-4, seed=1),
+        Faults(bits_in=1e-4, seed=11),
         Faults(bits_out=4e-3, seed=2),
-        Faults(lost_in=1e-4, seed=3),
+        Faults(lost_in=1e-4, seed=13),
         Faults(lost_out=4e-3, seed=4),
         Faults(silent=0.05, seed=5),
         Faults(bits_in=1e-4, bits_out=1e-3, lost_in=1e-4, lost_out=1e-3, silent=0.02, seed=6),
