@@ -13,11 +13,13 @@ import onnx
 import pytest
 from andpop.flows import api
 from andpop.hw.graph.clean import clean
+from andpop.hw.graph.float32 import settle
 from andpop.hw.graph.heads import write_kinds
 from andpop.hw.graph.lowering import lower
 from andpop.hw.graph.nodewise import Nodewise
 from andpop.hw.graph.pixels import Pixels
-from andpop.hw.graph.reference import Reference
+from andpop.hw.graph.reference import Reference, execute
+from andpop.hw.graph.reference_kernels import Value
 from andpop.hw.graph.resizing import MODES, sources
 from andpop.hw.graph.verify import verify
 from foreign_graphs import Net, accepted, first, refusal
@@ -117,6 +119,23 @@ def test_linear_interpolation_is_that_of_onnx_runtime(scale: tuple[int, int]) ->
     found = Reference(clean(proto), Pixels()).run(picture, {net.last})[net.last]
     assert np.allclose(found, wanted, rtol=1e-5, atol=1e-4)
     assert verify(clean(proto), lower(clean(proto), heads={net.last: "map"}), noise=2) > 0
+
+
+def test_interpolation_of_float32_is_judged_by_its_rounding() -> None:
+    """A hair beside the exact value is the exact one, more is a difference."""
+    empty, scales = Value(np.zeros(0)), Value(np.array([1.0, 1.0, 3.0, 3.0]))
+    x = Value(np.random.default_rng(0).integers(0, 256, (1, 2, 4, 5)).astype(float), Fraction(1, 7))
+    half = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+    node = helper.make_node("Resize", ["x", "roi", "scales"], ["y"], **half)
+    opsets = [helper.make_opsetid("", 13)]
+    (exact,) = execute(node, [x, empty, scales], opsets)
+    tensors = {"x": x, "roi": empty, "scales": scales, "y": exact}
+    near = exact.values.astype(np.float32) * np.float32(1 + 2**-22)
+    settled, wrong = settle(node, tensors, "y", near, opsets)
+    assert not wrong.any()
+    np.testing.assert_array_equal(settled, exact.values)
+    _, wrong = settle(node, tensors, "y", near + np.float32(0.01), opsets)
+    assert wrong.all()
 
 
 @pytest.mark.parametrize(

@@ -220,12 +220,13 @@ def _resize(v: list[Value], attributes: Mapping[str, Any]) -> Value | None:
 
 
 def _linear_resize(x: Value, scales: list[Fraction], mode: str) -> Value | None:
-    """Two neighbours along each axis, whole factors: sums of codes, of a finer step."""
-    if x.step is None or mode not in ("half_pixel", "pytorch_half_pixel"):
+    """Two neighbours along each axis, whole factors: sums of codes, of a finer step, or of values
+    as they are."""
+    if mode not in ("half_pixel", "pytorch_half_pixel"):
         return None
     if any(scale.denominator != 1 for scale in scales):
         return None
-    codes, step = x.codes, x.step
+    codes, below = x.codes, 1
     for axis, factor in enumerate(int(scale) for scale in scales):
         size = codes.shape[axis]
         # Half pixels of the result: at = (2i + 1 - factor) / (2 factor), whole part and rest.
@@ -233,8 +234,8 @@ def _linear_resize(x: Value, scales: list[Fraction], mode: str) -> Value | None:
         low, rest = places // (2 * factor), places % (2 * factor)
         near, far = (np.take(codes, np.clip(low + k, 0, size - 1), axis) for k in (0, 1))
         weight = rest.reshape(-1, *(1,) * (codes.ndim - 1 - axis))
-        codes, step = near * (2 * factor - weight) + far * weight, step / (2 * factor)
-    return Value(codes, step)
+        codes, below = near * (2 * factor - weight) + far * weight, below * 2 * factor
+    return Value(codes / below) if x.step is None else Value(codes, x.step / below)
 
 
 def _depth_to_space(v: list[Value], attributes: Mapping[str, Any]) -> Value:
