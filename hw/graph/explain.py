@@ -19,17 +19,13 @@ from .builder import Stream
 from .heads import Kind, kinds_of
 from .lower import handlers
 from .lower.heads import end
+from .lower.numbers import MOVES
 from .lower.state import Lowering
 from .lowering import left_over, visit
 from .pixels import pixels_of
 from .qonnx_graph import LoweringError, QonnxGraph
 
 Verdict = Literal["hardware", "part", "refused", "waits"]
-MOVES = (
-    "Concat", "DepthToSpace", "Flatten", "Gather", "Identity", "MaxPool", "Pad", "Reshape",
-    "Resize", "Slice", "SpaceToDepth", "Split", "Squeeze", "Transpose", "Unsqueeze", "Upsample",
-)  # fmt: skip
-"""Ops that give codes of their first input, in other places."""
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,15 @@ import numpy.typing as npt
 from qonnx.core.datatype import BaseDataType, DataType
 
 from ...quant.grid import ACCUMULATOR_BITS, IntArray, smallest_signed
+from .banked import BankedRom
 from .base import Kernel, Stream, hex_memory, pack_lanes, require_divisor
 from .bit_heap import Cells
 from .costs import Structure
 from .memory import LineMemory, ReadOnlyMemory
 
 NO_CELLS = Cells()
+LUT_FACTOR_BITS = 4
+"""Bits of the shorter factor up to which products lie in LUTs."""
 
 RTL_PARTS: tuple[str, ...] = (
     "rtl/stream_register.sv",
@@ -265,3 +268,52 @@ class Mvu(Kernel):
     def tag_bits(self) -> int:
         """Bits of a tag that differ: where a pass is a step, it is the first and the last."""
         return 1 if self.get_nodeattr("MW") == self.get_nodeattr("SIMD") else 2
+
+
+class BiasedMvu(Mvu):
+    """A unit of integer factors: datatypes of inputs and weights, a bias where it has a third
+    input."""
+
+    attributes = {
+        **Mvu.attributes,
+        "inputDataType": ("s", True, ""),
+        "weightDataType": ("s", True, ""),
+    }
+
+    def input_type(self) -> str:
+        return str(self.get_nodeattr("inputDataType"))
+
+    def weight_type(self) -> BaseDataType:
+        """Datatype of the weights: two's complement, or bits that stand for -1 and +1."""
+        return DataType[self.get_nodeattr("weightDataType")]
+
+    def has_bias(self) -> bool:
+        """Whether the node has a third input."""
+        return len(self.onnx_node.input) > 2
+
+    def bias(self, model: Any) -> IntArray:
+        """The bias (MH,), 0 where the node has none."""
+        if not self.has_bias():
+            return np.zeros(self.get_nodeattr("MH"), dtype=np.int64)
+        return self.initializer(model, 2).reshape(-1)
+
+    def infer_node_datatype(self, model: Any) -> None:
+        """Follow the input's datatype, then state the output's."""
+        datatype = model.get_tensor_datatype(self.onnx_node.input[0])
+        self.set_nodeattr("inputDataType", datatype.name)
+        super().infer_node_datatype(model)
+
+    def images(self, model: Any, rom: BankedRom, pe: int) -> dict[str, str]:
+        """Images of the weights and of the bias, ``pe`` outputs in a word of it.
+
+        Raises:
+            ValueError: weights outside weightDataType, or outputs that outputDataType cannot hold.
+        """
+        self.check_outputs(model)
+        name = self.onnx_node.name
+        files = {f"{name}_weights.mem": rom.image(self.weight_words(model, self.weight_type()))}
+        if self.has_bias():
+            width = int(self.get_output_datatype().bitwidth())
+            words = pack_lanes(self.bias(model).reshape(-1, pe), width)
+            files[f"{name}_bias.mem"] = hex_memory(words, pe * width)
+        return files

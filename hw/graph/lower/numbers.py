@@ -36,19 +36,16 @@ def _tensors(state: Lowering) -> set[str]:
     """All tensors that hold signs as numbers, and those that are joined with them."""
     graph = state.graph
     found: set[str] = set()
-    signs = [n.output[0] for n in graph.nodes if n.op_type == "BipolarQuant"]
-    groups = [_group(graph, name) for name in signs if graph.constant(_source(graph, name)) is None]
-    for group in groups:
+    for node in graph.nodes:
+        if node.op_type != "BipolarQuant" or graph.constant(node.input[0]) is not None:
+            continue
+        group = _group(graph, node.output[0])
         if not found & group and (
             _joined_with_others(graph, group)
             or any(_wants(state, reader, n) for n in group for reader in graph.consumers[n])
         ):
             found |= group
     return found
-
-
-def _source(graph: QonnxGraph, name: str) -> str:
-    return str(graph.producer[name].input[0])
 
 
 def _group(graph: QonnxGraph, name: str) -> set[str]:

@@ -8,20 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from qonnx.core.datatype import BaseDataType, DataType
+from qonnx.core.datatype import BaseDataType
 
 from ....quant.grid import IntArray, accumulator_bounds
 from ..banked import BankedRom
-from ..base import RtlKernel, Stream, hex_memory, pack_lanes
+from ..base import RtlKernel, Stream, pack_lanes
 from ..bit_heap import tree_levels, tree_registers
 from ..costs import Structure, loop_counts
 from ..facts import FoldingRule, divisors
 from ..memory import LineMemory, ReadOnlyMemory, varying
-from ..mvu import RTL_PARTS, Mvu
+from ..mvu import LUT_FACTOR_BITS, RTL_PARTS, BiasedMvu
 from . import golden
-
-LUT_FACTOR_BITS = 4
-"""Bits of the shorter factor up to which products lie in LUTs."""
 
 
 @dataclass(frozen=True)
@@ -77,19 +74,17 @@ class Shape:
         return tuple(some + [self.channels * n for n in divisors(self.taps)[1:]])
 
 
-class GroupedMvu(Mvu):
+class GroupedMvu(BiasedMvu):
     """Every group of channels times its own weights: inputs x (.., MW) as windows come,
     W (MW / Groups, MH), optionally bias (MH,)."""
 
     golden = staticmethod(golden.run)
     lanes = {"SIMD": "MW"}
     attributes = {
-        **{name: value for name, value in Mvu.attributes.items() if name != "PE"},
+        **{name: value for name, value in BiasedMvu.attributes.items() if name != "PE"},
         "Groups": ("i", True, 0),
         "Taps": ("i", True, 0),
-        "inputDataType": ("s", True, ""),
         "inputSigns": ("i", True, 0, {0, 1}),
-        "weightDataType": ("s", True, ""),
     }
 
     def shape(self) -> Shape:
@@ -126,13 +121,6 @@ class GroupedMvu(Mvu):
         shape = self._shape()
         return FoldingRule({"SIMD": shape.channels * shape.taps}, only={"SIMD": shape.foldings()})
 
-    def input_type(self) -> str:
-        return str(self.get_nodeattr("inputDataType"))
-
-    def weight_type(self) -> BaseDataType:
-        """Datatype of the weights: two's complement, or bits that stand for -1 and +1."""
-        return DataType[self.get_nodeattr("weightDataType")]
-
     def input_signs(self) -> bool:
         """Whether inputs are bits that stand for -1 and +1."""
         return bool(self.get_nodeattr("inputSigns"))
@@ -154,16 +142,6 @@ class GroupedMvu(Mvu):
         shape = self.shape()
         return shape.rounds * shape.turns
 
-    def bias(self, model: Any) -> IntArray:
-        """The bias (MH,), 0 where the node has none."""
-        if not self.has_bias():
-            return np.zeros(self.get_nodeattr("MH"), dtype=np.int64)
-        return self.initializer(model, 2).reshape(-1)
-
-    def has_bias(self) -> bool:
-        """Whether the node has a third input."""
-        return len(self.onnx_node.input) > 2
-
     def bounds(self, model: Any, datatype_only: bool = False) -> tuple[int, int]:
         """Return the worst-case output of any input, for these weights or for any weights."""
         low, high = (-1, 1) if self.input_signs() else _values(self.get_input_datatype())
@@ -176,12 +154,6 @@ class GroupedMvu(Mvu):
             extremes = [2 * codes - 1 if signs else codes]
         pairs = [accumulator_bounds(w, low, high, self.bias(model)) for w in extremes]
         return min(int(p[0].min()) for p in pairs), max(int(p[1].max()) for p in pairs)
-
-    def infer_node_datatype(self, model: Any) -> None:
-        """Follow the input's datatype, then state the output's."""
-        datatype = model.get_tensor_datatype(self.onnx_node.input[0])
-        self.set_nodeattr("inputDataType", datatype.name)
-        super().infer_node_datatype(model)
 
     def leaving(self) -> float:
         """Where groups take turns, sums leave in the last round."""
@@ -339,16 +311,7 @@ class GroupedMvu_rtl(RtlKernel, GroupedMvu):
         Raises:
             ValueError: weights outside weightDataType, or outputs that outputDataType cannot hold.
         """
-        self.check_outputs(model)
-        name = self.onnx_node.name
-        words = self.weight_words(model, self.weight_type())
-        files = {f"{name}_weights.mem": self.weight_rom().image(words)}
-        if self.has_bias():
-            bias, shape = self.bias_rom(), self.shape()
-            acc_bits = int(self.get_output_datatype().bitwidth())
-            words = pack_lanes(self.bias(model).reshape(-1, shape.pe), acc_bits)
-            files[f"{name}_bias.mem"] = hex_memory(words, bias.width)
-        return files
+        return self.images(model, self.weight_rom(), self.shape().pe)
 
 
 def _values(datatype: BaseDataType) -> tuple[int, int]:

@@ -7,45 +7,24 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from qonnx.core.datatype import BaseDataType, DataType
 
-from ....quant.grid import IntArray, accumulator_bounds
+from ....quant.grid import accumulator_bounds
 from ..banked import BankedRom
-from ..base import RtlKernel, hex_memory, pack_lanes
+from ..base import RtlKernel
 from ..bit_heap import Cells, tree_levels, tree_registers
 from ..costs import Structure
 from ..memory import ReadOnlyMemory, varying
-from ..mvu import RTL_PARTS, Mvu
+from ..mvu import LUT_FACTOR_BITS, RTL_PARTS, BiasedMvu
 from . import golden
 
-LUT_FACTOR_BITS = 4
-"""Bits of the shorter factor up to which products lie in LUTs."""
 DSP_FACTOR_BITS = 25
 """Bits of the factor of a DSP block that holds two weights, a product apart."""
 
 
-class IntMvu(Mvu):
+class IntMvu(BiasedMvu):
     """x @ W + bias: inputs x (.., MW), W (MW, MH) of INT2..INT8, optionally bias (MH,)."""
 
     golden = staticmethod(golden.run)
-    attributes = {
-        **Mvu.attributes,
-        "inputDataType": ("s", True, ""),
-        "weightDataType": ("s", True, ""),
-    }
-
-    def input_type(self) -> str:
-        return str(self.get_nodeattr("inputDataType"))
-
-    def weight_type(self) -> BaseDataType:
-        """Datatype of the weights, two's complement."""
-        return DataType[self.get_nodeattr("weightDataType")]
-
-    def bias(self, model: Any) -> IntArray:
-        """The bias (MH,), 0 where the node has none."""
-        if len(self.onnx_node.input) < 3:
-            return np.zeros(self.get_nodeattr("MH"), dtype=np.int64)
-        return self.initializer(model, 2).reshape(-1)
 
     def bounds(self, model: Any, datatype_only: bool = False) -> tuple[int, int]:
         """Return the worst-case output of any input, for these weights or for any weights."""
@@ -60,12 +39,6 @@ class IntMvu(Mvu):
             extremes = [self.initializer(model, 1)]
         pairs = [accumulator_bounds(w, low, high, bias) for w in extremes]
         return min(int(p[0].min()) for p in pairs), max(int(p[1].max()) for p in pairs)
-
-    def infer_node_datatype(self, model: Any) -> None:
-        """Follow the input's datatype, then state the output's."""
-        datatype = model.get_tensor_datatype(self.onnx_node.input[0])
-        self.set_nodeattr("inputDataType", datatype.name)
-        super().infer_node_datatype(model)
 
     def factor_bits(self) -> tuple[int, int]:
         """Bits of an input and of a weight."""
@@ -131,10 +104,6 @@ class IntMvu(Mvu):
         pe, acc_bits = self.get_nodeattr("PE"), self.get_output_datatype().bitwidth()
         return ReadOnlyMemory(int(self.get_nodeattr("MH") // pe), int(pe * acc_bits))
 
-    def has_bias(self) -> bool:
-        """Whether the node has a third input."""
-        return len(self.onnx_node.input) > 2
-
 
 class IntMvu_rtl(RtlKernel, IntMvu):
     """IntMvu with its weights and bias in embedded memories."""
@@ -179,15 +148,7 @@ class IntMvu_rtl(RtlKernel, IntMvu):
         Raises:
             ValueError: weights outside weightDataType, or outputs that outputDataType cannot hold.
         """
-        self.check_outputs(model)
-        name = self.onnx_node.name
-        words = self.weight_words(model, self.weight_type())
-        files = {f"{name}_weights.mem": self.weight_rom().image(words)}
-        if self.has_bias():
-            pe, acc_bits = self.get_nodeattr("PE"), self.get_output_datatype().bitwidth()
-            words = pack_lanes(self.bias(model).reshape(-1, pe), acc_bits)
-            files[f"{name}_bias.mem"] = hex_memory(words, pe * acc_bits)
-        return files
+        return self.images(model, self.weight_rom(), self.get_nodeattr("PE"))
 
 
 OPS = (IntMvu, IntMvu_rtl)
