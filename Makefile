@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 export FINN_BUILD_DIR ?= $(CURDIR)/.cache/finn
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup demo test test-full sanitize mutants lint synth-table timing timing-published calibrate constructs docs clean
+.PHONY: help setup demo test test-full sanitize mutants lint synth-table finn-table timing timing-published calibrate constructs docs clean
 help:
 	@echo "make demo       shipped network on every backend, compared bit by bit (writes demo/report.html)"
 	@echo "make test       linters, types, import contracts, tests that fit in 25 minutes on 2 cores"
@@ -21,6 +21,7 @@ help:
 	@echo "make sanitize   CPU tests on an engine built with AddressSanitizer and UBSan; part of test-full"
 	@echo "make lint       ruff, mypy and import-linter alone"
 	@echo "make synth-table  measures the table of docs/03_reference/synthesis.md again"
+	@echo "make finn-table measures FINN's matrix-vector units beside andpop's again, for the same page"
 	@echo "make timing     measures the clocks of docs/03_reference/timing.md again"
 	@echo "make timing-published BUILDS='\"TITLE=BUILD\" ...'  measures those of whole builds there"
 	@echo "make calibrate  measures every kernel again and renews the tables of their costs (half an hour)"
@@ -88,6 +89,9 @@ sanitize: setup
 
 synth-table: setup
 	$(BIN)/python -m andpop.hw.synth.table docs/03_reference/synthesis.md
+
+finn-table: setup
+	$(BIN)/python tests/finn_table.py docs/03_reference/synthesis.md
 
 timing: setup
 	$(BIN)/python -m andpop.hw.synth.timing_table docs/03_reference/timing.md

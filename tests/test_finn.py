@@ -14,6 +14,7 @@ from andpop.sim import finn_sources
 from fresh_process import in_fresh_process
 
 PART = "xc7z020clg400-1"
+VERSAL = "xcvc1902-vsva2197-2MP-e-S"
 TARGET = 2000
 
 
@@ -206,7 +207,10 @@ def test_stitching_collects_files_that_exist_for_every_node(dataflow: Path) -> N
     assert nodes <= cells
 
 
-def _own(name: str, attrs: dict[str, Any], frames: list[Any], out: list[int], weights: Any) -> Any:
+def _own(
+    name: str, attrs: dict[str, Any], frames: list[Any], out: list[int], weights: Any,
+    part: str = PART,
+) -> Any:  # fmt: skip
     """Run one of FINN's own ops in Verilator; no kernel of andpop is registered."""
     from andpop.sim import xsi
 
@@ -237,7 +241,7 @@ def _own(name: str, attrs: dict[str, Any], frames: list[Any], out: list[int], we
         model.set_tensor_datatype("w", DataType[attrs["weightDataType"]])
     model.set_tensor_datatype("x", op.get_input_datatype())
     model.set_tensor_datatype("y", op.get_output_datatype())
-    for step in (SetExecMode("rtlsim"), PrepareIP(PART, 10.0), PrepareRTLSim(num_workers=1)):
+    for step in (SetExecMode("rtlsim"), PrepareIP(part, 10.0), PrepareRTLSim(num_workers=1)):
         model = model.transform(step)
     return [execute_onnx(model, {"x": f.astype(np.float32)})["y"] for f in frames]
 
@@ -272,6 +276,29 @@ def test_finns_own_mvau_multiplies_exactly(simd: int, pe: int, x_type: str, w_ty
     }  # fmt: skip
     got = in_fresh_process(_own, "MVAU_rtl", attrs, frames, [1, 5, 5, 8], weights)
     np.testing.assert_array_equal(np.stack(got), np.stack(frames) @ weights)
+
+
+@pytest.mark.sim
+def test_finns_own_vvau_multiplies_exactly() -> None:
+    """Its words hold some channels of a position; all positions of those come first."""
+    channels, pe, simd = 6, 2, 3
+    rng = np.random.default_rng(1)
+    weights = rng.integers(-8, 8, (channels, 1, 3, 3))
+    frames = [rng.integers(-8, 8, (1, 3, 3, 9 * channels)) for _ in range(2)]
+    attrs = {
+        "Channels": channels, "Kernel": [3, 3], "Dim": [3, 3], "SIMD": simd, "PE": pe,
+        "inputDataType": "INT4", "weightDataType": "INT4", "outputDataType": "INT12",
+        "accDataType": "INT12", "noActivation": 1, "mem_mode": "internal_decoupled",
+        "resType": "dsp",
+    }  # fmt: skip
+    streams = [
+        f.reshape(9, 9, channels // pe, pe).transpose(0, 2, 1, 3).reshape(f.shape) for f in frames
+    ]
+    out = [1, 3, 3, channels]
+    got = in_fresh_process(_own, "VVAU_rtl", attrs, streams, out, weights, VERSAL)
+    taps = np.stack(frames).reshape(2, 1, 3, 3, 9, channels)
+    expected = np.einsum("...tc,ct->...c", taps, weights.reshape(channels, 9))
+    np.testing.assert_array_equal(np.stack(got), expected)
 
 
 def _library() -> Path:
