@@ -8,13 +8,24 @@ from typing import Any
 
 from finn.custom_op.fpgadataflow.labelselect import LabelSelect
 
-from ..base import RtlKernel
+from ..base import RtlKernel, part_memories
 from ..costs import Structure, loop_counts
+from ..memory import ReadOnlyMemory
+from .digits import FACTOR_BITS, SCORE_BITS, whole
 from .golden import run
+
+PRODUCT_BITS = 17
+"""Bits of a factor's digit in one product, as in label_score.sv."""
+WIDEST = 25
+"""Bits of x that a DSP block takes."""
 
 
 class LabelSelect_rtl(RtlKernel, LabelSelect):
-    """Index of the largest score; equal scores give the lowest index (K = 1)."""
+    """Index of the largest score; equal scores give the lowest index (K = 1).
+
+    With ``scoreBits`` the scores are ``x * factor + offset``, of initializers (Labels, n) in
+    `digits`.
+    """
 
     lanes = {"PE": "Labels"}
     classifies = True
@@ -22,14 +33,40 @@ class LabelSelect_rtl(RtlKernel, LabelSelect):
     golden = staticmethod(run)
     registers_output = True
     module = "label_select"
-    sources = ("rtl/loop_counter.sv", "kernels/label_select/label_select.sv")
+    sources = (
+        "rtl/loop_counter.sv",
+        "rtl/rom_stream.sv",
+        "kernels/label_select/label_score.sv",
+        "kernels/label_select/label_select.sv",
+    )
+
+    def get_nodeattr_types(self) -> dict[str, Any]:
+        return {
+            **super().get_nodeattr_types(),
+            # bits of a score, of its factor and its offset; 0: what comes in is the score
+            "scoreBits": ("i", False, 0),
+            "factorBits": ("i", False, 1),
+            "offsetBits": ("i", False, 1),
+        }
 
     def verify_node(self) -> None:
-        """Raise ValueError unless one index is asked for."""
+        """Raise ValueError unless one index is asked for, and scores fit."""
         if self.get_nodeattr("K") != 1:
             raise ValueError(
                 f"{self.onnx_node.name}: found K={self.get_nodeattr('K')}, expected 1 (top-1 only)"
             )
+        score, factor = (int(self.get_nodeattr(name)) for name in ("scoreBits", "factorBits"))
+        if not 0 <= score <= SCORE_BITS or not 0 < factor <= FACTOR_BITS:
+            raise ValueError(
+                f"{self.onnx_node.name}: found scores of {score} and factors of {factor} bits, "
+                f"expected at most {SCORE_BITS} and {FACTOR_BITS}"
+            )
+
+    def get_instream_width(self, ind: int = 0) -> int:
+        return int(super().get_instream_width(ind)) if ind == 0 else 0
+
+    def get_normal_input_shape(self, ind: int = 0) -> tuple[int, ...]:
+        return tuple(int(n) for n in super().get_normal_input_shape(ind))
 
     def infer_node_datatype(self, model: Any) -> None:
         self.verify_node()
@@ -51,13 +88,69 @@ class LabelSelect_rtl(RtlKernel, LabelSelect):
             "InSigned": int(datatype.signed()),
             "Folds": self.get_nodeattr("Labels") // self.get_nodeattr("PE"),
             "OutBits": self.get_output_datatype().bitwidth(),
+            **self._score_parameters(),
         }
+
+    def _score_parameters(self) -> dict[str, int | str]:
+        if not self.get_nodeattr("scoreBits"):
+            return {}
+        rom = self._rom()
+        return {
+            "ScoreBits": self.get_nodeattr("scoreBits"),
+            "FactorBits": self.get_nodeattr("factorBits"),
+            "OffsetBits": self.get_nodeattr("offsetBits"),
+            "BlockRom": int(rom.block),
+            "RomParts": len(rom.parts),
+            "ParamFile": f"{self.onnx_node.name}_scores{'.mem' if len(rom.parts) == 1 else ''}",
+        }
+
+    def _rom(self) -> ReadOnlyMemory:
+        """Factors and offsets, a word for the labels of a word of scores."""
+        pe = int(self.get_nodeattr("PE"))
+        bits = int(self.get_nodeattr("factorBits")) + int(self.get_nodeattr("offsetBits"))
+        return ReadOnlyMemory(int(self.get_nodeattr("Labels")) // pe, pe * bits, parted=True)
+
+    def memories(self, model: Any) -> dict[str, str]:
+        """The image of factors and offsets.
+
+        Raises:
+            ValueError: they are missing, of another shape, or wider than stated.
+        """
+        if not self.get_nodeattr("scoreBits"):
+            return {}
+        parts = [
+            (self._constant(model, 1, "factorBits"), int(self.get_nodeattr("factorBits"))),
+            (self._constant(model, 2, "offsetBits"), int(self.get_nodeattr("offsetBits"))),
+        ]
+        pe, rom = int(self.get_nodeattr("PE")), self._rom()
+        words, at = [0] * rom.depth, 0
+        for lane in range(pe):
+            for values, bits in parts:
+                for word, value in enumerate(values[lane::pe]):
+                    words[word] |= (value & ((1 << bits) - 1)) << at
+                at += bits
+        return part_memories(f"{self.onnx_node.name}_scores", words, rom.parts)
+
+    def _constant(self, model: Any, position: int, width: str) -> list[int]:
+        """The integers (Labels,) of an initializer in digits."""
+        node, bits = self.onnx_node, int(self.get_nodeattr(width))
+        name = node.input[position] if position < len(node.input) else "none"
+        value = model.get_initializer(name)
+        labels = int(self.get_nodeattr("Labels"))
+        if value is None or value.ndim != 2 or len(value) != labels:
+            found = "no initializer" if value is None else f"shape {value.shape}"
+            raise ValueError(f"{node.name}: {name} has {found}, expected digits ({labels}, n)")
+        values = whole(value.astype("int64"))
+        if any(v >> bits - 1 not in (-1, 0) for v in values):
+            raise ValueError(f"{node.name}: {name} does not fit {width} {bits}")
+        return values
 
     def structures(self) -> dict[str, Structure]:
         """A tree of comparisons among the lanes, a register per level, and one with the best so
         far."""
-        values = {k: int(v) for k, v in self.rtl_parameters().items()}
-        lanes, score, folds = values["Lanes"], values["InBits"], values["Folds"]
+        values = {k: int(v) for k, v in self.rtl_parameters().items() if k != "ParamFile"}
+        lanes, folds = values["Lanes"], values["Folds"]
+        score = int(self.get_nodeattr("scoreBits")) or values["InBits"]
         levels, loops = (lanes - 1).bit_length(), loop_counts((folds,))
         compared = chosen = registers = moved = 0
         # Lanes below each node of a level, the registers that its last one passed side by side.
@@ -88,7 +181,37 @@ class LabelSelect_rtl(RtlKernel, LabelSelect):
             "out": values["OutBits"] if folds * lanes > 1 else 0,
             **loops,
         }
-        return {"": Structure(counts, luts=int(folds * lanes == 1), lutram=moved)}
+        found = Structure(counts, luts=int(folds * lanes == 1), lutram=moved)
+        return {"": self._scored(found) if self.get_nodeattr("scoreBits") else found}
+
+    def _scored(self, select: Structure) -> Structure:
+        """The same behind a product per digit of a factor and a sum for each of these."""
+        pe, rom = int(self.get_nodeattr("PE")), self._rom()
+        score, factor, offset = (
+            int(self.get_nodeattr(name)) for name in ("scoreBits", "factorBits", "offsetBits")
+        )
+        source = self.get_input_datatype()
+        x = int(source.bitwidth()) + (not source.signed())
+        digits = max(1, -(-(factor - 1) // PRODUCT_BITS))
+        product = x + PRODUCT_BITS + 1
+        counts = {
+            **select.counts,
+            "scored": 1,
+            "added": pe * sum(score - PRODUCT_BITS * k for k in range(digits)),
+            "sums": pe * digits * score,
+            # x, factor and offset, the offset once more, products that wait
+            "words": pe * (x + 2 * offset + factor),
+            "waits": pe * product * (digits * (digits - 1) // 2),
+            "params": rom.registers,
+        }
+        return Structure(
+            counts,
+            luts=select.luts + rom.luts,
+            lutram=select.lutram,
+            bram18=rom.brams,
+            dsp=pe * digits * (1 if x <= WIDEST else 2),
+            table="scores",
+        )
 
 
 OPS = (LabelSelect_rtl,)
