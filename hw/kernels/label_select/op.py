@@ -193,24 +193,24 @@ class LabelSelect_rtl(RtlKernel, LabelSelect):
         source = self.get_input_datatype()
         x = int(source.bitwidth()) + (not source.signed())
         digits = max(1, -(-(factor - 1) // PRODUCT_BITS))
-        product = x + PRODUCT_BITS + 1
-        counts = {
-            **select.counts,
-            "scored": 1,
-            "added": pe * sum(score - PRODUCT_BITS * k for k in range(digits)),
-            "sums": pe * digits * score,
-            # x, factor and offset, the offset once more, products that wait
-            "words": pe * (x + 2 * offset + factor),
-            "waits": pe * product * (digits * (digits - 1) // 2),
-            "params": rom.registers,
-        }
+        held = rom.registers
+        offsets = round(held * offset / (factor + offset))
+        # Products wait for the sums below them, the low bits of sums for those above: from three
+        # cycles on in shift registers.
+        widths = [x + min(PRODUCT_BITS + 1, factor - PRODUCT_BITS * k) for k in range(digits)]
+        waits = widths[0] + 2 * sum(widths[1:2])
+        ready = PRODUCT_BITS * sum(digits - k for k in range(digits - 2))
+        moved = sum(widths[2:]) + PRODUCT_BITS * max(0, digits - 2)
         return Structure(
-            counts,
+            {
+                **select.counts,
+                "added": pe * sum(score - PRODUCT_BITS * k for k in range(digits)),
+            },
             luts=select.luts + rom.luts,
-            lutram=select.lutram,
+            ffs=2 * held + offsets + pe * (x + digits * score - ready + waits) + digits + 2,
+            lutram=select.lutram + pe * moved,
             bram18=rom.brams,
             dsp=pe * digits * (1 if x <= WIDEST else 2),
-            table="scores",
         )
 
 
