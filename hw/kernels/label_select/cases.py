@@ -108,7 +108,7 @@ SMOKE = [
     _case("INT10", 2, 2, vectors=(1, 4, 5)),
     _case("INT12", 7, 7),  # a tree with a missing leaf
     _scored("INT16", 10, 1, 28, 40),  # a scale per label
-    _scored("INT9", 24, 3, 40, 50, vectors=(1, 2, 2)),
+    _scored("INT9", 24, 3, 34, 40, vectors=(1, 2, 2)),
 ]
 
 FULL = [
@@ -127,5 +127,6 @@ FULL = [
     _scored("INT20", 250, 1, 64, 99),
     _scored("UINT8", 9, 9, 8, 6, vectors=(1, 2, 2)),
     _scored("INT12", 6, 2, 18, 30, equal=True),
+    _scored("INT9", 6, 3, 40, 50, vectors=(1, 3, 4)),
     _scored("INT27", 7, 1, 19, 33),
 ]

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Scores of labels that have a factor and an offset each: score = x * factor + offset.
 
-/// Lanes labels per word, one word per cycle, Digits + 2 cycles of latency: registers | products
+/// Lanes labels per word, one word in two cycles, Digits + 2 cycles of latency: registers | products
 /// with digits of 17 bits, which one DSP block takes | one sum a cycle. Sums wrap, so only the score
-/// itself has to fit ScoreBits. `in_ready_o` follows `out_ready_i` in the same cycle.
+/// itself has to fit ScoreBits. `out_ready_i` moves every stage, and `in_ready_o` follows it in the
+/// same cycle. A score stays for two of these steps.
 ///
 /// `ParamFile` is the image of the parameters, a word for Lanes labels: per lane from the low bits
 /// up factor and offset. Of several parts it is what their names begin with, see `rom_stream`.
@@ -44,13 +45,15 @@ module label_score #(
            OffsetBits, ScoreBits);
   end
 
-  logic                      there, advance, out_valid_q;
+  logic                      there, advance, taken, free_q, out_valid_q;
   logic [Lanes*LaneBits-1:0] params, params_q;
   logic [Lanes*InBits-1:0]   x_q;
   logic [Digits:0]           valid_q; // of x_q, then of every sum but the last
 
-  assign advance     = !out_valid_q || out_ready_i;
-  assign in_ready_o  = advance && there;
+  // Also where nothing leaves: what comes behind counts the cycles between two words.
+  assign advance     = out_ready_i;
+  assign in_ready_o  = advance && there && free_q;
+  assign taken       = in_valid_i && there && free_q;
   assign out_valid_o = out_valid_q;
 
   rom_stream #(
@@ -63,7 +66,7 @@ module label_score #(
     .clk_i,
     .rst_ni,
     .out_valid_o(there),
-    .out_ready_i(in_valid_i && advance),
+    .out_ready_i(in_valid_i && advance && free_q),
     .out_data_o (params)
   );
 
@@ -71,8 +74,10 @@ module label_score #(
     if (!rst_ni) begin
       valid_q     <= '0;
       out_valid_q <= 1'b0;
+      free_q      <= 1'b1;
     end else if (advance) begin
-      valid_q     <= {valid_q[Digits-1:0], in_valid_i && there};
+      free_q      <= !taken;
+      valid_q     <= {valid_q[Digits-1:0], taken};
       out_valid_q <= valid_q[Digits];
     end
   end
@@ -117,7 +122,10 @@ module label_score #(
       always_ff @(posedge clk_i) begin
         if (advance) begin
           product_q[0] <= x * digit;
-          sum_q        <= sum[k] + (ScoreBits'(product_q[k]) <<< Low);
+          // The score stays for two cycles.
+          if (k < Digits - 1 || valid_q[Digits]) begin
+            sum_q <= sum[k] + (ScoreBits'(product_q[k]) <<< Low);
+          end
         end
       end
       for (genvar d = 1; d <= k; d++) begin : gen_wait

@@ -6,7 +6,7 @@
 /// after the last word of the vector. `in_ready_o` follows `out_ready_i` in the same cycle.
 ///
 /// With ScoreBits the scores are x * factor + offset, of a factor and an offset per label; see
-/// `label_score`, whose cycles come in front.
+/// `label_score`, whose cycles come in front. Then a word takes two cycles.
 module label_select #(
   parameter int unsigned Lanes      = 1,  // scores of a word
   parameter int unsigned InBits     = 16, // bits of a score, or of x
@@ -37,6 +37,8 @@ module label_select #(
   localparam int unsigned FoldBits = Folds > 1 ? $clog2(Folds) : 1;
   localparam int unsigned KeyBits  = ScoreBits > 0 ? ScoreBits : InBits;
   localparam bit          Signed   = ScoreBits > 0 || InSigned;
+  // Long scores are compared in one cycle and kept in the next; words come every second one.
+  localparam bit          Long     = ScoreBits > 0;
 
   if (OutBits < $clog2(Folds * Lanes)) begin : gen_check
     $error("label_select: found OutBits=%0d, expected room for %0d labels", OutBits, Folds * Lanes);
@@ -78,6 +80,7 @@ module label_select #(
   logic [KeyBits-1:0] key  [2*Leaves];
   logic [OutBits-1:0] lane [2*Leaves];
   logic [Levels:0]    valid; // valid[l] belongs to the registers l levels above the lanes
+  logic [Levels:0]    compared; // compared[l]: these take what was compared
   logic               advance;
 
   assign key[0]   = '0;
@@ -95,40 +98,95 @@ module label_select #(
   end
 
   for (genvar k = 1; k < Leaves; k++) begin : gen_node
+    localparam int unsigned Level = Levels + 1 - $clog2(k + 1); // above the lanes
+
     logic [KeyBits-1:0] key_q;
     logic [OutBits-1:0] lane_q;
+    logic               above;
+
+    if (Long) begin : gen_compared
+      logic above_q;
+      always_ff @(posedge clk_i) begin
+        if (advance) above_q <= key[2*k+1] > key[2*k];
+      end
+      assign above = above_q;
+    end else begin : gen_direct
+      assign above = key[2*k+1] > key[2*k];
+    end
+
     always_ff @(posedge clk_i) begin
-      if (advance) begin
-        if (key[2*k+1] > key[2*k]) begin
-          key_q  <= key[2*k+1];
-          lane_q <= lane[2*k+1];
-        end else begin
-          key_q  <= key[2*k];
-          lane_q <= lane[2*k];
-        end
+      if (advance && (!Long || compared[Level])) begin
+        key_q  <= above ? key[2*k+1] : key[2*k];
+        lane_q <= above ? lane[2*k+1] : lane[2*k];
       end
     end
     assign key[k]  = key_q;
     assign lane[k] = lane_q;
   end
 
+  logic unused_compared;
+
+  assign compared[0]     = 1'b0;
+  assign unused_compared = compared[0];
   for (genvar l = 1; l <= Levels; l++) begin : gen_valid
     logic valid_q;
+
+    if (Long) begin : gen_compared
+      logic compared_q;
+      always_ff @(posedge clk_i) begin
+        if (!rst_ni) compared_q <= 1'b0;
+        else if (advance) compared_q <= valid[l-1];
+      end
+      assign compared[l] = compared_q;
+    end else begin : gen_direct
+      assign compared[l] = valid[l-1];
+    end
+
     always_ff @(posedge clk_i) begin
       if (!rst_ni) valid_q <= 1'b0;
-      else if (advance) valid_q <= valid[l-1];
+      else if (advance) valid_q <= compared[l];
     end
     assign valid[l] = valid_q;
   end
 
   logic [FoldBits-1:0] unused_fold;
-  logic [KeyBits-1:0]  best_key_q;
-  logic [OutBits-1:0]  base_q, label_q, best_q;
-  logic                step, first, last, better, better_q, last_q, out_valid_q;
+  logic [KeyBits-1:0]  word_key, best_key_q;
+  logic [OutBits-1:0]  word_lane, base_q, label_q, best_q;
+  logic                word_valid, step, first, last, better, better_q, last_q, out_valid_q;
 
-  assign better      = first || key[1] > best_key_q;
+  if (Long) begin : gen_long
+    logic [KeyBits-1:0] key_q;
+    logic [OutBits-1:0] lane_q;
+    logic               held_q, compared_q, above_q;
+
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) {compared_q, held_q} <= '0;
+      else if (advance) {compared_q, held_q} <= {held_q, valid[Levels]};
+    end
+
+    always_ff @(posedge clk_i) begin
+      if (advance) begin
+        above_q <= key_q > best_key_q;
+        if (valid[Levels]) begin
+          key_q  <= key[1];
+          lane_q <= lane[1];
+        end
+      end
+    end
+
+    assign word_valid = compared_q;
+    assign word_key   = key_q;
+    assign word_lane  = lane_q;
+    assign better     = first || above_q;
+  end else begin : gen_short
+    assign word_valid = valid[Levels];
+    assign word_key   = key[1];
+    assign word_lane  = lane[1];
+    assign better     = first || key[1] > best_key_q;
+  end
+
   assign advance     = !out_valid_q || out_ready_i;
-  assign step        = advance && valid[Levels];
+  assign step        = advance && word_valid;
   assign score_ready = advance;
   assign out_valid_o = out_valid_q;
   assign out_data_o  = best_q;
@@ -162,17 +220,17 @@ module label_select #(
       last_q      <= 1'b0;
       out_valid_q <= 1'b0;
     end else if (advance) begin
-      if (valid[Levels]) base_q <= last ? '0 : base_q + OutBits'(Lanes);
-      last_q      <= valid[Levels] && last;
+      if (word_valid) base_q <= last ? '0 : base_q + OutBits'(Lanes);
+      last_q      <= word_valid && last;
       out_valid_q <= last_q;
     end
   end
 
   always_ff @(posedge clk_i) begin
     if (advance) begin
-      if (valid[Levels] && better) best_key_q <= key[1];
-      better_q <= valid[Levels] && better;
-      label_q  <= base_q + lane[1];
+      if (word_valid && better) best_key_q <= word_key;
+      better_q <= word_valid && better;
+      label_q  <= base_q + word_lane;
       if (better_q) best_q <= label_q;
     end
   end

@@ -73,8 +73,9 @@ class LabelSelect_rtl(RtlKernel, LabelSelect):
         super().infer_node_datatype(model)
 
     def get_exp_cycles(self) -> int:
-        """One input word per cycle."""
-        return math.prod(int(n) for n in self.get_folded_input_shape()[:-1])
+        """One input word per cycle, or with ``scoreBits`` in two."""
+        words = math.prod(int(n) for n in self.get_folded_input_shape()[:-1])
+        return words * (2 if self.get_nodeattr("scoreBits") else 1)
 
     def get_number_output_values(self) -> int:
         """One index per vector."""
@@ -207,7 +208,13 @@ class LabelSelect_rtl(RtlKernel, LabelSelect):
                 "added": pe * sum(score - PRODUCT_BITS * k for k in range(digits)),
             },
             luts=select.luts + rom.luts,
-            ffs=2 * held + offsets + pe * (x + digits * score - ready + waits) + digits + 2,
+            ffs=2 * held
+            + offsets
+            + pe * (x + digits * score - ready + waits)
+            + score  # the word that is compared
+            + digits
+            + (pe - 1).bit_length()
+            + 5,
             lutram=select.lutram + pe * moved,
             bram18=rom.brams,
             dsp=pe * digits * (1 if x <= WIDEST else 2),
