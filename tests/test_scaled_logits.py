@@ -20,6 +20,7 @@ from andpop.hw.graph.lowering import lower
 from andpop.hw.graph.scores import Label, _agree, _floors, _points, integer_scores
 from andpop.hw.graph.verify import verify
 from brevitas.quant import SignedBinaryActPerTensorConst, SignedBinaryWeightPerTensorConst
+from foreign_graphs import Net, accepted
 from foreign_networks import export
 from test_fully_connected import check, draw
 from torch import nn
@@ -70,6 +71,31 @@ def test_the_class_is_exact_on_every_backend(make: Callable[[], nn.Module], tmp_
     (select,) = (n for n in lowered.graph.node if n.op_type.startswith("LabelSelect"))
     assert len(select.input) == 3
     check(tmp_path / "build", draw(tmp_path / "pictures", (16, 16), 6), 6)
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        [("Add", "row"), ("Mul", "row")],
+        [("Div", "row"), ("Sub", "row")],
+        [("norm", ""), ("Mul", "number"), ("Add", "row")],
+        [("Mul", "negative"), ("norm", "")],
+    ],
+)
+def test_tails_of_logits_are_exact(tail: list[tuple[str, str]], tmp_path: Path) -> None:
+    """Offsets and factors behind one another, of each logit, of all, of negative ones."""
+    net = Net(4, 4, 2, 5)
+    codes = net.quant(net.op("Conv", ["x", net.quant(net.constant(net.weights(3, 2, 3, 3)))]))
+    features = net.op("Flatten", [codes], axis=1)
+    name = net.op("Gemm", [features, net.quant(net.constant(net.weights(6, 12)))], transB=1)
+    for op, kind in tail:
+        row = net.rng.uniform(0.5, 2.0, {"row": (6,)}.get(kind, ()))
+        number = net.constant(-row if kind == "negative" else row)
+        name = net.norm(name, 6) if op == "norm" else net.op(op, [name, number])
+    _, cleaned, _ = accepted(net.model([1, 6], output_name=name), tmp_path)
+    graph = lower(cleaned)
+    assert len(graph.graph.node[-1].input) == 3
+    assert verify(cleaned, graph, noise=60) > 60
 
 
 def test_a_bias_of_signs_is_exact(tmp_path: Path) -> None:
