@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import brevitas.nn as qnn
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -19,9 +21,13 @@ from andpop.hw.graph.clean import clean
 from andpop.hw.graph.lowering import lower
 from andpop.hw.graph.scores import Label, _agree, _floors, _points, integer_scores
 from andpop.hw.graph.verify import verify
+from andpop.hw.kernels.label_select.cases import FULL
+from andpop.hw.kernels.label_select.golden import run as golden
 from brevitas.quant import SignedBinaryActPerTensorConst, SignedBinaryWeightPerTensorConst
+from cpu_engine import engine_of
 from foreign_graphs import Net, accepted
 from foreign_networks import export
+from test_cpu import case_graph
 from test_fully_connected import check, draw
 from torch import nn
 
@@ -118,6 +124,15 @@ def test_integers_of_each_label_leave_as_they_are(tmp_path: Path) -> None:
     assert verify(network, graph) > 5 * 14 * 14
 
 
+def test_offsets_of_more_than_64_bits_equal_golden() -> None:
+    (case,) = (c for c in FULL if c.name.endswith("_o99"))
+    model, (name,), (output,) = case_graph(case)
+    (frame,) = case.random_frame(np.random.default_rng(0))
+    expected = golden([frame, *case.make_initializers()], case.attrs)
+    found = engine_of(model).intermediates({name: frame})
+    assert np.array_equal(found[output], expected[0])
+
+
 def number(rng: random.Random, size: int) -> Fraction:
     return Fraction(rng.randrange(-size, size + 1), rng.randrange(1, 6))
 
@@ -173,7 +188,10 @@ def test_two_orders_are_equal_where_every_pair_of_values_says_so() -> None:
 def test_integers_order_all_labels_as_they_are() -> None:
     rng = random.Random(3)
     for _ in range(200):
-        labels = [label(rng) for _ in range(3)]
+        labels = [
+            replace(label(rng), factor=Fraction(rng.randrange(1, 2000), rng.randrange(1, 2000)))
+            for _ in range(3)
+        ]
         scores = integer_scores(labels)
         assert scores is not None
         theirs = [

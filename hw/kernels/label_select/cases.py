@@ -61,7 +61,8 @@ def _scored(
     vectors: tuple[int, int, int] = (1, 1, 1),
     equal: bool = False,
 ) -> Case:
-    """Factors and offsets of so many bits; or ``equal``, where two labels score the same."""
+    """Factors and offsets of so many bits; or ``equal``, where the first and last label have the
+    same, the largest."""
     low, high = limits(*type_format(datatype))
     bound = max(-low, high) * (1 << factor - 1) + (1 << offset - 1)
 
@@ -73,7 +74,7 @@ def _scored(
         factors[0], factors[-1] = -(1 << factor - 1), (1 << factor - 1) - 1
         offsets[0], offsets[-1] = -(1 << offset - 1), (1 << offset - 1) - 1
         if equal:
-            factors, offsets = [factors[-1]] * labels, [offsets[-1]] * labels
+            factors[0], offsets[0] = factors[-1], offsets[-1]
         return [digits(factors), digits(offsets)]
 
     shapes = [(labels, -(-bits // 16)) for bits in (factor, offset)]
@@ -109,6 +110,8 @@ SMOKE = [
     _case("INT12", 7, 7),  # a tree with a missing leaf
     _scored("INT16", 10, 1, 28, 40),  # a scale per label
     _scored("INT9", 24, 3, 34, 40, vectors=(1, 2, 2)),
+    _scored("INT8", 6, 3, 20, 30, vectors=(1, 3, 4)),
+    _scored("INT12", 6, 2, 18, 30, equal=True),
 ]
 
 FULL = [
@@ -126,7 +129,6 @@ FULL = [
     _case("INT4", 300, 20, "UINT16"),
     _scored("INT20", 250, 1, 64, 99),
     _scored("UINT8", 9, 9, 8, 6, vectors=(1, 2, 2)),
-    _scored("INT12", 6, 2, 18, 30, equal=True),
     _scored("INT9", 6, 3, 40, 50, vectors=(1, 3, 4)),
     _scored("INT27", 7, 1, 19, 33),
 ]
