@@ -110,7 +110,7 @@ SMOKE = [
     _case("INT12", 7, 7),  # a tree with a missing leaf
     _scored("INT16", 10, 1, 28, 40),  # a scale per label
     _scored("INT9", 24, 3, 34, 40, vectors=(1, 2, 2)),
-    _scored("INT8", 6, 3, 20, 30, vectors=(1, 3, 4)),
+    _scored("INT8", 6, 3, 20, 24, vectors=(1, 3, 4)),
     _scored("INT12", 6, 2, 18, 30, equal=True),
 ]
 
