@@ -14,7 +14,7 @@ import onnx
 from ....quant.grid import IntArray
 from ...kernels.label_select.digits import DIGIT_TYPE, FACTOR_BITS, SCORE_BITS, digits
 from ..builder import Stream
-from ..heads import Kind
+from ..heads import Kind, Software
 from ..qonnx_graph import LoweringError, per_channel
 from ..scores import Label, constant_bits, integer_scores, score_bits
 from .matrix_vector import matrix_vector
@@ -31,6 +31,7 @@ class End:
     name: str
     kind: Kind
     stream: Stream
+    software: Software | None = None
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,9 @@ class _Tail:
     """Node of the network that makes x."""
 
 
-def end(state: Lowering, output: str, kinds: Mapping[str, Kind]) -> End:
+def end(
+    state: Lowering, output: str, kinds: Mapping[str, Kind], software: Software | None = None
+) -> End:
     """Lower what is left of an output.
 
     Args:
@@ -54,6 +57,7 @@ def end(state: Lowering, output: str, kinds: Mapping[str, Kind]) -> End:
         output: name of the output.
         kinds: what outputs are to be; one that is left out is logits, which decide a class, or
             where they are a map, a class per pixel.
+        software: what is left to software behind it.
 
     Raises:
         LoweringError: it is no stream, or of another kind.
@@ -68,7 +72,18 @@ def end(state: Lowering, output: str, kinds: Mapping[str, Kind]) -> End:
         raise LoweringError(
             tail.node, f"gives a {found} at the output {output}, expected a {kind} as it is asked"
         )
-    return End(output, found, _label_select(state, tail))
+    return End(output, found, _label_select(state, tail), _numbers(tail, software))
+
+
+def _numbers(tail: _Tail, software: Software | None) -> Software | None:
+    """What software makes of logits, with what their integers stand for; of one logit these are 0
+    and the logit."""
+    if software is None or tail.x.datatype == "BINARY":
+        return None
+    factors, offsets = list(map(float, tail.factors)), list(map(float, tail.offsets))
+    if len(factors) == 1:
+        factors, offsets = [0.0, abs(factors[0])], [0.0, *offsets]
+    return replace(software, factors=tuple(factors), offsets=tuple(offsets))
 
 
 def _integers(state: Lowering, output: str, kind: Kind) -> Stream:
