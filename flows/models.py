@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ..quant import tasks
 from ..quant.card import Card, deciding, differing
 from ..quant.checkpoint import CheckpointError, card_path, read_card
-from ..quant.tasks.task import Output, Outputs, Task
+from ..quant.tasks.task import Behind, Output, Outputs, Task
 from ..sim.cache import building, content_key
 from .errors import MissingExtra, UsageError, require_hardware
 from .facts import known_task, reflected, task_of_network
@@ -183,7 +183,10 @@ class CpuModel:
         """Return what every head gives for (N, H, W, C) pictures; of one class also the logits."""
         heads = self.engine.heads
         if self.heads == ["class"]:
-            return {heads[0].name: Output("class", *self.run(pictures, threads))}
+            (head,) = heads
+            numbers = np.array(head.factors), np.array(head.offsets)
+            behind = Behind(head.function, head.best, *numbers) if head.factors else None
+            return {head.name: Output("class", *self.run(pictures, threads), behind)}
         found = self.engine.infer(pictures, threads)
         return {head.name: Output(head.kind, found[head.name]) for head in heads}
 

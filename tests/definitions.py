@@ -347,13 +347,20 @@ def pa_block(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
 
 
 def label_select(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
-    """Index of the largest score, the lowest of equals."""
-    (x,) = inputs
-    best = np.zeros((*x.shape[:-1], 1), dtype=np.int64)
-    for label in range(1, x.shape[-1]):
-        better = x[..., label, None] > np.take_along_axis(x, best, axis=-1)
-        best[better] = label
-    return [best]
+    """Index of the largest score, the lowest of equals; scores are x, or x * factor + offset of
+    numbers in digits of 16 bits."""
+    x, *constants = inputs
+    factors, offsets = [1] * x.shape[-1], [0] * x.shape[-1]
+    if attrs.get("scoreBits", 0):
+        factors, offsets = (
+            [sum(int(d) * 65536**k for k, d in enumerate(row)) for row in value]
+            for value in constants
+        )
+    y = np.empty((*x.shape[:-1], 1), dtype=np.int64)
+    for at in np.ndindex(*x.shape[:-1]):
+        scores = [int(v) * m + b for v, m, b in zip(x[at], factors, offsets, strict=True)]
+        y[at] = scores.index(max(scores))
+    return [y]
 
 
 def stream_reflect_pad(inputs: Inputs, attrs: Attributes) -> list[IntArray]:

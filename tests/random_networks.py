@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 from foreign_graphs import QONNX, Net
 from onnx import helper
+from random_heads import logits
 
 
 @dataclass(frozen=True)
@@ -336,31 +337,6 @@ class Sampler:
         _, channels, height, width = self.net.shape
         return self.convolution(Codes("x", channels, height, width))
 
-    def logits(self, x: Codes) -> None:
-        """A convolution over the whole map, or fully connected layers behind a flattening."""
-        labels = self.pick(2, 5, 10)
-        if self.chance(0.5) or x.channels * x.height * x.width > 600:
-            kernel = [x.height, x.width]
-            weight = self.head_weights(labels, x.channels, *kernel)
-            name = self.net.op("Conv", [x.name, weight], kernel_shape=kernel)
-            self.net.op("Flatten", [name], axis=1)
-            self.said.append("Conv head")
-            return
-        name, features = self.net.op("Flatten", [x.name], axis=1), x.channels * x.height * x.width
-        if self.chance(0.5):
-            hidden = self.pick(8, 16)
-            name = self.net.op("Gemm", [name, self.weights(hidden, features)], transB=1)
-            name = self.net.quant(self.net.norm(name, hidden), self.scale(), self.pick(2, 4))
-            features = hidden
-        self.net.op("Gemm", [name, self.head_weights(labels, features)], transB=1)
-        self.said.append("Gemm head")
-
-    def head_weights(self, *shape: int) -> str:
-        """Logits are compared with one another: one scale for all."""
-        return self.net.quant(
-            self.net.constant(self.net.weights(*shape)), self.scale(), self.pick(2, 4, 8), narrow=1
-        )
-
     def draw(self) -> onnx.ModelProto:
         """A network of 2 to 8 layers."""
         layers: tuple[Callable[[Codes], Codes], ...] = (
@@ -379,15 +355,8 @@ class Sampler:
         x = self.first()
         for _ in range(self.pick(*range(6))):
             x = layers[self.rng.integers(len(layers))](x)
-        self.logits(x)
+        labels = logits(self, x)
         (output,) = (n.output[0] for n in self.net.nodes[-1:])
-        labels = next(
-            c.dims[0]
-            for n in reversed(self.net.nodes)
-            if n.op_type == "Quant"
-            for c in self.net.constants
-            if c.name == n.input[0]
-        )
         return self.net.model([1, labels], output_name=output)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -17,6 +18,12 @@ from andpop.hw.graph.loader import load
 from andpop.hw.graph.lowering import lower
 from foreign_graphs import Net, accepted, first, head, plain, refusal, save
 from onnx import TensorProto, helper
+from PIL import Image
+from program import Run
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.core.onnx_exec import execute_onnx
+from qonnx.transformation.infer_shapes import InferShapes
+from test_fully_connected import draw
 
 
 def classes(proto: onnx.ModelProto, folder: Path) -> np.ndarray:
@@ -125,3 +132,61 @@ def test_logits_and_their_softmax_are_one_output(tmp_path: Path) -> None:
 def test_another_axis_is_refused(tmp_path: Path) -> None:
     proto = ending(lambda net, x: net.op("Softmax", [x], axis=0))
     assert "looks along axis 0 of (1, 5), expected axis 1" in refusal(proto, tmp_path)
+
+
+def infer(proto: onnx.ModelProto, folder: Path) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
+    """What ``andpop infer`` tells of some pictures, and what the network itself gives for them."""
+    file = save(proto, folder)
+    api.build(file, folder / "build", until="pack")
+    shape = [d.dim_value for d in proto.graph.input[0].type.tensor_type.shape.dim]
+    images = draw(folder / "pictures", tuple(shape[2:]), 5)
+    told = api.infer(folder / "build", images)["predictions"]
+    network = ModelWrapper(proto).transform(InferShapes())
+    given = []
+    for found in told:
+        pixels = np.asarray(Image.open(found["picture"]), dtype=np.float32).reshape(shape) / 255
+        (values,) = execute_onnx(network, {proto.graph.input[0].name: pixels}).values()
+        given.append(values[0])
+    return told, given
+
+
+def batch_norm(net: Net, x: str) -> str:
+    """Factors and offsets of each logit, in front of what software does."""
+    return net.norm(x, 5)
+
+
+@pytest.mark.parametrize("behind", [(softmax,), (batch_norm, softmax), (log_softmax,)])
+def test_infer_tells_probabilities(
+    behind: tuple[Callable[[Net, str], str], ...], tmp_path: Path
+) -> None:
+    told, given = infer(ending(*behind), tmp_path)
+    assert len(told) == 5
+    for found, values in zip(told, given, strict=True):
+        expected = np.exp(values) if behind[-1] is log_softmax else values
+        assert found["probabilities"] == pytest.approx(expected.tolist(), rel=1e-4, abs=1e-7)
+        assert found["index"] == int(np.argmax(found["probabilities"]))
+
+
+def test_infer_tells_the_probability_of_one_logit(tmp_path: Path) -> None:
+    net = Net()
+    weight = net.quant(net.constant(net.weights(1, 4, 6, 6)), narrow=1)
+    bias = net.constant([0.3])
+    x = net.op("Conv", [first(net), weight, bias], kernel_shape=[6, 6])
+    net.op("Sigmoid", [net.op("Flatten", [x], axis=1)])
+    told, given = infer(net.model([1, 1]), tmp_path)
+    for found, (share,) in zip(told, given, strict=True):
+        assert found["probabilities"] == pytest.approx([1 - share, share], rel=1e-4)
+        assert found["index"] == int(share >= 0.5)
+
+
+def test_infer_tells_the_best_classes(tmp_path: Path, run: Run) -> None:
+    proto = ending(softmax, top)
+    name = proto.graph.output[0].name
+    proto.graph.output[0].CopyFrom(helper.make_tensor_value_info(name, TensorProto.INT64, [1, 3]))
+    told, given = infer(proto, tmp_path)
+    for found, labels in zip(told, given, strict=True):
+        assert [row["index"] for row in found["best"]] == labels.tolist()
+        assert len(found["probabilities"]) == 5
+    code, out, _ = run("infer", tmp_path / "build", "--images", tmp_path / "pictures")
+    line = next(x for x in out.splitlines() if "0.png" in x)
+    assert code == 0 and len(line.split()) == 7, out

@@ -135,6 +135,16 @@ def _check_head(plan: Plan, head: Head, ranges: Mapping[int, Range]) -> None:
             f"{where}: found classes of shape {shape} from logits {logits}, "
             f"expected {[*pixels, 1]} from {[*pixels, logits[-1]]}"
         )
+    if not len(head.factors) == len(head.offsets) == (logits[-1] if head.factors else 0):
+        raise ModelError(
+            f"{where}: found {len(head.factors)} factors and {len(head.offsets)} offsets of "
+            f"{logits[-1]} logits, expected one each, or none"
+        )
+    if head.best > logits[-1] or ((head.best or head.function) and not head.factors):
+        raise ModelError(
+            f"{where}: found the best {head.best} of {logits[-1]} classes by {len(head.factors)} "
+            "factors, expected no more than there are"
+        )
     low, high = ranges[head.tensor]
     if low < 0 or high >= logits[-1]:
         raise ModelError(f"{where}: its classes reach {low}..{high}, expected 0..{logits[-1] - 1}")

@@ -186,8 +186,8 @@ class Engine:
             threads: worker threads, each takes whole pictures.
 
         Returns:
-            Class indices (N,) int64 and logits (N, L) int32 as int64: the scores whose
-            largest is the class.
+            Class indices (N,) int64 and logits (N, L) int32 as int64: the integers whose
+            largest is the class, or what a factor and an offset per class make of them.
 
         Raises:
             ModelError: the pictures have another type or shape, or the model is no classifier.

@@ -25,7 +25,7 @@ from pydantic import ValidationError
 
 from ...quant.card import PackedCard
 from .. import kernels
-from ..graph.heads import heads_of
+from ..graph.heads import Software, heads_of
 from . import plan as packed
 from .check import check
 from .container import write
@@ -114,9 +114,20 @@ def _heads(model: onnx.ModelProto, p: Packer) -> list[packed.Head]:
         if head.logits and head.logits not in p.index:
             raise ModelError(f"head {head.name!r}: its logits {head.logits!r} are in no tensor")
     return [
-        packed.Head(h.name, h.kind, p.index[h.tensor], p.index[h.logits] if h.logits else None)
+        packed.Head(
+            h.name,
+            h.kind,
+            p.index[h.tensor],
+            p.index[h.logits] if h.logits else None,
+            *(() if h.software is None else _behind(h.software)),
+        )
         for h in heads
     ]
+
+
+def _behind(software: Software) -> tuple[Any, ...]:
+    factors, offsets = list(software.factors), list(software.offsets)
+    return software.function, software.best, factors, offsets
 
 
 def _graph_input(proto: onnx.GraphProto, value: onnx.ValueInfoProto, p: Packer) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
@@ -56,6 +56,9 @@ Indices = Annotated[list[Index], Field(max_length=MAX_TENSORS)]
 Axis = Annotated[int, Field(ge=1, le=MAX_AXIS)]
 Storage = Annotated[str, StringConstraints(pattern=f"^({'|'.join(STORAGE)})$")]
 Value = Annotated[int, Field(ge=-MAX_VALUE, le=MAX_VALUE)]
+
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Numbers = Annotated[list[Number], Field(max_length=MAX_AXIS)]
 
 SCHEMA = ConfigDict(strict=True, extra="forbid", revalidate_instances="always")
 """How pydantic reads the dataclasses of a packed model: as they are, nothing converted."""
@@ -172,6 +175,10 @@ class Head:
         kind: what its integers stand for.
         tensor: index of its tensor.
         logits: index of the tensor that the class was picked from, None where none is picked.
+        function: what the network makes of its logits behind the class; empty for nothing.
+        best: how many classes it names; 0 for the one.
+        factors, offsets: of every label: its logit is ``factor * integer + offset``; empty where
+            software makes nothing of them.
     """
 
     __pydantic_config__ = SCHEMA
@@ -180,6 +187,10 @@ class Head:
     kind: Kind
     tensor: Index
     logits: Index | None = None
+    function: Literal["", "LogSoftmax", "Sigmoid", "Softmax"] = ""
+    best: Annotated[int, Field(ge=0, lt=MAX_AXIS)] = 0
+    factors: Numbers = field(default_factory=list)
+    offsets: Numbers = field(default_factory=list)
 
     @property
     def classifies(self) -> bool:

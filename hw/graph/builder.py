@@ -76,6 +76,8 @@ class Boundary:
     """Height, width and channels of a map that the network sees as a vector; see `Stream`."""
     whole: bool = False
     """Of these: the tensor is a vector as well, of pixels behind one another."""
+    scales: Sequence[float] = ()
+    """A scale per channel in place of ``scale``, where channels differ."""
 
     def codes(self, values: npt.NDArray[Any]) -> IntArray:
         """Turn values of the network (N, C, H, W) or (N, C) into codes (N, H, W, C).
@@ -99,7 +101,8 @@ class Boundary:
             where = tuple(int(i) for i in np.argwhere(wrong)[0])
             raise ValueError(
                 f"{self.reference}: value {values[where]} at {where} is no integer times "
-                f"{self.scale}, expected the codes of {self.tensor}"
+                f"{self.scales[where[1]] if self.scales else self.scale}, expected the codes of "
+                f"{self.tensor}"
             )
         return self._as_stream(codes)
 
@@ -109,9 +112,10 @@ class Boundary:
 
     def _grid(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         grid = np.asarray(values, dtype=np.float64)
+        channels = (-1, *(1,) * (grid.ndim - 2))
         if self.offset:
-            grid = grid - np.reshape(self.offset, (-1, *(1,) * (grid.ndim - 2)))
-        grid = grid / self.scale
+            grid = grid - np.reshape(self.offset, channels)
+        grid = grid / (np.reshape(self.scales, channels) if self.scales else self.scale)
         return (grid + 1) / 2 if self.bipolar else grid
 
     def _as_stream(self, codes: npt.NDArray[np.float64]) -> IntArray:
@@ -221,9 +225,16 @@ class DataflowBuilder:
         )
         return node, streams
 
-    def boundary(self, stream: Stream, reference: str, offset: Sequence[float] = ()) -> None:
+    def boundary(
+        self,
+        stream: Stream,
+        reference: str,
+        offset: Sequence[float] = (),
+        scales: Sequence[float] = (),
+    ) -> None:
         """Note that ``stream`` holds the codes of the network's tensor ``reference``, which is
-        ``offset`` (of each channel) more than they stand for."""
+        ``offset`` (of each channel) more than they stand for; ``scales`` are those of channels
+        that differ."""
         bipolar = stream.datatype == "BINARY"
         whole = stream.plan != stream.shape[1:] if stream.plan else False
         if stream.first:
@@ -231,8 +242,15 @@ class DataflowBuilder:
             offset = [float(stream.scale * stream.first)] * values
         self._boundaries.append(
             Boundary(
-                stream.name, reference, float(stream.scale), bipolar, offset, stream.plan, whole
-            )
+                stream.name,
+                reference,
+                float(stream.scale),
+                bipolar,
+                offset,
+                stream.plan,
+                whole,
+                scales,
+            )  # fmt: skip
         )
 
     def has_boundary(self, reference: str) -> bool:

@@ -9,7 +9,7 @@ import onnx
 
 from ..kernels.base import node_attributes
 from .clean_state import Cleaning
-from .heads import kinds_of, write_kinds
+from .heads import Software, kinds_of, write_kinds, write_software
 from .qonnx_graph import LoweringError
 
 CURVES = ("LogSoftmax", "Sigmoid", "Softmax")
@@ -71,6 +71,7 @@ def leave_to_software(state: Cleaning, node: onnx.NodeProto, notes: list[str]) -
     if node.op_type in BEHIND:
         return
     shape = state.shape(logits)
+    _note_software(state, node, logits, shape[1] if len(shape) > 1 else 1)
     if node.op_type != "Sigmoid":
         default = {"ArgMax": 0, "TopK": -1}.get(node.op_type, 1 if state.opset < 13 else -1)
         axis = node_attributes(node).get("axis", default)
@@ -86,8 +87,21 @@ def leave_to_software(state: Cleaning, node: onnx.NodeProto, notes: list[str]) -
         write_kinds(state.proto, {**{name: "raw" for name in ends}, **kinds})
         last = "which leave as integers: a label holds where its logit is 0 or more"
     if node.op_type == "TopK":
-        last += "; the others of the best come from the logits, as the CPU engine gives them"
+        last += "; andpop infer tells the others of the best"
+    elif node.op_type in CURVES and not last.startswith("which"):
+        last += "; andpop infer tells the probabilities"
     notes.append(f"{node.name} ({node.op_type}) is left to software: it reads logits, {last}")
+
+
+def _note_software(state: Cleaning, node: onnx.NodeProto, logits: str, labels: int) -> None:
+    """Note what a node makes of logits; a pick behind a function adds to it."""
+    was, best = state.software.get(logits, Software("", 0)), 0
+    if node.op_type == "TopK":
+        count = state.value(node.input[1]) if len(node.input) > 1 else None
+        given = node_attributes(node).get("k", 1) if count is None else count.reshape(())
+        best = min(int(given), labels)
+    function = node.op_type if node.op_type in CURVES else was.function
+    state.software[logits] = Software(function, max(best, was.best))
 
 
 def _end(state: Cleaning, output: str) -> str:
@@ -115,3 +129,5 @@ def join_outputs(state: Cleaning, software: Collection[str]) -> None:
     del graph.output[:]
     graph.output.extend(kept)
     write_kinds(state.proto, kinds)
+    names = [value.name for value in kept]
+    write_software(state.proto, {n: s for n, s in state.software.items() if n in names})

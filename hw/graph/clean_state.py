@@ -12,6 +12,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from .heads import Software
 from .loader import MAX_ELEMENTS, ModelError
 from .qonnx_graph import LoweringError, outputs_axis
 
@@ -40,6 +41,8 @@ class Cleaning:
         self.alias: dict[str, str] = {}
         self.lines: set[str] = set()
         """Tensors that the file has as (1, C, L): here (1, C, 1, L)."""
+        self.software: dict[str, Software] = {}
+        """What is left to software behind logits, by their names."""
         self.quantised: dict[tuple[object, ...], str] = {}
         self.readers: dict[str, list[onnx.NodeProto]] = {}
         for node in graph.node:

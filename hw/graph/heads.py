@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 if TYPE_CHECKING:
     import onnx
@@ -22,12 +22,31 @@ HEADS = "andpop.heads"
 KINDS = "andpop.head_kinds"
 """Model metadata key of a network: output -> kind, JSON; of outputs left out, logits decide."""
 
+SOFTWARE = "andpop.software"
+"""Model metadata key of a network: output -> [function, best], JSON; see `Software`."""
+
 Kind: TypeAlias = Literal["class", "class_map", "map", "raw"]
 """Class index of a picture, class index per pixel, integers per pixel, any integers."""
 
 
 class HeadsError(ValueError):
     """What a graph says of its heads cannot be used; the message is one line for the user."""
+
+
+@dataclass(frozen=True)
+class Software:
+    """What software makes of the logits of a head.
+
+    Attributes:
+        function: Softmax, LogSoftmax or Sigmoid; empty for none.
+        best: how many classes a TopK gives; 0 without one.
+        factors, offsets: of every label: its logit is ``factor * integer + offset``.
+    """
+
+    function: str
+    best: int
+    factors: tuple[float, ...] = ()
+    offsets: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,12 +58,14 @@ class Head:
         kind: what its integers stand for.
         tensor: graph output that carries it.
         logits: tensor the class was picked from; empty for heads that pick none.
+        software: what the network computes behind these logits; None for nothing.
     """
 
     name: str
     kind: Kind
     tensor: str
     logits: str = ""
+    software: Software | None = None
 
 
 def write_heads(model: onnx.ModelProto, heads: list[Head]) -> None:
@@ -65,7 +86,7 @@ def heads_of(model: onnx.ModelProto) -> list[Head]:
             "build it again"
         )
     try:
-        heads = [Head(**entry) for entry in json.loads(text)]
+        heads = [_head(**entry) for entry in json.loads(text)]
     except (ValueError, TypeError, RecursionError) as error:
         raise HeadsError(
             f"{model.graph.name}: found no list of heads in its metadata {HEADS}; build it again"
@@ -79,6 +100,23 @@ def heads_of(model: onnx.ModelProto) -> list[Head]:
             f"outputs {outputs}; build it again"
         )
     return heads
+
+
+def _head(software: Mapping[str, Any] | None = None, **entry: Any) -> Head:
+    made = None if software is None else Software(**software)
+    return Head(**entry, software=made)
+
+
+def write_software(network: onnx.ModelProto, found: Mapping[str, Software]) -> None:
+    """Write into a network what software makes of its outputs, by their names."""
+    rows = {name: [entry.function, entry.best] for name, entry in found.items()}
+    _write(network, SOFTWARE, json.dumps(rows) if rows else None)
+
+
+def software_of(network: onnx.ModelProto) -> dict[str, Software]:
+    """Return what software makes of the outputs of a network that was cleaned."""
+    text = next((e.value for e in network.metadata_props if e.key == SOFTWARE), "{}")
+    return {name: Software(*row) for name, row in json.loads(text).items()}
 
 
 def write_kinds(network: onnx.ModelProto, kinds: Mapping[str, Kind]) -> None:

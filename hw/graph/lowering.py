@@ -15,7 +15,7 @@ from pathlib import Path
 import onnx
 from qonnx.core.modelwrapper import ModelWrapper
 
-from .heads import Head, Kind, check_kinds, kinds_of, write_heads
+from .heads import Head, Kind, check_kinds, kinds_of, software_of, write_heads
 from .lower import handlers
 from .lower.heads import End, end
 from .lower.state import Handler, Lowering
@@ -60,7 +60,10 @@ def lower(
     check_kinds(proto, kinds)
     state = Lowering(QonnxGraph(proto), name, pixels_of(proto))
     _walk(state)
-    ends = [end(state, value.name, kinds) for value in state.graph.outputs]
+    software = software_of(proto)
+    ends = [
+        end(state, value.name, kinds, software.get(value.name)) for value in state.graph.outputs
+    ]
     for node in state.graph.nodes:
         if node.name not in state.claimed:
             raise left_over(state, node)
@@ -81,7 +84,7 @@ def _heads(graph: onnx.GraphProto, ends: list[End]) -> list[Head]:
     heads = []
     for found, output in zip(ends, graph.output, strict=True):
         logits = read[output.name] if found.kind in ("class", "class_map") else ""
-        heads.append(Head(found.name, found.kind, output.name, logits))
+        heads.append(Head(found.name, found.kind, output.name, logits, found.software))
     return heads
 
 

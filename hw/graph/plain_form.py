@@ -120,7 +120,8 @@ def with_bias(product: onnx.NodeProto, bias: str) -> None:
 def ends_graph(
     name: str, readers: Mapping[str, Sequence[onnx.NodeProto]], outputs: Sequence[str]
 ) -> bool:
-    """Whether a tensor is the output but for factors, offsets and a flattening behind it."""
+    """Whether a tensor is the output but for factors, offsets (both may be of each channel) and a
+    flattening behind it."""
     while name not in outputs:
         behind = readers.get(name, ())
         if len(behind) != 1 or behind[0].op_type not in TAIL:
@@ -129,5 +130,8 @@ def ends_graph(
     return not readers.get(name)
 
 
-TAIL = ("Add", "Sub", "Mul", "Div", "Flatten", "Reshape", "Squeeze", "Identity", "Dropout", "Cast")
+TAIL = (
+    "Add", "Sub", "Mul", "Div", "BatchNormalization", "Flatten", "Reshape", "Squeeze", "Identity",
+    "Dropout", "Cast",
+)  # fmt: skip
 """Ops behind logits that leave them logits."""

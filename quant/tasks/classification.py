@@ -302,10 +302,14 @@ class Classification(Task):
         paths: Sequence[Path],
         folder: Path | None = None,
     ) -> list[dict[str, Any]]:
-        """Return ``[{picture, class, index, logits}]``; logits are None where they are unknown."""
+        """Return ``[{picture, class, index, logits}]``; logits are None where they are unknown.
+
+        Of a network that ends in a softmax or sigmoid also ``probabilities`` of all classes, of one
+        that ends in a TopK ``best``: its classes, the largest logit first.
+        """
         found = _classes(outputs)
         logits = [None] * len(paths) if found.logits is None else found.logits.tolist()
-        return [
+        rows: list[dict[str, Any]] = [
             {
                 "picture": str(path),
                 "class": classes[int(index)],
@@ -314,10 +318,29 @@ class Classification(Task):
             }
             for path, index, row in zip(paths, found.values, logits, strict=True)
         ]
+        if found.behind is None or found.logits is None:
+            return rows
+        shares = found.behind.probabilities(found.logits)
+        if shares is not None:
+            for row, share in zip(rows, shares.tolist(), strict=True):
+                row["probabilities"] = share
+        if found.behind.best:
+            ranked = found.behind.ranked(found.logits, found.values)
+            for row, labels in zip(rows, ranked.tolist(), strict=True):
+                row["best"] = [{"class": classes[label], "index": label} for label in labels]
+        return rows
 
     def show_predictions(self, predictions: Sequence[Mapping[str, Any]]) -> list[Shown]:
-        """One line per picture: its name and its class."""
-        return [f"{printable(p['picture'])}\t{printable(p['class'])}" for p in predictions]
+        """One line per picture: its name and its class, or its best ones, with probabilities where
+        the network computes such."""
+        lines: list[Shown] = []
+        for p in predictions:
+            named = [p["picture"]]
+            for found in p.get("best", [p]):
+                share = p["probabilities"][found["index"]] if "probabilities" in p else None
+                named.append(found["class"] + (f" {share:.4f}" if share is not None else ""))
+            lines.append("\t".join(map(printable, named)))
+        return lines
 
     def report_rows(
         self,

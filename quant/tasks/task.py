@@ -20,6 +20,39 @@ from ..grid import IntArray
 from ..training.lessons import Lessons, largest
 
 Pictures = npt.NDArray[np.uint8]
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Behind:
+    """What a network computes behind the logits that a class is picked from.
+
+    Attributes:
+        function: Softmax, LogSoftmax or Sigmoid; empty for none.
+        best: how many classes it names; 0 for the one.
+        factors, offsets: (L,) of every label: its logit is ``factor * integer + offset``.
+    """
+
+    function: str
+    best: int
+    factors: FloatArray
+    offsets: FloatArray
+
+    def probabilities(self, logits: IntArray) -> FloatArray | None:
+        """Return those (N, L) of integers (N, L); None where the network computes none. One logit
+        behind a sigmoid is two labels, of which the first has the logit 0."""
+        if not self.function:
+            return None
+        values = logits * self.factors + self.offsets
+        powers = np.exp(values - values.max(axis=1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+    def ranked(self, logits: IntArray, classes: IntArray) -> IntArray:
+        """Return the labels (N, best) of the largest logits (N, L), that of ``classes`` (N,)
+        first, of equal ones the lowest."""
+        values = logits * self.factors + self.offsets
+        values[np.arange(len(classes)), classes] = np.inf
+        return np.argsort(-values, axis=1, kind="stable")[:, : self.best]
 
 
 @dataclass(frozen=True)
@@ -30,11 +63,13 @@ class Output:
         kind: kind of the head, as ``hw.graph.heads`` names it.
         values: (N,) of a class, (N, H, W) of a class per pixel, else (N, ...) as in the graph.
         logits: (N, L) integers that a class was picked from, where the backend tells them.
+        behind: what the network computes of these; None for nothing.
     """
 
     kind: str
     values: IntArray
     logits: IntArray | None = None
+    behind: Behind | None = None
 
 
 Outputs: TypeAlias = Mapping[str, Output]

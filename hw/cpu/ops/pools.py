@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from ..packer import Node, Packer
 from ..plan import ModelError
 from ..windows import Geometry
-from .site import Check, Range, Site, union
+from .site import INT128, Check, Range, Site, union
 
 
 def max_pool(p: Packer, node: Node, index: int, out: int, geometry: Geometry) -> None:
@@ -84,9 +88,49 @@ def check_argmax(s: Site) -> list[Range]:
     return [(0, s.inputs[0].channels - 1)]
 
 
+def argmax_scores(
+    p: Packer, node: Node, index: int, out: int, factors: Sequence[int], offsets: Sequence[int]
+) -> None:
+    """Add the index of every pixel's largest ``value * factor + offset``, of a factor of 64 bits
+    and an offset of 128 per channel; of equal ones the lowest."""
+    constants = {
+        "factors": np.array(factors, dtype=np.int64),
+        "low": np.array([v & (1 << 64) - 1 for v in offsets], dtype=np.uint64),
+        "high": np.array([v >> 64 for v in offsets], dtype=np.int64),
+    }
+    p.step("argmax_scores", node.name, [index], [out], {}, constants)
+
+
+def check_argmax_scores(s: Site) -> list[Range]:
+    """The index of every pixel's largest score.
+
+    Constants:
+        factors: int64 (channels,).
+        low, high: uint64, int64 (channels,): the halves of the offsets.
+    """
+    s.arity((1,), 1, ("factors", "high", "low"))
+    s.attributes(())
+    s.stores(s.inputs[0], "i32")
+    s.stores(s.outputs[0], "i32")
+    s.along(s.inputs[0], s.outputs[0])
+    s.size(s.outputs[0], s.inputs[0].pixels, 1)
+    channels = s.inputs[0].channels
+    factors = s.constant("factors", (channels,), np.int64).tolist()
+    low = s.constant("low", (channels,), np.uint64).tolist()
+    high = s.constant("high", (channels,), np.int64).tolist()
+    ends = [
+        value * factor + (over << 64) + under
+        for factor, over, under in zip(factors, high, low, strict=True)
+        for value in s.ranges[0]
+    ]
+    s.fits("scores", min(ends), max(ends), INT128)
+    return [(0, channels - 1)]
+
+
 OPS: dict[str, Check] = {
     "max_pool": check_max_pool,
     "window_sum": check_window_sum,
     "sum_pool": check_sum_pool,
     "argmax": check_argmax,
+    "argmax_scores": check_argmax_scores,
 }

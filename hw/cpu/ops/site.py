@@ -28,6 +28,7 @@ Range = tuple[int, int]
 INT8 = STORAGE["i8"]
 INT32 = STORAGE["i32"]
 INT64 = (-(1 << 63), (1 << 63) - 1)
+INT128 = (-(1 << 127), (1 << 127) - 1)
 
 
 def union(*ranges: Range) -> Range:

@@ -102,7 +102,7 @@ def _check(state: Lowering, node: onnx.NodeProto, x: Stream, first: Stream) -> N
             node,
             f"adds {first.name} {first.shape} and {x.name} {x.shape}, expected equal shapes (NHWC)",
         )
-    if x.datatype == "BINARY" or x.first or x.name in state.offsets:
+    if x.datatype == "BINARY" or x.first or x.name in state.meanings:
         raise LoweringError(
             node,
             f"adds {x.name}, {x.datatype} codes that stand for values with an offset, expected "

@@ -19,7 +19,7 @@ from ..qonnx_graph import FloatArray, LoweringError, Steps, multiples, whole_ste
 from ..tables import MAX_VALUES, Table
 from ..threshold_pattern import MAX_BITS, find_quantiser
 from .matrix_vector import Product, matrix_vector, represented
-from .state import Lowering, layer_of, limits
+from .state import Lowering, Meaning, layer_of, limits
 from .thresholds import of_table, tabulated, thresholding
 from .weights import bias_of
 
@@ -50,7 +50,7 @@ def accumulate(
     Thresholds only count upwards: where a negative gamma turns the function around, the
     channel's weights change their sign, and so does its accumulator. They also take in what
     is no integer: a bias between two steps, or where products have none, and a step per
-    channel.
+    channel. So does the choice of a class, where logits differ in either.
     """
     state.claim(node)
     where, (accumulator,) = layer_of(node), node.output
@@ -60,12 +60,12 @@ def accumulate(
     chain = find_quantiser(state.graph, accumulator)
     if chain and (step == 1).all() and rounded(state.graph, chain[-1]) == accumulator:
         chain = None
-    if chain is None and step.size > 1:
+    ends = state.ends_graph(accumulator)
+    if chain is None and step.size > 1 and not ends:
         raise LoweringError(
             node,
             f"found one weight scale per output and no quantiser of at most {MAX_BITS} bits "
-            "behind, expected one scale for all: its results are compared with one another as "
-            "integers",
+            "behind, expected one scale for all: its results are added up as integers",
         )
     row = bias_of(state, node, outputs)
     offset = np.zeros(outputs) if row is None else row
@@ -73,11 +73,22 @@ def accumulate(
     bias = whole_steps(offset, step[0]) if step.size == 1 else None
     if row is None or (bias is not None and x.datatype != "BINARY" and not x.levels):
         bias, offset = (None if row is None else bias), np.zeros(outputs)
-    elif chain is not None or (outputs == 1 and state.ends_graph(accumulator)):
+    elif chain is not None or (outputs == 1 and ends):
         bias = None
-    elif state.ends_graph(accumulator) and not x.levels and step.size == 1:
-        finer, bias, offset = _in_finer_steps(offset, step[0])
+    elif ends and not x.levels and step.size == 1:
+        finer, bias, left = _in_finer_steps(offset, step[0])
         matrix, step = matrix * finer, step / finer
+        offset = np.array(left, dtype=object)
+    elif ends and not x.levels and x.datatype != "BINARY":
+        # Of whole steps, so that the integers have the sign of what they stand for.
+        whole = [math.floor(Fraction(v) / s) for v, s in zip(offset.tolist(), step, strict=True)]
+        bias = np.array(whole, dtype=np.float64)
+        offset = np.array(
+            [Fraction(v) - w * s for v, w, s in zip(offset.tolist(), whole, step, strict=True)],
+            dtype=object,
+        )
+    elif ends:
+        bias = None
     else:
         bias, offset = offset / float(step[0]), np.zeros(outputs)
     # Of columns from here on.
@@ -89,17 +100,21 @@ def accumulate(
             offset = offset + np.array((step * missing.astype(np.int64)).tolist(), dtype=np.float64)
         else:
             bias = missing if bias is None else bias + missing
-    moved = offset.tolist() if offset.any() else []
+    moved = offset.astype(np.float64).tolist() if offset.any() else []
     if chain is None:
-        acc = multiply(state, node, where, x, matrix, step[0], bias)
+        unit = step[0] if step.size == 1 else Fraction(1)
+        acc = multiply(state, node, where, x, matrix, unit, bias)
         acc = acc if spread is None else spread.move(acc)
-        if moved and outputs == 1:
-            state.offsets[acc.name] = Fraction(moved[0]) / step[0]
-        state.publish(acc, accumulator, moved)
+        if ends and (moved or step.size > 1):
+            steps = tuple(step.tolist()) * (outputs if step.size == 1 else 1)
+            state.meanings[acc.name] = Meaning(
+                steps, tuple(map(Fraction, offset.tolist())), step.size == 1
+            )
+        state.publish(acc, accumulator, moved, step.astype(float).tolist() if step.size > 1 else ())
         return
     low, high = represented(x)
-    ends = accumulator_bounds(matrix, low, high, 0 if bias is None else bias)
-    limit = int(np.abs(ends).max())
+    bounds = accumulator_bounds(matrix, low, high, 0 if bias is None else bias)
+    limit = int(np.abs(bounds).max())
     found = _levels(state, chain, outputs, limit, step, offset)
     levels = levels_of_table(found) if isinstance(found, Table) else found
     signs = np.ones(outputs) if levels is None else np.where(levels.falls, -1, 1)
@@ -126,7 +141,7 @@ def accumulate(
     state.publish(y, chain[-1].output[0])
 
 
-def _in_finer_steps(offset: FloatArray, step: Fraction) -> tuple[int, FloatArray, FloatArray]:
+def _in_finer_steps(offset: FloatArray, step: Fraction) -> tuple[int, FloatArray, list[Fraction]]:
     """Biases of logits between the steps of their sums: steps so many times finer, biases in these
     and what they leave away.
 
@@ -139,7 +154,7 @@ def _in_finer_steps(offset: FloatArray, step: Fraction) -> tuple[int, FloatArray
     order = {rest: rank for rank, rest in enumerate(sorted(set(rests)))}
     bias = [len(order) * floor + order[r] for floor, r in zip(whole, rests, strict=True)]
     left = [(v - Fraction(b, len(order))) * step for v, b in zip(exact, bias, strict=True)]
-    return len(order), np.array(bias, dtype=np.float64), np.array(list(map(float, left)))
+    return len(order), np.array(bias, dtype=np.float64), left
 
 
 def _levels(

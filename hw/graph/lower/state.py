@@ -32,6 +32,16 @@ class Sum:
     """Its nodes in the network, the last one first."""
 
 
+@dataclass(frozen=True)
+class Meaning:
+    """What the integers of a stream's channels stand for, where that is not one scale for all."""
+
+    factors: tuple[Fraction, ...]
+    offsets: tuple[Fraction, ...]
+    ordered: bool
+    """Whether the integers of two channels are in the order of what they stand for."""
+
+
 class Lowering:
     """State of one run.
 
@@ -43,7 +53,7 @@ class Lowering:
         sums: tensor of the network -> the streams that it is the sum of.
         no_sums: tensor of the network that adds what is no stream -> why it was passed over.
         reached: stream -> smallest and largest value (C,) its channels reach, where known.
-        offsets: stream -> what its one channel is more in the network, in steps of the stream.
+        meanings: stream that leaves the graph -> what its channels stand for.
         claimed: nodes that have become hardware, by name.
         passed: node -> why it was passed over.
         tabulated: evaluations of elementwise nodes so far.
@@ -74,16 +84,22 @@ class Lowering:
         self.sums: dict[str, Sum] = {}
         self.no_sums: dict[str, LoweringError] = {}
         self.reached: dict[str, tuple[IntArray, IntArray]] = {}
-        self.offsets: dict[str, Fraction] = {}
+        self.meanings: dict[str, Meaning] = {}
         self.claimed: set[str] = set()
         self.passed: dict[str, LoweringError] = {}
         self.tabulated = 0
         self._found: dict[Callable[[Lowering], Any], Any] = {}
         self.publish(self.builder.picture, picture)
 
-    def publish(self, stream: Stream, reference: str, offset: Sequence[float] = ()) -> None:
+    def publish(
+        self,
+        stream: Stream,
+        reference: str,
+        offset: Sequence[float] = (),
+        scales: Sequence[float] = (),
+    ) -> None:
         """``stream`` holds the network's tensor ``reference``, which is ``offset`` (of each
-        channel) more.
+        channel) more; ``scales`` are those of channels that differ.
 
         Raises:
             LoweringError: the network gives it another shape: an attribute was misread.
@@ -99,7 +115,7 @@ class Lowering:
                 "are read here; use the plain form of this op",
             )
         self.streams[reference] = stream
-        self.builder.boundary(stream, reference, offset)
+        self.builder.boundary(stream, reference, offset, scales)
 
     def stream(
         self, node: onnx.NodeProto, index: int = 0, levels: bool = False, flat: bool = False

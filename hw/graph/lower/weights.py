@@ -100,7 +100,7 @@ BUILDS = (
         "quantised weights",
         "1 to 8 bits, more as far as accumulators hold them; any zero point",
         (),
-        "one scale, or one per output where a quantiser follows",
+        "one scale, or one per output where a quantiser or the class follows",
     ),
 )
 HANDLERS: dict[str, Handler] = {"BipolarQuant": constant, "Quant": constant}

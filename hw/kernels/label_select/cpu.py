@@ -6,6 +6,7 @@ from __future__ import annotations
 from ...cpu.ops import pools
 from ...cpu.packer import Lowering, Node, Packer
 from ...cpu.plan import DataType, ModelError
+from .digits import whole
 
 
 def lower(p: Packer, node: Node) -> None:
@@ -16,7 +17,17 @@ def lower(p: Packer, node: Node) -> None:
     source = p.at(index)
     datatype = DataType("UINT31", 0, source.channels - 1)
     out = p.sums(node, [*source.shape[:-1], 1], datatype)
-    pools.argmax(p, node, index, out)
+    if not node.attributes.get("scoreBits", 0):
+        pools.argmax(p, node, index, out)
+        return
+    parts = [p.initializer(node, position) for position in (1, 2)]
+    for values in parts:
+        if values.ndim != 2 or len(values) != source.channels:
+            raise ModelError(
+                f"{node.where}: found factors or offsets {values.shape}, expected digits "
+                f"({source.channels}, n)"
+            )
+    pools.argmax_scores(p, node, index, out, whole(parts[0]), whole(parts[1]))
 
 
 CPU = {"LabelSelect": Lowering(lower)}

@@ -131,6 +131,47 @@ class ArgmaxStep final : public PixelStep {
   }
 };
 
+// Index of every pixel's largest value * factor + offset, the lowest of equals.
+class ArgmaxScoresStep final : public PixelStep {
+ public:
+  explicit ArgmaxScoresStep(const Site& s)
+      : PixelStep(s.input(), s.output()),
+        factors_(s.values<std::int64_t>("factors", in_.tensor.channels)),
+        high_(s.values<std::int64_t>("high", in_.tensor.channels)),
+        low_(s.values<std::uint64_t>("low", in_.tensor.channels)) {}
+
+  void run_pixels(const Workspace& w, const Pixels& p) const noexcept override {
+    const auto* in = reinterpret_cast<const std::int32_t*>(p.in);
+    auto* out = reinterpret_cast<std::int32_t*>(p.out);
+    const std::int64_t channels = in_.tensor.channels;
+    pieces(w, p.count, channels, [&](std::int64_t start, std::int64_t count) {
+      for (std::int64_t i = start; i < start + count; ++i, in += channels) {
+        std::int64_t label = 0;
+        Wide best = score(in, 0);
+        for (std::int64_t c = 1; c < channels; ++c) {
+          const Wide found = score(in, c);
+          if (found > best) {
+            best = found;
+            label = c;
+          }
+        }
+        out[i] = static_cast<std::int32_t>(label);
+      }
+    });
+  }
+
+ private:
+  __extension__ using Wide = __int128;
+
+  Wide score(const std::int32_t* in, std::int64_t c) const noexcept {
+    const Wide offset = (Wide{high_[c]} * (Wide{1} << 64)) + Wide{low_[c]};
+    return Wide{in[c]} * factors_[c] + offset;
+  }
+
+  Values<std::int64_t> factors_, high_;
+  Values<std::uint64_t> low_;
+};
+
 }  // namespace
 
 std::vector<Op> pools() {
@@ -139,6 +180,7 @@ std::vector<Op> pools() {
       op<WindowSumStep>("window_sum"),
       op<SumPoolStep>("sum_pool"),
       op<ArgmaxStep>("argmax"),
+      op<ArgmaxScoresStep>("argmax_scores", {"factors", "high", "low"}),
   };
 }
 
