@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 from andpop.flows import api
 from andpop.hw.graph.folding import fold
@@ -19,10 +20,13 @@ from andpop.hw.kernels.memory import (
     ReadOnlyMemory,
     block_banks,
     bram18_blocks,
+    held_luts,
     rom_luts,
     rom_parts,
     shared_blocks,
 )
+from andpop.hw.kernels.one_node import one_node
+from andpop.hw.kernels.thresholding.cases import SMOKE as THRESHOLDING
 from andpop.hw.rtl.simulate import emit
 from andpop.hw.synth.calibrate import Sample, fit
 from andpop.hw.synth.measure import Point, measure
@@ -110,6 +114,27 @@ def test_a_fit_finds_what_made_the_points() -> None:
 )
 def test_columns_of_64_words_are_a_lut(depth: int, width: int, luts: int) -> None:
     assert rom_luts(depth, width) == luts
+
+
+def test_tables_of_one_value_in_many_words_take_less() -> None:
+    random = [7, 0, 5, 2] * 32
+    assert held_luts(random) == (9, 3) == (rom_luts(128, 3), 3)
+    assert held_luts([7, 3, 7, 3] * 32) == (3, 1)  # two columns are constants
+    assert held_luts([1] * 64 + [0] * 64) == (1, 1)  # what selects is all
+    assert held_luts([0]) == (0, 0)
+
+
+def test_thresholds_are_counted_as_they_are_folded() -> None:
+    case = next(c for c in THRESHOLDING if c.name == "int14_n20_c12_pe2_int5")
+    model, op = one_node(case)
+    plain = op.stated()
+    model.set_initializer(op.onnx_node.input[1], np.tile(np.arange(20.0), (12, 1)))
+    op.count_constants(model)
+    assert op.stated().lut < plain.lut - 50 and op.stated().ff < plain.ff - 50
+    op.set_nodeattr("PE", 1)  # counted for two lanes
+    other = op.stated()
+    op.set_nodeattr("counted_constants", [])
+    assert op.stated() == other
 
 
 @pytest.mark.parametrize(
