@@ -40,7 +40,7 @@ SHARE = 0.1
 TYPE_SHARE = 0.05
 """Share by which all nodes of a type in a network may be."""
 NEAR = 8
-"""LUTs or flip-flops off by which nobody minds."""
+"""LUTs or flip-flops off by which nobody minds: of one small node 5 % are one or two."""
 
 
 CONTENTS = {"epilogue": {"lutram", "dsp"}, "signed_thresholding": {"lutram"}}
@@ -225,24 +225,35 @@ def test_op_types_of_a_small_network_take_what_they_state(tmp_path: Path) -> Non
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", ["bi-shufflenet-neu", "u-binet-k4-mt", "pa-resnet-small-m4n5-neu"])
-def test_op_types_of_a_published_network_take_what_they_state(name: str, tmp_path: Path) -> None:
-    folder = tmp_path / "build"
-    source = api.ZOO / f"{name}.safetensors"
-    api.build(source, folder, input="32x32x1", target_cycles=8192, until="emit")
+@pytest.mark.parametrize(
+    ("name", "size", "cycles"),
+    [
+        ("bi-shufflenet-neu", "32x32x1", 8192),
+        ("u-binet-k4-mt", "32x32x1", 8192),
+        ("pa-resnet-small-m4n5-neu", "32x32x1", 8192),
+        # as docs/03_reference/fit.md has them
+        ("bi-shufflenet-neu", "128x128x1", None),
+        ("bi-shufflenet-neu", "128x128x1", 65_536),
+        ("u-binet-k4-mt", "112x112x1", None),
+        ("pa-resnet-small-m4n5-neu", "64x64x1", None),
+    ],
+)
+def test_op_types_of_a_published_network_take_what_they_state(
+    name: str, size: str, cycles: int | None, tmp_path: Path
+) -> None:
+    folder, source = tmp_path / "build", api.ZOO / f"{name}.safetensors"
+    api.build(source, folder, input=size, target_cycles=cycles, until="emit")
     rows = synthesise_network(folder / "rtl", node=None, primitives=True, progress=silent)
     assert not far_off(rows)
 
 
 @pytest.mark.full
-def test_op_types_of_a_foreign_network_take_what_they_state(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cycles", [33_000, 10_000])
+def test_op_types_of_a_foreign_network_take_what_they_state(cycles: int, tmp_path: Path) -> None:
     folder = tmp_path / "build"
-    api.build(export_cnv(tmp_path / "cnv.onnx"), folder, target_cycles=33_000, until="emit")
+    api.build(export_cnv(tmp_path / "cnv.onnx"), folder, target_cycles=cycles, until="emit")
     rows = synthesise_network(folder / "rtl", node=None, primitives=True, progress=silent)
-    # One node quantises the image, and its 255 thresholds are every byte: Yosys finds far less in
-    # these tables than in random ones, 331 LUTs where 441 are stated.
-    image, *_ = (row.name for row in rows if row.op == "Thresholding")
-    assert not far_off([row for row in rows if row.name != image])
+    assert not far_off(rows)
 
 
 def silent(*_: object) -> None:

@@ -266,9 +266,9 @@ def held_luts(words: Sequence[int]) -> tuple[int, int]:
 
 
 def chosen(banks: int) -> int:
-    """LUTs that select one of so many bits, each with a bit of its own that chooses it."""
-    pairs = -(-banks // 3)
-    return pairs + -(-(pairs - 1) // 5)
+    """LUTs that select one of so many bits, each with a bit of its own that chooses it: all inputs
+    and the LUTs but the last are inputs of LUTs, six each."""
+    return -(-(2 * banks - 1) // 5)
 
 
 class ReadOnlyMemory(NamedTuple):

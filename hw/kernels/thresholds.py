@@ -225,6 +225,9 @@ def parallel_structure(
     starts = code_bits if directions and groups > 1 else 0
     moved = starts if depth > 2 else 0
     out = levels or code_bits
+    held = steps + registers + starts * (1 if moved else 1 + depth) + 3 * out
+    if steps == 1 and not directions:  # a comparison between the memory and the output's registers
+        held = 2 * out
     counts: dict[str, float] = {
         "one": 1,
         "compared": lanes * steps * max(bits, threshold_bits),
@@ -233,8 +236,7 @@ def parallel_structure(
         "starts": lanes * starts,
         "out": lanes * out,
         "levels": lanes * levels,
-        "registers": lanes * (steps + registers + starts * (1 if moved else 1 + depth) + 3 * out)
-        + rom.registers,
+        "registers": lanes * held + rom.registers,
         "depth": depth,
         **loop_counts((groups,)),
     }

@@ -107,8 +107,11 @@ class Thresholding_rtl(CountsConstants, RtlKernel, Thresholding):
         pe, groups, bits, threshold = self._sizes()
         steps, code = int(self.get_nodeattr("numSteps")), int(self.get_output_datatype().bitwidth())
         place = "block" if self.block_rom() else "lut"
+        first = int(self.get_nodeattr("ActVal"))
+        # Of two codes the bits that differ.
+        found = (first ^ (first + 1)).bit_length() if steps == 1 else code
         compared = parallel_structure(
-            pe, groups, steps, bits, threshold, code, directions=False, place=place
+            pe, groups, steps, bits, threshold, min(found, code), directions=False, place=place
         )
         if steps == 1:
             return {"parallel": compared}
