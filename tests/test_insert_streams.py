@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from andpop.hw.graph.elasticity import _Run, joining
@@ -17,6 +20,8 @@ from andpop.hw.graph.insert_streams import (
 )
 from andpop.hw.graph.specialise import specialise
 from andpop.hw.kernels.ops import facts_of, op_of
+from andpop.hw.rtl.emit_top import set_depths
+from andpop.hw.rtl.simulate import emit
 from dataflow_graphs import GraphBuilder
 from onnx import NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
@@ -34,6 +39,26 @@ def folded(target: int) -> ModelWrapper:
 
 def ops(model: ModelWrapper, op: str) -> list[str]:
     return [n.name for n in model.graph.node if n.op_type == f"{op}_rtl"]
+
+
+def test_fifos_of_the_top_are_those_that_ops_state(tmp_path: Path) -> None:
+    """Every parameter, of a FIFO in several banks of block RAM too."""
+    info = emit(folded(1024), tmp_path)
+    set_depths(tmp_path, {fifo.name: 20_000 for fifo in info.fifos})
+    package = (tmp_path / "fifo_depths_pkg.sv").read_text(encoding="ascii")
+    top = (tmp_path / "andpop_top.sv").read_text(encoding="ascii")
+    banks = []
+    for fifo in info.fifos:
+        stitched = ModelWrapper(str(tmp_path / "stitched.onnx"))
+        (node,) = (n for n in stitched.graph.node if n.name == fifo.name)
+        op = op_of(node)
+        (instance,) = re.findall(rf"streaming_fifo #\(([^;]*?)\) u_{fifo.name} \(", top)
+        assert set(re.findall(r"\.(\w+)\(", instance)) == set(op.rtl_parameters())
+        assert f" {fifo.name} = 20000;" in package
+        assert f" {fifo.name}_block = {int(op.block_ram())};" in package
+        assert f" {fifo.name}_bank = {op.bank_words()};" in package
+        banks.append(op.bank_words())
+    assert any(banks)
 
 
 def kinds(stitched: ModelWrapper) -> dict[str, str]:

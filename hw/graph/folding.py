@@ -115,6 +115,8 @@ def fold(
         _fold_to_target(model, target, part)
     else:
         _apply_folding(model, target)
+    for node in model.graph.node:
+        getCustomOp(node).count_constants(model)
     return model
 
 

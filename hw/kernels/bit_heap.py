@@ -11,6 +11,8 @@ CHAIN_LENGTH = 5
 """LUTs in a row of ``bit_heap_gates.sv``."""
 TAG_BITS = 2
 """Bits of the tag that travels beside a dot product."""
+GROUP_LUTS = (0, 0, 1, 2, 3.5)
+"""LUTs of a bit of a sum of so many operands in ``adder_tree.sv``."""
 AND, XNOR, PLAIN = "and", "xnor", "plain"
 """How two bits meet; plain: one alone."""
 
@@ -124,6 +126,22 @@ def tree_registers(operands: int, bits: int, width: int, levels: int | None = No
     return sum(
         -(-operands // 2 ** (grows * k)) * min(bits + grows * k, width) for k in range(1, 1 + taken)
     )
+
+
+def tree_luts(operands: int, bits: int, width: int) -> float:
+    """Return the LUTs of a lane of ``adder_tree``, as mapped: two operands are a carry chain, three
+    are first made two by a LUT per bit, four are so twice.
+
+    Args: see `tree_registers`.
+    """
+    grows = 2 if 2 ** tree_levels(operands) < operands else 1
+    luts = 0.0
+    for level in range(1, 1 + tree_levels(operands)):
+        groups, rest = divmod(operands, 2**grows)
+        sums = groups * GROUP_LUTS[2**grows] + GROUP_LUTS[rest]
+        luts += sums * min(bits + grows * level, width)
+        operands = groups + (rest > 0)
+    return luts
 
 
 def tree_levels(operands: int) -> int:

@@ -175,6 +175,10 @@ class Facts:
         """
         return ()
 
+    def count_constants(self, model: Any) -> None:
+        """Copy into attributes what memories of LUTs cost with the constants that they hold, where
+        that is far from random ones; of a node that is folded."""
+
     def structures(self) -> Mapping[str, Structure]:
         """What the node is made of, for each implementation that can compute it; of most ops one
         without a name."""

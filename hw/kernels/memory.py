@@ -251,10 +251,24 @@ def rom_luts(depth: int, width: int) -> int:
     return round(width * (whole + last + selection(-(-depth // 64))))
 
 
+def held_luts(words: Sequence[int]) -> tuple[int, int]:
+    """LUTs and flip-flops of a read-only memory in logic that holds these words: as `rom_luts`, but
+    for what is known to be constant, of a column and of the words of a LUT."""
+    luts = registers = 0
+    for bit in range(max(words).bit_length()):
+        column = [word >> bit & 1 for word in words]
+        if len(set(column)) == 1:
+            continue
+        parts = [column[at : at + 64] for at in range(0, len(column), 64)]
+        luts += sum(len(set(part)) > 1 for part in parts) + selection(len(parts))
+        registers += 1
+    return luts, registers
+
+
 def chosen(banks: int) -> int:
-    """LUTs that select one of so many bits, each with a bit of its own that chooses it."""
-    pairs = -(-banks // 3)
-    return pairs + -(-(pairs - 1) // 5)
+    """LUTs that select one of so many bits, each with a bit of its own that chooses it: all inputs
+    and the LUTs but the last are inputs of LUTs, six each."""
+    return -(-(2 * banks - 1) // 5)
 
 
 class ReadOnlyMemory(NamedTuple):

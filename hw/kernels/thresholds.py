@@ -4,14 +4,69 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ...quant.grid import IntArray
 from .base import hex_memory
 from .costs import Structure, loop_counts
-from .memory import LUTS_PER_BRAM18, ReadOnlyMemory, bram18_blocks, rom_luts, shared_blocks
+from .facts import Facts
+from .memory import (
+    LUTS_PER_BRAM18,
+    ReadOnlyMemory,
+    bram18_blocks,
+    held_luts,
+    rom_luts,
+    shared_blocks,
+)
+
+COUNTED = "counted_constants"
+"""Node attribute: lanes, and of memories in LUTs that these make LUTs and flip-flops as counted
+from what they hold. Empty where nothing was counted."""
+COUNTED_TYPE: tuple[Any, ...] = ("ints", False, [])
+"""The FINN nodeattr type of it."""
+
+
+class CountsConstants(Facts):
+    """An RTL op whose memories of thresholds are counted from what they hold: those of networks
+    often are the same number in several columns, or the same for all channels."""
+
+    if TYPE_CHECKING:
+
+        def set_nodeattr(self, name: str, value: Any) -> None:
+            """FINN's."""
+
+        def memories(self, model: Any) -> dict[str, str]:
+            """See `RtlKernel`."""
+
+    def held(self) -> list[ReadOnlyMemory]:
+        """The memory of each of the images in `memories`."""
+        raise NotImplementedError
+
+    def count_constants(self, model: Any) -> None:
+        """Note the lanes, LUTs and flip-flops."""
+        luts = registers = 0
+        for memory, image in zip(self.held(), self.memories(model).values(), strict=True):
+            if not memory.block:
+                more = held_luts([int(word, 16) for word in image.split()])
+                luts, registers = luts + more[0], registers + more[1]
+        self.set_nodeattr(COUNTED, [int(self.get_nodeattr("PE")), luts, registers])
+
+    def structure(self) -> Structure:
+        """What the node is made of; its memories as counted where that was with the same lanes."""
+        found, counted = super().structure(), self.get_nodeattr(COUNTED)
+        if not counted or counted[0] != self.get_nodeattr("PE"):
+            return found
+        random = [memory for memory in self.held() if not memory.block]
+        more = counted[2] - sum(memory.registers for memory in random)
+        return replace(
+            found,
+            counts={**found.counts, "registers": found.counts["registers"] + more},
+            luts=found.luts + counted[1] - sum(memory.luts for memory in random),
+            ffs=found.ffs + more if found.ffs else 0,
+        )
 
 
 def search_stages(steps: int) -> int:
@@ -90,7 +145,13 @@ def search_structure(lanes: int, groups: int, steps: int, bits: int, code_bits: 
     """
     stages = search_stages(steps)
     tables = search_memories(groups, steps, bits, code_bits)
-    addresses = [(table.depth - 1).bit_length() for table in tables]
+    # The first entry of a channel is counted; where entries are a power of two, channels alone are.
+    counted = added = 0
+    for stage, table in enumerate(tables):
+        entries, address = search_entries(steps, stage), (table.depth - 1).bit_length()
+        aligned = entries & (entries - 1) == 0
+        counted += (groups - 1).bit_length() if aligned else address
+        added += 0 if aligned else address
     # Of a number that passes, of the places found so far, of the words read and of those that leave
     passing = bits * (2 * stages - 1) + stages**2 + 2 * code_bits
     counts: dict[str, float] = {
@@ -99,11 +160,11 @@ def search_structure(lanes: int, groups: int, steps: int, bits: int, code_bits: 
         "lanes": lanes,
         "compared": lanes * stages * bits,
         "codes": lanes * code_bits,
-        "registers": lanes * (passing + sum(table.registers for table in tables)),
+        "registers": lanes * (passing + sum(read_registers(table) for table in tables)),
     }
     ffs = counts["registers"] + 2 * stages + 3
     if groups > 1:
-        counts |= {"added": lanes * sum(addresses[1:]), "groups": sum(addresses)}
+        counts |= {"added": lanes * added, "groups": counted}
         ffs += counts["groups"]
     return Structure(
         counts,
@@ -112,6 +173,11 @@ def search_structure(lanes: int, groups: int, steps: int, bits: int, code_bits: 
         bram18=lanes * sum(table.brams for table in tables),
         table="search" if groups > 1 else "search of constants",
     )
+
+
+def read_registers(table: ReadOnlyMemory) -> int:
+    """Flip-flops of the word that is read of a table, which block RAM has itself."""
+    return 0 if table.block else table.registers
 
 
 def search_memories(groups: int, steps: int, bits: int, code_bits: int) -> list[ReadOnlyMemory]:
@@ -159,6 +225,9 @@ def parallel_structure(
     starts = code_bits if directions and groups > 1 else 0
     moved = starts if depth > 2 else 0
     out = levels or code_bits
+    held = steps + registers + starts * (1 if moved else 1 + depth) + 3 * out
+    if steps == 1 and not directions:  # a comparison between the memory and the output's registers
+        held = 2 * out
     counts: dict[str, float] = {
         "one": 1,
         "compared": lanes * steps * max(bits, threshold_bits),
@@ -167,8 +236,7 @@ def parallel_structure(
         "starts": lanes * starts,
         "out": lanes * out,
         "levels": lanes * levels,
-        "registers": lanes * (steps + registers + starts * (1 if moved else 1 + depth) + 3 * out)
-        + rom.registers,
+        "registers": lanes * held + rom.registers,
         "depth": depth,
         **loop_counts((groups,)),
     }

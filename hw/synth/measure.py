@@ -69,6 +69,7 @@ def measure(cases: Iterable[tuple[str, Case]], progress: Progress | None = None)
         op.onnx_node.name = f"case{number}_{kernel}"
         if isinstance(op, Kernel):
             op.read_constants(model)
+        op.count_constants(model)
         built.append(_Built(number, f"{kernel} {case.name}", model, op))
     with scratch("calibrate") as folder:
         keys = [_key(node, folder / f"alone{node.number}") for node in built]

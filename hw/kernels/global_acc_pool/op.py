@@ -55,7 +55,10 @@ class GlobalAccPool_rtl(RtlKernel, GlobalAccPool):
         if values["Pixels"] == 1:  # nothing is summed
             return {"": Structure({"one": 1}, ffs=width + 1, table="one pixel")}
         loops = loop_counts((folds, values["Pixels"]))
-        counts = {"one": 1, **loops, "sums": width}
+        # Behind a number without sign a sum goes on with what is carried alone.
+        added = values["InBits"] if not values["InSigned"] else values["SumBits"]
+        carried = values["Lanes"] * (values["SumBits"] - added)
+        counts = {"one": 1, **loops, "sums": width - carried, "carried": carried}
         ffs = loops["loops"] + loops["counters"] + 2 + width
         if folds == 1:
             return {"": Structure(counts, ffs=ffs + width, table="one word")}

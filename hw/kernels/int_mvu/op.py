@@ -11,7 +11,7 @@ import numpy as np
 from ....quant.grid import accumulator_bounds
 from ..banked import BankedRom
 from ..base import RtlKernel
-from ..bit_heap import Cells, tree_levels, tree_registers
+from ..bit_heap import Cells, tree_levels, tree_luts, tree_registers
 from ..costs import Structure
 from ..memory import ReadOnlyMemory, varying
 from ..mvu import LUT_FACTOR_BITS, RTL_PARTS, BiasedMvu
@@ -65,7 +65,7 @@ class IntMvu(BiasedMvu):
             "lanes": pe,
             "multiplied": single * x_bits * w_bits if narrow else 0,
             "products": single,
-            "added": pe * (simd - 1) * min(product + 1, acc),
+            "added": pe * tree_luts(simd, min(product, acc), acc),
         }
         # The factors of products of their own, the products; sums, and a tag beside both.
         weights = w_bits * varying(self.weight_depth())

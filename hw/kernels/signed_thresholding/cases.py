@@ -117,7 +117,7 @@ FULL = [
     _case(15, 12, 2, "INT14"),
     _case(15, 6, 1, encoding="onehot"),
     _case(17, 6, 3, "INT4", rows=8),
-    _case(255, 6, 2, "INT16", rows=90),
+    _case(255, 6, 1, rows=90),
     _case(3, 12, 12, "INT20", signed=True),
     _case(2, 1, 1, "UINT4"),
     *(

@@ -14,6 +14,9 @@ from ..choice import ChosenKernel, implementation_attribute
 from ..costs import Structure
 from ..memory import ReadOnlyMemory
 from ..thresholds import (
+    COUNTED,
+    COUNTED_TYPE,
+    CountsConstants,
     block_tables,
     lane_bits,
     parallel_structure,
@@ -128,7 +131,7 @@ class SignedThresholding(ChosenKernel):
         )
 
 
-class SignedThresholding_rtl(RtlKernel, SignedThresholding):
+class SignedThresholding_rtl(CountsConstants, RtlKernel, SignedThresholding):
     """SignedThresholding with its parameters in embedded memories."""
 
     registers_output = True
@@ -143,6 +146,16 @@ class SignedThresholding_rtl(RtlKernel, SignedThresholding):
         "rtl/threshold_search.sv",
         "kernels/signed_thresholding/signed_thresholding.sv",
     )
+
+    def get_nodeattr_types(self) -> dict[str, Any]:
+        return {**super().get_nodeattr_types(), COUNTED: COUNTED_TYPE}
+
+    def held(self) -> list[ReadOnlyMemory]:
+        """The parameters, or every lane's tables."""
+        if self.resolved() == "parallel":
+            return [self.rom()]
+        lanes = range(int(self.get_nodeattr("PE")))
+        return [table for table in self.search_memories() for _ in lanes]
 
     def rtl_parameters(self) -> dict[str, int | str]:
         source, threshold = self.get_input_datatype(), DataType[self.get_nodeattr("weightDataType")]

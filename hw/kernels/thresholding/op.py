@@ -14,6 +14,9 @@ from ..base import RtlKernel, hex_memory, pack_lanes, require_divisor
 from ..costs import Structure
 from ..memory import LUTS_PER_BRAM18, ReadOnlyMemory
 from ..thresholds import (
+    COUNTED,
+    COUNTED_TYPE,
+    CountsConstants,
     block_tables,
     parallel_structure,
     search_images,
@@ -24,7 +27,7 @@ from ..thresholds import (
 from .golden import run
 
 
-class Thresholding_rtl(RtlKernel, Thresholding):
+class Thresholding_rtl(CountsConstants, RtlKernel, Thresholding):
     """Comparison with one threshold per channel, or the count of those that are reached."""
 
     lanes = {"PE": "NumChannels"}
@@ -45,6 +48,7 @@ class Thresholding_rtl(RtlKernel, Thresholding):
     def get_nodeattr_types(self) -> dict[str, Any]:
         return {
             **super().get_nodeattr_types(),
+            COUNTED: COUNTED_TYPE,
             # FINN's: words from which a single threshold lies in block RAM, 0: where it is cheaper
             "depth_trigger_bram": ("i", False, 0),
             # FINN's, which folding files may hold; there is no UltraRAM here, and one pipeline
@@ -88,13 +92,26 @@ class Thresholding_rtl(RtlKernel, Thresholding):
             return rom.depth > 1 and rom.depth >= trigger
         return rom.block
 
+    def held(self) -> list[ReadOnlyMemory]:
+        """The thresholds, or every lane's tables."""
+        pe, groups, bits, _ = self._sizes()
+        if not self.searches():
+            rom = self.rom()
+            return [rom._replace(place="block" if self.block_rom() else "lut")]
+        steps, code = int(self.get_nodeattr("numSteps")), int(self.get_output_datatype().bitwidth())
+        tables = search_memories(groups, steps, bits, code)
+        return [table for table in tables for _ in range(pe)]
+
     def structures(self) -> dict[str, Structure]:
         """The RTL's implementations that can compute the node."""
         pe, groups, bits, threshold = self._sizes()
         steps, code = int(self.get_nodeattr("numSteps")), int(self.get_output_datatype().bitwidth())
         place = "block" if self.block_rom() else "lut"
+        first = int(self.get_nodeattr("ActVal"))
+        # Of two codes the bits that differ.
+        found = (first ^ (first + 1)).bit_length() if steps == 1 else code
         compared = parallel_structure(
-            pe, groups, steps, bits, threshold, code, directions=False, place=place
+            pe, groups, steps, bits, threshold, min(found, code), directions=False, place=place
         )
         if steps == 1:
             return {"parallel": compared}
