@@ -60,9 +60,8 @@ class Reference:
 
         Nodes of constants alone were executed before.
         """
-        step = self.pixels.step
-        planes = picture.transpose(0, 3, 1, 2).astype(np.float64)
-        fed = Value(planes, step) if step else Value(self.pixels.feed(picture))
+        exact = self.pixels.codes(picture)
+        fed = Value(*exact) if exact else Value(self.pixels.feed(picture))
         if self._vector:
             fed = replace(fed, codes=fed.codes.reshape(len(picture), -1))
         context = {**self._known, self.input: fed}

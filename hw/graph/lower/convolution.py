@@ -15,13 +15,14 @@ from .grouped import MOST_DENSE, dense, each_alone, grouped, in_one_unit
 from .matrix_vector import Product, matrix_vector
 from .padding import padded
 from .product import accumulate
+from .shifted import Windows, accumulate_shifted, axis_of
 from .state import Handler, Lowering, layer_of
 from .weights import weights_of
 
 
 def convolve(state: Lowering, node: onnx.NodeProto) -> bool:
     """Convolution: [padding] -> [sliding window] -> matrix-vector unit."""
-    x = state.stream(node, levels=True)
+    x = shifted = state.stream(node, levels=True, shifted=True)
     weight, scale = weights_of(state, node)
     attributes = state.graph.attributes(node)
     if weight.ndim != 4 or list(attributes.get("kernel_shape", weight.shape[2:])) != list(
@@ -48,6 +49,8 @@ def convolve(state: Lowering, node: onnx.NodeProto) -> bool:
     dilation = list(attributes.get("dilations", [1, 1]))
     pads = [int(p) for p in attributes.get("pads", [0, 0, 0, 0])]
     where = layer_of(node)
+    _, height, width, _ = x.shape
+    x = replace(x, zeros=(), factors=())
     if any(pads):
         x = padded(state, where, x, pads)  # Signs with a border of 0 are numbers.
     pointwise = kernel == [1, 1] and stride == [1, 1]
@@ -55,6 +58,8 @@ def convolve(state: Lowering, node: onnx.NodeProto) -> bool:
     def of_map(part: Stream) -> Stream:
         return part if pointwise else windows(state, node, part, kernel, stride, dilation)
 
+    alone = groups > 1 and not x.levels and not in_one_unit(groups, inputs, outputs // groups)
+    read = x if alone else of_map(x)  # Groups that stand alone have windows of their own.
     matrix = weight.transpose(2, 3, 1, 0).reshape(-1, outputs)
     multiply: Product = matrix_vector
     taps = kernel[0] * kernel[1]
@@ -66,12 +71,15 @@ def convolve(state: Lowering, node: onnx.NodeProto) -> bool:
                 f"product, expected at most {MOST_DENSE}; use an unsigned quantiser of few bits",
             )
         matrix = dense(matrix, groups, taps)
-    elif groups > 1 and in_one_unit(groups, inputs, outputs // groups):
-        multiply = grouped(groups, taps)
     elif groups > 1:
-        accumulate(state, node, x, matrix, scale, each_alone(groups, of_map))
-        return True
-    accumulate(state, node, of_map(x), matrix, scale, multiply)
+        multiply = each_alone(groups, of_map) if alone else grouped(groups, taps)
+    if shifted.zeros:
+        sides = zip((height, width), kernel, stride, dilation, pads[:2], pads[2:], strict=True)
+        rows, columns = (axis_of(*side) for side in sides)
+        places = Windows(rows, columns, groups)
+        accumulate_shifted(state, node, read, shifted, matrix, scale, places, multiply)
+    else:
+        accumulate(state, node, read, matrix, scale, multiply)
     return True
 
 
