@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 
 import onnx
 
@@ -22,7 +23,7 @@ from .weights import weights_of
 
 def convolve(state: Lowering, node: onnx.NodeProto) -> bool:
     """Convolution: [padding] -> [sliding window] -> matrix-vector unit."""
-    x = shifted = state.stream(node, levels=True, shifted=True)
+    x, outer, value = _read(state, node)
     weight, scale = weights_of(state, node)
     attributes = state.graph.attributes(node)
     if weight.ndim != 4 or list(attributes.get("kernel_shape", weight.shape[2:])) != list(
@@ -48,7 +49,13 @@ def convolve(state: Lowering, node: onnx.NodeProto) -> bool:
     stride = list(attributes.get("strides", [1, 1]))
     dilation = list(attributes.get("dilations", [1, 1]))
     pads = [int(p) for p in attributes.get("pads", [0, 0, 0, 0])]
-    where = layer_of(node)
+    if value and any(pads):
+        raise LoweringError(
+            node,
+            f"found a border of 0 around one of {float(value)}, expected one of both; use one Pad",
+        )
+    pads = [inner + more for inner, more in zip(outer, pads, strict=True)]
+    where, shifted = layer_of(node), x
     _, height, width, _ = x.shape
     x = replace(x, zeros=(), factors=())
     if any(pads):
@@ -76,11 +83,19 @@ def convolve(state: Lowering, node: onnx.NodeProto) -> bool:
     if shifted.zeros:
         sides = zip((height, width), kernel, stride, dilation, pads[:2], pads[2:], strict=True)
         rows, columns = (axis_of(*side) for side in sides)
-        places = Windows(rows, columns, groups)
+        places = Windows(rows, columns, groups, value / shifted.scale)
         accumulate_shifted(state, node, read, shifted, matrix, scale, places, multiply)
     else:
         accumulate(state, node, read, matrix, scale, multiply)
     return True
+
+
+def _read(state: Lowering, node: onnx.NodeProto) -> tuple[Stream, list[int], Fraction]:
+    """The map that a convolution reads, and a border around it."""
+    found = state.bordered.get(node.input[0])
+    if found is not None:
+        return found.inner, list(found.pads), found.value
+    return state.stream(node, levels=True, shifted=True), [0] * 4, Fraction(0)
 
 
 def windows(

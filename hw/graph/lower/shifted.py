@@ -71,6 +71,8 @@ class Windows:
     rows: Axis = ALONE
     columns: Axis = ALONE
     groups: int = 1
+    border: Fraction = Fraction(0)
+    """What stands outside of the map, in steps of the stream."""
 
     @property
     def inside(self) -> IntArray:
@@ -99,9 +101,11 @@ def _sums(
     inside = windows.inside
     taps, outputs = inside.shape[1], matrix.shape[1]
     weights = matrix.reshape(taps, -1, outputs)
-    below = math.lcm(*(zero.denominator for zero in x.zeros))
+    below = math.lcm(windows.border.denominator, *(zero.denominator for zero in x.zeros))
     counted = [int(zero * below) for zero in x.zeros]
-    most = max(map(abs, counted)) * int(np.abs(matrix).sum(axis=0).max()) * max(map(abs, x.factors))
+    outside = int(windows.border * below)
+    most = max(abs(zero * factor) for zero, factor in zip(counted, x.factors, strict=True))
+    most = max(most, abs(outside)) * int(np.abs(matrix).sum(axis=0).max())
     if most >= MAX_SUM:
         raise LoweringError(
             node,
@@ -113,6 +117,7 @@ def _sums(
         np.repeat(np.array(row).reshape(windows.groups, -1).T, outputs // windows.groups, axis=1)
         for row in (counted, x.factors)
     )
+    borders = (weights.astype(np.int64) * outside).sum(axis=1)
     weights = weights * factors
     wide = int(np.abs(weights).sum(axis=(0, 1)).max()) * max(map(abs, represented(x)))
     if wide >= ACCUMULATOR_LIMIT and max(map(abs, x.factors)) > 1:
@@ -126,7 +131,7 @@ def _sums(
     above, under = weights.clip(min=0).sum(axis=1), weights.clip(max=0).sum(axis=1)
     return _Sums(
         weights.reshape(-1, outputs),
-        -(inside @ (weights.astype(np.int64) * zeros).sum(axis=1)),
+        (1 - inside) @ borders - inside @ (weights.astype(np.int64) * zeros).sum(axis=1),
         below,
         (inside @ (above * least + under * most_code)).astype(np.int64),
         (inside @ (above * most_code + under * least)).astype(np.int64),

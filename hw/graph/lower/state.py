@@ -33,6 +33,17 @@ class Sum:
     """Its nodes in the network, the last one first."""
 
 
+@dataclass(frozen=True)
+class Bordered:
+    """A stream with a border that only products read, which may be no code."""
+
+    inner: Stream
+    """Without the border; of which one code stands for 0, with ``zeros``."""
+    pads: tuple[int, ...]
+    """Top, left, bottom, right."""
+    value: Fraction
+
+
 class Lowering:
     """State of one run.
 
@@ -41,6 +52,7 @@ class Lowering:
         pixels: what it reads of a picture.
         builder: the dataflow graph so far.
         streams: tensor of the network -> the stream that holds it.
+        bordered: tensor of the network -> the stream in it, and its border.
         sums: tensor of the network -> the streams that it is the sum of.
         no_sums: tensor of the network that adds what is no stream -> why it was passed over.
         reached: stream -> smallest and largest value (C,) its channels reach, where known.
@@ -72,6 +84,7 @@ class Lowering:
         check_channels(pixels, graph, c)
         self.builder = DataflowBuilder(name, picture, (1, h, w, c), pixels.step or Fraction(1))
         self.streams: dict[str, Stream] = {}
+        self.bordered: dict[str, Bordered] = {}
         self.sums: dict[str, Sum] = {}
         self.no_sums: dict[str, LoweringError] = {}
         self.reached: dict[str, tuple[IntArray, IntArray]] = {}
@@ -119,7 +132,7 @@ class Lowering:
         """
         name = node.input[index]
         self.scaled(name)
-        line = self._line(name) if shifted else None
+        line = self.line(name) if shifted else None
         if line is not None and (flat or not line.plan):
             return line
         if name in self.streams:
@@ -176,7 +189,7 @@ class Lowering:
             self.streams[node.output[0]] = x
             self.claim(node)
 
-    def _line(self, name: str) -> Stream | None:
+    def line(self, name: str) -> Stream | None:
         """A stream times numbers and more by numbers, one or one per channel, is a stream whose
         code for 0 may be none; None where it is a plain one, or none at all."""
         steps: list[tuple[onnx.NodeProto, FloatArray]] = []
