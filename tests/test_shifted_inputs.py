@@ -239,6 +239,14 @@ def test_sums_that_a_pool_reads_are_exact(tmp_path: Path, compared: Comparisons)
     assert "BorderBias" in ops(graph)
 
 
+def test_a_map_larger_than_a_piece_of_a_chain(tmp_path: Path, compared: Comparisons) -> None:
+    """The CPU runs the product and what is behind it 128 pixels at a time."""
+    net = Net(16, 15, 1)
+    x = turned(net, convolved(net, "x", pads=[1, 1, 1, 1]))
+    finished(net, net.op("MaxPool", [x], kernel_shape=[8, 8], strides=[8, 7]), 4, 2, 2)
+    exact(net, 5, ONE, tmp_path, compared)
+
+
 def test_what_no_product_reads_is_refused(tmp_path: Path) -> None:
     net = Net(6, 6, 1)
     net.op("Flatten", [net.op("MaxPool", ["x"], kernel_shape=[6, 6])], axis=1)
