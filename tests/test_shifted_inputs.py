@@ -173,6 +173,14 @@ FRONTS: dict[str, Callable[[Net], str]] = {
             net.constant(0.3),
         ],
     ),
+    "another border of signs": lambda net: net.op(
+        "Pad",
+        [
+            sign(net, net.op("Sub", ["x", net.constant(0.5)])),
+            net.constant([0, 0, 1, 0, 0, 0, 0, 1], np.int64),
+            net.constant(-1.0),
+        ],
+    ),
 }
 
 
@@ -181,8 +189,8 @@ def test_in_the_file(name: str, tmp_path: Path, compared: Comparisons) -> None:
     """The numbers are those that float32 holds."""
     net = Net(6, 7, 3)
     x = FRONTS[name](net)
-    sides = [0] * 4 if name == "another border" else [1] * 4
-    height, width = (5, 6) if name == "another border" else (6, 7)
+    other = name.startswith("another border")
+    sides, height, width = ([0] * 4, 5, 6) if other else ([1] * 4, 6, 7)
     if name == "a Pad":
         height, width = 7, 8
     finished(net, turned(net, convolved(net, x, pads=sides)), 4, height, width)

@@ -152,8 +152,16 @@ BUILDS = (
     Construct(
         ("Conv",),
         "convolution with any kernel, stride, dilation and border; of lines as well",
-        "codes of 1 to 9 bits, weights of 1 to 8; level codes",
-        ("fm_padding", "sliding_window", "xnor_mvu", "binary_mvu", "int_mvu", "pa_mvu"),
+        "codes of 1 to 9 bits, less a mean and over a std too, weights of 1 to 8; level codes",
+        (
+            "fm_padding",
+            "sliding_window",
+            "xnor_mvu",
+            "binary_mvu",
+            "int_mvu",
+            "pa_mvu",
+            "border_bias",
+        ),
         "the kernel fits the padded map; accumulators of at most 31 bits",
     ),
     Construct(

@@ -68,7 +68,7 @@ BUILDS = (
     Construct(
         ("Gemm", "MatMul"),
         "fully connected layer",
-        "codes of 1 to 9 bits, weights of 1 to 8",
+        "codes of 1 to 9 bits, less a mean and over a std too, weights of 1 to 8",
         ("xnor_mvu", "binary_mvu", "int_mvu"),
         "x @ W + bias, of a vector or of each pixel by a 1x1 convolution",
     ),

@@ -101,5 +101,12 @@ BUILDS = (
         ("fm_padding",),
         "image axes; a border of -1 around signs that only weights of one bit read",
     ),
+    Construct(
+        ("Pad",),
+        "border of another number, or around codes of which none stands for 0",
+        "codes of 2 to 9 bits",
+        ("fm_padding", "border_bias"),
+        "image axes; convolutions alone read it",
+    ),
 )
 HANDLERS: dict[str, Handler] = {"Pad": pad}
