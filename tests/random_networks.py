@@ -336,8 +336,8 @@ class Sampler:
     def first(self) -> Codes:
         """Pixels through a convolution, whose weights are no wider than 8 bits."""
         _, channels, height, width = self.net.shape
-        rows, columns = self.border
-        return self.convolution(Codes(self.input, channels, height + rows, width + columns))
+        size = height + self.border[0], width + self.border[1]
+        return self.convolution(Codes(self.input, channels, *size))
 
     def logits(self, x: Codes) -> None:
         """A convolution over the whole map, or fully connected layers behind a flattening."""

@@ -13,8 +13,9 @@ from andpop.hw.cpu.engine import Engine
 from andpop.hw.cpu.pack import compile_graph, fused_tensors
 from andpop.hw.graph.clean import clean
 from andpop.hw.graph.executor import GoldenExecutor
+from andpop.hw.graph.heads import heads_of
 from andpop.hw.graph.loader import load
-from andpop.hw.graph.lower.shifted import axis_of
+from andpop.hw.graph.lower.shifted import Finer, axis_of, coarser
 from andpop.hw.graph.lowering import LoweringError, lower
 from andpop.hw.graph.pixels import Pixels, written
 from andpop.hw.graph.verify import extreme_pictures, verify
@@ -44,6 +45,10 @@ def exact(
     engine = Engine(*compile_graph(graph.model, "shifted", None))
     pictures = extreme_pictures(*golden.shapes[golden.input][1:], noise=2)
     found, hidden = engine.intermediates(pictures), fused_tensors(graph.model)
+    # Who asks for no tensor inside gets steps that run together.
+    (head,) = heads_of(graph.model)
+    logits = engine.run(pictures)[1]
+    compared.arrays(found[head.logits].reshape(logits.shape), logits, "logits")
     for at, wanted in golden.chunks(pictures, "all"):
         for name, values in wanted.items():
             if name not in hidden:
@@ -269,6 +274,26 @@ def test_rows_by_what_lies_inside() -> None:
     assert axis_of(224, kernel=7, stride=2, dilation=1, before=3, behind=3).runs == [1, 1, 109, 1]
     assert axis_of(8, kernel=3, stride=1, dilation=2, before=2, behind=2).runs == [2, 4, 2]
     assert axis_of(2, kernel=3, stride=1, dilation=1, before=1, behind=1).runs == [1, 1]
+
+
+def test_parts_of_a_step_keep_what_is_reached() -> None:
+    """Every sum around every threshold, with every summand."""
+    rng = np.random.default_rng(0)
+    sums = np.arange(-20, 21)
+    for places, steps in ((2, 1), (9, 3), (9, 15), (25, 7)):
+        added = rng.integers(-5000, 5000, (places, 6))
+        fine = Finer(added, 1000)
+        reached = sums[:, None, None] * fine.count + fine.added
+        for o in range(6):
+            rows = np.broadcast_to(reached[..., o].reshape(-1), (6, 41 * places))
+            values, parts = fine.parts_of(rows)
+            exact = (sums[:, None] * 1000 + added[:, o]).reshape(-1)
+            assert (parts, values[o].tolist()) == (1000, exact.tolist())
+        thresholds = np.sort(rng.integers(-8 * fine.count, 8 * fine.count, (6, steps)), axis=1)
+        fewer, less, at = coarser(fine.count, fine.added, thresholds)
+        assert fewer <= min(fine.count, 2 * steps)
+        wanted = reached[..., None] >= thresholds
+        assert ((sums[:, None, None] * fewer + less)[..., None] >= at).tolist() == wanted.tolist()
 
 
 @pytest.mark.parametrize(

@@ -179,7 +179,7 @@ def accumulate_shifted(
     if chain is None:
         _exact(state, node, x, sums, step[0], windows, multiply, offset)
         return
-    fine = _Finer(sums.added, sums.parts)
+    fine = Finer(sums.added, sums.parts)
     limit = fine.limit(sums)
 
     def tabulate(integers: IntArray) -> Table:
@@ -193,7 +193,7 @@ def accumulate_shifted(
     count, added = fine.count, fine.added * signs
     thresholds = None if levels is None else levels.thresholds
     if thresholds is not None:
-        count, added, thresholds = _coarser(count, added, thresholds)
+        count, added, thresholds = coarser(count, added, thresholds)
     acc = multiply(
         state, node, where, x, sums.matrix * signs,
         step[0] if step.size == 1 else Fraction(1), None,
@@ -222,7 +222,7 @@ def accumulate_shifted(
     state.publish(y, chain[-1].output[0])
 
 
-class _Finer:
+class Finer:
     """Sums of whole steps and a rest, one of few for each output, as integers in their order:
     ``count`` of them are a step. Nothing is rounded."""
 
@@ -248,7 +248,7 @@ class _Finer:
         return counted.astype(np.float64), self.parts
 
 
-def _coarser(count: int, added: IntArray, thresholds: IntArray) -> tuple[int, IntArray, IntArray]:
+def coarser(count: int, added: IntArray, thresholds: IntArray) -> tuple[int, IntArray, IntArray]:
     """Integers of fewer parts, ``count`` of which were a step: those that no threshold lies between
     become one."""
     parts = [np.setdiff1d(row % count, [0]) for row in thresholds]

@@ -4,8 +4,8 @@
 /// y = (x << Shift) + the bias of the channel in the pixel's run of rows and run of columns, lane
 /// by lane. Words come row by row, pixel by pixel, `Folds` words per pixel. The memory holds the
 /// words of a pixel of each pair of runs, runs of columns side by side. One word per cycle, two
-/// cycles of latency, three with the biases in block RAM. `in_ready_o` follows `out_ready_i` in the
-/// same cycle.
+/// cycles of latency, three with the biases in block RAM or more than 64 words of them. `in_ready_o`
+/// follows `out_ready_i` in the same cycle.
 module border_bias #(
   parameter int unsigned              Lanes         = 1,  // elements of a word
   parameter int unsigned              Folds         = 1,  // words of a pixel
@@ -56,6 +56,8 @@ module border_bias #(
   localparam int unsigned RunBitsY   = RowRuns > 1 ? $clog2(RowRuns) : 1;
   localparam int unsigned RunBitsX   = ColumnRuns > 1 ? $clog2(ColumnRuns) : 1;
   localparam int unsigned SumBits    = OutBits - Shift;
+  // The word of block RAM, and of more words than a LUT holds, comes late in a cycle.
+  localparam bit          Late       = BlockRom || Depth > 64;
 
   if (Depth < 2) begin : gen_check_depth
     $error("border_bias: found %0d runs of rows, %0d of columns and %0d words, %s", RowRuns,
@@ -154,7 +156,7 @@ module border_bias #(
     end
   end
 
-  logic [Width-1:0]         word_q, bias;
+  logic [Width-1:0]         word, bias;
   logic [Lanes*InBits-1:0]  x_q, x;
   logic [Lanes*OutBits-1:0] sum, out_q;
   logic                     read_q, there, out_valid_q;
@@ -165,38 +167,47 @@ module border_bias #(
 
   if (BlockRom) begin : gen_block
     (* rom_style = "block" *) logic [Width-1:0] memory [Depth];
-    logic [Width-1:0]        late_q;
-    logic [Lanes*InBits-1:0] late_x_q;
-    logic                    late_valid_q;
+    logic [Width-1:0] word_q;
 
     initial $readmemh(ParamFile, memory);
     always_ff @(posedge clk_i) begin
       if (move) word_q <= memory[addr_q];
     end
+    assign word = word_q;
+  end else begin : gen_luts
+    deep_rom #(
+      .Width(Width),
+      .Depth(Depth),
+      .File (ParamFile)
+    ) u_rom (
+      .clk_i,
+      .read_i   (move),
+      .address_i(addr_q),
+      .word_o   (word)
+    );
+  end
 
-    // The word of block RAM comes late in a cycle.
+  if (Late) begin : gen_late
+    logic [Width-1:0]        late_q;
+    logic [Lanes*InBits-1:0] late_x_q;
+    logic                    late_valid_q;
+
     always_ff @(posedge clk_i) begin
       if (!rst_ni) late_valid_q <= 1'b0;
       else if (move) late_valid_q <= read_q;
     end
     always_ff @(posedge clk_i) begin
       if (move) begin
-        late_q   <= word_q;
+        late_q   <= word;
         late_x_q <= x_q;
       end
     end
     assign there = late_valid_q;
     assign bias  = late_q;
     assign x     = late_x_q;
-  end else begin : gen_luts
-    (* logic_block *) logic [Width-1:0] memory [Depth];
-
-    initial $readmemh(ParamFile, memory);
-    always_ff @(posedge clk_i) begin
-      if (move) word_q <= memory[addr_q];
-    end
+  end else begin : gen_direct
     assign there = read_q;
-    assign bias  = word_q;
+    assign bias  = word;
     assign x     = x_q;
   end
 

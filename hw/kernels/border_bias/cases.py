@@ -63,8 +63,9 @@ def _case(
 
 SMOKE = [
     _case("INT12", "INT15", 4, 6, 2, (1, 3, 1), (1, 2, 1)),
-    _case("INT8", "INT6", 0, 2, 2, (2, 3), (5,)),
-    _case("UINT6", "INT9", 2, 64, 1, (1, 1, 1), (1, 1, 2)),  # biases in block RAM
+    _case("INT8", "INT6", 0, 2, 2, (2, 2, 1), (4,)),
+    _case("UINT6", "INT9", 2, 32, 1, (1, 1), (1, 2)),  # more words than a LUT holds
+    _case("INT4", "INT24", 3, 64, 1, (1, 1, 1), (1, 1, 1)),  # biases in block RAM
 ]
 
 FULL = [

@@ -9,7 +9,7 @@ from qonnx.core.datatype import DataType
 
 from ..base import Kernel, RtlKernel, Stream, hex_memory, pack_lanes, require_divisor
 from ..costs import Structure, loop_counts
-from ..memory import ReadOnlyMemory
+from ..memory import PART_WORDS, ReadOnlyMemory
 from .golden import run
 
 MAX_SHIFT = 30
@@ -92,7 +92,7 @@ class BorderBias_rtl(RtlKernel, BorderBias):
 
     registers_output = True
     module = "border_bias"
-    sources = ("kernels/border_bias/border_bias.sv",)
+    sources = ("rtl/deep_rom.sv", "kernels/border_bias/border_bias.sv")
 
     def rom(self) -> ReadOnlyMemory:
         """The biases, a word for the lanes of each run of rows and columns."""
@@ -154,7 +154,7 @@ class BorderBias_rtl(RtlKernel, BorderBias):
         lanes, rom = values["Lanes"], self.rom()
         loops = loop_counts((values["Folds"], max(columns), len(columns), max(rows), len(rows)))
         addresses = (rom.depth - 1).bit_length()
-        late = rom.width + lanes * values["InBits"] + 1 if rom.block else 0
+        late = rom.block or rom.depth > PART_WORDS
         added = lanes * (values["OutBits"] - values["Shift"])
         counts = {
             "one": 1,
@@ -163,7 +163,9 @@ class BorderBias_rtl(RtlKernel, BorderBias):
             "counters": loops["counters"],
             "loops": loops["loops"],
         }
-        held = lanes * (values["InBits"] + values["OutBits"]) + rom.registers + 2 + late
+        held = lanes * (values["InBits"] + values["OutBits"]) + 2 + rom.part_registers
+        if late:
+            held += rom.width + lanes * values["InBits"] + 1 + (rom.width if rom.block else 0)
         kept = addresses * (1 + (len(columns) > 1) + (len(rows) > 1))
         return {
             "": Structure(
