@@ -27,19 +27,19 @@ def pixels_of_seed(seed: int, channels: int) -> Pixels | None:
     return None
 
 
-def front(net: Net, seed: int) -> tuple[str, list[int]]:
-    """Nodes in front of the first layer; returns what it reads, and how much a Pad adds to the
-    rows and columns."""
+def front(net: Net, seed: int) -> tuple[str, tuple[int, int]]:
+    """Nodes in front of the first layer; returns what it reads, its rows and columns."""
     rng, kind = _kind(seed)
-    shape = (1, net.shape[1], 1, 1)
+    _, channels, height, width = net.shape
+    shape = (1, channels, 1, 1)
     if kind == "nodes":
         x = net.op("Sub", ["x", net.constant(rng.uniform(0.1, 0.9, shape))])
-        return net.op("Div", [x, net.constant(np.full(shape, 0.226))]), [0, 0]
+        return net.op("Div", [x, net.constant(np.full(shape, 0.226))]), (height, width)
     if kind == "node":
-        return net.op("Add", ["x", net.constant(rng.uniform(-0.9, -0.1, shape))]), [0, 0]
+        return net.op("Add", ["x", net.constant(rng.uniform(-0.9, -0.1, shape))]), (height, width)
     if kind == "Pad":
         x = net.op("Sub", ["x", net.constant(rng.uniform(0.1, 0.9))])
         top, left, bottom, right = (int(n) for n in rng.integers(0, 3, 4))
         pads = net.constant([0, 0, top, left, 0, 0, bottom, right], np.int64)
-        return net.op("Pad", [x, pads]), [top + bottom, left + right]
-    return "x", [0, 0]
+        return net.op("Pad", [x, pads]), (height + top + bottom, width + left + right)
+    return "x", (height, width)

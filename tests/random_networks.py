@@ -42,7 +42,7 @@ class Sampler:
         self.rng = np.random.default_rng(seed)
         side = self.rng.integers(6, 13, 2)
         self.net = Net(int(side[0]), int(side[1]), self.pick(1, 1, 3), seed)
-        self.input, self.border = front(self.net, seed)
+        self.input, self.size = front(self.net, seed)
         self.said: list[str] = [n.op_type for n in self.net.nodes]
 
     def pick(self, *choices: int) -> int:
@@ -335,9 +335,7 @@ class Sampler:
 
     def first(self) -> Codes:
         """Pixels through a convolution, whose weights are no wider than 8 bits."""
-        _, channels, height, width = self.net.shape
-        size = height + self.border[0], width + self.border[1]
-        return self.convolution(Codes(self.input, channels, *size))
+        return self.convolution(Codes(self.input, self.net.shape[1], *self.size))
 
     def logits(self, x: Codes) -> None:
         """A convolution over the whole map, or fully connected layers behind a flattening."""

@@ -203,12 +203,16 @@ def test_in_the_file(name: str, tmp_path: Path, compared: Comparisons) -> None:
     assert "BorderBias" in ops(graph)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("inside", [False, True], ids=["asked", "in the file"])
-def test_fully_connected(inside: bool, tmp_path: Path, compared: Comparisons) -> None:
-    net = Net(5, 6, 1)
-    x = net.op("Sub", ["x", net.constant(0.1307)]) if inside else "x"
+def test_fully_connected(
+    channels: int, inside: bool, tmp_path: Path, compared: Comparisons
+) -> None:
+    net = Net(5, 6, channels)
+    mean = np.reshape([0.1307, 0.3, 0.5][:channels], (channels, 1, 1))
+    x = net.op("Sub", ["x", net.constant(mean)]) if inside else "x"
     x = net.op("Flatten", [x], axis=1)
-    weight = net.quant(net.constant(net.weights(30, 8)), narrow=1)
+    weight = net.quant(net.constant(net.weights(30 * channels, 8)), narrow=1)
     x = net.quant(net.norm(net.op("MatMul", [x, weight]), 8), 0.1, 4)
     net.op("MatMul", [x, net.quant(net.constant(net.weights(8, 5)), narrow=1)])
     graph = exact(net, 5, Pixels(1 / 255) if inside else ONE, tmp_path, compared)

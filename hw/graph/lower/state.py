@@ -52,6 +52,7 @@ class Lowering:
         pixels: what it reads of a picture.
         builder: the dataflow graph so far.
         streams: tensor of the network -> the stream that holds it.
+        lines: tensor of the network -> the stream, of which 0 may be no code.
         bordered: tensor of the network -> the stream in it, and its border.
         sums: tensor of the network -> the streams that it is the sum of.
         no_sums: tensor of the network that adds what is no stream -> why it was passed over.
@@ -84,6 +85,7 @@ class Lowering:
         check_channels(pixels, graph, c)
         self.builder = DataflowBuilder(name, picture, (1, h, w, c), pixels.step or Fraction(1))
         self.streams: dict[str, Stream] = {}
+        self.lines: dict[str, Stream] = {}
         self.bordered: dict[str, Bordered] = {}
         self.sums: dict[str, Sum] = {}
         self.no_sums: dict[str, LoweringError] = {}
@@ -193,19 +195,22 @@ class Lowering:
         """A stream times numbers and more by numbers, one or one per channel, is a stream whose
         code for 0 may be none; None where it is a plain one, or none at all."""
         steps: list[tuple[onnx.NodeProto, FloatArray]] = []
-        while name not in self.streams:
+        while name not in self.streams and name not in self.lines:
             node = self.graph.producer.get(name)
             operands = None if node is None else self.graph.operands(node)
             if node is None or operands is None or node.op_type not in SCALING:
                 return None
             steps.append((node, operands[1]))
             name = operands[0]
-        x = self.streams[name]
-        normalised = self.is_picture(x) and self.pixels.step is None
-        if x.levels or x.datatype == "BINARY" or not (steps or normalised):
+        x = self.lines.get(name) or self.streams[name]
+        normalised = not x.zeros and self.is_picture(x) and self.pixels.step is None
+        if x.levels or x.datatype == "BINARY" or not (steps or normalised or x.zeros):
             return None
         count = x.plan[2] if x.plan else x.channels
-        lines = self.pixels.lines(count) if normalised else [(x.scale, Fraction(-x.first))] * count
+        lines = [(x.scale * n, zero) for n, zero in zip(x.factors, x.zeros, strict=True)]
+        if normalised:
+            lines = self.pixels.lines(count)
+        lines = lines or [(x.scale, Fraction(-x.first))] * count
         for node, number in reversed(steps):
             rows = per_channel(number, count, len(self.graph.shape(name)))
             scales = node.op_type in ("Mul", "Div")
