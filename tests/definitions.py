@@ -378,7 +378,7 @@ def border_bias(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
         )
         own = bias[row * len(attrs["ColumnRuns"]) + column]
         out[:, i, j] = x[:, i, j] * 2 ** attrs["shift"] + own
-    return [out]
+    return [saturated(out, attrs["outputDataType"]) if attrs["saturates"] else out]
 
 
 def stream_crop(inputs: Inputs, attrs: Attributes) -> list[IntArray]:

@@ -228,6 +228,31 @@ def test_a_quantiser_that_falls_and_rises(tmp_path: Path, compared: Comparisons)
     assert {"BorderBias", "SignedThresholding"} <= set(ops(graph))
 
 
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_quantiser_that_falls_and_rises_without_a_border(
+    channels: int, tmp_path: Path, compared: Comparisons
+) -> None:
+    net = Net(6, 6, channels)
+    x = net.op("Mul", [convolved(net, "x", bits=2), net.constant(6.0)])
+    x = net.op("Mul", [x, net.op("Sigmoid", [x])])
+    finished(net, net.quant(x, 0.07), 4, 4, 4)
+    assert "BorderBias" not in ops(exact(net, 5, ONE, tmp_path, compared))
+
+
+def test_sums_wider_than_float32_end_around_the_thresholds(
+    tmp_path: Path, compared: Comparisons
+) -> None:
+    """A first layer of 7x7 with large weights: 20 million in parts of a step."""
+    net = Net(12, 12, 3)
+    weight = net.constant(np.sign(net.weights(4, 3, 7, 7)) * 0.9)
+    weight = net.quant(weight, 0.0075, 8, narrow=1)
+    x = net.op("Conv", ["x", weight], kernel_shape=[7, 7], pads=[3, 3, 3, 3])
+    finished(net, turned(net, x), 4, 12, 12)
+    graph = exact(net, 5, PUBLISHED, tmp_path, compared)
+    (node,) = (n for n in graph.graph.node if n.op_type == "BorderBias")
+    assert {a.name: a.i for a in node.attribute}["saturates"] == 1
+
+
 def test_signs(tmp_path: Path, compared: Comparisons) -> None:
     """One threshold: fewer parts of a step are enough for it."""
     net = Net(6, 6, 3)

@@ -335,24 +335,20 @@ def border(
     index: int,
     out: int,
     bias: IntArray,
-    rows: list[int],
-    columns: list[int],
+    runs: tuple[list[int], list[int]],
     shift: int,
+    limits: Range,
 ) -> None:
-    """Shift a picture and add the bias (runs of rows * runs of columns, C) of every pixel's runs,
-    in 32 bits."""
-    places = [np.repeat(np.arange(len(runs)), runs) for runs in (rows, columns)]
+    """Shift a picture, add the bias (runs of rows * of columns, C) of every pixel, and saturate."""
+    rows, columns = runs
+    places = [np.repeat(np.arange(len(part)), part) for part in runs]
     constants = {
         "bias": bias.astype(np.int32),
         "rows": (places[0] * len(columns)).astype(np.int32),
         "columns": places[1].astype(np.int32),
     }
-    attributes = {
-        "height": sum(rows),
-        "width": sum(columns),
-        "shift": shift,
-        "biases": len(bias),
-    }
+    size = {"height": sum(rows), "width": sum(columns), "biases": len(bias)}
+    attributes = {**size, "shift": shift, "low": limits[0], "high": limits[1]}
     p.step("border", node.name, [index], [out], attributes, constants)
 
 
@@ -364,11 +360,14 @@ def check_border(s: Site) -> list[Range]:
         rows, columns: int32 (height,) and (width,); their sum is the number of a pixel's bias.
     """
     s.arity((1,), 1, ("bias", "rows", "columns"))
-    height, width, shift, biases = s.attributes(("height", "width", "shift", "biases"))
+    names = ("height", "width", "shift", "biases", "low", "high")
+    height, width, shift, biases, least, most = s.attributes(names)
     for name in ("height", "width"):
         s.within(name, 1, MAX_AXIS)
     s.within("shift", 0, 30)
     s.within("biases", 1, MAX_TENSOR_BYTES)
+    s.within("low", *INT32)
+    s.within("high", least, INT32[1])
     s.same()
     for tensor in (*s.inputs, *s.outputs):
         s.stores(tensor, "i32")
@@ -376,14 +375,14 @@ def check_border(s: Site) -> list[Range]:
     bias = s.constant("bias", (biases, s.inputs[0].channels), np.int32)
     rows = s.constant("rows", (height,), np.int32)
     columns = s.constant("columns", (width,), np.int32)
-    most = int(rows.max()) + int(columns.max())
-    if min(rows.min(), columns.min()) < 0 or most >= biases:
-        raise ModelError(f"{s.where}: chooses bias {most}, expected 0..{biases - 1}")
+    last = int(rows.max()) + int(columns.max())
+    if min(rows.min(), columns.min()) < 0 or last >= biases:
+        raise ModelError(f"{s.where}: chooses bias {last}, expected 0..{biases - 1}")
     low, high = (value << shift for value in s.ranges[0])
     s.fits("shifted sums", low, high)
     low, high = low + int(bias.min()), high + int(bias.max())
     s.fits("sums", low, high)
-    return [(low, high)]
+    return [(min(max(low, least), most), min(max(high, least), most))]
 
 
 OPS: dict[str, Check] = {

@@ -31,7 +31,7 @@ from ..tables import Table
 from ..threshold_pattern import MAX_BITS, find_quantiser
 from .matrix_vector import Product, matrix_vector, represented
 from .product import found_levels, in_finer_steps, within_type
-from .state import Lowering, layer_of
+from .state import Lowering, layer_of, limits
 from .thresholds import of_table, tabulated, thresholding
 from .weights import bias_of
 
@@ -194,29 +194,33 @@ def accumulate_shifted(
     thresholds = None if levels is None else levels.thresholds
     if thresholds is not None:
         count, added, thresholds = coarser(count, added, thresholds)
+    alone = len(added) == 1
     acc = multiply(
         state, node, where, x, sums.matrix * signs,
-        step[0] if step.size == 1 else Fraction(1), None,
+        step[0] if step.size == 1 else Fraction(1),
+        added[0].astype(np.float64) if alone and thresholds is None else None,
     )  # fmt: skip
-    low = np.where(signs > 0, sums.low, -sums.high) * count + added
-    high = np.where(signs > 0, sums.high, -sums.low) * count + added
-    if len(added) == 1 and thresholds is not None:
-        # The same for all pixels: the thresholds take it in.
-        thresholds, added = thresholds - added.T, added * 0
-        if step.size == 1 and (signs == 1).all():
-            moved = multiples(sums.added[0], step[0] / sums.parts) + offset
-            state.publish(acc, accumulator, moved.tolist())
+    left: IntArray | None = sums.added[0] if alone else fine.rests[:, 0]
+    if alone and thresholds is not None:
+        thresholds = thresholds - added.T  # The same for all pixels.
+    elif alone:
+        left = fine.rests[:, 0]
     else:
-        acc = _border_bias(state, node, acc, added, count, windows, low, high)
-        same = (fine.rests[:, :1] == fine.rests).all() and fine.count == count == 1
-        if same and step.size == 1 and (signs == 1).all():
-            moved = multiples(fine.rests[:, 0], step[0] / sums.parts) + offset
-            state.publish(acc, accumulator, moved.tolist())
+        ends = (sums.low, sums.high), (-sums.high, -sums.low)
+        low, high = (np.where(signs > 0, a, b) * count + added for a, b in zip(*ends, strict=True))
+        held = None
+        if max(int(np.abs(low).max()), int(np.abs(high).max())) >= ACCUMULATOR_LIMIT:
+            held = None if thresholds is None else _around(thresholds, low, high)
+        acc = _border_bias(state, node, acc, added, count, windows, low, high, held)
+        left = left if fine.count == count == 1 and held is None else None
+    if left is not None and step.size == 1 and (signs == 1).all():
+        moved = multiples(left, step[0] / sums.parts) + offset
+        state.publish(acc, accumulator, moved.tolist())
     state.claim(*chain)
     if levels is not None and thresholds is not None:
-        y = thresholding(
-            state, chain[-1], acc, thresholds, levels.datatype, levels.first, levels.scale
-        )
+        least, most = limits(acc.datatype)
+        at = thresholds.clip(least, most + 1)
+        y = thresholding(state, chain[-1], acc, at, levels.datatype, levels.first, levels.scale)
     elif isinstance(found, Table):
         y = of_table(state, chain[-1], acc, within_type(found, acc))
     state.publish(y, chain[-1].output[0])
@@ -265,6 +269,14 @@ def coarser(count: int, added: IntArray, thresholds: IntArray) -> tuple[int, Int
     return fewer, turned(added.T).T, turned(thresholds)
 
 
+def _around(thresholds: IntArray, low: IntArray, high: IntArray) -> str:
+    """The type of integers around all thresholds (outputs, n) that are reached by some integers low
+    to high (places, outputs), not by all: what lies beyond may be cut off."""
+    used = (thresholds > low.min(axis=0)[:, None]) & (thresholds <= high.max(axis=0)[:, None])
+    found = thresholds[used] if used.any() else np.zeros(1, dtype=np.int64)
+    return smallest_signed(int(found.min()) - 1, int(found.max()))
+
+
 def _border_bias(
     state: Lowering,
     node: onnx.NodeProto,
@@ -274,11 +286,16 @@ def _border_bias(
     windows: Windows,
     low: IntArray,
     high: IntArray,
+    held: str | None = None,
 ) -> Stream:
     """``count`` (a power of two) times the sums, and what is added at each place; ``low`` and
-    ``high`` (places, outputs): what comes out."""
+    ``high`` (places, outputs): what comes out; ``held``: the type that saturates it."""
     least, most = low.min(axis=0), high.max(axis=0)
     reach = max(abs(int(least.min())), int(most.max()))
+    if held is not None:
+        ends = limits(held)
+        least, most = least.clip(*ends), most.clip(*ends)
+        reach = max(int(np.abs(added).max()), ends[1])
     if reach >= ACCUMULATOR_LIMIT:
         raise LoweringError(
             node,
@@ -298,7 +315,7 @@ def _border_bias(
         "BorderBias",
         layer_of(node),
         [acc],
-        [(acc.shape, datatype)],
+        [(acc.shape, held or datatype)],
         {
             "NumChannels": acc.channels,
             "PE": 1,
@@ -306,9 +323,10 @@ def _border_bias(
             "RowRuns": windows.rows.runs,
             "ColumnRuns": windows.columns.runs,
             "shift": shift,
+            "saturates": int(held is not None),
             "inputDataType": acc.datatype,
             "biasDataType": bias_type,
-            "outputDataType": datatype,
+            "outputDataType": held or datatype,
         },
         {"bias": (added, bias_type)},
         acc.scale / count,

@@ -2,10 +2,11 @@
 // Adds what depends on how near its border a pixel of a map lies.
 
 /// y = (x << Shift) + the bias of the channel in the pixel's run of rows and run of columns, lane
-/// by lane. Words come row by row, pixel by pixel, `Folds` words per pixel. The memory holds the
-/// words of a pixel of each pair of runs, runs of columns side by side. One word per cycle, two
-/// cycles of latency, three with the biases in block RAM or more than 64 words of them. `in_ready_o`
-/// follows `out_ready_i` in the same cycle.
+/// by lane; what OutBits do not hold becomes the nearest they do, where Saturates says so. Words
+/// come row by row, pixel by pixel, `Folds` words per pixel. The memory holds the words of a pixel
+/// of each pair of runs, runs of columns side by side. One word per cycle, two cycles of latency,
+/// one more with the biases in block RAM or more than 64 words of them, one more to saturate.
+/// `in_ready_o` follows `out_ready_i` in the same cycle.
 module border_bias #(
   parameter int unsigned              Lanes         = 1,  // elements of a word
   parameter int unsigned              Folds         = 1,  // words of a pixel
@@ -14,6 +15,7 @@ module border_bias #(
   parameter int unsigned              BiasBits      = 8,  // signed
   parameter int unsigned              OutBits       = 12,
   parameter int unsigned              Shift         = 0,  // bits by which x is shifted up
+  parameter bit                       Saturates     = 0,
   parameter int unsigned              RowRuns       = 3,
   parameter int unsigned              ColumnRuns    = 3,
   parameter logic [32*RowRuns-1:0]    RowLengths    = {32'd1, 32'd2, 32'd1}, // rows of each run
@@ -55,7 +57,9 @@ module border_bias #(
   localparam int unsigned ColumnBits = most_columns() > 1 ? $clog2(most_columns()) : 1;
   localparam int unsigned RunBitsY   = RowRuns > 1 ? $clog2(RowRuns) : 1;
   localparam int unsigned RunBitsX   = ColumnRuns > 1 ? $clog2(ColumnRuns) : 1;
-  localparam int unsigned SumBits    = OutBits - Shift;
+  localparam int unsigned Larger     = InBits + Shift > BiasBits ? InBits + Shift : BiasBits;
+  localparam int unsigned WideBits   = Saturates ? Larger + 2 : OutBits;
+  localparam int unsigned SumBits    = WideBits - Shift;
   // The word of block RAM, and of more words than a LUT holds, comes late in a cycle.
   localparam bit          Late       = BlockRom || Depth > 64;
 
@@ -63,9 +67,13 @@ module border_bias #(
     $error("border_bias: found %0d runs of rows, %0d of columns and %0d words, %s", RowRuns,
            ColumnRuns, Folds, "expected a choice among two biases or more");
   end
-  if (Shift >= OutBits || InBits > SumBits || BiasBits > OutBits) begin : gen_check_bits
+  if (Shift >= WideBits || InBits > SumBits || BiasBits > WideBits) begin : gen_check_bits
     $error("border_bias: found %0d bits shifted by %0d and biases of %0d, %s %0d", InBits, Shift,
            BiasBits, "expected both to fit OutBits", OutBits);
+  end
+  if (Saturates && (OutBits < 2 || OutBits >= WideBits)) begin : gen_check_saturation
+    $error("border_bias: found OutBits %0d to saturate sums of %0d bits, expected fewer", OutBits,
+           WideBits);
   end
   for (genvar r = 0; r < RowRuns; r++) begin : gen_check_row
     if (RowLengths[32*r+:32] == 0) begin : gen_empty
@@ -156,10 +164,11 @@ module border_bias #(
     end
   end
 
-  logic [Width-1:0]         word, bias;
-  logic [Lanes*InBits-1:0]  x_q, x;
-  logic [Lanes*OutBits-1:0] sum, out_q;
-  logic                     read_q, there, out_valid_q;
+  logic [Width-1:0]          word, bias;
+  logic [Lanes*InBits-1:0]   x_q, x;
+  logic [Lanes*WideBits-1:0] sum;
+  logic [Lanes*OutBits-1:0]  out_d, out_q;
+  logic                      read_q, there, summed, out_valid_q;
 
   assign move        = !out_valid_q || out_ready_i;
   assign out_valid_o = out_valid_q;
@@ -212,9 +221,9 @@ module border_bias #(
   end
 
   for (genvar i = 0; i < Lanes; i++) begin : gen_lane
-    logic [InBits-1:0]  own;
-    logic [OutBits-1:0] wide_bias;
-    logic [SumBits-1:0] wide;
+    logic [InBits-1:0]   own;
+    logic [WideBits-1:0] wide_bias;
+    logic [SumBits-1:0]  wide;
 
     assign own = x[i*InBits+:InBits];
     if (InBits < SumBits) begin : gen_wide
@@ -222,16 +231,47 @@ module border_bias #(
     end else begin : gen_same
       assign wide = own;
     end
-    if (BiasBits < OutBits) begin : gen_wide_bias
-      assign wide_bias = {{OutBits - BiasBits{bias[(i+1)*BiasBits-1]}}, bias[i*BiasBits+:BiasBits]};
+    if (BiasBits < WideBits) begin : gen_wide_bias
+      assign wide_bias = {{WideBits - BiasBits{bias[(i+1)*BiasBits-1]}},
+                          bias[i*BiasBits+:BiasBits]};
     end else begin : gen_same_bias
       assign wide_bias = bias[i*BiasBits+:BiasBits];
     end
-    assign sum[i*OutBits+Shift+:SumBits] = wide + wide_bias[OutBits-1:Shift];
+    assign sum[i*WideBits+Shift+:SumBits] = wide + wide_bias[WideBits-1:Shift];
     if (Shift > 0) begin : gen_below
       // Below the lowest bit of x nothing is added.
-      assign sum[i*OutBits+:Shift] = wide_bias[Shift-1:0];
+      assign sum[i*WideBits+:Shift] = wide_bias[Shift-1:0];
     end
+  end
+
+  if (Saturates) begin : gen_saturated
+    logic [Lanes*WideBits-1:0] sum_q;
+    logic                      sum_valid_q;
+
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) sum_valid_q <= 1'b0;
+      else if (move) sum_valid_q <= there;
+    end
+    always_ff @(posedge clk_i) begin
+      if (move) sum_q <= sum;
+    end
+    assign summed = sum_valid_q;
+
+    for (genvar i = 0; i < Lanes; i++) begin : gen_end
+      logic [WideBits-1:0]         own;
+      logic [WideBits-2:OutBits-1] excess;
+      logic                        negative;
+
+      assign own      = sum_q[i*WideBits+:WideBits];
+      assign negative = own[WideBits-1];
+      assign excess   = own[WideBits-2:OutBits-1];
+      // Between the sign and the bits that stay, a number in range repeats the sign.
+      assign out_d[i*OutBits+:OutBits] = excess == {$bits(excess){negative}} ? own[OutBits-1:0] :
+                                         {negative, {OutBits - 1{!negative}}};
+    end
+  end else begin : gen_whole
+    assign summed = there;
+    assign out_d  = sum;
   end
 
   always_ff @(posedge clk_i) begin
@@ -240,14 +280,14 @@ module border_bias #(
       out_valid_q <= 1'b0;
     end else if (move) begin
       read_q      <= in_valid_i;
-      out_valid_q <= there;
+      out_valid_q <= summed;
     end
   end
 
   always_ff @(posedge clk_i) begin
     if (move) begin
       x_q   <= in_data_i;
-      out_q <= sum;
+      out_q <= out_d;
     end
   end
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from ...cpu.ops import rounding
+from ...cpu.ops.site import INT32
 from ...cpu.packer import Lowering, Node, Packer
 from ...cpu.plan import ModelError
 from ...cpu.windows import check_picture
@@ -21,8 +22,10 @@ def lower(p: Packer, node: Node) -> None:
             f"{node.where}: found biases {bias.shape} for {len(rows)} runs of rows and "
             f"{len(columns)} of columns, {source.channels} channels"
         )
-    out = p.result(node, source.shape, node.datatype("outputDataType"), "i32")
-    rounding.border(p, node, index, out, bias, rows, columns, int(node.get("shift")))
+    datatype = node.datatype("outputDataType")
+    out = p.result(node, source.shape, datatype, "i32")
+    limits = (datatype.low, datatype.high) if int(node.get("saturates")) else INT32
+    rounding.border(p, node, index, out, bias, (rows, columns), int(node.get("shift")), limits)
     p.finish(node, out)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Golden of BorderBias: a shift, and a summand that depends on how near the border a pixel lies."""
+"""Golden of BorderBias: a shift, and a summand by how near the border a pixel lies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ....quant.grid import IntArray
+from ....quant.grid import IntArray, saturate, type_format
 
 
 def border_bias(
@@ -29,6 +29,7 @@ def border_bias(
 
 
 def run(inputs: Sequence[IntArray], attrs: Mapping[str, Any]) -> list[IntArray]:
-    """BorderBias: inputs x, bias."""
+    """BorderBias: inputs x, bias; the output type holds the sums, or saturates them."""
     rows, columns = ([int(n) for n in attrs[name]] for name in ("RowRuns", "ColumnRuns"))
-    return [border_bias(inputs[0], inputs[1], rows, columns, int(attrs["shift"]))]
+    y = border_bias(inputs[0], inputs[1], rows, columns, int(attrs["shift"]))
+    return [saturate(y, *type_format(attrs["outputDataType"])) if attrs["saturates"] else y]

@@ -28,6 +28,7 @@ class BorderBias(Kernel):
         "RowRuns": ("ints", True, []),
         "ColumnRuns": ("ints", True, []),
         "shift": ("i", True, 0),
+        "saturates": ("i", True, 0),
         "inputDataType": ("s", True, ""),
         "biasDataType": ("s", True, ""),
         "outputDataType": ("s", True, ""),
@@ -75,13 +76,23 @@ class BorderBias(Kernel):
         """Raise ValueError for runs or a shift that the RTL does not have, and for a type that
         holds no bias."""
         self.runs()
-        shift, bits = int(self.get_nodeattr("shift")), self._bits("outputDataType")
-        if not 0 <= shift <= min(MAX_SHIFT, bits - 1) or self._bits("biasDataType") > bits:
+        shift, bits = int(self.get_nodeattr("shift")), self.sum_bits()
+        narrow = self.get_nodeattr("saturates") and self._bits("outputDataType") >= bits
+        wide = self._bits("inputDataType") + shift > bits or self._bits("biasDataType") > bits
+        if not 0 <= shift <= MAX_SHIFT or narrow or wide:
             raise ValueError(
                 f"{self.onnx_node.name}: found shift {shift} and biasDataType "
-                f"{self.get_nodeattr('biasDataType')}, expected what outputDataType "
-                f"{self.get_nodeattr('outputDataType')} holds, and at most {MAX_SHIFT}"
+                f"{self.get_nodeattr('biasDataType')} for {self.get_nodeattr('inputDataType')}, "
+                f"expected what outputDataType {self.get_nodeattr('outputDataType')} holds, or "
+                f"more than that where it saturates, and at most {MAX_SHIFT}"
             )
+
+    def sum_bits(self) -> int:
+        """Bits of the sums, before they are saturated."""
+        if not self.get_nodeattr("saturates"):
+            return self._bits("outputDataType")
+        shifted = self._bits("inputDataType") + int(self.get_nodeattr("shift"))
+        return max(shifted, self._bits("biasDataType")) + 2
 
     def _bits(self, name: str) -> int:
         return int(DataType[self.get_nodeattr(name)].bitwidth())
@@ -113,6 +124,7 @@ class BorderBias_rtl(RtlKernel, BorderBias):
             "BiasBits": self._bits("biasDataType"),
             "OutBits": self._bits("outputDataType"),
             "Shift": self.get_nodeattr("shift"),
+            "Saturates": self.get_nodeattr("saturates"),
             "RowRuns": len(rows),
             "ColumnRuns": len(columns),
             "RowLengths": _packed(rows),
@@ -155,17 +167,20 @@ class BorderBias_rtl(RtlKernel, BorderBias):
         loops = loop_counts((values["Folds"], max(columns), len(columns), max(rows), len(rows)))
         addresses = (rom.depth - 1).bit_length()
         late = rom.block or rom.depth > PART_WORDS
-        added = lanes * (values["OutBits"] - values["Shift"])
+        added = lanes * (self.sum_bits() - values["Shift"])
         counts = {
             "one": 1,
             "added": added,
             "address": addresses,
             "counters": loops["counters"],
             "loops": loops["loops"],
+            "saturated": lanes * values["OutBits"] * values["Saturates"],
         }
         held = lanes * (values["InBits"] + values["OutBits"]) + 2 + rom.part_registers
         if late:
             held += rom.width + lanes * values["InBits"] + 1 + (rom.width if rom.block else 0)
+        if values["Saturates"]:
+            held += lanes * self.sum_bits() + 1
         kept = addresses * (1 + (len(columns) > 1) + (len(rows) > 1))
         return {
             "": Structure(

@@ -213,6 +213,8 @@ class BorderStep final : public PixelStep {
         height_(s("height")),
         width_(s("width")),
         factor_(std::int32_t{1} << s("shift")),
+        low_(static_cast<std::int32_t>(s("low"))),
+        high_(static_cast<std::int32_t>(s("high"))),
         bias_(s.values<std::int32_t>("bias", s("biases") * in_.tensor.channels)),
         rows_(s.values<std::int32_t>("rows", height_)),
         columns_(s.values<std::int32_t>("columns", width_)) {}
@@ -227,14 +229,15 @@ class BorderStep final : public PixelStep {
         const std::int64_t place = rows_[pixel / width_] + columns_[pixel % width_];
         const std::int32_t* bias = bias_.data() + place * channels;
         for (std::int64_t c = 0; c < channels; ++c)
-          out[i * channels + c] = in[i * channels + c] * factor_ + bias[c];
+          out[i * channels + c] =
+              std::clamp(in[i * channels + c] * factor_ + bias[c], low_, high_);
       }
     });
   }
 
  private:
   std::int64_t height_, width_;
-  std::int32_t factor_;
+  std::int32_t factor_, low_, high_;
   Values<std::int32_t> bias_;
   Values<std::int32_t> rows_, columns_;
 };
