@@ -374,6 +374,20 @@ def stream_reflect_pad(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     return [x[:, rows][:, :, columns]]
 
 
+def border_bias(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """Every pixel finds its run of rows and of columns by counting."""
+    x, bias = inputs
+    out = np.empty_like(x)
+    for i, j in np.ndindex(*x.shape[1:3]):
+        row, column = (
+            next(n for n in range(len(runs)) if at < sum(runs[: n + 1]))
+            for at, runs in ((i, attrs["RowRuns"]), (j, attrs["ColumnRuns"]))
+        )
+        own = bias[row * len(attrs["ColumnRuns"]) + column]
+        out[:, i, j] = x[:, i, j] * 2 ** attrs["shift"] + own
+    return [saturated(out, attrs["outputDataType"]) if attrs["saturates"] else out]
+
+
 def stream_crop(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     """The picture without its borders."""
     (x,) = inputs
@@ -414,6 +428,7 @@ DEFINITIONS: Mapping[str, Callable[[Inputs, Attributes], list[IntArray]]] = {
     "ConvolutionInputGenerator": sliding_window,
     "DuplicateStreams": duplicate_streams,
     "BinaryBlock": binary_block,
+    "BorderBias": border_bias,
     "KbitBlock": kbit_block,
     "Epilogue": epilogue,
     "FMPadding": fm_padding,

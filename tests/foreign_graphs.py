@@ -15,6 +15,7 @@ from andpop.flows.errors import explain
 from andpop.hw.graph.clean import clean
 from andpop.hw.graph.loader import LoadedModel, load
 from andpop.hw.graph.lowering import lower
+from andpop.hw.graph.pixels import Pixels
 from andpop.hw.graph.verify import verify
 from onnx import TensorProto, helper, numpy_helper
 
@@ -201,10 +202,14 @@ def save(proto: onnx.ModelProto, folder: Path) -> Path:
     return path
 
 
-def accepted(proto: onnx.ModelProto, folder: Path) -> tuple[LoadedModel, onnx.ModelProto, int]:
+def accepted(
+    proto: onnx.ModelProto, folder: Path, pixels: Pixels | None = None
+) -> tuple[LoadedModel, onnx.ModelProto, int]:
     """Through the door, prepared, lowered and compared: the number of values compared."""
     loaded = load(save(proto, folder))
     network = clean(loaded.model)
+    if pixels is not None:
+        pixels.note(network)
     return loaded, network, verify(network, lower(network), noise=2)
 
 

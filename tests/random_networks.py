@@ -14,6 +14,7 @@ import onnx
 from foreign_graphs import QONNX, Net
 from onnx import helper
 from random_heads import logits
+from random_inputs import front
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class Sampler:
         self.rng = np.random.default_rng(seed)
         side = self.rng.integers(6, 13, 2)
         self.net = Net(int(side[0]), int(side[1]), self.pick(1, 1, 3), seed)
-        self.said: list[str] = []
+        self.input, self.size = front(self.net, seed)
+        self.said: list[str] = [n.op_type for n in self.net.nodes]
 
     def pick(self, *choices: int) -> int:
         """One of these."""
@@ -183,7 +185,7 @@ class Sampler:
             inputs.append(self.net.constant(self.rng.uniform(-0.5, 0.5, outputs)))
         self.said.append("Conv")
         taps = x.channels * window["kernel_shape"][0] * window["kernel_shape"][1]
-        few = taps << (x.bits + 7) < 1 << 16 and x.name != "x"
+        few = taps << (x.bits + 7) < 1 << 16 and x.name != self.input
         name = self.net.op("Conv", inputs, **window)
         return self.quantised(name, (outputs, height, width), like, turns=few)
 
@@ -334,8 +336,7 @@ class Sampler:
 
     def first(self) -> Codes:
         """Pixels through a convolution, whose weights are no wider than 8 bits."""
-        _, channels, height, width = self.net.shape
-        return self.convolution(Codes("x", channels, height, width))
+        return self.convolution(Codes(self.input, self.net.shape[1], *self.size))
 
     def draw(self) -> onnx.ModelProto:
         """A network of 2 to 8 layers."""

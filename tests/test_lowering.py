@@ -274,7 +274,7 @@ def sum_over_channels(proto: onnx.ModelProto) -> None:
     [
         (softmax, r"act \(Softmax\): this op cannot be lowered; supported: BipolarQuant, "),
         (round_to_even, r"l_Quant_t \(Quant\): found .*'ROUND'"),
-        (conv_pads, r"l_Pad_padded \(Pad\): pads INT2 with -1\.0 \(constant\), expected the"),
+        (conv_pads, r"l_Conv_acc \(Conv\): found a border of 0 around one of -1\.0, expected"),
         (grouped, r"l_Conv_acc \(Conv\): found group 2"),
         (half_weights, r"l_Conv_acc \(Conv\): found a bias or weights other than -1 and \+1"),
         (real_multiplier, r"l_Quant_out \(Quant\): m of channel 0 is 1\.5, expected an integer"),

@@ -18,14 +18,18 @@ from foreign_mobile import (
 )
 from test_fully_connected import check, draw
 
+TRAINED = {"input_mean": "0.485,0.456,0.406", "input_std": "0.226"}
+"""What brevitas_examples' configurations of the mobile networks say of a pixel."""
+
 
 @pytest.mark.sim
 @pytest.mark.parametrize("export", [export_mobilenet_cut, export_proxyless_cut])
+@pytest.mark.parametrize("reads", [{}, TRAINED], ids=["plain", "trained"])
 def test_two_blocks_are_exact_on_every_backend(
-    export: Callable[[Path], Path], tmp_path: Path
+    export: Callable[[Path], Path], reads: dict[str, str], tmp_path: Path
 ) -> None:
     file = export(tmp_path / "net.onnx")
-    api.build(file, tmp_path / "build", target_cycles=4608)
+    api.build(file, tmp_path / "build", target_cycles=4608, **reads)
     check(tmp_path / "build", draw(tmp_path / "pictures", (16, 16, 3)), 4)
 
 

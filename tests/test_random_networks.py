@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from andpop.flows import api
 from andpop.flows.errors import explain
@@ -13,18 +14,25 @@ from andpop.hw.cpu.engine import Engine
 from andpop.hw.cpu.pack import compile_graph, fused_tensors
 from andpop.hw.graph.executor import GoldenExecutor
 from andpop.hw.graph.lowering import lower
+from andpop.hw.graph.pixels import Pixels
 from andpop.hw.graph.verify import extreme_pictures
 from comparisons import Comparisons
 from foreign_graphs import accepted, save
 from qonnx.core.modelwrapper import ModelWrapper
+from random_inputs import pixels_of_seed
 from random_networks import network
 
 SEEDS = range(30)
 MANY = range(500)
-SIMULATED = (57, 184)
+SIMULATED = (57, 184, 231, 354)
 """Seeds whose hardware is simulated as well in the short tests; the long ones simulate every
 tenth."""
 BACKENDS = ("qonnx", "golden", "cpu", "rtl")
+
+
+def read_by(proto: onnx.ModelProto, seed: int) -> Pixels | None:
+    """What the options of a seed's build say of a pixel."""
+    return pixels_of_seed(seed, proto.graph.input[0].type.tensor_type.shape.dim[1].dim_value)
 
 
 def check(seed: int, folder: Path, compared: Comparisons) -> str:
@@ -35,7 +43,7 @@ def check(seed: int, folder: Path, compared: Comparisons) -> str:
     """
     proto, said = network(seed)
     try:
-        _, cleaned, _ = accepted(proto, folder)
+        _, cleaned, _ = accepted(proto, folder, read_by(proto, seed))
     except ValueError as error:
         told = explain(error)
         return f"seed {seed} ({said}): {told[1] if told else repr(error)}"
@@ -70,13 +78,16 @@ def test_many_random_networks_are_exact(tmp_path: Path, compared: Comparisons) -
 
 def simulate(seed: int, folder: Path, compared: Comparisons) -> None:
     """Build a network as a user does, and compare all backends."""
-    proto, said = network(seed)
-    api.build(save(proto, folder), folder / "build", target_cycles=4096)
+    proto, layers = network(seed)
+    pixels = read_by(proto, seed)
+    options = {} if pixels is None else {"input_mean": pixels.mean, "input_std": pixels.std}
+    said = {name: ",".join(map(str, row)) for name, row in options.items()}
+    api.build(save(proto, folder), folder / "build", target_cycles=4096, **said)
     golden = GoldenExecutor(ModelWrapper(str(folder / "build" / "lowered.onnx")))
     pictures = extreme_pictures(*golden.shapes[golden.input][1:], noise=2, seed=seed)
     np.save(folder / "pictures.npy", pictures)
     result = api.compare(folder / "build", folder / "pictures.npy", BACKENDS)
-    assert [row["backend"] for row in result["backends"]] == ["qonnx", "cpu", "rtl"], said
+    assert [row["backend"] for row in result["backends"]] == ["qonnx", "cpu", "rtl"], layers
     assert all(row["pictures"] == len(pictures) for row in result["backends"])
     compared.count(result["values_compared"], result["values_differing"])
 

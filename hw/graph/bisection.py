@@ -70,6 +70,7 @@ def bisect(
     channels: int,
     limit: int,
     tabulate: Callable[[IntArray], Table],
+    parts: int = 1,
 ) -> Levels:
     """Find the levels of a chain over -limit..limit.
 
@@ -79,11 +80,12 @@ def bisect(
         channels: C.
         limit: largest magnitude of the integer.
         tabulate: evaluates the chain on integers (C, V).
+        parts: how many of the integer are one of the sum that the hardware has.
 
     Raises:
         LoweringError: ``limit`` is beyond what float32 holds, or a node divides by the integer.
     """
-    if limit >= ACCUMULATOR_LIMIT:
+    if limit >= ACCUMULATOR_LIMIT * parts:
         raise LoweringError(
             chain[-1],
             f"is a function of an integer up to {limit}, expected less than {ACCUMULATOR_LIMIT} "

@@ -38,7 +38,8 @@ class Stream:
     or ``scale * (2 * code - 1)`` for BINARY. Where ``levels`` is not empty, code j is an index:
     it stands for ``levels[j]``. Where ``plan`` is not empty, the network sees a vector: a map of
     this height, width and channels, one channel behind the other. The stream stays in the order of
-    its pixels. A code is ``first`` less in the stream than in the network.
+    its pixels. A code is ``first`` less in the stream than in the network. Where ``zeros`` and
+    ``factors`` are not empty, channel c stands for ``scale * factors[c] * (code - zeros[c])``.
     """
 
     name: str
@@ -48,6 +49,8 @@ class Stream:
     levels: tuple[int, ...] = ()
     plan: tuple[int, ...] = ()
     first: int = 0
+    zeros: tuple[Fraction, ...] = ()
+    factors: tuple[int, ...] = ()
 
     @property
     def channels(self) -> int:

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import onnx
 
-from .pixels import SCALING, Pixels
+from .pixels import SCALING, Pixels, written
 from .qonnx_graph import QonnxGraph
 
 MOVES = ("Reshape", "Flatten")
@@ -29,8 +29,8 @@ def absorb(network: onnx.ModelProto, pixels: Pixels) -> Pixels:
     if pixels.step is not None or {len(pixels.mean), len(pixels.std)} != {1}:
         return pixels
     graph = QonnxGraph(network)
-    std = Fraction(pixels.std[0])
-    factor, offset = pixels.factor / std, -Fraction(pixels.mean[0]) / std
+    std = written(pixels.std[0])
+    factor, offset = pixels.factor / std, -written(pixels.mean[0]) / std
     name = graph.inputs[0].name
     nodes: list[onnx.NodeProto] = []
     while offset:

@@ -8,6 +8,7 @@ asked for, is written into the network as metadata, and everything that feeds it
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
@@ -17,6 +18,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper
 
+from .factors import common_step
 from .qonnx_graph import LoweringError, QonnxGraph, multiples
 
 METADATA = "andpop.pixels"
@@ -24,6 +26,19 @@ METADATA = "andpop.pixels"
 RAW_FACTOR = 1 / 32
 """A factor up to here brings 0..255 down to single digits: whoever applies it wants raw pixels."""
 SCALING = ("Add", "Sub", "Mul", "Div")
+
+
+MAX_CODE = 1 << 40
+"""Integers that pixels become are smaller: their products with weights are exact in float64."""
+
+
+def written(number: float) -> Fraction:
+    """The number that a float stands for: a simple fraction or a decimal where it is the float next
+    to one, itself where float32 holds it, as the constants of a file."""
+    simple = Fraction(number).limit_denominator(10**6)
+    if float(simple) == number:
+        return simple
+    return Fraction(number) if float(np.float32(number)) == number else Fraction(repr(number))
 
 
 @dataclass(frozen=True)
@@ -42,7 +57,29 @@ class Pixels:
         """What one step of a pixel stands for; None where 0 is no pixel, or channels differ."""
         if any(self.mean) or len(set(self.std)) > 1:
             return None
-        return self.factor / Fraction(self.std[0])
+        return self.factor / written(self.std[0])
+
+    def lines(self, channels: int) -> list[tuple[Fraction, Fraction]]:
+        """What one step of a pixel of each channel stands for, and the pixel that 0 stands for."""
+        mean, std = (
+            list(map(written, row * (channels if len(row) == 1 else 1)))
+            for row in (self.mean, self.std)
+        )
+        return [(self.factor / s, m / self.factor) for m, s in zip(mean, std, strict=True)]
+
+    def codes(self, pictures: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], Fraction] | None:
+        """Turn pixels (N, H, W, C) into integers (N, C, H, W) and what one step of them stands for;
+        None where these would be no small integers."""
+        lines = self.lines(pictures.shape[3])
+        below = math.lcm(*(zero.denominator for _, zero in lines))
+        factors, step = common_step([scale for scale, _ in lines])
+        each = [below * factor for factor in factors]
+        zeros = [n * zero for n, (_, zero) in zip(each, lines, strict=True)]
+        if 255 * max(each) + max(map(abs, zeros)) >= MAX_CODE:
+            return None
+        planes = pictures.transpose(0, 3, 1, 2).astype(np.float64)
+        numbers, offsets = (np.reshape(list(map(float, r)), (-1, 1, 1)) for r in (each, zeros))
+        return planes * numbers - offsets, step / below
 
     @property
     def factor(self) -> Fraction:
@@ -52,6 +89,9 @@ class Pixels:
 
     def feed(self, pictures: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Turn pixels (N, H, W, C) into what the network reads, (N, C, H, W)."""
+        exact = self.codes(pictures)
+        if exact is not None:
+            return multiples(*exact)
         planes = multiples(pictures.transpose(0, 3, 1, 2).astype(np.float64), self.factor)
         mean, std = (np.reshape(row, (-1, 1, 1)) for row in (self.mean, self.std))
         return (planes - mean) / std

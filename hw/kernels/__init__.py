@@ -17,6 +17,7 @@ KERNELS: tuple[str, ...] = (
     "add_streams",
     "binary_block",
     "binary_mvu",
+    "border_bias",
     "duplicate_streams",
     "epilogue",
     "fm_padding",

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ....quant.grid import IntArray
 from ..packer import Node, Packer
-from ..plan import STORAGE, DataType, ModelError
+from ..plan import MAX_AXIS, MAX_TENSOR_BYTES, STORAGE, DataType, ModelError
 from .site import INT32, INT64, Check, Range, Site
 
 Values = npt.NDArray[Any]
@@ -329,8 +329,65 @@ def check_add(s: Site) -> list[Range]:
     return [(sum(f * low for f, (low, _) in terms), sum(f * high for f, (_, high) in terms))]
 
 
+def border(
+    p: Packer,
+    node: Node,
+    index: int,
+    out: int,
+    bias: IntArray,
+    runs: tuple[list[int], list[int]],
+    shift: int,
+    limits: Range,
+) -> None:
+    """Shift a picture, add the bias (runs of rows * of columns, C) of every pixel, and saturate."""
+    rows, columns = runs
+    places = [np.repeat(np.arange(len(part)), part) for part in runs]
+    constants = {
+        "bias": bias.astype(np.int32),
+        "rows": (places[0] * len(columns)).astype(np.int32),
+        "columns": places[1].astype(np.int32),
+    }
+    size = {"height": sum(rows), "width": sum(columns), "biases": len(bias)}
+    attributes = {**size, "shift": shift, "low": limits[0], "high": limits[1]}
+    p.step("border", node.name, [index], [out], attributes, constants)
+
+
+def check_border(s: Site) -> list[Range]:
+    """A shift, and a bias of each channel that its pixel's row and column choose.
+
+    Constants:
+        bias: int32 (biases, channels).
+        rows, columns: int32 (height,) and (width,); their sum is the number of a pixel's bias.
+    """
+    s.arity((1,), 1, ("bias", "rows", "columns"))
+    names = ("height", "width", "shift", "biases", "low", "high")
+    height, width, shift, biases, least, most = s.attributes(names)
+    for name in ("height", "width"):
+        s.within(name, 1, MAX_AXIS)
+    s.within("shift", 0, 30)
+    s.within("biases", 1, MAX_TENSOR_BYTES)
+    s.within("low", *INT32)
+    s.within("high", least, INT32[1])
+    s.same()
+    for tensor in (*s.inputs, *s.outputs):
+        s.stores(tensor, "i32")
+    s.picture(s.inputs[0], height, width, s.inputs[0].channels)
+    bias = s.constant("bias", (biases, s.inputs[0].channels), np.int32)
+    rows = s.constant("rows", (height,), np.int32)
+    columns = s.constant("columns", (width,), np.int32)
+    last = int(rows.max()) + int(columns.max())
+    if min(rows.min(), columns.min()) < 0 or last >= biases:
+        raise ModelError(f"{s.where}: chooses bias {last}, expected 0..{biases - 1}")
+    low, high = (value << shift for value in s.ranges[0])
+    s.fits("shifted sums", low, high)
+    low, high = low + int(bias.min()), high + int(bias.max())
+    s.fits("sums", low, high)
+    return [(min(max(low, least), most), min(max(high, least), most))]
+
+
 OPS: dict[str, Check] = {
     "add": check_add,
+    "border": check_border,
     "epilogue": check_epilogue,
     "wide_epilogue": check_wide_epilogue,
     "requantise": check_requantise,

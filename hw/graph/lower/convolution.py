@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 
 import onnx
 
@@ -15,13 +16,14 @@ from .grouped import MOST_DENSE, dense, each_alone, grouped, in_one_unit
 from .matrix_vector import Product, matrix_vector
 from .padding import padded
 from .product import accumulate
+from .shifted import Windows, accumulate_shifted, axis_of
 from .state import Handler, Lowering, layer_of
 from .weights import weights_of
 
 
 def convolve(state: Lowering, node: onnx.NodeProto) -> bool:
     """Convolution: [padding] -> [sliding window] -> matrix-vector unit."""
-    x = state.stream(node, levels=True)
+    x, outer, value = _read(state, node)
     weight, scale = weights_of(state, node)
     attributes = state.graph.attributes(node)
     if weight.ndim != 4 or list(attributes.get("kernel_shape", weight.shape[2:])) != list(
@@ -47,7 +49,15 @@ def convolve(state: Lowering, node: onnx.NodeProto) -> bool:
     stride = list(attributes.get("strides", [1, 1]))
     dilation = list(attributes.get("dilations", [1, 1]))
     pads = [int(p) for p in attributes.get("pads", [0, 0, 0, 0])]
-    where = layer_of(node)
+    if value and any(pads):
+        raise LoweringError(
+            node,
+            f"found a border of 0 around one of {float(value)}, expected one of both; use one Pad",
+        )
+    pads = [inner + more for inner, more in zip(outer, pads, strict=True)]
+    where, shifted = layer_of(node), x
+    _, height, width, _ = x.shape
+    x = replace(x, zeros=(), factors=())
     if any(pads):
         x = padded(state, where, x, pads)  # Signs with a border of 0 are numbers.
     pointwise = kernel == [1, 1] and stride == [1, 1]
@@ -55,6 +65,8 @@ def convolve(state: Lowering, node: onnx.NodeProto) -> bool:
     def of_map(part: Stream) -> Stream:
         return part if pointwise else windows(state, node, part, kernel, stride, dilation)
 
+    alone = groups > 1 and not x.levels and not in_one_unit(groups, inputs, outputs // groups)
+    read = x if alone else of_map(x)  # Groups that stand alone have windows of their own.
     matrix = weight.transpose(2, 3, 1, 0).reshape(-1, outputs)
     multiply: Product = matrix_vector
     taps = kernel[0] * kernel[1]
@@ -66,13 +78,24 @@ def convolve(state: Lowering, node: onnx.NodeProto) -> bool:
                 f"product, expected at most {MOST_DENSE}; use an unsigned quantiser of few bits",
             )
         matrix = dense(matrix, groups, taps)
-    elif groups > 1 and in_one_unit(groups, inputs, outputs // groups):
-        multiply = grouped(groups, taps)
     elif groups > 1:
-        accumulate(state, node, x, matrix, scale, each_alone(groups, of_map))
-        return True
-    accumulate(state, node, of_map(x), matrix, scale, multiply)
+        multiply = each_alone(groups, of_map) if alone else grouped(groups, taps)
+    if shifted.zeros:
+        sides = zip((height, width), kernel, stride, dilation, pads[:2], pads[2:], strict=True)
+        rows, columns = (axis_of(*side) for side in sides)
+        places = Windows(rows, columns, groups, value / shifted.scale)
+        accumulate_shifted(state, node, read, shifted, matrix, scale, places, multiply)
+    else:
+        accumulate(state, node, read, matrix, scale, multiply)
     return True
+
+
+def _read(state: Lowering, node: onnx.NodeProto) -> tuple[Stream, list[int], Fraction]:
+    """The map that a convolution reads, and a border around it."""
+    found = state.bordered.get(node.input[0])
+    if found is not None:
+        return found.inner, list(found.pads), found.value
+    return state.stream(node, levels=True, shifted=True), [0] * 4, Fraction(0)
 
 
 def windows(
@@ -129,8 +152,16 @@ BUILDS = (
     Construct(
         ("Conv",),
         "convolution with any kernel, stride, dilation and border; of lines as well",
-        "codes of 1 to 9 bits, weights of 1 to 8; level codes",
-        ("fm_padding", "sliding_window", "xnor_mvu", "binary_mvu", "int_mvu", "pa_mvu"),
+        "codes of 1 to 9 bits, less a mean and over a std too, weights of 1 to 8; level codes",
+        (
+            "fm_padding",
+            "sliding_window",
+            "xnor_mvu",
+            "binary_mvu",
+            "int_mvu",
+            "pa_mvu",
+            "border_bias",
+        ),
         "the kernel fits the padded map; accumulators of at most 31 bits",
     ),
     Construct(

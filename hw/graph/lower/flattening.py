@@ -29,7 +29,7 @@ def flatten(state: Lowering, node: onnx.NodeProto) -> bool:
         return True  # Behind factors and offsets of the logits: what claims them claims it.
     state.scaled(node.input[0])
     # A picture may be normalised by no integers: moved it is the same.
-    x = state.streams.get(node.input[0]) or state.stream(node)
+    x = state.streams.get(node.input[0]) or state.line(node.input[0]) or state.stream(node)
     shape = state.graph.shape(node.output[0])
     plan = x.plan or x.shape[1:]
     height, width, channels = plan
@@ -42,7 +42,7 @@ def flatten(state: Lowering, node: onnx.NodeProto) -> bool:
     else:
         raise LoweringError(node, f"turns a map {plan} (HWC) into {shape}, {WHY}")
     state.claim(node)
-    state.streams[node.output[0]] = y
+    (state.lines if y.zeros else state.streams)[node.output[0]] = y
     return True
 
 

@@ -3,19 +3,23 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from fractions import Fraction
 
 import onnx
 
 from ..builder import Stream
 from ..qonnx_graph import LoweringError
 from .construct import Construct
-from .state import Handler, Lowering, layer_of
+from .state import Bordered, Handler, Lowering, layer_of
 
 
 def pad(state: Lowering, node: onnx.NodeProto) -> bool:
-    """Border of -1 around a 1-bit tensor, of 0 around any other: code 0."""
-    x = state.stream(node)
+    """Border of -1 around a 1-bit tensor, of 0 around any other: code 0. Another number, or around
+    codes of which none stands for 0, is left to the convolutions that read it."""
+    line = state.line(node.input[0])
+    x = line or state.stream(node)
     attributes = state.graph.attributes(node)
     given = state.graph.parameter(node, 2, "value")
     computed = given is None and len(node.input) > 2 and node.input[2]
@@ -23,7 +27,16 @@ def pad(state: Lowering, node: onnx.NodeProto) -> bool:
         raise LoweringError(node, f"pads with {node.input[2:3]}, expected a constant number")
     value = 0.0 if given is None else float(given.reshape(()))
     wanted = -float(x.scale) if x.datatype == "BINARY" else 0.0
-    if attributes.get("mode", "constant") != "constant" or value != wanted:
+    constant = attributes.get("mode", "constant") == "constant" and math.isfinite(value)
+    odd = x.datatype != "BINARY" and (value != wanted or line is not None)
+    if constant and odd and _convolved(state, node):
+        state.bordered[node.output[0]] = Bordered(
+            line or with_zeros(x), tuple(border_of(state, node)), Fraction(value)
+        )
+        state.claim(node)
+        return True
+    x = state.stream(node)
+    if not constant or value != wanted:
         raise LoweringError(
             node,
             f"pads {x.datatype} with {value} ({attributes.get('mode', 'constant')}), "
@@ -33,6 +46,19 @@ def pad(state: Lowering, node: onnx.NodeProto) -> bool:
     state.claim(node)
     state.publish(padded(state, layer_of(node), x, border), node.output[0])
     return True
+
+
+def _convolved(state: Lowering, node: onnx.NodeProto) -> bool:
+    """Whether only convolutions read the border."""
+    readers = state.graph.consumers[node.output[0]]
+    reads = all(r.op_type == "Conv" and r.input[0] == node.output[0] for r in readers)
+    return bool(readers) and reads and not state.graph.is_output(node.output[0])
+
+
+def with_zeros(x: Stream) -> Stream:
+    """The same with what its codes say written out."""
+    zeros, factors = (Fraction(-x.first),) * x.channels, (1,) * x.channels
+    return replace(x, first=0, zeros=zeros, factors=factors)
 
 
 def border_of(state: Lowering, node: onnx.NodeProto) -> list[int]:
@@ -74,6 +100,13 @@ BUILDS = (
         "any",
         ("fm_padding",),
         "image axes; a border of -1 around signs that only weights of one bit read",
+    ),
+    Construct(
+        ("Pad",),
+        "border of another number, or around codes of which none stands for 0",
+        "codes of 2 to 9 bits",
+        ("fm_padding", "border_bias"),
+        "image axes; convolutions alone read it",
     ),
 )
 HANDLERS: dict[str, Handler] = {"Pad": pad}

@@ -76,7 +76,8 @@ def accumulate(
     elif chain is not None or (outputs == 1 and ends):
         bias = None
     elif ends and not x.levels and step.size == 1:
-        finer, bias, left = _in_finer_steps(offset, step[0])
+        exact = [Fraction(value) / step[0] for value in offset.tolist()]
+        finer, bias, left = in_finer_steps(exact, step[0])
         matrix, step = matrix * finer, step / finer
         offset = np.array(left, dtype=object)
     elif ends and not x.levels and x.datatype != "BINARY":
@@ -115,7 +116,12 @@ def accumulate(
     low, high = represented(x)
     bounds = accumulator_bounds(matrix, low, high, 0 if bias is None else bias)
     limit = int(np.abs(bounds).max())
-    found = _levels(state, chain, outputs, limit, step, offset)
+
+    def tabulate(integers: IntArray) -> Table:
+        values = multiples(integers, step[:, None]) + offset[:, None]
+        return tabulated(state, chain, outputs, -limit, values)
+
+    found = found_levels(state, chain, outputs, limit, tabulate)
     levels = levels_of_table(found) if isinstance(found, Table) else found
     signs = np.ones(outputs) if levels is None else np.where(levels.falls, -1, 1)
     # The steps of channels that differ are the thresholds' alone.
@@ -137,18 +143,21 @@ def accumulate(
             state, chain[-1], acc, levels.thresholds, levels.datatype, levels.first, levels.scale
         )
     elif isinstance(found, Table):
-        y = of_table(state, chain[-1], acc, _within(found, acc))
+        y = of_table(state, chain[-1], acc, within_type(found, acc))
     state.publish(y, chain[-1].output[0])
 
 
-def _in_finer_steps(offset: FloatArray, step: Fraction) -> tuple[int, FloatArray, list[Fraction]]:
+def in_finer_steps(exact: list[Fraction], step: Fraction) -> tuple[int, FloatArray, list[Fraction]]:
     """Biases of logits between the steps of their sums: steps so many times finer, biases in these
     and what they leave away.
 
     Two sums of whole steps differ by the whole steps of their biases, or where that is equal, as
     the rests of these do: it is enough to know the order of the rests.
+
+    Args:
+        exact: the biases in steps.
+        step: what a step stands for.
     """
-    exact = [Fraction(value) / step for value in offset.tolist()]
     whole = [math.floor(value) for value in exact]
     rests = [value - floor for value, floor in zip(exact, whole, strict=True)]
     order = {rest: rank for rank, rest in enumerate(sorted(set(rests)))}
@@ -157,28 +166,22 @@ def _in_finer_steps(offset: FloatArray, step: Fraction) -> tuple[int, FloatArray
     return len(order), np.array(bias, dtype=np.float64), left
 
 
-def _levels(
+def found_levels(
     state: Lowering,
     chain: list[onnx.NodeProto],
     channels: int,
     limit: int,
-    step: Steps,
-    offset: FloatArray,
+    tabulate: Callable[[IntArray], Table],
+    parts: int = 1,
 ) -> Table | Levels:
-    """Find what a chain gives over the integers -limit..limit, of which the network sees
-    ``integer * step + offset``: step (1,) or (C,), offset (C,). Of many integers it is found where
-    codes are reached, by halving."""
-
-    def tabulate(integers: IntArray) -> Table:
-        values = multiples(integers, step[:, None]) + offset[:, None]
-        return tabulated(state, chain, channels, -limit, values)
-
+    """Find what a chain gives over the integers -limit..limit. Of many integers it is found where
+    codes are reached, by halving; ``parts`` of them are one of the hardware's sums."""
     if 2 * limit < MAX_VALUES:
         return tabulate(np.arange(-limit, limit + 1))
-    return bisect(state.graph, chain, channels, limit, tabulate)
+    return bisect(state.graph, chain, channels, limit, tabulate, parts)
 
 
-def _within(table: Table, acc: Stream) -> Table:
+def within_type(table: Table, acc: Stream) -> Table:
     """The part of a table that an accumulator's datatype holds."""
     low, high = limits(acc.datatype)
     low = max(low, table.low)

@@ -14,9 +14,9 @@ from .state import Handler, Lowering, layer_of
 
 def reflect(state: Lowering, node: onnx.NodeProto) -> bool:
     """A border that mirrors what lies inside of it."""
-    x = state.stream(node)
     if state.graph.attributes(node).get("mode", "constant") != "reflect":
         return False
+    x = state.stream(node)
     top, left, bottom, right = border = border_of(state, node)
     _, h, w, _ = x.shape
     if max(top, bottom) >= h or max(left, right) >= w:

@@ -16,9 +16,10 @@ from qonnx.core.datatype import DataType
 
 from ....quant.grid import IntArray
 from ..builder import DataflowBuilder, Stream
-from ..pixels import Pixels, check_channels
+from ..factors import common_step
+from ..pixels import SCALING, Pixels, check_channels
 from ..plain_form import ends_graph
-from ..qonnx_graph import LoweringError, QonnxGraph
+from ..qonnx_graph import FloatArray, LoweringError, QonnxGraph, per_channel
 
 T = TypeVar("T")
 
@@ -42,6 +43,17 @@ class Meaning:
     """Whether the integers of two channels are in the order of what they stand for."""
 
 
+@dataclass(frozen=True)
+class Bordered:
+    """A stream with a border that only products read, which may be no code."""
+
+    inner: Stream
+    """Without the border; of which one code stands for 0, with ``zeros``."""
+    pads: tuple[int, ...]
+    """Top, left, bottom, right."""
+    value: Fraction
+
+
 class Lowering:
     """State of one run.
 
@@ -50,6 +62,8 @@ class Lowering:
         pixels: what it reads of a picture.
         builder: the dataflow graph so far.
         streams: tensor of the network -> the stream that holds it.
+        lines: tensor of the network -> the stream, of which 0 may be no code.
+        bordered: tensor of the network -> the stream in it, and its border.
         sums: tensor of the network -> the streams that it is the sum of.
         no_sums: tensor of the network that adds what is no stream -> why it was passed over.
         reached: stream -> smallest and largest value (C,) its channels reach, where known.
@@ -81,6 +95,8 @@ class Lowering:
         check_channels(pixels, graph, c)
         self.builder = DataflowBuilder(name, picture, (1, h, w, c), pixels.step or Fraction(1))
         self.streams: dict[str, Stream] = {}
+        self.lines: dict[str, Stream] = {}
+        self.bordered: dict[str, Bordered] = {}
         self.sums: dict[str, Sum] = {}
         self.no_sums: dict[str, LoweringError] = {}
         self.reached: dict[str, tuple[IntArray, IntArray]] = {}
@@ -118,10 +134,15 @@ class Lowering:
         self.builder.boundary(stream, reference, offset, scales)
 
     def stream(
-        self, node: onnx.NodeProto, index: int = 0, levels: bool = False, flat: bool = False
+        self,
+        node: onnx.NodeProto,
+        index: int = 0,
+        levels: bool = False,
+        flat: bool = False,
+        shifted: bool = False,
     ) -> Stream:
         """Return the stream of a node's input; ``levels``: it may hold level codes; ``flat``: it
-        may be a map that the network sees as a vector.
+        may be a map that the network sees as a vector; ``shifted``: 0 may be no code.
 
         Raises:
             LoweringError: that tensor is no stream; names the node that makes it, if there is
@@ -129,14 +150,17 @@ class Lowering:
         """
         name = node.input[index]
         self.scaled(name)
+        line = self.line(name) if shifted else None
+        if line is not None and (flat or not line.plan):
+            return line
         if name in self.streams:
             found = self.streams[name]
             if self.is_picture(found) and self.pixels.step is None:
                 raise LoweringError(
                     node,
                     f"reads the picture normalised by mean {self.pixels.mean} and std "
-                    f"{self.pixels.std}, which are no integers; expected a quantiser of the input "
-                    "in front",
+                    f"{self.pixels.std}, which are no integers; expected a convolution or a "
+                    "fully connected layer to read them, or a quantiser of the input in front",
                 )
             if found.levels and not levels:
                 raise LoweringError(
@@ -183,6 +207,41 @@ class Lowering:
             self.streams[node.output[0]] = x
             self.claim(node)
 
+    def line(self, name: str) -> Stream | None:
+        """A stream times numbers and more by numbers, one or one per channel, is a stream whose
+        code for 0 may be none; None where it is a plain one, or none at all."""
+        steps: list[tuple[onnx.NodeProto, FloatArray]] = []
+        while name not in self.streams and name not in self.lines:
+            node = self.graph.producer.get(name)
+            operands = None if node is None else self.graph.operands(node)
+            if node is None or operands is None or node.op_type not in SCALING:
+                return None
+            steps.append((node, operands[1]))
+            name = operands[0]
+        x = self.lines.get(name) or self.streams[name]
+        normalised = not x.zeros and self.is_picture(x) and self.pixels.step is None
+        if x.levels or x.datatype == "BINARY" or not (steps or normalised or x.zeros):
+            return None
+        count = x.plan[2] if x.plan else x.channels
+        lines = [(x.scale * n, zero) for n, zero in zip(x.factors, x.zeros, strict=True)]
+        if normalised:
+            lines = self.pixels.lines(count)
+        lines = lines or [(x.scale, Fraction(-x.first))] * count
+        for node, number in reversed(steps):
+            rows = per_channel(number, count, len(self.graph.shape(name)))
+            scales = node.op_type in ("Mul", "Div")
+            if rows is None or (x.plan and number.size > 1) or (scales and not rows.all()):
+                return None
+            if not np.isfinite(rows).all():
+                return None
+            numbers = [Fraction(value) for value in rows.tolist()]
+            lines = [_moved(node.op_type, *line, n) for line, n in zip(lines, numbers, strict=True)]
+        self.claim(*(node for node, _ in steps))
+        counts, step = common_step([abs(scale) for scale, _ in lines])
+        factors = tuple(n if s > 0 else -n for n, (s, _) in zip(counts, lines, strict=True))
+        zeros = tuple(zero for _, zero in lines)
+        return replace(x, scale=step, first=0, zeros=zeros, factors=factors)
+
     def is_picture(self, x: Stream) -> bool:
         """Whether a stream is the picture itself, flattened or not, and of the picture's scale."""
         return x.name == self.builder.picture.name and x.scale == self.builder.picture.scale
@@ -207,6 +266,13 @@ class Lowering:
             self._found[find] = find(self)
         found: T = self._found[find]
         return found
+
+
+def _moved(op: str, scale: Fraction, zero: Fraction, number: Fraction) -> tuple[Fraction, Fraction]:
+    """Scale and zero of ``scale * (code - zero)`` behind a node with a constant."""
+    if op in ("Add", "Sub"):
+        return scale, zero - (number if op == "Add" else -number) / scale
+    return (scale * number if op == "Mul" else scale / number), zero
 
 
 Handler = Callable[[Lowering, onnx.NodeProto], bool]

@@ -204,11 +204,50 @@ class AddStep final : public PixelStep {
   Values<std::int32_t> factors_;
 };
 
+// A shift, and the bias that a pixel's row and column choose. No sum leaves 32 bits: the plan's
+// check saw to that.
+class BorderStep final : public PixelStep {
+ public:
+  explicit BorderStep(const Site& s)
+      : PixelStep(s.input(), s.output()),
+        height_(s("height")),
+        width_(s("width")),
+        factor_(std::int32_t{1} << s("shift")),
+        low_(static_cast<std::int32_t>(s("low"))),
+        high_(static_cast<std::int32_t>(s("high"))),
+        bias_(s.values<std::int32_t>("bias", s("biases") * in_.tensor.channels)),
+        rows_(s.values<std::int32_t>("rows", height_)),
+        columns_(s.values<std::int32_t>("columns", width_)) {}
+
+  void run_pixels(const Workspace& w, const Pixels& p) const noexcept override {
+    const std::int64_t channels = in_.tensor.channels;
+    const auto* in = reinterpret_cast<const std::int32_t*>(p.in);
+    auto* out = reinterpret_cast<std::int32_t*>(p.out);
+    pieces(w, p.count, channels, [&](std::int64_t start, std::int64_t count) {
+      for (std::int64_t i = start; i < start + count; ++i) {
+        const std::int64_t pixel = p.first + i;
+        const std::int64_t place = rows_[pixel / width_] + columns_[pixel % width_];
+        const std::int32_t* bias = bias_.data() + place * channels;
+        for (std::int64_t c = 0; c < channels; ++c)
+          out[i * channels + c] =
+              std::clamp(in[i * channels + c] * factor_ + bias[c], low_, high_);
+      }
+    });
+  }
+
+ private:
+  std::int64_t height_, width_;
+  std::int32_t factor_, low_, high_;
+  Values<std::int32_t> bias_;
+  Values<std::int32_t> rows_, columns_;
+};
+
 }  // namespace
 
 std::vector<Op> rounding() {
   return {
       op<AddStep>("add", {"factors"}),
+      op<BorderStep>("border", {"bias", "rows", "columns"}),
       op<EpilogueStep>("epilogue", {"params"}),
       op<WideEpilogue>("wide_epilogue", {"params"}),
       op<RequantiseStep>("requantise"),
