@@ -19,7 +19,7 @@ from andpop.hw.graph.lowering import lower
 from andpop.hw.graph.nodewise import Nodewise
 from andpop.hw.graph.pixels import Pixels
 from andpop.hw.graph.reference import Reference, execute
-from andpop.hw.graph.reference_kernels import Value
+from andpop.hw.graph.reference_value import Value
 from andpop.hw.graph.resizing import MODES, sources
 from andpop.hw.graph.verify import verify
 from foreign_graphs import Net, accepted, first, refusal

@@ -37,8 +37,13 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 """What a node or tensor may be called: the name becomes a module, a file and a Tcl word."""
 
 STANDARD_DOMAINS = ("", "ai.onnx")
+CHANNELS_LAST_DOMAIN = "qonnx.custom_op.channels_last"
 QONNX_DOMAINS = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
-QONNX_OPS = ("Quant", "IntQuant", "BipolarQuant", "Trunc")
+QONNX_OPS = (
+    "Quant", "IntQuant", "BipolarQuant", "Trunc", "MultiThreshold", "QuantAvgPool2d", "Im2Col",
+    "MaxPoolNHWC", "XnorPopcountMatMul",
+)  # fmt: skip
+CHANNELS_LAST_OPS = ("Conv", "MaxPool", "BatchNormalization")
 ELEMENT_TYPES = (
     TensorProto.FLOAT,
     TensorProto.DOUBLE,
@@ -216,7 +221,8 @@ def _check_nodes(graph: onnx.GraphProto, where: str) -> None:
     for node in graph.node:
         standard = node.domain in STANDARD_DOMAINS and onnx.defs.has(node.op_type, "")
         qonnx = node.domain in QONNX_DOMAINS and node.op_type in QONNX_OPS
-        if not (standard or qonnx):
+        last = node.domain == CHANNELS_LAST_DOMAIN and node.op_type in CHANNELS_LAST_OPS
+        if not (standard or qonnx or last):
             raise ModelError(
                 f"{where}: node {_show(node.name)} has op {_show(node.op_type)} of domain "
                 f"{_show(node.domain)}, expected an ONNX operator or QONNX's "

@@ -26,7 +26,8 @@ from onnx.reference import ReferenceEvaluator
 from ..kernels.base import node_attributes
 from .pixels import Pixels, pixels_of
 from .qonnx_graph import LoweringError
-from .reference_kernels import KERNELS, LINEAR, MOVES, Array, Value
+from .reference_kernels import KERNELS, LINEAR, MOVES
+from .reference_value import Array, Value
 
 
 class Reference:

@@ -20,9 +20,10 @@ from ....quant.grid import FLOAT32_EXACT_BITS, IntArray, smallest_signed, smalle
 from ..builder import Stream
 from ..epilogue_pattern import match_residual, match_rounding, rounded
 from ..factors import MAX_TUPLES, common_step, near_factors
+from ..multi_threshold import OP as MULTI_THRESHOLD
 from ..qonnx_graph import LoweringError, multiples
 from ..tables import falling_channels
-from ..threshold_pattern import MAX_BITS, find_chain, has_few_codes
+from ..threshold_pattern import MAX_BITS, alike, find_chain, has_few_codes, most_code
 from .construct import Construct
 from .epilogue import inside_epilogue
 from .state import Handler, Lowering, Sum, layer_of, limits
@@ -143,8 +144,7 @@ def _summed(
 
 def quantised_sum(state: Lowering, node: onnx.NodeProto) -> bool:
     """A quantiser of a sum whose scales have no small common step."""
-    bits = 1.0 if node.op_type == "BipolarQuant" else state.graph.scalar(node.input[3])
-    if bits is None or not has_few_codes(state.graph, node):
+    if not has_few_codes(state.graph, node):
         return False
     found = find_chain(state.graph, node, state.sums)
     if found is None:
@@ -156,11 +156,8 @@ def quantised_sum(state: Lowering, node: onnx.NodeProto) -> bool:
     terms = sorted(state.sums[source].terms, key=_codes)
     total, channels = replace(state.sums[source], terms=tuple(terms)), terms[0].channels
     ranges, sizes = [limits(x.datatype) for x in terms], [_codes(x) for x in terms]
-    alike = all(
-        c.size == 1 for n in chain for c in map(state.graph.constant, n.input) if c is not None
-    )
-    rows, tuples = 1 if alike else channels, math.prod(sizes)
-    borders = rows * ((1 << int(bits)) - 1) * tuples // sizes[-1]
+    rows, tuples = 1 if alike(state.graph, chain) else channels, math.prod(sizes)
+    borders = rows * most_code(state.graph, node) * tuples // sizes[-1]
     if tuples > MAX_TUPLES or max(borders, rows * tuples) > MAX_TABLE:
         raise _reason(state, node) or LoweringError(
             last,
@@ -212,7 +209,7 @@ def _codes(x: Stream) -> int:
 
 def _explain(state: Lowering, node: onnx.NodeProto) -> None:
     """A quantiser of a sum that was passed over has its reason; integer codes have others."""
-    if state.graph.scalar(node.input[1]) != 1:
+    if node.op_type == MULTI_THRESHOLD or state.graph.scalar(node.input[1]) != 1:
         behind = find_chain(state.graph, node, state.no_sums)
         if behind is not None:
             state.passed[node.name] = state.no_sums[behind[0]]
@@ -263,4 +260,5 @@ HANDLERS: dict[str, Handler] = {
     "Add": add,
     "Quant": quantised_sum,
     "BipolarQuant": quantised_sum,
+    MULTI_THRESHOLD: quantised_sum,
 }

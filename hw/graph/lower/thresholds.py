@@ -12,10 +12,11 @@ import onnx
 from ....quant.grid import IntArray, smallest_signed
 from ..bisection import bisect
 from ..builder import Stream
+from ..multi_threshold import OP as MULTI_THRESHOLD
 from ..qonnx_graph import FloatArray, LoweringError, multiples
 from ..signed_steps import signed_steps, within
 from ..tables import MAX_VALUES, Table, check_values, falling_channels, tabulate
-from ..threshold_pattern import MAX_BITS, find_chain, has_few_codes
+from ..threshold_pattern import MAX_BITS, alike, find_chain, has_few_codes
 from .construct import Construct
 from .flattening import in_pixels, one_vector
 from .numbers import SIGNS, are_numbers
@@ -103,7 +104,7 @@ def _of_features(
     Where all pixels have the same thresholds, these are of channels and the map stays one. Else
     every feature has its own.
     """
-    if all(c.size == 1 for n in nodes for c in map(state.graph.constant, n.input) if c is not None):
+    if alike(state.graph, nodes):
         return x, tabulated(state, nodes, x.channels, low, values)
     pixels = x.plan[0] * x.plan[1]
     features, count = pixels * x.channels if x.shape[1:] == x.plan else x.channels, values.shape[-1]
@@ -237,7 +238,10 @@ def _counts(state: Lowering, node: onnx.NodeProto, name: str) -> bool:
         return _may_count(state, node.output[0])
     if node.op_type not in ("Conv", "Gemm", "MatMul") or any(attributes.get("pads", ())):
         return False
+    weight = state.graph.constant(node.input[1])
     quantiser = state.graph.producer.get(node.input[1])
+    if weight is not None:
+        return node.input[0] == name and bool(np.all(np.abs(weight) == 1))
     return node.input[0] == name and quantiser is not None and quantiser.op_type == "BipolarQuant"
 
 
@@ -257,7 +261,7 @@ def tabulated(
 
 BUILDS = (
     Construct(
-        ("Quant", "BipolarQuant", "Trunc"),
+        ("Quant", "BipolarQuant", "Trunc", MULTI_THRESHOLD),
         "quantiser, with what is elementwise in front of it: normalisations, factors, summands, "
         "Relu, Clip, LeakyRelu, PRelu, Elu, Sigmoid, HardSigmoid, HardSwish, Tanh, Softplus, Erf, "
         "Abs, Min, Max, and x times a function of x",
@@ -267,4 +271,9 @@ BUILDS = (
         "over more than 2^17 values it only rises or only falls",
     ),
 )
-HANDLERS: dict[str, Handler] = {"BipolarQuant": bipolar, "Trunc": bipolar, "Quant": narrow}
+HANDLERS: dict[str, Handler] = {
+    "BipolarQuant": bipolar,
+    "Trunc": bipolar,
+    "Quant": narrow,
+    MULTI_THRESHOLD: bipolar,
+}
