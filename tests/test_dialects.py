@@ -180,7 +180,9 @@ def test_cnv_is_exact_in_every_dialect(form: Form, name: str, tmp_path: Path) ->
     plain = export_cnv(tmp_path / "plain.onnx", name)
     file = form(plain, tmp_path / "net.onnx")
     pictures = lively(6, 32, 32, 3)
-    np.testing.assert_allclose(logits(file, pictures)[0], logits(plain, pictures)[0], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        logits(file, pictures)[0], logits(plain, pictures)[0], rtol=1e-5, atol=1e-5
+    )
     api.build(file, tmp_path / "build", target_cycles=40_000, board="zcu104")
     check(tmp_path / "build", draw(tmp_path / "pictures", (32, 32, 3)), 4)
 
