@@ -24,6 +24,7 @@ from .clean_order import keep_flattening
 from .clean_quantisers import dequantise, is_weight, quantiser, transpose
 from .clean_scales import scales_behind
 from .clean_state import Cleaning
+from .clean_sums import in_pairs
 from .loader import ELEMENT_TYPES, ModelError
 from .multi_threshold import OP as MULTI_THRESHOLD
 from .plain_form import (
@@ -78,6 +79,7 @@ def clean(
     copy = onnx.ModelProto()
     copy.CopyFrom(proto)
     expand(copy.graph)
+    in_pairs(copy.graph)
     state = Cleaning(copy)
     graph = state.proto.graph
     _inputs(state)

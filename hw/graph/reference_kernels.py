@@ -273,14 +273,14 @@ def _scaled(v: list[Value], attributes: Mapping[str, Any], divide: bool) -> Valu
     return Value(x / y if divide else x * y)
 
 
-def _add(v: list[Value], attributes: Mapping[str, Any]) -> Value:
+def _add(v: list[Value], sign: int) -> Value:
     """Codes of two steps are codes of their common step."""
     x, y = v
     if x.step is not None and y.step is not None and x.codes.shape == y.codes.shape:
         factors, step = common_step([x.step, y.step])
         if max(factors) < MAX_FACTOR:
-            return Value(x.codes * factors[0] + y.codes * factors[1], step)
-    return Value(x.values + y.values)
+            return Value(x.codes * factors[0] + y.codes * (sign * factors[1]), step)
+    return Value(x.values + sign * y.values)
 
 
 def _concat(v: list[Value], attributes: Mapping[str, Any]) -> Value:
@@ -325,8 +325,8 @@ KERNELS: dict[str, Callable[[list[Value], Mapping[str, Any]], Value | None]] = {
     "BatchNormalization": _batch_normalization,
     "Mul": lambda v, a: _scaled(v, a, False),
     "Div": lambda v, a: _scaled(v, a, True),
-    "Add": _add,
-    "Sub": lambda v, a: Value(v[0].values - v[1].values),
+    "Add": lambda v, a: _add(v, 1),
+    "Sub": lambda v, a: _add(v, -1),
     "Relu": lambda v, a: Value(np.maximum(v[0].values, 0)),
 }
 """Own kernels; None where a form is rare and left to ONNX's reference implementation."""

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from qonnx.core.datatype import DataType
 
-from ....quant.grid import IntArray
+from ....quant.grid import IntArray, smallest_signed
 from ..builder import DataflowBuilder, Stream
 from ..pixels import Pixels, check_channels
 from ..plain_form import ends_graph
@@ -113,6 +113,9 @@ class Lowering:
         """
         name = node.input[index]
         self.scaled(name)
+        before = self.graph.producer.get(name)
+        if before is not None and before.op_type == "Neg" and name not in self.streams:
+            self._negated(before)
         if name in self.streams:
             found = self.streams[name]
             if self.is_picture(found) and self.pixels.step is None:
@@ -144,6 +147,33 @@ class Lowering:
             f"its result is wanted as integers by {node.name} ({node.op_type}), expected a "
             "quantised tensor there",
         )
+
+    def _negated(self, node: onnx.NodeProto) -> None:
+        """The codes of a stream with their sign changed."""
+        x = self.stream(node)
+        if x.datatype == "BINARY" or x.first or x.name in self.offsets:
+            raise LoweringError(
+                node, f"changes the sign of {x.datatype} codes with an offset, expected integers"
+            )
+        low, high = limits(x.datatype)
+        datatype = smallest_signed(-high, -low)
+        (y,) = self.builder.add(
+            "AddStreams",
+            layer_of(node),
+            [x],
+            [(x.shape, datatype)],
+            {
+                "NumChannels": x.channels,
+                "PE": 1,
+                "numInputVectors": x.vectors,
+                "inputDataTypes": [x.datatype],
+                "factors": [-1],
+                "outputDataType": datatype,
+            },
+            scale=x.scale,
+        )
+        self.claim(node)
+        self.publish(y, node.output[0])
 
     def scaled(self, name: str) -> None:
         """A stream times numbers above 0 is a stream: the same codes, of another step."""
