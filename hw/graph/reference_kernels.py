@@ -63,17 +63,19 @@ def _quant(v: list[Value], attributes: Mapping[str, Any]) -> Value:
 
 def _trunc(v: list[Value], attributes: Mapping[str, Any]) -> Value:
     """Whole steps, then fewer of them; the new form says how wide a step of the output is."""
-    x, scale, _, bits, *behind = (part.values for part in v)
-    whole, step = np.rint(x / scale), float(scale.reshape(()))
+    x, scale, zero, bits, *behind = (part.values for part in v)
+    whole, step = np.rint(x / scale + zero), float(scale.reshape(()))
     mode = ROUNDINGS[str(attributes.get("rounding_mode", "FLOOR")).upper()]
     if len(behind) == 1:
         dropped = float((bits - behind[0]).reshape(()))
-        return Value(mode(whole / 2.0**dropped), Fraction(step))
+        return Value(mode(whole / 2.0**dropped) - zero, Fraction(step))
     wide = float(behind[0].reshape(()))
-    codes = whole / 2.0 ** np.rint(np.log2(wide / step))
+    left = 2.0 ** np.rint(np.log2(wide / step))
+    codes = whole / left
     low, high = code_ends(float(behind[1].reshape(())), attributes.get("signed", 1),
                           attributes.get("narrow", 0))  # fmt: skip
-    return Value(mode(np.clip(codes, low, high)), Fraction(wide))
+    # Where some of the zero point would be left over, it was refused.
+    return Value(mode(np.clip(codes, low, high)) - np.rint(zero / left), Fraction(wide))
 
 
 def _bipolar_quant(v: list[Value], attributes: Mapping[str, Any]) -> Value:

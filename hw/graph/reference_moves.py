@@ -41,7 +41,7 @@ def resize(v: list[Value], attributes: Mapping[str, Any]) -> Value | None:
 def _linear_resize(x: Value, scales: list[Fraction], mode: str) -> Value | None:
     """Two neighbours along each axis, whole factors: sums of codes, of a finer step, or of values
     as they are."""
-    if mode not in ("half_pixel", "pytorch_half_pixel"):
+    if mode not in ("half_pixel", "pytorch_half_pixel", "asymmetric"):
         return None
     if any(scale.denominator != 1 for scale in scales):
         return None
@@ -50,6 +50,7 @@ def _linear_resize(x: Value, scales: list[Fraction], mode: str) -> Value | None:
         size = codes.shape[axis]
         # Half pixels of the result: at = (2i + 1 - factor) / (2 factor), whole part and rest.
         places = 2 * np.arange(size * factor) + 1 - factor
+        places = 2 * np.arange(size * factor) if mode == "asymmetric" else places
         low, rest = places // (2 * factor), places % (2 * factor)
         near, far = (np.take(codes, np.clip(low + k, 0, size - 1), axis) for k in (0, 1))
         weight = rest.reshape(-1, *(1,) * (codes.ndim - 1 - axis))
