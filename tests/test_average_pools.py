@@ -168,6 +168,11 @@ def test_averages_are_sums_of_another_step(network: Callable[[], onnx.ModelProto
     assert verify(proto, lower(proto)) > 0
 
 
+def test_a_zero_point_between_the_steps_that_are_left_is_refused() -> None:
+    with pytest.raises(LoweringError, match="expected single scales above 0 and one zero point, a"):
+        clean(truncation("FLOOR", True, 2, 2.0)())
+
+
 @pytest.mark.parametrize("factors", [(4.1, 3.9), (-4.1, 3.9), (-4.1, -3.9)])
 def test_searched_thresholds_are_those_of_the_definition(factors: tuple[float, float]) -> None:
     """At the numbers on both sides of every threshold of a sum of 48 x 48 bytes."""

@@ -18,8 +18,9 @@ from andpop.hw.graph.lowering import lower
 from andpop.hw.graph.reference import Reference
 from andpop.hw.graph.verify import verify
 from foreign_graphs import QONNX, Net, head, refusal
-from foreign_networks import export_cnv, export_fc, export_flattened_cnn
+from foreign_networks import export_cnv, export_fc, export_flattened_cnn, export_mobile_cnn
 from onnx import save
+from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
 from qonnx.transformation.infer_datatypes import InferDataTypes
@@ -104,7 +105,9 @@ def logits(file: Path, pictures: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[Any
     exact = np.stack(
         [judge.run(p[None], {judge.output})[judge.output].reshape(-1) for p in pictures]
     )
-    model = ModelWrapper(str(file)).transform(InferShapes()).transform(InferDataTypes())
+    model = ModelWrapper(str(file)).transform(InferShapes())
+    if any(node.op_type == "Im2Col" for node in model.graph.node):
+        model = model.transform(InferDataTypes())  # Its execution asks for them.
     name = model.graph.input[0].name
     fed = pictures.transpose(0, 3, 1, 2) / np.float32(255)
     if model.get_tensor_shape(name) != [1, *fed.shape[1:]]:
@@ -187,9 +190,9 @@ def test_cnv_is_exact_in_every_dialect(form: Form, name: str, tmp_path: Path) ->
     check(tmp_path / "build", draw(tmp_path / "pictures", (32, 32, 3)), 4)
 
 
-def counts(net: Net, x: str, rows: Any, **attributes: Any) -> str:
+def counts(net: Net, x: str, rows: Any, out_dtype: str = "INT8", **attributes: Any) -> str:
     inputs = [x, net.constant(rows)]
-    return net.op("MultiThreshold", inputs, QONNX, out_dtype="INT8", **attributes)
+    return net.op("MultiThreshold", inputs, QONNX, out_dtype=out_dtype, **attributes)
 
 
 @pytest.mark.parametrize(
@@ -201,6 +204,8 @@ def test_thresholds_of_channels_in_any_order(scale: float, bias: float, tmp_path
     weight = net.constant(net.rng.integers(-3, 4, (4, 3, 3, 3)))
     x = net.op("Mul", [net.op("Conv", ["x", weight], kernel_shape=[3, 3]), net.constant(0.125)])
     x = counts(net, x, net.rng.normal(0, 1, (4, 5)), out_scale=scale, out_bias=bias)
+    # On the codes themselves: what lies on a threshold has reached it.
+    x = counts(net, x, scale * np.array([[1, 3, 4]]) + bias)
     head(net, x, 4)
     save(net.model([1, 5]), tmp_path / "net.onnx")
     if bias == 0.1:
@@ -208,6 +213,60 @@ def test_thresholds_of_channels_in_any_order(scale: float, bias: float, tmp_path
         return
     pictures = lively(6, 8, 8, 3)
     assert len(np.unique(logits(tmp_path / "net.onnx", pictures)[0])) > 12
+
+
+def test_bits_with_a_border_are_counted_where_they_are_equal(tmp_path: Path) -> None:
+    """Windows of bits with a border of 0, which is no sign."""
+    net = Net()
+    weight = net.constant(net.rng.integers(-3, 4, (4, 1, 3, 3)))
+    x = net.op("Conv", ["x", weight], kernel_shape=[3, 3])
+    x = counts(net, x, net.rng.normal(0, 1, (4, 1)), "BINARY")
+    x = net.op("Transpose", [x], perm=[0, 2, 3, 1])
+    windows = {"stride": [1, 1], "kernel_size": [3, 3], "pad_amount": [1, 1, 1, 1]}
+    x = net.op("Im2Col", [x], QONNX, input_shape="(1, 6, 6, 4)", **windows)
+    bits = net.constant(net.rng.integers(0, 2, (36, 6)))
+    x = net.op("XnorPopcountMatMul", [x, bits], QONNX)
+    x = counts(net, x, 18 + net.rng.integers(-6, 7, (6, 3)), data_layout="NHWC")
+    head(net, net.op("Transpose", [x], perm=[0, 3, 1, 2]), 6)
+    model = ModelWrapper(net.model([1, 5]))
+    model.set_tensor_datatype(bits, DataType["BINARY"])
+    model.save(str(tmp_path / "net.onnx"))
+    found, graph = logits(tmp_path / "net.onnx", lively(6, 8, 8, 1))
+    assert len(np.unique(found)) > 12
+    assert "FMPadding" in ops(graph)
+
+
+def test_channels_behind_the_pixels_in_standard_words(tmp_path: Path) -> None:
+    """An input (1, H, W, C), constants of channels, axes: as converted Keras networks have them."""
+    net = Net(channels=3)
+    net.shape = [1, 8, 8, 3]
+    x = net.op("Mul", ["x", net.constant([0.5, 1.5, 1.0])])
+    x = net.op("Transpose", [net.quant(x, 0.0625, signed=0)], perm=[0, 3, 1, 2])
+    weight = net.quant(net.constant(net.weights(4, 3, 3, 3)), narrow=1)
+    x = net.op("Conv", [x, weight], kernel_shape=[3, 3])
+    x = net.op("Transpose", [x], perm=[0, 2, 3, 1])
+    x = net.op("Add", [x, net.constant(net.rng.normal(0, 0.3, (1, 1, 4)))])
+    x = net.quant(net.op("Relu", [x]), signed=0)
+    x = net.op("Concat", [x, x], axis=-1)
+    x = net.op("Pad", [x, net.constant([0, 1, 0, 0, 0, 0, 2, 0], np.int64)])
+    # A product of every pixel's channels.
+    weight = net.quant(net.constant(net.weights(8, 6)), narrow=1)
+    x = net.quant(net.op("MatMul", [x, weight]), 0.5, signed=0)
+    x = net.op("ReduceSum", [x, net.constant([1, 2], np.int64)], keepdims=0)
+    net.op("MatMul", [x, net.quant(net.constant(net.weights(6, 5)), narrow=1)])
+    save(net.model([1, 5]), tmp_path / "net.onnx")
+    found, _ = logits(tmp_path / "net.onnx", lively(6, 8, 8, 3))
+    assert len(np.unique(found)) > 12
+
+
+def test_depthwise_convolutions_that_finn_lowered(tmp_path: Path) -> None:
+    """Their weights are filled up with 0."""
+    plain = export_mobile_cnn(tmp_path / "plain.onnx")
+    wanted, graph = logits(plain, lively(6, 16, 16, 3))
+    found, made = logits(lowered(plain, tmp_path / "net.onnx"), lively(6, 16, 16, 3))
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+    assert ops(made) == ops(graph)
+    assert ops(made).count("GroupedMvu") == 3
 
 
 def test_an_average_of_finns_conversion(tmp_path: Path) -> None:

@@ -6,11 +6,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from andpop.flows import api
 from andpop.hw.graph.lowering import lower
 from foreign_graphs import Net, accepted, head, refusal
 from onnx import save
+from test_dialects import lively, logits
 from test_fully_connected import check, draw
 
 Join = Callable[[Net, Sequence[str]], str]
@@ -73,6 +75,7 @@ def test_differences_are_sums(
     head(net, join(net, branches(net, scales)), 4)
     _, network, count = accepted(net.model([1, 5]), tmp_path)
     assert count > 1000
+    assert len(np.unique(logits(tmp_path / "net.onnx", lively(6, 8, 8, 1))[0])) > 8
     (added,) = [n for n in lower(network).graph.node if n.op_type == "AddStreams"]
     found = next(list(a.ints) for a in added.attribute if a.name == "factors")
     assert found == factors or not factors

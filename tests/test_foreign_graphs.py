@@ -18,6 +18,7 @@ from andpop.hw.graph.loader import load
 from andpop.hw.graph.lower import handlers
 from andpop.hw.graph.lower import product as products
 from andpop.hw.graph.lowering import ARITHMETIC, lower
+from andpop.hw.graph.multi_threshold import OP as MULTI_THRESHOLD
 from andpop.hw.graph.nodewise import Nodewise
 from andpop.hw.graph.reference import Reference
 from andpop.hw.graph.schema import FOLDED, LOWERED, QUANTISERS
@@ -36,7 +37,7 @@ def test_every_network_the_mutants_start_from_is_exact(
 
 
 def test_every_op_that_is_lowered_has_a_rule_at_the_door() -> None:
-    assert {*handlers(), *ARITHMETIC} <= {*LOWERED, *QUANTISERS}
+    assert {*handlers(), *ARITHMETIC} <= {*LOWERED, *QUANTISERS, MULTI_THRESHOLD}
     assert not {"MatMul", "Einsum", "Conv", "Resize", "OneHot"} & {*FOLDED}
 
 
