@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from andpop.hw.graph.clean import clean
 from andpop.hw.graph.executor import run
 from andpop.hw.graph.loader import load
 from andpop.hw.graph.lowering import lower
+from andpop.hw.graph.pixels import pixels_of
 from andpop.hw.graph.reference import Reference
 from andpop.hw.graph.verify import verify
 from foreign_graphs import QONNX, Net, head, refusal
@@ -299,3 +301,12 @@ def test_thresholds_that_are_refused(change: dict[str, Any], why: str, tmp_path:
     x = net.op("Conv", ["x", weight], kernel_shape=[3, 3])
     head(net, counts(net, x, change.pop("rows", np.zeros((4, 2))), **change), 4)
     assert why in refusal(net.model([1, 5]), tmp_path)
+
+
+@pytest.mark.parametrize(("ends", "raw"), [((20, 240), True), ((0.1, 0.9), False)])
+def test_first_thresholds_tell_what_a_pixel_is(ends: tuple[float, float], raw: bool) -> None:
+    net = Net()
+    x = counts(net, "x", np.linspace(*ends, 7)[None])
+    head(net, x, 1, 8)
+    found = pixels_of(clean(net.model([1, 5])))
+    assert found.step == (1 if raw else Fraction(1, 255))
