@@ -112,6 +112,9 @@ def export_flattened_cnn(path: Path) -> Path:
         qnn.QuantReLU(bit_width=4),
         qnn.QuantLinear(20, 10, **four),
     )
+    for module in net.modules():
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            module.momentum = 1.0  # The statistics of the one batch: else all codes are 0.
     return export(net, torch.rand(64, 1, 16, 16), path)
 
 

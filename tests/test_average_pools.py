@@ -113,14 +113,16 @@ def mean_of_axes() -> onnx.ModelProto:
     return net.model([1, 5], opset=18)
 
 
-def truncation(mode: str, newer: bool, kernel: int = 2) -> Callable[[], onnx.ModelProto]:
+def truncation(
+    mode: str, newer: bool, kernel: int = 2, zero: float = 0.0
+) -> Callable[[], onnx.ModelProto]:
     """A sum as QuantAvgPool2d wrote it: the average times the pixels, of which bits are dropped."""
 
     def make() -> onnx.ModelProto:
         net = Net()
         x = net.op("AveragePool", [first(net)], kernel_shape=[kernel] * 2, strides=[2, 2])
         x = net.op("Mul", [x, net.constant(float(kernel**2))])
-        numbers = [0.125, 0.0, 6.0, 0.5, 3.0] if newer else [0.125, 0.0, 6.0, 4.0]
+        numbers = [0.125, zero, 6.0, 0.5, 3.0] if newer else [0.125, zero, 6.0, 4.0]
         attributes = {"signed": 0, "narrow": 0} if newer else {}
         x = net.op(
             "Trunc", [x, *(net.constant(v) for v in numbers)], QONNX, rounding_mode=mode,
@@ -157,11 +159,18 @@ MODES = ("FLOOR", "ROUND", "CEIL", "UP", "DOWN", "HALF_UP", "HALF_DOWN")
         pooled(kernel_shape=[3, 2], pads=[0, 0, 1, 0], count_include_pad=1),
         *(truncation(mode, newer, size) for mode in MODES for newer in (False, True)
           for size in (2, 3)),
+        *(truncation(mode, newer, 2, 4.0) for mode in MODES for newer in (False, True)),
+        truncation("FLOOR", False, 2, 3.0), truncation("ROUND", False, 2, -5.0),
     ],
 )  # fmt: skip
 def test_averages_are_sums_of_another_step(network: Callable[[], onnx.ModelProto]) -> None:
     proto = clean(network())
     assert verify(proto, lower(proto)) > 0
+
+
+def test_a_zero_point_between_the_steps_that_are_left_is_refused() -> None:
+    with pytest.raises(LoweringError, match="expected single scales above 0 and one zero point, a"):
+        clean(truncation("FLOOR", True, 2, 2.0)())
 
 
 @pytest.mark.parametrize("factors", [(4.1, 3.9), (-4.1, 3.9), (-4.1, -3.9)])

@@ -18,6 +18,7 @@ from andpop.hw.graph.loader import load
 from andpop.hw.graph.lower import handlers
 from andpop.hw.graph.lower import product as products
 from andpop.hw.graph.lowering import ARITHMETIC, lower
+from andpop.hw.graph.multi_threshold import OP as MULTI_THRESHOLD
 from andpop.hw.graph.nodewise import Nodewise
 from andpop.hw.graph.reference import Reference
 from andpop.hw.graph.schema import FOLDED, LOWERED, QUANTISERS
@@ -36,7 +37,7 @@ def test_every_network_the_mutants_start_from_is_exact(
 
 
 def test_every_op_that_is_lowered_has_a_rule_at_the_door() -> None:
-    assert {*handlers(), *ARITHMETIC} <= {*LOWERED, *QUANTISERS}
+    assert {*handlers(), *ARITHMETIC} <= {*LOWERED, *QUANTISERS, MULTI_THRESHOLD}
     assert not {"MatMul", "Einsum", "Conv", "Resize", "OneHot"} & {*FOLDED}
 
 
@@ -318,3 +319,59 @@ def test_rows_and_columns_that_nobody_needs_are_captured(tmp_path: Path) -> None
     result = api.compare(tmp_path / "build", pictures, ("qonnx", "golden", "cpu", "rtl"))
     assert result["values_differing"] == 0
     assert result["values_compared"] > 3000
+
+
+def _vector(net: Net, batch: int) -> list[int]:
+    net.shape = [batch, 20]
+    weight = net.quant(net.constant(net.weights(20, 9)), narrow=1)
+    x = net.quant(net.norm(net.op("MatMul", ["x", weight]), 9), signed=0)
+    net.op("Gemm", [x, net.quant(net.constant(net.weights(5, 9)), narrow=1)], transB=1)
+    return [batch, 5]
+
+
+def _flattened(net: Net, batch: int) -> list[int]:
+    x = net.op("Reshape", [first(net), net.constant([batch, 144], np.int64)])
+    net.op("MatMul", [x, net.quant(net.constant(net.weights(144, 5)), narrow=1)])
+    return [batch, 5]
+
+
+def _map(net: Net, batch: int) -> list[int]:
+    weight = net.quant(net.constant(net.weights(3, 4, 1, 1)), narrow=1)
+    net.op("Conv", [first(net), weight], kernel_shape=[1, 1])
+    return [batch, 3, 6, 6]
+
+
+def _line(net: Net, batch: int) -> list[int]:
+    net.shape = [batch, 2, 12]
+    weight = net.quant(net.constant(net.weights(4, 2, 3)), narrow=1)
+    x = net.quant(net.norm(net.op("Conv", ["x", weight], kernel_shape=[3]), 4), signed=0)
+    x = net.op("Reshape", [x, net.constant([batch, 40], np.int64)])
+    net.op("MatMul", [x, net.quant(net.constant(net.weights(40, 5)), narrow=1)])
+    return [batch, 5]
+
+
+def _software(net: Net, batch: int) -> list[int]:
+    shape = _flattened(net, batch)
+    net.op("Softmax", [net.last], axis=1)
+    return shape
+
+
+@pytest.mark.parametrize("network", [_vector, _flattened, _map, _line, _software])
+@pytest.mark.parametrize("batch", [4, 1])
+@pytest.mark.parametrize("named", [True, False])
+def test_batch_of_every_head(
+    network: Callable[[Net, int], list[int]], batch: int, named: bool, tmp_path: Path
+) -> None:
+    """Also one that is open beside a Reshape to the batch of the export."""
+    net = Net()
+    shape = network(net, batch)
+    if network is not _line and network is not _vector:
+        net.shape[0] = batch
+    proto = net.model(shape)
+    if named and batch == 1:
+        for value in (*proto.graph.input, *proto.graph.output):
+            value.type.tensor_type.shape.dim[0].Clear()
+            value.type.tensor_type.shape.dim[0].dim_param = "N"
+    _, ready, count = accepted(proto, tmp_path)
+    assert count > 20
+    assert all(v.type.tensor_type.shape.dim[0].dim_value == 1 for v in ready.graph.output)

@@ -10,7 +10,8 @@ import numpy as np
 import onnx
 import pytest
 from andpop.hw.graph import loader
-from andpop.hw.graph.loader import NAME, ModelError, load
+from andpop.hw.graph.loader import ModelError, load
+from andpop.hw.graph.plain_names import NAME
 from onnx import TensorProto, helper, numpy_helper
 
 

@@ -19,7 +19,7 @@ from andpop.hw.graph.lowering import lower
 from andpop.hw.graph.nodewise import Nodewise
 from andpop.hw.graph.pixels import Pixels
 from andpop.hw.graph.reference import Reference, execute
-from andpop.hw.graph.reference_kernels import Value
+from andpop.hw.graph.reference_value import Value
 from andpop.hw.graph.resizing import MODES, sources
 from andpop.hw.graph.verify import verify
 from foreign_graphs import Net, accepted, first, refusal
@@ -107,12 +107,17 @@ def test_every_way_to_say_whole_factors(
     assert Nodewise(network)(node, feeds)[node.output[0]].shape == (1, 4, 12, 18)
 
 
+@pytest.mark.parametrize("mode", ["half_pixel", "pytorch_half_pixel", "asymmetric", "Upsample"])
 @pytest.mark.parametrize("scale", [(2, 2), (3, 4), (1, 5), (6, 1)])
-def test_linear_interpolation_is_that_of_onnx_runtime(scale: tuple[int, int]) -> None:
+def test_linear_interpolation_is_that_of_onnx_runtime(scale: tuple[int, int], mode: str) -> None:
     net = Net(5, 4)
     scales = net.constant([1, 1, *scale])
-    net.op("Resize", ["x", net.constant(np.zeros(0)), scales], mode="linear")
-    proto = net.model([1, 1, 5 * scale[0], 4 * scale[1]])
+    if mode == "Upsample":
+        net.op("Upsample", ["x", scales], mode="linear")
+    else:
+        way = {"mode": "linear", "coordinate_transformation_mode": mode}
+        net.op("Resize", ["x", net.constant(np.zeros(0)), scales], **way)
+    proto = net.model([1, 1, 5 * scale[0], 4 * scale[1]], 9 if mode == "Upsample" else 13)
     session = InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
     picture = net.rng.integers(0, 256, (1, 5, 4, 1), dtype=np.uint8)
     (wanted,) = session.run(None, {"x": picture.transpose(0, 3, 1, 2).astype(np.float32)})

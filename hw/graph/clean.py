@@ -13,16 +13,20 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import TensorProto, helper
 
+from .clean_finn import average, expand, joins_thresholds, joins_weights, thresholds
+from .clean_folding import fold, known_shape
 from .clean_heads import join_outputs, leave_to_software, software_nodes
+from .clean_layout import channels_first, reads_last
 from .clean_lines import line_to_map, map_shape
 from .clean_order import keep_flattening
 from .clean_quantisers import dequantise, is_weight, quantiser, transpose
 from .clean_scales import scales_behind
 from .clean_state import Cleaning
+from .clean_sums import in_pairs
 from .loader import ELEMENT_TYPES, ModelError
+from .multi_threshold import OP as MULTI_THRESHOLD
 from .plain_form import (
     bias_behind,
     changes_nothing,
@@ -74,13 +78,17 @@ def clean(
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(proto)
+    expand(copy.graph)
+    in_pairs(copy.graph)
     state = Cleaning(copy)
     graph = state.proto.graph
     _inputs(state)
     software = software_nodes(graph)
     for node in graph.node:
-        node.input[:] = [state.alias.get(name, name) for name in node.input]
         try:
+            if channels_first(state, node):
+                continue
+            node.input[:] = [state.alias.get(name, name) for name in node.input]
             if node.name in software:
                 leave_to_software(state, node, [] if notes is None else notes)
             else:
@@ -118,6 +126,10 @@ def _inputs(state: Cleaning) -> None:
                 "pictures of one size"
             )
         state.bound(value.name, sizes, f"the graph input {value.name}")
+        if len(sizes) == 4 and reads_last(graph, value.name):
+            sizes = [sizes[i] for i in (0, 3, 1, 2)]
+            state.last.add(value.name)
+            value.type.CopyFrom(helper.make_tensor_type_proto(TensorProto.FLOAT, sizes))
         if len(sizes) == 3:
             sizes = map_shape(sizes)
             state.lines.add(value.name)
@@ -144,6 +156,8 @@ def _visit(state: Cleaning, node: onnx.NodeProto) -> None:
         line_to_map(state, node)
     if node.op_type in QUANTISERS or node.op_type == "IntQuant":
         quantiser(state, node)
+    elif node.op_type in (MULTI_THRESHOLD, "QuantAvgPool2d"):
+        (thresholds if node.op_type == MULTI_THRESHOLD else average)(state, node)
     elif node.op_type not in LOWERED and not (
         node.op_type in FOLDED and (constant or node.op_type in ("Shape", "Size"))
     ):
@@ -156,7 +170,7 @@ def _visit(state: Cleaning, node: onnx.NodeProto) -> None:
 
 def _keep_refused(state: Cleaning, node: onnx.NodeProto) -> None:
     """Keep a node that nobody can lower, so that those behind it can be looked at."""
-    quantises = node.op_type in QUANTISERS
+    quantises = node.domain == QONNX_DOMAIN
     types = (
         [state.types[node.input[0]]]
         if quantises
@@ -178,10 +192,12 @@ def _standard(state: Cleaning, node: onnx.NodeProto, constant: bool) -> None:
     if node.op_type == "BatchNormalization":
         _check_norm(state, node)
     types = _infer(state, node, schema)
+    if joins_thresholds(state, node) or joins_weights(state, node):
+        return
     if node.op_type in ("Shape", "Size"):
-        _known_shape(state, node)
+        known_shape(state, node)
     elif constant and node.op_type in FOLDED:
-        _fold(state, node, types)
+        fold(state, node, types)
     elif changes_nothing(
         node, state.types[node.input[0]].tensor_type.elem_type, state.value
     ) or _joins_product(state, node):
@@ -262,48 +278,6 @@ def _infer(
         state.bound(name, sizes, f"{node.name} ({node.op_type})")
         types.append(helper.make_tensor_type_proto(tensor.elem_type, sizes))
     return types
-
-
-def _fold(state: Cleaning, node: onnx.NodeProto, types: Sequence[onnx.TypeProto]) -> None:
-    """Replace a node of constants by its outputs, as ONNX Runtime computes them."""
-    shapes = [tuple(d.dim_value for d in t.tensor_type.shape.dim) for t in types]
-    state.spend(node, shapes)
-    if node.op_type == "Div":
-        divisor = state.value(node.input[1])
-        # Whole numbers divided by 0, or the least by -1, stop the process.
-        if divisor is None or (divisor.dtype.kind in "iu" and not (divisor > 0).all()):
-            raise LoweringError(node, "divides whole numbers by others than positive ones")
-    named = [(n, t) for n, t in zip(node.output, types, strict=True) if n]
-    graph = helper.make_graph(
-        [node],
-        "constant",
-        [],
-        [helper.make_value_info(name, kind) for name, kind in named],
-        initializer=[state.constants[n] for n in dict.fromkeys(node.input) if n],
-    )
-    opset = helper.make_opsetid("", state.opset)
-    model = helper.make_model(graph, opset_imports=[opset], ir_version=8)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    try:
-        session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-        values = session.run([name for name, _ in named], {})
-    except Exception as error:  # Bindings of C++: their exceptions share no other base.
-        why = " ".join(str(error).split())[:200]
-        raise LoweringError(node, f"ONNX Runtime cannot compute it: {why}") from error
-    for (name, _), value in zip(named, values, strict=True):
-        state.set_constant(name, value)
-
-
-def _known_shape(state: Cleaning, node: onnx.NodeProto) -> None:
-    shape = np.array(state.shape(node.input[0]), dtype=np.int64)
-    given = {a.name: a.i for a in node.attribute}
-    value = shape[given.get("start", 0) : given.get("end", len(shape))]
-    state.set_constant(node.output[0], value if node.op_type == "Shape" else shape.prod())
 
 
 def _check_scales(state: Cleaning, node: onnx.NodeProto) -> None:

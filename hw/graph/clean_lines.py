@@ -15,6 +15,7 @@ from onnx import helper
 from ..kernels.base import node_attributes
 from .clean_quantisers import is_weight
 from .clean_state import Cleaning
+from .multi_threshold import OP as MULTI_THRESHOLD
 from .qonnx_graph import LoweringError
 from .schema import IMAGE_OPS, QUANTISERS
 
@@ -26,7 +27,7 @@ DECIDE = ("Squeeze", "Flatten", "Reshape", "Transpose", "ReduceSum", "ReduceMean
 """Ops whose result is a line only if they say so."""
 SAME = (
     "Add", "Sub", "Mul", "Div", "BatchNormalization", "Relu", "Clip", "Neg", "Identity", "Dropout",
-    "Cast", "Floor", "Where", "GlobalAveragePool", "IntQuant",
+    "Cast", "Floor", "Where", "GlobalAveragePool", "IntQuant", MULTI_THRESHOLD,
     *QUANTISERS,
 )  # fmt: skip
 """Ops that are the same on both, but for constants of two axes and more."""
@@ -101,7 +102,7 @@ def _flatten(state: Cleaning, node: onnx.NodeProto) -> None:
         raise LoweringError(node, "flattens a line from its end, expected axis 1")
 
 
-def _parameter(
+def change_numbers(
     state: Cleaning, node: onnx.NodeProto, index: int, name: str, change: Callable[..., list[int]]
 ) -> None:
     """Change whole numbers: constant input ``index``, or in older opsets attribute ``name``."""
@@ -118,7 +119,7 @@ def _parameter(
 
 
 def _reduce(state: Cleaning, node: onnx.NodeProto) -> None:
-    _parameter(state, node, 1, "axes", _both)
+    change_numbers(state, node, 1, "axes", _both)
     if node_attributes(node).get("keepdims", 1):
         state.lines.update(node.output)
 
@@ -134,7 +135,7 @@ def _mapped(axes: list[int]) -> list[int]:
 
 def _slice(state: Cleaning, node: onnx.NodeProto) -> None:
     given = len(node.input) > 3 or any(a.name == "axes" for a in node.attribute)
-    _parameter(state, node, 3, "axes", _mapped)
+    change_numbers(state, node, 3, "axes", _mapped)
     if given:
         return
     if len(node.input) > 1:
@@ -152,11 +153,11 @@ def _pad(state: Cleaning, node: onnx.NodeProto) -> None:
 
     if len(node.input) > 3 and node.input[3]:
         raise LoweringError(node, "names the axes it pads, expected pads of all axes")
-    _parameter(state, node, 1, "pads", wider)
+    change_numbers(state, node, 1, "pads", wider)
 
 
 def _squeeze(state: Cleaning, node: onnx.NodeProto) -> None:
-    _parameter(state, node, 1, "axes", _both)
+    change_numbers(state, node, 1, "axes", _both)
 
 
 def _transpose(state: Cleaning, node: onnx.NodeProto) -> None:

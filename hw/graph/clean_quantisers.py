@@ -69,15 +69,23 @@ def _as_signs(state: Cleaning, node: onnx.NodeProto) -> None:
 
 
 def _check_truncation(state: Cleaning, node: onnx.NodeProto) -> None:
-    """A Trunc drops bits of whole steps: its scales are single numbers, its zero point is 0."""
+    """A Trunc drops bits of whole steps: its scales and its zero point, whole, are single
+    numbers."""
     scales = [state.value(node.input[i]) for i in ((1, 4) if len(node.input) == 6 else (1,))]
     zero = state.value(node.input[2])
     single = all(s is not None and s.size == 1 and s > np.finfo(np.float32).tiny for s in scales)
-    if not single or zero is None or zero.any():
+    dropped = 1.0
+    if single and len(node.input) == 6:
+        before, behind = (float(s.reshape(())) for s in scales if s is not None)
+        dropped = max(1.0, 2.0 ** np.rint(np.log2(behind / before)))
+    whole = (
+        zero is not None and zero.size == 1 and (zero / dropped == np.rint(zero / dropped)).all()
+    )
+    if not single or not whole:
         raise LoweringError(
             node,
             f"found scales {scales} and zero point {zero}, expected single scales above 0 and "
-            "zero point 0",
+            f"one zero point, a multiple of {dropped:g}",
         )
 
 

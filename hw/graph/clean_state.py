@@ -43,6 +43,10 @@ class Cleaning:
         """Tensors that the file has as (1, C, L): here (1, C, 1, L)."""
         self.software: dict[str, Software] = {}
         """What is left to software behind logits, by their names."""
+        self.last: set[str] = set()
+        """Tensors that the file has as (1, H, W, C): here (1, C, H, W)."""
+        self.windows: dict[str, onnx.NodeProto] = {}
+        """Tensors that are windows side by side, which a product reads."""
         self.quantised: dict[tuple[object, ...], str] = {}
         self.readers: dict[str, list[onnx.NodeProto]] = {}
         for node in graph.node:

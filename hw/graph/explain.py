@@ -22,8 +22,11 @@ from .lower.heads import end
 from .lower.numbers import MOVES
 from .lower.state import Lowering
 from .lowering import left_over, visit
+from .multi_threshold import OP as MULTI_THRESHOLD
+from .multi_threshold import Counts
 from .pixels import pixels_of
 from .qonnx_graph import LoweringError, QonnxGraph
+from .threshold_pattern import most_code
 
 Verdict = Literal["hardware", "part", "refused", "waits"]
 
@@ -93,7 +96,7 @@ class _Walk:
             except LoweringError as error:
                 self._trouble(node, error)
             self._record(node, before, claimed)
-            if node.op_type in ("Quant", "BipolarQuant") and self._troubled(node):
+            if node.op_type in ("Quant", "BipolarQuant", MULTI_THRESHOLD) and self._troubled(node):
                 self.waits.setdefault(node.name, self._troubled(node))
                 self._stand_in(node)
         for value in graph.outputs:
@@ -171,6 +174,10 @@ class _Walk:
             batch, channels, height, width = shape if len(shape) == 4 else (*shape, 1, 1)
             if node.op_type == "BipolarQuant":
                 datatype, scale = "BINARY", graph.scalar(node.input[1])
+            elif node.op_type == MULTI_THRESHOLD:
+                found = Counts.of(graph.attributes(node))
+                most = abs(found.first) + most_code(graph, node)
+                datatype, scale = f"INT{min(9, 1 + most.bit_length())}", float(found.step)
             elif node.op_type == "Quant":
                 bits, scale = graph.scalar(node.input[3]), graph.scalar(node.input[1])
                 signed = graph.attributes(node).get("signed", 1)

@@ -18,8 +18,10 @@ import numpy.typing as npt
 import onnx
 
 from ..kernels.base import node_attributes
+from .multi_threshold import OP as MULTI_THRESHOLD
 from .reference import execute
-from .reference_kernels import Array, Floats, Value, quantised
+from .reference_kernels import quantised
+from .reference_value import Array, Floats, Value
 
 UNIT = 2.0**-24
 """Half the distance of float32 numbers next to each other, relative to them."""
@@ -82,6 +84,17 @@ def limits(
     if node.op_type in ("Quant", "IntQuant"):
         low, high = _quant_limits(node, arrays)
         return low - _around(low, 4), high + _around(high, 4)
+    if node.op_type == MULTI_THRESHOLD:
+        low, high = np.sort(
+            [
+                execute(node, [Value(arrays[0] + noise), *inputs[1:]], opsets)[0].values
+                for noise in (-_around(arrays[0], 1), _around(arrays[0], 1))
+            ],
+            axis=0,
+        )
+        # Counts times a factor, plus a summand: rounded twice.
+        size = np.abs(low) + np.abs(high) + abs(node_attributes(node).get("out_bias", 0.0))
+        return low - _around(size, 3), high + _around(size, 3)
     if (node.op_type in STEPS and arrays[0].dtype.kind == "f") or node.op_type == "Trunc":
         ends = [
             execute(node, [Value(arrays[0] + sign * noise), *inputs[1:]], opsets)[0].values

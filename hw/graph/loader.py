@@ -10,7 +10,6 @@ What the nodes say with these words is checked by `clean.clean`.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,8 @@ from qonnx.core.datatype import DataType
 
 from .external_data import read_external
 from .heads import KINDS, Kind, kinds_of, write_kinds
+from .local_functions import inline
+from .plain_names import rename, show
 
 MAX_BYTES = 256 << 20
 """Largest file read."""
@@ -33,12 +34,14 @@ MAX_ELEMENTS = 1 << 28
 OPSETS = (7, onnx.defs.onnx_opset_version())
 """Oldest and newest version of ONNX's operators: before 7, broadcasting was something else."""
 
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-"""What a node or tensor may be called: the name becomes a module, a file and a Tcl word."""
-
 STANDARD_DOMAINS = ("", "ai.onnx")
+CHANNELS_LAST_DOMAIN = "qonnx.custom_op.channels_last"
 QONNX_DOMAINS = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
-QONNX_OPS = ("Quant", "IntQuant", "BipolarQuant", "Trunc")
+QONNX_OPS = (
+    "Quant", "IntQuant", "BipolarQuant", "Trunc", "MultiThreshold", "QuantAvgPool2d", "Im2Col",
+    "MaxPoolNHWC", "XnorPopcountMatMul",
+)  # fmt: skip
+CHANNELS_LAST_OPS = ("Conv", "MaxPool", "BatchNormalization")
 ELEMENT_TYPES = (
     TensorProto.FLOAT,
     TensorProto.DOUBLE,
@@ -95,11 +98,12 @@ def load(path: Path | str) -> LoadedModel:
     loaded = LoadedModel(model)
     _check_opset(model, where)
     _check_tensors(model, where, path.parent)
+    _inline(loaded, where)
     _check_nodes(model.graph, where)
     _drop_functions(loaded)
     kinds = _kinds(model, where)
     _drop_metadata(loaded)
-    names = _rename(loaded)
+    names = rename(model, loaded.renamed, loaded.notes)
     write_kinds(model, {names.of(name): kind for name, kind in kinds.items()})
     _check_graph(model, where)
     _drop_unread(loaded)
@@ -140,7 +144,7 @@ def _check_text(message: Message, where: str) -> None:
                     bytes(part, "utf-8") if isinstance(part, str) else part.decode("utf-8")
                 except UnicodeError as error:
                     raise ModelError(
-                        f"{where}: {descriptor.full_name} holds {_show(repr(part))}, expected "
+                        f"{where}: {descriptor.full_name} holds {show(repr(part))}, expected "
                         "UTF-8; export the network again"
                     ) from error
 
@@ -178,10 +182,10 @@ def _check_tensors(model: onnx.ModelProto, where: str, folder: Path) -> None:
         try:
             room -= read_external(tensor, folder, room)
         except ValueError as error:
-            raise ModelError(f"{where}: tensor {_show(tensor.name)} {error}") from error
+            raise ModelError(f"{where}: tensor {show(tensor.name)} {error}") from error
         if tensor.data_type not in ELEMENT_TYPES:
             raise ModelError(
-                f"{where}: tensor {_show(tensor.name)} has the element type {tensor.data_type}, "
+                f"{where}: tensor {show(tensor.name)} has the element type {tensor.data_type}, "
                 "expected numbers of 8 to 64 bits"
             )
         elements = 1
@@ -189,14 +193,14 @@ def _check_tensors(model: onnx.ModelProto, where: str, folder: Path) -> None:
             elements *= dim
             if dim < 0 or elements > MAX_ELEMENTS:
                 raise ModelError(
-                    f"{where}: tensor {_show(tensor.name)} has shape {list(tensor.dims)}, "
+                    f"{where}: tensor {show(tensor.name)} has shape {list(tensor.dims)}, "
                     f"expected at most {MAX_ELEMENTS} elements"
                 )
         try:
             onnx.numpy_helper.to_array(tensor)
         except (ValueError, TypeError, KeyError) as error:
             raise ModelError(
-                f"{where}: tensor {_show(tensor.name)} holds no data of its type and shape "
+                f"{where}: tensor {show(tensor.name)} holds no data of its type and shape "
                 f"{list(tensor.dims)}; export it again"
             ) from error
 
@@ -216,10 +220,11 @@ def _check_nodes(graph: onnx.GraphProto, where: str) -> None:
     for node in graph.node:
         standard = node.domain in STANDARD_DOMAINS and onnx.defs.has(node.op_type, "")
         qonnx = node.domain in QONNX_DOMAINS and node.op_type in QONNX_OPS
-        if not (standard or qonnx):
+        last = node.domain == CHANNELS_LAST_DOMAIN and node.op_type in CHANNELS_LAST_OPS
+        if not (standard or qonnx or last):
             raise ModelError(
-                f"{where}: node {_show(node.name)} has op {_show(node.op_type)} of domain "
-                f"{_show(node.domain)}, expected an ONNX operator or QONNX's "
+                f"{where}: node {show(node.name)} has op {show(node.op_type)} of domain "
+                f"{show(node.domain)}, expected an ONNX operator or QONNX's "
                 f"{', '.join(QONNX_OPS)}"
             )
         for attribute in node.attribute:
@@ -232,9 +237,18 @@ def _check_nodes(graph: onnx.GraphProto, where: str) -> None:
                 AttributeProto.TYPE_PROTOS,
             ):
                 raise ModelError(
-                    f"{where}: node {_show(node.name)} ({node.op_type}) holds a subgraph, sparse "
+                    f"{where}: node {show(node.name)} ({node.op_type}) holds a subgraph, sparse "
                     "tensor or type, expected a plain feed-forward graph"
                 )
+
+
+def _inline(loaded: LoadedModel, where: str) -> None:
+    try:
+        count = inline(loaded.model, (*STANDARD_DOMAINS, *QONNX_DOMAINS), MAX_NODES, MAX_BYTES)
+    except ValueError as error:
+        raise ModelError(f"{where}: {error}; export without functions") from error
+    if count:
+        loaded.notes.append(f"put {count} functions of the model in place of their calls")
 
 
 def _drop_functions(loaded: LoadedModel) -> None:
@@ -292,74 +306,6 @@ def _drop_metadata(loaded: LoadedModel) -> None:
         loaded.notes.append(f"dropped {dropped} metadata entries and annotations")
 
 
-def _rename(loaded: LoadedModel) -> _Names:
-    """Give every node and tensor a plain, unique name; return those of tensors."""
-    graph = loaded.model.graph
-    loaded.model.graph.name = _plain(graph.name or "graph")
-    node_names = _Names("node", loaded)
-    for i, node in enumerate(graph.node):
-        node.name = node_names.fresh(node.name or f"{node.op_type}_{i}")
-    tensor_names = _Names("tensor", loaded)
-    values = [*graph.input, *graph.output, *graph.value_info]
-    for named in (*graph.input, *graph.initializer):
-        named.name = tensor_names.of(named.name)
-    for node in graph.node:
-        node.input[:] = [tensor_names.of(name) for name in node.input]
-        node.output[:] = [tensor_names.of(name) for name in node.output]
-    for value in (*graph.output, *graph.value_info):
-        value.name = tensor_names.of(value.name)
-    for annotation in graph.quantization_annotation:
-        annotation.tensor_name = tensor_names.of(annotation.tensor_name)
-    for value in values:
-        for dim in value.type.tensor_type.shape.dim:
-            if dim.HasField("dim_param"):
-                dim.dim_param = _plain(dim.dim_param)
-    return tensor_names
-
-
-class _Names:
-    """Plain names handed out in order of appearance."""
-
-    def __init__(self, kind: str, loaded: LoadedModel) -> None:
-        self._kind = kind
-        self._loaded = loaded
-        self._given: dict[str, str] = {}
-        self._taken: Counter[str] = Counter()
-
-    def of(self, name: str) -> str:
-        """The plain name of ``name``: the same one each time; an empty name (absent) stays."""
-        if not name:
-            return ""
-        if name not in self._given:
-            self._given[name] = self.fresh(name)
-        return self._given[name]
-
-    def fresh(self, name: str) -> str:
-        """A plain name nobody has yet."""
-        stem = _plain(name)
-        plain = stem
-        while self._taken[plain]:
-            self._taken[stem] += 1
-            suffix = f"_{self._taken[stem] - 1}"
-            plain = stem[: 64 - len(suffix)] + suffix
-        self._taken[plain] += 1
-        if plain != name:
-            self._loaded.renamed[plain] = name
-            self._loaded.notes.append(f"renamed {self._kind} {_show(name)} to {plain}")
-        return plain
-
-
-def _plain(name: str) -> str:
-    """Replace every character that a plain name may not hold and cut it to 64.
-
-    Separators around the name go: ``/conv1/Conv`` becomes ``conv1_Conv``.
-    """
-    if NAME.fullmatch(name):
-        return name
-    word = re.sub(r"[^A-Za-z0-9_]", "_", name).strip("_")
-    return (word if re.match(r"[A-Za-z]", word) else "_" + word)[:64]
-
-
 def _check_graph(model: onnx.ModelProto, where: str) -> None:
     try:
         onnx.checker.check_model(model)
@@ -391,9 +337,3 @@ def _drop_unread(loaded: LoadedModel) -> None:
     nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in reversed(kept)]
     del graph.node[:]
     graph.node.extend(nodes)
-
-
-def _show(name: str) -> str:
-    """A name from outside, safe to print: quoted, escaped, at most 80 characters."""
-    text = ascii(name)
-    return text if len(text) <= 80 else text[:77] + "..."

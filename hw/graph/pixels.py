@@ -19,6 +19,7 @@ import onnx
 from onnx import helper
 
 from .factors import common_step
+from .multi_threshold import OP as MULTI_THRESHOLD
 from .qonnx_graph import LoweringError, QonnxGraph, multiples
 
 METADATA = "andpop.pixels"
@@ -132,7 +133,8 @@ def recognise(graph: QonnxGraph) -> Pixels:
     """Return what a graph reads where nobody says it.
 
     Raw pixels where it is declared UINT8, where its first nodes divide by about 255 themselves,
-    and where its first quantiser has steps of 1 or more, which would make one code of all of 0..1.
+    and where its first quantiser makes one code of all of 0..1: by steps of 1 or more, or by
+    thresholds that all lie outside.
     Else pixel / 255, as torchvision's ToTensor gives.
     """
     if declares_raw(graph):
@@ -150,6 +152,11 @@ def _scales_itself(graph: QonnxGraph, node: onnx.NodeProto, name: str) -> bool:
         if node.op_type in ("Quant", "IntQuant", "QuantizeLinear") and node.input[0] == name:
             step = graph.scalar(node.input[1])
             return factor <= RAW_FACTOR or (step is not None and factor == 1.0 and step >= 1)
+        if node.op_type == MULTI_THRESHOLD:
+            rows = graph.constant(node.input[1])
+            # Of pixels / 255 it would make one code.
+            outside = rows is not None and not ((rows > 0) & (rows <= 1)).any()
+            return factor <= RAW_FACTOR or (factor == 1.0 and outside)
         if node.op_type not in (*SCALING, "Cast", "Identity", "Transpose"):
             return factor <= RAW_FACTOR
         if node.op_type in SCALING:

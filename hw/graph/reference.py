@@ -26,8 +26,9 @@ from onnx.reference import ReferenceEvaluator
 from ..kernels.base import node_attributes
 from .pixels import Pixels, pixels_of
 from .qonnx_graph import LoweringError
-from .reference_kernels import KERNELS, LINEAR, MOVES, Array, Value
+from .reference_kernels import KERNELS, LINEAR, MOVES
 from .reference_lines import in_front_of_products, line
+from .reference_value import Array, Value
 
 
 class Reference:

@@ -4,39 +4,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from .factors import common_step
+from .multi_threshold import OP as MULTI_THRESHOLD
+from .multi_threshold import multi_threshold
 from .qonnx_graph import Steps, multiples, whole_steps
-from .resizing import sources
+from .reference_moves import depth_to_space, pad, resize
+from .reference_value import Array, Floats, Value
 
 MAX_STEP = 1 << 1000
 """Numerators and denominators of steps that float64 holds, whatever they are multiplied with."""
 MAX_FACTOR = 1 << 32
 """Codes times less than that are exact in float64."""
-Array = npt.NDArray[Any]
-Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Value:
-    """A tensor: ``codes * step`` with integer codes, or its values as they are (step None)."""
-
-    codes: Array
-    step: Fraction | None = None
-    grid: tuple[Array, Steps] | None = None
-    """Integers and their steps, broadcasting to them, where a quantiser has several."""
-
-    @property
-    def values(self) -> Array:
-        """The tensor itself; float64 where it is no bool or integer tensor of ONNX."""
-        return self.codes if self.step is None else multiples(self.codes, self.step)
-
 
 ROUNDINGS: dict[str, Callable[[Floats], Floats]] = {
     "ROUND": np.rint,
@@ -80,17 +63,19 @@ def _quant(v: list[Value], attributes: Mapping[str, Any]) -> Value:
 
 def _trunc(v: list[Value], attributes: Mapping[str, Any]) -> Value:
     """Whole steps, then fewer of them; the new form says how wide a step of the output is."""
-    x, scale, _, bits, *behind = (part.values for part in v)
-    whole, step = np.rint(x / scale), float(scale.reshape(()))
+    x, scale, zero, bits, *behind = (part.values for part in v)
+    whole, step = np.rint(x / scale + zero), float(scale.reshape(()))
     mode = ROUNDINGS[str(attributes.get("rounding_mode", "FLOOR")).upper()]
     if len(behind) == 1:
         dropped = float((bits - behind[0]).reshape(()))
-        return Value(mode(whole / 2.0**dropped), Fraction(step))
+        return Value(mode(whole / 2.0**dropped) - zero, Fraction(step))
     wide = float(behind[0].reshape(()))
-    codes = whole / 2.0 ** np.rint(np.log2(wide / step))
+    left = 2.0 ** np.rint(np.log2(wide / step))
+    codes = whole / left
     low, high = code_ends(float(behind[1].reshape(())), attributes.get("signed", 1),
                           attributes.get("narrow", 0))  # fmt: skip
-    return Value(mode(np.clip(codes, low, high)), Fraction(wide))
+    # Where some of the zero point would be left over, it was refused.
+    return Value(mode(np.clip(codes, low, high)) - np.rint(zero / left), Fraction(wide))
 
 
 def _bipolar_quant(v: list[Value], attributes: Mapping[str, Any]) -> Value:
@@ -194,61 +179,6 @@ def _conv_transpose(v: list[Value], attributes: Mapping[str, Any]) -> Value | No
     return _linear(v, product, 1, 1 if group == 1 else v[1].codes.ndim)
 
 
-def _resize(v: list[Value], attributes: Mapping[str, Any]) -> Value | None:
-    """Copies of pixels, by scales or sizes, the last input; None where that is not all."""
-    x, last = v[0], v[-1] if len(v) > 1 else Value(np.array(attributes.get("scales", ())))
-    mode = attributes.get("coordinate_transformation_mode", "asymmetric")
-    rounding = attributes.get("nearest_mode", "floor")
-    way = attributes.get("mode", "nearest")
-    if way not in ("nearest", "linear") or "axes" in attributes:
-        return None
-    if last.values.size != x.codes.ndim or "keep_aspect_ratio_policy" in attributes:
-        return None
-    codes = x.codes
-    scales = [
-        Fraction(told) if last.codes.dtype.kind == "f" else Fraction(told, size)
-        for size, told in zip(codes.shape, last.values.tolist(), strict=True)
-    ]
-    if way == "linear":
-        return _linear_resize(x, scales, mode)
-    for axis, (size, scale) in enumerate(zip(codes.shape, scales, strict=True)):
-        copies = sources(size, int(scale * size), scale, mode, rounding)
-        if copies is None:
-            return None
-        codes = np.take(codes, copies, axis)
-    return Value(codes, x.step)
-
-
-def _linear_resize(x: Value, scales: list[Fraction], mode: str) -> Value | None:
-    """Two neighbours along each axis, whole factors: sums of codes, of a finer step, or of values
-    as they are."""
-    if mode not in ("half_pixel", "pytorch_half_pixel"):
-        return None
-    if any(scale.denominator != 1 for scale in scales):
-        return None
-    codes, below = x.codes, 1
-    for axis, factor in enumerate(int(scale) for scale in scales):
-        size = codes.shape[axis]
-        # Half pixels of the result: at = (2i + 1 - factor) / (2 factor), whole part and rest.
-        places = 2 * np.arange(size * factor) + 1 - factor
-        low, rest = places // (2 * factor), places % (2 * factor)
-        near, far = (np.take(codes, np.clip(low + k, 0, size - 1), axis) for k in (0, 1))
-        weight = rest.reshape(-1, *(1,) * (codes.ndim - 1 - axis))
-        codes, below = near * (2 * factor - weight) + far * weight, below * 2 * factor
-    return Value(codes / below) if x.step is None else Value(codes, x.step / below)
-
-
-def _depth_to_space(v: list[Value], attributes: Mapping[str, Any]) -> Value:
-    n, c, h, w = v[0].codes.shape
-    side = attributes["blocksize"]
-    c //= side * side
-    if attributes.get("mode", "DCR") == "DCR":
-        tiles = v[0].codes.reshape(n, side, side, c, h, w).transpose(0, 3, 4, 1, 5, 2)
-    else:
-        tiles = v[0].codes.reshape(n, c, side, side, h, w).transpose(0, 1, 4, 2, 5, 3)
-    return Value(tiles.reshape(n, c, h * side, w * side), v[0].step)
-
-
 def _gemm(v: list[Value], attributes: Mapping[str, Any]) -> Value | None:
     if (attributes.get("alpha", 1.0), attributes.get("beta", 1.0)) != (1.0, 1.0):
         return None
@@ -328,18 +258,6 @@ def _reduce_mean(v: list[Value], attributes: Mapping[str, Any]) -> Value | None:
     return Value(v[0].codes.sum(axis=found, keepdims=keeps), v[0].step / count)
 
 
-def _pad(v: list[Value], attributes: Mapping[str, Any]) -> Value | None:
-    """A constant border of codes; other borders are moved values."""
-    x = v[0]
-    if attributes.get("mode", "constant") != "constant" or x.step is None or len(v) != 3:
-        return None
-    pads = v[1].values.astype(np.int64).reshape(2, -1)
-    fill = float(v[2].values.reshape(())) / float(x.step)
-    if pads.shape[1] != x.codes.ndim or pads.min() < 0 or fill != np.rint(fill):
-        return None
-    return Value(np.pad(x.codes, pads.T, constant_values=fill), x.step)
-
-
 def _scaled(v: list[Value], attributes: Mapping[str, Any], divide: bool) -> Value:
     """A factor that is one number scales the step; anything else scales the values."""
     first, second = v
@@ -357,14 +275,14 @@ def _scaled(v: list[Value], attributes: Mapping[str, Any], divide: bool) -> Valu
     return Value(x / y if divide else x * y)
 
 
-def _add(v: list[Value], attributes: Mapping[str, Any]) -> Value:
+def _add(v: list[Value], sign: int) -> Value:
     """Codes of two steps are codes of their common step."""
     x, y = v
     if x.step is not None and y.step is not None and x.codes.shape == y.codes.shape:
         factors, step = common_step([x.step, y.step])
         if max(factors) < MAX_FACTOR:
-            return Value(x.codes * factors[0] + y.codes * factors[1], step)
-    return Value(x.values + y.values)
+            return Value(x.codes * factors[0] + y.codes * (sign * factors[1]), step)
+    return Value(x.values + sign * y.values)
 
 
 def _concat(v: list[Value], attributes: Mapping[str, Any]) -> Value:
@@ -391,25 +309,26 @@ KERNELS: dict[str, Callable[[list[Value], Mapping[str, Any]], Value | None]] = {
     "IntQuant": _quant,
     "BipolarQuant": _bipolar_quant,
     "Trunc": _trunc,
+    MULTI_THRESHOLD: multi_threshold,
     "Conv": _conv,
     "ConvTranspose": _conv_transpose,
-    "DepthToSpace": _depth_to_space,
-    "Resize": _resize,
-    "Upsample": _resize,
+    "DepthToSpace": depth_to_space,
+    "Resize": resize,
+    "Upsample": resize,
     "Gemm": _gemm,
     "MatMul": _mat_mul,
     "MaxPool": _max_pool,
     "AveragePool": _average_pool,
     "GlobalAveragePool": _global_average_pool,
     "ReduceMean": _reduce_mean,
-    "Pad": _pad,
+    "Pad": pad,
     "Concat": _concat,
     "Gather": _gather,
     "BatchNormalization": _batch_normalization,
     "Mul": lambda v, a: _scaled(v, a, False),
     "Div": lambda v, a: _scaled(v, a, True),
-    "Add": _add,
-    "Sub": lambda v, a: Value(v[0].values - v[1].values),
+    "Add": lambda v, a: _add(v, 1),
+    "Sub": lambda v, a: _add(v, -1),
     "Relu": lambda v, a: Value(np.maximum(v[0].values, 0)),
 }
 """Own kernels; None where a form is rare and left to ONNX's reference implementation."""

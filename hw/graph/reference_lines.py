@@ -15,7 +15,7 @@ import onnx
 
 from .factors import common_step
 from .pixels import SCALING
-from .reference_kernels import Array, Value
+from .reference_value import Array, Value
 
 PRODUCTS = ("Conv", "Gemm", "MatMul")
 MOVED = (*SCALING, "Pad", "Flatten", "Reshape")

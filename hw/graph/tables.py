@@ -22,9 +22,12 @@ from qonnx.custom_op.general.intquant import int_quant, max_int, min_int
 from qonnx.custom_op.general.trunc import trunc_v1, trunc_v2
 
 from ...quant.grid import IntArray, signed_width, smallest_signed
+from .multi_threshold import OP as MULTI_THRESHOLD
+from .multi_threshold import Counts, multi_threshold
 from .qonnx_graph import FloatArray, LoweringError, QonnxGraph, per_channel
 from .reference import onnx_reference
-from .threshold_pattern import MAX_BITS, has_few_codes
+from .reference_value import Value
+from .threshold_pattern import MAX_BITS, MAX_LEVEL, has_few_codes, most_code
 
 MAX_VALUES = 1 << 17
 """Most values an integer may take to be tabulated."""
@@ -72,6 +75,8 @@ def tabulate(
         raise LoweringError(
             quantiser, "quantises what is no finite number for some input; divide by no 0"
         )
+    if quantiser.op_type == MULTI_THRESHOLD:
+        return _counted(graph, quantiser, low, table)
     step = graph.scalar(quantiser.input[1])
     if step is None or not step > 0:
         raise LoweringError(
@@ -127,6 +132,22 @@ def _truncated(graph: QonnxGraph, node: onnx.NodeProto, low: int, table: FloatAr
     return Table(low, codes, f"{'INT' if signed else 'UINT'}{width}", Fraction(step), first, last)
 
 
+def _counted(graph: QonnxGraph, node: onnx.NodeProto, low: int, table: FloatArray) -> Table:
+    """The codes of a MultiThreshold."""
+    found = Counts.of(graph.attributes(node))
+    ends = sorted((found.first, found.first + most_code(graph, node) * (found.factor > 0 or -1)))
+    first, last = ends
+    if not has_few_codes(graph, node) or first < -(1 << MAX_BITS) or last > MAX_LEVEL:
+        raise LoweringError(
+            node,
+            f"gives the codes {first}..{last} of the step {float(found.step):g}, expected at most "
+            f"{MAX_BITS} bits",
+        )
+    datatype = smallest_signed(first, last) if first < 0 else f"UINT{max(2, last.bit_length())}"
+    codes = np.rint(table / float(found.step)).astype(np.int64)
+    return Table(low, codes, datatype, found.step, first, last)
+
+
 def check_values(node: onnx.NodeProto, count: int) -> None:
     """Check how many values an integer takes before they are written down.
 
@@ -177,6 +198,8 @@ def _check_constants(graph: QonnxGraph, node: onnx.NodeProto, channels: int, ndi
     for name in node.input:
         value = graph.constant(name) if name else None
         if value is None:
+            continue
+        if node.op_type == MULTI_THRESHOLD and len(value) in (1, channels):
             continue
         normalises = node.op_type == "BatchNormalization" and value.shape == (channels,)
         if not normalises and per_channel(value, channels, ndim) is None:
@@ -237,6 +260,9 @@ def _execute(
         return [int_quant(*inputs, *(attributes.get(k, d) for k, d in QUANT_DEFAULTS.items()))]
     if node.op_type == "BipolarQuant":
         return [binary_quant(*inputs)]
+    if node.op_type == MULTI_THRESHOLD:
+        given = [Value(value) for value in inputs if value is not None]
+        return [multi_threshold(given, attributes).values]
     if node.op_type == "Trunc":
         mode = attributes.get("rounding_mode", "FLOOR")
         if len(inputs) == 5:

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sized
+from collections.abc import Collection, Sequence, Sized
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
 
+from .multi_threshold import OP as MULTI_THRESHOLD
+from .multi_threshold import Counts
 from .qonnx_graph import FloatArray, LoweringError, QonnxGraph, per_channel
 
 RISING = ("Elu", "HardSigmoid", "Sigmoid", "Softplus", "Tanh")
@@ -20,6 +22,8 @@ ELEMENTWISE = (
 """Ops allowed between the integer and its quantiser."""
 COMPARISONS = (*ELEMENTWISE, "Unsqueeze", "GreaterOrEqual", "Cast")
 """Ops allowed between the integer and the sum that counts the thresholds it reaches."""
+ENDS = ("BipolarQuant", "Quant", "Trunc", MULTI_THRESHOLD)
+"""Quantisers."""
 MAX_CHAIN = 64
 """Most nodes between an integer and its quantiser."""
 MAX_BITS = 8
@@ -107,11 +111,36 @@ def match_comparisons(graph: QonnxGraph, total: onnx.NodeProto) -> Comparisons |
     )
 
 
+def most_code(graph: QonnxGraph, quantiser: onnx.NodeProto) -> int:
+    """Return how many steps a quantiser has at most, from its least to its largest code."""
+    if quantiser.op_type == "BipolarQuant":
+        return 1
+    if quantiser.op_type == MULTI_THRESHOLD:
+        found = Counts.of(graph.attributes(quantiser))
+        rows = graph.constant(quantiser.input[1])
+        return 0 if rows is None else rows.shape[1] * abs(found.factor)
+    bits = graph.scalar(quantiser.input[3])
+    return 0 if bits is None else (1 << int(bits)) - 1
+
+
+def alike(graph: QonnxGraph, nodes: Sequence[onnx.NodeProto]) -> bool:
+    """Whether nodes treat all channels alike: their constants are single numbers, or one row of
+    thresholds."""
+    return all(
+        value.size == 1 or (node.op_type == MULTI_THRESHOLD and len(value) == 1)
+        for node in nodes
+        for value in map(graph.constant, node.input)
+        if value is not None
+    )
+
+
 def has_few_codes(graph: QonnxGraph, quantiser: onnx.NodeProto) -> bool:
     """Whether thresholds serve a quantiser: at most 8 bits, or 9 of which a Clip in front leaves
     as many codes, as an asymmetric one of 8 bits has."""
     if quantiser.op_type == "BipolarQuant":
         return True
+    if quantiser.op_type == MULTI_THRESHOLD:
+        return most_code(graph, quantiser) <= MAX_LEVEL
     trunc = quantiser.op_type == "Trunc"
     bits, scale = graph.scalar(quantiser.input[-1]), graph.scalar(quantiser.input[1])
     if bits is None or bits <= MAX_BITS or trunc:
@@ -173,7 +202,7 @@ def find_quantiser(graph: QonnxGraph, tensor: str) -> list[onnx.NodeProto] | Non
     """Walk forward from an accumulator through elementwise nodes to a quantiser.
 
     Returns:
-        The nodes in order, the quantiser (BipolarQuant, or Quant of at most 8 bits) last; None if
+        The nodes in order, the quantiser (one of ENDS, of at most 8 bits) last; None if
         the tensor goes elsewhere too, or to another kind of pattern.
     """
     reached, nodes = {tensor}, dict[str, onnx.NodeProto]()
@@ -186,7 +215,7 @@ def find_quantiser(graph: QonnxGraph, tensor: str) -> list[onnx.NodeProto] | Non
             return None
         nodes[node.name] = node
         _check_length(node, nodes)
-        if node.op_type in ("BipolarQuant", "Quant", "Trunc"):
+        if node.op_type in ENDS:
             return list(nodes.values()) if has_few_codes(graph, node) and not waiting else None
         if node.op_type not in ELEMENTWISE:
             return None

@@ -312,7 +312,7 @@ def check_add(s: Site) -> list[Range]:
     """Tensors in 32 bits, each times a factor.
 
     Constants:
-        factors: int32 (inputs,), above 0.
+        factors: int32 (inputs,), not 0.
     """
     s.arity((max(len(s.inputs), 1),), 1, ("factors",))
     s.attributes(())
@@ -320,13 +320,14 @@ def check_add(s: Site) -> list[Range]:
     for tensor in (*s.inputs, *s.outputs):
         s.stores(tensor, "i32")
     factors = [int(f) for f in s.constant("factors", (len(s.inputs),), np.int32)]
-    if min(factors) < 1:
-        raise ModelError(f"{s.where}: found the factors {factors}, expected numbers above 0")
+    if 0 in factors:
+        raise ModelError(f"{s.where}: found the factors {factors}, expected others than 0")
     terms = list(zip(factors, s.ranges, strict=True))
     # Whatever the order, no partial sum is larger than that of the magnitudes.
-    most = sum(f * max(abs(low), abs(high)) for f, (low, high) in terms)
+    most = sum(abs(f) * max(abs(low), abs(high)) for f, (low, high) in terms)
     s.fits("sums", -most, most)
-    return [(sum(f * low for f, (low, _) in terms), sum(f * high for f, (_, high) in terms))]
+    ends = [sorted((f * low, f * high)) for f, (low, high) in terms]
+    return [(sum(low for low, _ in ends), sum(high for _, high in ends))]
 
 
 def border(

@@ -20,9 +20,10 @@ from ....quant.grid import FLOAT32_EXACT_BITS, IntArray, smallest_signed, smalle
 from ..builder import Stream
 from ..epilogue_pattern import match_residual, match_rounding, rounded
 from ..factors import MAX_TUPLES, common_step, near_factors
+from ..multi_threshold import OP as MULTI_THRESHOLD
 from ..qonnx_graph import LoweringError, multiples
 from ..tables import falling_channels
-from ..threshold_pattern import MAX_BITS, find_chain, has_few_codes
+from ..threshold_pattern import MAX_BITS, alike, find_chain, has_few_codes, most_code
 from .construct import Construct
 from .epilogue import inside_epilogue
 from .state import Handler, Lowering, Sum, layer_of, limits
@@ -36,34 +37,42 @@ ADVICE = "use one scale for all quantisers in front of the add"
 
 
 def add(state: Lowering, node: onnx.NodeProto) -> bool:
-    """The sum of two computed tensors; a sum of sums is one of all their terms."""
+    """The sum or difference of two computed tensors; a sum of sums is one of all their terms."""
     computed = [name for name in node.input if state.graph.constant(name) is None]
     if len(computed) != 2 or node.name in state.once(_others):
         return False
     terms: dict[str, Stream] = {}
     nodes = [node]
-    for index, name in enumerate(node.input):
+    for index, operand in enumerate(node.input):
+        name, turned = _without_signs(state, operand)
+        nodes += turned
+        falls = len(turned) % 2 != (node.op_type == "Sub" and index == 1)
         state.scaled(name)
         found = state.sums.get(name)
         if found is None and name not in state.streams:
             # Another pattern may take the sum in.
             _pass_over(state, node, name)
             return False
-        parts = (state.stream(node, index),) if found is None else found.terms
+        parts = (_stream(state, node, name),) if found is None else found.terms
         nodes += () if found is None else found.nodes
         for x in parts:
             _check(state, node, x, parts[0] if not terms else next(iter(terms.values())))
             same = terms.get(x.name)
-            terms[x.name] = x if same is None else replace(x, scale=x.scale + same.scale)
+            scale = -x.scale if falls else x.scale
+            terms[x.name] = replace(x, scale=scale + (0 if same is None else same.scale))
+    if not all(x.scale for x in terms.values()):
+        raise LoweringError(
+            node, "takes a tensor from itself, expected a difference of two; leave it out"
+        )
     total = Sum(tuple(terms.values()), tuple(nodes))
     factors, step = common_step([x.scale for x in total.terms])
     readers = state.graph.consumers[node.output[0]]
     joined = (
         len(readers) == 1 and not state.graph.is_output(node.output[0]) and _adds(state, readers[0])
     )
-    if joined or max(factors) >= 1 << EXACT_BITS or not _held(total.terms, factors):
+    if joined or max(map(abs, factors)) >= 1 << EXACT_BITS or not _held(total.terms, factors):
         state.sums[node.output[0]] = total
-        scales = ", ".join(f"{x.name} of scale {float(x.scale):g}" for x in total.terms)
+        scales = ", ".join(f"{x.name} of scale {abs(float(x.scale)):g}" for x in total.terms)
         state.passed[node.name] = LoweringError(
             node,
             f"adds {scales}, and not only quantisers of at most {MAX_BITS} bits read the sum, "
@@ -73,6 +82,23 @@ def add(state: Lowering, node: onnx.NodeProto) -> bool:
         return True
     state.publish(_summed(state, node, total, factors, step), node.output[0])
     return True
+
+
+def _without_signs(state: Lowering, name: str) -> tuple[str, list[onnx.NodeProto]]:
+    """Return what lies in front of changes of sign, and these."""
+    turned: list[onnx.NodeProto] = []
+    while name not in state.streams and name not in state.sums:
+        producer = state.graph.producer.get(name)
+        if producer is None or producer.op_type != "Neg":
+            break
+        turned.append(producer)
+        name = producer.input[0]
+    return name, turned
+
+
+def _stream(state: Lowering, node: onnx.NodeProto, name: str) -> Stream:
+    reader = onnx.NodeProto(name=node.name, op_type=node.op_type, input=[name])
+    return state.stream(reader)
 
 
 def _pass_over(state: Lowering, node: onnx.NodeProto, name: str) -> None:
@@ -90,8 +116,8 @@ def _pass_over(state: Lowering, node: onnx.NodeProto, name: str) -> None:
 
 def _adds(state: Lowering, node: onnx.NodeProto) -> bool:
     return (
-        node.op_type == "Add"
-        and state.graph.operands(node) is None
+        node.op_type in ("Add", "Sub")
+        and not any(state.graph.constant(name) is not None for name in node.input)
         and node.name not in state.once(_others)
     )
 
@@ -116,12 +142,12 @@ def _summed(
     """Add the node of a sum; its nodes in the network are done with."""
     state.claim(*total.nodes)
     terms = total.terms
-    if len(terms) == 1:
+    if len(terms) == 1 and terms[0].scale > 0:
         return terms[0]
-    low, high = (
-        sum(f * limits(x.datatype)[end] for f, x in zip(factors, terms, strict=True))
-        for end in (0, 1)
-    )
+    ends = [
+        sorted(f * end for end in limits(x.datatype)) for f, x in zip(factors, terms, strict=True)
+    ]
+    low, high = (sum(pair[end] for pair in ends) for end in (0, 1))
     datatype = smallest_signed(low, high) if low < 0 else smallest_unsigned(high)
     (y,) = state.builder.add(
         "AddStreams",
@@ -143,8 +169,7 @@ def _summed(
 
 def quantised_sum(state: Lowering, node: onnx.NodeProto) -> bool:
     """A quantiser of a sum whose scales have no small common step."""
-    bits = 1.0 if node.op_type == "BipolarQuant" else state.graph.scalar(node.input[3])
-    if bits is None or not has_few_codes(state.graph, node):
+    if not has_few_codes(state.graph, node):
         return False
     found = find_chain(state.graph, node, state.sums)
     if found is None:
@@ -155,12 +180,14 @@ def quantised_sum(state: Lowering, node: onnx.NodeProto) -> bool:
     # The largest term last: what is held of a border is of the others.
     terms = sorted(state.sums[source].terms, key=_codes)
     total, channels = replace(state.sums[source], terms=tuple(terms)), terms[0].channels
-    ranges, sizes = [limits(x.datatype) for x in terms], [_codes(x) for x in terms]
-    alike = all(
-        c.size == 1 for n in chain for c in map(state.graph.constant, n.input) if c is not None
-    )
-    rows, tuples = 1 if alike else channels, math.prod(sizes)
-    borders = rows * ((1 << int(bits)) - 1) * tuples // sizes[-1]
+    # What is taken away counts as a term of its codes with their sign changed.
+    signs = [1 if x.scale > 0 else -1 for x in terms]
+    ranges = [
+        sorted(s * end for end in limits(x.datatype)) for s, x in zip(signs, terms, strict=True)
+    ]
+    sizes, scales = [_codes(x) for x in terms], [abs(x.scale) for x in terms]
+    rows, tuples = 1 if alike(state.graph, chain) else channels, math.prod(sizes)
+    borders = rows * most_code(state.graph, node) * tuples // sizes[-1]
     if tuples > MAX_TUPLES or max(borders, rows * tuples) > MAX_TABLE:
         raise _reason(state, node) or LoweringError(
             last,
@@ -168,23 +195,24 @@ def quantised_sum(state: Lowering, node: onnx.NodeProto) -> bool:
             f"no common step, expected at most {MAX_TUPLES} tuples of codes, and {MAX_TABLE} of "
             f"all channels; {ADVICE}",
         )
-    exact, step = common_step([x.scale for x in terms])
+    exact, step = common_step(scales)
     ends = [np.arange(low, high + 1) for low, high in ranges]
     table = tabulated(state, chain, rows, 0, multiples(_sums(ends, exact).reshape(-1), step))
     falls = falling_channels(replace(table, codes=_along(table.codes, exact, ends)))
     if falls is None:
         raise LoweringError(node, f"rises and falls with {source}, expected one direction")
     rising = np.where(falls[:, None], -table.codes, table.codes)
-    factors = near_factors(rising.reshape(-1, *sizes), [x.scale for x in terms])
+    factors = near_factors(rising.reshape(-1, *sizes), scales)
     if factors is None or not _held(terms, factors):
-        scales = " and ".join(f"{float(x.scale):g} ({x.name})" for x in terms)
+        found_scales = " and ".join(f"{abs(float(x.scale)):g} ({x.name})" for x in terms)
         raise _reason(state, node) or LoweringError(
             last,
-            f"adds codes of the scales {scales}: no factors of at most 16 bits, and sums "
+            f"adds codes of the scales {found_scales}: no factors of at most 16 bits, and sums "
             f"of {FLOAT32_EXACT_BITS}, give the codes of {node.name} for all codes of these; "
             f"{ADVICE}",
         )
-    y = _summed(state, last, total, factors, Fraction(1))
+    signed = [s * f for s, f in zip(signs, factors, strict=True)]
+    y = _summed(state, last, total, signed, Fraction(1))
     sums = _sums(ends, factors).reshape(-1)
     reached, first = np.unique(sums, return_index=True)
     codes = np.broadcast_to(table.codes[:, first], (channels, reached.size))
@@ -197,7 +225,7 @@ def quantised_sum(state: Lowering, node: onnx.NodeProto) -> bool:
 def _held(terms: Sequence[Stream], factors: Sequence[int]) -> bool:
     """Whether float32, which tensors are stored in, holds the sums."""
     ends = [max(map(abs, limits(x.datatype))) for x in terms]
-    return sum(f * end for f, end in zip(factors, ends, strict=True)) < 1 << FLOAT32_EXACT_BITS
+    return sum(abs(f) * end for f, end in zip(factors, ends, strict=True)) < 1 << FLOAT32_EXACT_BITS
 
 
 def _reason(state: Lowering, node: onnx.NodeProto) -> LoweringError | None:
@@ -212,7 +240,7 @@ def _codes(x: Stream) -> int:
 
 def _explain(state: Lowering, node: onnx.NodeProto) -> None:
     """A quantiser of a sum that was passed over has its reason; integer codes have others."""
-    if state.graph.scalar(node.input[1]) != 1:
+    if node.op_type == MULTI_THRESHOLD or state.graph.scalar(node.input[1]) != 1:
         behind = find_chain(state.graph, node, state.no_sums)
         if behind is not None:
             state.passed[node.name] = state.no_sums[behind[0]]
@@ -251,8 +279,8 @@ def _others(state: Lowering) -> set[str]:
 
 BUILDS = (
     Construct(
-        ("Add",),
-        "sum of two or more computed tensors, residual or pre-activated",
+        ("Add", "Sub", "Sum", "Mean"),
+        "sum or difference of two or more computed tensors, residual or pre-activated",
         "integers of any width",
         ("add_streams",),
         "scales with a common step, of which all are less than 256 times; else, where only "
@@ -261,6 +289,8 @@ BUILDS = (
 )
 HANDLERS: dict[str, Handler] = {
     "Add": add,
+    "Sub": add,
     "Quant": quantised_sum,
     "BipolarQuant": quantised_sum,
+    MULTI_THRESHOLD: quantised_sum,
 }

@@ -12,6 +12,7 @@ import onnx
 from ..builder import Stream
 from ..qonnx_graph import LoweringError
 from .construct import Construct
+from .counting import border_value
 from .state import Bordered, Handler, Lowering, layer_of
 
 
@@ -21,15 +22,15 @@ def pad(state: Lowering, node: onnx.NodeProto) -> bool:
     line = state.line(node.input[0])
     x = line or state.stream(node)
     attributes = state.graph.attributes(node)
-    given = state.graph.parameter(node, 2, "value")
-    computed = given is None and len(node.input) > 2 and node.input[2]
-    if computed or (given is not None and given.size != 1):
+    constant = attributes.get("mode", "constant") == "constant"
+    value = border_value(state, node)
+    if constant and value is None:
         raise LoweringError(node, f"pads with {node.input[2:3]}, expected a constant number")
-    value = 0.0 if given is None else float(given.reshape(()))
-    wanted = -float(x.scale) if x.datatype == "BINARY" else 0.0
-    constant = attributes.get("mode", "constant") == "constant" and math.isfinite(value)
-    odd = x.datatype != "BINARY" and (value != wanted or line is not None)
-    if constant and odd and _convolved(state, node):
+    # Codes that count from the border's number have no other border.
+    counted = 0 if line else x.first
+    wanted = float(x.scale * (-1 if x.datatype == "BINARY" else counted))
+    odd = x.datatype != "BINARY" and not counted and (value != wanted or line is not None)
+    if value is not None and math.isfinite(value) and odd and _convolved(state, node):
         state.bordered[node.output[0]] = Bordered(
             line or with_zeros(x), tuple(border_of(state, node)), Fraction(value)
         )
@@ -39,8 +40,9 @@ def pad(state: Lowering, node: onnx.NodeProto) -> bool:
     if not constant or value != wanted:
         raise LoweringError(
             node,
-            f"pads {x.datatype} with {value} ({attributes.get('mode', 'constant')}), "
-            f"expected the constant {wanted}: the only border whose code is 0",
+            f"pads {x.datatype} with {value} ({attributes.get('mode', 'constant')}), expected the "
+            f"constant {wanted}, whose code is 0, or a code of a quantiser that nothing but "
+            "products behind such a border reads",
         )
     border = border_of(state, node)
     state.claim(node)
@@ -90,16 +92,17 @@ def padded(state: Lowering, where: str, x: Stream, pads: list[int]) -> Stream:
         },
         scale=x.scale,
     )
-    return replace(y, levels=x.levels)
+    return replace(y, levels=x.levels, first=x.first)
 
 
 BUILDS = (
     Construct(
         ("Pad",),
-        "border of 0, or of -1 around signs",
+        "border of 0, or of a code of the quantiser in front, such as -1 around signs",
         "any",
         ("fm_padding",),
-        "image axes; a border of -1 around signs that only weights of one bit read",
+        "image axes; another border than 0 only where nothing but products behind it read the "
+        "quantiser",
     ),
     Construct(
         ("Pad",),

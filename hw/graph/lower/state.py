@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from qonnx.core.datatype import DataType
 
-from ....quant.grid import IntArray
+from ....quant.grid import IntArray, smallest_signed
 from ..builder import DataflowBuilder, Stream
 from ..factors import common_step
 from ..pixels import SCALING, Pixels, check_channels
@@ -153,6 +153,9 @@ class Lowering:
         line = self.line(name) if shifted else None
         if line is not None and (flat or not line.plan):
             return line
+        before = self.graph.producer.get(name)
+        if before is not None and before.op_type == "Neg" and name not in self.streams:
+            self._negated(before)
         if name in self.streams:
             found = self.streams[name]
             if self.is_picture(found) and self.pixels.step is None:
@@ -184,6 +187,33 @@ class Lowering:
             f"its result is wanted as integers by {node.name} ({node.op_type}), expected a "
             "quantised tensor there",
         )
+
+    def _negated(self, node: onnx.NodeProto) -> None:
+        """The codes of a stream with their sign changed."""
+        x = self.stream(node)
+        if x.datatype == "BINARY" or x.first or x.name in self.meanings:
+            raise LoweringError(
+                node, f"changes the sign of {x.datatype} codes with an offset, expected integers"
+            )
+        low, high = limits(x.datatype)
+        datatype = smallest_signed(-high, -low)
+        (y,) = self.builder.add(
+            "AddStreams",
+            layer_of(node),
+            [x],
+            [(x.shape, datatype)],
+            {
+                "NumChannels": x.channels,
+                "PE": 1,
+                "numInputVectors": x.vectors,
+                "inputDataTypes": [x.datatype],
+                "factors": [-1],
+                "outputDataType": datatype,
+            },
+            scale=x.scale,
+        )
+        self.claim(node)
+        self.publish(y, node.output[0])
 
     def scaled(self, name: str) -> None:
         """A stream times numbers above 0 is a stream: the same codes, of another step."""

@@ -12,11 +12,13 @@ import onnx
 from ....quant.grid import IntArray, smallest_signed
 from ..bisection import bisect
 from ..builder import Stream
+from ..multi_threshold import OP as MULTI_THRESHOLD
 from ..qonnx_graph import FloatArray, LoweringError, multiples
 from ..signed_steps import signed_steps, within
 from ..tables import MAX_VALUES, Table, check_values, falling_channels, tabulate
-from ..threshold_pattern import MAX_BITS, find_chain, has_few_codes
+from ..threshold_pattern import MAX_BITS, alike, find_chain, has_few_codes
 from .construct import Construct
+from .counting import counts_from
 from .flattening import in_pixels, one_vector
 from .numbers import SIGNS, are_numbers
 from .state import Handler, Lowering, layer_of, limits
@@ -24,9 +26,6 @@ from .stepping import stepped
 
 MAX_TABULATED = 1 << 31
 """Most evaluations of elementwise nodes for all thresholds of a network: some minutes."""
-COUNTED_BITS = 4
-"""Most bits of signed codes that become counts from 0 where weights are -1 and +1. Wider ones are
-factors of the first layer, in DSP blocks."""
 MAX_FEATURES = 1 << 24
 """Most features times values of a flattened map whose features have constants of their own."""
 
@@ -103,7 +102,7 @@ def _of_features(
     Where all pixels have the same thresholds, these are of channels and the map stays one. Else
     every feature has its own.
     """
-    if all(c.size == 1 for n in nodes for c in map(state.graph.constant, n.input) if c is not None):
+    if alike(state.graph, nodes):
         return x, tabulated(state, nodes, x.channels, low, values)
     pixels = x.plan[0] * x.plan[1]
     features, count = pixels * x.channels if x.shape[1:] == x.plan else x.channels, values.shape[-1]
@@ -193,10 +192,13 @@ def thresholding(
         bits = int(table.max()).bit_length()
         signed = smallest_signed(int(table.min()), int(table.max()))
         weight_type = signed if least < 0 else f"UINT{bits}"
-    few = datatype.startswith("INT") and int(datatype.removeprefix("INT")) <= COUNTED_BITS
-    shift = first if few and _may_count(state, node.output[0]) else 0
+    shift, last = 0, first + table.shape[1]
+    if datatype != "BINARY":
+        shift = counts_from(state, node.output[0], first, last, scale)
     if shift:
-        datatype, first = f"U{datatype}", 0
+        first, last = first - shift, last - shift
+        unsigned = f"UINT{max(2, last.bit_length())}"
+        datatype = unsigned if first >= 0 else smallest_signed(first, last)
     (y,) = state.builder.add(
         "Thresholding",
         layer_of(node),
@@ -218,29 +220,6 @@ def thresholding(
     return replace(y, plan=x.plan, first=shift)
 
 
-def _may_count(state: Lowering, name: str) -> bool:
-    """Whether only products of weights -1 and +1 read a tensor, of codes as they are: of counts
-    from 0 these weights take one bit, and the rest is a bias."""
-    readers = state.graph.consumers[name]
-    return (
-        bool(readers)
-        and not state.graph.is_output(name)
-        and all(_counts(state, reader, name) for reader in readers)
-    )
-
-
-def _counts(state: Lowering, node: onnx.NodeProto, name: str) -> bool:
-    attributes = state.graph.attributes(node)
-    if attributes.get("mode") == "linear":
-        return False
-    if node.op_type in ("Flatten", "Reshape", "MaxPool", "Resize", "Upsample"):
-        return _may_count(state, node.output[0])
-    if node.op_type not in ("Conv", "Gemm", "MatMul") or any(attributes.get("pads", ())):
-        return False
-    quantiser = state.graph.producer.get(node.input[1])
-    return node.input[0] == name and quantiser is not None and quantiser.op_type == "BipolarQuant"
-
-
 def tabulated(
     state: Lowering, chain: list[onnx.NodeProto], channels: int, low: int, values: FloatArray
 ) -> Table:
@@ -257,7 +236,7 @@ def tabulated(
 
 BUILDS = (
     Construct(
-        ("Quant", "BipolarQuant", "Trunc"),
+        ("Quant", "BipolarQuant", "Trunc", MULTI_THRESHOLD),
         "quantiser, with what is elementwise in front of it: normalisations, factors, summands, "
         "Relu, Clip, LeakyRelu, PRelu, Elu, Sigmoid, HardSigmoid, HardSwish, Tanh, Softplus, Erf, "
         "Abs, Min, Max, and x times a function of x",
@@ -267,4 +246,9 @@ BUILDS = (
         "over more than 2^17 values it only rises or only falls",
     ),
 )
-HANDLERS: dict[str, Handler] = {"BipolarQuant": bipolar, "Trunc": bipolar, "Quant": narrow}
+HANDLERS: dict[str, Handler] = {
+    "BipolarQuant": bipolar,
+    "Trunc": bipolar,
+    "Quant": narrow,
+    MULTI_THRESHOLD: bipolar,
+}

@@ -40,11 +40,11 @@ def upsample(state: Lowering, node: onnx.NodeProto) -> bool:
         copies = sources(s, o, Fraction(o, s), mode, rounding)
         plain = plain and o == factor * s
         plain = plain and (way == "linear" or copies == [i // factor for i in range(o)])
-    if way == "linear" and mode not in HALF_PIXEL:
+    if way == "linear" and mode not in (*HALF_PIXEL, "asymmetric"):
         raise LoweringError(
             node,
-            f"resizes by mode linear and {mode}, expected half_pixel (align_corners=False) or "
-            "mode nearest; export the network with that",
+            f"resizes by mode linear and {mode}, expected half_pixel (align_corners=False), "
+            "asymmetric or mode nearest; export the network with that",
         )
     if not plain or not _says(state, node, scale):
         raise LoweringError(
@@ -56,20 +56,25 @@ def upsample(state: Lowering, node: onnx.NodeProto) -> bool:
     state.claim(node)
     y = x if scale == [1, 1] else upsampled(state, layer_of(node), x, scale)
     if way == "linear" and scale != [1, 1]:
-        y = _smoothed(state, node, y, scale)
+        y = _smoothed(state, node, y, scale, mode == "asymmetric")
     state.publish(y, node.output[0])
     return True
 
 
-def _smoothed(state: Lowering, node: onnx.NodeProto, x: Stream, scale: list[int]) -> Stream:
+def _smoothed(
+    state: Lowering, node: onnx.NodeProto, x: Stream, scale: list[int], asymmetric: bool
+) -> Stream:
     """Repeated pixels become those of a linear interpolation by a filter along each axis: of
-    1 2 .. 2 1 for an even factor, of ones for an odd one. Mirrored repetitions are the pixel at the
-    border, which interpolation repeats."""
+    1 2 .. 2 1 for an even factor, of ones for an odd one. Asymmetric ones begin at a pixel: the
+    filter is of ones, and the border behind the map alone. Mirrored repetitions are the pixel at
+    the border, which interpolation repeats."""
     where = layer_of(node)
-    ends = [factor // 2 for factor in scale]
-    x = reflected(state, where, x, ends * 2)
+    ends = [factor // 2 for factor in scale] * 2
+    if asymmetric:
+        ends = [0, 0, *(factor - 1 for factor in scale)]
+    x = reflected(state, where, x, ends)
     taps = [
-        np.array([1, *[2] * (f - 1), 1]) if f % 2 == 0 else np.ones(f, dtype=np.int64)
+        np.array([1, *[2] * (f - 1), 1]) if f % 2 == 0 and not asymmetric else np.ones(f, np.int64)
         for f in scale
     ]
     x = windows(state, node, x, [t.size for t in taps], [1, 1], [1, 1])
@@ -118,7 +123,7 @@ def upsampled(state: Lowering, where: str, x: Stream, scale: list[int], phases: 
 BUILDS = (
     Construct(
         ("Resize", "Upsample"),
-        "nearest by whole factors; linear with half pixels as an exact filter",
+        "nearest by whole factors; linear with half pixels or asymmetric as an exact filter",
         "any; integers for linear",
         ("stream_upsample", "stream_reflect_pad", "sliding_window", "int_mvu"),
         "every pixel repeated equally often; no cubic, no align_corners",

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Adds the words of several inputs, each times a constant.
 
-/// y = sum over the inputs s of `Factors[32*s +: 32]` * x_s, lane by lane, modulo 2**OutBits. A
-/// word of each input is taken in one cycle: an input is ready where the others are valid. One
-/// cycle of latency where all factors are powers of two, else two (products | sum); one word per
-/// cycle. The ready outputs follow `out_ready_i` in the same cycle.
+/// y = sum over the inputs s of the signed number `Factors[32*s +: 32]` times x_s, lane by lane,
+/// modulo 2**OutBits. A word of each input is taken in one cycle: an input is ready where the
+/// others are valid. One cycle of latency where the sizes of all factors are powers of two, else two
+/// (products | sum); one word per cycle. The ready outputs follow `out_ready_i` in the same cycle.
 module add_streams #(
   parameter int unsigned           Lanes    = 1,  // elements of a word
   parameter int unsigned           Streams  = 2,  // inputs
@@ -26,6 +26,12 @@ module add_streams #(
   output logic [Lanes*OutBits-1:0] out_data_o
 );
 
+  function automatic bit [31:0] magnitude(int unsigned stream);
+    bit [31:0] factor;
+    factor = Factors[32*stream +: 32];
+    magnitude = factor[31] ? -factor : factor;
+  endfunction
+
   // Bits of the words in front of those of an input.
   function automatic int unsigned first_bit(int unsigned stream);
     first_bit = 0;
@@ -35,7 +41,7 @@ module add_streams #(
   function automatic bit has_adders();
     has_adders = 0;
     for (int unsigned s = 0; s < Streams; s++) begin
-      if ((Factors[32*s +: 32] & (Factors[32*s +: 32] - 1)) != 0) has_adders = 1;
+      if ((magnitude(s) & (magnitude(s) - 1)) != 0) has_adders = 1;
     end
   endfunction
 
@@ -53,9 +59,9 @@ module add_streams #(
       $error("add_streams: found InBits=%0d of input %0d, expected 1 to OutBits=%0d",
              InBits[32*s +: 32], s, OutBits);
     end
-    if (Factors[32*s +: 32] == 0 || Factors[32*s +: 32] >= 1 << FactorBits) begin : gen_factor
-      $error("add_streams: found the factor %0d of input %0d, expected %0d bits",
-             Factors[32*s +: 32], s, FactorBits);
+    if (magnitude(s) == 0 || magnitude(s) >= 1 << FactorBits) begin : gen_factor
+      $error("add_streams: found the factor %0d of input %0d, expected %0d bits and a sign",
+             $signed(Factors[32*s +: 32]), s, FactorBits);
     end
   end
 
@@ -67,11 +73,13 @@ module add_streams #(
     localparam int unsigned Bits  = InBits[32*s +: 32];
     localparam int unsigned First = first_bit(s);
     // The digits -1, 0, +1 of the factor: of two neighbours at most one is not 0.
-    localparam logic [FactorBits+1:0] Factor = Factors[32*s +: FactorBits+2];
+    localparam bit [31:0]             Size   = magnitude(s);
+    localparam bit                    Falls  = Factors[32*s + 31];
+    localparam logic [FactorBits+1:0] Factor = Size[FactorBits+1:0];
     localparam logic [FactorBits+1:0] Half   = Factor >> 1;
     localparam logic [FactorBits+1:0] Triple = Factor + Half;
-    localparam logic [FactorBits+1:0] Plus   = Triple & ~Half;
-    localparam logic [FactorBits+1:0] Minus  = Half & ~Triple;
+    localparam logic [FactorBits+1:0] Plus   = Falls ? Half & ~Triple : Triple & ~Half;
+    localparam logic [FactorBits+1:0] Minus  = Falls ? Triple & ~Half : Half & ~Triple;
 
     for (genvar i = 0; i < Lanes; i++) begin : gen_lane
       logic [Bits-1:0]    x;

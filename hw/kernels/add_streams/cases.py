@@ -16,7 +16,8 @@ def _case(terms: Sequence[tuple[int, str]], channels: int, pe: int, rows: int) -
     shape = (1, rows, 3, channels)
     factors, types = zip(*terms, strict=True)
     ranges = [limits(*type_format(t)) for t in types]
-    low, high = (sum(f * r[end] for f, r in zip(factors, ranges, strict=True)) for end in (0, 1))
+    ends = [sorted(f * end for end in r) for f, r in zip(factors, ranges, strict=True)]
+    low, high = (sum(pair[end] for pair in ends) for end in (0, 1))
     target = smallest_signed(low, high) if low < 0 else smallest_unsigned(high)
 
     def worst(_: Sequence[IntArray]) -> list[list[IntArray]]:
@@ -26,7 +27,10 @@ def _case(terms: Sequence[tuple[int, str]], channels: int, pe: int, rows: int) -
         ]
 
     return Case(
-        name="_".join(f"{factor}x{datatype.lower()}" for factor, datatype in terms) + f"_pe{pe}",
+        name="_".join(
+            f"{factor}x{datatype.lower()}".replace("-", "minus") for factor, datatype in terms
+        )
+        + f"_pe{pe}",
         op_type="AddStreams",
         attrs={
             "NumChannels": channels,
@@ -50,6 +54,9 @@ SMOKE = [
     _case([(5, "UINT4"), (3, "INT4")], 4, 4, 5),
     _case([(1, "INT8"), (4, "UINT2"), (7, "INT5")], 6, 3, 4),
     _case([(3, "UINT4")], 6, 2, 4),
+    _case([(1, "UINT4"), (-1, "UINT4")], 6, 2, 4),
+    _case([(-6, "INT4"), (5, "UINT3")], 4, 2, 4),
+    _case([(-1, "UINT4")], 6, 2, 4),
 ]
 
 FULL = [
@@ -63,4 +70,5 @@ FULL = [
     _case([(1, "INT4"), (1, "INT4"), (1, "INT4")], 4, 4, 4),
     _case([(1, "UINT8"), (2, "INT8"), (3, "UINT4"), (1, "INT2")], 4, 2, 4),
     _case([(1, "INT17"), (1, "INT17")], 6, 3, 3),
+    _case([(-65535, "INT8"), (-1, "INT8")], 4, 2, 4),
 ]

@@ -62,14 +62,17 @@ class AddStreams(Kernel):
         """The factor of each input.
 
         Raises:
-            ValueError: there are others than one of 1 to 16 bits for each of one or more inputs.
+            ValueError: there are others than one of 1 to 16 bits, or its negative, for each of one
+                or more inputs.
         """
         found = [int(f) for f in self.get_nodeattr("factors")]
         count = len(self.get_nodeattr("inputDataTypes"))
-        if count < 1 or len(found) != count or not all(0 < f < 1 << MAX_FACTOR_BITS for f in found):
+        fit = all(0 < abs(f) < 1 << MAX_FACTOR_BITS for f in found)
+        if count < 1 or len(found) != count or not fit:
             raise ValueError(
                 f"{self.onnx_node.name}: found the factors {found} of {count} inputs, expected one "
-                f"or more inputs and a factor of 1 to {(1 << MAX_FACTOR_BITS) - 1} for each"
+                f"or more inputs and a factor of 1 to {(1 << MAX_FACTOR_BITS) - 1} for each, or of "
+                "their negatives"
             )
         return found
 
@@ -77,8 +80,8 @@ class AddStreams(Kernel):
         """Raise ValueError unless the output type holds every sum."""
         terms = list(zip(self.factors(), self.input_streams(), strict=True))
         target = DataType[self.get_nodeattr("outputDataType")]
-        low = sum(f * int(x.dtype.min()) for f, x in terms)
-        high = sum(f * int(x.dtype.max()) for f, x in terms)
+        ends = [sorted(f * int(end) for end in (x.dtype.min(), x.dtype.max())) for f, x in terms]
+        low, high = (sum(pair[end] for pair in ends) for end in (0, 1))
         if low < target.min() or high > target.max():
             raise ValueError(
                 f"{self.onnx_node.name}: its sums reach {low}..{high}, found outputDataType "
@@ -109,7 +112,7 @@ class AddStreams_rtl(RtlKernel, AddStreams):
     def structures(self) -> dict[str, Structure]:
         """Per lane an adder for every power of two in the factors but one; registers behind the
         sum, and behind the products where there are adders in them."""
-        streams, factors = self.input_streams(), self.factors()
+        streams, factors = self.input_streams(), [abs(f) for f in self.factors()]
         lanes, wide = streams[0].lanes, int(self.output_streams()[0].dtype.bitwidth())
         scaled = any(len(digits(factor)) > 1 for factor in factors)
         # Below the lowest power of two of a factor its term takes no adder.
@@ -145,8 +148,8 @@ def _bits(low: int, high: int) -> int:
 
 
 def _packed(values: list[int]) -> int:
-    """Return 32 bits of each number, the first one lowest."""
-    return sum(value << (32 * i) for i, value in enumerate(values))
+    """Return 32 bits of each number, in two's complement, the first one lowest."""
+    return sum((value & 0xFFFF_FFFF) << (32 * i) for i, value in enumerate(values))
 
 
 OPS = (AddStreams, AddStreams_rtl)
