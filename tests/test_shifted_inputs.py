@@ -15,7 +15,7 @@ from andpop.hw.graph.clean import clean
 from andpop.hw.graph.executor import GoldenExecutor
 from andpop.hw.graph.heads import heads_of
 from andpop.hw.graph.loader import load
-from andpop.hw.graph.lower.shifted import Finer, axis_of, coarser
+from andpop.hw.graph.lower.shifted import Finer, around, axis_of, coarser
 from andpop.hw.graph.lowering import LoweringError, lower
 from andpop.hw.graph.pixels import Pixels, written
 from andpop.hw.graph.verify import extreme_pictures, verify
@@ -324,6 +324,18 @@ def test_parts_of_a_step_keep_what_is_reached() -> None:
         assert fewer <= min(fine.count, 2 * steps)
         wanted = reached[..., None] >= thresholds
         assert ((sums[:, None, None] * fewer + less)[..., None] >= at).tolist() == wanted.tolist()
+
+
+def test_sums_end_where_no_threshold_lies() -> None:
+    """The second output lies below all thresholds of the first, and its own are never reached."""
+    thresholds = np.array([[-3, 0, 70, 90], [-700, -650, 40, 50]])
+    low, high = np.array([[-100, -900], [-50, -880]]), np.array([[80, -800], [60, -790]])
+    at, datatype = around(thresholds, low, high)
+    assert datatype == "INT8"
+    for o in range(2):
+        sums = np.arange(low[:, o].min(), high[:, o].max() + 1)
+        wanted = sums[:, None] >= thresholds[o]
+        assert (sums.clip(-128, 127)[:, None] >= at[o]).tolist() == wanted.tolist()
 
 
 @pytest.mark.parametrize(

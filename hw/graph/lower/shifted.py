@@ -209,8 +209,9 @@ def accumulate_shifted(
         ends = (sums.low, sums.high), (-sums.high, -sums.low)
         low, high = (np.where(signs > 0, a, b) * count + added for a, b in zip(*ends, strict=True))
         held = None
-        if max(int(np.abs(low).max()), int(np.abs(high).max())) >= ACCUMULATOR_LIMIT:
-            held = None if thresholds is None else _around(thresholds, low, high)
+        most = max(int(np.abs(low).max()), int(np.abs(high).max()))
+        if most >= ACCUMULATOR_LIMIT and thresholds is not None:
+            thresholds, held = around(thresholds, low, high)
         acc = _border_bias(state, node, acc, added, count, windows, low, high, held)
         left = left if fine.count == count == 1 and held is None else None
     if left is not None and step.size == 1 and (signs == 1).all():
@@ -269,12 +270,15 @@ def coarser(count: int, added: IntArray, thresholds: IntArray) -> tuple[int, Int
     return fewer, turned(added.T).T, turned(thresholds)
 
 
-def _around(thresholds: IntArray, low: IntArray, high: IntArray) -> str:
-    """The type of integers around all thresholds (outputs, n) that are reached by some integers low
-    to high (places, outputs), not by all: what lies beyond may be cut off."""
-    used = (thresholds > low.min(axis=0)[:, None]) & (thresholds <= high.max(axis=0)[:, None])
+def around(thresholds: IntArray, low: IntArray, high: IntArray) -> tuple[IntArray, str]:
+    """Thresholds (outputs, n) of integers low to high (places, outputs) that end where no threshold
+    lies any more, and their type."""
+    least, most = low.min(axis=0)[:, None], high.max(axis=0)[:, None]
+    used = (thresholds > least) & (thresholds <= most)
     found = thresholds[used] if used.any() else np.zeros(1, dtype=np.int64)
-    return smallest_signed(int(found.min()) - 1, int(found.max()))
+    datatype = smallest_signed(int(found.min()) - 1, int(found.max()))
+    first, last = limits(datatype)
+    return np.where(used, thresholds, np.where(thresholds > most, last + 1, first)), datatype
 
 
 def _border_bias(

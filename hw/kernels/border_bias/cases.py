@@ -70,7 +70,7 @@ SMOKE = [
     _case("INT8", "INT6", 0, 2, 2, (2, 2, 1), (4,)),
     _case("UINT6", "INT9", 2, 32, 1, (1, 1), (1, 2)),  # more words than a LUT holds
     _case("INT10", "INT11", 2, 4, 2, (1, 2), (2, 2), "INT9"),
-    _case("INT4", "INT24", 3, 64, 1, (1, 1, 1), (1, 1, 1)),  # biases in block RAM
+    _case("INT4", "INT24", 3, 128, 1, (1, 1), (1, 1)),  # biases in block RAM
 ]
 
 FULL = [

@@ -178,10 +178,13 @@ class BorderBias_rtl(RtlKernel, BorderBias):
         }
         held = lanes * (values["InBits"] + values["OutBits"]) + 2 + rom.part_registers
         if late:
-            held += rom.width + lanes * values["InBits"] + 1 + (rom.width if rom.block else 0)
+            held += rom.width + lanes * values["InBits"] + 1
         if values["Saturates"]:
             held += lanes * self.sum_bits() + 1
-        kept = addresses * (1 + (len(columns) > 1) + (len(rows) > 1))
+        # Where a run begins is kept where one has further places; with one run of columns it is
+        # the same for both.
+        begins = [max(columns) > 1, max(rows) > 1]
+        kept = addresses * (1 + (sum(begins) if len(columns) > 1 else max(begins)))
         return {
             "": Structure(
                 counts,
