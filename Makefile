@@ -24,7 +24,7 @@ help:
 	@echo "make finn-table measures FINN's matrix-vector units beside andpop's again, for the same page"
 	@echo "make timing     measures the clocks of docs/03_reference/timing.md again"
 	@echo "make timing-published BUILDS='\"TITLE=BUILD\" ...'  measures those of whole builds there"
-	@echo "make calibrate  measures every kernel again and renews the tables of their costs (half an hour)"
+	@echo "make calibrate  measures every kernel again and renews the tables of their costs (an hour)"
 	@echo "make constructs  writes the table of what can be built, docs/03_reference/foreign_networks.md"
 	@echo "make docs       builds the documents as a site into .cache/site"
 	@echo "make setup      the .venv that the others use; done by each of them on its own"
@@ -100,14 +100,26 @@ timing: setup
 timing-published: setup
 	$(BIN)/python -m andpop.hw.synth.timing_published docs/03_reference/timing.md $(BUILDS)
 
-# Networks whose nodes count beside the cases of the kernels.
-CALIBRATED := bi-shufflenet-synthetic pa-resnet-small-m4n5-neu u-binet-k4-mt
+# Networks whose nodes count beside the cases of the kernels: NAME_SIDE_CYCLES.
+CALIBRATED := bi-shufflenet-neu_32_8192 pa-resnet-small-m4n5-neu_32_8192 u-binet-k4-mt_32_8192 \
+              bi-shufflenet-neu_128_131072 bi-shufflenet-neu_128_65536 \
+              pa-resnet-small-m4n5-neu_64_32768 u-binet-k4-mt_112_100352
+CNVS := cnv_33000 cnv_10000
 calibrate: setup
-	for name in $(CALIBRATED); do \
-	  $(BIN)/andpop build models/zoo/$$name.safetensors --out .cache/calibrate/$$name \
-	    --input 32x32x1 --target-cycles 8192 --until emit || exit 1; \
+	mkdir -p .cache/calibrate
+	PYTHONPATH=tests $(BIN)/python -c 'from pathlib import Path; import foreign_networks as f; \
+	  f.export_cnv(Path(".cache/calibrate/cnv.onnx"))'
+	for build in $(CALIBRATED); do \
+	  set -- $$(echo $$build | tr _ ' '); \
+	  $(BIN)/andpop build models/zoo/$$1.safetensors --out .cache/calibrate/$$build \
+	    --input $$2x$$2x1 --target-cycles $$3 --until emit || exit 1; \
 	done
-	$(BIN)/python -m andpop.hw.synth.calibrate --build $(addprefix .cache/calibrate/,$(CALIBRATED))
+	for build in $(CNVS); do \
+	  $(BIN)/andpop build .cache/calibrate/cnv.onnx --out .cache/calibrate/$$build \
+	    --target-cycles $${build#cnv_} --until emit || exit 1; \
+	done
+	$(BIN)/python -m andpop.hw.synth.calibrate \
+	  --build $(addprefix .cache/calibrate/,$(CALIBRATED) $(CNVS))
 
 constructs: setup
 	$(BIN)/python -m andpop.hw.graph.constructs docs/03_reference/foreign_networks.md
