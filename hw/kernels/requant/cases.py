@@ -83,14 +83,14 @@ SMOKE = [
     _case("INT22", "UINT8", 31, 46, 39, 8, 1, rows=6),
     _case("UINT8", "INT8", 3, 10, 0, 6, 3, codes=(-100, 99)),
     _case("UINT16", "INT6", 21, 30, 24, 4, 4, codes=(-9, 31)),  # constants, the longer factor
-    _case("INT24", "UINT4", 30, 40, 36, 256, 1, rows=1),  # in block RAM
+    _case("INT24", "UINT4", 30, 40, 36, 1024, 1, rows=1),  # in block RAM
 ]
 
 FULL = [
     _case("INT25", "INT8", 18, 44, 34, 8, 2),
     _case("INT12", "UINT8", 25, 36, 28, 8, 4),
     _case("INT24", "UINT8", 35, 52, 44, 8, 2, rows=8),
-    _case("INT9", "UINT2", 5, 14, 10, 6, 6),
+    _case("INT9", "UINT2", 5, 14, 10, 12, 6),
     _case("INT5", "INT8", 12, 14, 4, 6, 1),
     _case("UINT24", "INT4", 26, 48, 40, 6, 2),
 ]

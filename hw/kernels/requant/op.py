@@ -10,7 +10,7 @@ import numpy as np
 from ....quant.grid import IntArray, signed_bits
 from ..base import Kernel, RtlKernel, Stream, hex_memory, pack_lanes, require_divisor
 from ..costs import Structure
-from ..memory import ReadOnlyMemory
+from ..memory import ReadOnlyMemory, varying
 from . import golden
 
 LUT_FACTOR_BITS = 4
@@ -95,32 +95,37 @@ class Requant(Kernel):
         return int(self.get_nodeattr("factorBits") + self.get_nodeattr("summandBits"))
 
     def structures(self) -> dict[str, Structure]:
-        """Per lane a product, in DSP blocks if both factors are long, a sum, and the limits."""
+        """Per lane a product, in DSP blocks if both factors are long, sums, and the limits."""
         pe, rom, (x, factor) = int(self.get_nodeattr("PE")), self.rom(), self.factor_bits()
         summand, shift = int(self.get_nodeattr("summandBits")), int(self.get_nodeattr("shift"))
         code = int(self.get_output_datatype().bitwidth())
         narrow, split = min(x, factor) <= LUT_FACTOR_BITS, self.split()
-        part = max(x + _PART + 1, summand) + 1
-        total = max(x + factor - _PART, part - _PART) + 1 if split else max(x + factor, summand) + 1
-        rest = max(1, total - (shift - _PART if split else shift))
+        product = x + _PART + 1 if split else x + factor
+        added = max(product, summand) + 1
+        total = max(x + factor, added) - _PART + 1 if split else added
+        # Of a few words many bits are constants.
+        word = round(varying(rom.depth) * (factor + 2 * summand))
+        registers = x + word + product + total + 2 + 3 * code
+        if split:
+            registers += 2 * x + 2 * (factor - _PART) + added
         counts: dict[str, float] = {
             "one": 1,
             "lanes": pe,
             "multiplied": pe * x * factor if narrow else 0,
-            "parts": pe * part if split else 0,
-            "total": pe * total,
-            "rest": pe * rest,
+            "added": pe * (added + total if split else added),
+            "left": pe * max(1, total - (shift - _PART if split else shift)),
             "code": pe * code,
-            "groups": (rom.depth - 1).bit_length(),
+            "registers": pe * registers,
         }
+        address = (rom.depth - 1).bit_length()
         return {
             "": Structure(
                 counts,
-                luts=rom.luts,
-                ffs=rom.registers,
+                luts=rom.luts + 2 * address,
+                ffs=rom.registers + address,
                 bram18=rom.brams,
                 dsp=0 if narrow else pe * (2 if split else 1),
-                table="split" if split else "narrow" if narrow else "single",
+                table="" if rom.depth > 1 else "constants",
             )
         }
 

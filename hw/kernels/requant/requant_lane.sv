@@ -48,7 +48,7 @@ module requant_lane #(
   logic signed [XBits-1:0]       x_q;
   logic signed [FactorBits-1:0]  factor_q;
   logic signed [SummandBits-1:0] summand_q, summand1_q;
-  logic signed [SumBits-1:0]     sum_q, shifted;
+  logic signed [SumBits-1:0]     sum_q;
   logic signed [WideBits-1:0]    wide;
   logic                          below_q, above_q;
   logic [OutBits-1:0]            code_q;
@@ -96,8 +96,7 @@ module requant_lane #(
     end
   end
 
-  assign shifted = sum_q >>> Rest;
-  assign wide    = WideBits'(shifted);
+  assign wide = WideBits'(sum_q >>> Rest);
 
   always_ff @(posedge clk_i) begin
     if (enable_i) begin
