@@ -20,7 +20,7 @@ from ..graph.heads import Kind
 
 SUFFIX = ".andpop"
 
-PLAN_VERSION = 1
+PLAN_VERSION = 2
 """Raised, with ``kPlanVersion`` of src/network.hpp, when operations or what they take change: so
 Python's checks never speak of another engine than the compiled one."""
 

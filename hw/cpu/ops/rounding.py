@@ -10,12 +10,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ....quant.affine_steps import Affine
 from ....quant.grid import IntArray
 from ..packer import Node, Packer
 from ..plan import STORAGE, DataType, ModelError
 from .site import INT32, INT64, Check, Range, Site
 
 Values = npt.NDArray[Any]
+
+MOST_AFFINE_SHIFT = 52
+"""Bits that are shifted away from a sum of 64, of which a byte is left."""
+AFFINE_FACTORS = (-(1 << 47), (1 << 47) - 1)
+"""Factors whose upper and lower parts have 32 bits."""
 
 EPILOGUE = (
     "acc_shift", "shortcut_shift", "pre_shift", "slope_shift", "out_shift",
@@ -302,6 +308,41 @@ def _shifted(s: Site, low: int, high: int, shift: int, limits: Range, out: Range
     return clip[0], clip[1]
 
 
+def affine(p: Packer, node: Node, index: int, out: int, found: Affine) -> None:
+    """Add a product, a sum and a shift of each channel, of accumulators in 32 bits, to bytes."""
+    attributes = {"shift": found.shift, "first": found.first, "last": found.last}
+    constants = {"factors": found.factors, "summands": found.summands}
+    p.step("affine", node.name, [p.stored(index, "i32")], [out], attributes, constants)
+
+
+def check_affine(s: Site) -> list[Range]:
+    """A product, a sum and a shift downwards, in 64-bit integers, within limits.
+
+    Constants:
+        factors: int64 (channels,), of 48 bits at most.
+        summands: int64 (channels,).
+    """
+    s.arity((1,), 1, ("factors", "summands"))
+    shift, first, last = s.attributes(("shift", "first", "last"))
+    s.within("shift", 0, MOST_AFFINE_SHIFT)
+    s.same()
+    s.stores(s.inputs[0], "i32")
+    s.stores(s.outputs[0], "i8", "u8")
+    limits = STORAGE[s.outputs[0].storage]
+    s.within("first", *limits)
+    s.within("last", first, limits[1])
+    factors, summands = (
+        s.constant(name, (s.inputs[0].channels,), np.int64).astype(object)
+        for name in ("factors", "summands")
+    )
+    s.fits("factors", int(factors.min()), int(factors.max()), AFFINE_FACTORS)
+    ends = [end * factors for end in s.ranges[0]]
+    for values in (*ends, *(end + summands for end in ends)):
+        s.fits("sums", int(values.min()), int(values.max()), INT64)
+    codes = np.concatenate([(end + summands) >> shift for end in ends])
+    return [(min(max(int(codes.min()), first), last), max(min(int(codes.max()), last), first))]
+
+
 def add(p: Packer, node: Node, inputs: list[int], factors: list[int], out: int) -> None:
     """Add tensors, each times a factor, in 32 bits."""
     constants = {"factors": np.array(factors, dtype=np.int32)}
@@ -331,6 +372,7 @@ def check_add(s: Site) -> list[Range]:
 
 OPS: dict[str, Check] = {
     "add": check_add,
+    "affine": check_affine,
     "epilogue": check_epilogue,
     "wide_epilogue": check_wide_epilogue,
     "requantise": check_requantise,

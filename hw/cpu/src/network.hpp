@@ -15,7 +15,7 @@
 namespace andpop {
 
 // Raised, with PLAN_VERSION of plan.py, when operations or what they take change.
-constexpr int kPlanVersion = 1;
+constexpr int kPlanVersion = 2;
 
 // A tensor to be copied out of a run: picture n goes to data + n * bytes of the tensor.
 struct Capture {

@@ -10,8 +10,8 @@ import numpy as np
 from onnx import NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
 
+from ....quant.affine_steps import Affine, affine_of
 from ....quant.grid import signed_bits
-from ..affine_steps import Affine, affine_of
 from ..base import Replacement
 from ..facts import Stepped
 from ..ops import op_of

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ...quant.grid import IntArray, signed_bits
+from .grid import IntArray, signed_bits
 
 BoolArray = npt.NDArray[np.bool_]
 
