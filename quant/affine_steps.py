@@ -155,10 +155,10 @@ def _smallest(least: IntArray, most: IntArray) -> int:
     """Return the smallest shift that every channel has constants for, more than `MOST_SHIFT` where
     there is none."""
     below = np.zeros(len(least), dtype=np.int64)
-    # Factors are 2**shift for the inputs between two steps, of which they are fewer than so many.
-    inputs = np.ptp(least[..., 1], axis=1) // np.ptp(least[..., 0], axis=1).clip(min=1)
-    above = SEARCHED_BITS - 2 + np.frexp(inputs.clip(min=1).astype(np.float64))[1]
-    above = above.clip(max=MOST_SHIFT).astype(np.int64)
+    # A factor is about 2**shift for the inputs between two steps.
+    codes, inputs = (np.ptp(least[..., i], axis=1).clip(min=1) for i in (0, 1))
+    above = SEARCHED_BITS - 2 + np.floor(np.log2(inputs / codes)).astype(np.int64)
+    above = above.clip(max=MOST_SHIFT)
     if not _solve(least, most, above)[2].all():
         return MOST_SHIFT + 1
     while (below < above).any():
