@@ -17,6 +17,7 @@ from andpop.hw.kernels.ops import op_of
 from andpop.hw.kernels.requant.replace import reached
 from andpop.quant.affine_steps import Affine, affine_of, equal
 from andpop.quant.grid import IntArray
+from andpop.sim.cases import Case
 from cpu_engine import assert_equal, engine_of, isa_fixture
 from dataflow_graphs import GraphBuilder
 from kernel_cases import cases_of
@@ -112,6 +113,16 @@ def test_a_channel_that_rises_and_falls_stays() -> None:
     # Unless it falls where no input comes.
     found = affine_of(at, steps, np.zeros(1, dtype=int), -50, 15)
     assert found is not None and found.last == 2
+
+
+def test_a_channel_may_end_below_others() -> None:
+    # The last step of the first one is never reached: the shift must leave room for that.
+    at = np.array([[-19, -9, 1, 12], [-30, -29, -28, -27]])
+    steps, base = np.ones_like(at), np.zeros(2, dtype=np.int64)
+    found = affine_of(at, steps, base, -40, 11)
+    assert found is not None
+    x = np.arange(-40, 12)
+    assert np.array_equal(found.codes(x[:, None]), codes(at, steps, base, x))
 
 
 def test_wider_inputs_stay() -> None:
@@ -228,13 +239,11 @@ def one_step(values: Affine, source: str, target: str, shape: Sequence[int]) -> 
 
 
 @pytest.mark.parametrize("case", cases_of("requant"))
-def test_the_cpu_gives_the_codes_of_the_golden(case: object, isa: str) -> None:
+def test_the_cpu_gives_the_codes_of_the_golden(case: Case, isa: str) -> None:
     from andpop.hw.kernels.requant.golden import constants
 
-    factors, summands = constants(case.make_initializers()[0])
-    values = Affine(
-        factors, summands, *(int(case.attrs[name]) for name in ("shift", "first", "last"))
-    )
+    shift, first, last = (int(case.attrs[name]) for name in ("shift", "first", "last"))
+    values = Affine(*constants(case.make_initializers()[0]), shift, first, last)
     operand = case.operands[0]
     model = one_step(values, operand.datatype, case.output_types[0], operand.shape)
     engine = engine_of(model, isa)

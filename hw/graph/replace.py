@@ -21,6 +21,8 @@ from .. import kernels
 from ..kernels.base import Replacement
 from ..kernels.ops import op_of
 
+WORTH = 2 / 3
+"""Share of a node's price that what takes its place may have."""
 Finder = Callable[[ModelWrapper, NodeProto], Replacement | None]
 """Looks at a node of a folded graph: what can stand in its place, or None."""
 
@@ -50,7 +52,7 @@ def replace_dear(model: ModelWrapper, fixed: Collection[tuple[str, str]] = ()) -
                 continue
             new = _node(node, instead)
             op, asked = op_of(new), {a for name, a in fixed if name == node.name}
-            dear = op.stated().price >= op_of(node).stated().price
+            dear = op.stated().price > WORTH * op_of(node).stated().price
             if dear or not asked <= op.get_nodeattr_types().keys():
                 continue
             gone = list(node.input[1:])
