@@ -322,6 +322,15 @@ def shift_requant(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     return [saturated(round_half_up(total, attrs["shift"]), attrs["outputDataType"])]
 
 
+def requant(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
+    """How many whole steps a line has gone, not beyond the codes at both ends."""
+    x, params = inputs
+    factors = params[0] + params[1] * 2**17
+    summands = params[2] + params[3] * 2**17 + params[4] * 2**34
+    steps = np.floor_divide(x * factors + summands, 2 ** attrs["shift"])
+    return [np.minimum(np.maximum(steps, attrs["first"]), attrs["last"])]
+
+
 def pa_block(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     """Level codes, a border of code 0, a window of levels times levels, shortcut, rounding."""
     x, *stream, thresholds, steps, base, weights, alpha, beta = inputs
@@ -440,6 +449,7 @@ DEFINITIONS: Mapping[str, Callable[[Inputs, Attributes], list[IntArray]]] = {
     "PaBlock": pa_block,
     "PaMvu": pa_mvu,
     "PixelInterleave": pixel_interleave,
+    "Requant": requant,
     "SharedEngine": shared_engine,
     "ShiftRequant": shift_requant,
     "ShuffleConcat": shuffle_concat,

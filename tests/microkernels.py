@@ -200,6 +200,22 @@ def requantise(rng: Rng, side: int, channels: int) -> list[Problem]:
     return problems
 
 
+def affine(rng: Rng, side: int, channels: int) -> list[Problem]:
+    problems = []
+    for bits, shift, storage in ((35, 42, "u8"), (18, 20, "i8"), (4, 0, "i8")):
+        first, last = (0, 250) if storage == "u8" else (-120, 99)
+        x = rng.integers(-(1 << 24), 1 << 24, (side * side, channels))
+        factors = rng.integers(-(1 << bits - 1), 1 << bits - 1, channels)
+        # The first one small, as the steps of many inputs lie within the limits then.
+        factors[0] = (1 << shift) >> 17
+        summands = rng.integers(first << shift, last << shift, channels)
+        y = ((x * factors + summands) >> shift).clip(first, last)
+        attributes = {"shift": shift, "first": first, "last": last}
+        constants = {"factors": factors, "summands": summands}
+        problems.append(Problem("affine", [("i32", x)], (storage, y), attributes, constants))
+    return problems
+
+
 def sign_bits(rng: Rng, side: int, channels: int) -> list[Problem]:
     x = rng.integers(-128, 128, (side * side, channels))
     bound = rng.integers(-128, 128, channels)
@@ -297,8 +313,8 @@ def sum_pool(rng: Rng, side: int, channels: int) -> list[Problem]:
 PROBLEMS: dict[str, Make] = {
     f.__name__: f
     for f in (
-        bit_gemm, int_gemm, depthwise, epilogue, requantise, sign_bits, levels, acc_levels,
-        search_levels, lookup, max_pool, shuffle, sum_pool,
+        bit_gemm, int_gemm, depthwise, epilogue, requantise, affine, sign_bits, levels,
+        acc_levels, search_levels, lookup, max_pool, shuffle, sum_pool,
     )
 }  # fmt: skip
 """Problems by operation, as the lists of microkernels name it."""

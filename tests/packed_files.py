@@ -240,6 +240,11 @@ def catalogue() -> dict[str, tuple[Header, Arrays]]:
         "requantise": single(
             "requantise", [i32, i8], [(pixels, "i8")], {"shift": 4, "shortcut_shift": 3}
         ),
+        "affine": single(
+            "affine", [i32], [(pixels, "u8")], {"shift": 9, "first": 3, "last": 200},
+            {"factors": integers(-999, 999, (5,), np.int64),
+             "summands": integers(-9999, 9999, (5,), np.int64)},
+        ),
         "add": single(
             "add", [i32, i32], [(pixels, "i32")], {},
             {"factors": np.array([1, 5], np.int32)},

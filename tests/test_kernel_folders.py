@@ -43,7 +43,7 @@ PARTS = {
 }  # fmt: skip
 """Kernels whose core others hold inside themselves, and where that is said."""
 
-PATTERN_FILES = ("/fuse.py", "/share.py", "/block_fusion.py")
+PATTERN_FILES = ("/fuse.py", "/share.py", "/block_fusion.py", "/replace.py")
 """Files that say which ops of the graph a fused kernel takes in; the last is what blocks share."""
 
 

@@ -86,6 +86,7 @@ class Packer:
         self._readers.update(graph.outputs)
         self._producers = {o: node for node in graph.nodes for o in node.outputs}
         self._made: dict[tuple[Any, ...], int] = {}
+        self._ends: dict[int, tuple[int, int]] = {}
 
     # Tensors
 
@@ -153,10 +154,24 @@ class Packer:
         final = self.tensor(list(node.outputs), self.at(index).shape, self.types[index])
         self.step("cast", node.name, [index], [final])
 
-    def sums(self, node: Node, shape: list[int], datatype: DataType) -> int:
+    def sums(
+        self,
+        node: Node,
+        shape: list[int],
+        datatype: DataType,
+        ends: tuple[IntArray, IntArray] | None = None,
+    ) -> int:
         """Add the tensor behind a node's only output that stays in 32 bits whatever its datatype:
-        sums, which the next step reads so."""
-        return self.tensor([self._only_output(node)], shape, datatype, "i32")
+        sums, which the next step reads so; ``ends`` are the smallest and the largest, where known.
+        """
+        index = self.tensor([self._only_output(node)], shape, datatype, "i32")
+        if ends is not None:
+            self._ends[index] = int(ends[0].min()), int(ends[1].max())
+        return index
+
+    def ends(self, index: int) -> tuple[int, int]:
+        """Return the smallest and the largest value of a tensor, as far as they are known."""
+        return self._ends.get(index, (self.types[index].low, self.types[index].high))
 
     def rename(self, node: Node) -> None:
         """Let a node's outputs be other names of its input."""

@@ -17,6 +17,7 @@ from .folding import cycles, fold
 from .folding_file import FoldingError
 from .pair_roms import Pair, pair_roms, part_again
 from .reach import fuse_for
+from .replace import replace_dear
 from .share import chains, in_engines, named_by, require, taken
 from .usage import NodeUsage, network_usage, total
 
@@ -233,6 +234,7 @@ class Fitting:
         if self._share:
             require(self._lowered, model, share)
         fold(model, target, self._board.part)
+        replace_dear(model, fixed or ())
         rows = network_usage(model)
         if not judged(self._board) or total(rows).within(self._allowed):
             return self._result(model, rows, [], share)

@@ -30,6 +30,7 @@ KERNELS: tuple[str, ...] = (
     "pa_block",
     "pa_mvu",
     "pixel_interleave",
+    "requant",
     "shared_engine",
     "shift_requant",
     "shuffle_concat",

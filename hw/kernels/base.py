@@ -68,6 +68,17 @@ class Stream:
         return int(self.dtype.bitwidth()) * self.lanes
 
 
+@dataclass(frozen=True)
+class Replacement:
+    """What can stand in the place of a node that has one stream in and one out."""
+
+    op_type: str
+    """The RTL op, ``<Op>_rtl``."""
+    attributes: Mapping[str, Any]
+    constants: Mapping[str, tuple[IntArray, str]]
+    """Name -> integers and their datatype, in the order of the inputs behind the stream."""
+
+
 def node_attributes(node: onnx.NodeProto) -> dict[str, Any]:
     """Return a node's ONNX attributes as plain Python values (str, int, float, list); graphs stay
     what they are."""

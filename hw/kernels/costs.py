@@ -16,6 +16,8 @@ from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
+from .memory import LUTS_PER_BRAM18, LUTS_PER_DSP
+
 TABLE_FILE = "costs.json"
 FITTED = ("lut", "srl", "ff")
 """Resources that a table has numbers for: LUTs of logic, LUTs as shift registers, flip-flops."""
@@ -43,6 +45,11 @@ class Usage:
     def numbers(self) -> tuple[int, ...]:
         """The resources in the order of `RESOURCES`."""
         return tuple(getattr(self, name) for name in RESOURCES)
+
+    @property
+    def price(self) -> int:
+        """All of it in LUTs; memory among them counts once."""
+        return self.lut + LUTS_PER_BRAM18 * self.bram18 + LUTS_PER_DSP * self.dsp
 
     def within(self, allowed: Usage) -> bool:
         """Whether nothing is more than allowed."""

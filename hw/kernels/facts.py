@@ -75,6 +75,17 @@ class Geometry(NamedTuple):
         return np.where(none, -1, needed).reshape(-1)
 
 
+class Stepped(NamedTuple):
+    """Codes that step at thresholds: of an input x, base + the steps whose threshold x reaches."""
+
+    thresholds: IntArray
+    """(C, n), in any order."""
+    steps: IntArray
+    """(C, n) of -1 and +1."""
+    base: IntArray
+    """(C,)"""
+
+
 class Facts:
     """Facts of an op, for its class and for a node; the defaults hold for most ops."""
 
@@ -166,6 +177,14 @@ class Facts:
         takes a parameter ``TapId``, the number of the first, and holds a ``stream_tap`` for each.
         """
         return ()
+
+    def stepped(self, model: Any) -> Stepped | None:
+        """The thresholds, where the outputs are codes that step at some, and nothing else."""
+        return None
+
+    def reached(self, model: Any) -> tuple[int, int] | None:
+        """Smallest and largest output, where constants say more than the datatype does."""
+        return None
 
     def outside_roms(self) -> tuple[OutsideRom, ...]:
         """Memories of constants that may lie outside, all of them or none: where the attribute

@@ -86,6 +86,10 @@ class Mvu(Kernel):
     def bounds(self, model: Any, datatype_only: bool = False) -> tuple[int, int]:
         """Return the worst-case output of any input, for these weights or for any weights."""
 
+    def reached(self, model: Any) -> tuple[int, int]:
+        """Of any input, for these weights."""
+        return self.bounds(model)
+
     def minimize_accumulator_width(self, model: Any, datatype_only: bool = False) -> BaseDataType:
         """Set outputDataType to the smallest signed type that holds every possible output.
 

@@ -8,10 +8,10 @@ lists its operations in ``OPS``; ``src/ops`` holds their C++ side under the same
 
 from __future__ import annotations
 
-from . import moves, pools, products, rounding, thresholds
+from . import moves, pools, products, rounding, sums, thresholds
 from .site import Check
 
-MODULES = (products, rounding, thresholds, moves, pools)
+MODULES = (products, rounding, sums, thresholds, moves, pools)
 
 CHECKS: dict[str, Check] = {name: check for module in MODULES for name, check in module.OPS.items()}
 """Every operation with its check."""

@@ -9,13 +9,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ....quant.affine_steps import Affine, affine_of
 from ....quant.grid import IntArray
 from ..packer import Node, Packer
 from ..plan import BYTE_CODES, MAX_LEVELS, DataType, ModelError, round_up
+from . import rounding
 from .site import INT8, INT32, Check, Range, Site, union
 
 MAX_COMPARED = 63
 """Thresholds up to here are compared one by one; more are searched."""
+
+LEAST_OF_LINE = 16
+"""Thresholds from which on a product is tried in their place."""
 
 CHUNK = 1 << 18
 """Thresholds that are looked at together: the check takes little memory whatever the file holds."""
@@ -112,6 +117,10 @@ def step_levels(
     """
     count = thresholds.shape[1]
     source, storage = p.at(index).storage, p.at(out).storage
+    found = line_of(p, index, out, thresholds, steps, base)
+    if found is not None:
+        rounding.affine(p, node, index, out, found)
+        return
     constants: dict[str, npt.NDArray[Any]]
     if storage == "i32":
         op, source = "wide_levels", "i32"
@@ -130,6 +139,16 @@ def step_levels(
         op, source = "search_levels", "i32"
         constants = _searched(thresholds, steps, base)
     p.step(op, node.name, [p.stored(index, source)], [out], {"steps": count}, constants)
+
+
+def line_of(
+    p: Packer, index: int, out: int, thresholds: IntArray, steps: IntArray, base: IntArray
+) -> Affine | None:
+    """Return what gives the same bytes by a product, where thresholds are many and there is one;
+    see `step_levels`."""
+    if thresholds.shape[1] < LEAST_OF_LINE or p.at(out).storage not in ("u8", "i8"):
+        return None
+    return affine_of(thresholds, steps, base, *p.ends(index))
 
 
 def _as(

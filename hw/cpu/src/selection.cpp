@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "kernels/acc_levels/acc_levels.hpp"
+#include "kernels/affine/affine.hpp"
 #include "kernels/bit_gemm/bit_gemm.hpp"
 #include "kernels/depthwise/depthwise.hpp"
 #include "kernels/epilogue/epilogue.hpp"
@@ -87,6 +88,7 @@ std::vector<Listed> available_kernels() {
   append(all, kDepthwise);
   append(all, kEpilogue);
   append(all, kRequantise);
+  append(all, kAffine);
   append(all, kSignBits);
   append(all, kLevels);
   append(all, kAccLevels);

@@ -241,7 +241,7 @@ BUILDS = (
         "Relu, Clip, LeakyRelu, PRelu, Elu, Sigmoid, HardSigmoid, HardSwish, Tanh, Softplus, Erf, "
         "Abs, Min, Max, and x times a function of x",
         "to 1 to 8 bits with any whole zero point, from integers",
-        ("thresholding", "signed_thresholding"),
+        ("thresholding", "signed_thresholding", "requant"),
         "one scale, or one per channel that depthwise convolutions read; constants per channel; "
         "over more than 2^17 values it only rises or only falls",
     ),

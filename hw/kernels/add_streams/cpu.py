@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ...cpu.ops import rounding
+from ...cpu.ops import sums
 from ...cpu.packer import Lowering, Node, Packer
 from ...cpu.plan import ModelError
 
@@ -18,7 +18,7 @@ def lower(p: Packer, node: Node) -> None:
             raise ModelError(f"{node.where}: found an input {p.at(index).shape}, expected {shape}")
     inputs = [p.stored(index, "i32") for index in inputs]
     out = p.result(node, shape, node.datatype("outputDataType"), "i32")
-    rounding.add(p, node, inputs, factors, out)
+    sums.add(p, node, inputs, factors, out)
     p.finish(node, out)
 
 

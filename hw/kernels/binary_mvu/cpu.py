@@ -23,7 +23,7 @@ def lower(p: Packer, node: Node) -> None:
         raise ModelError(
             f"{node.where}: outputDataType {datatype.name} does not hold {low.min()}..{high.max()}"
         )
-    out = p.sums(node, [*source.leading, weights.shape[1]], datatype)
+    out = p.sums(node, [*source.leading, weights.shape[1]], datatype, (low, high))
     products.int_convolution(p, node, source.index, out, source.geometry, weights)
 
 

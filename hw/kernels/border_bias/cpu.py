@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ...cpu.ops import rounding
+from ...cpu.ops import sums
 from ...cpu.ops.site import INT32
 from ...cpu.packer import Lowering, Node, Packer
 from ...cpu.plan import ModelError
@@ -25,7 +25,7 @@ def lower(p: Packer, node: Node) -> None:
     datatype = node.datatype("outputDataType")
     out = p.result(node, source.shape, datatype, "i32")
     limits = (datatype.low, datatype.high) if int(node.get("saturates")) else INT32
-    rounding.border(p, node, index, out, bias, (rows, columns), int(node.get("shift")), limits)
+    sums.border(p, node, index, out, bias, (rows, columns), int(node.get("shift")), limits)
     p.finish(node, out)
 
 

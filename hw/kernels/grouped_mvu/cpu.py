@@ -101,7 +101,8 @@ def lower(p: Packer, node: Node) -> None:
     if low.min() < LOWEST or high.max() > HIGHEST:
         raise ModelError(f"{node.where}: its worst-case sums do not fit 32 bits")
     outputs = found.weights.shape[1]
-    out = p.sums(node, [*source.leading, outputs], node.datatype("outputDataType"))
+    shape = [*source.leading, outputs]
+    out = p.sums(node, shape, node.datatype("outputDataType"), (low, high))
     alone = found.depthwise and source.geometry.taps == found.taps
     if not fast or not (alone or found.within(8)):
         index = p.stored(source.index, "i32")

@@ -41,7 +41,7 @@ def lower(p: Packer, node: Node) -> None:
     low, high = grid.accumulator_bounds(weights, inputs.low, inputs.high, bias)
     if low.min() < LOWEST or high.max() > HIGHEST:
         raise ModelError(f"{node.where}: its worst-case sums do not fit 32 bits")
-    out = p.sums(node, [*source.leading, outputs], datatype)
+    out = p.sums(node, [*source.leading, outputs], datatype, (low, high))
     if not fast:
         index = p.stored(source.index, "i32")
         products.wide_product(p, node, index, out, weights, bias)

@@ -12,6 +12,7 @@ from ....quant.grid import FLOAT32_EXACT_BITS, IntArray
 from ..base import RtlKernel, Stream, hex_memory, pack_lanes, require_divisor
 from ..choice import ChosenKernel, implementation_attribute
 from ..costs import Structure
+from ..facts import Stepped
 from ..memory import ReadOnlyMemory
 from ..thresholds import (
     COUNTED,
@@ -178,20 +179,30 @@ class SignedThresholding_rtl(CountsConstants, RtlKernel, SignedThresholding):
             "ParamFile": f"{self.onnx_node.name}_{file}",
         }
 
+    def stepped(self, model: Any) -> Stepped | None:
+        """Where codes are streamed, of whichever way they were to be found."""
+        code = self.get_nodeattr("encoding") == "code"
+        return self._constants(model) if code else None
+
     def memories(self, model: Any) -> dict[str, str]:
         """The parameter images.
 
         Raises:
             ValueError: a constant is missing, has another shape, or lies outside its type.
         """
-        matrix = (self.get_nodeattr("NumChannels"), self.get_nodeattr("numSteps"))
-        thresholds = self._constant(model, 1, matrix, self.get_nodeattr("weightDataType"))
-        steps = self._constant(model, 2, matrix, "BIPOLAR")
-        base = self._constant(model, 3, matrix[:1], self.get_nodeattr("baseDataType"))
+        thresholds, steps, base = self._constants(model)
         self._check_codes(thresholds, steps, base)
         if self.resolved() == "search":
             return self._search_memories(thresholds, steps, base)
         return self._parallel_memory(thresholds, steps, base)
+
+    def _constants(self, model: Any) -> Stepped:
+        matrix = (self.get_nodeattr("NumChannels"), self.get_nodeattr("numSteps"))
+        return Stepped(
+            self._constant(model, 1, matrix, self.get_nodeattr("weightDataType")),
+            self._constant(model, 2, matrix, "BIPOLAR"),
+            self._constant(model, 3, matrix[:1], self.get_nodeattr("baseDataType")),
+        )
 
     def _search_memories(
         self, thresholds: IntArray, steps: IntArray, base: IntArray

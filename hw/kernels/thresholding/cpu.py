@@ -32,6 +32,11 @@ def lower(p: Packer, node: Node) -> None:
         out = p.result(node, source.shape, datatype, "bits")
         thresholds.sign(p, node, index, out, values[:, 0])
         return
+    if count >= thresholds.LEAST_OF_LINE and datatype.storage in ("u8", "i8"):
+        out = p.result(node, source.shape, datatype, datatype.storage)
+        start = np.full(source.channels, base)
+        thresholds.step_levels(p, node, index, out, values, np.ones_like(values), start)
+        return
     index = p.stored(index, "i32")
     out = p.result(node, source.shape, datatype, "i32")
     thresholds.count_thresholds(p, node, index, out, values, base)

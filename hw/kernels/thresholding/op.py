@@ -12,6 +12,7 @@ from qonnx.core.datatype import DataType
 from ....quant.grid import IntArray
 from ..base import RtlKernel, hex_memory, pack_lanes, require_divisor
 from ..costs import Structure
+from ..facts import Stepped
 from ..memory import LUTS_PER_BRAM18, ReadOnlyMemory
 from ..thresholds import (
     COUNTED,
@@ -147,6 +148,12 @@ class Thresholding_rtl(CountsConstants, RtlKernel, Thresholding):
             "BlockTables": block_tables(search_memories(groups, steps, bits, code)),
             "ParamFile": f"{self.onnx_node.name}_{'table' if searches else 'thresholds'}",
         }
+
+    def stepped(self, model: Any) -> Stepped:
+        """Of every channel, all of them up."""
+        values = self._thresholds(model)
+        first = np.full(len(values), self.get_nodeattr("ActVal"), dtype=np.int64)
+        return Stepped(values, np.ones_like(values), first)
 
     def memories(self, model: Any) -> dict[str, str]:
         """The images of the thresholds, or of the tables that a search reads.

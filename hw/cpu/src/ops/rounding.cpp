@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "kernels/affine/affine.hpp"
 #include "kernels/epilogue/epilogue.hpp"
 #include "kernels/requantise/requantise.hpp"
 #include "ops/packing.hpp"
@@ -141,7 +142,42 @@ class RequantiseStep final : public PixelStep {
   Requantise args_{};
 };
 
-// The same in 64 bits, to any range.
+// A product, a sum and a shift per channel, to bytes.
+class AffineStep final : public PixelStep {
+ public:
+  explicit AffineStep(const Site& s)
+      : PixelStep(s.input(), s.output()),
+        kernel_(s.kernel(kAffine)),
+        factors_(pack_channels(s.constant<std::int64_t>("factors", in_.tensor.channels), 1,
+                               in_.tensor.channels, kernel_.tile.lanes)),
+        summands_(pack_channels(s.constant<std::int64_t>("summands", in_.tensor.channels), 1,
+                                in_.tensor.channels, kernel_.tile.lanes)) {
+    const std::int64_t whole = std::int64_t{1} << s("shift");
+    args_.factors = factors_.data();
+    args_.summands = summands_.data();
+    args_.channels = in_.tensor.channels;
+    args_.low = s("first") * whole;
+    args_.high = s("last") * whole;
+    args_.shift = static_cast<int>(s("shift"));
+  }
+
+  void run_pixels(const Workspace& w, const Pixels& p) const noexcept override {
+    pieces(w, p.count, args_.channels, [&](std::int64_t start, std::int64_t count) {
+      Affine args = args_;
+      args.in = reinterpret_cast<const std::int32_t*>(p.in) + start * args_.channels;
+      args.out = p.out + start * args_.channels;
+      args.pixels = count;
+      kernel_.run(args);
+    });
+  }
+
+ private:
+  const Variant<Affine>& kernel_;
+  Values<std::int64_t> factors_, summands_;
+  Affine args_{};
+};
+
+// The rounding shift in 64 bits, to any range.
 class ShiftStep final : public PixelStep {
  public:
   explicit ShiftStep(const Site& s)
@@ -251,6 +287,7 @@ std::vector<Op> rounding() {
       op<EpilogueStep>("epilogue", {"params"}),
       op<WideEpilogue>("wide_epilogue", {"params"}),
       op<RequantiseStep>("requantise"),
+      op<AffineStep>("affine", {"factors", "summands"}),
       op<ShiftStep>("shift"),
   };
 }
