@@ -240,6 +240,8 @@ class Mvu(Kernel):
         counts["summed" if steps > 1 else "results"] = acc
         # Of the weights, of the accumulators and what holds the results, of the loop.
         ffs = dot.ffs + rom.registers + weight_bits + 1 + rom.block
+        if len(rom.parts) > 1:  # one register more behind block RAM
+            ffs += rom.width + 1
         ffs += 2 * acc + 3 + step_bits + 2 if steps > 1 else 3 * acc + 3
         if buffer is None:
             return Structure(

@@ -4,8 +4,8 @@
 /// `data_o` is what `data_i` was `Turns` steps before. Steps are counted outside: `turn_i` is the
 /// number of the turn, `last_i` marks the last one. Of two turns and more the words lie in a memory
 /// and are read while the word before is made; of four and more they are written a step later. Out
-/// of block RAM, or where LUTs hold more than 64, they come late in a cycle: they are read two steps
-/// ahead, through a register.
+/// of block RAM, or of LUTs that hold more than 64, they come late in a cycle: these are read two
+/// steps ahead, through a register.
 module turn_memory #(
   parameter int unsigned Width    = 8, // bits of a word
   parameter int unsigned Turns    = 1, // words
