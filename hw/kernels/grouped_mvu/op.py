@@ -237,7 +237,7 @@ class GroupedMvu(BiasedMvu):
         ffs += rom.registers + counts["weight bits"] + 1 + rom.block
         luts, brams, lutram = float(rom.luts), rom.brams, 0
         if sums is None:
-            ffs += 3 * width + 3 if single else 2 * width + 3
+            ffs += 3 * width + 3 if single else 2 * width + 4
         else:
             counts["turned"] = width
             lutram, select, read = sums.in_parts()
