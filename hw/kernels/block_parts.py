@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from .costs import Structure, loop_counts
-from .memory import PART_WORDS, LineMemory, lutram_cells, selection
+from .memory import PART_WORDS, LineMemory
 from .walk import Ring, Walk
 
 DOT_CHUNK = 6
@@ -49,13 +49,11 @@ class Parts:
 
     def memory_in_parts(self, memory: LineMemory) -> None:
         """Add a memory that is read in two steps: in LUTs a register per part of 64 words."""
-        if memory.block or memory.depth <= PART_WORDS:
-            self.memory(memory)
-            return
-        sizes = [min(PART_WORDS, memory.depth - at) for at in range(0, memory.depth, PART_WORDS)]
-        self.lutram += sum(lutram_cells(max(2, size), memory.width) for size in sizes)
-        self.luts += memory.width * selection(len(sizes)) + len(sizes)
-        self.ffs += len(sizes) * memory.width + (len(sizes) - 1).bit_length()
+        lutram, select, ffs = memory.in_parts()
+        self.lutram += lutram
+        self.luts += select
+        self.bram18 += memory.brams
+        self.ffs += ffs
 
     def structure(self, dsp: int) -> Structure:
         """The sum as a structure."""

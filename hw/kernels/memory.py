@@ -381,6 +381,16 @@ class LineMemory(NamedTuple):
         """Flip-flops of the word that is read, which block RAM has itself."""
         return 0 if self.block else self.width
 
+    def in_parts(self) -> tuple[int, int, int]:
+        """LUTs that hold its bits, LUTs that select, flip-flops, where it is read in two steps: in
+        LUTs a register per part of 64 words, as in ``deep_memory.sv``."""
+        if self.block or self.depth <= PART_WORDS:
+            return self.lutram, self.select, self.registers
+        sizes = [min(PART_WORDS, self.depth - at) for at in range(0, self.depth, PART_WORDS)]
+        held = sum(lutram_cells(max(2, size), self.width) for size in sizes)
+        select = self.width * selection(len(sizes)) + len(sizes)
+        return held, select, len(sizes) * self.width + (len(sizes) - 1).bit_length()
+
     @property
     def late(self) -> int:
         """Bits of the word that comes late in a cycle, out of block RAM."""

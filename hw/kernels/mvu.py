@@ -244,7 +244,9 @@ class Mvu(Kernel):
         counts["summed" if steps > 1 else "results"] = acc
         # Of the weights, of the accumulators and what holds the results, of the loop.
         ffs = dot.ffs + rom.registers + weight_bits + 1 + rom.block
-        ffs += 2 * acc + 3 + step_bits + 2 if steps > 1 else 3 * acc + 3
+        if len(rom.parts) > 1:  # one register more behind block RAM
+            ffs += rom.width + 1
+        ffs += 2 * acc + 4 + step_bits + 2 if steps > 1 else 3 * acc + 3
         if buffer is None:
             return Structure(
                 counts, luts=dot.luts + rom.luts, ffs=ffs, bram18=rom.brams, table=table
@@ -258,7 +260,7 @@ class Mvu(Kernel):
             "buffered": buffer.width,
             "wraps": address if buffer.depth & (buffer.depth - 1) else 0,
         }
-        ffs += buffer.registers + 2 * address + fold_bits + 2 * buffer.depth.bit_length() + 8
+        ffs += buffer.registers + 2 * address + fold_bits + 2 * buffer.depth.bit_length() + 9
         ffs += 3 if steps > 1 else 0
         return Structure(
             counts,

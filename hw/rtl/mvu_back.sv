@@ -31,15 +31,15 @@ module mvu_back #(
   output logic [Pe*AccWidth-1:0] out_data_o
 );
 
-  logic                   start, init_ok, out_free, done_d, done_q;
+  logic                   start, init_ok, out_free, unit_free, done_d, done_q;
   logic [Pe*AccWidth-1:0] acc;
 
   assign start        = dot_valid_i && dot_first_i;
   assign init_ok      = init_valid_i || !start;
   assign init_ready_o = start && out_free;
-  assign enable_o     = out_free && init_ok;
+  assign enable_o     = unit_free && init_ok;
   assign init_ok_o    = init_ok;
-  assign done_d       = enable_o ? dot_valid_i && dot_last_i : done_q;
+  assign done_d       = out_free && init_ok ? dot_valid_i && dot_last_i : done_q;
 
   for (genvar p = 0; p < Pe; p++) begin : gen_lane
     logic [AccWidth-1:0] acc_q;
@@ -60,7 +60,8 @@ module mvu_back #(
   end
 
   if (SingleStep) begin : gen_two_registers
-    assign free_d_o = 1'b0;
+    assign free_d_o  = 1'b0;
+    assign unit_free = out_free;
 
     stream_register #(
       .Width(Pe * AccWidth)
@@ -76,16 +77,25 @@ module mvu_back #(
     );
   end else begin : gen_register
     logic                   valid_d, valid_q, free_d, free_q;
+    (* keep = "true" *) logic unit_free_q;
     logic [Pe*AccWidth-1:0] data_q;
 
     assign out_free    = free_q;
+    assign unit_free   = unit_free_q;
     assign free_d_o    = free_d;
     assign out_valid_o = valid_q;
     assign out_data_o  = data_q;
     assign valid_d     = valid_q ? !out_ready_i : (done_q && init_ok);
     assign free_d      = !(done_d && valid_d);
 
-    // A register, as the enable goes to the whole unit.
+    // Registers, as the enable goes to the whole unit: one for that alone, in the middle of it.
+    // Tools read the one attribute or the other.
+    (* keep *)
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) unit_free_q <= 1'b1;
+      else         unit_free_q <= free_d;
+    end
+
     always_ff @(posedge clk_i) begin
       if (!rst_ni) begin
         valid_q <= 1'b0;

@@ -65,9 +65,10 @@ module mvu_front #(
     logic [AddrWidth-1:0] write_addr_q, read_addr_q, read_addr_d;
     logic                 upper_q;           // the vector being read lies in the upper half
     // Words written and not read for the first time, for the last time: a fetch, which is known
-    // late, counts a cycle later.
+    // late, counts a cycle later; a word that is written, which may come from far, for the latter.
     logic [FillWidth-1:0] fresh_q, used_q;
     logic                 took_q, freed_q;   // the fetch that does not count yet was such a one
+    logic                 wrote_q;           // a word was written that is not counted as used yet
     logic                 some_q, one_left;  // there are fresh ones; there is one at most
     logic                 full_q, one_free;  // no word is free; there is one at most
     logic                 nf_first_q, nf_last, pass_end, write;
@@ -133,7 +134,8 @@ module mvu_front #(
     end
 
     assign one_left = fresh_q == (took_q ? FillWidth'(2) : FillWidth'(1));
-    assign one_free = used_q == (freed_q ? FillWidth'(Depth) : FillWidth'(Depth - 1));
+    assign one_free = wrote_q == freed_q ? used_q == FillWidth'(Depth - 1) :
+                                           used_q == FillWidth'(freed_q ? Depth : Depth - 2);
 
     // Up or down by one.
     always_ff @(posedge clk_i) begin
@@ -143,14 +145,16 @@ module mvu_front #(
         some_q  <= 1'b0;
         took_q  <= 1'b0;
         freed_q <= 1'b0;
+        wrote_q <= 1'b0;
         full_q  <= 1'b0;
       end else begin
         took_q  <= fetch && nf_first_q;
         freed_q <= fetch && nf_last;
+        wrote_q <= write;
         some_q  <= write || (some_q && !(fetch && nf_first_q && one_left));
         full_q  <= !(fetch && nf_last) && (full_q || (write && one_free));
         if (write != took_q) fresh_q <= fresh_q + {{(FillWidth-1){!write}}, 1'b1};
-        if (write != freed_q) used_q <= used_q + {{(FillWidth-1){!write}}, 1'b1};
+        if (wrote_q != freed_q) used_q <= used_q + {{(FillWidth-1){!wrote_q}}, 1'b1};
       end
     end
 

@@ -5,7 +5,7 @@
 /// cycle. The output is the memory's own register, so block RAM and LUTs both fit; where it surely
 /// is block RAM, whose word comes late in a cycle, one more register is behind it. There nothing
 /// may select among blocks: where a tool would save one by banks, a word lies in parts side by
-/// side.
+/// side. These lie far apart, so one more register is behind that one.
 module rom_stream #(
   parameter int unsigned Width    = 8,  // bits of a word
   parameter int unsigned Depth    = 2,  // words
@@ -45,12 +45,14 @@ module rom_stream #(
   end
 
   if (Depth > 1 && Late) begin : gen_late
-    logic read_q;
+    localparam int unsigned Behind = Parts > 1 ? 2 : 1; // registers behind the memory's own
 
-    assign there = read_q;
+    logic [Behind-1:0] read_q;
+
+    assign there = read_q[Behind-1];
     always_ff @(posedge clk_i) begin
-      if (!rst_ni) read_q <= 1'b0;
-      else         read_q <= 1'b1;
+      if (!rst_ni) read_q <= '0;
+      else         read_q <= Behind'({read_q, 1'b1});
     end
   end else begin : gen_early
     assign there = 1'b1;
@@ -74,7 +76,16 @@ module rom_stream #(
 
     assign advance = !valid_q || out_ready_i;
 
-    if (Late) begin : gen_register
+    if (Parts > 1) begin : gen_registers
+      logic [Width-1:0] near_q;
+
+      always_ff @(posedge clk_i) begin
+        if (advance) begin
+          near_q <= word_q;
+          data_q <= near_q;
+        end
+      end
+    end else if (Late) begin : gen_register
       always_ff @(posedge clk_i) begin
         if (advance) data_q <= word_q;
       end

@@ -3,8 +3,9 @@
 
 /// `data_o` is what `data_i` was `Turns` steps before. Steps are counted outside: `turn_i` is the
 /// number of the turn, `last_i` marks the last one. Of two turns and more the words lie in a memory
-/// and are read while the word before is made; of four and more they are written a step later and,
-/// out of block RAM, read two steps ahead, through a register.
+/// and are read while the word before is made; of four and more they are written a step later. Out
+/// of block RAM, or of LUTs that hold more than 64, they come late in a cycle: these are read two
+/// steps ahead, through a register.
 module turn_memory #(
   parameter int unsigned Width    = 8, // bits of a word
   parameter int unsigned Turns    = 1, // words
@@ -47,7 +48,9 @@ module turn_memory #(
     );
     assign unused = rst_ni;
   end else begin : gen_memory
-    localparam int unsigned Ahead = BlockRam ? 2 : 1;
+    localparam bit          Deep  = !BlockRam && Turns > 64; // in parts of LUT RAM
+    localparam bit          Late  = BlockRam || Deep;
+    localparam int unsigned Ahead = Late ? 2 : 1;
 
     logic                write_q, unused;
     logic [TurnBits-1:0] address_q, ahead_q;
@@ -68,21 +71,36 @@ module turn_memory #(
       data_q    <= data_i;
     end
 
-    line_memory #(
-      .Width   (Width),
-      .Depth   (Turns),
-      .BlockRam(BlockRam)
-    ) u_memory (
-      .clk_i,
-      .write_i        (write_q),
-      .write_address_i(address_q),
-      .write_data_i   (data_q),
-      .read_i         (step_i),
-      .read_address_i (ahead_q),
-      .read_data_o    (word)
-    );
+    if (Deep) begin : gen_deep
+      deep_memory #(
+        .Width(Width),
+        .Depth(Turns)
+      ) u_memory (
+        .clk_i,
+        .write_i        (write_q),
+        .write_address_i(address_q),
+        .write_data_i   (data_q),
+        .read_i         (step_i),
+        .read_address_i (ahead_q),
+        .read_data_o    (word)
+      );
+    end else begin : gen_whole
+      line_memory #(
+        .Width   (Width),
+        .Depth   (Turns),
+        .BlockRam(BlockRam)
+      ) u_memory (
+        .clk_i,
+        .write_i        (write_q),
+        .write_address_i(address_q),
+        .write_data_i   (data_q),
+        .read_i         (step_i),
+        .read_address_i (ahead_q),
+        .read_data_o    (word)
+      );
+    end
 
-    if (BlockRam) begin : gen_behind
+    if (Late) begin : gen_behind
       logic [Width-1:0] word_q;
 
       always_ff @(posedge clk_i) begin

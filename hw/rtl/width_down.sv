@@ -27,10 +27,12 @@ module width_down #(
 
   logic [Ratio*Width-1:0] data_q;
   logic [CountBits-1:0]   count_q; // narrow words behind the one on offer
-  logic                   valid_q, push, pop;
+  logic                   valid_q, push, pop, moves;
+  logic                   last_q; // no narrow word is behind the one on offer, or none is there
 
+  assign moves       = !valid_q || out_ready_i;
   assign pop         = valid_q && out_ready_i;
-  assign in_ready_o  = !valid_q || (out_ready_i && count_q == '0);
+  assign in_ready_o  = last_q && moves;
   assign push        = in_valid_i && in_ready_o;
   assign out_valid_o = valid_q;
   assign out_data_o  = data_q[Width-1:0];
@@ -39,18 +41,23 @@ module width_down #(
     if (!rst_ni) begin
       valid_q <= 1'b0;
       count_q <= '0;
+      last_q  <= 1'b1;
     end else if (push) begin
       valid_q <= 1'b1;
       count_q <= CountBits'(Ratio - 1);
+      last_q  <= 1'b0;
     end else if (pop) begin
-      if (count_q == '0) valid_q <= 1'b0;
-      else count_q <= count_q - 1'b1;
+      if (last_q) valid_q <= 1'b0;
+      else begin
+        count_q <= count_q - 1'b1;
+        last_q  <= count_q == CountBits'(1);
+      end
     end
   end
 
+  // A wide word is taken over before it is known to be one: a register decides for its many bits.
   always_ff @(posedge clk_i) begin
-    if (push) data_q <= in_data_i;
-    else if (pop) data_q <= data_q >> Width;
+    if (moves) data_q <= last_q ? in_data_i : data_q >> Width;
   end
 
 endmodule

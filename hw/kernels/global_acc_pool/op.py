@@ -9,7 +9,7 @@ from finn.custom_op.fpgadataflow.globalaccpool import GlobalAccPool
 
 from ..base import RtlKernel
 from ..costs import Structure, loop_counts
-from ..memory import LineMemory, in_block_ram
+from ..memory import PART_WORDS, LineMemory, in_block_ram
 from .golden import run
 
 
@@ -25,6 +25,7 @@ class GlobalAccPool_rtl(RtlKernel, GlobalAccPool):
     sources = (
         "rtl/loop_counter.sv",
         "rtl/line_memory.sv",
+        "rtl/deep_memory.sv",
         "rtl/turn_memory.sv",
         "kernels/global_acc_pool/global_acc_pool.sv",
     )
@@ -63,16 +64,18 @@ class GlobalAccPool_rtl(RtlKernel, GlobalAccPool):
         if folds == 1:
             return {"": Structure(counts, ffs=ffs + width, table="one word")}
         memory, address = LineMemory(folds, width), (folds - 1).bit_length()
-        ffs += width  # what is read, and from four words on what is written a cycle later
+        lutram, select, read = memory.in_parts()
+        # What is read, and from four words on what is written a cycle later.
+        ffs += read + width if memory.block or folds > PART_WORDS else width
         if folds >= 4:
             counts |= {"address": address, "late": memory.late}
             ffs += width + 1 + 2 * address
         return {
             "": Structure(
                 counts,
-                luts=memory.select,
+                luts=select,
                 ffs=ffs,
-                lutram=memory.lutram,
+                lutram=lutram,
                 bram18=memory.brams,
                 table="" if folds >= 4 else "few words",
             )

@@ -92,7 +92,7 @@ SMOKE = [
     _case(4, 1, 1, 9, 36, (1, 4, 4), x_type="UINT4", w_type="INT2", bias=7),  # a window is a word
     _case(4, 4, 4, 9, 4, x_type="INT3", w_type="INT6"),  # whole groups
     _case(8, 1, 1, 9, 8, x_type="BINARY", w_type="INT4"),  # one turn
-    _case(768, 1, 1, 2, 1, (1, 1, 2), x_type="INT4", w_type="INT4"),  # sums in block RAM
+    _case(768, 1, 1, 2, 1, (1, 1, 2), x_type="INT4", w_type="INT4"),  # sums in parts of LUT RAM
 ]
 
 FULL = [

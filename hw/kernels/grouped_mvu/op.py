@@ -16,7 +16,7 @@ from ..base import RtlKernel, Stream, pack_lanes
 from ..bit_heap import tree_levels, tree_registers
 from ..costs import Structure, loop_counts
 from ..facts import FoldingRule, divisors
-from ..memory import LineMemory, ReadOnlyMemory, varying
+from ..memory import PART_WORDS, LineMemory, ReadOnlyMemory, varying
 from ..mvu import LUT_FACTOR_BITS, RTL_PARTS, BiasedMvu
 from . import golden
 
@@ -237,14 +237,16 @@ class GroupedMvu(BiasedMvu):
         ffs += rom.registers + counts["weight bits"] + 1 + rom.block
         luts, brams, lutram = float(rom.luts), rom.brams, 0
         if sums is None:
-            ffs += 3 * width + 3 if single else 2 * width + 3
+            ffs += 3 * width + 3 if single else 2 * width + 4
         else:
             counts["turned"] = width
-            ffs += 3 * width + 3 + width  # what leaves, and the word that is read
+            lutram, select, read = sums.in_parts()
+            ffs += 3 * width + 3  # what leaves
+            ffs += read + width if sums.block or sums.depth > PART_WORDS else width
             if shape.turns >= 4:
                 counts["address"] = (shape.turns - 1).bit_length()
                 ffs += width + 1 + 2 * counts["address"]
-            luts, brams, lutram = luts + sums.select, brams + sums.brams, sums.lutram
+            luts, brams = luts + select, brams + sums.brams
         if self.has_bias():
             address = (bias.depth - 1).bit_length()
             counts["bias bits"] = address
@@ -274,6 +276,7 @@ class GroupedMvu_rtl(RtlKernel, GroupedMvu):
     sources = (
         *(part for part in RTL_PARTS if part not in ("rtl/mvu_front.sv", "rtl/mvu_frame.sv")),
         "rtl/banked_stream.sv",
+        "rtl/deep_memory.sv",
         "rtl/turn_memory.sv",
         "rtl/product_single.sv",
         "kernels/grouped_mvu/grouped_back.sv",

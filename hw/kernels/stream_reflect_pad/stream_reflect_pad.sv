@@ -53,15 +53,17 @@ module stream_reflect_pad #(
   // Writing: `row_in_q` rows are complete, and `column_in_q` pixels of the next one.
   logic [AddressBits-1:0] write_q;
   logic [FoldBits-1:0]    fold_in_q;
-  logic [ColumnBits-1:0]  column_in_q;
+  logic [ColumnBits-1:0]  column_in_q, came_column_q; // and the pixel before it
   logic [RowBits:0]       row_in_q;
+  logic [RowBits-1:0]     came_row_q; // the row before it
   logic [HeldBits-1:0]    held_q; // complete rows whose lines are not free
-  logic                   last_fold_in, last_column_in, row_comes;
+  logic                   last_fold_in, last_column_in, pixel_comes, row_comes;
   logic                   row_left_q, frame_left_q; // with the word read last
 
   assign last_fold_in   = fold_in_q == FoldBits'(Folds - 1);
   assign last_column_in = column_in_q == ColumnBits'(Columns - 1);
-  assign row_comes      = push && last_fold_in && last_column_in;
+  assign pixel_comes    = push && last_fold_in;
+  assign row_comes      = pixel_comes && last_column_in;
   assign in_ready_o     = row_in_q != (RowBits+1)'(Rows) && held_q != HeldBits'(Lines);
   assign push           = in_valid_i && in_ready_o;
 
@@ -83,13 +85,20 @@ module stream_reflect_pad #(
     end
   end
 
+  always_ff @(posedge clk_i) begin
+    if (pixel_comes) came_column_q <= column_in_q;
+    if (row_comes) came_row_q <= row_in_q[RowBits-1:0];
+  end
+
   // Reading: `start_q` is the address of the row's first word, `read_q` of the next one.
   logic [AddressBits-1:0] read_q, start_q, start_d;
   logic [FoldBits-1:0]    fold_q;
   logic [ColumnBits-1:0]  column;
   logic [RowBits-1:0]     row;
   logic                   last_fold, last_column, last_row, column_descends, row_descends;
-  logic                   row_inside, there, row_ends, unused_inside;
+  logic                   row_inside, row_ends, pixel_ends, unused_inside;
+  logic                   there_q, next_there; // the pixel, the next one is in the memory
+  logic                   came, past_left;     // it comes now; the first one of a row has come
   logic                   word_q, word_leaves; // a word is at the memory's output
   logic [Width-1:0]       word;
 
@@ -100,7 +109,7 @@ module stream_reflect_pad #(
   ) u_column (
     .clk_i,
     .rst_ni,
-    .step_i    (fetch && last_fold),
+    .step_i    (pixel_ends),
     .index_o   (column),
     .inside_o  (unused_inside),
     .descends_o(column_descends),
@@ -121,11 +130,32 @@ module stream_reflect_pad #(
     .last_o    (last_row)
   );
 
-  assign last_fold = fold_q == FoldBits'(Folds - 1);
-  assign there     = !frame_left_q && ({1'b0, row} < row_in_q ||
-                                       ({1'b0, row} == row_in_q && column < column_in_q));
-  assign fetch     = there && (!word_q || word_leaves);
-  assign row_ends  = fetch && last_fold && last_column;
+  assign last_fold  = fold_q == FoldBits'(Folds - 1);
+  assign fetch      = there_q && (!word_q || word_leaves);
+  assign pixel_ends = fetch && last_fold;
+  assign row_ends   = pixel_ends && last_column;
+
+  // Whether a pixel is there is known before it is asked for. Where this one is, one of its row is
+  // in front of what came last, and at the end of a row that row is complete.
+  if (Left + 1 < Columns) begin : gen_past
+    assign past_left = column_in_q > ColumnBits'(Left);
+  end else begin : gen_never_past
+    assign past_left = 1'b0;
+  end
+
+  assign came = pixel_comes && {1'b0, row} == row_in_q && column == column_in_q;
+
+  always_comb begin
+    if (!last_column) begin
+      next_there = column_descends || {1'b0, row} != row_in_q || column != came_column_q ||
+                   pixel_comes;
+    end else if (last_row) begin
+      next_there = 1'b0;
+    end else begin
+      next_there = row_descends || row != came_row_q || past_left ||
+                   (pixel_comes && column_in_q == ColumnBits'(Left));
+    end
+  end
 
   always_comb begin
     if (last_row) start_d = AddressBits'(FrameStart);
@@ -144,11 +174,13 @@ module stream_reflect_pad #(
       read_q       <= AddressBits'(FrameStart);
       start_q      <= AddressBits'(FrameStart);
       word_q       <= 1'b0;
+      there_q      <= 1'b0;
       row_left_q   <= 1'b0;
       frame_left_q <= 1'b0;
     end else begin
       row_left_q   <= row_ends && row_inside;
       frame_left_q <= row_ends && last_row;
+      there_q      <= pixel_ends ? next_there : there_q || came;
       if (fetch) begin
         fold_q <= last_fold ? '0 : fold_q + 1'b1;
         if (!last_fold)           read_q <= read_q + 1'b1;

@@ -146,7 +146,7 @@ class StreamUpsample_rtl(RtlKernel, StreamUpsample):
                     **loops,
                     "address": (memory.depth - 1).bit_length(),
                     "registers": memory.registers,
-                    "late": 0 if phases else memory.late,
+                    "late": memory.late,
                     "chosen": width if phases else 0,
                     "phases": (self.repeats() - 1).bit_length() if phases else 0,
                 },

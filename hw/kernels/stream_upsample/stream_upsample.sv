@@ -8,8 +8,8 @@
 ///
 /// One word leaves per cycle. Meanwhile words of the next line come in: the memory has room for as
 /// many as come evenly until words of this one are let go of, and two for the pipeline.
-/// Two cycles of latency, three with `BlockRam` or `Phases`. `in_ready_o` does not depend on
-/// `out_ready_i`.
+/// Two cycles of latency, three with `BlockRam` or `Phases`, four with both. `in_ready_o` does not
+/// depend on `out_ready_i`.
 module stream_upsample #(
   parameter int unsigned Lanes    = 1, // channels of a word that leaves
   parameter int unsigned Bits     = 8, // bits of a value
@@ -64,18 +64,20 @@ module stream_upsample #(
   logic [ColumnBits-1:0] column_q;
   logic [RowBits-1:0]    row_q;    // how often the line was read
   logic                  last_fold, last_time, last_column, last_row;
-  logic                  leaves_pixel, leaves_line, lets_go;
+  logic                  leaves_pixel, leaves_line, lets_go, frees;
   logic                  word_q;   // a word is at the memory's output
   logic                  word_leaves;
   logic [Stored-1:0]     word;
   logic [Width-1:0]      chosen;
+  logic                  chosen_valid, chosen_leaves;
 
   address_t write_q, read_q, pixel_q, line_q, next, following;
   fill_t    fill_q;  // words held, those that are read again included
+  logic     full_q;  // as many as there is room for
   fill_t    ahead_q; // words from the one that is read next to the last that came
   fill_t    ahead_step;
 
-  assign in_ready_o = fill_q != fill_t'(Depth);
+  assign in_ready_o = !full_q;
   assign push       = in_valid_i && in_ready_o;
   assign fetch      = ahead_q != '0 && (!word_q || word_leaves);
 
@@ -87,6 +89,7 @@ module stream_upsample #(
   assign leaves_pixel = last_fold && last_time;
   assign leaves_line  = leaves_pixel && last_column;
   assign lets_go      = last_row && last_time;
+  assign frees        = fetch && lets_go;
 
   assign next = read_q == address_t'(Depth - 1) ? '0 : read_q + 1'b1;
 
@@ -110,6 +113,7 @@ module stream_upsample #(
       pixel_q  <= '0;
       line_q   <= '0;
       fill_q   <= '0;
+      full_q   <= 1'b0;
       ahead_q  <= '0;
       fold_q   <= '0;
       time_q   <= '0;
@@ -118,7 +122,8 @@ module stream_upsample #(
       word_q   <= 1'b0;
     end else begin
       if (push) write_q <= write_q == address_t'(Depth - 1) ? '0 : write_q + 1'b1;
-      if (push != (fetch && lets_go)) fill_q <= push ? fill_q + 1'b1 : fill_q - 1'b1;
+      if (push != frees) fill_q <= push ? fill_q + 1'b1 : fill_q - 1'b1;
+      full_q  <= !frees && (full_q || (push && fill_q == fill_t'(Depth - 1)));
       ahead_q <= ahead_q + (fetch ? ahead_step : '0) + fill_t'(push);
       if (fetch) begin
         read_q <= following;
@@ -155,22 +160,40 @@ module stream_upsample #(
     localparam int unsigned PlaceBits = $clog2(Places);
 
     logic [PlaceBits-1:0] place_q; // place of the word at the memory's output
+    logic [PlaceBits-1:0] place;
+    logic [Stored-1:0]    read;
 
     always_ff @(posedge clk_i) begin
       if (fetch) place_q <= PlaceBits'(row_q) * PlaceBits'(ScaleX) + PlaceBits'(time_q);
     end
 
+    output_register #(
+      .Width  (PlaceBits + Stored),
+      .Present(BlockRam)
+    ) u_read (
+      .clk_i,
+      .rst_ni,
+      .in_valid_i (word_q),
+      .in_ready_o (word_leaves),
+      .in_data_i  ({place_q, word}),
+      .out_valid_o(chosen_valid),
+      .out_ready_i(chosen_leaves),
+      .out_data_o ({place, read})
+    );
+
     for (genvar lane = 0; lane < Lanes; lane++) begin : gen_lane
       logic [Places-1:0][Bits-1:0] values;
 
-      for (genvar place = 0; place < Places; place++) begin : gen_place
-        localparam int unsigned At = Phases == 1 ? lane * Places + place : place * Lanes + lane;
-        assign values[place] = word[At*Bits +: Bits];
+      for (genvar p = 0; p < Places; p++) begin : gen_place
+        localparam int unsigned At = Phases == 1 ? lane * Places + p : p * Lanes + lane;
+        assign values[p] = read[At*Bits +: Bits];
       end
-      assign chosen[lane*Bits +: Bits] = values[place_q];
+      assign chosen[lane*Bits +: Bits] = values[place];
     end
   end else begin : gen_repeat
-    assign chosen = word;
+    assign chosen       = word;
+    assign chosen_valid = word_q;
+    assign word_leaves  = chosen_leaves;
   end
 
   output_register #(
@@ -179,8 +202,8 @@ module stream_upsample #(
   ) u_out (
     .clk_i,
     .rst_ni,
-    .in_valid_i(word_q),
-    .in_ready_o(word_leaves),
+    .in_valid_i(chosen_valid),
+    .in_ready_o(chosen_leaves),
     .in_data_i (chosen),
     .out_valid_o,
     .out_ready_i,

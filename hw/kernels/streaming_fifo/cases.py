@@ -36,6 +36,7 @@ SMOKE = [
     _case("INT8", 12, 6, 40, 24, "block", half=1),
     _case("INT8", 4, 4, 1400, 1100, "block"),
     _case("UINT3", 4, 1, 20, 8, "distributed", half=1),
+    _case("UINT2", 3, 1, 160, 330, "auto"),  # in parts of LUTs
 ]
 
 FULL = [
@@ -47,4 +48,5 @@ FULL = [
     _case("INT8", 2, 1, 400, 512, "block", half=1),
     _case("UINT8", 4, 2, 30, 2, "auto", half=1),
     _case("INT8", 4, 4, 700, 600, "block", half=1),
+    _case("BINARY", 4, 1, 200, 576, "auto", half=1),
 ]

@@ -10,16 +10,17 @@ from finn.custom_op.fpgadataflow.streamingfifo import StreamingFIFO
 from ..base import RtlKernel
 from ..costs import Structure
 from ..memory import (
+    LineMemory,
     bram18_blocks,
-    bram18_select,
     chosen,
     fifo_bank_words,
     fifo_in_block_ram,
-    lutram_cells,
-    lutram_select,
     styled_block,
 )
 from .golden import run
+
+DEEP_WORDS = 256
+"""Words in LUTs above which they lie in parts, with registers behind: see streaming_fifo.sv."""
 
 
 class StreamingFIFO_rtl(RtlKernel, StreamingFIFO):
@@ -38,6 +39,8 @@ class StreamingFIFO_rtl(RtlKernel, StreamingFIFO):
     sources = (
         "rtl/stream_register.sv",
         "rtl/output_register.sv",
+        "rtl/line_memory.sv",
+        "rtl/deep_memory.sv",
         "kernels/streaming_fifo/streaming_fifo.sv",
     )
 
@@ -108,25 +111,28 @@ class StreamingFIFO_rtl(RtlKernel, StreamingFIFO):
         ffs = 3 + fill + 2 * address + width
         if depth & (depth - 1):
             counts["wrap"] = address
-        if not block:
+        memory = LineMemory(depth, width, "block" if block else "lut")
+        lutram, select = memory.lutram, memory.select
+        if not block and depth <= DEEP_WORDS:
             counts["registers"] = width
             ffs += 0 if half_rate else width
         elif depth >= 4:  # with a register behind the memory
             counts |= {"late": width, "stored": 1 if half_rate else fill + 1}
             ffs += 1 if half_rate else fill + 1
+        if not block and depth > DEEP_WORDS:
+            lutram, select, read = memory.in_parts()
+            ffs += read + (1 if half_rate else 0)
         blocks = banks * bram18_blocks(words or depth, width) if block else 0
         if banks > 1:  # a register behind each; which is written, and read
             ffs += 1 + banks * (width + 2) + (banks - 1).bit_length()
             # A LUT of each chooses it to write, to read, and one more as mapped.
             select = width * chosen(banks) + 3 * banks
-        else:
-            select = (bram18_select if block else lutram_select)(depth, width)
         return {
             "": Structure(
                 counts,
                 luts=select,
                 ffs=ffs,
-                lutram=0 if block else lutram_cells(depth, width),
+                lutram=lutram,
                 bram18=blocks,
                 table="half rate" if half_rate else "queue",
             )

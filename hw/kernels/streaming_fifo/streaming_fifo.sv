@@ -12,12 +12,12 @@ import "DPI-C" function void andpop_fifo_report(
 /// Holds at most `Depth` words, the output register included. Valid, data and ready are registers.
 /// One cycle of latency and one word per cycle at every depth; the data then pass one multiplexer.
 /// With `HalfRate` two cycles of latency and at most one word in two cycles: every word passes the
-/// memory, whose output register is the output. With `BlockRam` and 4 words or more every word
-/// passes the memory and one more register, as its word comes late in a cycle: three cycles of
-/// latency at either rate. With `BankWords` the memory is banks of so many words, each with a
-/// register of its own behind, and what selects among these comes next: four cycles, and one word
-/// per cycle with `HalfRate` as well. The simulation of a network knows the form with less latency
-/// only, unless `ANDPOP_BUILT_FIFOS` is defined.
+/// memory, whose output register is the output. With `BlockRam` and 4 words or more, and without it
+/// above 256 words, every word passes the memory and one more register, as its word comes late in a
+/// cycle: three cycles of latency at either rate. With `BankWords` the memory is banks of so many
+/// words, each with a register of its own behind, and what selects among these comes next: four
+/// cycles, and one word per cycle with `HalfRate` as well. The simulation of a network knows the
+/// form with less latency only, unless `ANDPOP_BUILT_FIFOS` is defined.
 ///
 /// In simulation (`SYNTHESIS` undefined) `capacity_q` limits the fill below `Depth` and `peak_q`
 /// is the largest fill since reset; both may be read, and `capacity_q` (2 or more) deposited, while
@@ -62,7 +62,8 @@ module streaming_fifo #(
   localparam bit AnyDepth = 1'b0;
 `endif
   // Four words are what the rate of one per cycle needs then.
-  localparam bit          Late        = BlockRam && !AnyDepth && Depth >= 4;
+  localparam bit          Deep        = !BlockRam && !AnyDepth && Depth > 256; // in parts of LUTs
+  localparam bit          Late        = Deep || (BlockRam && !AnyDepth && Depth >= 4);
   localparam bit          Banked      = Late && BankWords != 0;
   localparam bit          Wraps       = (Depth & (Depth - 1)) == 0; // addresses do so themselves
   localparam int unsigned FillBits    = $clog2(Depth + 1);
@@ -189,6 +190,19 @@ module streaming_fifo #(
         if (store) memory[write_q] <= in_data_i;
         if (fetch) memory_q <= memory[read_q];
       end
+    end else if (Deep) begin : gen_deep
+      deep_memory #(
+        .Width(Width),
+        .Depth(Depth)
+      ) u_memory (
+        .clk_i,
+        .write_i        (store),
+        .write_address_i(write_q),
+        .write_data_i   (in_data_i),
+        .read_i         (fetch),
+        .read_address_i (read_q),
+        .read_data_o    (memory_q)
+      );
     end else begin : gen_distributed
       (* ram_style = "distributed" *) logic [Width-1:0] memory [Depth];
       always_ff @(posedge clk_i) begin

@@ -104,8 +104,8 @@ async def peak_is_cleared_by_reset(dut: Any) -> None:
 @cocotb.test()
 async def runs_at_its_rate_with_few_words(dut: Any) -> None:
     """Two words of capacity are enough for a word in every cycle, or every other; four from block
-    RAM, whose latency is three cycles, and one more of each from banks of it."""
-    late = bool(dut.u_core.BlockRam.value) and int(dut.u_core.Depth.value) >= 4
+    RAM or parts of LUTs, whose latency is three cycles, and one more of each from banks of it."""
+    late = int(dut.u_core.Depth.value) >= (4 if dut.u_core.BlockRam.value else 257)
     banks = bool(dut.u_core.BankWords.value)
     await start(dut, 5 if banks else 4 if late else 2)
     pushed, popped = await run(dut, 50, offer=True, take=True, first=0)

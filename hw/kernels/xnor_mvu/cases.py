@@ -55,6 +55,7 @@ SMOKE = [
     _case(48, 12, 24, 12, (1, 3, 2)),  # PE = MH: no replay buffer
     _case(8, 8, 8, 1, (1, 4, 4)),  # a vector is one word
     _case(68, 192, 4, 3, (1, 1, 2)),  # 1,088 words of weights, in two memories side by side
+    _case(512, 24, 256, 8, (1, 2, 2)),  # so many weights that inputs have copies
 ]
 
 FULL = [

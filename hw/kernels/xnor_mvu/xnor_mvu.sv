@@ -4,12 +4,16 @@
 /// Per input vector: Mh / Pe passes over its Mw / Simd words; after each pass one word of Pe sums.
 /// Bit 0 stands for -1, bit 1 for +1. One weight word of Pe * Simd bits per step, in step order:
 /// bit p * Simd + s multiplies input s for output p. One step per cycle, without bubbles.
+///
+/// With `Spread` inputs and weights of a step pass registers, a copy of the inputs for every so
+/// many outputs, which lie near each other then: one cycle more, and weights may come out of logic.
 module xnor_mvu #(
   parameter int unsigned Mw         = 8, // input elements per vector
   parameter int unsigned Mh         = 4, // outputs per vector
   parameter int unsigned Simd       = 4, // input elements per cycle
   parameter int unsigned Pe         = 2, // outputs computed in parallel
   parameter int unsigned AccWidth   = 5, // bits of an output, two's complement
+  parameter int unsigned Spread     = 0, // outputs to a copy of the inputs; 0: no copies
   parameter int unsigned Primitives = 0  // 1: LUT6_2 and CARRY4 of the 7 series
 ) (
   input  logic                   clk_i,
@@ -34,9 +38,14 @@ module xnor_mvu #(
     $error("xnor_mvu: AccWidth %0d cannot hold -%0d..%0d", AccWidth, Mw, Mw);
   end
 
-  logic                     enable, step, dot_valid, unused_init_ready;
-  logic [1:0]               tag, dot_tag;
+  if (Spread > 0 && Pe % Spread != 0) begin : gen_check_spread
+    $error("xnor_mvu: Pe %0d cannot be split over Spread %0d", Pe, Spread);
+  end
+
+  logic                     enable, step, gates_valid, dot_valid, unused_init_ready;
+  logic [1:0]               tag, gates_tag, dot_tag;
   logic [Simd-1:0]          data;
+  logic [Pe*Simd-1:0]       inputs, weights;
   logic [Pe*CountWidth-1:0] count;
   logic [Pe*AccWidth-1:0]   dot;
 
@@ -70,6 +79,45 @@ module xnor_mvu #(
     .out_data_o
   );
 
+  if (Spread == 0) begin : gen_near
+    assign gates_valid = step;
+    assign gates_tag   = tag;
+    assign inputs      = {Pe{data}};
+    assign weights     = weight_data_i;
+  end else begin : gen_spread
+    logic               valid_q;
+    logic [1:0]         tag_q;
+    logic [Pe*Simd-1:0] weights_q;
+
+    assign gates_valid = valid_q;
+    assign gates_tag   = tag_q;
+    assign weights     = weights_q;
+
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) valid_q <= 1'b0;
+      else if (enable) valid_q <= step;
+    end
+
+    always_ff @(posedge clk_i) begin
+      if (enable) begin
+        tag_q     <= tag;
+        weights_q <= weight_data_i;
+      end
+    end
+
+    for (genvar c = 0; c < Pe / Spread; c++) begin : gen_copy
+      (* keep = "true" *) logic [Simd-1:0] copy_q;
+
+      assign inputs[c*Spread*Simd+:Spread*Simd] = {Spread{copy_q}};
+
+      // Equal registers stay apart: tools read the one attribute or the other.
+      (* keep *)
+      always_ff @(posedge clk_i) begin
+        if (enable) copy_q <= data;
+      end
+    end
+  end
+
   gated_popcount #(
     .Lanes(Pe),
     .Width(Simd),
@@ -80,10 +128,10 @@ module xnor_mvu #(
     .clk_i,
     .rst_ni,
     .enable_i(enable),
-    .valid_i(step),
-    .tag_i(tag),
-    .a_i({Pe{data}}),
-    .b_i(weight_data_i),
+    .valid_i(gates_valid),
+    .tag_i(gates_tag),
+    .a_i(inputs),
+    .b_i(weights),
     .valid_o(dot_valid),
     .tag_o(dot_tag),
     .count_o(count)
