@@ -78,6 +78,9 @@ class IntMvu(BiasedMvu):
         moved = levels > 2  # in LUTs
         ffs += 4 * (1 + tags) + levels * (1 if moved else 1 + tags)
         found = self.frame_structure(counts, "luts" if narrow else "dsp", Cells(0, ffs))
+        if narrow:  # few points stand for what adds products in LUTs: nothing in its place
+            kept = {name: n for name, n in found.counts.items() if name != "results"}
+            found = replace(found, counts=kept)
         luts, ffs, brams = found.luts, found.ffs, found.bram18
         if self.has_bias():
             address = (bias.depth - 1).bit_length()
