@@ -249,6 +249,15 @@ def catalogue() -> dict[str, tuple[Header, Arrays]]:
             "add", [i32, i32], [(pixels, "i32")], {},
             {"factors": np.array([1, 5], np.int32)},
         ),
+        "border": single(
+            "border", [i32], [(pixels, "i32")],
+            {"height": 4, "width": 4, "biases": 4, "shift": 2, "low": -99999, "high": 99999},
+            {
+                "bias": np.arange(20, dtype=np.int32).reshape(4, 5),
+                "rows": np.array([0, 2, 2, 2], np.int32),
+                "columns": np.array([0, 0, 0, 1], np.int32),
+            },
+        ),
         "shift": single(
             "shift", [i32, i32], [(pixels, "i32")],
             {"low": -999, "high": 999, "shift": 4, "shortcut_shift": 3},

@@ -29,7 +29,10 @@ def flatten(state: Lowering, node: onnx.NodeProto) -> bool:
         return True  # Behind factors and offsets of the logits: what claims them claims it.
     state.scaled(node.input[0])
     # A picture may be normalised by no integers: moved it is the same.
-    x = state.streams.get(node.input[0]) or state.line(node.input[0]) or state.stream(node)
+    readers = state.graph.consumers[node.output[0]]
+    multiplied = all(reader.op_type in ("Gemm", "MatMul") for reader in readers)
+    line = state.line(node.input[0]) if multiplied else None
+    x = state.streams.get(node.input[0]) or line or state.stream(node)
     shape = state.graph.shape(node.output[0])
     plan = x.plan or x.shape[1:]
     height, width, channels = plan
