@@ -46,10 +46,11 @@ def _case(
     def worst(initializers: Sequence[IntArray]) -> list[list[IntArray]]:
         frames = [np.full(shape, v, dtype=np.int64) for v in (low, high)]
         factors, summands = constants(initializers[0])
-        # Beside inputs where the code changes.
-        at = (np.arange(rows * 3)[:, None] + first) * (1 << shift) - summands
-        near = at // np.where(factors == 0, 1, factors)
-        frames += [(near.reshape(shape) + d).clip(low, high) for d in (0, 1)]
+        # Beside inputs where the code changes, at both ends.
+        for code in (first, last - 4):
+            at = (np.arange(rows * 3)[:, None] + code) * (1 << shift) - summands
+            near = at // np.where(factors == 0, 1, factors)
+            frames += [(near.reshape(shape) + d).clip(low, high) for d in (0, 1)]
         return [[f] for f in frames]
 
     return Case(
