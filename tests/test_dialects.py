@@ -198,7 +198,8 @@ def counts(net: Net, x: str, rows: Any, out_dtype: str = "INT8", **attributes: A
 
 
 @pytest.mark.parametrize(
-    ("scale", "bias"), [(1.0, 0.0), (0.25, -0.5), (2.0, -3.0), (-1.0, 2.0), (0.5, 0.1)]
+    ("scale", "bias"),
+    [(1.0, 0.0), (0.25, -0.5), (2.0, -3.0), (-1.0, 2.0), (0.5, 0.1), (1.0, 300.0)],
 )
 def test_thresholds_of_channels_in_any_order(scale: float, bias: float, tmp_path: Path) -> None:
     """Codes up and down, with a factor and a summand; steps between them where these want it."""
@@ -210,7 +211,7 @@ def test_thresholds_of_channels_in_any_order(scale: float, bias: float, tmp_path
     x = counts(net, x, scale * np.array([[1, 3, 4]]) + bias)
     head(net, x, 4)
     save(net.model([1, 5]), tmp_path / "net.onnx")
-    if bias == 0.1:
+    if bias in (0.1, 300.0):
         assert "MultiThreshold" in refusal(net.model([1, 5]), tmp_path)
         return
     pictures = lively(6, 8, 8, 3)
