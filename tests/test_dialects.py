@@ -17,9 +17,10 @@ from andpop.hw.graph.executor import run
 from andpop.hw.graph.loader import load
 from andpop.hw.graph.lowering import lower
 from andpop.hw.graph.pixels import pixels_of
+from andpop.hw.graph.qonnx_graph import LoweringError
 from andpop.hw.graph.reference import Reference
 from andpop.hw.graph.verify import verify
-from foreign_graphs import QONNX, Net, head, refusal
+from foreign_graphs import QONNX, Net, first, head, refusal
 from foreign_networks import export_cnv, export_fc, export_flattened_cnn, export_mobile_cnn
 from onnx import save
 from qonnx.core.datatype import DataType
@@ -198,7 +199,8 @@ def counts(net: Net, x: str, rows: Any, out_dtype: str = "INT8", **attributes: A
 
 
 @pytest.mark.parametrize(
-    ("scale", "bias"), [(1.0, 0.0), (0.25, -0.5), (2.0, -3.0), (-1.0, 2.0), (0.5, 0.1)]
+    ("scale", "bias"),
+    [(1.0, 0.0), (0.25, -0.5), (2.0, -3.0), (-1.0, 2.0), (0.5, 0.1), (1.0, 300.0)],
 )
 def test_thresholds_of_channels_in_any_order(scale: float, bias: float, tmp_path: Path) -> None:
     """Codes up and down, with a factor and a summand; steps between them where these want it."""
@@ -210,7 +212,7 @@ def test_thresholds_of_channels_in_any_order(scale: float, bias: float, tmp_path
     x = counts(net, x, scale * np.array([[1, 3, 4]]) + bias)
     head(net, x, 4)
     save(net.model([1, 5]), tmp_path / "net.onnx")
-    if bias == 0.1:
+    if bias in (0.1, 300.0):
         assert "MultiThreshold" in refusal(net.model([1, 5]), tmp_path)
         return
     pictures = lively(6, 8, 8, 3)
@@ -301,6 +303,46 @@ def test_thresholds_that_are_refused(change: dict[str, Any], why: str, tmp_path:
     x = net.op("Conv", ["x", weight], kernel_shape=[3, 3])
     head(net, counts(net, x, change.pop("rows", np.zeros((4, 2))), **change), 4)
     assert why in refusal(net.model([1, 5]), tmp_path)
+
+
+def windows_of_relu(net: Net, x: str) -> str:
+    x = net.op("Transpose", [x], perm=[0, 2, 3, 1])
+    return net.op("Relu", [_windows(net, x)])
+
+
+def windows_in_front(net: Net, x: str) -> str:
+    return _windows(net, x)
+
+
+def windows_of_ones(net: Net, x: str) -> str:
+    x = net.op("Transpose", [x], perm=[0, 2, 3, 1])
+    x = _windows(net, x, pad_amount=[1, 1, 1, 1], pad_value=1)
+    return net.op("MatMul", [x, net.constant(net.weights(36, 9))])
+
+
+def _windows(net: Net, x: str, **more: Any) -> str:
+    shape = {"stride": [1, 1], "kernel_size": [3, 3], "input_shape": "(1,6,6,4)"}
+    return net.op("Im2Col", [x], QONNX, **shape, **more)
+
+
+@pytest.mark.parametrize(
+    ("middle", "why"),
+    [
+        (windows_of_relu, "read by Relu, expected windows of two axes"),
+        (windows_in_front, "reads channels behind the pixels"),
+        (windows_of_ones, "pad_value 1"),
+    ],
+)
+def test_windows_that_are_refused(
+    middle: Callable[[Net, str], str], why: str, tmp_path: Path
+) -> None:
+    """Whether all nodes are looked at or not."""
+    net = Net()
+    middle(net, first(net))
+    proto = net.model([1, 4, 4, 9])
+    assert why in refusal(proto, tmp_path)
+    with pytest.raises(LoweringError, match=why):
+        clean(load(tmp_path / "net.onnx").model, lambda error: None)
 
 
 @pytest.mark.parametrize(("ends", "raw"), [((20, 240), True), ((0.1, 0.9), False)])

@@ -25,7 +25,7 @@ from .clean_quantisers import dequantise, is_weight, quantiser, transpose
 from .clean_scales import scales_behind
 from .clean_state import Cleaning
 from .clean_sums import in_pairs
-from .loader import ELEMENT_TYPES, ModelError
+from .loader import CHANNELS_LAST_DOMAIN, ELEMENT_TYPES, ModelError
 from .multi_threshold import OP as MULTI_THRESHOLD
 from .plain_form import (
     bias_behind,
@@ -95,7 +95,7 @@ def clean(
                 _visit(state, node)
         except LoweringError as error:
             refused(error)
-            _keep_refused(state, node)
+            _keep_refused(state, node, error)
     join_outputs(state, software)
     _drop_unread(state)
     scales_behind(state)
@@ -168,8 +168,16 @@ def _visit(state: Cleaning, node: onnx.NodeProto) -> None:
         _standard(state, node, constant)
 
 
-def _keep_refused(state: Cleaning, node: onnx.NodeProto) -> None:
-    """Keep a node that nobody can lower, so that those behind it can be looked at."""
+def _keep_refused(state: Cleaning, node: onnx.NodeProto, error: LoweringError) -> None:
+    """Keep a node that nobody can lower, so that those behind it can be looked at.
+
+    Raises:
+        LoweringError: ``error``, where the size of its outputs cannot be told.
+    """
+    known = all(name in state.types for name in node.input if name)
+    own = node.domain == QONNX_DOMAIN and node.op_type not in (*QUANTISERS, MULTI_THRESHOLD)
+    if not known or own or node.domain == CHANNELS_LAST_DOMAIN:
+        raise error
     quantises = node.domain == QONNX_DOMAIN
     types = (
         [state.types[node.input[0]]]

@@ -2,9 +2,10 @@
 // Adds the words of several inputs, each times a constant.
 
 /// y = sum over the inputs s of the signed number `Factors[32*s +: 32]` times x_s, lane by lane,
-/// modulo 2**OutBits. A word of each input is taken in one cycle: an input is ready where the
-/// others are valid. One cycle of latency where the sizes of all factors are powers of two, else two
-/// (products | sum); one word per cycle. The ready outputs follow `out_ready_i` in the same cycle.
+/// modulo 2**OutBits. A word of each input is taken in one cycle: an input is ready where
+/// the others are valid. One cycle of latency where the sizes of all factors are powers of two,
+/// else two (products | sum); one word per cycle. The ready outputs follow `out_ready_i` in the
+/// same cycle.
 module add_streams #(
   parameter int unsigned           Lanes    = 1,  // elements of a word
   parameter int unsigned           Streams  = 2,  // inputs
