@@ -100,7 +100,7 @@ def single(
         "tensors": tensors,
         "steps": [step],
         "inputs": list(range(first)),
-        "outputs": [head(tensors, i, op == "argmax") for i in range(first, len(tensors))],
+        "outputs": [head(tensors, i, op.startswith("argmax")) for i in range(first, len(tensors))],
         "card": None,
     }
     return {"plan": plan, "constants": entries(stored)}, stored
@@ -263,6 +263,14 @@ def catalogue() -> dict[str, tuple[Header, Arrays]]:
             {"low": -999, "high": 999, "shift": 4, "shortcut_shift": 3},
         ),
         "argmax": single("argmax", [i32], [([4, 4, 1], "i32")]),
+        "argmax_scores": single(
+            "argmax_scores", [i32], [([4, 4, 1], "i32")], {},
+            {
+                "factors": np.array([1 << 40, -3, 0, 7, -(1 << 62)][: pixels[2]], np.int64),
+                "high": np.array([-1, 0, 1 << 30, 5, -7][: pixels[2]], np.int64),
+                "low": np.array([1, (1 << 64) - 1, 0, 9, 1 << 63][: pixels[2]], np.uint64),
+            },
+        ),
     }  # fmt: skip
 
 

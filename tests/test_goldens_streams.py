@@ -144,7 +144,14 @@ def test_label_select_refuses_top_k() -> None:
         op.verify_node()
 
 
-@pytest.mark.parametrize(("kernel", "case"), cases_where(lambda op: not issubclass(op, Kernel)))
+@pytest.mark.parametrize(
+    ("kernel", "case"),
+    [
+        found
+        for found in cases_where(lambda op: not issubclass(op, Kernel))
+        if not found.values[1].attrs.get("scoreBits")  # FINN's has no factors
+    ],
+)
 def test_golden_equals_finns_own_op(kernel: str, case: Case) -> None:
     """Where FINN has the abstract op, its own execution gives the same numbers."""
     register()

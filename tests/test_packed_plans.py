@@ -74,6 +74,7 @@ def test_values_stay_in_the_ranges_that_the_check_states(
         ("levels", "(0, 3)"),
         ("acc_levels", "(-3, 0)"),
         ("argmax", "(0, 4)"),
+        ("argmax_scores", "(0, 4)"),
         ("thresholds", "(-1, 1)"),
     ],
 )
@@ -272,6 +273,7 @@ LARGE = (1 << 31) - 1
         ("lookup", step_change(levels=16), "codes reach 0..255, expected 0..15"),
         ("requantise", step_change(shortcut_shift=30), "shortcut reach"),
         ("requantise", tensor_change(0, datatype="INT32"), "sums reach"),
+        ("argmax_scores", constant_change("high", (1 << 63) - 1, (1,)), "scores reach"),
         ("affine", constant_change("factors", 1 << 47, 2), "factors reach"),
         ("affine", constant_change("summands", (1 << 63) - 1, 2), "sums reach"),
         ("affine", step_change(last=256), "found last"),

@@ -182,9 +182,10 @@ def joins_thresholds(state: Cleaning, node: onnx.NodeProto) -> bool:
 
 
 def joins_weights(state: Cleaning, node: onnx.NodeProto) -> bool:
-    """Take a Mul behind a product of whole weights as their scale, or one scale per output."""
+    """Take a Mul behind a product of whole weights as their scale, or one scale per output; not one
+    that a rounding of integers follows, as andpop's epilogues have it."""
     found = _alone(state, node, tuple(PRODUCTS))
-    if node.op_type != "Mul" or found is None:
+    if node.op_type != "Mul" or found is None or _is_rounded(state, node.output[0]):
         return False
     before, number = found
     codes, shape = state.value(before.input[1]), state.shape(before.output[0])
@@ -230,6 +231,17 @@ def joins_weights(state: Cleaning, node: onnx.NodeProto) -> bool:
     before.input[1] = quantised
     _rename(state, before, node)
     return True
+
+
+def _is_rounded(state: Cleaning, name: str) -> bool:
+    """Whether a Floor, or a quantiser that rounds down, reads a tensor, or an Add in front of it."""
+    readers = state.readers.get(name, ())
+    added = [out for node in readers if node.op_type == "Add" for out in node.output]
+    behind = [*readers, *(node for out in added for node in state.readers.get(out, ()))]
+    return any(
+        node.op_type == "Floor" or node_attributes(node).get("rounding_mode") == "FLOOR"
+        for node in behind
+    )
 
 
 def _alone(

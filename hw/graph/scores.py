@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from ..kernels.label_select.digits import FACTOR_BITS, SCORE_BITS
+from ...quant.digits import FACTOR_BITS, SCORE_BITS
 
 TRIED = (8, 17, 25, 34, 42, 51, 60)
 """Bits of the largest factor that are tried, fewest first: a digit of 17 bits is a DSP block."""
@@ -43,7 +43,7 @@ class Label:
 
 def integer_scores(labels: Sequence[Label]) -> Scores | None:
     """Return integers that order all labels as they are, equal ones as equal; None if none of the
-    bits that LabelSelect takes are known to."""
+    bits that hardware takes are known to."""
     exact = _exact(labels)
     top = max(abs(label.factor) for label in labels)
     if not top:

@@ -11,8 +11,8 @@ from fractions import Fraction
 import numpy as np
 import onnx
 
+from ....quant.digits import DIGIT_TYPE, FACTOR_BITS, SCORE_BITS, digits
 from ....quant.grid import IntArray
-from ...kernels.label_select.digits import DIGIT_TYPE, FACTOR_BITS, SCORE_BITS, digits
 from ..builder import Stream
 from ..heads import Kind, Software
 from ..qonnx_graph import LoweringError, per_channel

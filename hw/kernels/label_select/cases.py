@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ....quant.digits import DIGIT_TYPE, digits
 from ....quant.grid import IntArray, limits, type_format
 from ....sim.cases import Case, Operand
-from .digits import DIGIT_TYPE, digits
 
 
 def _case(

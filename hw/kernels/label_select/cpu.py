@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
+from ....quant.digits import whole
 from ...cpu.ops import pools
 from ...cpu.packer import Lowering, Node, Packer
 from ...cpu.plan import DataType, ModelError
-from .digits import whole
 
 
 def lower(p: Packer, node: Node) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ....quant.digits import whole
 from ....quant.grid import IntArray
-from .digits import whole
 
 
 def run(inputs: Sequence[IntArray], attrs: Mapping[str, Any]) -> list[IntArray]:

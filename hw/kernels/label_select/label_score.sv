@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Scores of labels that have a factor and an offset each: score = x * factor + offset.
 
-/// Lanes labels per word, one word in two cycles, Digits + 2 cycles of latency: registers | products
-/// with digits of 17 bits, which one DSP block takes | one sum a cycle. Sums wrap, so only the score
-/// itself has to fit ScoreBits. `out_ready_i` moves every stage, and `in_ready_o` follows it in the
-/// same cycle. A score stays for two of these steps.
+/// Lanes labels per word, one word in two cycles, Digits + 2 cycles of latency: registers |
+/// products with digits of 17 bits, which one DSP block takes | one sum a cycle. Sums wrap, so only
+/// the score itself has to fit ScoreBits. `out_ready_i` moves every stage, and `in_ready_o` follows
+/// it in the same cycle. A score stays for two of these steps.
 ///
 /// `ParamFile` is the image of the parameters, a word for Lanes labels: per lane from the low bits
 /// up factor and offset. Of several parts it is what their names begin with, see `rom_stream`.

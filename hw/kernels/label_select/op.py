@@ -8,10 +8,10 @@ from typing import Any
 
 from finn.custom_op.fpgadataflow.labelselect import LabelSelect
 
+from ....quant.digits import FACTOR_BITS, SCORE_BITS, whole
 from ..base import RtlKernel, part_memories
 from ..costs import Structure, loop_counts
 from ..memory import ReadOnlyMemory
-from .digits import FACTOR_BITS, SCORE_BITS, whole
 from .golden import run
 
 PRODUCT_BITS = 17

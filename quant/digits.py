@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ....quant.grid import IntArray
+from .grid import IntArray
 
 DIGIT_BITS = 16
 """Bits of a digit but the last one, which has the sign."""
