@@ -234,7 +234,7 @@ def joins_weights(state: Cleaning, node: onnx.NodeProto) -> bool:
 
 
 def _is_rounded(state: Cleaning, name: str) -> bool:
-    """Whether a Floor, or a quantiser that rounds down, reads a tensor, or an Add in front of it."""
+    """Whether what reads a tensor, or an Add behind it, rounds down."""
     readers = state.readers.get(name, ())
     added = [out for node in readers if node.op_type == "Add" for out in node.output]
     behind = [*readers, *(node for out in added for node in state.readers.get(out, ()))]
