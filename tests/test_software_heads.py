@@ -190,3 +190,25 @@ def test_infer_tells_the_best_classes(tmp_path: Path, run: Run) -> None:
     code, out, _ = run("infer", tmp_path / "build", "--images", tmp_path / "pictures")
     line = next(x for x in out.splitlines() if "0.png" in x)
     assert code == 0 and len(line.split()) == 7, out
+
+
+@pytest.mark.parametrize(
+    ("op", "attributes"),
+    [("ArgMax", {"select_last_index": 1, "axis": 1}), ("TopK", {"largest": 0})],
+)
+def test_other_picks_than_the_first_largest_are_refused(
+    op: str, attributes: dict[str, int], tmp_path: Path
+) -> None:
+    def pick(net: Net, x: str) -> str:
+        inputs = [x, net.constant([3], np.int64)] if op == "TopK" else [x]
+        outputs = ["picked"] if op == "ArgMax" else ["values", "picked"]
+        net.nodes.append(helper.make_node(op, inputs, outputs, name=op, **attributes))
+        net.last = "picked"
+        return net.last
+
+    proto = ending(pick)
+    shape = [1, 1] if op == "ArgMax" else [1, 3]
+    proto.graph.output[0].CopyFrom(
+        helper.make_tensor_value_info("picked", TensorProto.INT64, shape)
+    )
+    assert "expected the first largest" in refusal(proto, tmp_path)

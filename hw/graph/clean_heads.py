@@ -61,9 +61,14 @@ def leave_to_software(state: Cleaning, node: onnx.NodeProto, notes: list[str]) -
     """Take the logits in the place of what a node makes of them.
 
     Raises:
-        LoweringError: it looks along another axis than that of the classes.
+        LoweringError: it looks along another axis than that of the classes, or picks the least
+            logits, or the last of equal ones.
     """
-    logits = node.input[0]
+    logits, attributes = node.input[0], node_attributes(node)
+    if attributes.get("largest", 1) != 1 or attributes.get("select_last_index", 0):
+        raise LoweringError(
+            node, "picks the least logits, or the last of equal ones, expected the first largest"
+        )
     for name in node.output:
         if name:
             state.alias[name] = logits
@@ -74,7 +79,7 @@ def leave_to_software(state: Cleaning, node: onnx.NodeProto, notes: list[str]) -
     _note_software(state, node, logits, shape[1] if len(shape) > 1 else 1)
     if node.op_type != "Sigmoid":
         default = {"ArgMax": 0, "TopK": -1}.get(node.op_type, 1 if state.opset < 13 else -1)
-        axis = node_attributes(node).get("axis", default)
+        axis = attributes.get("axis", default)
         if len(shape) < 2 or axis % len(shape) != 1:
             raise LoweringError(
                 node, f"looks along axis {axis} of {shape}, expected axis 1, that of the classes"
@@ -86,10 +91,12 @@ def leave_to_software(state: Cleaning, node: onnx.NodeProto, notes: list[str]) -
         ends = [v.name for v in state.proto.graph.output if _end(state, v.name) == logits]
         write_kinds(state.proto, {**{name: "raw" for name in ends}, **kinds})
         last = "which leave as integers: a label holds where its logit is 0 or more"
-    if node.op_type == "TopK":
-        last += "; andpop infer tells the others of the best"
-    elif node.op_type in CURVES and not last.startswith("which"):
-        last += "; andpop infer tells the probabilities"
+    # What infer tells is of a network that finds one class of a picture, and nothing else.
+    elif len(state.proto.graph.output) == 1 and all(size == 1 for size in shape[2:]):
+        if node.op_type == "TopK":
+            last += "; andpop infer tells the others of the best"
+        elif node.op_type in CURVES:
+            last += "; andpop infer tells the probabilities"
     notes.append(f"{node.name} ({node.op_type}) is left to software: it reads logits, {last}")
 
 

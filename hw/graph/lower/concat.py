@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 import onnx
 
 from ....quant.grid import smallest_signed, smallest_unsigned
@@ -73,31 +71,9 @@ def _alike(state: Lowering, node: onnx.NodeProto, streams: list[Stream]) -> list
     low, high = min(e[0] for e in ends), max(e[1] for e in ends)
     datatype = smallest_signed(low, high) if low < 0 else smallest_unsigned(high)
     return [
-        x if (f, x.datatype) == (1, datatype) else multiple(state, node, x, f, datatype, step)
+        x if (f, x.datatype) == (1, datatype) else state.multiple(node, x, f, datatype, step)
         for f, x in zip(factors, streams, strict=True)
     ]
-
-
-def multiple(
-    state: Lowering, node: onnx.NodeProto, x: Stream, factor: int, datatype: str, step: Fraction
-) -> Stream:
-    """The codes of a stream times an integer: the same values, of another step."""
-    (y,) = state.builder.add(
-        "AddStreams",
-        layer_of(node),
-        [x],
-        [(x.shape, datatype)],
-        {
-            "NumChannels": x.channels,
-            "PE": 1,
-            "numInputVectors": x.vectors,
-            "inputDataTypes": [x.datatype],
-            "factors": [factor],
-            "outputDataType": datatype,
-        },
-        scale=step,
-    )
-    return y
 
 
 def joined(state: Lowering, node: onnx.NodeProto, equal: bool = False) -> tuple[Stream, Stream]:

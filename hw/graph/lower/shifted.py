@@ -170,8 +170,7 @@ def accumulate_shifted(
         raise LoweringError(
             node,
             f"found one weight scale per output and no quantiser of at most {MAX_BITS} bits "
-            "behind, expected one scale for all: its results are compared with one another as "
-            "integers",
+            "behind, expected one scale for all: it reads codes of which none stands for 0",
         )
     sums = _sums(state, node, shifted, matrix, windows)
     row = bias_of(state, node, outputs)

@@ -188,15 +188,10 @@ class Lowering:
             "quantised tensor there",
         )
 
-    def _negated(self, node: onnx.NodeProto) -> None:
-        """The codes of a stream with their sign changed."""
-        x = self.stream(node)
-        if x.datatype == "BINARY" or x.first or x.name in self.meanings:
-            raise LoweringError(
-                node, f"changes the sign of {x.datatype} codes with an offset, expected integers"
-            )
-        low, high = limits(x.datatype)
-        datatype = smallest_signed(-high, -low)
+    def multiple(
+        self, node: onnx.NodeProto, x: Stream, factor: int, datatype: str, step: Fraction
+    ) -> Stream:
+        """The codes of a stream times an integer, each of which stands for ``step``."""
         (y,) = self.builder.add(
             "AddStreams",
             layer_of(node),
@@ -207,11 +202,23 @@ class Lowering:
                 "PE": 1,
                 "numInputVectors": x.vectors,
                 "inputDataTypes": [x.datatype],
-                "factors": [-1],
+                "factors": [factor],
                 "outputDataType": datatype,
             },
-            scale=x.scale,
+            scale=step,
         )
+        return y
+
+    def _negated(self, node: onnx.NodeProto) -> None:
+        """The codes of a stream with their sign changed."""
+        x = self.stream(node)
+        if x.datatype == "BINARY" or x.first or x.name in self.meanings:
+            raise LoweringError(
+                node, f"changes the sign of {x.datatype} codes with an offset, expected integers"
+            )
+        low, high = limits(x.datatype)
+        datatype = smallest_signed(-high, -low)
+        y = self.multiple(node, x, -1, datatype, x.scale)
         self.claim(node)
         self.publish(y, node.output[0])
 
