@@ -291,20 +291,11 @@ def _size(context: Context) -> None:
     """FIFO depths by simulation: they change fifo.json, rtl/ and the graph for FINN."""
     files = context.files
 
-    stage, total = "sizing FIFOs", 2 * sizing.SIZING_FRAMES
-    before = latest = 0
-
-    def report(state: dict[str, int]) -> None:
-        nonlocal before, latest
-        if state["frames_out"] < latest:  # the second run counts from zero again
-            before = sizing.SIZING_FRAMES
-        latest = state["frames_out"]
-        # A deep network is fed more frames than the least, which nobody knows beforehand.
-        context.progress(stage, min(before + latest, total), total)
-
-    context.progress(f"{stage}: compiling", 0, total)
-    found = sizing.size_fifos(files.rtl, progress=report)
-    context.progress(stage, total, total)
+    stage = "sizing FIFOs"
+    context.progress(f"{stage}: compiling", 0, 1)
+    found = sizing.size_fifos(
+        files.rtl, progress=lambda done, total: context.progress(stage, done, total)
+    )
     settle(context)
     shutil.copyfile(files.rtl / FIFO_FILE, files.fifos)
     finn_graph(ModelWrapper(str(files.rtl / "stitched.onnx"))).save(str(files.finn))

@@ -22,6 +22,7 @@ from andpop.hw.graph.folding import fold
 from andpop.hw.graph.lowering import lower
 from andpop.hw.graph.specialise import specialise
 from andpop.hw.graph.verify import verify
+from andpop.hw.rtl import sizing
 from andpop.hw.rtl.runs import NetworkStuck
 from andpop.hw.rtl.simulate import SimResult, emit, locate, simulate, waveform
 from andpop.hw.rtl.sizing import Sizing, size_fifos
@@ -125,6 +126,20 @@ def test_captures_are_whole_where_last_rows_are_not_needed(tmp_path: Path) -> No
     assert tally.values_differing == 0
     (output,) = result.outputs.values()
     assert len(output) == result.images == 2
+
+
+@pytest.mark.sim
+def test_progress_of_sizing_never_goes_back(
+    moved: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One frame is too few, so that the first run is repeated with more: the total grows."""
+    monkeypatch.setattr(sizing, "SIZING_FRAMES", 1)
+    told: list[tuple[int, int]] = []
+    size_fifos(moved.folder, progress=lambda done, total: told.append((done, total)))
+    assert told == sorted(told)
+    assert told[-1][0] == told[-1][1]
+    totals = sorted({total for _, total in told})
+    assert totals[0] == 2 < totals[1]
 
 
 @pytest.mark.sim

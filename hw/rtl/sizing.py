@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from ..graph.fifo_sizing import FifoDepth, SizingError, choose_depths, save_dept
 from ..graph.insert_streams import insert_streams, remove_streams
 from . import runs
 from .emit_top import emit_top, set_depths
-from .runs import Progress
 from .top_info import TopInfo
+
+FrameProgress = Callable[[int, int], None]
+"""Called with the frames simulated so far, and those known to be needed by now."""
 
 SIZING_FRAMES = 4
 INTERVAL_TOLERANCE = 0.03
@@ -50,7 +53,27 @@ class Sizing:
         return sum(f.bits for f in self.fifos)
 
 
-def size_fifos(folder: Path, *, progress: Progress | None = None, jobs: int = 2) -> Sizing:
+class _Frames:
+    """Frames that runs have put out, one run after the other, told as they go."""
+
+    def __init__(self, progress: FrameProgress | None) -> None:
+        self.progress = progress
+        self.done = 0
+
+    def run(self, frames: int, behind: int) -> runs.Progress:
+        """Begin a run of so many frames; so many more are known to be needed behind it."""
+        before, total = self.done, self.done + frames + behind
+        self.done += frames
+
+        def tell(state: dict[str, int]) -> None:
+            if self.progress is not None:
+                self.progress(before + state["frames_out"], total)
+
+        tell({"frames_out": 0})
+        return tell
+
+
+def size_fifos(folder: Path, *, progress: FrameProgress | None = None, jobs: int = 2) -> Sizing:
     """Find FIFO depths by simulation and store them: fifo.json, depth package, stitched graph.
 
     Run 1 spreads each frame over the slowest node's stated cycles and lets FIFOs grow; their
@@ -63,8 +86,9 @@ def size_fifos(folder: Path, *, progress: Progress | None = None, jobs: int = 2)
         SizingError: a FIFO would outgrow its storage.
         NetworkStuck: a run came to a standstill.
     """
+    frames = _Frames(progress)
     try:
-        found = _size(folder, progress, jobs)
+        found = _size(folder, frames, jobs)
         if found.late:
             raise SizingError(
                 f"found a steady interval of {found.interval} cycles, expected {found.stated} "
@@ -77,10 +101,10 @@ def size_fifos(folder: Path, *, progress: Progress | None = None, jobs: int = 2)
         plain = remove_streams(ModelWrapper(str(folder / "stitched.onnx")))
         stitched = insert_streams(plain, everywhere=True)
         emit_top(stitched, folder, boards.find(info.board), info.clock_mhz)
-    return replace(_size(folder, progress, jobs), everywhere=missed)
+    return replace(_size(folder, frames, jobs), everywhere=missed)
 
 
-def _size(folder: Path, progress: Progress | None, jobs: int) -> Sizing:
+def _size(folder: Path, told: _Frames, jobs: int) -> Sizing:
     """Size the FIFOs that a folder has; see `size_fifos`."""
     info = TopInfo.load(folder)
     stated = info.slowest.cycles
@@ -93,7 +117,8 @@ def _size(folder: Path, progress: Progress | None, jobs: int) -> Sizing:
             0, 256, (frames, *info.input.shape[1:]), dtype=np.uint8
         )
         words = runs.input_words(info, pictures)
-        free = runs.run(executable, folder, info, words, throttle=stated, progress=progress)
+        telling = told.run(frames, behind=frames)
+        free = runs.run(executable, folder, info, words, throttle=stated, progress=telling)
     for fifo, peak in zip(info.fifos, free.peak, strict=True):
         if peak >= fifo.storage:
             raise SizingError(
@@ -103,7 +128,9 @@ def _size(folder: Path, progress: Progress | None, jobs: int) -> Sizing:
             )
     fifos = choose_depths([f.name for f in info.fifos], [f.width for f in info.fifos], free.peak)
     capacities = [min(f.depth, i.storage) for f, i in zip(fifos, info.fifos, strict=True)]
-    full = runs.run(executable, folder, info, words, capacities=capacities, progress=progress)
+    telling = told.run(frames, behind=0)
+    full = runs.run(executable, folder, info, words, capacities=capacities, progress=telling)
+    telling({"frames_out": frames})
     save_depths(fifos, folder / runs.FIFO_FILE)
     set_depths(folder, {f.name: f.depth for f in fifos})
     return Sizing(
