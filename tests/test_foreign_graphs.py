@@ -163,8 +163,24 @@ def test_a_scale_per_output_is_exact_on_rounding_borders(
     for channel, code in ((0, 0), (1, 2)):
         np.testing.assert_array_equal(theirs[0, channel] / 0.25, np.full((256, 1), code))
         np.testing.assert_array_equal(ours[thresholds][0, ..., channel], np.full((256, 1), code))
-    monkeypatch.setattr(products, "MAX_VALUES", 0)
+    monkeypatch.setattr(products, "FEW_VALUES", 0)
     assert lower(network).model == graph.model
+
+
+@pytest.mark.parametrize("turn", ["Abs", "Sigmoid"])
+def test_what_may_turn_around_is_tabulated(turn: str, tmp_path: Path) -> None:
+    """x, or x times its sigmoid, of 32,131 values: no halving finds where it turns."""
+    net = Net()
+
+    def activated(x: str) -> str:
+        curve = net.op(turn, [x])
+        return net.quant(net.op("Mul", [x, curve]) if turn == "Sigmoid" else curve, 0.05)
+
+    head(net, first(net, activated), 4)
+    _, network, values = accepted(net.model([1, 5]), tmp_path)
+    assert values > 1000
+    lowered = lower(network).model.graph
+    assert any(node.op_type == "SignedThresholding" for node in lowered.node)
 
 
 def test_a_stored_bias_of_logits_is_whole_but_for_float32(tmp_path: Path) -> None:

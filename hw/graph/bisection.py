@@ -19,6 +19,7 @@ import onnx
 from ...quant.grid import ACCUMULATOR_LIMIT, IntArray
 from .qonnx_graph import FloatArray, LoweringError, QonnxGraph
 from .tables import MAX_VALUES, Table, falling_channels, thresholds
+from .threshold_pattern import RISING
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,17 @@ def levels_of_table(table: Table) -> Levels | None:
     return Levels(falls, at, first, table.datatype, table.scale)
 
 
-def _check_order(graph: QonnxGraph, node: onnx.NodeProto) -> None:
-    """Check that a node never turns from rising to falling."""
+def is_arithmetic(graph: QonnxGraph, chain: list[onnx.NodeProto]) -> bool:
+    """Whether a chain never turns around and is made of sums, products and limits alone: halving
+    finds what a table of all values would say, with certainty."""
+    curved = (*RISING, "Erf")
+    return not any(node.op_type in curved or _turns(graph, node) for node in chain)
+
+
+def _turns(graph: QonnxGraph, node: onnx.NodeProto) -> str:
+    """Say why a node may turn from rising to falling; empty where it never does."""
     if node.op_type == "Div" and graph.operands(node) is None:
-        raise LoweringError(node, "divides by what is quantised, expected a constant divisor")
+        return "divides by what is quantised, expected a constant divisor"
     slopes: FloatArray | None = np.zeros(1)
     if node.op_type in ("LeakyRelu", "Elu"):
         slopes = np.asarray(graph.attributes(node).get("alpha", 1.0))
@@ -57,11 +65,11 @@ def _check_order(graph: QonnxGraph, node: onnx.NodeProto) -> None:
     computed = sum(graph.constant(name) is None for name in node.input if name)
     turns = slopes is None or (slopes < 0).any() or node.op_type in ("Abs", "HardSwish")
     if turns or computed > 1:
-        raise LoweringError(
-            node,
+        return (
             f"may turn around over an integer of more than {MAX_VALUES} values, expected steps "
-            "that only rise or only fall there; use fewer bits or channels in front",
+            "that only rise or only fall there; use fewer bits or channels in front"
         )
+    return ""
 
 
 def bisect(
@@ -92,7 +100,8 @@ def bisect(
             "(float32 holds no more); use fewer bits or channels",
         )
     for node in chain:
-        _check_order(graph, node)
+        if why := _turns(graph, node):
+            raise LoweringError(node, why)
     ends = tabulate(np.tile([-limit, limit], (channels, 1)))
     falls = ends.codes[:, 0] > ends.codes[:, 1]
     sign = np.where(falls, -1, 1)[:, None]

@@ -31,6 +31,8 @@ from .threshold_pattern import MAX_BITS, MAX_LEVEL, has_few_codes, most_code
 
 MAX_VALUES = 1 << 17
 """Most values an integer may take to be tabulated."""
+FEW_VALUES = 1 << 12
+"""Values from which halving is quicker than a table, where it finds the same."""
 QUANT_DEFAULTS = {"signed": 1, "narrow": 1, "rounding_mode": "ROUND"}
 """Of qonnx, where a quantiser does not say it."""
 

@@ -8,6 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
+from qonnx.core.datatype import BaseDataType, DataType
 
 from ...quant.grid import IntArray
 from .base import hex_memory
@@ -27,6 +29,16 @@ COUNTED = "counted_constants"
 from what they hold. Empty where nothing was counted."""
 COUNTED_TYPE: tuple[Any, ...] = ("ints", False, [])
 """The FINN nodeattr type of it."""
+
+
+def strangers(values: npt.NDArray[Any], datatype: BaseDataType) -> npt.NDArray[np.bool_]:
+    """Which numbers an integer datatype does not have."""
+    ends = float(datatype.min()), float(datatype.max())
+    held: npt.NDArray[np.bool_] = (values == np.rint(values)) & (ends[0] <= values)
+    held &= values <= ends[1]
+    if datatype == DataType["BIPOLAR"]:
+        held &= values != 0
+    return ~held
 
 
 class CountsConstants(Facts):

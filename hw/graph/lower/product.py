@@ -12,11 +12,11 @@ import numpy as np
 import onnx
 
 from ....quant.grid import IntArray, accumulator_bounds
-from ..bisection import Levels, bisect, levels_of_table
+from ..bisection import Levels, bisect, is_arithmetic, levels_of_table
 from ..builder import Stream
 from ..epilogue_pattern import rounded
 from ..qonnx_graph import FloatArray, LoweringError, Steps, multiples, whole_steps
-from ..tables import MAX_VALUES, Table
+from ..tables import FEW_VALUES, MAX_VALUES, Table
 from ..threshold_pattern import MAX_BITS, find_quantiser
 from .matrix_vector import Product, matrix_vector, represented
 from .state import Lowering, Meaning, layer_of, limits
@@ -176,7 +176,8 @@ def found_levels(
 ) -> Table | Levels:
     """Find what a chain gives over the integers -limit..limit. Of many integers it is found where
     codes are reached, by halving; ``parts`` of them are one of the hardware's sums."""
-    if 2 * limit < MAX_VALUES:
+    few = FEW_VALUES if is_arithmetic(state.graph, chain) else MAX_VALUES
+    if 2 * limit < few:
         return tabulate(np.arange(-limit, limit + 1))
     return bisect(state.graph, chain, channels, limit, tabulate, parts)
 

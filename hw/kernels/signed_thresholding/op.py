@@ -25,6 +25,7 @@ from ..thresholds import (
     search_memories,
     search_structure,
     search_tables,
+    strangers,
 )
 from . import golden
 
@@ -252,7 +253,7 @@ class SignedThresholding_rtl(CountsConstants, RtlKernel, SignedThresholding):
                 f"{node.name}: {node.input[index]} has {found}, expected an initializer of shape "
                 f"{shape}"
             )
-        wrong = ~np.vectorize(DataType[datatype].allowed)(value)
+        wrong = strangers(value, DataType[datatype])
         if wrong.any():
             channel = int(np.argwhere(wrong)[0][0])
             raise ValueError(

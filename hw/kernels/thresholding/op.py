@@ -24,6 +24,7 @@ from ..thresholds import (
     search_memories,
     search_structure,
     search_tables,
+    strangers,
 )
 from .golden import run
 
@@ -184,7 +185,7 @@ class Thresholding_rtl(CountsConstants, RtlKernel, Thresholding):
                 f"{node.name}: {node.input[1]} has {found}, expected an initializer of shape "
                 f"{(channels, steps)} or {(1, steps)}"
             )
-        wrong = ~np.vectorize(self.get_input_datatype(1).allowed)(value)
+        wrong = strangers(value, self.get_input_datatype(1))
         if wrong.any():
             raise ValueError(
                 f"{node.name}: {node.input[1]} of channel {int(np.argwhere(wrong)[0][0])} is "
