@@ -204,8 +204,9 @@ def _run_steps(steps: Sequence[Step], context: Context) -> list[dict[str, Any]]:
 def _fingerprint(step: Step, context: Context, code: str) -> str:
     values = context.config.model_dump()
     parts: dict[str, Any] = {"code": code, "keys": {k: values[k] for k in step.keys}}
-    if "folding" in step.keys and values["folding"]:
-        parts["folding"] = digest(Path(values["folding"]))
+    for file in ("folding", "classes"):
+        if file in step.keys and values[file]:
+            parts[file] = digest(Path(values[file]))
     for name in step.inputs:
         path = _input_path(context, name)
         if path.exists():

@@ -97,6 +97,7 @@ class BuildConfig(BaseModel):
         default=boards.DEFAULT_BOARD.clock_mhz, ge=1e-3, le=1e4, allow_inf_nan=False
     )
     folding: str | None = None
+    classes: str | None = None
     fuse: bool = True
     share: str = AUTO
     board: str = boards.DEFAULT
@@ -130,7 +131,7 @@ class BuildConfig(BaseModel):
     def _known_board(cls, value: str) -> str:
         return boards.find(value).name
 
-    @field_validator("folding")
+    @field_validator("folding", "classes")
     @classmethod
     def _a_path(cls, value: str | None) -> str | None:
         if value is not None and (not value or "\0" in value):

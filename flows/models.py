@@ -164,7 +164,7 @@ class CpuModel:
     shape: tuple[int, int, int]
     """Input height, width, channels."""
     classes: tuple[str, ...]
-    """Class names; numbers where the model came without a card."""
+    """Class names; numbers where nobody gave any."""
     resize_filter: str
     notes: tuple[str, ...] = ()
     """What has to be said about where the model came from."""
@@ -253,10 +253,8 @@ def _cpu_model(packed: Path, engine: Engine, notes: list[str]) -> CpuModel:
             "expected pictures (height, width, channels)"
         )
     height, width, channels = engine.input_shape
-    numbers = range(engine.labels) if engine.plan.classifier is not None else ()
-    names = card.classes if card is not None else map(str, numbers)
     resize = card.resize if card is not None else "bilinear"
-    model = CpuModel(engine, (height, width, channels), tuple(names), resize, tuple(notes))
+    model = CpuModel(engine, (height, width, channels), engine.classes, resize, tuple(notes))
     task = model.known_task
     if card is not None and task is not None and sorted(task.heads) != sorted(model.heads):
         raise UsageError(

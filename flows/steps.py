@@ -14,6 +14,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 
 from ..hw import boards
 from ..hw.cpu.pack import pack
+from ..hw.cpu.plan import ModelError
 from ..hw.graph import folding, loader
 from ..hw.graph.clean import clean
 from ..hw.graph.finn_graph import finn_graph
@@ -33,6 +34,7 @@ from ..sim.tools import find_compiler, find_tool
 from . import report_content
 from .backends.golden import Golden
 from .build import Context, Step
+from .class_names import read_class_names
 from .compile import card_inside, check_integers, export_checkpoint
 from .config import BuildConfig
 from .coverage import output_alone
@@ -96,7 +98,13 @@ def plan(source: Path) -> list[Step]:
             (FILES.dataflow.name, FILES.folding.name, FILES.fit.name),
             ("fuse", "share", "target_cycles", "target_fps", "clock_mhz", "folding", *BOARD_KEYS),
         ),
-        Step("pack", _pack, (FILES.lowered.name, FILES.card.name), (FILES.packed.name,)),
+        Step(
+            "pack",
+            _pack,
+            (FILES.lowered.name, FILES.card.name),
+            (FILES.packed.name,),
+            ("classes",),
+        ),
         Step("emit", _emit, (FILES.dataflow.name,), (FILES.rtl.name,), ("board", "clock_mhz")),
         Step(
             "size",
@@ -268,7 +276,14 @@ def _fold(context: Context) -> None:
 
 def _pack(context: Context) -> None:
     files = context.files
-    pack(files.lowered, card_inside(context.folder), files.packed)
+    file = context.config.classes
+    names = None if file is None else read_class_names(Path(file))
+    try:
+        pack(files.lowered, card_inside(context.folder), files.packed, names)
+    except ModelError as error:
+        if file is None:
+            raise
+        raise UsageError(f"{file}: {error}") from error
 
 
 def _emit(context: Context) -> None:

@@ -13,11 +13,11 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     StringConstraints,
-    field_validator,
     model_validator,
 )
 
@@ -45,6 +45,29 @@ DESCRIPTIVE = frozenset(
 Line = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LINE)]
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT)]
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+def _distinct(names: list[str]) -> list[str]:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ValueError(f"found {twice[0]!r:.80} twice, expected a name for each class")
+    return names
+
+
+def _printable(names: list[str]) -> list[str]:
+    # They are printed as they are: a line each, and no command to the terminal.
+    for name in names:
+        if any(unicodedata.category(c) == "Cc" for c in name):
+            raise ValueError(f"found {name!r:.80}, expected names without control characters")
+    return names
+
+
+ClassNames = Annotated[
+    list[Line], Field(min_length=2, max_length=MAX_CLASSES), AfterValidator(_distinct)
+]
+"""Names of classes, in the order of their logits."""
+PrintableNames = Annotated[ClassNames, AfterValidator(_printable)]
+"""Those of a packed model."""
 
 
 class InputSize(BaseModel):
@@ -90,7 +113,7 @@ class Card(BaseModel):
     config: dict[str, Any] = Field(default_factory=dict)
     input: InputSize
     resize: Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"] = "bilinear"
-    classes: list[Line] = Field(min_length=2, max_length=MAX_CLASSES)
+    classes: ClassNames
     data: Text = ""
     seed: int = Field(default=0, ge=-(1 << 63), lt=1 << 64)
     accuracy: float | None = Field(default=None, ge=0.0, le=1.0)
@@ -111,14 +134,6 @@ class Card(BaseModel):
             raise ValueError(f"found grey {values['grey']!r:.80}, expected {GREY}")
         return {name: value for name, value in values.items() if name not in WRITTEN_BEFORE}
 
-    @field_validator("classes")
-    @classmethod
-    def _distinct(cls, names: list[str]) -> list[str]:
-        twice = [name for name, count in Counter(names).items() if count > 1]
-        if twice:
-            raise ValueError(f"found {twice[0]!r:.80} twice, expected a name for each class")
-        return names
-
 
 class PackedCard(Card):
     """The card inside a packed model.
@@ -128,15 +143,7 @@ class PackedCard(Card):
     """
 
     checkpoint_sha256: Digest
-
-    @field_validator("classes")
-    @classmethod
-    def _printable(cls, names: list[str]) -> list[str]:
-        # They are printed as they are: a line each, and no command to the terminal.
-        for name in names:
-            if any(unicodedata.category(c) == "Cc" for c in name):
-                raise ValueError(f"found {name!r:.80}, expected names without control characters")
-        return names
+    classes: PrintableNames
 
 
 def deciding(fields: Iterable[str]) -> list[str]:

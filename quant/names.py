@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Control characters (terminal escapes among them), marks that reorder text, lone surrogates (bytes
@@ -25,6 +26,13 @@ def brief(value: object, most: int = 60) -> str:
     except ValueError:  # Python writes integers of so many digits alone
         return "a number of thousands of digits"
     return text if len(text) <= most else f"{text[:most]}... ({len(text):,} characters)"
+
+
+def some(names: Sequence[str], most: int = 10) -> str:
+    """Return names divided by commas; of many the first ones and how many are left."""
+    if len(names) <= most:
+        return ", ".join(names)
+    return f"{', '.join(names[:most])} and {len(names) - most:,} more"
 
 
 def _escaped(character: str) -> str:

@@ -89,7 +89,7 @@ def zynq_project(files: BuildFiles, board: Board, place: Path) -> Project:
     content = Content(
         card.get("network", files.folder.resolve().name),
         task.name if task else "",
-        card.get("classes", ()),
+        engine.classes,
         heads,
         card.get("resize", "bilinear"),
         stored.pictures,

@@ -84,6 +84,7 @@ def check(plan: Plan, constants: Mapping[str, npt.NDArray[Any]]) -> list[Range]:
     _check_names(plan)
     _check_unused(plan, constants)
     _check_card(plan)
+    _check_classes(plan)
     return [ranges[i] for i in range(len(plan.tensors))]
 
 
@@ -180,12 +181,30 @@ def _check_card(plan: Plan) -> None:
             f"its card: found pictures of {plan.card.input.channels} channels, "
             f"expected {channels} as the network takes; it is another network's card"
         )
-    head = plan.classifier
-    if head is None or head.logits is None:
-        return
-    labels = plan.tensors[head.logits].channels
-    if len(plan.card.classes) != labels:
+    labels = _labels(plan)
+    if labels is not None and len(plan.card.classes) != labels:
         raise ModelError(
             f"its card: found {len(plan.card.classes)} class names, expected {labels} as the "
             "network finds; it is another network's card"
         )
+
+
+def _check_classes(plan: Plan) -> None:
+    """Names are of a network that finds classes, one for each."""
+    if plan.classes is None:
+        return
+    count = len(plan.classes)
+    if plan.card is not None:
+        raise ModelError(f"found {count} class names beside a card, expected those of the card")
+    if plan.classifier is None:
+        raise ModelError(f"found {count} class names, expected none: the network finds no classes")
+    labels = _labels(plan)
+    if labels is not None and count != labels:
+        raise ModelError(f"found {count} class names, expected {labels} as the network finds")
+
+
+def _labels(plan: Plan) -> int | None:
+    """Number of classes; None of a head without logits."""
+    head = plan.classifier
+    logits = None if head is None else head.logits
+    return None if logits is None else plan.tensors[logits].channels

@@ -140,6 +140,15 @@ class Engine:
         return self.plan.tensors[logits].channels
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes: the card's, else those that the build was given, else numbers;
+        none of a network that finds no classes."""
+        given = self.plan.classes if self.plan.card is None else self.plan.card.classes
+        if given is None:
+            given = [*map(str, range(self.labels))] if self.plan.classifier is not None else []
+        return tuple(given)
+
+    @property
     def mask_shape(self) -> tuple[int, int] | None:
         """Height and width of a mask, None for a model that finds one class per picture.
 

@@ -11,7 +11,7 @@ bits, with casts around it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -155,13 +155,16 @@ def fused_tensors(model: onnx.ModelProto) -> set[str]:
 
 
 def compile_graph(
-    model: onnx.ModelProto, name: str, card: dict[str, Any] | None
+    model: onnx.ModelProto,
+    name: str,
+    card: dict[str, Any] | None,
+    classes: Sequence[str] | None = None,
 ) -> tuple[packed.Plan, dict[str, npt.NDArray[Any]]]:
     """Compile a dataflow graph in memory.
 
     Raises:
         ModelError: the graph holds an op, attribute or datatype outside the contract, or the card
-            is another network's.
+            or the names are another network's.
     """
     try:
         parsed = None if card is None else PackedCard.model_validate(card)
@@ -170,6 +173,7 @@ def compile_graph(
     packer = Packer(_graph(model.graph), name, parsed)
     _lower(model.graph, packer)
     packer.plan.outputs = _heads(model, packer)
+    packer.plan.classes = None if classes is None else list(classes)
     check(packer.plan, packer.constants)
     return packer.plan, packer.constants
 
@@ -178,6 +182,7 @@ def pack(
     model: onnx.ModelProto | str | os.PathLike[str],
     card: dict[str, Any] | None,
     out: str | os.PathLike[str],
+    classes: Sequence[str] | None = None,
 ) -> Path:
     """Pack a dataflow graph for the CPU engine.
 
@@ -187,13 +192,15 @@ def pack(
             ``PackedCard``, kept in the file for those who run it (class names, resize filter);
             None where there is none.
         out: file to write, ``<name>.andpop``; replaced whole or not at all.
+        classes: names of the classes of a network without a card, in the order of its logits;
+            None leaves them numbers.
 
     Returns:
         The path written.
 
     Raises:
         ModelError: the graph is outside the contract; names the node. Or the card is no card, or
-            another network's.
+            another network's, as names may be.
         OSError: the file cannot be written.
     """
     path = Path(out)
@@ -205,6 +212,6 @@ def pack(
             raise ModelError(f"{source}: not a readable ONNX file ({error})") from error
     # A file's name may hold bytes that are no UTF-8; what stands in the file is text.
     name = os.fsencode(path.name.removesuffix(packed.SUFFIX)).decode(errors="replace")
-    plan, constants = compile_graph(model, name, card)
+    plan, constants = compile_graph(model, name, card, classes)
     write(path, plan, constants)
     return path

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 from ...quant import grid
-from ...quant.card import PackedCard
+from ...quant.card import PackedCard, PrintableNames
 from ..graph.heads import Kind
 
 SUFFIX = ".andpop"
@@ -210,6 +210,8 @@ class Plan:
     inputs: Annotated[list[Index], Field(min_length=1, max_length=MAX_TENSORS)]
     outputs: Annotated[list[Head], Field(min_length=1, max_length=MAX_TENSORS)]
     card: PackedCard | None = None
+    classes: Annotated[PrintableNames | None, Field(exclude_if=lambda names: names is None)] = None
+    """Names of the classes of a network without a card, where somebody gave them."""
 
     @property
     def classifier(self) -> Head | None:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..data.layout import Dataset, DatasetError
-from ..names import printable
+from ..names import printable, some
 from ..pictures import Picture
 from ..samples.augment import augment
 from ..samples.found import find_samples
@@ -201,8 +201,9 @@ class PictureExam(Exam):
         unknown = [name for name in dataset.classes if name not in classes]
         if unknown:
             raise DatasetError(
-                f"{dataset.root}: found class {unknown[0]}, expected some of "
-                f"{', '.join(classes)}; the folder's classes must be those the model was trained on"
+                f"{dataset.root}: found class {unknown[0]}, expected some of {some(classes)}; the "
+                "folder's classes must be those the model was trained on (a network from elsewhere "
+                "is given their names by andpop build --classes)"
             )
         self._dataset = dataset
         self._classes = classes
@@ -225,7 +226,7 @@ class PictureExam(Exam):
 
     def notes(self) -> list[str]:
         absent = [name for name in self._classes if name not in self._dataset.classes]
-        said = f"{self._dataset.root}: no pictures of {', '.join(absent)}; accuracy is that of the "
+        said = f"{self._dataset.root}: no pictures of {some(absent)}; accuracy is that of the "
         return [*self._reader.lines(), *([f"{said}others"] if absent else [])]
 
 

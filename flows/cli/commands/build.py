@@ -51,6 +51,13 @@ def command(
             help="What it is then divided by: one number, or one per channel: 0.229,0.224,0.225."
         ),
     ] = None,
+    classes: Annotated[
+        Path | None,
+        typer.Option(
+            help="Text file with the names of a QONNX file's classes, one a line, in the order of "
+            "its logits; numbers by default. Of a checkpoint they are known."
+        ),
+    ] = None,
     target_cycles: Annotated[
         int | None,
         typer.Option(
@@ -125,6 +132,7 @@ def command(
         "input_scale": input_scale,
         "input_mean": input_mean,
         "input_std": input_std,
+        "classes": str(classes) if classes else None,
         "target_cycles": target_cycles,
         "target_fps": target_fps,
         "clock_mhz": clock_mhz,
