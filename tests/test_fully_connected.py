@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from andpop.flows import api
+from andpop.flows.files import BuildFiles
+from andpop.flows.fitting import read_fit
 from andpop.hw.rtl.top_info import TopInfo
 from foreign_graphs import Net, head, sign
 from foreign_networks import FEATURES, FULLY_CONNECTED, export_fc, export_flattened_cnn, export_mlp
@@ -32,7 +34,8 @@ def draw(folder: Path, shape: tuple[int, ...], count: int = 4) -> Path:
 
 
 def check(build: Path, images: Path, count: int) -> dict[str, Any]:
-    """No bit differs on any backend, and the hardware keeps its stated pace."""
+    """No bit differs on any backend; the hardware keeps its stated pace and its estimate."""
+    check_estimate(build)
     result = api.compare(build, images, BACKENDS)
     assert [row["backend"] for row in result["backends"]] == ["qonnx", "cpu", "rtl"]
     assert all(row["pictures"] == count for row in result["backends"])
@@ -43,6 +46,18 @@ def check(build: Path, images: Path, count: int) -> dict[str, Any]:
     print(f"{result['values_compared']} values, interval {ran['interval']}, stated {stated}")
     assert stated <= ran["interval"] <= 1.05 * stated
     return result
+
+
+def check_estimate(build: Path) -> None:
+    """What decided whether the network fits is about what it takes once its FIFOs are sized."""
+    made = BuildFiles(build)
+    expected, sized = (
+        {row["resource"]: row["used"] for row in table["resources"]}
+        for table in (read_fit(made.fit), json.loads(made.report.read_text())["fit"])
+    )
+    for resource, near in (("lut", 400), ("ff", 400), ("bram18", 4), ("dsp", 0)):
+        off = abs(expected[resource] - sized[resource])
+        assert off <= max(near, 0.05 * sized[resource]), (resource, expected, sized)
 
 
 def check_fc(name: str, folder: Path, target_cycles: int) -> None:

@@ -9,6 +9,13 @@ from pathlib import Path
 
 import pytest
 from andpop.flows import api
+from andpop.hw.graph.clean import clean
+from andpop.hw.graph.elasticity import expected_waiting
+from andpop.hw.graph.folding import fold
+from andpop.hw.graph.loader import load
+from andpop.hw.graph.lowering import lower
+from andpop.hw.graph.specialise import specialise
+from andpop.hw.kernels.ops import op_of
 from foreign_mobile import (
     MOBILE,
     export_mobile,
@@ -31,6 +38,29 @@ def test_two_blocks_are_exact_on_every_backend(
     file = export(tmp_path / "net.onnx")
     api.build(file, tmp_path / "build", target_cycles=4608, **reads)
     check(tmp_path / "build", draw(tmp_path / "pictures", (16, 16, 3)), 4)
+
+
+def test_nothing_is_expected_to_wait_behind_windows_as_slow_as_their_reader(
+    tmp_path: Path,
+) -> None:
+    """A pixel there is a window of all channels: a few would be dozens of block RAMs."""
+    network = clean(load(export_proxyless_cut(tmp_path / "net.onnx")).model)
+    graph = fold(specialise(lower(network)), 4608)
+    words = expected_waiting(graph)
+    cycles = {n.name: op_of(n).get_exp_cycles() for n in graph.graph.node}
+    writers = {n.output[0]: n for n in graph.graph.node}
+    slow = [
+        words[reader.input[0]]
+        for reader in graph.graph.node
+        if reader.op_type == "GroupedMvu_rtl"
+        and reader.input[0] in words
+        and cycles[writers[reader.input[0]].name] >= cycles[reader.name]
+    ]
+    assert slow and not any(slow)
+    borders = {n.input[0] for n in graph.graph.node if n.op_type == "FMPadding_rtl"}
+    for name in borders & set(words):
+        _, _, width, channels = graph.get_tensor_shape(name)
+        assert words[name] >= width * channels
 
 
 def check_whole(file: Path, folder: Path, side: int, cycles: int, **reads: str) -> None:

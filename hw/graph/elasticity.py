@@ -21,6 +21,8 @@ BUSY = 0.97
 """Share of the interval that nodes in step may take: what is beyond is not in this model."""
 NODE_DELAY = 1e-4
 """Frames that a word takes through a node beside what the node has to wait for."""
+FEW = 3
+"""Pixels that wait beside a burst, and rows of pictures."""
 PIXELS = 4096
 """Pixels of a map beyond which several are looked at as one."""
 
@@ -104,17 +106,25 @@ class _Edges:
         }
         self._found: set[str] = set()
         self._waits: dict[str, tuple[float, int]] = {}
+        self._rows: dict[str, int] = {}
+        """Rows that wait on an edge beside a run: as many as its border, or its windows, keep."""
 
     def waiting(self) -> dict[str, int]:
         """Values that wait: the frames until the last input of a join comes, and a pixel in each
-        node on its way; beside a burst a few pixels, of pictures a few rows."""
+        node on its way; beside a burst a few pixels, of pictures a few rows. In front of a border
+        a row waits, and behind windows where these are quicker than their reader, else nothing."""
         found = {}
         for name in self.find():
             shape = [int(n) for n in self._model.get_tensor_shape(name)]
             frames, nodes = self._waits.get(name, (0.0, 0))
             pixel = shape[-1]
-            rows = shape[2] if name == self._model.graph.input[0].name else 1
-            burst = 0 if name in self._waits else 3 * rows * pixel
+            burst = FEW * pixel
+            if name == self._model.graph.input[0].name:
+                burst *= shape[2]
+            elif name in self._waits or self._rows.get(name) == 0:
+                burst = 0
+            elif name in self._rows:
+                burst += self._rows[name] * shape[2] * pixel
             found[name] = round(frames * math.prod(shape)) + nodes * pixel + burst
         return found
 
@@ -194,6 +204,9 @@ class _Edges:
         choices.sort(key=lambda choice: choice[:2])
         enough = [c for c in choices if run.frame(*c[2]) <= max(1.0, own)]
         self._found |= {name for _, name, _ in (enough[:1] or choices)}
+        if any(self._pixels(n.output[0]) > self._pixels(self._inputs(n)[0]) for n in run.nodes):
+            self._rows[before] = 1
+        self._rows[after] = int(reader > own)
 
     def _upstream(self, name: str) -> float:
         """The busiest of the nodes that write ``name`` in step, to the next FIFO or run."""
