@@ -67,11 +67,12 @@ class Requant(Kernel):
                 f"{target.name} holds"
             )
         x, factor = self.factor_bits()
-        if self.split() and (x > DSP_FACTOR_BITS[0] or self.get_nodeattr("shift") < _PART):
+        both = 2 * _PART + 1
+        most = DSP_FACTOR_BITS[0] if self.split() else both
+        if x > most or factor > both:
             raise ValueError(
-                f"{name}: found inputs of {x} bits, factors of {factor} and shift "
-                f"{self.get_nodeattr('shift')}, expected at most {DSP_FACTOR_BITS[0]} bits and a "
-                f"shift of {_PART} or more; use thresholds"
+                f"{name}: found inputs of {x} bits and factors of {factor}, expected at most "
+                f"{most} and {both}; use thresholds"
             )
 
     def factor_bits(self) -> tuple[int, int]:
@@ -84,6 +85,11 @@ class Requant(Kernel):
         short, long = sorted(self.factor_bits())
         most, least = DSP_FACTOR_BITS
         return min(short, long) > LUT_FACTOR_BITS and (short > least or long > most)
+
+    def waits(self) -> int:
+        """Cycles that a sum waits, as multipliers of 18 bits would take them."""
+        long = sum(bits > _PART + 1 for bits in self.factor_bits())
+        return long - self.split()
 
     def rom(self) -> ReadOnlyMemory:
         """Factor and summand of the channels of a word."""
@@ -102,18 +108,22 @@ class Requant(Kernel):
         narrow, split = min(x, factor) <= LUT_FACTOR_BITS, self.split()
         product = x + _PART + 1 if split else x + factor
         added = max(product, summand) + 1
-        total = max(x + factor, added) - _PART + 1 if split else added
+        # Bits that nothing reads have no registers.
+        total = max(x + factor, added) + 1 if split else added
+        left = max(1, total - shift)
+        total -= min(shift, _PART) if split else 0
         # Of a few words many bits are constants.
         word = round(varying(rom.depth) * (factor + 2 * summand))
         registers = x + word + product + total + 2 + 3 * code
         if split:
             registers += 2 * x + 2 * (factor - _PART) + added
+        registers += left * self.waits()
         counts: dict[str, float] = {
             "one": 1,
             "lanes": pe,
             "multiplied": pe * x * factor if narrow else 0,
             "added": pe * (added + total if split else added),
-            "left": pe * max(1, total - (shift - _PART if split else shift)),
+            "left": pe * left,
             "code": pe * code,
             "registers": pe * registers,
         }
@@ -139,9 +149,11 @@ class Requant_rtl(RtlKernel, Requant):
     registers_output = True
     registers_ready = True
     module = "requant"
+    primitives = True
     sources = (
         "rtl/stream_register.sv",
         "rtl/rom_stream.sv",
+        "kernels/requant/requant_sum.sv",
         "kernels/requant/requant_lane.sv",
         "kernels/requant/requant.sv",
     )
