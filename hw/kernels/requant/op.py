@@ -17,6 +17,8 @@ LUT_FACTOR_BITS = 4
 """Bits of the shorter factor up to which a product lies in LUTs."""
 DSP_FACTOR_BITS = (25, 18)
 """Bits of the factors of a DSP block."""
+_PART = DSP_FACTOR_BITS[1] - 1
+"""Bits of the lower part of a factor, without sign."""
 
 
 class Requant(Kernel):
@@ -140,9 +142,6 @@ class Requant(Kernel):
         }
 
 
-_PART = golden.PART_BITS
-
-
 class Requant_rtl(RtlKernel, Requant):
     """Requant with its constants in an embedded memory."""
 
@@ -185,12 +184,12 @@ class Requant_rtl(RtlKernel, Requant):
         """
         name = self.onnx_node.name
         value = model.get_initializer(self.onnx_node.input[1])
-        shape = (golden.FACTOR_PARTS + golden.SUMMAND_PARTS, self.get_nodeattr("NumChannels"))
+        shape = (golden.FACTOR_DIGITS + golden.SUMMAND_DIGITS, self.get_nodeattr("NumChannels"))
         if value is None or value.shape != shape:
             found = "no initializer" if value is None else f"shape {value.shape}"
             raise ValueError(
                 f"{name}: {self.onnx_node.input[1]} has {found}, expected an initializer of shape "
-                f"{shape}: parts of factors and summands"
+                f"{shape}: digits of factors and summands"
             )
         constants = golden.constants(value.astype(np.int64))
         lanes = np.zeros(shape[1], dtype=object)
