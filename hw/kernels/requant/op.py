@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ....quant.grid import IntArray, signed_bits
-from ..base import Kernel, RtlKernel, Stream, hex_memory, pack_lanes, require_divisor
+from ..base import RtlKernel, hex_memory, pack_lanes
+from ..channelwise import Channelwise
 from ..costs import Structure
 from ..memory import ReadOnlyMemory, varying
 from . import golden
@@ -21,10 +22,9 @@ _PART = DSP_FACTOR_BITS[1] - 1
 """Bits of the lower part of a factor, without sign."""
 
 
-class Requant(Kernel):
+class Requant(Channelwise):
     """Codes by a product, a sum and a shift: inputs x, params (5, C)."""
 
-    lanes = {"PE": "NumChannels"}
     golden = staticmethod(golden.run)
     attributes = {
         "NumChannels": ("i", True, 0),
@@ -38,22 +38,6 @@ class Requant(Kernel):
         "first": ("i", True, 0),
         "last": ("i", True, 0),
     }
-
-    def input_streams(self) -> list[Stream]:
-        return [self._stream("inputDataType")]
-
-    def output_streams(self) -> list[Stream]:
-        return [self._stream("outputDataType")]
-
-    def _stream(self, datatype: str) -> Stream:
-        channels, pe = self.get_nodeattr("NumChannels"), self.get_nodeattr("PE")
-        require_divisor(self.onnx_node.name, channels, "channels", "PE", pe)
-        vectors = (int(n) for n in self.get_nodeattr("numInputVectors"))
-        return Stream(self.get_nodeattr(datatype), (*vectors, channels), pe)
-
-    def cycles(self) -> int:
-        """One word per cycle."""
-        return self.output_streams()[0].words
 
     def verify_node(self) -> None:
         """Check that the output holds the codes, and that there is a multiplier.
