@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from ..quant.folders import Folders
 from ..quant.names import printable
 from ..quant.pictures import PictureError, natural_key
 
@@ -15,17 +16,14 @@ SUFFIX = ".npy"
 
 
 def list_arrays(path: Path) -> list[Path]:
-    """Return the .npy files of a folder and its subfolders in natural order, or the one given."""
-    if path.is_file():
-        return [path] if path.suffix.lower() == SUFFIX else []
-    found = (
-        file
-        for file in path.rglob("*")
-        if file.suffix.lower() == SUFFIX
-        and file.is_file()
-        and not any(part.startswith(".") for part in file.relative_to(path).parts)
-    )
-    return sorted(found, key=natural_key)
+    """Return the .npy files of a folder and its subfolders in natural order, or the one given.
+
+    Raises:
+        FolderError: a link leads nowhere.
+    """
+    if not path.is_dir():
+        return [path] if path.suffix.lower() == SUFFIX and path.is_file() else []
+    return sorted(Folders().walk(path, {SUFFIX}), key=natural_key)
 
 
 def read_array(path: Path, shape: tuple[int, int, int]) -> tuple[npt.NDArray[np.uint8], bool]:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..quant.files import write_json
+from ..quant.files import digest, write_json
 from .config import BuildConfig
 from .errors import UsageError
 from .files import QONNX, BuildFiles
@@ -48,23 +47,6 @@ class Step:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     keys: tuple[str, ...] = ()
-
-
-def digest(path: Path) -> str:
-    """SHA-256 over a file, or over names and contents of a folder's files."""
-    state = hashlib.sha256()
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    for file in files:
-        state.update(os.fsencode(file.relative_to(path)))
-        with file.open("rb") as stream:
-            state.update(hashlib.file_digest(stream, "sha256").digest())
-    return state.hexdigest()
-
-
-def board_hash(files: BuildFiles) -> bytes:
-    """Return the 16 bytes by which a board tells which build it was made of: the digest of the RTL,
-    memories and FIFO depths among it, cut short."""
-    return bytes.fromhex(digest(files.rtl))[:16]
 
 
 def code_digest() -> str:

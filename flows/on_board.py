@@ -12,14 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from ..hw.rtl.top_info import TopInfo
+from ..hw.rtl.top_info import TopInfo, build_hash
 from ..hw.targets.serial.host import Expected, Host, Patience
 from ..hw.targets.serial.network import BAUD, Link
 from ..hw.targets.serial.port import SerialPort, found_ports
 from ..hw.targets.serial.words import Words
 from ..quant.grid import IntArray, type_format
 from ..quant.tasks.task import Output, Outputs, shaped
-from .build import board_hash
 from .compare import Divergence, bit_pattern
 from .errors import UsageError
 from .files import BuildFiles
@@ -133,7 +132,7 @@ def _stand_in(
 
     progress("compiling the board", 0, 1)
     if line.routed is None:
-        board = simulated.build_board(files.rtl, board_hash(files))
+        board = simulated.build_board(files.rtl, build_hash(files.rtl))
     else:
         from ..hw.targets.ecp5.routed_board import NotRouted, build_routed_board
 
@@ -150,7 +149,7 @@ class BoardRun:
 
     def __init__(self, files: BuildFiles, cpu: CpuModel, line: Line, port: str) -> None:
         info = TopInfo.load(files.rtl)
-        link = Link.of(info, board_hash(files))
+        link = Link.of(info, build_hash(files.rtl))
         self._words = Words(info, link)
         self._cpu = cpu
         self.host = Host(

@@ -141,7 +141,8 @@ def choose(images: Path, count: int | None = None, task: Task | None = None) -> 
     """
     arrays: list[Path] = []
     try:
-        paths, left_out = ([], []) if list_arrays(images) == [images] else choose_pictures(images)
+        single = not images.is_dir() and bool(list_arrays(images))
+        paths, left_out = ([], []) if single else choose_pictures(images)
     except PictureError:
         arrays = list_arrays(images) if images.is_dir() else []
         if not arrays:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from .build import digest
+from ..quant.files import digest
 from .errors import UsageError, explain
 from .files import BuildFiles
 from .folder import STATE

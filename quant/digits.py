@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Wide integers in a graph's initializers, which are float32: digits of 16 bits."""
+"""Wide integers in a graph's initializers, which are float32: digits of 17 bits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from .grid import IntArray
 
-DIGIT_BITS = 16
+DIGIT_BITS = 17
 """Bits of a digit but the last one, which has the sign."""
 DIGIT_TYPE = f"INT{DIGIT_BITS + 1}"
 """Datatype that holds every digit."""
@@ -19,9 +19,11 @@ SCORE_BITS = 120
 """Most bits of a score and of an offset: the engine's 128 hold every sum."""
 
 
-def digits(values: Sequence[int]) -> IntArray:
-    """Return the digits (C, n) of integers (C), the lowest first, as few as all of them need."""
-    count = max(-(-(value + (value < 0)).bit_length() // DIGIT_BITS) for value in values) or 1
+def digits(values: Sequence[int], count: int = 0) -> IntArray:
+    """Return the digits (C, n) of integers (C), the lowest first: ``count``, or as few as all of
+    them need."""
+    if count == 0:
+        count = max(-(-(value + (value < 0)).bit_length() // DIGIT_BITS) for value in values) or 1
     low = (1 << DIGIT_BITS) - 1
     return np.array(
         [

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The atomic write of every file that a reader must find whole or not at all."""
+"""The atomic write of every file that a reader must find whole or not at all; digests of files."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -58,6 +59,17 @@ def _open_locked(path: Path) -> IO[bytes]:
             if os.path.samestat(os.fstat(descriptor), path.stat()):
                 return file
         file.close()
+
+
+def digest(path: Path) -> str:
+    """SHA-256 over a file, or over names and contents of a folder's files."""
+    state = hashlib.sha256()
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    for file in files:
+        state.update(os.fsencode(file.relative_to(path)) + b"\0")
+        with file.open("rb") as stream:
+            state.update(hashlib.file_digest(stream, "sha256").digest())
+    return state.hexdigest()
 
 
 def rewrite(file: Path, text: str, begin: str, end: str) -> None:

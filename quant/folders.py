@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looks into folders of pictures: what is hidden or junk is passed by, names in any case are found.
+"""Looks into folders of inputs: what is hidden or junk is passed by, names in any case are found.
 
 One rule for every layout and every command. Links are followed, those that lead back to a folder
 they lie in are not.
@@ -7,7 +7,7 @@ they lie in are not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from .names import printable
@@ -55,14 +55,18 @@ class Folders:
             yield from paths
 
     def pictures(self, folder: Path) -> list[Path]:
-        """Return the files of a folder with a picture's suffix.
+        """Return the ``files`` of a folder with a picture's suffix."""
+        return self.files(folder, SUFFIXES)
+
+    def files(self, folder: Path, suffixes: Collection[str]) -> list[Path]:
+        """Return the files of a folder with one of these suffixes, in any case.
 
         Raises:
             FolderError: one is a link that leads nowhere.
         """
         found = []
         for path in self._all(folder):
-            if path.suffix.lower() not in SUFFIXES:
+            if path.suffix.lower() not in suffixes:
                 continue
             if path.is_file():
                 found.append(path)
@@ -109,11 +113,11 @@ class Folders:
         names = (stem + suffix for suffix in sorted(SUFFIXES))
         return next((path for name in names if (path := self.file(folder, name))), None)
 
-    def walk(self, folder: Path) -> Iterator[Path]:
-        """Yield the pictures of a folder and of those below it."""
-        yield from self.pictures(folder)
+    def walk(self, folder: Path, suffixes: Collection[str] = SUFFIXES) -> Iterator[Path]:
+        """Yield the files of these suffixes, else pictures, of a folder and of those below it."""
+        yield from self.files(folder, suffixes)
         for below in self.folders(folder):
-            yield from self.walk(below)
+            yield from self.walk(below, suffixes)
 
 
 def _leads_back(path: Path) -> bool:

@@ -357,12 +357,12 @@ def pa_block(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
 
 def label_select(inputs: Inputs, attrs: Attributes) -> list[IntArray]:
     """Index of the largest score, the lowest of equals; scores are x, or x * factor + offset of
-    numbers in digits of 16 bits."""
+    numbers in digits of 17 bits."""
     x, *constants = inputs
     factors, offsets = [1] * x.shape[-1], [0] * x.shape[-1]
     if attrs.get("scoreBits", 0):
         factors, offsets = (
-            [sum(int(d) * 65536**k for k, d in enumerate(row)) for row in value]
+            [sum(int(d) * 2 ** (17 * k) for k, d in enumerate(row)) for row in value]
             for value in constants
         )
     y = np.empty((*x.shape[:-1], 1), dtype=np.int64)

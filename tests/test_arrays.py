@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from andpop.flows.arrays import list_arrays
 from andpop.flows.pictures import Given, choose
 from andpop.flows.progress import silent
-from andpop.quant.pictures import PictureError
+from andpop.quant.pictures import PictureError, list_pictures
 from andpop.quant.tasks import of_heads
 from PIL import Image
 
@@ -62,6 +63,15 @@ def test_a_folder_gives_its_files_in_order_and_as_many_as_asked(tmp_path: Path) 
     given = read(tmp_path, VECTOR)
     assert given.pixels[:, 0, 0, 0].tolist() == [20, 21, 30, 31, 40, 41]
     assert read(tmp_path, VECTOR, 3).names == ["9.npy[0]", "9.npy[1]", "10.npy[0]"]
+
+
+def test_what_is_hidden_or_left_behind_is_passed_by_as_among_pictures(tmp_path: Path) -> None:
+    for name in ("a", ".b", ".c/d", "__MACOSX/e", "@eaDir/f"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        np.save(tmp_path / f"{name}.npy", np.zeros(6, np.uint8))
+        Image.fromarray(np.zeros((4, 3), np.uint8)).save(tmp_path / f"{name}.png")
+    for found in (list_arrays(tmp_path), list_pictures(tmp_path)):
+        assert [path.stem for path in found] == ["a"]
 
 
 def test_pictures_come_before_arrays(tmp_path: Path) -> None:

@@ -64,6 +64,49 @@ class Pair:
         )  # fmt: skip
 
 
+SUM_MITER = """
+module miter (
+  input  logic clk_i, rst_ni, enable_i,
+  input  logic signed [{x}-1:0] x_i,
+  input  logic signed [{factor}-1:0] factor_i,
+  input  logic signed [{summand}-1:0] summand_i,
+  output logic differ_o
+);
+  logic signed [{bits}-1:0] sum [2];
+  for (genvar k = 0; k < 2; k++) begin : gen_body
+    requant_sum #(.XBits({x}), .FactorBits({factor}), .SummandBits({summand}), .SumBits({bits}),
+      .DigitBits({digit}), .Split({split}), .Primitives(k)
+    ) u_core (.clk_i, .rst_ni, .enable_i, .x_i, .factor_i, .summand_i, .sum_o(sum[k]));
+  end
+  assign differ_o = sum[0] != sum[1];
+endmodule
+"""
+
+
+@dataclass(frozen=True)
+class Sums:
+    """The bodies of `requant_sum`, with digits of three bits."""
+
+    x: int
+    factor: int
+    summand: int
+    split: bool
+    module: str = "requant_sum"
+    digit: int = 3
+
+    @property
+    def cycles(self) -> int:
+        """From the operands to the sum."""
+        return 3 + sum(bits > self.digit + 1 for bits in (self.x, self.factor))
+
+    def miter(self) -> str:
+        """As of a `Pair`."""
+        return SUM_MITER.format(
+            x=self.x, factor=self.factor, summand=self.summand, digit=self.digit,
+            split=int(self.split), bits=max(self.x + self.factor, self.summand) + 1,
+        )  # fmt: skip
+
+
 def popcount(width: int, gate: int) -> Pair:
     """`gated_popcount` in one lane."""
     return Pair(
@@ -123,7 +166,7 @@ def coded(simd: int, alpha: list[int], beta: list[int], out: int) -> Pair:
 
 
 def proof(
-    pair: Pair, folder: Path, *, stalls: bool = False, faults: dict[str, str] | None = None
+    pair: Pair | Sums, folder: Path, *, stalls: bool = False, faults: dict[str, str] | None = None
 ) -> None:
     """Prove that both bodies of a pair agree.
 
@@ -184,6 +227,21 @@ def test_bodies_are_equal(pair: Pair, tmp_path: Path) -> None:
     proof(pair, tmp_path)
 
 
+SUMS = [
+    Sums(4, 4, 9, False),
+    Sums(6, 4, 5, False),
+    Sums(3, 6, 12, False),
+    Sums(4, 7, 10, True),
+    Sums(6, 5, 14, True),
+    Sums(5, 7, 6, True),
+]
+
+
+@pytest.mark.parametrize("sums", SUMS, ids=lambda s: f"{s.x}_{s.factor}_{s.summand}")
+def test_sums_of_products_are_equal(sums: Sums, tmp_path: Path) -> None:
+    proof(sums, tmp_path)
+
+
 def test_bodies_are_equal_while_stalled(tmp_path: Path) -> None:
     proof(popcount(7, 2), tmp_path, stalls=True)
 
@@ -195,6 +253,8 @@ FAULTS = {
     "gate": (popcount(8, 2), "4'b1001", "4'b1011"),
     "last adder": (popcount(8, 2), "64'h69966996_E8E8E8E8", "64'h69966996_E8E8E8E0"),
     "inverted plane": (planes(2, 3, 3, 9), "4'b0111", "4'b0110"),
+    "upper digits": (SUMS[4], "OfX > 0 && OfFactor", "OfX > 1 && OfFactor"),
+    "upper part": (SUMS[3], "upper_q   <= x1_q", "upper_q   <= x_q"),
     "product table": (coded(2, *LEVELS, 20), "index >= TermWidth", "index >= TermWidth - 1"),
 }
 

@@ -224,13 +224,12 @@ def test_what_reaches_a_quantiser_follows_from_the_weights() -> None:
 
 def one_step(values: Affine, source: str, target: str, shape: Sequence[int]) -> onnx.ModelProto:
     """A graph of one Requant."""
-    from andpop.hw.kernels.requant.golden import FACTOR_PARTS, SUMMAND_PARTS, parts
+    from andpop.hw.kernels.requant.golden import params
 
     g = GraphBuilder()
     x = g.input(shape, source)
-    rows = [parts(values.factors, FACTOR_PARTS), parts(values.summands, SUMMAND_PARTS)]
     (y,) = g.node(
-        "Requant", [x, g.constant(np.concatenate(rows))], [(shape, target)],
+        "Requant", [x, g.constant(params(values.factors, values.summands))], [(shape, target)],
         NumChannels=shape[-1], PE=1, numInputVectors=list(shape[:-1]), inputDataType=source,
         outputDataType=target, factorBits=35, summandBits=52, shift=values.shift,
         first=values.first, last=values.last,

@@ -11,10 +11,9 @@ import numpy as np
 import onnx
 import pytest
 from andpop.flows import api
-from andpop.flows.build import board_hash
 from andpop.flows.files import BuildFiles
 from andpop.flows.models import load_cpu_model
-from andpop.hw.rtl.top_info import TopInfo
+from andpop.hw.rtl.top_info import TopInfo, build_hash
 from andpop.hw.targets import vectors
 from andpop.hw.targets.serial.network import Link
 from andpop.sim.network import unpack_words
@@ -59,7 +58,7 @@ def computes(files: BuildFiles) -> Callable[[bytes], bytes]:
 
 
 def board(files: BuildFiles, folder: Path, faults: Faults | None = None) -> Board:
-    link = Link.of(TopInfo.load(files.rtl), board_hash(files))
+    link = Link.of(TopInfo.load(files.rtl), build_hash(files.rtl))
     sizes = (link.picture_bytes, link.result_bytes)
     return Board(folder / "tty", computes(files), *sizes, link.build_hash, faults)
 
@@ -128,7 +127,7 @@ def test_the_self_test_needs_no_picture(
     found = json.loads(text)
     assert code == 0 and found["self_test"]["values_differing"] == 0
     assert found["check"] is None and found["pictures"] == 0 and "predictions" not in found
-    assert found["status"]["build"] == board_hash(files).hex()
+    assert found["status"]["build"] == build_hash(files.rtl).hex()
 
 
 @pytest.mark.parametrize(

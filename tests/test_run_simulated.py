@@ -13,8 +13,8 @@ import numpy as np
 import onnx
 import pytest
 from andpop.flows import api
-from andpop.flows.build import board_hash
 from andpop.flows.files import BuildFiles
+from andpop.hw.rtl.top_info import build_hash
 from andpop.hw.targets import vectors
 from andpop.hw.targets.serial.link import Frame, Kind
 from andpop.hw.targets.serial.simulated import build_board, running_board
@@ -50,7 +50,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> tuple[BuildFiles, Path]
 def port(network: tuple[BuildFiles, Path]) -> Iterator[str]:
     """A simulated board's port."""
     files, _ = network
-    with running_board(build_board(files.rtl, board_hash(files))) as name:
+    with running_board(build_board(files.rtl, build_hash(files.rtl))) as name:
         yield name
 
 

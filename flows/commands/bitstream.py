@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ...hw import boards
-from ...hw.rtl.top_info import TopInfo
+from ...hw.rtl.top_info import TopInfo, build_hash
 from ...hw.synth import nextpnr, yosys
 from ...hw.targets.ecp5 import board as pins
 from ...hw.targets.ecp5 import flow, project
 from ...sim.tools import ToolMissing
-from ..build import board_hash
 from ..errors import UsageError
 from ..files import BuildFiles, open_build
 from ..folder import behind_links, writing
@@ -86,7 +85,7 @@ def _ecp5(
     check: bool, seed: int, progress: Progress,
 ) -> dict[str, Any]:  # fmt: skip
     """By Yosys and nextpnr: the part of the result that is this family's."""
-    digest = board_hash(files)
+    digest = build_hash(files.rtl)
     made = refreshed(
         place, lambda to: project.write(files.rtl, to, pins.find(board.name), asked, digest)
     ).at(place)

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ops that pool windows of a picture, along the rows and then along the columns: what they share.
 
-See `rtl/window_pool.sv`.
+See `rtl/stream_pool.sv`.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -144,15 +144,19 @@ class WindowPool(Kernel):
 
 
 class WindowPoolRtl(RtlKernel, WindowPool):
-    """RTL backend of a pooling op: `window_pool` twice."""
+    """RTL backend of a pooling op: `window_pool` twice, in `stream_pool`."""
 
     registers_output = True
     registers_ready = True
-    common_sources = (
+    module = "stream_pool"
+    sums: ClassVar[bool]
+    """Sums of windows, otherwise their maxima."""
+    sources = (
         "rtl/line_memory.sv",
         "rtl/output_register.sv",
         "rtl/stream_register.sv",
         "rtl/window_pool.sv",
+        "rtl/stream_pool.sv",
     )
 
     @abstractmethod
@@ -184,6 +188,10 @@ class WindowPoolRtl(RtlKernel, WindowPool):
         of_row, of_column = self.line_memories()
         return {
             "Lanes": stream.lanes,
+            "Sum": int(self.sums),
+            "InBits": stream.dtype.bitwidth(),
+            "RowBits": self.widths()[0] // stream.lanes,
+            "OutBits": self.output_streams()[0].dtype.bitwidth(),
             "Signed": int(stream.dtype.signed()),
             "Folds": self.folds(),
             "Height": rows.length,

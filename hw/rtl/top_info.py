@@ -7,6 +7,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...quant.files import digest
+
 
 class EmitError(ValueError):
     """The graph cannot be written as RTL."""
@@ -114,3 +116,9 @@ class TopInfo:
             )
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise EmitError(f"{path}: cannot be read ({error}); emit the RTL again") from error
+
+
+def build_hash(rtl: Path) -> bytes:
+    """Return the 16 bytes by which a board tells which build it was made of: the digest of a folder
+    of RTL, memories and FIFO depths among it, cut short."""
+    return bytes.fromhex(digest(rtl))[:16]

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from qonnx.core.datatype import DataType
 
-from ..base import Kernel, RtlKernel, Stream, require_divisor
+from ..base import RtlKernel, Stream
+from ..channelwise import Channelwise
 from ..costs import Structure
 from .golden import run
 
@@ -27,10 +28,9 @@ def digits(factor: int) -> list[tuple[int, int]]:
     ]
 
 
-class AddStreams(Kernel):
+class AddStreams(Channelwise):
     """y = sum of factors[s] * x_s: inputs x_0, x_1, .."""
 
-    lanes = {"PE": "NumChannels"}
     joins_together = True
     outputs_are = "sums"
     attributes = {
@@ -44,19 +44,7 @@ class AddStreams(Kernel):
     golden = staticmethod(run)
 
     def input_streams(self) -> list[Stream]:
-        return [self._stream(name) for name in self.get_nodeattr("inputDataTypes")]
-
-    def output_streams(self) -> list[Stream]:
-        return [self._stream(self.get_nodeattr("outputDataType"))]
-
-    def _stream(self, datatype: str) -> Stream:
-        channels, pe = self.get_nodeattr("NumChannels"), self.get_nodeattr("PE")
-        require_divisor(self.onnx_node.name, channels, "channels", "PE", pe)
-        return Stream(datatype, (*self.get_nodeattr("numInputVectors"), channels), pe)
-
-    def cycles(self) -> int:
-        """One word per cycle."""
-        return self.output_streams()[0].words
+        return [self.stream_of(name) for name in self.get_nodeattr("inputDataTypes")]
 
     def factors(self) -> list[int]:
         """The factor of each input.

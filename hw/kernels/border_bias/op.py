@@ -7,7 +7,8 @@ from typing import Any
 
 from qonnx.core.datatype import DataType
 
-from ..base import Kernel, RtlKernel, Stream, hex_memory, pack_lanes, require_divisor
+from ..base import RtlKernel, hex_memory, pack_lanes
+from ..channelwise import Channelwise
 from ..costs import Structure, loop_counts
 from ..memory import PART_WORDS, ReadOnlyMemory
 from .golden import run
@@ -16,10 +17,9 @@ MAX_SHIFT = 30
 """Most bits that x is shifted."""
 
 
-class BorderBias(Kernel):
+class BorderBias(Channelwise):
     """y = x * 2**shift + bias of the pixel's run of rows and run of columns: (1, H, W, C)."""
 
-    lanes = {"PE": "NumChannels"}
     outputs_are = "sums"
     attributes = {
         "NumChannels": ("i", True, 0),
@@ -35,21 +35,9 @@ class BorderBias(Kernel):
     }
     golden = staticmethod(run)
 
-    def input_streams(self) -> list[Stream]:
-        return [self._stream("inputDataType")]
-
-    def output_streams(self) -> list[Stream]:
-        return [self._stream("outputDataType")]
-
-    def _stream(self, datatype: str) -> Stream:
-        channels, pe = int(self.get_nodeattr("NumChannels")), int(self.get_nodeattr("PE"))
-        require_divisor(self.onnx_node.name, channels, "channels", "PE", pe)
+    def vectors(self) -> tuple[int, ...]:
         height, width = (int(n) for n in self.get_nodeattr("ImgDim"))
-        return Stream(self.get_nodeattr(datatype), (1, height, width, channels), pe)
-
-    def cycles(self) -> int:
-        """One word per cycle."""
-        return self.input_streams()[0].words
+        return 1, height, width
 
     def runs(self) -> tuple[list[int], list[int]]:
         """Rows of each run of rows, and columns of each run of columns.

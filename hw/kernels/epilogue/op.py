@@ -9,7 +9,8 @@ import numpy as np
 
 from ....quant.grid import IntArray, signed_bits
 from ..banked import BankedRom
-from ..base import RtlKernel, Stream, require_divisor
+from ..base import RtlKernel, Stream
+from ..channelwise import Channelwise
 from ..choice import ChosenKernel, implementation_attribute
 from ..costs import Structure
 from ..serial_epilogue import WORD_BITS, WORDS, SerialEpilogue, bias_bits, require_fit
@@ -23,10 +24,9 @@ IMPLEMENTATIONS = ("pipelined", "serial")
 """The ways to compute, numbered as the RTL numbers them."""
 
 
-class Epilogue(ChosenKernel):
+class Epilogue(Channelwise, ChosenKernel):
     """BN + shortcut + RPReLU + re-quantisation: inputs acc[, shortcut], params (5, C)."""
 
-    lanes = {"PE": "NumChannels"}
     paced = True
     golden = staticmethod(golden.run)
     attributes = {
@@ -50,24 +50,18 @@ class Epilogue(ChosenKernel):
         acc = self.stream("accDataType")
         return [acc, self.stream("outputDataType")] if self.get_nodeattr("hasShortcut") else [acc]
 
-    def output_streams(self) -> list[Stream]:
-        return [self.stream("outputDataType")]
-
-    def stream(self, datatype: str) -> Stream:
-        """A stream of the op's shape with the datatype that attribute names, a signed one.
+    def stream(self, attribute: str) -> Stream:
+        """A stream of the datatype that an attribute names, a signed one.
 
         The shortcut has the output's datatype: both are residual streams.
         """
-        name = self.get_nodeattr(datatype)
+        name = self.get_nodeattr(attribute)
         if not name.startswith("INT"):
             raise ValueError(
-                f"{self.onnx_node.name}: found {datatype} {name}, expected INT2..INT32; "
+                f"{self.onnx_node.name}: found {attribute} {name}, expected INT2..INT32; "
                 "Epilogue computes on signed integers"
             )
-        channels, pe = self.get_nodeattr("NumChannels"), self.get_nodeattr("PE")
-        require_divisor(self.onnx_node.name, channels, "channels", "PE", pe)
-        vectors = (int(n) for n in self.get_nodeattr("numInputVectors"))
-        return Stream(name, (*vectors, channels), pe)
+        return self.stream_of(name)
 
     def infer_node_datatype(self, model: Any) -> None:
         """Follow the accumulator's datatype, then state the output's."""
@@ -205,6 +199,7 @@ class Epilogue_rtl(RtlKernel, Epilogue):
         "rtl/stream_register.sv",
         "rtl/rom_stream.sv",
         "rtl/banked_stream.sv",
+        "rtl/constant_stream.sv",
         "rtl/saturate.sv",
         "rtl/dsp_mac.sv",
         "kernels/epilogue/epilogue_lane.sv",

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ....quant.digits import DIGIT_TYPE, digits
+from ....quant.digits import DIGIT_BITS, DIGIT_TYPE, digits
 from ....quant.grid import IntArray, limits, type_format
 from ....sim.cases import Case, Operand
 
@@ -77,7 +77,7 @@ def _scored(
             factors[0], offsets[0] = factors[-1], offsets[-1]
         return [digits(factors), digits(offsets)]
 
-    shapes = [(labels, -(-bits // 16)) for bits in (factor, offset)]
+    shapes = [(labels, -(-(bits - 1) // DIGIT_BITS)) for bits in (factor, offset)]
     low_digit, high_digit = limits(*type_format(DIGIT_TYPE))
     plain = _case(datatype, labels, pe, vectors=vectors)
     return Case(

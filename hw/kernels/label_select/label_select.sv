@@ -77,6 +77,7 @@ module label_select #(
 
   // Node k of the tree has the children 2k and 2k+1; nodes Leaves.. are the lanes of the word.
   // Missing lanes hold the smallest key and lose every tie, as they stand on the right.
+  // Keys are compared by `<`, which Yosys makes of a carry alone; beside `>` it looks for equality.
   logic [KeyBits-1:0] key  [2*Leaves];
   logic [OutBits-1:0] lane [2*Leaves];
   logic [Levels:0]    valid; // valid[l] belongs to the registers l levels above the lanes
@@ -107,11 +108,11 @@ module label_select #(
     if (Long) begin : gen_compared
       logic above_q;
       always_ff @(posedge clk_i) begin
-        if (advance) above_q <= key[2*k+1] > key[2*k];
+        if (advance) above_q <= key[2*k] < key[2*k+1];
       end
       assign above = above_q;
     end else begin : gen_direct
-      assign above = key[2*k+1] > key[2*k];
+      assign above = key[2*k] < key[2*k+1];
     end
 
     always_ff @(posedge clk_i) begin
@@ -166,7 +167,7 @@ module label_select #(
 
     always_ff @(posedge clk_i) begin
       if (advance) begin
-        above_q <= key_q > best_key_q;
+        above_q <= best_key_q < key_q;
         if (valid[Levels]) begin
           key_q  <= key[1];
           lane_q <= lane[1];
@@ -182,7 +183,7 @@ module label_select #(
     assign word_valid = valid[Levels];
     assign word_key   = key[1];
     assign word_lane  = lane[1];
-    assign better     = first || key[1] > best_key_q;
+    assign better     = first || best_key_q < key[1];
   end
 
   assign advance     = !out_valid_q || out_ready_i;

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ....quant.digits import DIGIT_TYPE
 from ....quant.grid import IntArray, limits, type_format
 from ....sim.cases import Case, Operand
-from .golden import FACTOR_PARTS, SUMMAND_PARTS, constants, parts
+from .golden import FACTOR_DIGITS, SUMMAND_DIGITS, constants, params
 
 
 def _case(
@@ -28,7 +29,7 @@ def _case(
     first, last = codes or limits(*type_format(target))
     shape = (1, rows, 3, channels)
 
-    def params(rng: np.random.Generator) -> list[IntArray]:
+    def drawn(rng: np.random.Generator) -> list[IntArray]:
         def draw(most: int) -> IntArray:
             return rng.integers(-most - 1, most, channels, dtype=np.int64, endpoint=True)
 
@@ -41,7 +42,7 @@ def _case(
         ends = [(most, reach), (-most - 1, -reach - 1), (1, -1), (0, last << shift), (-1, 0)]
         for c, (factor, summand) in enumerate(ends[: max(0, channels - 2)]):
             factors[c], summands[c] = factor, np.clip(summand, -reach - 1, reach)
-        return [np.concatenate([parts(factors, FACTOR_PARTS), parts(summands, SUMMAND_PARTS)])]
+        return [params(factors, summands)]
 
     def worst(initializers: Sequence[IntArray]) -> list[list[IntArray]]:
         frames = [np.full(shape, v, dtype=np.int64) for v in (low, high)]
@@ -71,10 +72,10 @@ def _case(
         },
         operands=(
             Operand("x", source, shape, low, high),
-            Operand("params", "INT18", (FACTOR_PARTS + SUMMAND_PARTS, channels), 0, 1, False),
+            Operand("params", DIGIT_TYPE, (FACTOR_DIGITS + SUMMAND_DIGITS, channels), 0, 1, False),
         ),
         output_types=(target,),
-        initializers=params,
+        initializers=drawn,
         worst=worst,
     )
 

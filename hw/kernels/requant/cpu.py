@@ -7,17 +7,17 @@ from ....quant.affine_steps import Affine
 from ...cpu.ops import rounding
 from ...cpu.packer import Lowering, Node, Packer
 from ...cpu.plan import ModelError
-from .golden import FACTOR_PARTS, SUMMAND_PARTS, constants
+from .golden import FACTOR_DIGITS, SUMMAND_DIGITS, constants
 
 
 def lower(p: Packer, node: Node) -> None:
     """Add the step of a node."""
     index = p.read(node)
     source, params = p.at(index), p.initializer(node, 1)
-    if params.shape != (FACTOR_PARTS + SUMMAND_PARTS, source.channels):
+    if params.shape != (FACTOR_DIGITS + SUMMAND_DIGITS, source.channels):
         raise ModelError(
             f"{node.where}: found params {params.shape}, expected "
-            f"({FACTOR_PARTS + SUMMAND_PARTS}, {source.channels})"
+            f"({FACTOR_DIGITS + SUMMAND_DIGITS}, {source.channels})"
         )
     datatype = node.datatype("outputDataType")
     if datatype.storage not in ("u8", "i8"):

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from ....quant.digits import digits, whole
 from ....quant.grid import IntArray
 
-PART_BITS = 17
-"""Bits of a part of a constant: float32 holds it, and with a sign a DSP block's shorter factor."""
-FACTOR_PARTS = 2
-"""Parts of a factor; the others are those of a summand."""
-SUMMAND_PARTS = 3
+FACTOR_DIGITS = 2
+"""Digits of a factor; the others are those of a summand."""
+SUMMAND_DIGITS = 3
 
 
 def requant(
@@ -25,23 +24,16 @@ def requant(
     return y.clip(first, last)
 
 
+def params(factors: IntArray, summands: IntArray) -> IntArray:
+    """Return the digits (5, C) of factors and summands (C,), the lowest of each first."""
+    rows = (factors, FACTOR_DIGITS), (summands, SUMMAND_DIGITS)
+    return np.concatenate([digits(values.tolist(), count).T for values, count in rows])
+
+
 def constants(params: IntArray) -> tuple[IntArray, IntArray]:
-    """Return factors and summands (C,) of parts (5, C), the lowest of each first."""
-    return whole(params[:FACTOR_PARTS]), whole(params[FACTOR_PARTS:])
-
-
-def whole(parts: IntArray) -> IntArray:
-    """Return the numbers of which these are the parts."""
-    found = np.zeros_like(parts[0])
-    for part in parts[::-1]:
-        found = (found << PART_BITS) + part
-    return found
-
-
-def parts(values: IntArray, count: int) -> IntArray:
-    """Return the parts (count, C) of numbers, the lowest first; the last one has the sign."""
-    shifted = [values >> (PART_BITS * i) for i in range(count)]
-    return np.array([*(v & ((1 << PART_BITS) - 1) for v in shifted[:-1]), shifted[-1]])
+    """Return factors and summands (C,) of their digits (5, C)."""
+    factors, summands = params[:FACTOR_DIGITS], params[FACTOR_DIGITS:]
+    return np.array(whole(factors.T)), np.array(whole(summands.T))
 
 
 def run(inputs: Sequence[IntArray], attrs: Mapping[str, Any]) -> list[IntArray]:

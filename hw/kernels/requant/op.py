@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ....quant.grid import IntArray, signed_bits
-from ..base import Kernel, RtlKernel, Stream, hex_memory, pack_lanes, require_divisor
+from ..base import RtlKernel, hex_memory, pack_lanes
+from ..channelwise import Channelwise
 from ..costs import Structure
 from ..memory import ReadOnlyMemory, varying
 from . import golden
@@ -17,12 +18,13 @@ LUT_FACTOR_BITS = 4
 """Bits of the shorter factor up to which a product lies in LUTs."""
 DSP_FACTOR_BITS = (25, 18)
 """Bits of the factors of a DSP block."""
+_PART = DSP_FACTOR_BITS[1] - 1
+"""Bits of the lower part of a factor, without sign."""
 
 
-class Requant(Kernel):
+class Requant(Channelwise):
     """Codes by a product, a sum and a shift: inputs x, params (5, C)."""
 
-    lanes = {"PE": "NumChannels"}
     golden = staticmethod(golden.run)
     attributes = {
         "NumChannels": ("i", True, 0),
@@ -36,22 +38,6 @@ class Requant(Kernel):
         "first": ("i", True, 0),
         "last": ("i", True, 0),
     }
-
-    def input_streams(self) -> list[Stream]:
-        return [self._stream("inputDataType")]
-
-    def output_streams(self) -> list[Stream]:
-        return [self._stream("outputDataType")]
-
-    def _stream(self, datatype: str) -> Stream:
-        channels, pe = self.get_nodeattr("NumChannels"), self.get_nodeattr("PE")
-        require_divisor(self.onnx_node.name, channels, "channels", "PE", pe)
-        vectors = (int(n) for n in self.get_nodeattr("numInputVectors"))
-        return Stream(self.get_nodeattr(datatype), (*vectors, channels), pe)
-
-    def cycles(self) -> int:
-        """One word per cycle."""
-        return self.output_streams()[0].words
 
     def verify_node(self) -> None:
         """Check that the output holds the codes, and that there is a multiplier.
@@ -67,11 +53,12 @@ class Requant(Kernel):
                 f"{target.name} holds"
             )
         x, factor = self.factor_bits()
-        if self.split() and (x > DSP_FACTOR_BITS[0] or self.get_nodeattr("shift") < _PART):
+        both = 2 * _PART + 1
+        most = DSP_FACTOR_BITS[0] if self.split() else both
+        if x > most or factor > both:
             raise ValueError(
-                f"{name}: found inputs of {x} bits, factors of {factor} and shift "
-                f"{self.get_nodeattr('shift')}, expected at most {DSP_FACTOR_BITS[0]} bits and a "
-                f"shift of {_PART} or more; use thresholds"
+                f"{name}: found inputs of {x} bits and factors of {factor}, expected at most "
+                f"{most} and {both}; use thresholds"
             )
 
     def factor_bits(self) -> tuple[int, int]:
@@ -84,6 +71,11 @@ class Requant(Kernel):
         short, long = sorted(self.factor_bits())
         most, least = DSP_FACTOR_BITS
         return min(short, long) > LUT_FACTOR_BITS and (short > least or long > most)
+
+    def waits(self) -> int:
+        """Cycles that a sum waits, as multipliers of 18 bits would take them."""
+        long = sum(bits > _PART + 1 for bits in self.factor_bits())
+        return long - self.split()
 
     def rom(self) -> ReadOnlyMemory:
         """Factor and summand of the channels of a word."""
@@ -102,18 +94,22 @@ class Requant(Kernel):
         narrow, split = min(x, factor) <= LUT_FACTOR_BITS, self.split()
         product = x + _PART + 1 if split else x + factor
         added = max(product, summand) + 1
-        total = max(x + factor, added) - _PART + 1 if split else added
+        # Bits that nothing reads have no registers.
+        total = max(x + factor, added) + 1 if split else added
+        left = max(1, total - shift)
+        total -= min(shift, _PART) if split else 0
         # Of a few words many bits are constants.
         word = round(varying(rom.depth) * (factor + 2 * summand))
         registers = x + word + product + total + 2 + 3 * code
         if split:
             registers += 2 * x + 2 * (factor - _PART) + added
+        registers += left * self.waits()
         counts: dict[str, float] = {
             "one": 1,
             "lanes": pe,
             "multiplied": pe * x * factor if narrow else 0,
             "added": pe * (added + total if split else added),
-            "left": pe * max(1, total - (shift - _PART if split else shift)),
+            "left": pe * left,
             "code": pe * code,
             "registers": pe * registers,
         }
@@ -130,18 +126,17 @@ class Requant(Kernel):
         }
 
 
-_PART = golden.PART_BITS
-
-
 class Requant_rtl(RtlKernel, Requant):
     """Requant with its constants in an embedded memory."""
 
     registers_output = True
     registers_ready = True
     module = "requant"
+    primitives = True
     sources = (
         "rtl/stream_register.sv",
         "rtl/rom_stream.sv",
+        "kernels/requant/requant_sum.sv",
         "kernels/requant/requant_lane.sv",
         "kernels/requant/requant.sv",
     )
@@ -173,12 +168,12 @@ class Requant_rtl(RtlKernel, Requant):
         """
         name = self.onnx_node.name
         value = model.get_initializer(self.onnx_node.input[1])
-        shape = (golden.FACTOR_PARTS + golden.SUMMAND_PARTS, self.get_nodeattr("NumChannels"))
+        shape = (golden.FACTOR_DIGITS + golden.SUMMAND_DIGITS, self.get_nodeattr("NumChannels"))
         if value is None or value.shape != shape:
             found = "no initializer" if value is None else f"shape {value.shape}"
             raise ValueError(
                 f"{name}: {self.onnx_node.input[1]} has {found}, expected an initializer of shape "
-                f"{shape}: parts of factors and summands"
+                f"{shape}: digits of factors and summands"
             )
         constants = golden.constants(value.astype(np.int64))
         lanes = np.zeros(shape[1], dtype=object)

@@ -11,11 +11,12 @@ from onnx import NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
 
 from ....quant.affine_steps import Affine, affine_of
+from ....quant.digits import DIGIT_TYPE
 from ....quant.grid import signed_bits
 from ..base import Replacement
 from ..facts import Stepped
 from ..ops import op_of
-from .golden import FACTOR_PARTS, PART_BITS, SUMMAND_PARTS, parts
+from .golden import params
 
 LEAST_STEPS = 3
 """Thresholds of a channel from which on it is tried."""
@@ -30,7 +31,6 @@ def instead(model: ModelWrapper, node: NodeProto) -> Replacement | None:
     found = _affine(*_frozen(stepped), *reached(model, node.input[0]))
     if found is None:
         return None
-    rows = [parts(found.factors, FACTOR_PARTS), parts(found.summands, SUMMAND_PARTS)]
     same = ("NumChannels", "PE", "inputDataType", "outputDataType")
     return Replacement(
         "Requant_rtl",
@@ -43,7 +43,7 @@ def instead(model: ModelWrapper, node: NodeProto) -> Replacement | None:
             "first": found.first,
             "last": found.last,
         },
-        {"params": (np.concatenate(rows), f"INT{PART_BITS + 1}")},
+        {"params": (params(found.factors, found.summands), DIGIT_TYPE)},
     )
 
 

@@ -12,13 +12,14 @@ module requant #(
   parameter bit          InSigned    = 1,
   parameter int unsigned FactorBits  = 18, // bits of a factor
   parameter int unsigned SummandBits = 24, // bits of a summand
-  parameter bit          Split       = 0,  // factors in two parts; see requant_lane
+  parameter bit          Split       = 0,  // factors in two parts; see requant_sum
   parameter int unsigned Shift       = 0,  // bits that are shifted away
   parameter int          First       = 0,  // smallest code
   parameter int          Last        = 1,  // largest code
   parameter int unsigned OutBits     = 1,  // bits of a code
   parameter bit          BlockRom    = 0,  // constants in block RAM, otherwise in LUTs
-  parameter              ParamFile   = ""  // $readmemh image
+  parameter              ParamFile   = "", // $readmemh image
+  parameter bit          Primitives  = 0   // see requant_sum
 ) (
   input  logic                  clk_i,
   input  logic                  rst_ni,
@@ -33,7 +34,9 @@ module requant #(
 );
 
   localparam int unsigned ParamBits = FactorBits + SummandBits;
-  localparam int unsigned Latency   = Split ? 5 : 4; // of requant_lane
+  localparam int unsigned XBits     = InSigned ? InBits : InBits + 1;
+  // Of requant_lane.
+  localparam int unsigned Latency   = 4 + (XBits > 18 ? 1 : 0) + (FactorBits > 18 ? 1 : 0);
 
   if (Channels % Pe != 0) begin : gen_check_lanes
     $error("requant: %0d channels cannot be split over Pe %0d", Channels, Pe);
@@ -75,9 +78,11 @@ module requant #(
       .Shift      (Shift),
       .First      (First),
       .Last       (Last),
-      .OutBits    (OutBits)
+      .OutBits    (OutBits),
+      .Primitives (Primitives)
     ) u_lane (
       .clk_i,
+      .rst_ni,
       .enable_i (enable),
       .x_i      (in_data_i[p*InBits+:InBits]),
       .factor_i (params[p*ParamBits+:FactorBits]),

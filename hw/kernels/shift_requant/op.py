@@ -3,16 +3,16 @@
 
 from __future__ import annotations
 
-from ..base import Kernel, RtlKernel, Stream, require_divisor
+from ..base import RtlKernel, Stream
+from ..channelwise import Channelwise
 from ..costs import Structure
 from .golden import run
 
 
-class ShiftRequant(Kernel):
+class ShiftRequant(Channelwise):
     """y = saturate(floor((x + shortcut * 2**shortcutShift) / 2**shift + 1/2)): inputs x[,
     shortcut]."""
 
-    lanes = {"PE": "NumChannels"}
     attributes = {
         "NumChannels": ("i", True, 0),
         "PE": ("i", True, 0),
@@ -30,20 +30,7 @@ class ShiftRequant(Kernel):
         names = ["inputDataType"]
         if self.get_nodeattr("hasShortcut"):
             names.append("shortcutDataType")
-        return [self._stream(name) for name in names]
-
-    def output_streams(self) -> list[Stream]:
-        return [self._stream("outputDataType")]
-
-    def _stream(self, datatype: str) -> Stream:
-        channels, pe = self.get_nodeattr("NumChannels"), self.get_nodeattr("PE")
-        require_divisor(self.onnx_node.name, channels, "channels", "PE", pe)
-        shape = (*self.get_nodeattr("numInputVectors"), channels)
-        return Stream(self.get_nodeattr(datatype), shape, pe)
-
-    def cycles(self) -> int:
-        """One word per cycle."""
-        return self.input_streams()[0].words
+        return [self.stream(name) for name in names]
 
 
 class ShiftRequant_rtl(RtlKernel, ShiftRequant):

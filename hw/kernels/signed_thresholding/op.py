@@ -9,7 +9,8 @@ import numpy as np
 from qonnx.core.datatype import DataType
 
 from ....quant.grid import FLOAT32_EXACT_BITS, IntArray
-from ..base import RtlKernel, Stream, hex_memory, pack_lanes, require_divisor
+from ..base import RtlKernel, hex_memory, pack_lanes
+from ..channelwise import Channelwise
 from ..choice import ChosenKernel, implementation_attribute
 from ..costs import Structure
 from ..facts import Stepped
@@ -35,10 +36,9 @@ IMPLEMENTATIONS = ("parallel", "search")
 """The ways to find the code, numbered as the RTL numbers them."""
 
 
-class SignedThresholding(ChosenKernel):
+class SignedThresholding(Channelwise, ChosenKernel):
     """base + steps of -1 and +1 at thresholds: inputs x, thresholds (C, n), steps (C, n), base."""
 
-    lanes = {"PE": "NumChannels"}
     golden = staticmethod(golden.run)
     attributes = {
         "NumChannels": ("i", True, 0),
@@ -52,22 +52,6 @@ class SignedThresholding(ChosenKernel):
         "encoding": ("s", True, "code", set(ENCODINGS)),
         "implementation": implementation_attribute(IMPLEMENTATIONS, required=False),
     }
-
-    def input_streams(self) -> list[Stream]:
-        return [self._stream("inputDataType")]
-
-    def output_streams(self) -> list[Stream]:
-        return [self._stream("outputDataType")]
-
-    def _stream(self, datatype: str) -> Stream:
-        channels, pe = self.get_nodeattr("NumChannels"), self.get_nodeattr("PE")
-        require_divisor(self.onnx_node.name, channels, "channels", "PE", pe)
-        vectors = (int(n) for n in self.get_nodeattr("numInputVectors"))
-        return Stream(self.get_nodeattr(datatype), (*vectors, channels), pe)
-
-    def cycles(self) -> int:
-        """One word per cycle."""
-        return self.output_streams()[0].words
 
     def verify_node(self) -> None:
         """Check that the encoded word is exact in a float32 container.

@@ -19,16 +19,12 @@ class StreamMaxPool(WindowPool):
 class StreamMaxPool_rtl(WindowPoolRtl, StreamMaxPool):
     """RTL backend of StreamMaxPool."""
 
-    module = "stream_max_pool"
-    sources = (*WindowPoolRtl.common_sources, "kernels/stream_max_pool/stream_max_pool.sv")
+    sums = False
 
     def widths(self) -> tuple[int, int]:
         """Maxima have the bits of their elements."""
         width = self.input_streams()[0].width
         return width, width
-
-    def rtl_parameters(self) -> dict[str, int | str]:
-        return {**super().rtl_parameters(), "Bits": self.input_streams()[0].dtype.bitwidth()}
 
     def structures(self) -> dict[str, Structure]:
         """Per axis comparisons and choices of the open windows, the running maxima, the counters;

@@ -30,21 +30,12 @@ class StreamSumPool(WindowPool):
 class StreamSumPool_rtl(WindowPoolRtl, StreamSumPool):
     """RTL backend of StreamSumPool."""
 
-    module = "stream_sum_pool"
-    sources = (*WindowPoolRtl.common_sources, "kernels/stream_sum_pool/stream_sum_pool.sv")
+    sums = True
 
     def widths(self) -> tuple[int, int]:
         """Sums of a row, and of the whole window."""
         lanes = self.input_streams()[0].lanes
         return lanes * DataType[self.row_type()].bitwidth(), self.output_streams()[0].width
-
-    def rtl_parameters(self) -> dict[str, int | str]:
-        return {
-            **super().rtl_parameters(),
-            "InBits": self.input_streams()[0].dtype.bitwidth(),
-            "RowBits": DataType[self.row_type()].bitwidth(),
-            "SumBits": self.output_streams()[0].dtype.bitwidth(),
-        }
 
     def structures(self) -> dict[str, Structure]:
         """Per axis adders and choices of the open windows, the running sums, the counters; see

@@ -14,7 +14,6 @@ The folder can be moved: all paths in it are relative to it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
@@ -26,7 +25,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from ...boards import Board, find
 from ...kernels.base import HW
 from ...kernels.ops import op_of
-from ...rtl.top_info import TopInfo
+from ...rtl.top_info import TopInfo, build_hash
 from .. import PROJECT
 from .openxc7 import folder as openxc7
 from .settings import settings
@@ -125,9 +124,10 @@ def emit_project(
     copied = _copy_network(emitted, top, folder / RTL)
     own = _copy_own(folder, copied)
     system = System(top, data_bits)
-    build_hash = _digest(folder / RTL)
+    # The RTL around the network too: settings are for both.
+    shown = build_hash(folder / RTL).hex()
     written = []
-    for module, text in system.verilog(build_hash):
+    for module, text in system.verilog(shown):
         (folder / OWN / f"{module}.v").write_text(text, encoding="ascii")
         written.append(f"{OWN}/{module}.v")
     project = Project(
@@ -141,7 +141,7 @@ def emit_project(
         "deploy/andpop.bit",
         "deploy/andpop.hwh",
         ("vivado", "-mode", "batch", "-nojournal", "-notrace", "-source", "vivado.tcl"),
-        build_hash,
+        shown,
     )
     _write(project, system, board)
     openxc7.write(folder, system, board, project.sources, _products(emitted))
@@ -210,15 +210,6 @@ def _copy_own(folder: Path, copied: dict[str, bytes]) -> list[str]:
                 "this program; emit the RTL again"
             )
     return own
-
-
-def _digest(folder: Path) -> str:
-    """Return 128 bits that change with any source or memory."""
-    digest = hashlib.sha256()
-    for file in sorted(f for f in folder.rglob("*") if f.is_file()):
-        content = hashlib.sha256(file.read_bytes()).hexdigest()
-        digest.update(f"{file.relative_to(folder).as_posix()}\0{content}\n".encode())
-    return digest.hexdigest()[:32]
 
 
 def _write(project: Project, system: System, board: Board) -> None:

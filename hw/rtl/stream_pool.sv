@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sums over windows of a picture stream: along the rows, then along the columns.
+// Maxima or sums over windows of a picture stream: along the rows, then along the columns.
 
-/// Words come row by row, pixel by pixel, `Folds` words per pixel. The borders count 0, so they are
-/// left out. Stored are the running sums of the open windows only: at a stride of the kernel, one
-/// output row.
-module stream_sum_pool #(
+/// Words come row by row, pixel by pixel, `Folds` words per pixel. The borders hold the smallest
+/// value of the type, or 0 with Sum, so they are left out. Stored are the running maxima or sums of
+/// the open windows only: at stride 2 and a kernel up to 3, one output row.
+module stream_pool #(
   parameter int unsigned Lanes          = 1, // channels of a word
+  parameter bit          Sum            = 0, // the sum of a window, otherwise its maximum
   parameter int unsigned InBits         = 8, // bits of an element
-  parameter int unsigned RowBits        = 9, // bits of a sum along one row of a window
-  parameter int unsigned SumBits        = 10, // bits of a window's sum
+  parameter int unsigned RowBits        = 8, // bits of what is kept along one row of a window
+  parameter int unsigned OutBits        = 8, // bits of a window's maximum or sum
   parameter bit          Signed         = 1,
   parameter int unsigned Folds          = 1, // words of a pixel
   parameter int unsigned Height         = 4,
@@ -21,7 +22,7 @@ module stream_sum_pool #(
   parameter int unsigned PadLeft        = 0,
   parameter int unsigned OutHeight      = 2,
   parameter int unsigned OutWidth       = 2,
-  // Running sums of the rows and of the columns in block RAM, otherwise in LUTs.
+  // What is kept along the rows and along the columns in block RAM, otherwise in LUTs.
   parameter bit          RowBlockRam    = 0,
   parameter bit          ColumnBlockRam = 0
 ) (
@@ -34,17 +35,17 @@ module stream_sum_pool #(
 
   output logic                     out_valid_o,
   input  logic                     out_ready_i,
-  output logic [Lanes*SumBits-1:0] out_data_o
+  output logic [Lanes*OutBits-1:0] out_data_o
 );
 
-  if (RowBits < InBits || SumBits < RowBits) begin : gen_check_bits
-    $error("stream_sum_pool: found InBits=%0d RowBits=%0d SumBits=%0d, expected no fewer of sums",
-           InBits, RowBits, SumBits);
+  if (RowBits < InBits || OutBits < RowBits) begin : gen_check_bits
+    $error("stream_pool: found InBits=%0d RowBits=%0d OutBits=%0d, expected no fewer of sums",
+           InBits, RowBits, OutBits);
   end
 
   logic                     row_valid, row_ready;
   logic [Lanes*RowBits-1:0] in_wide, row_data;
-  logic [Lanes*SumBits-1:0] row_wide;
+  logic [Lanes*OutBits-1:0] row_wide;
 
   for (genvar i = 0; i < Lanes; i++) begin : gen_lane
     if (RowBits > InBits) begin : gen_in
@@ -54,12 +55,12 @@ module stream_sum_pool #(
     end else begin : gen_in_same
       assign in_wide[i*RowBits +: RowBits] = in_data_i[i*InBits +: InBits];
     end
-    if (SumBits > RowBits) begin : gen_row
-      assign row_wide[i*SumBits +: SumBits] = {
-          {SumBits - RowBits{Signed && row_data[i*RowBits + RowBits - 1]}},
+    if (OutBits > RowBits) begin : gen_row
+      assign row_wide[i*OutBits +: OutBits] = {
+          {OutBits - RowBits{Signed && row_data[i*RowBits + RowBits - 1]}},
           row_data[i*RowBits +: RowBits]};
     end else begin : gen_row_same
-      assign row_wide[i*SumBits +: SumBits] = row_data[i*RowBits +: RowBits];
+      assign row_wide[i*OutBits +: OutBits] = row_data[i*RowBits +: RowBits];
     end
   end
 
@@ -67,7 +68,7 @@ module stream_sum_pool #(
     .Lanes    (Lanes),
     .Bits     (RowBits),
     .Signed   (Signed),
-    .Sum      (1),
+    .Sum      (Sum),
     .Length   (Width),
     .Inner    (Folds),
     .Kernel   (KernelX),
@@ -89,9 +90,9 @@ module stream_sum_pool #(
 
   window_pool #(
     .Lanes    (Lanes),
-    .Bits     (SumBits),
+    .Bits     (OutBits),
     .Signed   (Signed),
-    .Sum      (1),
+    .Sum      (Sum),
     .Length   (Height),
     .Inner    (Folds * OutWidth),
     .Kernel   (KernelY),
