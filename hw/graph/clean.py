@@ -21,7 +21,7 @@ from .clean_heads import join_outputs, leave_to_software, software_nodes
 from .clean_layout import channels_first, reads_last
 from .clean_lines import line_to_map, map_shape
 from .clean_order import keep_flattening
-from .clean_quantisers import dequantise, is_weight, quantiser, transpose
+from .clean_quantisers import dequantise, fold_parameters, is_weight, quantiser, transpose
 from .clean_scales import scales_behind
 from .clean_state import Cleaning
 from .clean_sums import in_pairs
@@ -151,6 +151,7 @@ def _visit(state: Cleaning, node: onnx.NodeProto) -> None:
             f"the graph cannot be prepared: {node.name} ({node.op_type}) reads {missing}, "
             "which nothing in front of it computes"
         )
+    fold_parameters(state, node)
     constant = all(name in state.constants for name in node.input if name)
     if not constant:
         line_to_map(state, node)

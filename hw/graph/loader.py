@@ -17,7 +17,7 @@ from pathlib import Path
 import onnx
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
-from onnx import AttributeProto, TensorProto
+from onnx import AttributeProto, TensorProto, helper
 from qonnx.core.datatype import DataType
 
 from .external_data import read_external
@@ -36,7 +36,10 @@ OPSETS = (7, onnx.defs.onnx_opset_version())
 
 STANDARD_DOMAINS = ("", "ai.onnx")
 CHANNELS_LAST_DOMAIN = "qonnx.custom_op.channels_last"
-QONNX_DOMAINS = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
+QONNX_DOMAINS = (
+    "qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general", "finn", "qonnx",
+)  # fmt: skip
+"""Of which qonnx, Brevitas and the converter of QKeras networks have written their operators."""
 QONNX_OPS = (
     "Quant", "IntQuant", "BipolarQuant", "Trunc", "MultiThreshold", "QuantAvgPool2d", "Im2Col",
     "MaxPoolNHWC", "XnorPopcountMatMul",
@@ -99,6 +102,7 @@ def load(path: Path | str) -> LoadedModel:
     _check_opset(model, where)
     _check_tensors(model, where, path.parent)
     _inline(loaded, where)
+    _one_domain(model)
     _check_nodes(model.graph, where)
     _drop_functions(loaded)
     kinds = _kinds(model, where)
@@ -214,6 +218,19 @@ def _tensors(model: onnx.ModelProto) -> Iterator[TensorProto]:
             if attribute.HasField("t"):
                 yield attribute.t
             yield from attribute.tensors
+
+
+def _one_domain(model: onnx.ModelProto) -> None:
+    """QONNX's operators get its domain, which qonnx' own cleanup does not always import: QKeras
+    networks come with some of them in none."""
+    for node in model.graph.node:
+        known = node.op_type in QONNX_OPS and not onnx.defs.has(node.op_type, "")
+        if known and node.domain in (*QONNX_DOMAINS, *STANDARD_DOMAINS):
+            node.domain = QONNX_DOMAINS[0]
+    imported = {opset.domain for opset in model.opset_import}
+    for domain in (QONNX_DOMAINS[0], CHANNELS_LAST_DOMAIN):
+        if domain not in imported and any(n.domain == domain for n in model.graph.node):
+            model.opset_import.append(helper.make_opsetid(domain, 1))
 
 
 def _check_nodes(graph: onnx.GraphProto, where: str) -> None:
