@@ -19,7 +19,7 @@ from ..hw.graph.clean import clean
 from ..hw.graph.finn_graph import finn_graph
 from ..hw.graph.lowering import lower
 from ..hw.graph.pixel_scaling import absorb
-from ..hw.graph.pixels import Pixels, declares_raw, pixels_of
+from ..hw.graph.pixels import READS, Pixels, codes_of_first, declared_of, is_picture, pixels_of
 from ..hw.graph.qonnx_graph import LoweringError, QonnxGraph
 from ..hw.graph.specialise import specialise
 from ..hw.graph.verify import verify
@@ -187,7 +187,7 @@ def _import_qonnx(context: Context) -> None:
     write_json(
         context.files.source,
         {
-            "notes": [*loaded.notes, *_notes_of_input(network)],
+            "notes": [*loaded.notes, *_notes_of_input(network, pixels)],
             "renamed": loaded.renamed,
             "input": {**asdict(pixels), "note": pixels.describe()},
         },
@@ -212,21 +212,33 @@ def read_foreign(
         if refused is None
         else clean(loaded.model, refused.append, loaded.notes)
     )
-    pixels = absorb(network, _pixels(network, config))
+    given = _pixels(network, config)
+    pixels = absorb(network, given)
     pixels.note(network)
+    given.note(network, READS)
     return loaded, network, pixels
 
 
-def _notes_of_input(network: onnx.ModelProto) -> list[str]:
-    """Say where inputs come from that no picture file holds."""
-    _, channels, *size = (d.dim_value for d in network.graph.input[0].type.tensor_type.shape.dim)
-    if channels in (1, 3) and size:
-        return []
+def _notes_of_input(network: onnx.ModelProto, pixels: Pixels) -> list[str]:
+    """Say where inputs come from that no picture file holds, and what its first quantiser says
+    of those that one might."""
+    shape = [d.dim_value for d in network.graph.input[0].type.tensor_type.shape.dim]
+    codes = codes_of_first(QonnxGraph(network))
+    if is_picture(shape):
+        assumed = pixels.scale == 1 / 255 and not any(pixels.mean)
+        if codes is None or codes.first == 0 or shape[1] > 1 or not assumed:
+            return []
+        return [
+            f"the first quantiser gives signed codes: if inputs are no pictures, --input-scale "
+            f"{codes.scale!r} --input-mean {codes.mean[0]!r} makes bytes of all its codes"
+        ]
+    _, channels, *size = shape
     height, width = size or (1, 1)
     axes = [*size, channels] if height > 1 else [*size[1:], channels]
     return [
         f"no picture file holds an input of {height}x{width}x{channels} (HWC): give .npy files of "
-        f"numbers 0..255, (N, {', '.join(map(str, axes))}), as --images"
+        f"numbers 0..255, (N, {', '.join(map(str, axes))}), as --images; float32 and int8 are "
+        "numbers that the network reads"
     ]
 
 
@@ -238,10 +250,11 @@ def _pixels(network: onnx.ModelProto, config: BuildConfig) -> Pixels:
     """
     if not config.asks_for_pixels:
         return pixels_of(network)
-    if declares_raw(QonnxGraph(network)):
+    known = declared_of(QonnxGraph(network))
+    if known is not None:
         raise UsageError(
-            "--input-scale: the network declares its input UINT8, raw pixels 0..255; build it "
-            "without --input-scale, --input-mean and --input-std"
+            f"--input-scale: the network says itself what it reads ({known.why}); build it without "
+            "--input-scale, --input-mean and --input-std"
         )
     return config.pixels
 

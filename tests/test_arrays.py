@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from andpop.flows.pictures import Given, choose
 from andpop.flows.progress import silent
+from andpop.quant.inputs import Reads
 from andpop.quant.pictures import PictureError
 from andpop.quant.tasks import of_heads
 from PIL import Image
@@ -21,6 +22,7 @@ VECTOR, MAP, LINE = (1, 1, 6), (4, 3, 1), (1, 5, 2)
 class Taken:
     shape: tuple[int, int, int]
     resize_filter: str = "bilinear"
+    reads: Reads | None = None
 
 
 def read(path: Path, shape: tuple[int, int, int], count: int | None = None) -> Given:

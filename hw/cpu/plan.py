@@ -16,6 +16,7 @@ from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, Validati
 
 from ...quant import grid
 from ...quant.card import PackedCard
+from ...quant.inputs import Reads
 from ..graph.heads import Kind
 
 SUFFIX = ".andpop"
@@ -210,6 +211,8 @@ class Plan:
     inputs: Annotated[list[Index], Field(min_length=1, max_length=MAX_TENSORS)]
     outputs: Annotated[list[Head], Field(min_length=1, max_length=MAX_TENSORS)]
     card: PackedCard | None = None
+    reads: Reads | None = None
+    """What a byte of the input stands for, where the network is somebody else's."""
 
     @property
     def classifier(self) -> Head | None:

@@ -27,6 +27,7 @@ from .clean_state import Cleaning
 from .clean_sums import in_pairs
 from .loader import CHANNELS_LAST_DOMAIN, ELEMENT_TYPES, ModelError
 from .multi_threshold import OP as MULTI_THRESHOLD
+from .pixels import declared as declared_type
 from .plain_form import (
     bias_behind,
     changes_nothing,
@@ -136,10 +137,11 @@ def _inputs(state: Cleaning) -> None:
             value.type.CopyFrom(helper.make_tensor_type_proto(TensorProto.FLOAT, sizes))
         if value.name in declared:
             (entry,) = declared[value.name].quant_parameter_tensor_names
-            if entry.value not in ("UINT8", "FLOAT32"):
+            if entry.value != "FLOAT32" and declared_type(entry.value) is None:
                 raise ModelError(
-                    f"the graph input {value.name} is declared {entry.value}, expected UINT8 "
-                    "or no declaration: pictures have bytes of 0 to 255"
+                    f"the graph input {value.name} is declared {entry.value}, expected a type of "
+                    "at most 8 bits, such as UINT8, INT8, FIXED<8,3> or BIPOLAR, or no "
+                    "declaration: inputs come as bytes; quantise it to 8 bits"
                 )
         state.types[value.name] = helper.make_tensor_type_proto(TensorProto.FLOAT, sizes)
 

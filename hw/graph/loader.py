@@ -18,7 +18,6 @@ import onnx
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 from onnx import AttributeProto, TensorProto, helper
-from qonnx.core.datatype import DataType
 
 from .external_data import read_external
 from .heads import KINDS, Kind, kinds_of, write_kinds
@@ -62,7 +61,9 @@ ELEMENT_TYPES = (
 """Element types that tensors may have."""
 TEXT_BYTES = ("onnx.AttributeProto.s", "onnx.AttributeProto.strings")
 """Fields of bytes that hold text."""
-DATATYPE = re.compile(r"(U?INT[1-9][0-9]?|BINARY|BIPOLAR|TERNARY|FLOAT32)")
+DATATYPE = re.compile(
+    r"(U?INT[1-9][0-9]?|BINARY|BIPOLAR|TERNARY|FLOAT32|FIXED<([1-9][0-9]?),([0-9][0-9]?)>)"
+)
 
 
 class ModelError(ValueError):
@@ -309,11 +310,9 @@ def _drop_metadata(loaded: LoadedModel) -> None:
     annotations = []
     for annotation in graph.quantization_annotation:
         for entry in annotation.quant_parameter_tensor_names:
-            if entry.key == "finn_datatype" and DATATYPE.fullmatch(entry.value):
+            if entry.key == "finn_datatype" and _is_datatype(entry.value):
                 kept = onnx.TensorAnnotation(tensor_name=annotation.tensor_name)
-                kept.quant_parameter_tensor_names.add(
-                    key=entry.key, value=DataType[entry.value].name
-                )
+                kept.quant_parameter_tensor_names.add(key=entry.key, value=entry.value)
                 annotations.append(kept)
             else:
                 dropped += 1
@@ -321,6 +320,12 @@ def _drop_metadata(loaded: LoadedModel) -> None:
     graph.quantization_annotation.extend(annotations)
     if dropped:
         loaded.notes.append(f"dropped {dropped} metadata entries and annotations")
+
+
+def _is_datatype(text: str) -> bool:
+    """Whether qonnx knows a name of a datatype, too."""
+    found = DATATYPE.fullmatch(text)
+    return found is not None and (found[2] is None or int(found[3]) < int(found[2]))
 
 
 def _check_graph(model: onnx.ModelProto, where: str) -> None:
