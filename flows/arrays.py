@@ -78,9 +78,9 @@ def _forms(shape: tuple[int, int, int]) -> dict[tuple[int, ...], bool]:
     height, width, channels = shape
     forms: list[tuple[int, ...]] = [shape]
     if channels == 1:
-        forms.append((height, width))
+        forms += [(height, width), (height * width,)]
     if height == 1 < width:
-        forms += [form[1:] for form in forms]
+        forms += [form[1:] for form in forms if len(form) > 1]
     if (height, width) == (1, 1):
         forms.append((channels,))
     found = dict.fromkeys(forms, False)

@@ -98,3 +98,30 @@ def street_numbers(side: int = 16) -> onnx.ModelProto:
     x = net.relu(net.op("Add", [x, net.constant(net.rng.uniform(-0.5, 0.5, 12))]), 6)
     net.dense(x, 12, 10)
     return net.finish(10)
+
+
+def residual(side: int = 8) -> onnx.ModelProto:
+    """A block of hls4ml's residual network for MLPerf Tiny with its normalisations folded: the sum
+    of two products that nothing quantises, wide enough to need 18 bits; the largest of each map."""
+    net = KerasNet(seed=6)
+    net.shape = [1, side, side, 3]
+    x = net.op("Transpose", ["x"], perm=[0, 3, 1, 2])
+    x = net.relu(net.conv(x, 3, 6, 7, pads=[1, 1, 1, 1]), 7, 3)
+    one = net.conv(x, 6, 6, 7, pads=[1, 1, 1, 1])
+    two = net.conv(net.relu(net.conv(x, 6, 6, 7, pads=[1, 1, 1, 1]), 7, 3), 6, 6, 7, pads=[1] * 4)
+    x = net.op("GlobalMaxPool", [net.relu(net.op("Add", [one, two]), 7, 4)])
+    x = net.op("Squeeze", [x, net.constant([2, 3], np.int64)])
+    net.dense(x, 6, 10)
+    return net.finish(10)
+
+
+def unflattened(side: int = 10) -> onnx.ModelProto:
+    """A vector that the network itself makes a map of, as a Reshape of Keras does."""
+    net = KerasNet(seed=7)
+    net.shape = [1, side * side]
+    x = net.op("Reshape", ["x", net.constant([-1, 1, side, side], np.int64)])
+    x = net.relu(net.conv(x, 1, 4), 4, 1)
+    x = net.op("Transpose", [x], perm=[0, 2, 3, 1])
+    features = 4 * (side - 2) ** 2
+    net.dense(net.op("Reshape", [x, net.constant([-1, features], np.int64)]), features, 5)
+    return net.finish(5)

@@ -12,7 +12,14 @@ import pytest
 from andpop.flows import api
 from andpop.hw.graph.loader import load
 from foreign_graphs import QONNX, Net, first, head, refusal, save
-from foreign_keras import KerasNet, digits, jet_tagger, street_numbers
+from foreign_keras import (
+    KerasNet,
+    digits,
+    jet_tagger,
+    residual,
+    street_numbers,
+    unflattened,
+)
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
 from qonnx.transformation.infer_shapes import InferShapes
@@ -41,8 +48,12 @@ def classes_of_file(proto: onnx.ModelProto, values: np.ndarray) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("made", "shape"), [(digits, (12, 12, 1)), (street_numbers, (16, 16, 3)), (jet_tagger, (16,))]
-)
+    ("made", "shape"),
+    [
+        (digits, (12, 12, 1)), (street_numbers, (16, 16, 3)), (jet_tagger, (16,)),
+        (residual, (8, 8, 3)), (unflattened, (100,)),
+    ],
+)  # fmt: skip
 def test_networks_of_qkeras_are_exact_on_the_cpu(
     made: Callable[[], onnx.ModelProto], shape: tuple[int, ...], tmp_path: Path
 ) -> None:
@@ -64,7 +75,9 @@ def test_the_jet_tagger_is_exact_on_every_backend(tmp_path: Path) -> None:
 
 @pytest.mark.full
 @pytest.mark.sim
-@pytest.mark.parametrize(("made", "shape"), [(digits, (12, 12)), (street_numbers, (16, 16, 3))])
+@pytest.mark.parametrize(
+    ("made", "shape"), [(digits, (12, 12)), (street_numbers, (16, 16, 3)), (residual, (8, 8, 3))]
+)
 def test_convolutions_of_qkeras_are_exact_on_every_backend(
     made: Callable[[], onnx.ModelProto], shape: tuple[int, ...], tmp_path: Path
 ) -> None:
@@ -93,3 +106,11 @@ def test_a_scale_that_float32_does_not_hold_is_refused(tmp_path: Path) -> None:
     head(net, first(net, lambda x: net.op("Quant", [x, *parameters], signed=0, narrow=0)), 4)
     told = refusal(net.model([1, 5]), tmp_path)
     assert "of float64 that float32 does not hold; store it as float32" in told
+
+
+def test_float_weights_are_refused_by_what_they_lack(tmp_path: Path) -> None:
+    net = KerasNet()
+    net.op("MatMul", [net.op("Flatten", [first(net)]), net.constant(net.weights(144, 5))])
+    assert "that no quantiser makes, expected a Quant of 1 to 8" in refusal(
+        net.model([1, 5]), tmp_path
+    )

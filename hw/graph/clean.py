@@ -18,7 +18,7 @@ from onnx import TensorProto, helper
 from .clean_finn import average, expand, joins_thresholds, joins_weights, thresholds
 from .clean_folding import fold, known_shape
 from .clean_heads import join_outputs, leave_to_software, software_nodes
-from .clean_layout import channels_first, reads_last
+from .clean_layout import as_map, channels_first, reads_last
 from .clean_lines import line_to_map, map_shape
 from .clean_order import keep_flattening
 from .clean_quantisers import dequantise, fold_parameters, is_weight, quantiser, transpose
@@ -34,6 +34,7 @@ from .plain_form import (
     ends_graph,
     explicit_modes,
     explicit_pads,
+    global_window,
     scales_of_sizes,
     transposed_pads,
     with_bias,
@@ -127,6 +128,9 @@ def _inputs(state: Cleaning) -> None:
                 "pictures of one size"
             )
         state.bound(value.name, sizes, f"the graph input {value.name}")
+        if len(sizes) == 2:
+            sizes = as_map(state, value.name, sizes)
+            value.type.CopyFrom(helper.make_tensor_type_proto(TensorProto.FLOAT, sizes))
         if len(sizes) == 4 and reads_last(graph, value.name):
             sizes = [sizes[i] for i in (0, 3, 1, 2)]
             state.last.add(value.name)
@@ -157,6 +161,7 @@ def _visit(state: Cleaning, node: onnx.NodeProto) -> None:
     constant = all(name in state.constants for name in node.input if name)
     if not constant:
         line_to_map(state, node)
+        global_window(node, state.shape(node.input[0]))
     if node.op_type in QUANTISERS or node.op_type == "IntQuant":
         quantiser(state, node)
     elif node.op_type in (MULTI_THRESHOLD, "QuantAvgPool2d"):

@@ -95,6 +95,29 @@ def reads_last(graph: onnx.GraphProto, name: str) -> bool:
     return found
 
 
+def as_map(state: Cleaning, name: str, sizes: list[int]) -> list[int]:
+    """Return the shape (1, 1, H, W) of a vector that is turned into such a map, or one with its
+    channel behind, before anything else: it is that map, and the Reshape goes."""
+    graph = state.proto.graph
+    readers = [node for node in graph.node if name in node.input]
+    wanted = state.value(readers[0].input[1]) if readers and len(readers[0].input) > 1 else None
+    if len(readers) != 1 or readers[0].op_type != "Reshape" or wanted is None:
+        return sizes
+    (output,) = readers[0].output
+    if wanted.shape != (4,) or output in [value.name for value in graph.output]:
+        return sizes
+    own = [1, *(int(size) for size in wanted[1:])]
+    left = sizes[1] // max(1, abs(math.prod(own)))
+    own = [left if size == -1 else size for size in own]
+    if min(own) < 1 or math.prod(own) != sizes[1] or 1 not in (own[1], own[3]):
+        return sizes
+    for node in graph.node:
+        node.input[:] = [name if i == output else i for i in node.input]
+    del graph.node[list(graph.node).index(readers[0])]
+    state.readers[name] = state.readers.pop(output, [])
+    return own
+
+
 def _wants_last(node: onnx.NodeProto) -> bool:
     layout = next((a.s for a in node.attribute if a.name == "data_layout"), b"")
     return node.domain == CHANNELS_LAST_DOMAIN or node.op_type in LAST or layout == b"NHWC"

@@ -59,7 +59,8 @@ def _quantise(state: Lowering, node: onnx.NodeProto) -> None:
         raise LoweringError(node, "quantises no known stream")
     source, nodes = found
     x = state.streams[source]
-    if not x.plan and x.datatype != "BINARY" and limits(x.datatype)[1] >= MAX_VALUES:
+    least, most = limits(x.datatype)
+    if not x.plan and x.datatype != "BINARY" and most - least >= MAX_VALUES:
         state.claim(*nodes)
         state.publish(_searched(state, nodes, x), node.output[0])
         return
