@@ -18,7 +18,7 @@ from ..hw.graph import folding, loader
 from ..hw.graph.clean import clean
 from ..hw.graph.finn_graph import finn_graph
 from ..hw.graph.lowering import lower
-from ..hw.graph.pixel_scaling import absorb
+from ..hw.graph.pixel_scaling import absorb, drop_wide_quantiser
 from ..hw.graph.pixels import READS, Pixels, codes_of_first, declared_of, is_picture, pixels_of
 from ..hw.graph.qonnx_graph import LoweringError, QonnxGraph
 from ..hw.graph.specialise import specialise
@@ -214,6 +214,8 @@ def read_foreign(
     )
     given = _pixels(network, config)
     pixels = absorb(network, given)
+    gone = drop_wide_quantiser(network, pixels)
+    loaded.notes.extend([gone] if gone else [])
     pixels.note(network)
     given.note(network, READS)
     return loaded, network, pixels

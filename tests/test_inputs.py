@@ -15,8 +15,8 @@ from andpop.flows.models import load as load_model
 from andpop.hw.graph.pixels import Pixels, declared
 from andpop.quant.inputs import ROUNDINGS, Reads
 from andpop.quant.pictures import PictureError
-from foreign_graphs import save
-from foreign_inputs import declare, spotter, vector
+from foreign_graphs import Net, save
+from foreign_inputs import declare, layers, spotter, vector
 from foreign_networks import export_mlp
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
@@ -129,6 +129,21 @@ def test_signed_numbers_are_exact_on_every_backend(tmp_path: Path) -> None:
     check(tmp_path / "build", tmp_path / "x.npy", 4)
 
 
+def test_a_wide_quantiser_of_the_input_goes_where_bytes_pass_it(tmp_path: Path) -> None:
+    """Fixed-point numbers of 16 bits, 6 of them whole: bytes of a coarser grid stay as they are."""
+    net = Net(seed=4)
+    net.shape = [1, 16]
+    layers(net, net.quant("x", 2.0**-10, 16), (16, 12, 5), 4)
+    path = save(net.model([1, 5]), tmp_path)
+    values = np.random.default_rng(1).integers(-128, 128, (40, 16)) / 32
+    grid = {"input_scale": "1/32", "input_mean": "4"}
+    notes = built_and_asked(path, values.astype(np.float32), tmp_path, **grid)
+    assert any("Quant_0 (Quant) of 16 bits leaves all numbers" in note for note in notes)
+    for options in ({"input_scale": "0.3"}, {"input_scale": "1"}):
+        with pytest.raises(ValueError, match=r"quantises to 16 bits, .*--input-scale, --input-m"):
+            api.build(path, tmp_path / "other", until="source", **options)
+
+
 def test_numbers_between_steps_are_rounded_and_said(tmp_path: Path) -> None:
     path = save(vector(), tmp_path)
     api.build(path, tmp_path / "build", until="pack", input_scale="1/32", input_mean="4")
@@ -163,7 +178,7 @@ def test_every_type_of_a_byte_has_its_least_number_at_0() -> None:
     ):  # fmt: skip
         found = declared(datatype)
         assert found is not None and (found.scale, found.mean) == (scale, (mean,))
-    for datatype in ("INT9", "UINT16", "FIXED<16,6>", "FLOAT32", None):
-        assert declared(datatype) is None
+    for other in ("INT9", "UINT16", "FIXED<16,6>", "FLOAT32", None):
+        assert declared(other) is None
     lines = Pixels(0.1, (12.7,), rounding="ROUND").lines(2)
     assert lines == [(Fraction(1, 10), Fraction(127))] * 2

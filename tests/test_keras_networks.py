@@ -85,7 +85,9 @@ def test_convolutions_of_qkeras_are_exact_on_every_backend(
     check(tmp_path / "build", inputs(tmp_path, *shape), 4)
 
 
-@pytest.mark.parametrize("domain", ["", "qonnx", "finn", "finn.custom_op.general", "onnx.brevitas"])
+@pytest.mark.parametrize(
+    "domain", ["", "qonnx", "finn", "finn.custom_op.general", "onnx.brevitas", "hawq2qonnx"]
+)
 def test_quantisers_are_known_by_every_domain_they_were_written_with(
     domain: str, tmp_path: Path
 ) -> None:

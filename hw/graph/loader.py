@@ -37,8 +37,9 @@ STANDARD_DOMAINS = ("", "ai.onnx")
 CHANNELS_LAST_DOMAIN = "qonnx.custom_op.channels_last"
 QONNX_DOMAINS = (
     "qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general", "finn", "qonnx",
+    "hawq2qonnx",
 )  # fmt: skip
-"""Of which qonnx, Brevitas and the converter of QKeras networks have written their operators."""
+"""Of which qonnx, Brevitas, HAWQ and the converter of QKeras networks write their operators."""
 QONNX_OPS = (
     "Quant", "IntQuant", "BipolarQuant", "Trunc", "MultiThreshold", "QuantAvgPool2d", "Im2Col",
     "MaxPoolNHWC", "XnorPopcountMatMul",

@@ -202,19 +202,23 @@ def is_picture(shape: Sequence[int]) -> bool:
     return len(shape) == 4 and shape[1] in (1, 3) and shape[2] > 1
 
 
-def codes_of_first(graph: QonnxGraph) -> Pixels | None:
-    """What bytes stand for that are the codes of a Quant of at most 8 bits, which alone reads the
-    input; None where there is none."""
+def first_reader(graph: QonnxGraph) -> onnx.NodeProto | None:
+    """The node that alone reads the input, behind those that move values only; None for several."""
     name = graph.inputs[0].name
     while True:
         readers = graph.consumers[name]
-        if len(readers) != 1:
+        if len(readers) != 1 or readers[0].input[0] != name:
             return None
-        (node,) = readers
-        if node.op_type not in MOVES:
-            break
-        name = node.output[0]
-    if node.op_type != "Quant" or node.input[0] != name:
+        if readers[0].op_type not in MOVES:
+            return readers[0]
+        name = readers[0].output[0]
+
+
+def codes_of_first(graph: QonnxGraph) -> Pixels | None:
+    """What bytes stand for that are the codes of a Quant of at most 8 bits, which alone reads the
+    input; None where there is none."""
+    node = first_reader(graph)
+    if node is None or node.op_type != "Quant":
         return None
     scale, zero, bits = (graph.scalar(value) for value in node.input[1:])
     given = graph.attributes(node)

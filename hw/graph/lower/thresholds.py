@@ -40,7 +40,8 @@ def narrow(state: Lowering, node: onnx.NodeProto) -> bool:
         state.passed[node.name] = LoweringError(
             node,
             f"quantises to {bits:g} bits, expected at most {MAX_BITS}; more are supported "
-            "as integer codes of scale 1 behind a rounding shift or an epilogue only",
+            "as integer codes of scale 1 behind a rounding shift or an epilogue only, or of the "
+            "input where bytes stand for whole steps of it (--input-scale, --input-mean)",
         )
     return True
 
