@@ -15,8 +15,10 @@ from qonnx.core.modelwrapper import ModelWrapper
 from ..hw import boards
 from ..hw.cpu.pack import pack
 from ..hw.graph import folding, loader
+from ..hw.graph.builder import boundaries
 from ..hw.graph.clean import clean
 from ..hw.graph.finn_graph import finn_graph
+from ..hw.graph.heads import heads_of, write_kinds
 from ..hw.graph.lowering import lower
 from ..hw.graph.pixel_scaling import absorb, drop_wide_quantiser
 from ..hw.graph.pixels import READS, Pixels, codes_of_first, declared_of, is_picture, pixels_of
@@ -44,6 +46,8 @@ from .fitting import fit_to_board, read_fit, settle, write_fit
 FILES = BuildFiles(Path())
 """Names of the files that steps read and write."""
 BOARD_KEYS = ("board", "lut_share", "bram_share", "dsp_share")
+MOST_LABELS = 16
+"""Whose scales and offsets a note tells."""
 PIXEL_KEYS = ("input_scale", "input_mean", "input_std")
 
 
@@ -182,12 +186,13 @@ def _import_qonnx(context: Context) -> None:
     """Take somebody else's QONNX through the loader."""
     loaded, network, pixels = read_foreign(context.source, context.config)
     # Nothing is known of a foreign network's arithmetic: only equal results are accepted.
-    verify(network, lower(network))
+    graph = lower(network)
+    verify(network, graph)
     onnx.save(network, context.files.qonnx)
     write_json(
         context.files.source,
         {
-            "notes": [*loaded.notes, *_notes_of_input(network, pixels)],
+            "notes": [*loaded.notes, *_notes_of_input(network, pixels), *_notes_of_outputs(graph)],
             "renamed": loaded.renamed,
             "input": {**asdict(pixels), "note": pixels.describe()},
         },
@@ -207,6 +212,8 @@ def read_foreign(
     if not source.is_file():
         raise UsageError(f"{source}: no such file; expected a QONNX file")
     loaded = loader.load(source)
+    if config.outputs == "numbers":
+        write_kinds(loaded.model, {value.name: "raw" for value in loaded.model.graph.output})
     network = (
         clean(loaded.model, notes=loaded.notes)
         if refused is None
@@ -219,6 +226,25 @@ def read_foreign(
     pixels.note(network)
     given.note(network, READS)
     return loaded, network, pixels
+
+
+def _notes_of_outputs(graph: ModelWrapper) -> list[str]:
+    """Say what outputs stand for that leave as integers."""
+    known = {boundary.reference: boundary for boundary in boundaries(graph)}
+    notes = []
+    for head in heads_of(graph.model):
+        if head.kind not in ("raw", "map") or head.name not in known:
+            continue
+        found = known[head.name]
+        steps, more = (list(row) for row in (found.scales or [found.scale], found.offset))
+        if max(len(steps), len(more)) > MOST_LABELS:
+            text = "with scales and offsets of each label, see andpop.boundaries in lowered.onnx"
+        else:
+            text = ", ".join(f"{value:.9g}" for value in steps)
+            text += f" + {', '.join(f'{value:.9g}' for value in more)}" if any(more) else ""
+            text = f"the network's own numbers are integer * {text}"
+        notes.append(f"{head.name} leaves as integers: {text}")
+    return notes
 
 
 def _notes_of_input(network: onnx.ModelProto, pixels: Pixels) -> list[str]:

@@ -45,3 +45,23 @@ def spotter(hidden: int = 16) -> onnx.ModelProto:
     x = net.op("Flatten", [net.quant("x", 0.78, 8)])
     layers(net, x, (490, hidden, hidden, hidden, 12))
     return net.model([1, 12])
+
+
+def tagged() -> onnx.ModelProto:
+    """Five labels of which each holds or not, behind an Identity as tf2onnx writes one."""
+    net = Net(seed=8)
+    net.shape = [1, 16]
+    x = layers(net, net.quant("x", 0.0625, 8), (16, 12, 5), 4)
+    x = net.op("Add", [x, net.constant(net.rng.uniform(-1, 1, 5))])
+    net.op("Identity", [net.op("Sigmoid", [x])])
+    return net.model([1, 5])
+
+
+def autoencoder(features: int = 24) -> onnx.ModelProto:
+    """Dense layers down to 8 numbers and up again, as MLPerf Tiny's for sounds of machines."""
+    net = Net(seed=9)
+    net.shape = [1, features]
+    x = net.quant("x", 0.0625, 8)
+    x = layers(net, x, (features, 16, 8, 16, features), 6)
+    net.op("Add", [x, net.constant(net.rng.uniform(-1, 1, features))])
+    return net.model([1, features])

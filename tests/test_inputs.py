@@ -16,7 +16,7 @@ from andpop.hw.graph.pixels import Pixels, declared
 from andpop.quant.inputs import ROUNDINGS, Reads
 from andpop.quant.pictures import PictureError
 from foreign_graphs import Net, save
-from foreign_inputs import declare, layers, spotter, vector
+from foreign_inputs import autoencoder, declare, layers, spotter, tagged, vector
 from foreign_networks import export_mlp
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
@@ -142,6 +142,53 @@ def test_a_wide_quantiser_of_the_input_goes_where_bytes_pass_it(tmp_path: Path) 
     for options in ({"input_scale": "0.3"}, {"input_scale": "1"}):
         with pytest.raises(ValueError, match=r"quantises to 16 bits, .*--input-scale, --input-m"):
             api.build(path, tmp_path / "other", until="source", **options)
+
+
+def outputs_of_file(path: Path, values: np.ndarray, name: str) -> np.ndarray:
+    model = ModelWrapper(str(path)).transform(InferShapes())
+    rows = [execute_onnx(model, {"x": row[None].astype(np.float32)}, True)[name] for row in values]
+    return np.concatenate(rows)
+
+
+def test_numbers_leave_as_integers_that_a_note_explains(tmp_path: Path) -> None:
+    path = save(autoencoder(12), tmp_path)
+    values = np.random.default_rng(1).normal(0, 3, (30, 12)).astype(np.float32)
+    built = api.build(path, tmp_path / "build", until="pack", outputs="numbers")
+    (note,) = (n for n in map(str, built["notes"]) if "leaves as integers" in n)
+    step, *offset = note.split("integer * ")[1].split(" + ")
+    more = np.array([float(v) for v in offset[0].split(", ")]) if offset else 0.0
+    np.save(tmp_path / "x.npy", values)
+    result = api.compare(tmp_path / "build", tmp_path / "x.npy", ("qonnx", "golden", "cpu"))
+    assert result["values_differing"] == 0
+    model = load_model(tmp_path / "build")
+    assert model.reads is not None
+    found = model.engine.infer(model.reads.bytes_of(values.astype(np.float64)[:, None, None])[0])
+    (integers,) = found.values()
+    wanted = outputs_of_file(path, values, ModelWrapper(str(path)).graph.output[0].name)
+    np.testing.assert_allclose(integers.reshape(30, 12) * float(step) + more, wanted, atol=1e-4)
+
+
+@pytest.mark.full
+@pytest.mark.sim
+def test_an_autoencoder_is_exact_on_every_backend(tmp_path: Path) -> None:
+    """Of 640 numbers, as MLPerf Tiny has it."""
+    path = save(autoencoder(640), tmp_path)
+    api.build(path, tmp_path / "build", target_cycles=2048, outputs="numbers")
+    np.save(tmp_path / "x.npy", np.random.default_rng(1).normal(0, 3, (3, 640)).astype(np.float32))
+    check(tmp_path / "build", tmp_path / "x.npy", 3)
+
+
+def test_labels_that_hold_each_by_itself_are_not_picked_from(tmp_path: Path) -> None:
+    path = save(tagged(), tmp_path)
+    values = np.random.default_rng(1).normal(0, 3, (40, 16)).astype(np.float32)
+    built = api.build(path, tmp_path / "build", until="pack")
+    assert any("a label holds where its logit is 0 or more" in str(n) for n in built["notes"])
+    model = load_model(tmp_path / "build")
+    assert model.heads == ["raw"] and model.reads is not None
+    found = model.engine.infer(model.reads.bytes_of(values.astype(np.float64)[:, None, None])[0])
+    (integers,) = found.values()
+    wanted = outputs_of_file(path, values, ModelWrapper(str(path)).graph.output[0].name)
+    np.testing.assert_array_equal(integers.reshape(40, 5) >= 0, wanted >= 0.5)
 
 
 def test_numbers_between_steps_are_rounded_and_said(tmp_path: Path) -> None:

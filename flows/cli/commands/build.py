@@ -51,6 +51,15 @@ def command(
             help="What it is then divided by: one number, or one per channel: 0.229,0.224,0.225."
         ),
     ] = None,
+    outputs: Annotated[
+        str | None,
+        typer.Option(
+            metavar="class|numbers",
+            help="What leaves a QONNX network: the class of its logits, or its numbers as "
+            "integers, as of an autoencoder or a regression.",
+            show_default="class",
+        ),
+    ] = None,
     target_cycles: Annotated[
         int | None,
         typer.Option(
@@ -125,6 +134,7 @@ def command(
         "input_scale": input_scale,
         "input_mean": input_mean,
         "input_std": input_std,
+        "outputs": outputs,
         "target_cycles": target_cycles,
         "target_fps": target_fps,
         "clock_mhz": clock_mhz,
