@@ -116,3 +116,10 @@ def test_float_weights_are_refused_by_what_they_lack(tmp_path: Path) -> None:
     assert "that no quantiser makes, expected a Quant of 1 to 8" in refusal(
         net.model([1, 5]), tmp_path
     )
+
+
+def test_minifloats_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    net = Net()
+    head(net, first(net, lambda x: net.op("FloatQuant", [x], QONNX)), 4)
+    told = refusal(net.model([1, 5]), tmp_path)
+    assert "has op 'FloatQuant'" in told and "train with integer quantisers" in told

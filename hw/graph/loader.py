@@ -44,6 +44,8 @@ QONNX_OPS = (
     "Quant", "IntQuant", "BipolarQuant", "Trunc", "MultiThreshold", "QuantAvgPool2d", "Im2Col",
     "MaxPoolNHWC", "XnorPopcountMatMul",
 )  # fmt: skip
+INSTEAD = {"FloatQuant": "; train with integer quantisers in the place of minifloats"}
+"""What a user does in the place of an operator that is refused."""
 CHANNELS_LAST_OPS = ("Conv", "MaxPool", "BatchNormalization")
 ELEMENT_TYPES = (
     TensorProto.FLOAT,
@@ -244,7 +246,7 @@ def _check_nodes(graph: onnx.GraphProto, where: str) -> None:
             raise ModelError(
                 f"{where}: node {show(node.name)} has op {show(node.op_type)} of domain "
                 f"{show(node.domain)}, expected an ONNX operator or QONNX's "
-                f"{', '.join(QONNX_OPS)}"
+                f"{', '.join(QONNX_OPS)}{INSTEAD.get(node.op_type, '')}"
             )
         for attribute in node.attribute:
             if attribute.type in (
