@@ -75,10 +75,13 @@ def drop_wide_quantiser(network: onnx.ModelProto, pixels: Pixels) -> str:
     shape = graph.shape(graph.inputs[0].name)
     if node is None or node.op_type != "Quant" or graph.is_output(node.output[0]):
         return ""
-    given = [graph.scalar(name) for name in node.input[1:]]
-    scale, zero, bits = given
+    scale, zero, bits = (graph.scalar(name) for name in node.input[1:])
+    if scale is None or zero is None or bits is None or bits <= 8 or zero % 1:
+        return ""
+    if not {len(pixels.mean), len(pixels.std)} <= {1, shape[1]}:
+        return ""
     exact = pixels.codes(np.arange(256).reshape(256, 1, 1, 1).repeat(shape[1], axis=3))
-    if scale is None or zero is None or bits is None or bits <= 8 or exact is None or zero % 1:
+    if exact is None:
         return ""
     codes, step = exact
     steps = step / Fraction(scale)
