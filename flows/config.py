@@ -6,7 +6,7 @@ from __future__ import annotations
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -91,6 +91,7 @@ class BuildConfig(BaseModel):
     input_scale: Numbers = None
     input_mean: Numbers = None
     input_std: Numbers = None
+    outputs: Literal["class", "numbers"] = "class"
     target_cycles: int | None = Field(default=None, ge=1, le=MOST_CYCLES)
     target_fps: float | None = Field(default=None, ge=1e-3, le=1e9, allow_inf_nan=False)
     clock_mhz: float = Field(

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from ..quant import tasks
 from ..quant.card import Card, deciding, differing
 from ..quant.checkpoint import CheckpointError, card_path, read_card
+from ..quant.inputs import Reads
 from ..quant.tasks.task import Behind, Output, Outputs, Task
 from ..sim.cache import building, content_key
 from .errors import MissingExtra, UsageError, require_hardware
@@ -168,6 +169,11 @@ class CpuModel:
     resize_filter: str
     notes: tuple[str, ...] = ()
     """What has to be said about where the model came from."""
+
+    @property
+    def reads(self) -> Reads | None:
+        """What a byte of the input stands for, where the network is somebody else's."""
+        return self.engine.plan.reads
 
     def run(
         self, pictures: npt.NDArray[np.uint8], threads: int = 1

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..quant.data import choose_pictures
+from ..quant.inputs import SAME, Reads
 from ..quant.names import printable
 from ..quant.pictures import PictureError
 from ..quant.samples.reader import Reader
@@ -26,13 +27,17 @@ Pictures = npt.NDArray[np.uint8]
 
 
 class Input(Protocol):
-    """What takes pictures: its input shape (height, width, channels) and the resize filter."""
+    """What takes pictures: its input shape (height, width, channels), the resize filter, and what
+    bytes of .npy files stand for where that is known."""
 
     @property
     def shape(self) -> tuple[int, int, int]: ...
 
     @property
     def resize_filter(self) -> str: ...
+
+    @property
+    def reads(self) -> Reads | None: ...
 
 
 @dataclass(frozen=True)
@@ -119,8 +124,10 @@ def read_arrays(paths: Sequence[Path], model: Input, count: int | None) -> Given
     """
     names: list[Path] = []
     parts: list[Pictures] = []
+    farthest = 0.0
     for path in paths:
-        inputs, several = read_array(path, model.shape)
+        inputs, several, off = read_array(path, model.shape, model.reads)
+        farthest = max(farthest, off)
         parts.append(inputs[: None if count is None else count - len(names)])
         shown = [path.with_name(f"{path.name}[{i}]") for i in range(len(parts[-1]))]
         names += shown if several else [path]
@@ -129,7 +136,14 @@ def read_arrays(paths: Sequence[Path], model: Input, count: int | None) -> Given
     if not names:
         raise PictureError(f"{printable(paths[0])}: found no inputs, expected one or more")
     sizes = [model.shape[:2]] * len(names)
-    return Given(names, sizes, np.concatenate(parts), [])
+    notes = []
+    if farthest > SAME:
+        where = printable(paths[0] if len(paths) == 1 else paths[0].parent)
+        notes.append(
+            f"numbers of {where} were rounded to the nearest that a byte stands for, the farthest "
+            f"by {farthest:.2f} of a step"
+        )
+    return Given(names, sizes, np.concatenate(parts), notes)
 
 
 def choose(images: Path, count: int | None = None, task: Task | None = None) -> Chosen:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..quant.checkpoint import read_card
+from ..quant.inputs import Reads
 from ..quant.tasks.task import Outputs, Task
 from .errors import UsageError, require, require_hardware
 from .facts import reflection, task_of_network
@@ -31,6 +32,7 @@ class Runner:
         notes: where it came from.
         does: what it does to every picture.
         run: (N, H, W, C) pictures of that shape -> what every head gives.
+        reads: what a byte of the input stands for, where the network is somebody else's.
     """
 
     task: Task
@@ -40,6 +42,7 @@ class Runner:
     notes: tuple[str, ...]
     does: list[str]
     run: Callable[[Pictures], Outputs]
+    reads: Reads | None = None
 
 
 def check_backend(backend: str | None) -> None:
@@ -90,7 +93,8 @@ def open_runner(
 
 
 def _of_packed(cpu: CpuModel, run: Callable[[Pictures], Outputs]) -> Runner:
-    return Runner(cpu.task, cpu.shape, cpu.classes, cpu.resize_filter, cpu.notes, cpu.does, run)
+    card = cpu.classes, cpu.resize_filter, cpu.notes, cpu.does
+    return Runner(cpu.task, cpu.shape, *card, run, cpu.reads)
 
 
 def _torch(model: Path, checkpoint: Path, command: str) -> Runner:

@@ -16,11 +16,13 @@ from ..hw import boards
 from ..hw.cpu.pack import pack
 from ..hw.cpu.plan import ModelError
 from ..hw.graph import folding, loader
+from ..hw.graph.builder import boundaries
 from ..hw.graph.clean import clean
 from ..hw.graph.finn_graph import finn_graph
+from ..hw.graph.heads import heads_of, write_kinds
 from ..hw.graph.lowering import lower
-from ..hw.graph.pixel_scaling import absorb
-from ..hw.graph.pixels import Pixels, declares_raw, pixels_of
+from ..hw.graph.pixel_scaling import absorb, drop_wide_quantiser
+from ..hw.graph.pixels import READS, Pixels, codes_of_first, declared_of, is_picture, pixels_of
 from ..hw.graph.qonnx_graph import LoweringError, QonnxGraph
 from ..hw.graph.specialise import specialise
 from ..hw.graph.verify import verify
@@ -46,6 +48,8 @@ from .fitting import fit_to_board, read_fit, settle, write_fit
 FILES = BuildFiles(Path())
 """Names of the files that steps read and write."""
 BOARD_KEYS = ("board", "lut_share", "bram_share", "dsp_share")
+MOST_LABELS = 16
+"""Whose scales and offsets a note tells."""
 PIXEL_KEYS = ("input_scale", "input_mean", "input_std")
 
 
@@ -190,12 +194,13 @@ def _import_qonnx(context: Context) -> None:
     """Take somebody else's QONNX through the loader."""
     loaded, network, pixels = read_foreign(context.source, context.config)
     # Nothing is known of a foreign network's arithmetic: only equal results are accepted.
-    verify(network, lower(network))
+    graph = lower(network)
+    verify(network, graph)
     onnx.save(network, context.files.qonnx)
     write_json(
         context.files.source,
         {
-            "notes": [*loaded.notes, *_notes_of_input(network)],
+            "notes": [*loaded.notes, *_notes_of_input(network, pixels), *_notes_of_outputs(graph)],
             "renamed": loaded.renamed,
             "input": {**asdict(pixels), "note": pixels.describe()},
         },
@@ -215,26 +220,61 @@ def read_foreign(
     if not source.is_file():
         raise UsageError(f"{source}: no such file; expected a QONNX file")
     loaded = loader.load(source)
+    if config.outputs == "numbers":
+        write_kinds(loaded.model, {value.name: "raw" for value in loaded.model.graph.output})
     network = (
         clean(loaded.model, notes=loaded.notes)
         if refused is None
         else clean(loaded.model, refused.append, loaded.notes)
     )
-    pixels = absorb(network, _pixels(network, config))
+    given = _pixels(network, config)
+    pixels = absorb(network, given)
+    gone = drop_wide_quantiser(network, pixels)
+    loaded.notes.extend([gone] if gone else [])
     pixels.note(network)
+    given.note(network, READS)
     return loaded, network, pixels
 
 
-def _notes_of_input(network: onnx.ModelProto) -> list[str]:
-    """Say where inputs come from that no picture file holds."""
-    _, channels, *size = (d.dim_value for d in network.graph.input[0].type.tensor_type.shape.dim)
-    if channels in (1, 3) and size:
-        return []
+def _notes_of_outputs(graph: ModelWrapper) -> list[str]:
+    """Say what outputs stand for that leave as integers."""
+    known = {boundary.reference: boundary for boundary in boundaries(graph)}
+    notes = []
+    for head in heads_of(graph.model):
+        if head.kind not in ("raw", "map") or head.name not in known:
+            continue
+        found = known[head.name]
+        steps, more = (list(row) for row in (found.scales or [found.scale], found.offset))
+        if max(len(steps), len(more)) > MOST_LABELS:
+            text = "with scales and offsets of each label, see andpop.boundaries in lowered.onnx"
+        else:
+            text = ", ".join(f"{value:.9g}" for value in steps)
+            text += f" + {', '.join(f'{value:.9g}' for value in more)}" if any(more) else ""
+            text = f"the network's own numbers are integer * {text}"
+        notes.append(f"{head.name} leaves as integers: {text}")
+    return notes
+
+
+def _notes_of_input(network: onnx.ModelProto, pixels: Pixels) -> list[str]:
+    """Say where inputs come from that no picture file holds, and what its first quantiser says
+    of those that one might."""
+    shape = [d.dim_value for d in network.graph.input[0].type.tensor_type.shape.dim]
+    codes = codes_of_first(QonnxGraph(network))
+    if is_picture(shape):
+        assumed = pixels.scale == 1 / 255 and not any(pixels.mean)
+        if codes is None or codes.first == 0 or shape[1] > 1 or not assumed:
+            return []
+        return [
+            f"the first quantiser gives signed codes: if inputs are no pictures, --input-scale "
+            f"{codes.scale!r} --input-mean {codes.mean[0]!r} makes bytes of all its codes"
+        ]
+    _, channels, *size = shape
     height, width = size or (1, 1)
     axes = [*size, channels] if height > 1 else [*size[1:], channels]
     return [
         f"no picture file holds an input of {height}x{width}x{channels} (HWC): give .npy files of "
-        f"numbers 0..255, (N, {', '.join(map(str, axes))}), as --images"
+        f"numbers 0..255, (N, {', '.join(map(str, axes))}), as --images; float32 and int8 are "
+        "numbers that the network reads"
     ]
 
 
@@ -246,10 +286,11 @@ def _pixels(network: onnx.ModelProto, config: BuildConfig) -> Pixels:
     """
     if not config.asks_for_pixels:
         return pixels_of(network)
-    if declares_raw(QonnxGraph(network)):
+    known = declared_of(QonnxGraph(network))
+    if known is not None:
         raise UsageError(
-            "--input-scale: the network declares its input UINT8, raw pixels 0..255; build it "
-            "without --input-scale, --input-mean and --input-std"
+            f"--input-scale: the network says itself what it reads ({known.why}); build it without "
+            "--input-scale, --input-mean and --input-std"
         )
     return config.pixels
 

@@ -11,6 +11,7 @@ import pytest
 from andpop.flows.arrays import list_arrays
 from andpop.flows.pictures import Given, choose
 from andpop.flows.progress import silent
+from andpop.quant.inputs import Reads
 from andpop.quant.pictures import PictureError, list_pictures
 from andpop.quant.tasks import of_heads
 from PIL import Image
@@ -22,6 +23,7 @@ VECTOR, MAP, LINE = (1, 1, 6), (4, 3, 1), (1, 5, 2)
 class Taken:
     shape: tuple[int, int, int]
     resize_filter: str = "bilinear"
+    reads: Reads | None = None
 
 
 def read(path: Path, shape: tuple[int, int, int], count: int | None = None) -> Given:

@@ -189,6 +189,25 @@ def test_a_target_that_does_not_fit_is_refused_with_one_that_does(
         fitting.at(int(found.cycles / 1.2))
 
 
+def test_the_search_for_a_pace_ends_beside_one_of_few_cycles(
+    lowered: ModelWrapper, free: Fit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between 8 cycles, which do not fit, and 9 there is nothing to try."""
+    fitting = Fitting(lowered, DEFAULT_BOARD, WHOLE)
+    tried: list[int] = []
+
+    def attempt(self: Fitting, target: int) -> Fit | None:
+        tried.append(target)
+        assert len(tried) < 50
+        found = replace(free)
+        monkeypatch.setattr(Fit, "cycles", target)
+        return found if target >= 9 else None
+
+    monkeypatch.setattr(Fitting, "_tried", attempt)
+    found = fitting._fastest(8)
+    assert found is not None and 9 in tried
+
+
 def test_a_board_that_is_too_small_at_any_pace(lowered: ModelWrapper) -> None:
     fitting = Fitting(lowered, board(lut=500, part="xc7z007s"), WHOLE)
     for ask in (fitting.at, fitting.near):

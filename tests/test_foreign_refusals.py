@@ -58,7 +58,7 @@ def wide(proto: onnx.ModelProto) -> None:
     [
         (opset(99), "found the ONNX opsets [99], expected one of 7 to"),
         (opset(6), "found the ONNX opsets [6], expected one of 7 to"),
-        (declared("INT8"), "the graph input x is declared INT8, expected UINT8"),
+        (declared("FIXED<16,6>"), "the graph input x is declared FIXED<16,6>, expected a type of"),
         (wide, "the graph input x has the element type 11 and shape [1, 1, 8, 8], expected"),
         (attribute(1, strides=[0, 1]), "Conv_1 (Conv): found strides 0, expected 1..65536"),
         (attribute(1, pads=[1 << 62] * 4), "Conv_1 (Conv): found pads 4611686018427387904"),

@@ -215,7 +215,11 @@ def test_build_yaml_gives_numbers_and_lists(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("proto", "options", "message"),
     [
-        (declared(network(div_255)), {"input_scale": "1/255"}, "declares its input UINT8"),
+        (
+            declared(network(div_255)),
+            {"input_scale": "1/255"},
+            "says itself what it reads .declared UINT8",
+        ),
         (network(as_it_is), {"input_mean": "0.1,0.2"}, "found 2 values of --input-mean, expected"),
         (
             cnn(2, depth=1, input_bits=None, size=SIDE),

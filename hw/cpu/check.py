@@ -44,6 +44,12 @@ def check(plan: Plan, constants: Mapping[str, npt.NDArray[Any]]) -> list[Range]:
             f"plan: its tensors need {sum(t.bytes for t in plan.tensors)} bytes a picture, "
             f"expected at most {MAX_TENSOR_BYTES}"
         )
+    channels = plan.tensors[plan.inputs[0]].channels if plan.inputs[0] < len(plan.tensors) else 0
+    if plan.reads and not {len(plan.reads.mean), len(plan.reads.std)} <= {1, channels}:
+        raise ModelError(
+            f"plan: found {len(plan.reads.mean)} means and {len(plan.reads.std)} stds of the "
+            f"input, expected 1 or {channels}, one per channel"
+        )
     ranges: dict[int, Range] = {}
     for i in plan.inputs:
         _write(plan, i, ranges, "plan inputs")

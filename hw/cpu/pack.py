@@ -24,8 +24,10 @@ from google.protobuf.message import DecodeError
 from pydantic import ValidationError
 
 from ...quant.card import PackedCard
+from ...quant.inputs import Reads
 from .. import kernels
 from ..graph.heads import Software, heads_of
+from ..graph.pixels import READS, noted
 from . import plan as packed
 from .check import check
 from .container import write
@@ -125,6 +127,14 @@ def _heads(model: onnx.ModelProto, p: Packer) -> list[packed.Head]:
     ]
 
 
+def _reads(model: onnx.ModelProto) -> Reads | None:
+    found = noted(model, READS)
+    if found is None:
+        return None
+    mean, std = list(found.mean), list(found.std)
+    return Reads(found.scale, mean, std, found.rounding, found.first, found.last)
+
+
 def _behind(software: Software) -> tuple[Any, ...]:
     factors, offsets = list(software.factors), list(software.offsets)
     return software.function, software.best, factors, offsets
@@ -174,6 +184,7 @@ def compile_graph(
     _lower(model.graph, packer)
     packer.plan.outputs = _heads(model, packer)
     packer.plan.classes = None if classes is None else list(classes)
+    packer.plan.reads = _reads(model)
     check(packer.plan, packer.constants)
     return packer.plan, packer.constants
 

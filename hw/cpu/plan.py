@@ -16,6 +16,7 @@ from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, Validati
 
 from ...quant import grid
 from ...quant.card import PackedCard, PrintableNames
+from ...quant.inputs import Reads
 from ..graph.heads import Kind
 
 SUFFIX = ".andpop"
@@ -212,6 +213,8 @@ class Plan:
     card: PackedCard | None = None
     classes: Annotated[PrintableNames | None, Field(exclude_if=lambda names: names is None)] = None
     """Names of the classes of a network without a card, where somebody gave them."""
+    reads: Annotated[Reads | None, Field(exclude_if=lambda reads: reads is None)] = None
+    """What a byte of the input stands for, where the network is somebody else's."""
 
     @property
     def classifier(self) -> Head | None:

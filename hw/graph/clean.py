@@ -17,25 +17,24 @@ from onnx import TensorProto, helper
 
 from .clean_finn import average, expand, joins_thresholds, joins_weights, thresholds
 from .clean_folding import fold, known_shape
-from .clean_heads import join_outputs, leave_to_software, software_nodes
-from .clean_layout import channels_first, reads_last
+from .clean_heads import join_outputs, joins_product, leave_to_software, software_nodes
+from .clean_layout import as_map, channels_first, reads_last
 from .clean_lines import line_to_map, map_shape
 from .clean_order import keep_flattening
-from .clean_quantisers import dequantise, is_weight, quantiser, transpose
+from .clean_quantisers import dequantise, fold_parameters, is_weight, quantiser, transpose
 from .clean_scales import scales_behind
 from .clean_state import Cleaning
 from .clean_sums import in_pairs
 from .loader import CHANNELS_LAST_DOMAIN, ELEMENT_TYPES, ModelError
 from .multi_threshold import OP as MULTI_THRESHOLD
+from .pixels import declared as declared_type
 from .plain_form import (
-    bias_behind,
     changes_nothing,
-    ends_graph,
     explicit_modes,
     explicit_pads,
+    global_window,
     scales_of_sizes,
     transposed_pads,
-    with_bias,
 )
 from .qonnx_graph import LoweringError
 from .schema import (
@@ -84,6 +83,7 @@ def clean(
     graph = state.proto.graph
     _inputs(state)
     software = software_nodes(graph)
+    state.behind = frozenset(software)
     for node in graph.node:
         try:
             if channels_first(state, node):
@@ -126,6 +126,9 @@ def _inputs(state: Cleaning) -> None:
                 "pictures of one size"
             )
         state.bound(value.name, sizes, f"the graph input {value.name}")
+        if len(sizes) == 2:
+            sizes = as_map(state, value.name, sizes)
+            value.type.CopyFrom(helper.make_tensor_type_proto(TensorProto.FLOAT, sizes))
         if len(sizes) == 4 and reads_last(graph, value.name):
             sizes = [sizes[i] for i in (0, 3, 1, 2)]
             state.last.add(value.name)
@@ -136,10 +139,11 @@ def _inputs(state: Cleaning) -> None:
             value.type.CopyFrom(helper.make_tensor_type_proto(TensorProto.FLOAT, sizes))
         if value.name in declared:
             (entry,) = declared[value.name].quant_parameter_tensor_names
-            if entry.value not in ("UINT8", "FLOAT32"):
+            if entry.value != "FLOAT32" and declared_type(entry.value) is None:
                 raise ModelError(
-                    f"the graph input {value.name} is declared {entry.value}, expected UINT8 "
-                    "or no declaration: pictures have bytes of 0 to 255"
+                    f"the graph input {value.name} is declared {entry.value}, expected a type of "
+                    "at most 8 bits, such as UINT8, INT8, FIXED<8,3> or BIPOLAR, or no "
+                    "declaration: inputs come as bytes; quantise it to 8 bits"
                 )
         state.types[value.name] = helper.make_tensor_type_proto(TensorProto.FLOAT, sizes)
 
@@ -151,9 +155,11 @@ def _visit(state: Cleaning, node: onnx.NodeProto) -> None:
             f"the graph cannot be prepared: {node.name} ({node.op_type}) reads {missing}, "
             "which nothing in front of it computes"
         )
+    fold_parameters(state, node)
     constant = all(name in state.constants for name in node.input if name)
     if not constant:
         line_to_map(state, node)
+        global_window(node, state.shape(node.input[0]))
     if node.op_type in QUANTISERS or node.op_type == "IntQuant":
         quantiser(state, node)
     elif node.op_type in (MULTI_THRESHOLD, "QuantAvgPool2d"):
@@ -208,7 +214,7 @@ def _standard(state: Cleaning, node: onnx.NodeProto, constant: bool) -> None:
         fold(state, node, types)
     elif changes_nothing(
         node, state.types[node.input[0]].tensor_type.elem_type, state.value
-    ) or _joins_product(state, node):
+    ) or joins_product(state, node):
         state.alias[node.output[0]] = node.input[0]
         state.types[node.output[0]] = types[0]
     elif node.op_type == "DequantizeLinear":
@@ -310,22 +316,6 @@ def _unbatch(state: Cleaning, node: onnx.NodeProto, index: int) -> None:
         shape = shape.copy()
         shape[0] = 1
         node.input[index] = state.add_constant(node.input[index], shape)
-
-
-def _joins_product(state: Cleaning, node: onnx.NodeProto) -> bool:
-    """Take an Add of one constant per logit as the bias of the product in front."""
-    computed = next((n for n in node.input if n not in state.constants), "")
-    product = state.producer.get(computed)
-    bias = bias_behind(node, product, state.value, state.shape)
-    outputs = [value.name for value in state.proto.graph.output]
-    alone = len(state.readers.get(computed, ())) == 1 and computed not in outputs
-    if product is None or bias is None or not alone:
-        return False
-    if not ends_graph(node.output[0], state.readers, outputs):
-        return False
-    with_bias(product, state.add_constant(f"{product.name}_bias", bias.astype(np.float32)))
-    node.input[:] = [computed]
-    return True
 
 
 def _narrow_constants(state: Cleaning, node: onnx.NodeProto, out: onnx.TypeProto) -> None:

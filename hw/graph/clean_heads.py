@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+import numpy as np
 import onnx
 
 from ..kernels.base import node_attributes
 from .clean_state import Cleaning
 from .heads import Software, kinds_of, write_kinds, write_software
+from .plain_form import bias_behind, ends_graph, with_bias
 from .qonnx_graph import LoweringError
 
 CURVES = ("LogSoftmax", "Sigmoid", "Softmax")
@@ -85,10 +87,12 @@ def leave_to_software(state: Cleaning, node: onnx.NodeProto, notes: list[str]) -
                 node, f"looks along axis {axis} of {shape}, expected axis 1, that of the classes"
             )
     last = "of which the hardware gives the class" if shape[1] > 1 else "whose sign decides"
-    if node.op_type == "Sigmoid" and shape[1] > 1:
+    kinds = kinds_of(state.proto)
+    ends = _outputs_behind(state, node)
+    if any(kinds.get(name) in ("raw", "map") for name in ends):
+        last = "which leave as integers"
+    elif node.op_type == "Sigmoid" and shape[1] > 1:
         # Each decides by itself: no class is picked of them.
-        kinds = kinds_of(state.proto)
-        ends = [v.name for v in state.proto.graph.output if _end(state, v.name) == logits]
         write_kinds(state.proto, {**{name: "raw" for name in ends}, **kinds})
         last = "which leave as integers: a label holds where its logit is 0 or more"
     # What infer tells is of a network that finds one class of a picture, and nothing else.
@@ -98,6 +102,17 @@ def leave_to_software(state: Cleaning, node: onnx.NodeProto, notes: list[str]) -
         elif node.op_type in CURVES:
             last += "; andpop infer tells the probabilities"
     notes.append(f"{node.name} ({node.op_type}) is left to software: it reads logits, {last}")
+
+
+def _outputs_behind(state: Cleaning, node: onnx.NodeProto) -> list[str]:
+    """The graph's outputs that a node behind logits leads to."""
+    outputs = [value.name for value in state.proto.graph.output]
+    reached, waiting = set[str](), list(node.output)
+    while waiting:
+        name = waiting.pop()
+        reached.add(name)
+        waiting += [out for reader in state.readers.get(name, ()) for out in reader.output]
+    return [name for name in outputs if name in reached]
 
 
 def _note_software(state: Cleaning, node: onnx.NodeProto, logits: str, labels: int) -> None:
@@ -138,3 +153,25 @@ def join_outputs(state: Cleaning, software: Collection[str]) -> None:
     write_kinds(state.proto, kinds)
     names = [value.name for value in kept]
     write_software(state.proto, {n: s for n, s in state.software.items() if n in names})
+
+
+def joins_product(state: Cleaning, node: onnx.NodeProto) -> bool:
+    """Take an Add of one constant per logit as the bias of the product in front."""
+    computed = next((n for n in node.input if n not in state.constants), "")
+    product = state.producer.get(computed)
+    bias = bias_behind(node, product, state.value, state.shape)
+    outputs = [value.name for value in state.proto.graph.output]
+    alone = len(state.readers.get(computed, ())) == 1 and computed not in outputs
+    if product is None or bias is None or not alone:
+        return False
+    # What software does behind them leaves them logits.
+    ends = {n.input[0] for part in state.readers.values() for n in part if n.name in state.behind}
+    readers = {
+        name: [n for n in part if n.name not in state.behind]
+        for name, part in state.readers.items()
+    }
+    if not ends_graph(node.output[0], readers, [*outputs, *ends]):
+        return False
+    with_bias(product, state.add_constant(f"{product.name}_bias", bias.astype(np.float32)))
+    node.input[:] = [computed]
+    return True

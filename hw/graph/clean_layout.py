@@ -8,13 +8,14 @@ is put in front of it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from ..kernels.base import node_attributes
 from .clean_lines import SAME, change_numbers
@@ -42,7 +43,8 @@ def channels_first(state: Cleaning, node: onnx.NodeProto) -> bool:
     Raises:
         LoweringError: it wants them there, and they are not known to be.
     """
-    if node.op_type == "Transpose" and _turned(state, node):
+    turn = _as_transpose(state, node) if node.op_type == "Reshape" else node
+    if turn is not None and turn.op_type == "Transpose" and _turned(state, turn):
         return True
     if windows := state.windows.get(node.input[0] if node.input else ""):
         _product(state, node, windows)
@@ -74,10 +76,16 @@ def reads_last(graph: onnx.GraphProto, name: str) -> bool:
     for node in graph.node:
         for read in node.input[:2]:
             readers.setdefault(read, []).append(node)
+    (dims,) = (v.type.tensor_type.shape.dim for v in graph.input if v.name == name)
+    shape = [1, *(d.dim_value for d in dims[1:])]
+    stored = {t.name: t for t in graph.initializer}
     ways, found = [name], False
     while ways:
         for node in readers.get(ways.pop(), ()):
             turns = node.op_type == "Transpose" and _perm(node) == TO_FIRST
+            if node.op_type == "Reshape" and node.input[1] in stored:
+                wanted = numpy_helper.to_array(stored[node.input[1]]).tolist()
+                turns = _same_turned(shape, wanted, TO_FIRST)
             if turns or _wants_last(node):
                 found = True
             elif node.op_type in ELEMENTWISE or node.op_type == MULTI_THRESHOLD:
@@ -85,6 +93,29 @@ def reads_last(graph: onnx.GraphProto, name: str) -> bool:
             else:
                 return False
     return found
+
+
+def as_map(state: Cleaning, name: str, sizes: list[int]) -> list[int]:
+    """Return the shape (1, 1, H, W) of a vector that is turned into such a map, or one with its
+    channel behind, before anything else: it is that map, and the Reshape goes."""
+    graph = state.proto.graph
+    readers = [node for node in graph.node if name in node.input]
+    wanted = state.value(readers[0].input[1]) if readers and len(readers[0].input) > 1 else None
+    if len(readers) != 1 or readers[0].op_type != "Reshape" or wanted is None:
+        return sizes
+    (output,) = readers[0].output
+    if wanted.shape != (4,) or output in [value.name for value in graph.output]:
+        return sizes
+    own = [1, *(int(size) for size in wanted[1:])]
+    left = sizes[1] // max(1, abs(math.prod(own)))
+    own = [left if size == -1 else size for size in own]
+    if min(own) < 1 or math.prod(own) != sizes[1] or 1 not in (own[1], own[3]):
+        return sizes
+    for node in graph.node:
+        node.input[:] = [name if i == output else i for i in node.input]
+    del graph.node[list(graph.node).index(readers[0])]
+    state.readers[name] = state.readers.pop(output, [])
+    return own
 
 
 def _wants_last(node: onnx.NodeProto) -> bool:
@@ -121,6 +152,32 @@ def _turned(state: Cleaning, node: onnx.NodeProto) -> bool:
     if not to_first:
         state.last.add(output)
     return True
+
+
+def _as_transpose(state: Cleaning, node: onnx.NodeProto) -> onnx.NodeProto | None:
+    """A Reshape that moves an axis of one channel or pixel, as tf2onnx writes such a Transpose."""
+    name, to_first = node.input[0], node.input[0] in state.last
+    shape = list(state.shape(state.alias.get(name, name)))
+    wanted = state.value(state.alias.get(node.input[1], node.input[1]))
+    if len(shape) != 4 or wanted is None or name in state.lines:
+        return None
+    perm = TO_FIRST if to_first else TO_LAST
+    if not _same_turned([shape[i] for i in TO_LAST] if to_first else shape, wanted.tolist(), perm):
+        return None
+    return helper.make_node("Transpose", [name], node.output, name=node.name, perm=perm)
+
+
+def _same_turned(shape: list[int], wanted: list[int], perm: list[int]) -> bool:
+    """Whether a Reshape of a map to ``wanted`` is a Transpose: one channel or one pixel moves."""
+    turned = [shape[i] for i in perm]
+    moved = shape[3 if perm == TO_FIRST else 1]
+    still = math.prod(shape[1:]) // max(1, moved)
+    if len(wanted) != 4 or turned == shape or (moved != 1 and still != 1):
+        return False
+    sizes = [size if size else shape[i] for i, size in enumerate(wanted)]
+    return sizes.count(-1) <= 1 and all(
+        size in (-1, own) for size, own in zip(sizes, turned, strict=True)
+    )
 
 
 def _in_file_order(state: Cleaning, name: str) -> str:

@@ -27,7 +27,7 @@ DECIDE = ("Squeeze", "Flatten", "Reshape", "Transpose", "ReduceSum", "ReduceMean
 """Ops whose result is a line only if they say so."""
 SAME = (
     "Add", "Sub", "Mul", "Div", "BatchNormalization", "Relu", "Clip", "Neg", "Identity", "Dropout",
-    "Cast", "Floor", "Where", "GlobalAveragePool", "IntQuant", MULTI_THRESHOLD,
+    "Cast", "Floor", "Where", "GlobalAveragePool", "GlobalMaxPool", "IntQuant", MULTI_THRESHOLD,
     *QUANTISERS,
 )  # fmt: skip
 """Ops that are the same on both, but for constants of two axes and more."""

@@ -7,9 +7,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from .clean_state import Cleaning
+from .clean_state import PRODUCTS, Cleaning
 from .qdq import Computed, read
 from .qonnx_graph import LoweringError
+from .reference import constant, execute
 from .schema import QONNX_DOMAIN, QUANTISERS, check_quantiser
 
 WIDTHS = {"Quant": (3,), "Trunc": (3, -1)}
@@ -29,13 +30,19 @@ def quantiser(state: Cleaning, node: onnx.NodeProto) -> None:
     shape = state.shape(node.input[0])
     for i, name in enumerate(node.input[1:], start=1):
         value = state.value(name)
-        if i >= 3 and value is not None and value.dtype.kind in "iu":
-            value = value.astype(np.float32)
+        if value is None or value.dtype.kind not in "fiu" or not np.isfinite(value).all():
+            raise LoweringError(node, f"its parameter {name} is no constant of finite numbers")
+        if value.dtype != np.float32:
+            # QKeras' converter stores scales as float64 and zero points as int64.
+            single = value.astype(np.float32)
+            if (single.astype(np.float64) != value).any():
+                raise LoweringError(
+                    node,
+                    f"its parameter {name} holds numbers of {value.dtype} that float32 does not "
+                    "hold; store it as float32",
+                )
+            value = single
             node.input[i] = state.add_constant(f"{name}_float", value)
-        if value is None or value.dtype != np.float32 or not np.isfinite(value).all():
-            raise LoweringError(
-                node, f"its parameter {name} is no constant of finite float32 numbers"
-            )
         if not _broadcasts(value.shape, shape):
             raise LoweringError(
                 node,
@@ -149,6 +156,21 @@ def is_weight(state: Cleaning, name: str) -> bool:
     """Whether a tensor is a constant behind a quantiser."""
     node = state.producer.get(name)
     return node is not None and node.op_type in QUANTISERS and node.input[0] in state.constants
+
+
+def fold_parameters(state: Cleaning, node: onnx.NodeProto) -> None:
+    """Constants behind a quantiser become those it gives where no product reads them: biases,
+    factors and statistics on a grid of their own, as QKeras and hls4ml have them."""
+    if node.op_type in (*PRODUCTS, *QUANTISERS, "Transpose"):
+        return
+    for i, name in enumerate(node.input):
+        before = state.producer.get(name)
+        if before is None or not is_weight(state, name):
+            continue
+        state.spend(node, [state.shape(name)])
+        values = [constant(value) for value in map(state.value, before.input) if value is not None]
+        (found,) = execute(before, values, [])
+        node.input[i] = state.add_constant(f"{name}_values", found.values.astype(np.float32))
 
 
 def transpose(state: Cleaning, node: onnx.NodeProto) -> None:

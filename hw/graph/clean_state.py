@@ -43,6 +43,8 @@ class Cleaning:
         """Tensors that the file has as (1, C, L): here (1, C, 1, L)."""
         self.software: dict[str, Software] = {}
         """What is left to software behind logits, by their names."""
+        self.behind: frozenset[str] = frozenset()
+        """Nodes behind logits that are left to software, by their names."""
         self.last: set[str] = set()
         """Tensors that the file has as (1, H, W, C): here (1, C, H, W)."""
         self.windows: dict[str, onnx.NodeProto] = {}

@@ -290,10 +290,10 @@ class Fitting:
         if best is None:
             return None
         high = best.cycles
-        while high > low * CLOSE:
+        while high > low * CLOSE and high - low > 1:
             tried += 1
             self._progress(tried, most)
-            middle = round((low * high) ** 0.5)
+            middle = min(max(low + 1, round((low * high) ** 0.5)), high - 1)
             found = self._tried(middle)
             if found is None:
                 low = middle

@@ -17,8 +17,7 @@ from pathlib import Path
 import onnx
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
-from onnx import AttributeProto, TensorProto
-from qonnx.core.datatype import DataType
+from onnx import AttributeProto, TensorProto, helper
 
 from .external_data import read_external
 from .heads import KINDS, Kind, kinds_of, write_kinds
@@ -36,11 +35,17 @@ OPSETS = (7, onnx.defs.onnx_opset_version())
 
 STANDARD_DOMAINS = ("", "ai.onnx")
 CHANNELS_LAST_DOMAIN = "qonnx.custom_op.channels_last"
-QONNX_DOMAINS = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
+QONNX_DOMAINS = (
+    "qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general", "finn", "qonnx",
+    "hawq2qonnx",
+)  # fmt: skip
+"""Of which qonnx, Brevitas, HAWQ and the converter of QKeras networks write their operators."""
 QONNX_OPS = (
     "Quant", "IntQuant", "BipolarQuant", "Trunc", "MultiThreshold", "QuantAvgPool2d", "Im2Col",
     "MaxPoolNHWC", "XnorPopcountMatMul",
 )  # fmt: skip
+INSTEAD = {"FloatQuant": "; train with integer quantisers in the place of minifloats"}
+"""What a user does in the place of an operator that is refused."""
 CHANNELS_LAST_OPS = ("Conv", "MaxPool", "BatchNormalization")
 ELEMENT_TYPES = (
     TensorProto.FLOAT,
@@ -59,7 +64,9 @@ ELEMENT_TYPES = (
 """Element types that tensors may have."""
 TEXT_BYTES = ("onnx.AttributeProto.s", "onnx.AttributeProto.strings")
 """Fields of bytes that hold text."""
-DATATYPE = re.compile(r"(U?INT[1-9][0-9]?|BINARY|BIPOLAR|TERNARY|FLOAT32)")
+DATATYPE = re.compile(
+    r"(U?INT[1-9][0-9]?|BINARY|BIPOLAR|TERNARY|FLOAT32|FIXED<([1-9][0-9]?),([0-9][0-9]?)>)"
+)
 
 
 class ModelError(ValueError):
@@ -99,6 +106,7 @@ def load(path: Path | str) -> LoadedModel:
     _check_opset(model, where)
     _check_tensors(model, where, path.parent)
     _inline(loaded, where)
+    _one_domain(model)
     _check_nodes(model.graph, where)
     _drop_functions(loaded)
     kinds = _kinds(model, where)
@@ -216,6 +224,19 @@ def _tensors(model: onnx.ModelProto) -> Iterator[TensorProto]:
             yield from attribute.tensors
 
 
+def _one_domain(model: onnx.ModelProto) -> None:
+    """QONNX's operators get its domain, which qonnx' own cleanup does not always import: QKeras
+    networks come with some of them in none."""
+    for node in model.graph.node:
+        known = node.op_type in QONNX_OPS and not onnx.defs.has(node.op_type, "")
+        if known and node.domain in (*QONNX_DOMAINS, *STANDARD_DOMAINS):
+            node.domain = QONNX_DOMAINS[0]
+    imported = {opset.domain for opset in model.opset_import}
+    for domain in (QONNX_DOMAINS[0], CHANNELS_LAST_DOMAIN):
+        if domain not in imported and any(n.domain == domain for n in model.graph.node):
+            model.opset_import.append(helper.make_opsetid(domain, 1))
+
+
 def _check_nodes(graph: onnx.GraphProto, where: str) -> None:
     for node in graph.node:
         standard = node.domain in STANDARD_DOMAINS and onnx.defs.has(node.op_type, "")
@@ -225,7 +246,7 @@ def _check_nodes(graph: onnx.GraphProto, where: str) -> None:
             raise ModelError(
                 f"{where}: node {show(node.name)} has op {show(node.op_type)} of domain "
                 f"{show(node.domain)}, expected an ONNX operator or QONNX's "
-                f"{', '.join(QONNX_OPS)}"
+                f"{', '.join(QONNX_OPS)}{INSTEAD.get(node.op_type, '')}"
             )
         for attribute in node.attribute:
             if attribute.type in (
@@ -292,11 +313,9 @@ def _drop_metadata(loaded: LoadedModel) -> None:
     annotations = []
     for annotation in graph.quantization_annotation:
         for entry in annotation.quant_parameter_tensor_names:
-            if entry.key == "finn_datatype" and DATATYPE.fullmatch(entry.value):
+            if entry.key == "finn_datatype" and _is_datatype(entry.value):
                 kept = onnx.TensorAnnotation(tensor_name=annotation.tensor_name)
-                kept.quant_parameter_tensor_names.add(
-                    key=entry.key, value=DataType[entry.value].name
-                )
+                kept.quant_parameter_tensor_names.add(key=entry.key, value=entry.value)
                 annotations.append(kept)
             else:
                 dropped += 1
@@ -304,6 +323,12 @@ def _drop_metadata(loaded: LoadedModel) -> None:
     graph.quantization_annotation.extend(annotations)
     if dropped:
         loaded.notes.append(f"dropped {dropped} metadata entries and annotations")
+
+
+def _is_datatype(text: str) -> bool:
+    """Whether qonnx knows a name of a datatype, too."""
+    found = DATATYPE.fullmatch(text)
+    return found is not None and (found[2] is None or int(found[3]) < int(found[2]))
 
 
 def _check_graph(model: onnx.ModelProto, where: str) -> None:

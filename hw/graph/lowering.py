@@ -19,7 +19,7 @@ from .heads import Head, Kind, check_kinds, kinds_of, software_of, write_heads
 from .lower import handlers
 from .lower.heads import End, end
 from .lower.state import Handler, Lowering
-from .pixels import pixels_of
+from .pixels import READS, noted, pixels_of
 from .qonnx_graph import LoweringError, QonnxGraph
 from .threshold_pattern import COMPARISONS
 
@@ -69,6 +69,9 @@ def lower(
             raise left_over(state, node)
     graph = state.builder.finish(*(found.stream for found in ends))
     write_heads(graph.model, _heads(graph.graph, ends))
+    reads = noted(proto, READS)
+    if reads is not None:
+        reads.note(graph.model, READS)
     return graph
 
 

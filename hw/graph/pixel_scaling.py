@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import numpy as np
 import onnx
 
-from .pixels import SCALING, Pixels, written
+from .pixels import SCALING, Pixels, first_reader, written
 from .qonnx_graph import QonnxGraph
+from .reference_kernels import code_ends
 
 MOVES = ("Reshape", "Flatten")
 """Ops that may stand between: they move values only."""
@@ -59,6 +61,42 @@ def absorb(network: onnx.ModelProto, pixels: Pixels) -> Pixels:
         return pixels
     _remove(network, nodes)
     return found
+
+
+def drop_wide_quantiser(network: onnx.ModelProto, pixels: Pixels) -> str:
+    """Take a quantiser of more than 8 bits away from the input, such as fixed-point numbers of 16
+    bits, where every byte stands for a number that it leaves as it is.
+
+    Returns:
+        What was taken away, in words; empty for nothing.
+    """
+    graph = QonnxGraph(network)
+    node = first_reader(graph)
+    shape = graph.shape(graph.inputs[0].name)
+    if node is None or node.op_type != "Quant" or graph.is_output(node.output[0]):
+        return ""
+    scale, zero, bits = (graph.scalar(name) for name in node.input[1:])
+    if scale is None or zero is None or bits is None or bits <= 8 or zero % 1:
+        return ""
+    if not {len(pixels.mean), len(pixels.std)} <= {1, shape[1]}:
+        return ""
+    exact = pixels.codes(np.arange(256).reshape(256, 1, 1, 1).repeat(shape[1], axis=3))
+    if exact is None:
+        return ""
+    codes, step = exact
+    steps = step / Fraction(scale)
+    low, high = code_ends(
+        bits, **{n: graph.attributes(node).get(n, 1) for n in ("signed", "narrow")}
+    )
+    places = codes * float(steps.numerator) / float(steps.denominator)
+    whole = (codes * steps.numerator % steps.denominator == 0).all()
+    if not whole or places.min() + zero < low or places.max() + zero > high:
+        return ""
+    _remove(network, [node])
+    return (
+        f"{node.name} ({node.op_type}) of {bits:g} bits leaves all numbers as they are that bytes "
+        "stand for: gone"
+    )
 
 
 def _remove(network: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> None:

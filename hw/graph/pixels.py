@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
@@ -18,15 +20,20 @@ import numpy.typing as npt
 import onnx
 from onnx import helper
 
+from ...quant.inputs import Rounding
 from .factors import common_step
 from .multi_threshold import OP as MULTI_THRESHOLD
 from .qonnx_graph import LoweringError, QonnxGraph, multiples
+from .reference_kernels import code_ends
 
 METADATA = "andpop.pixels"
 """Model metadata key of the convention, JSON."""
+READS = "andpop.reads"
+"""The same of the file as it was found, before its first nodes were taken in."""
 RAW_FACTOR = 1 / 32
 """A factor up to here brings 0..255 down to single digits: whoever applies it wants raw pixels."""
 SCALING = ("Add", "Sub", "Mul", "Div")
+MOVES = ("Reshape", "Flatten", "Transpose", "Identity", "Squeeze", "Unsqueeze")
 
 
 MAX_CODE = 1 << 40
@@ -52,6 +59,11 @@ class Pixels:
     std: tuple[float, ...] = (1.0,)
     why: str = ""
     """Where that is known from, in words."""
+    rounding: Rounding = ""
+    """How the network's first quantiser rounds, of which bytes are the codes ``first`` to ``last``,
+    the least of them 0; empty where bytes are not."""
+    first: int = 0
+    last: int = 255
 
     @property
     def step(self) -> Fraction | None:
@@ -66,6 +78,9 @@ class Pixels:
             list(map(written, row * (channels if len(row) == 1 else 1)))
             for row in (self.mean, self.std)
         )
+        if self.rounding:
+            # Whole steps, which a float need not hold.
+            mean = [round(self.mean[0] / self.scale) * self.factor] * channels
         return [(self.factor / s, m / self.factor) for m, s in zip(mean, std, strict=True)]
 
     def codes(self, pictures: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], Fraction] | None:
@@ -100,6 +115,10 @@ class Pixels:
     def describe(self) -> str:
         """The convention in words."""
         scaled = "raw pixels 0..255"
+        if self.rounding or (any(self.mean) and len(self.mean) == 1 and not self.std[0] - 1):
+            text = " * ".join(["byte", *([f"{self.scale:.9g}"] if self.scale != 1 else [])])
+            less = f" - {self.mean[0]:.9g}" if any(self.mean) else ""
+            return f"input: {text}{less} ({self.why})"
         if self.scale != 1:
             factor = self.factor
             whole = factor.numerator == 1
@@ -109,41 +128,108 @@ class Pixels:
             scaled = f"({scaled} - mean {mean}) / std {std}"
         return f"input: {scaled} ({self.why})"
 
-    def note(self, network: onnx.ModelProto) -> None:
+    def note(self, network: onnx.ModelProto, key: str = METADATA) -> None:
         """Write the convention into a network."""
         props = {p.key: p.value for p in network.metadata_props}
-        helper.set_model_props(network, {**props, METADATA: json.dumps(asdict(self))})
+        helper.set_model_props(network, {**props, key: json.dumps(asdict(self))})
+
+
+def noted(network: onnx.ModelProto, key: str = METADATA) -> Pixels | None:
+    """Return what was noted in a network, None for nothing."""
+    for entry in network.metadata_props:
+        if entry.key == key:
+            found = json.loads(entry.value)
+            return Pixels(**{**found, "mean": tuple(found["mean"]), "std": tuple(found["std"])})
+    return None
 
 
 def pixels_of(network: onnx.ModelProto) -> Pixels:
     """Return what a network reads: as noted in it, as it declares, or as its first nodes tell."""
-    for entry in network.metadata_props:
-        if entry.key == METADATA:
-            found = json.loads(entry.value)
-            return Pixels(**{**found, "mean": tuple(found["mean"]), "std": tuple(found["std"])})
-    return recognise(QonnxGraph(network))
+    return noted(network) or recognise(QonnxGraph(network))
 
 
-def declares_raw(graph: QonnxGraph) -> bool:
-    """Whether the input is declared UINT8."""
-    return len(graph.inputs) == 1 and graph.datatype(graph.inputs[0].name) == "UINT8"
+def declared(datatype: str | None) -> Pixels | None:
+    """Return what bytes stand for where an input is declared of a type of at most 8 bits; None for
+    any other type. The least number is byte 0, of BIPOLAR byte 1 is 1."""
+    why = f"declared {datatype}"
+    if datatype in ("BIPOLAR", "TERNARY"):
+        return Pixels(2.0 if datatype == "BIPOLAR" else 1.0, (1.0,), why=why)
+    found = re.fullmatch(r"(UINT|INT|FIXED<)([1-9]\d?)(?:,(\d\d?)>)?", datatype or "")
+    if datatype == "BINARY":
+        return Pixels(why=why)
+    if found is None or int(found[2]) > 8:
+        return None
+    step = 1.0
+    if found[1] == "FIXED<":
+        step = 2.0 ** (int(found[3]) - int(found[2]))
+    below = 0 if found[1] == "UINT" else 1 << (int(found[2]) - 1)
+    return Pixels(step, (below * step,), why=why)
+
+
+def declared_of(graph: QonnxGraph) -> Pixels | None:
+    """Return what the input is declared to be, None where it is not."""
+    return declared(graph.datatype(graph.inputs[0].name)) if len(graph.inputs) == 1 else None
 
 
 def recognise(graph: QonnxGraph) -> Pixels:
     """Return what a graph reads where nobody says it.
 
-    Raw pixels where it is declared UINT8, where its first nodes divide by about 255 themselves,
-    and where its first quantiser makes one code of all of 0..1: by steps of 1 or more, or by
-    thresholds that all lie outside.
+    Integers or fixed-point numbers as it is declared. Codes of its first quantiser where it reads
+    no pictures: vectors, lines, other numbers of channels. Raw pixels where its first nodes divide
+    by about 255 themselves, and where its first quantiser makes one code of all of 0..1: by steps
+    of 1 or more, or by thresholds that all lie outside.
     Else pixel / 255, as torchvision's ToTensor gives.
     """
-    if declares_raw(graph):
-        return Pixels(why="declared UINT8")
+    known = declared_of(graph) or _codes(graph)
+    if known is not None:
+        return known
     for picture in graph.inputs:
         readers = graph.consumers[picture.name]
         if readers and all(_scales_itself(graph, node, picture.name) for node in readers):
             return Pixels(why="the graph scales pixels itself")
     return Pixels(1 / 255, why="not declared UINT8: pixel / 255 assumed; else use --input-scale")
+
+
+def _codes(graph: QonnxGraph) -> Pixels | None:
+    """Bytes as the codes of the quantiser that alone reads an input which is no picture."""
+    if len(graph.inputs) != 1 or is_picture(graph.shape(graph.inputs[0].name)):
+        return None
+    return codes_of_first(graph)
+
+
+def is_picture(shape: Sequence[int]) -> bool:
+    """Whether an input (N, C, H, W) may be one that a picture file holds."""
+    return len(shape) == 4 and shape[1] in (1, 3) and shape[2] > 1
+
+
+def first_reader(graph: QonnxGraph) -> onnx.NodeProto | None:
+    """The node that alone reads the input, behind those that move values only; None for several."""
+    name = graph.inputs[0].name
+    while True:
+        readers = graph.consumers[name]
+        if len(readers) != 1 or readers[0].input[0] != name:
+            return None
+        if readers[0].op_type not in MOVES:
+            return readers[0]
+        name = readers[0].output[0]
+
+
+def codes_of_first(graph: QonnxGraph) -> Pixels | None:
+    """What bytes stand for that are the codes of a Quant of at most 8 bits, which alone reads the
+    input; None where there is none."""
+    node = first_reader(graph)
+    if node is None or node.op_type != "Quant":
+        return None
+    scale, zero, bits = (graph.scalar(value) for value in node.input[1:])
+    given = graph.attributes(node)
+    if scale is None or zero is None or bits is None or not 2 <= bits <= 8 or zero != round(zero):
+        return None
+    low, high = code_ends(bits, given.get("signed", 1), given.get("narrow", 1))
+    if not -128 <= low <= 0 <= high <= 255:
+        return None
+    mode: Rounding = given.get("rounding_mode", "ROUND")
+    why = f"codes of {node.name}, its least is byte 0"
+    return Pixels(scale, ((zero - low) * scale,), (1.0,), why, mode, int(low), int(high))
 
 
 def _scales_itself(graph: QonnxGraph, node: onnx.NodeProto, name: str) -> bool:

@@ -29,6 +29,13 @@ def changes_nothing(node: onnx.NodeProto, element: int, value: Value) -> bool:
     return node.op_type == "Identity"
 
 
+def global_window(node: onnx.NodeProto, shape: Sequence[int]) -> None:
+    """Make a GlobalMaxPool of a map (1, C, H, W) the MaxPool that it is."""
+    if node.op_type == "GlobalMaxPool" and len(shape) == 4:
+        node.op_type = "MaxPool"
+        node.attribute.append(helper.make_attribute("kernel_shape", list(shape[2:])))
+
+
 def explicit_pads(node: onnx.NodeProto, shape: Shape, out: Sequence[int]) -> None:
     """Write the border that ``auto_pad`` stands for into a Conv or pool that gives ``out``."""
     attributes = node_attributes(node)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ...quant.inputs import ROUNDINGS
 from .factors import common_step
 from .multi_threshold import OP as MULTI_THRESHOLD
 from .multi_threshold import multi_threshold
@@ -20,18 +21,6 @@ MAX_STEP = 1 << 1000
 """Numerators and denominators of steps that float64 holds, whatever they are multiplied with."""
 MAX_FACTOR = 1 << 32
 """Codes times less than that are exact in float64."""
-
-ROUNDINGS: dict[str, Callable[[Floats], Floats]] = {
-    "ROUND": np.rint,
-    "HALF_EVEN": np.rint,
-    "CEIL": np.ceil,
-    "FLOOR": np.floor,
-    "UP": lambda x: np.copysign(np.ceil(np.abs(x)), x),
-    "DOWN": np.trunc,
-    "ROUND_TO_ZERO": np.trunc,
-    "HALF_UP": lambda x: np.copysign(np.floor(np.abs(x) + 0.5), x),
-    "HALF_DOWN": lambda x: np.copysign(np.ceil(np.abs(x) - 0.5), x),
-}
 
 
 def quantised(q: Floats, bits: float, attributes: Mapping[str, Any]) -> Floats:

@@ -58,6 +58,15 @@ def command(
             "its logits; numbers by default. Of a checkpoint they are known."
         ),
     ] = None,
+    outputs: Annotated[
+        str | None,
+        typer.Option(
+            metavar="class|numbers",
+            help="What leaves a QONNX network: the class of its logits, or its numbers as "
+            "integers, as of an autoencoder or a regression.",
+            show_default="class",
+        ),
+    ] = None,
     target_cycles: Annotated[
         int | None,
         typer.Option(
@@ -133,6 +142,7 @@ def command(
         "input_mean": input_mean,
         "input_std": input_std,
         "classes": str(classes) if classes else None,
+        "outputs": outputs,
         "target_cycles": target_cycles,
         "target_fps": target_fps,
         "clock_mhz": clock_mhz,

@@ -40,7 +40,8 @@ def narrow(state: Lowering, node: onnx.NodeProto) -> bool:
         state.passed[node.name] = LoweringError(
             node,
             f"quantises to {bits:g} bits, expected at most {MAX_BITS}; more are supported "
-            "as integer codes of scale 1 behind a rounding shift or an epilogue only",
+            "as integer codes of scale 1 behind a rounding shift or an epilogue only, or of the "
+            "input where bytes stand for whole steps of it (--input-scale, --input-mean)",
         )
     return True
 
@@ -59,7 +60,8 @@ def _quantise(state: Lowering, node: onnx.NodeProto) -> None:
         raise LoweringError(node, "quantises no known stream")
     source, nodes = found
     x = state.streams[source]
-    if not x.plan and x.datatype != "BINARY" and limits(x.datatype)[1] >= MAX_VALUES:
+    least, most = limits(x.datatype)
+    if not x.plan and x.datatype != "BINARY" and most - least >= MAX_VALUES:
         state.claim(*nodes)
         state.publish(_searched(state, nodes, x), node.output[0])
         return

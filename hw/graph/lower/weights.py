@@ -31,6 +31,12 @@ def weights_of(state: Lowering, node: onnx.NodeProto) -> tuple[FloatArray, Steps
     """
     weight = state.graph.constant(node.input[1])
     if weight is not None:
+        if np.isfinite(weight).all() and (weight != np.rint(weight)).any():
+            raise LoweringError(
+                node,
+                "found weights that are not integers and that no quantiser makes, expected a "
+                "Quant of 1 to 8 bits in front of them; quantise this layer's weights, too",
+            )
         if not whole(np.rint(weight)):
             raise LoweringError(
                 node, f"found weights of more than {ACCUMULATOR_BITS} bits or no numbers"
