@@ -84,7 +84,7 @@ def reads_last(graph: onnx.GraphProto, name: str) -> bool:
         for node in readers.get(ways.pop(), ()):
             turns = node.op_type == "Transpose" and _perm(node) == TO_FIRST
             if node.op_type == "Reshape" and node.input[1] in stored:
-                wanted = numpy_helper.to_array(stored[node.input[1]]).tolist()
+                wanted = numpy_helper.to_array(stored[node.input[1]]).reshape(-1).tolist()
                 turns = _same_turned(shape, wanted, TO_FIRST)
             if turns or _wants_last(node):
                 found = True
@@ -162,7 +162,9 @@ def _as_transpose(state: Cleaning, node: onnx.NodeProto) -> onnx.NodeProto | Non
     if len(shape) != 4 or wanted is None or name in state.lines:
         return None
     perm = TO_FIRST if to_first else TO_LAST
-    if not _same_turned([shape[i] for i in TO_LAST] if to_first else shape, wanted.tolist(), perm):
+    if not _same_turned(
+        [shape[i] for i in TO_LAST] if to_first else shape, wanted.reshape(-1).tolist(), perm
+    ):
         return None
     return helper.make_node("Transpose", [name], node.output, name=node.name, perm=perm)
 
