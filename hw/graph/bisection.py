@@ -19,6 +19,7 @@ import onnx
 from ...quant.grid import ACCUMULATOR_LIMIT, IntArray
 from .qonnx_graph import FloatArray, LoweringError, QonnxGraph
 from .tables import MAX_VALUES, Table, falling_channels, thresholds
+from .threshold_pattern import TURNING
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,13 @@ def _check_order(graph: QonnxGraph, node: onnx.NodeProto) -> None:
     if node.op_type == "Div" and graph.operands(node) is None:
         raise LoweringError(node, "divides by what is quantised, expected a constant divisor")
     slopes: FloatArray | None = np.zeros(1)
-    if node.op_type in ("LeakyRelu", "Elu"):
-        slopes = np.asarray(graph.attributes(node).get("alpha", 1.0))
+    if node.op_type in ("LeakyRelu", "Elu", "Selu"):
+        given = graph.attributes(node)
+        slopes = np.asarray([given.get("alpha", 1.0), given.get("gamma", 1.0)])
     elif node.op_type == "PRelu":
         slopes = graph.constant(node.input[1])
     computed = sum(graph.constant(name) is None for name in node.input if name)
-    turns = slopes is None or (slopes < 0).any() or node.op_type in ("Abs", "HardSwish")
+    turns = slopes is None or (slopes < 0).any() or node.op_type in TURNING
     if turns or computed > 1:
         raise LoweringError(
             node,

@@ -17,11 +17,12 @@ from onnx import TensorProto, helper
 
 from .clean_finn import average, expand, joins_thresholds, joins_weights, thresholds
 from .clean_folding import fold, known_shape
-from .clean_heads import join_outputs, leave_to_software, software_nodes
+from .clean_forms import max_of_map, slices
+from .clean_heads import drop_constants, join_outputs, leave_to_software, software_nodes
 from .clean_layout import channels_first, reads_last
 from .clean_lines import line_to_map, map_shape
 from .clean_order import keep_flattening
-from .clean_quantisers import dequantise, is_weight, quantiser, transpose
+from .clean_quantisers import dequantise, folds_weights, is_weight, quantiser, transpose
 from .clean_scales import scales_behind
 from .clean_state import Cleaning
 from .clean_sums import in_pairs
@@ -96,8 +97,10 @@ def clean(
         except LoweringError as error:
             refused(error)
             _keep_refused(state, node, error)
+    drop_constants(state, [] if notes is None else notes)
     join_outputs(state, software)
     _drop_unread(state)
+    slices(state)
     scales_behind(state)
     _write(state)
     return state.proto
@@ -202,6 +205,9 @@ def _standard(state: Cleaning, node: onnx.NodeProto, constant: bool) -> None:
     types = _infer(state, node, schema)
     if joins_thresholds(state, node) or joins_weights(state, node):
         return
+    if folds_weights(state, node, types):
+        return
+    constant = all(name in state.constants for name in node.input if name)
     if node.op_type in ("Shape", "Size"):
         known_shape(state, node)
     elif constant and node.op_type in FOLDED:
@@ -215,6 +221,8 @@ def _standard(state: Cleaning, node: onnx.NodeProto, constant: bool) -> None:
         dequantise(state, node)
     elif node.op_type == "Transpose" and is_weight(state, node.input[0]):
         transpose(state, node)
+    elif node.op_type in ("GlobalMaxPool", "ReduceMax"):
+        max_of_map(state, node)
     elif node.op_type in ("Reshape", "Flatten"):
         keep_flattening(state, node, types)
     else:

@@ -18,7 +18,7 @@ def fold(state: Cleaning, node: onnx.NodeProto, types: Sequence[onnx.TypeProto])
     """Replace a node of constants by its outputs, as ONNX Runtime computes them."""
     shapes = [tuple(d.dim_value for d in t.tensor_type.shape.dim) for t in types]
     state.spend(node, shapes)
-    if node.op_type == "Div":
+    if node.op_type in ("Div", "Mod"):
         divisor = state.value(node.input[1])
         # Whole numbers divided by 0, or the least by -1, stop the process.
         if divisor is None or (divisor.dtype.kind in "iu" and not (divisor > 0).all()):

@@ -27,10 +27,7 @@ from .qonnx_graph import LoweringError
 TO_FIRST, TO_LAST = [0, 3, 1, 2], [0, 2, 3, 1]
 AXES = {0: 0, 1: 2, 2: 3, 3: 1, -1: 1, -2: 3, -3: 2, -4: 0}
 """An axis of (1, H, W, C) -> of (1, C, H, W)."""
-ELEMENTWISE = {
-    *SAME, "Abs", "Elu", "Erf", "HardSigmoid", "HardSwish", "LeakyRelu", "Max", "Min", "PRelu",
-    "Sigmoid", "Softplus", "Tanh",
-} - {"BatchNormalization", "GlobalAveragePool", "Where"}  # fmt: skip
+ELEMENTWISE = {*SAME} - {"BatchNormalization", "GlobalAveragePool", "GlobalMaxPool", "Where"}
 """Ops that are the same in both orders, but for constants of channels."""
 LAST = ("Im2Col", "MaxPoolNHWC")
 """Ops of qonnx that know channels behind the pixels alone."""

@@ -89,7 +89,7 @@ def integers(node: onnx.NodeProto, what: str, value: FloatArray) -> IntArray:
         raise LoweringError(
             node,
             f"found {what} that are not integers of at most {ACCUMULATOR_BITS} bits, expected "
-            "integer codes (scale 1)",
+            "integer codes and a scale; quantise them to 8 bits or fewer",
         )
     return value.astype(np.int64)
 
