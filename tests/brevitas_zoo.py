@@ -106,6 +106,13 @@ def classified(features: int) -> nn.Module:
     return nn.Sequential(nn.Flatten(), linear(features, 5))
 
 
+def rows(*layers: nn.Module, factors: bool = False) -> nn.Module:
+    """6 rows of 16 features, of which fully connected layers make 8 each."""
+    if factors:
+        layers[0].factors = nn.Parameter(torch.randn(8))
+    return nn.Sequential(codes(8), linear(16, 8), codes(), *layers)
+
+
 def focus(own: Any, x: Tensor) -> Tensor:
     parts = [x[:, :, i::2, j::2] for j in (0, 1) for i in (0, 1)]
     return own.end(torch.cat(parts, 1))
@@ -214,7 +221,19 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], Shape]] = {
     "line, interpolated": (lambda: line(codes(), nn.Upsample(scale_factor=2, mode="linear"),
                                         codes(), conv(4, 2, kind="Conv1d"), codes(8)), LINE),
 }  # fmt: skip
+ROWS = (6, 16)
+NETWORKS |= {
+    "rows": (lambda: rows(linear(8, 3, bias=True)), ROWS),
+    "rows, factors": (lambda: rows(Made(lambda own, x: own.codes(x * own.factors),
+                                        codes=codes(5)), linear(8, 3), factors=True), ROWS),
+    "rows, flattened": (lambda: rows(nn.Flatten(), linear(48, 5)), ROWS),
+    "rows, averaged": (lambda: rows(Made(lambda own, x: x.mean(1)), linear(8, 5)), ROWS),
+    "rows of a map": (lambda: nn.Sequential(codes(8), linear(8, 5), relu(), linear(5, 3)),
+                      (2, 6, 8)),
+}  # fmt: skip
+"""Fully connected layers of the last axis."""
 ALSO_QCDQ = (
+    "rows",
     "channel scales", "zero points", "codes with a zero point", "bias of 8 bits", "repeated",
     "QuantTensor at the end", "QuantScaleBias", "line, prelu",
 )  # fmt: skip

@@ -38,11 +38,16 @@ def cleaned(net: nn.Module, shape: tuple[int, ...], path: Path, how: str) -> onn
     return clean(load(path).model)
 
 
-def forward(net: nn.Module, pictures: torch.Tensor) -> np.ndarray:
-    """The network's own numbers, in float64."""
+def forward(net: nn.Module, fed: np.ndarray, shape: tuple[int, ...], rows: bool) -> np.ndarray:
+    """The network's own numbers for what it is fed, (N, C, H, W), in float64.
+
+    ``rows``: it has channels behind the pixels.
+    """
+    given = torch.from_numpy(np.moveaxis(fed, 1, -1).copy() if rows else fed).reshape(-1, *shape)
     with torch.no_grad():
-        found = copy.deepcopy(net).double()(pictures)
-    return np.asarray(getattr(found, "value", found))
+        found = copy.deepcopy(net).double()(given)
+    values = np.asarray(getattr(found, "value", found))
+    return np.moveaxis(values, -1, 1) if rows else values
 
 
 def steps(boundary: Boundary, values: np.ndarray) -> np.ndarray:
@@ -68,10 +73,10 @@ def test_is_what_pytorch_computes(
     golden = GoldenExecutor(graph)
     pictures = extreme_pictures(*golden.shapes[golden.input][1:], noise=8)
     ((_, ours),) = golden.chunks(pictures)
-    given = torch.from_numpy(pixels_of(network).feed(pictures)).reshape(-1, *shape)
+    fed = pixels_of(network).feed(pictures)
     (head,) = heads_of(graph.model)
     boundary = next(b for b in boundaries(graph) if b.reference == head.name)
-    theirs = steps(boundary, forward(net, given))
+    theirs = steps(boundary, forward(net, fed, shape, name.startswith("rows")))
     compared.arrays(ours[head.tensor], np.rint(theirs).astype(np.int64), f"{name}, {how}")
     assert np.abs(theirs - ours[head.tensor]).max() < NEAR
     assert len(np.unique(theirs)) > 3

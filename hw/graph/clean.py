@@ -129,7 +129,10 @@ def _inputs(state: Cleaning) -> None:
                 "pictures of one size"
             )
         state.bound(value.name, sizes, f"the graph input {value.name}")
-        if len(sizes) == 4 and reads_last(graph, value.name):
+        if len(sizes) in (3, 4) and reads_last(graph, value.name):
+            if len(sizes) == 3:
+                sizes = [sizes[0], 1, *sizes[1:]]
+                state.rows.add(value.name)
             sizes = [sizes[i] for i in (0, 3, 1, 2)]
             state.last.add(value.name)
             value.type.CopyFrom(helper.make_tensor_type_proto(TensorProto.FLOAT, sizes))
