@@ -170,10 +170,10 @@ def truncated(**more: Any) -> nn.Module:
     return behind(qnn.TruncAvgPool2d(2, **more), classified(36), last=relu(6))
 
 
-def quantised_upsampling() -> nn.Module:
+def quantised_upsampling(**mode: Any) -> nn.Module:
     import brevitas.nn as qnn
 
-    return behind(qnn.QuantUpsample(scale_factor=2, mode="nearest"), conv(4, 2), codes(8))
+    return behind(qnn.QuantUpsample(scale_factor=2, **mode), conv(4, 2), codes(8))
 
 
 MAP = (1, 8, 8)
@@ -196,7 +196,9 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], Shape]] = {
     "transposed, groups": (lambda: turned(1, 2, 1, 2), MAP),
     "transposed, dilated": (lambda: turned(1, 1, 2, 2), MAP),
     "truncated": (lambda: truncated(bit_width=4, float_to_int_impl_type="floor"), MAP),
-    "repeated": (quantised_upsampling, MAP),
+    "repeated": (lambda: quantised_upsampling(mode="nearest"), MAP),
+    "line, halves of channels": (lambda: line(codes(), Made(lambda own, x: torch.cat(
+        x.chunk(2, 1)[::-1], 1)), classified(56)), LINE),
     "QuantTensor at the end": (lambda: behind(conv(4, 3, 1), relu(8)), MAP),
     "QuantScaleBias": (scaled_and_moved, MAP),
     "halves of channels": (lambda: Made(halves, trunk=trunk(codes()), end=classified(144)), MAP),
@@ -246,6 +248,10 @@ def network(name: str) -> tuple[nn.Module, Shape]:
     torch.manual_seed(4)
     make, shape = NETWORKS[name]
     return settled(make(), shape), shape
+
+
+def interpolated() -> nn.Module:
+    return quantised_upsampling(mode="bilinear", align_corners=False)
 
 
 def squeeze_and_excite() -> nn.Module:

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper
 
 from .clean_finn import average, expand, joins_thresholds, joins_weights, thresholds
 from .clean_folding import fold, known_shape
-from .clean_forms import max_of_map, slices
+from .clean_forms import max_of_map, other_names
 from .clean_heads import drop_constants, join_outputs, leave_to_software, software_nodes
 from .clean_layout import channels_first, reads_last
 from .clean_lines import line_to_map, map_shape
@@ -99,9 +99,8 @@ def clean(
             _keep_refused(state, node, error)
     drop_constants(state, [] if notes is None else notes)
     join_outputs(state, software)
-    _drop_unread(state)
-    slices(state)
-    scales_behind(state)
+    for step in (_drop_unread, other_names, _drop_unread, scales_behind):
+        step(state)
     _write(state)
     return state.proto
 

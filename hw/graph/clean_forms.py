@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nodes that are others by another name: maxima of a map, pixels left out, parts of channels."""
+"""Nodes that are others by another name: maxima of a map, pixels left out, parts of channels, whole
+steps between codes."""
 
 from __future__ import annotations
 
@@ -45,18 +46,48 @@ def max_of_map(state: Cleaning, node: onnx.NodeProto) -> None:
         state.keep(flat, [helper.make_tensor_type_proto(kind, shape[:2])])
 
 
-def slices(state: Cleaning) -> None:
+def other_names(state: Cleaning) -> None:
     """Slices by steps of more than 1 leave out what a MaxPool of single pixels does; slices of
-    channels that make up a tensor are a Split."""
+    channels that make up a tensor are a Split; what is interpolated and rounded is quantised."""
     found, nodes = _splits(state), []
     for node in state.nodes:
-        if node.op_type == "Slice" and node.name in found:
+        if node.op_type == "Mul":
+            nodes.append(_rounded(state, node) or node)
+        elif node.op_type == "Slice" and node.name in found:
             nodes += found[node.name]
         elif node.op_type == "Slice":
             nodes += _strided(state, node)
         else:
             nodes.append(node)
     state.nodes = nodes
+
+
+def _rounded(state: Cleaning, node: onnx.NodeProto) -> onnx.NodeProto | None:
+    """Interpolated codes as whole steps, ``round(x / scale) * scale`` of Brevitas' QuantUpsample,
+    are codes of the quantiser in front: interpolation leaves its range to no side."""
+    rounding, scale = state.producer.get(node.input[0]), state.value(node.input[1])
+    if rounding is None or rounding.op_type != "Round" or scale is None or scale.size != 1:
+        return None
+    division = state.producer.get(rounding.input[0])
+    divisor = None if division is None else state.value(division.input[-1])
+    if division is None or division.op_type != "Div" or divisor is None or divisor.size != 1:
+        return None
+    resize = state.producer.get(division.input[0])
+    before = None if resize is None else state.producer.get(resize.input[0])
+    if resize is None or resize.op_type not in ("Resize", "Upsample") or before is None:
+        return None
+    if before.op_type != "Quant" or node_attributes(resize).get("mode", b"nearest") == "cubic":
+        return None
+    step, zero = state.value(before.input[1]), state.value(before.input[2])
+    if step is None or zero is None or zero.any() or step.size != 1:
+        return None
+    if not scale.item() == step.item() == divisor.item():
+        return None
+    made = onnx.NodeProto()
+    made.CopyFrom(before)
+    made.name, made.input[0], made.output[:] = node.name, resize.output[0], node.output
+    state.producer[node.output[0]] = made
+    return made
 
 
 def _strided(state: Cleaning, node: onnx.NodeProto) -> list[onnx.NodeProto]:

@@ -24,7 +24,10 @@ NEUTRAL = {"kernel_shape": 1, "strides": 1, "dilations": 1, "output_padding": 0,
 """What attributes of IMAGE_OPS say of an axis of one row."""
 AXES = {0: 0, 1: 1, 2: 3, -1: -1, -2: 1, -3: 0}
 """An axis of a line -> of the map."""
-DECIDE = ("Squeeze", "Flatten", "Reshape", "Transpose", "ReduceSum", "ReduceMean", "ReduceMax")
+DECIDE = (
+    "Squeeze", "Flatten", "Reshape", "Transpose", "ReduceSum", "ReduceMean", "ReduceMax", "Shape",
+    "Size",
+)  # fmt: skip
 """Ops whose result is a line only if they say so."""
 SAME = (
     *ELEMENTWISE, "Identity", "Dropout", "Cast", "Where", "GlobalAveragePool", "GlobalMaxPool",
@@ -217,5 +220,5 @@ HANDLERS: dict[str, Callable[[Cleaning, onnx.NodeProto], None]] = {
     "Pad": _pad,
     "Squeeze": _squeeze,
     "Transpose": _transpose,
-    "Reshape": lambda state, node: None,
+    **dict.fromkeys(("Reshape", "Shape", "Size"), lambda state, node: None),
 }
