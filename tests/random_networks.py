@@ -7,7 +7,7 @@ Each is one that has an exact integer form by construction, so any refusal of it
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
@@ -41,6 +41,8 @@ class Sampler:
 
     def __init__(self, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
+        self.form = np.random.default_rng([seed, 2])
+        """What draws the words that a construct is written in, apart from the constructs."""
         side = self.rng.integers(6, 13, 2)
         self.net = Net(int(side[0]), int(side[1]), self.pick(1, 1, 3), seed)
         self.input, self.size = front(self.net, seed)
@@ -151,6 +153,9 @@ class Sampler:
             return net.op("Mul", [x, net.op("Sigmoid", [x])]), False
         if kind == 9:
             return net.op(("Tanh", "Elu")[self.pick(0, 1)], [x]), False
+        if kind == 10:
+            curves = ("Selu", "Softsign", "Ceil", *(("Celu", "Abs") if turns else ()))
+            return net.op(curves[self.form.integers(len(curves))], [x]), False
         return x, False
 
     def window(self, x: Codes, keeps: bool = False) -> tuple[dict[str, list[int]], int, int]:
@@ -246,6 +251,10 @@ class Sampler:
         kernel = [min(self.pick(2, 2, 3), x.height), min(self.pick(2, 2, 3), x.width)]
         stride = [self.pick(1, 2, k) for k in kernel]
         pads = [self.pick(0, 0, k // 2) for k in kernel]
+        if self.form.random() < 0.2 and x.height > 1:
+            self.said.append("Slice by 2")
+            name = self.slice(self.slice(x.name, 1, x.height, 2, 2), 0, x.width, 3, 2)
+            return replace(x, name=name, height=x.height // 2, width=(x.width + 1) // 2)
         size = [
             (s + 2 * p - k) // t + 1
             for s, p, k, t in zip((x.height, x.width), pads, kernel, stride, strict=True)
@@ -254,14 +263,23 @@ class Sampler:
         name = self.net.op("MaxPool", [x.name], kernel_shape=kernel, strides=stride, pads=pads * 2)
         return Codes(name, x.channels, size[0], size[1], x.signs, x.scale, x.bits, x.signed)
 
+    def slice(self, x: str, start: int, end: int, axis: int, step: int = 1) -> str:
+        """A Slice along one axis."""
+        numbers = [self.net.constant([n], np.int64) for n in (start, end, axis, step)]
+        return self.net.op("Slice", [x, *numbers])
+
     def split(self, x: Codes) -> Codes:
         """Two halves change places."""
         if x.channels % 2:
             return self.convolution(x)
         number = len(self.net.nodes)
         halves = [f"left_{number}", f"right_{number}"]
-        node = helper.make_node("Split", [x.name], halves, name=f"Split_{number}", axis=1)
-        self.net.nodes.append(node)
+        if self.form.random() < 0.5:
+            node = helper.make_node("Split", [x.name], halves, name=f"Split_{number}", axis=1)
+            self.net.nodes.append(node)
+        else:
+            ends = (0, x.channels // 2, x.channels)
+            halves = [self.slice(x.name, *ends[i : i + 2], axis=1) for i in (0, 1)]
         self.said.append("Split, Concat")
         name = self.net.op("Concat", halves[::-1], axis=1)
         return Codes(name, x.channels, x.height, x.width, x.signs, x.scale, x.bits, x.signed)

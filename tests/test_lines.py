@@ -139,7 +139,7 @@ def unsqueezed() -> onnx.ModelProto:
     ("network", "why"),
     [
         (permuted, "permutes the axes of a line by [0, 2, 1], expected [0, 2, 1] in front of a"),
-        (unsqueezed, "reads a line (1, C, L), expected one of Add, AveragePool,"),
+        (unsqueezed, "reads a line (1, C, L), expected convolutions, pools, sums, "),
     ],
 )
 def test_other_forms_of_lines_are_refused(network: Callable[[], onnx.ModelProto], why: str) -> None:

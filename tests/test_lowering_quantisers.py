@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -21,6 +22,7 @@ from andpop.hw.graph.specialise import specialise
 from andpop.hw.graph.tables import Table
 from andpop.hw.graph.verify import verify
 from andpop.hw.kernels.signed_thresholding.golden import signed_thresholding
+from foreign_graphs import Net, accepted, head, refusal
 from foreign_networks import export_cnv
 from onnx import TensorProto, helper, numpy_helper
 from qonnx_block import block, by_output, set_constant
@@ -156,3 +158,41 @@ def test_halving_finds_what_the_table_says() -> None:
     np.testing.assert_array_equal(found.thresholds, expected.thresholds)
     np.testing.assert_array_equal(found.falls, expected.falls)
     assert (found.first, found.datatype, found.scale) == (-8, "INT4", 0.5)
+
+
+def over_large_sums(kind: str, *constants: float, **attributes: float) -> onnx.ModelProto:
+    """A function of sums of more than 2**17 values, quantised."""
+    net = Net()
+    weight = net.quant(net.constant(net.weights(4, 1, 3, 3)), 0.01, 8, narrow=1)
+    x = net.op("Conv", ["x", weight], kernel_shape=[3, 3])
+    x = net.op(kind, [x, *map(net.constant, constants)], **attributes)
+    head(net, net.quant(x, 0.05), 4)
+    return net.model([1, 5])
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        over_large_sums("Softsign"),
+        over_large_sums("Sign"),
+        over_large_sums("Selu"),
+        over_large_sums("Exp"),
+        over_large_sums("Floor"),
+    ],
+)
+def test_functions_that_never_fall_are_searched(network: onnx.ModelProto, tmp_path: Path) -> None:
+    assert accepted(network, tmp_path)[2] > 0
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        over_large_sums("Pow", 2.0),
+        over_large_sums("Celu", alpha=0.5),
+        over_large_sums("ThresholdedRelu", alpha=-0.5),
+        over_large_sums("Selu", alpha=-1.0),
+        over_large_sums("Reciprocal"),
+    ],
+)
+def test_functions_that_may_turn_are_not(network: onnx.ModelProto, tmp_path: Path) -> None:
+    assert "may turn around over an integer of more than 131072" in refusal(network, tmp_path)

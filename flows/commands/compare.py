@@ -55,13 +55,17 @@ def compare(
 ) -> dict[str, Any]:
     """See ``flows.api.compare``; ``doubts`` are notes on the folder itself."""
     cpu = load_cpu_model(files.packed)
-    given = choose(images, count, cpu.known_task).read(cpu, progress)
+    chosen = choose(images, count)
+    given = chosen.read(cpu, progress)
     found = run(files, cpu, given.pixels, given.names, wanted, progress)
     result = combine(found.tallies)
     task = cpu.known_task
     if task is not None and files.report.is_file():
         names, sources = given.names[:REPORTED], given.sources[:REPORTED]
-        rows = task.report_rows(found.outputs, cpu.classes, names, given.pixels, sources)
+        rows = []
+        # Masks are drawn over pictures: of arrays there are none.
+        if not (chosen.arrays and task.draws):
+            rows = task.report_rows(found.outputs, cpu.classes, names, given.pixels, sources)
         report_content.finish(files, rows, result, found.simulation, False)
     return {**result, "notes": [*doubts, *cpu.notes, *given.notes, *cpu.does]}
 

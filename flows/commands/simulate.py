@@ -86,12 +86,12 @@ def simulate(
     cpu = load_cpu_model(files.packed)
     task = cpu.known_task
     check_folder(task, folder, files.folder)
-    chosen = choose(images, count, task)
+    chosen = choose(images, count, task if folder else None)
     if task is not None:
         task.check_folder(folder, images, chosen.paths)
     given = chosen.read(cpu, progress)
     result, found = run(files, cpu, given.pixels, given.names, mode, progress)
-    if task is not None and task.draws:
+    if task is not None and task.draws and not chosen.arrays:
         rows = task.predictions(found, cpu.classes, images, given.paths, folder)
         result["predictions"] = rows
     notes = [*doubts, *cpu.notes, *given.notes, *cpu.does]

@@ -19,7 +19,13 @@ import onnx
 from ...quant.grid import ACCUMULATOR_LIMIT, IntArray
 from .qonnx_graph import FloatArray, LoweringError, QonnxGraph
 from .tables import MAX_VALUES, Table, falling_channels, thresholds
-from .threshold_pattern import RISING
+from .threshold_pattern import ENDS, TURNING
+
+ARITHMETIC = (
+    "Add", "Sub", "Mul", "Div", "BatchNormalization", "Relu", "Clip", "Neg", "LeakyRelu", "Max",
+    "Min", "PRelu", *ENDS,
+)  # fmt: skip
+"""Ops that float64 computes in few roundings, which keep the order of numbers."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +55,7 @@ def levels_of_table(table: Table) -> Levels | None:
 def is_arithmetic(graph: QonnxGraph, chain: list[onnx.NodeProto]) -> bool:
     """Whether a chain never turns around and is made of sums, products and limits alone: halving
     finds what a table of all values would say, with certainty."""
-    curved = (*RISING, "Erf")
-    return not any(node.op_type in curved or _turns(graph, node) for node in chain)
+    return not any(node.op_type not in ARITHMETIC or _turns(graph, node) for node in chain)
 
 
 def _turns(graph: QonnxGraph, node: onnx.NodeProto) -> str:
@@ -58,12 +63,13 @@ def _turns(graph: QonnxGraph, node: onnx.NodeProto) -> str:
     if node.op_type == "Div" and graph.operands(node) is None:
         return "divides by what is quantised, expected a constant divisor"
     slopes: FloatArray | None = np.zeros(1)
-    if node.op_type in ("LeakyRelu", "Elu"):
-        slopes = np.asarray(graph.attributes(node).get("alpha", 1.0))
+    if node.op_type in ("LeakyRelu", "Elu", "Selu"):
+        given = graph.attributes(node)
+        slopes = np.asarray([given.get("alpha", 1.0), given.get("gamma", 1.0)])
     elif node.op_type == "PRelu":
         slopes = graph.constant(node.input[1])
     computed = sum(graph.constant(name) is None for name in node.input if name)
-    turns = slopes is None or (slopes < 0).any() or node.op_type in ("Abs", "HardSwish")
+    turns = slopes is None or (slopes < 0).any() or node.op_type in TURNING
     if turns or computed > 1:
         return (
             f"may turn around over an integer of more than {MAX_VALUES} values, expected steps "

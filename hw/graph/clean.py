@@ -17,11 +17,18 @@ from onnx import TensorProto, helper
 
 from .clean_finn import average, expand, joins_thresholds, joins_weights, thresholds
 from .clean_folding import fold, known_shape
-from .clean_heads import join_outputs, joins_product, leave_to_software, software_nodes
+from .clean_forms import max_of_map, other_names
+from .clean_heads import (
+    drop_constants,
+    join_outputs,
+    joins_product,
+    leave_to_software,
+    software_nodes,
+)
 from .clean_layout import as_map, channels_first, reads_last
 from .clean_lines import line_to_map, map_shape
 from .clean_order import keep_flattening
-from .clean_quantisers import dequantise, fold_parameters, is_weight, quantiser, transpose
+from .clean_quantisers import dequantise, folds_weights, is_weight, quantiser, transpose
 from .clean_scales import scales_behind
 from .clean_state import Cleaning
 from .clean_sums import in_pairs
@@ -96,9 +103,10 @@ def clean(
         except LoweringError as error:
             refused(error)
             _keep_refused(state, node, error)
+    drop_constants(state, [] if notes is None else notes)
     join_outputs(state, software)
-    _drop_unread(state)
-    scales_behind(state)
+    for step in (_drop_unread, other_names, _drop_unread, scales_behind):
+        step(state)
     _write(state)
     return state.proto
 
@@ -129,7 +137,10 @@ def _inputs(state: Cleaning) -> None:
         if len(sizes) == 2:
             sizes = as_map(state, value.name, sizes)
             value.type.CopyFrom(helper.make_tensor_type_proto(TensorProto.FLOAT, sizes))
-        if len(sizes) == 4 and reads_last(graph, value.name):
+        if len(sizes) in (3, 4) and reads_last(graph, value.name):
+            if len(sizes) == 3:
+                sizes = [sizes[0], 1, *sizes[1:]]
+                state.rows.add(value.name)
             sizes = [sizes[i] for i in (0, 3, 1, 2)]
             state.last.add(value.name)
             value.type.CopyFrom(helper.make_tensor_type_proto(TensorProto.FLOAT, sizes))
@@ -155,7 +166,6 @@ def _visit(state: Cleaning, node: onnx.NodeProto) -> None:
             f"the graph cannot be prepared: {node.name} ({node.op_type}) reads {missing}, "
             "which nothing in front of it computes"
         )
-    fold_parameters(state, node)
     constant = all(name in state.constants for name in node.input if name)
     if not constant:
         line_to_map(state, node)
@@ -208,6 +218,9 @@ def _standard(state: Cleaning, node: onnx.NodeProto, constant: bool) -> None:
     types = _infer(state, node, schema)
     if joins_thresholds(state, node) or joins_weights(state, node):
         return
+    if folds_weights(state, node, types):
+        return
+    constant = all(name in state.constants for name in node.input if name)
     if node.op_type in ("Shape", "Size"):
         known_shape(state, node)
     elif constant and node.op_type in FOLDED:
@@ -221,6 +234,8 @@ def _standard(state: Cleaning, node: onnx.NodeProto, constant: bool) -> None:
         dequantise(state, node)
     elif node.op_type == "Transpose" and is_weight(state, node.input[0]):
         transpose(state, node)
+    elif node.op_type in ("GlobalMaxPool", "ReduceMax"):
+        max_of_map(state, node)
     elif node.op_type in ("Reshape", "Flatten"):
         keep_flattening(state, node, types)
     else:

@@ -18,7 +18,7 @@ def fold(state: Cleaning, node: onnx.NodeProto, types: Sequence[onnx.TypeProto])
     """Replace a node of constants by its outputs, as ONNX Runtime computes them."""
     shapes = [tuple(d.dim_value for d in t.tensor_type.shape.dim) for t in types]
     state.spend(node, shapes)
-    if node.op_type == "Div":
+    if node.op_type in ("Div", "Mod"):
         divisor = state.value(node.input[1])
         # Whole numbers divided by 0, or the least by -1, stop the process.
         if divisor is None or (divisor.dtype.kind in "iu" and not (divisor > 0).all()):
@@ -50,8 +50,10 @@ def fold(state: Cleaning, node: onnx.NodeProto, types: Sequence[onnx.TypeProto])
 
 
 def known_shape(state: Cleaning, node: onnx.NodeProto) -> None:
-    """A Shape or Size is a constant: all sizes are known."""
+    """A Shape or Size is a constant: all sizes are known, those of a line as the file has them."""
     shape = np.array(state.shape(node.input[0]), dtype=np.int64)
+    if node.input[0] in state.lines:
+        shape = np.delete(shape, -2)
     given = {a.name: a.i for a in node.attribute}
     value = shape[given.get("start", 0) : given.get("end", len(shape))]
     state.set_constant(node.output[0], value if node.op_type == "Shape" else shape.prod())

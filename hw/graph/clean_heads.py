@@ -132,6 +132,21 @@ def _end(state: Cleaning, output: str) -> str:
     return output
 
 
+def drop_constants(state: Cleaning, notes: list[str]) -> None:
+    """Drop outputs that are constants beside computed ones: a network that ends in a QuantTensor of
+    Brevitas has its scale, zero point and bits for outputs, too."""
+    graph = state.proto.graph
+    fixed = [v.name for v in graph.output if _end(state, v.name) in state.constants]
+    if not fixed or len(fixed) == len(graph.output):
+        return
+    kept = [onnx.ValueInfoProto.FromString(v.SerializeToString()) for v in graph.output
+            if v.name not in fixed]  # fmt: skip
+    del graph.output[:]
+    graph.output.extend(kept)
+    write_kinds(state.proto, {n: k for n, k in kinds_of(state.proto).items() if n not in fixed})
+    notes.append(f"outputs that are constants are left out: {', '.join(fixed)}")
+
+
 def join_outputs(state: Cleaning, software: Collection[str]) -> None:
     """Name outputs as the tensors they are; one that ``software`` nodes make of logits that are an
     output as well goes, and so does a second one of the same logits."""

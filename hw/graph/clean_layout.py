@@ -28,11 +28,9 @@ from .qonnx_graph import LoweringError
 TO_FIRST, TO_LAST = [0, 3, 1, 2], [0, 2, 3, 1]
 AXES = {0: 0, 1: 2, 2: 3, 3: 1, -1: 1, -2: 3, -3: 2, -4: 0}
 """An axis of (1, H, W, C) -> of (1, C, H, W)."""
-ELEMENTWISE = {
-    *SAME, "Abs", "Elu", "Erf", "HardSigmoid", "HardSwish", "LeakyRelu", "Max", "Min", "PRelu",
-    "Sigmoid", "Softplus", "Tanh",
-} - {"BatchNormalization", "GlobalAveragePool", "Where"}  # fmt: skip
+ELEMENTWISE = {*SAME} - {"BatchNormalization", "GlobalAveragePool", "GlobalMaxPool", "Where"}
 """Ops that are the same in both orders, but for constants of channels."""
+PAIR = ("QuantizeLinear", "DequantizeLinear")
 LAST = ("Im2Col", "MaxPoolNHWC")
 """Ops of qonnx that know channels behind the pixels alone."""
 
@@ -50,6 +48,8 @@ def channels_first(state: Cleaning, node: onnx.NodeProto) -> bool:
         _product(state, node, windows)
         return False
     last = state.last.intersection(node.input)
+    if state.rows.intersection(node.input):
+        _of_rows(state, node)
     if not last:
         if _wants_last(node):
             raise LoweringError(
@@ -79,17 +79,19 @@ def reads_last(graph: onnx.GraphProto, name: str) -> bool:
     (dims,) = (v.type.tensor_type.shape.dim for v in graph.input if v.name == name)
     shape = [1, *(d.dim_value for d in dims[1:])]
     stored = {t.name: t for t in graph.initializer}
-    ways, found = [name], False
+    ways, reached, found = [name], {name}, False
     while ways:
         for node in readers.get(ways.pop(), ()):
             turns = node.op_type == "Transpose" and _perm(node) == TO_FIRST
             if node.op_type == "Reshape" and node.input[1] in stored:
                 wanted = numpy_helper.to_array(stored[node.input[1]]).reshape(-1).tolist()
                 turns = _same_turned(shape, wanted, TO_FIRST)
-            if turns or _wants_last(node):
+            multiplies = node.op_type == "MatMul" and node.input[0] in reached
+            if turns or multiplies or _wants_last(node):
                 found = True
-            elif node.op_type in ELEMENTWISE or node.op_type == MULTI_THRESHOLD:
-                ways += node.output
+            elif node.op_type in (*ELEMENTWISE, *PAIR, MULTI_THRESHOLD):
+                ways += [output for output in node.output if output not in reached]
+                reached.update(node.output)
             else:
                 return False
     return found
@@ -116,6 +118,34 @@ def as_map(state: Cleaning, name: str, sizes: list[int]) -> list[int]:
     del graph.node[list(graph.node).index(readers[0])]
     state.readers[name] = state.readers.pop(output, [])
     return own
+
+
+def _of_rows(state: Cleaning, node: onnx.NodeProto) -> None:
+    """A node that reads rows of features (1, N, F), here (1, F, 1, N): its axes are others.
+
+    Raises:
+        LoweringError: it is none that keeps the rows, averages or flattens them.
+    """
+    if node.op_type in ("ReduceSum", "ReduceMean", "ReduceMax"):
+        change_numbers(state, node, 1, "axes", _axes_of_rows)
+        if node_attributes(node).get("keepdims", 1):
+            state.rows.update(node.output)
+    elif node.op_type in ELEMENTWISE or node.op_type in (*PAIR, "MatMul"):
+        state.rows.update(node.output)
+        for attribute in node.attribute:
+            if attribute.name == "axis":
+                (attribute.i,) = _axes_of_rows([attribute.i])[-1:]
+    elif node.op_type not in ("Flatten", "Reshape"):
+        raise LoweringError(
+            node,
+            "reads rows of features (1, N, F), expected fully connected layers, elementwise nodes, "
+            "averages of all rows or a flattening there",
+        )
+
+
+def _axes_of_rows(axes: list[int]) -> list[int]:
+    """Axes of (1, N, F) as those of (1, H, W, C), of one row."""
+    return [new for axis in axes for new in {0: [0], 1: [1, 2], 2: [3]}[axis % 3]]
 
 
 def _wants_last(node: onnx.NodeProto) -> bool:

@@ -18,17 +18,20 @@ from .clean_state import Cleaning
 from .multi_threshold import OP as MULTI_THRESHOLD
 from .qonnx_graph import LoweringError
 from .schema import IMAGE_OPS, QUANTISERS
+from .threshold_pattern import ELEMENTWISE
 
 NEUTRAL = {"kernel_shape": 1, "strides": 1, "dilations": 1, "output_padding": 0, "output_shape": 1}
 """What attributes of IMAGE_OPS say of an axis of one row."""
 AXES = {0: 0, 1: 1, 2: 3, -1: -1, -2: 1, -3: 0}
 """An axis of a line -> of the map."""
-DECIDE = ("Squeeze", "Flatten", "Reshape", "Transpose", "ReduceSum", "ReduceMean")
+DECIDE = (
+    "Squeeze", "Flatten", "Reshape", "Transpose", "ReduceSum", "ReduceMean", "ReduceMax", "Shape",
+    "Size",
+)  # fmt: skip
 """Ops whose result is a line only if they say so."""
 SAME = (
-    "Add", "Sub", "Mul", "Div", "BatchNormalization", "Relu", "Clip", "Neg", "Identity", "Dropout",
-    "Cast", "Floor", "Where", "GlobalAveragePool", "GlobalMaxPool", "IntQuant", MULTI_THRESHOLD,
-    *QUANTISERS,
+    *ELEMENTWISE, "Identity", "Dropout", "Cast", "Where", "GlobalAveragePool", "GlobalMaxPool",
+    "IntQuant", MULTI_THRESHOLD, *QUANTISERS,
 )  # fmt: skip
 """Ops that are the same on both, but for constants of two axes and more."""
 
@@ -52,8 +55,8 @@ def line_to_map(state: Cleaning, node: onnx.NodeProto) -> None:
     if handler is None and node.op_type not in SAME:
         raise LoweringError(
             node,
-            f"reads a line (1, C, L), expected one of {', '.join(sorted({*HANDLERS, *SAME}))}; "
-            "write it with two axes, as a map of height 1",
+            "reads a line (1, C, L), expected convolutions, pools, sums, elementwise nodes or a "
+            "flattening there; write it with two axes, as a map of height 1",
         )
     if handler is not None:
         handler(state, node)
@@ -89,6 +92,17 @@ def _window(state: Cleaning, node: onnx.NodeProto) -> None:
         quantiser = state.producer[weight]
         quantiser.input[:] = [_constant(state, name) for name in quantiser.input]
         state.types[weight] = state.types[quantiser.input[0]]
+
+
+def _resize(state: Cleaning, node: onnx.NodeProto) -> None:
+    """Scales and sizes of a Resize or Upsample: the one row stays one."""
+    for attribute in node.attribute:
+        if attribute.name == "scales" and len(attribute.floats) == 3:
+            attribute.floats[:] = [*attribute.floats[:2], 1.0, attribute.floats[2]]
+    for i, name in enumerate(node.input[1:], start=1):
+        value = state.value(name)
+        if value is not None and value.size == 3:
+            node.input[i] = state.add_constant(f"{name}_map", np.insert(value.reshape(-1), 2, 1))
 
 
 def _axis(state: Cleaning, node: onnx.NodeProto) -> None:
@@ -199,11 +213,12 @@ def _reshape(state: Cleaning, node: onnx.NodeProto) -> None:
 HANDLERS: dict[str, Callable[[Cleaning, onnx.NodeProto], None]] = {
     **dict.fromkeys(IMAGE_OPS, _window),
     **dict.fromkeys(("Concat", "Split", "QuantizeLinear", "DequantizeLinear"), _axis),
-    **dict.fromkeys(("ReduceSum", "ReduceMean"), _reduce),
+    **dict.fromkeys(("Resize", "Upsample"), _resize),
+    **dict.fromkeys(("ReduceSum", "ReduceMean", "ReduceMax"), _reduce),
     "Flatten": _flatten,
     "Slice": _slice,
     "Pad": _pad,
     "Squeeze": _squeeze,
     "Transpose": _transpose,
-    "Reshape": lambda state, node: None,
+    **dict.fromkeys(("Reshape", "Shape", "Size"), lambda state, node: None),
 }

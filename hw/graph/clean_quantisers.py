@@ -3,18 +3,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from .clean_state import PRODUCTS, Cleaning
+from .clean_state import Cleaning
 from .qdq import Computed, read
 from .qonnx_graph import LoweringError
 from .reference import constant, execute
 from .schema import QONNX_DOMAIN, QUANTISERS, check_quantiser
+from .threshold_pattern import ELEMENTWISE
 
 WIDTHS = {"Quant": (3,), "Trunc": (3, -1)}
 """Which inputs of a quantiser are numbers of bits."""
+RESHAPING = ("Flatten", "Reshape", "Squeeze", "Unsqueeze")
 
 
 def quantiser(state: Cleaning, node: onnx.NodeProto) -> None:
@@ -63,6 +67,14 @@ def quantiser(state: Cleaning, node: onnx.NodeProto) -> None:
         _check_truncation(state, node)
     if node.op_type == "Quant":
         _as_signs(state, node)
+    made = state.producer.get(node.input[0])
+    if node.op_type == "BipolarQuant" and made is not None and made.op_type == "Relu":
+        raise LoweringError(
+            node,
+            f"gives +1 always, for the Relu {made.name} gives no number below 0: Brevitas writes a "
+            "QuantReLU of 1 bit so, which gives 0 and 1 itself; use 2 bits, or QuantType.BINARY "
+            "without a Relu",
+        )
     state.keep(node, [state.types[node.input[0]]])
 
 
@@ -158,19 +170,53 @@ def is_weight(state: Cleaning, name: str) -> bool:
     return node is not None and node.op_type in QUANTISERS and node.input[0] in state.constants
 
 
-def fold_parameters(state: Cleaning, node: onnx.NodeProto) -> None:
-    """Constants behind a quantiser become those it gives where no product reads them: biases,
-    factors and statistics on a grid of their own, as QKeras and hls4ml have them."""
-    if node.op_type in (*PRODUCTS, *QUANTISERS, "Transpose"):
-        return
-    for i, name in enumerate(node.input):
-        before = state.producer.get(name)
-        if before is None or not is_weight(state, name):
-            continue
-        state.spend(node, [state.shape(name)])
-        values = [constant(value) for value in map(state.value, before.input) if value is not None]
-        (found,) = execute(before, values, [])
-        node.input[i] = state.add_constant(f"{name}_values", found.values.astype(np.float32))
+def folds_weights(state: Cleaning, node: onnx.NodeProto, types: Sequence[onnx.TypeProto]) -> bool:
+    """Quantised constants of elementwise nodes become the numbers that float32 makes of them; those
+    of one scale take another shape in front of their quantiser. Returns whether the node is done
+    with."""
+    weights = [name for name in node.input if is_weight(state, name)]
+    if not weights:
+        return False
+    quantiser = state.producer[weights[0]]
+    if node.op_type in RESHAPING and quantiser.op_type != "Trunc":
+        if all(
+            (v := state.value(name)) is not None and v.size == 1 for name in quantiser.input[1:]
+        ):
+            _reshaped(state, node, quantiser, types[0])
+            return True
+        node.input[0] = _as_numbers(state, weights[0])
+        return False
+    computed = any(n not in state.constants and n not in weights for n in node.input if n)
+    if node.op_type in ELEMENTWISE and computed and quantiser.op_type != "Trunc":
+        node.input[:] = [_as_numbers(state, n) if n in weights else n for n in node.input]
+    return False
+
+
+def _reshaped(
+    state: Cleaning, node: onnx.NodeProto, quantiser: onnx.NodeProto, kind: onnx.TypeProto
+) -> None:
+    shape = [d.dim_value for d in kind.tensor_type.shape.dim]
+    value = state.value(quantiser.input[0])
+    assert value is not None
+    state.spend(node, [value.shape])
+    made = onnx.NodeProto()
+    made.CopyFrom(quantiser)
+    made.name, made.output[:] = node.name, node.output
+    made.input[0] = state.add_constant(f"{quantiser.input[0]}_shaped", value.reshape(shape))
+    for i, name in enumerate(made.input[1:], start=1):
+        one = state.value(name)
+        assert one is not None
+        made.input[i] = state.add_constant(f"{name}_one", one.reshape(()))
+    state.keep(made, [kind])
+
+
+def _as_numbers(state: Cleaning, name: str) -> str:
+    """A quantised constant as float32 has it: its code times the scale, rounded once."""
+    quantiser = state.producer[name]
+    given = [state.value(part) for part in quantiser.input]
+    (found,) = execute(quantiser, [None if v is None else constant(v) for v in given], [])
+    state.spend(quantiser, [found.values.shape])
+    return state.add_constant(f"{name}_numbers", found.values.astype(np.float32))
 
 
 def transpose(state: Cleaning, node: onnx.NodeProto) -> None:

@@ -47,6 +47,8 @@ class Cleaning:
         """Nodes behind logits that are left to software, by their names."""
         self.last: set[str] = set()
         """Tensors that the file has as (1, H, W, C): here (1, C, H, W)."""
+        self.rows: set[str] = set()
+        """Of these, tensors that the file has as (1, N, F), rows of features: here (1, F, 1, N)."""
         self.windows: dict[str, onnx.NodeProto] = {}
         """Tensors that are windows side by side, which a product reads."""
         self.quantised: dict[tuple[object, ...], str] = {}

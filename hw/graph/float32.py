@@ -32,7 +32,12 @@ LINEAR = (
     "GlobalAveragePool", "Resize",
 )  # fmt: skip
 BORDERS = ("GreaterOrEqual", "Greater", "LessOrEqual", "Less", "Equal")
-CURVES = ("Elu", "Erf", "HardSigmoid", "HardSwish", "Sigmoid", "Softplus", "Tanh")
+CURVES = (
+    "Celu", "Elu", "Erf", "Gelu", "HardSigmoid", "HardSwish", "Mish", "Selu", "Sigmoid", "Softplus",
+    "Softsign", "Tanh",
+)  # fmt: skip
+STEEP = ("Exp", "Log", "Pow", "Reciprocal", "Sqrt")
+"""Functions of any slope."""
 STEPS = ("Floor", "Ceil", "Round", "Cast", "Sign")
 
 
@@ -116,6 +121,15 @@ def limits(
     elif node.op_type in CURVES:
         # Their slopes are below 2; fast forms of them are good to parts of 1, not of the result.
         error = _around(np.abs(arrays[0]) + np.abs(exact) + 1, 16)
+    elif node.op_type in STEEP:
+        error = _around(np.abs(exact) + 1, 16)
+        for i, rounded in enumerate(arrays):
+            least, most = (
+                execute(node, [*inputs[:i], Value(rounded + noise), *inputs[i + 1 :]], opsets)
+                for noise in (-_around(rounded, 1), _around(rounded, 1))
+            )
+            # Whole exponents of numbers below 0 are not rounded.
+            error = error + np.nan_to_num(np.abs(most[0].values - least[0].values))
     elif node.op_type == "BatchNormalization":
         x, gamma, beta, mean, var = arrays
         shape = (-1, *(1,) * (x.ndim - 2))

@@ -23,7 +23,7 @@ from .pixels import READS, noted, pixels_of
 from .qonnx_graph import LoweringError, QonnxGraph
 from .threshold_pattern import COMPARISONS
 
-ARITHMETIC = (*COMPARISONS, "Floor", "Where")
+ARITHMETIC = (*COMPARISONS, "Where")
 """Ops that patterns claim, whose own turn may pass."""
 MAX_HARDWARE_NODES = 2000
 """Most nodes of a dataflow graph: qonnx's and FINN's passes take time quadratic in them."""

@@ -75,7 +75,9 @@ def tabulate(
     table = responses(graph, nodes, channels, values)
     if not np.isfinite(table).all():
         raise LoweringError(
-            quantiser, "quantises what is no finite number for some input; divide by no 0"
+            quantiser,
+            "quantises what is no finite number for some input; divide by no 0, and take "
+            "roots and logarithms of numbers above 0 alone",
         )
     if quantiser.op_type == MULTI_THRESHOLD:
         return _counted(graph, quantiser, low, table)
@@ -84,7 +86,7 @@ def tabulate(
         raise LoweringError(
             quantiser,
             "found no single scale above 0, expected a per-tensor scale, or one per channel that "
-            "only depthwise convolutions without a bias read",
+            "only depthwise convolutions without a bias read; export with one for all channels",
         )
     if quantiser.op_type == "BipolarQuant":
         return Table(low, (table > 0).astype(np.int64), "BINARY", Fraction(step), 0, 1)

@@ -13,11 +13,16 @@ from .multi_threshold import OP as MULTI_THRESHOLD
 from .multi_threshold import Counts
 from .qonnx_graph import FloatArray, LoweringError, QonnxGraph, per_channel
 
-RISING = ("Elu", "HardSigmoid", "Sigmoid", "Softplus", "Tanh")
-"""Activations that never fall."""
+RISING = (
+    "Ceil", "Erf", "Exp", "Floor", "HardSigmoid", "Log", "Round", "Sigmoid", "Sign", "Softplus",
+    "Softsign", "Sqrt", "Tanh",
+)  # fmt: skip
+"""Functions that never fall."""
+TURNING = ("Abs", "Celu", "Gelu", "HardSwish", "Mish", "Pow", "Reciprocal", "ThresholdedRelu")
+"""Functions that may rise and fall."""
 ELEMENTWISE = (
-    "Add", "Sub", "Mul", "Div", "BatchNormalization", "Relu", "Clip", "Neg", "Abs", "Erf",
-    "HardSwish", "LeakyRelu", "Max", "Min", "PRelu", *RISING,
+    "Add", "Sub", "Mul", "Div", "BatchNormalization", "Relu", "Clip", "Neg", "Elu", "LeakyRelu",
+    "Max", "Min", "PRelu", "Selu", *RISING, *TURNING,
 )  # fmt: skip
 """Ops allowed between the integer and its quantiser."""
 COMPARISONS = (*ELEMENTWISE, "Unsqueeze", "GreaterOrEqual", "Cast")
@@ -184,6 +189,40 @@ def find_chain(
     if len(sources) != 1:
         return None
     return sources.pop(), sorted(nodes.values(), key=lambda node: graph.place[node.name])
+
+
+def joins(graph: QonnxGraph, node: onnx.NodeProto) -> LoweringError | None:
+    """Return why an elementwise node of two computed tensors is no part of a chain; None for one of
+    a single one, and for sums, which have patterns of their own."""
+    names = _computed(graph, node)
+    if node.op_type not in ELEMENTWISE or node.op_type in ("Add", "Sub") or len(names) < 2:
+        return None
+    return LoweringError(
+        node,
+        f"takes {' and '.join(names)}, computed tensors, expected one and constants: of two only "
+        "sums, differences and concatenations are built; use one of these in its place",
+    )
+
+
+def find_join(
+    graph: QonnxGraph, last: onnx.NodeProto, known: Collection[str]
+) -> LoweringError | None:
+    """Return what keeps a quantiser from being the end of a chain, where it is a node that joins
+    two tensors otherwise than by a sum."""
+    nodes, ways = {last.name}, [last]
+    while ways:
+        node = ways.pop()
+        found = joins(graph, node)
+        if found is not None:
+            return found
+        for name in _computed(graph, node):
+            producer = graph.producer.get(name)
+            if name in known or producer is None or producer.op_type not in ELEMENTWISE:
+                continue
+            if producer.name not in nodes:
+                nodes.add(producer.name)
+                ways.append(producer)
+    return None
 
 
 def _computed(graph: QonnxGraph, node: onnx.NodeProto) -> list[str]:

@@ -200,7 +200,10 @@ def quantised_sum(state: Lowering, node: onnx.NodeProto) -> bool:
     table = tabulated(state, chain, rows, 0, multiples(_sums(ends, exact).reshape(-1), step))
     falls = falling_channels(replace(table, codes=_along(table.codes, exact, ends)))
     if falls is None:
-        raise LoweringError(node, f"rises and falls with {source}, expected one direction")
+        raise LoweringError(
+            node,
+            f"rises and falls with {source}, whose scales differ, expected one direction; {ADVICE}",
+        )
     rising = np.where(falls[:, None], -table.codes, table.codes)
     factors = near_factors(rising.reshape(-1, *sizes), scales)
     if factors is None or not _held(terms, factors):

@@ -55,7 +55,8 @@ def _narrow(state: Lowering, node: onnx.NodeProto, kept: dict[int, tuple[int, in
         raise LoweringError(
             node,
             f"slices the axes {axes} by steps of {strides or 1}, expected rows and columns "
-            "(axes 2, 3) by steps of 1",
+            "(axes 2, 3), or slices of channels that all of them lie in once; else pick "
+            "channels by a 1x1 convolution",
         )
     for axis, start, end in zip(axes, starts, ends, strict=True):
         if axis % 4 not in kept:
@@ -107,10 +108,10 @@ def cropped(state: Lowering, where: str, x: Stream, border: list[int]) -> Stream
 BUILDS = (
     Construct(
         ("Slice",),
-        "rows and columns taken off a map",
+        "rows and columns taken off a map or left out; parts of the channels",
         "any",
-        ("stream_crop",),
-        "image axes, step 1",
+        ("stream_crop", "stream_max_pool", "streaming_split"),
+        "steps above 0 along image axes; slices of channels that make up all of them",
     ),
 )
 HANDLERS: dict[str, Handler] = {"Slice": crop}

@@ -37,7 +37,8 @@ def mat_mul(state: Lowering, node: onnx.NodeProto) -> bool:
         raise LoweringError(
             node,
             f"multiplies the last axis of a tensor of shape {before} by weights of shape "
-            f"{weight.shape}, expected (1, C) by (C, outputs): flatten the map in front",
+            f"{weight.shape}, expected (1, C) by (C, outputs): flatten the map in front, or have "
+            "layers that read the last axis alone between the input and it",
         )
     _multiply(state, node, x, weight, scale)
     return True

@@ -150,7 +150,11 @@ def _tail(state: Lowering, output: str) -> _Tail:
     if name not in state.streams:
         raise state.passed.get(
             last.name,
-            LoweringError(last, "ends the graph, expected the logits of a Gemm or Conv"),
+            LoweringError(
+                last,
+                "ends the graph, expected the logits of a Gemm or Conv, or a quantiser; leave it "
+                "away, or put one behind it",
+            ),
         )
     x = state.streams[name]
     alike = len(set(factors)) == 1 and factors[0] > 0 and len(set(offsets)) == 1

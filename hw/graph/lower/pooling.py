@@ -65,7 +65,8 @@ def max_pool(state: Lowering, node: onnx.NodeProto) -> bool:
 BUILDS = (
     Construct(
         ("MaxPool",),
-        "max pool of any window, stride and border, ceil_mode among them",
+        "max pool of any window, stride and border, ceil_mode among them; `GlobalMaxPool` and "
+        "`ReduceMax` of a map",
         "any",
         ("stream_max_pool",),
         "no dilation",

@@ -20,6 +20,7 @@ from ..factors import common_step
 from ..pixels import SCALING, Pixels, check_channels
 from ..plain_form import ends_graph
 from ..qonnx_graph import FloatArray, LoweringError, QonnxGraph, per_channel
+from ..threshold_pattern import joins
 
 T = TypeVar("T")
 
@@ -182,10 +183,10 @@ class Lowering:
             raise LoweringError(node, f"input {name} is a constant, expected a computed tensor")
         if producer.name in self.passed:
             raise self.passed[producer.name]
-        raise LoweringError(
+        raise joins(self.graph, producer) or LoweringError(
             producer,
             f"its result is wanted as integers by {node.name} ({node.op_type}), expected a "
-            "quantised tensor there",
+            "quantised tensor there; put a quantiser of at most 8 bits between",
         )
 
     def multiple(

@@ -16,7 +16,7 @@ from ..multi_threshold import OP as MULTI_THRESHOLD
 from ..qonnx_graph import FloatArray, LoweringError, multiples
 from ..signed_steps import signed_steps, within
 from ..tables import MAX_VALUES, Table, check_values, falling_channels, tabulate
-from ..threshold_pattern import MAX_BITS, alike, find_chain, has_few_codes
+from ..threshold_pattern import MAX_BITS, alike, find_chain, find_join, has_few_codes
 from .construct import Construct
 from .counting import counts_from
 from .flattening import in_pixels, one_vector
@@ -36,6 +36,8 @@ def narrow(state: Lowering, node: onnx.NodeProto) -> bool:
     if has_few_codes(state.graph, node):
         if find_chain(state.graph, node, state.streams) is not None:
             _quantise(state, node)
+        elif (why := find_join(state.graph, node, state.streams)) is not None:
+            state.passed[node.name] = why
     elif bits is not None and state.graph.scalar(node.input[1]) != 1:
         state.passed[node.name] = LoweringError(
             node,
@@ -57,7 +59,8 @@ def _quantise(state: Lowering, node: onnx.NodeProto) -> None:
     found = find_chain(state.graph, node, state.streams)
     if found is None:
         state.stream(node)
-        raise LoweringError(node, "quantises no known stream")
+        why = find_join(state.graph, node, state.streams)
+        raise why or LoweringError(node, "quantises no known stream")
     source, nodes = found
     x = state.streams[source]
     least, most = limits(x.datatype)
@@ -240,8 +243,9 @@ BUILDS = (
     Construct(
         ("Quant", "BipolarQuant", "Trunc", MULTI_THRESHOLD),
         "quantiser, with what is elementwise in front of it: normalisations, factors, summands, "
-        "Relu, Clip, LeakyRelu, PRelu, Elu, Sigmoid, HardSigmoid, HardSwish, Tanh, Softplus, Erf, "
-        "Abs, Min, Max, and x times a function of x",
+        "Relu, Clip, LeakyRelu, PRelu, Elu, Celu, Selu, Gelu, Mish, Sigmoid, HardSigmoid, "
+        "HardSwish, Tanh, Softplus, Softsign, Erf, Exp, Log, Sqrt, Pow, Reciprocal, Abs, Sign, "
+        "Round, Ceil, Floor, Min, Max, and x times a function of x",
         "to 1 to 8 bits with any whole zero point, from integers",
         ("thresholding", "signed_thresholding", "requant"),
         "one scale, or one per channel that depthwise convolutions read; constants per channel; "

@@ -94,8 +94,9 @@ def integers(node: onnx.NodeProto, what: str, value: FloatArray) -> IntArray:
     if not whole(value):
         raise LoweringError(
             node,
-            f"found {what} that are not integers of at most {ACCUMULATOR_BITS} bits, expected "
-            "integer codes (scale 1)",
+            f"found {what} that are not integers of at most {ACCUMULATOR_BITS} bits, but up to "
+            f"{np.abs(value).max(initial=0):g}, expected integer codes and a scale; quantise them "
+            "to 8 bits or fewer",
         )
     return value.astype(np.int64)
 
