@@ -170,6 +170,14 @@ def truncated(**more: Any) -> nn.Module:
     return behind(qnn.TruncAvgPool2d(2, **more), classified(36), last=relu(6))
 
 
+def averages() -> nn.Module:
+    """QCDQ quantises them by a scale whose half they often are."""
+    import brevitas.nn as qnn
+
+    last = codes(5, return_quant_tensor=True)
+    return behind(qnn.TruncAdaptiveAvgPool2d(2), classified(16), last=last)
+
+
 def quantised_upsampling(**mode: Any) -> nn.Module:
     import brevitas.nn as qnn
 
@@ -196,6 +204,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], Shape]] = {
     "transposed, groups": (lambda: turned(1, 2, 1, 2), MAP),
     "transposed, dilated": (lambda: turned(1, 1, 2, 2), MAP),
     "truncated": (lambda: truncated(bit_width=4, float_to_int_impl_type="floor"), MAP),
+    "averages between two codes": (averages, MAP),
     "repeated": (lambda: quantised_upsampling(mode="nearest"), MAP),
     "line, halves of channels": (lambda: line(codes(), Made(lambda own, x: torch.cat(
         x.chunk(2, 1)[::-1], 1)), classified(56)), LINE),
@@ -235,9 +244,9 @@ NETWORKS |= {
 }  # fmt: skip
 """Fully connected layers of the last axis."""
 ALSO_QCDQ = (
-    "rows",
-    "channel scales", "zero points", "codes with a zero point", "bias of 8 bits", "repeated",
-    "QuantTensor at the end", "QuantScaleBias", "line, prelu",
+    "rows", "channel scales", "zero points", "codes with a zero point", "bias of 8 bits",
+    "repeated", "QuantTensor at the end", "QuantScaleBias", "line, prelu",
+    "averages between two codes",
 )  # fmt: skip
 """Networks that are read in the other dialect as well. It has no words for signs, and rounds where
 a TruncAvgPool2d drops bits."""

@@ -128,7 +128,7 @@ def test_a_sum_off_by_one_step_is_no_rounding() -> None:
         assert settled[at] == float32[at]
 
 
-def test_rounding_borders_are_decided_by_exact_arithmetic(tmp_path: Path) -> None:
+def test_rounding_borders_are_decided_by_exact_quotients(tmp_path: Path) -> None:
     """Steps of 2/255: every odd pixel lies on a border, and float32 rounds some to either side."""
     m = Maker(np.random.default_rng(0))
     scale = np.float32(2 / 255)
@@ -142,10 +142,11 @@ def test_rounding_borders_are_decided_by_exact_arithmetic(tmp_path: Path) -> Non
     assert result["values_differing"] == 0
     golden = run(files.lowered, ramp[None, :, :, None], "all")
     codes = next(v for k, v in golden.items() if k.endswith("Thresholding_out")).reshape(-1)
-    exact = [min(127, round(Fraction(int(p), 255) / Fraction(float(scale)))) for p in range(256)]
-    assert codes.tolist() == exact
+    # Of exact quotients float32 holds the next one, which lies on the border or does not.
+    places = [np.float32(float(Fraction(int(p), 255) / Fraction(float(scale)))) for p in range(256)]
+    assert codes.tolist() == [min(127, int(np.rint(place))) for place in places]
     float32 = np.rint(np.arange(256, dtype=np.float32) / np.float32(255) / scale)
-    assert np.any(np.minimum(float32, 127) != exact), "float32 meets no border here"
+    assert np.any(np.minimum(float32, 127) != codes), "float32 meets no border here"
 
 
 def test_steps_that_are_no_floats_stay_exact() -> None:

@@ -21,7 +21,7 @@ from ..kernels.base import node_attributes
 from .multi_threshold import OP as MULTI_THRESHOLD
 from .reference import execute
 from .reference_kernels import quantised
-from .reference_value import Array, Floats, Value
+from .reference_value import Array, Floats, Value, places
 
 UNIT = 2.0**-24
 """Half the distance of float32 numbers next to each other, relative to them."""
@@ -162,7 +162,7 @@ def _terms(node: onnx.NodeProto, arrays: Sequence[Array], exact: Array) -> int:
 def _quant_limits(node: onnx.NodeProto, arrays: Sequence[Array]) -> tuple[Floats, Floats]:
     x, scale, zero, bits = arrays
     attributes = node_attributes(node)
-    place = x / scale
+    place = places(x, scale)
     noise = _around(np.abs(place) + np.abs(zero), 4)
     ends = [
         (quantised(place + zero + sign * noise, float(bits.reshape(())), attributes) - zero) * scale

@@ -15,7 +15,7 @@ from .multi_threshold import OP as MULTI_THRESHOLD
 from .multi_threshold import multi_threshold
 from .qonnx_graph import Steps, multiples, whole_steps
 from .reference_moves import depth_to_space, pad, resize
-from .reference_value import Array, Floats, Value
+from .reference_value import Array, Floats, Value, places
 
 MAX_STEP = 1 << 1000
 """Numerators and denominators of steps that float64 holds, whatever they are multiplied with."""
@@ -46,7 +46,7 @@ def code_ends(bits: float, signed: int, narrow: int) -> tuple[float, float]:
 
 def _quant(v: list[Value], attributes: Mapping[str, Any]) -> Value:
     x, scale, zero, bits = (part.values for part in v)
-    codes = quantised(x / scale + zero, float(bits.reshape(())), attributes) - zero
+    codes = quantised(places(x, scale) + zero, float(bits.reshape(())), attributes) - zero
     return _scaled_codes(codes, scale)
 
 

@@ -26,7 +26,7 @@ from .multi_threshold import OP as MULTI_THRESHOLD
 from .multi_threshold import Counts, multi_threshold
 from .qonnx_graph import FloatArray, LoweringError, QonnxGraph, per_channel
 from .reference import onnx_reference
-from .reference_value import Value
+from .reference_value import Value, places
 from .threshold_pattern import MAX_BITS, MAX_LEVEL, has_few_codes, most_code
 
 MAX_VALUES = 1 << 17
@@ -261,7 +261,10 @@ def _execute(
 ) -> list[npt.NDArray[Any]]:
     attributes = graph.attributes(node)
     if node.op_type == "Quant":
-        return [int_quant(*inputs, *(attributes.get(k, d) for k, d in QUANT_DEFAULTS.items()))]
+        x, scale, *behind = inputs
+        assert x is not None and scale is not None
+        said = (attributes.get(k, d) for k, d in QUANT_DEFAULTS.items())
+        return [int_quant(places(x, scale), np.ones(()), *behind, *said) * scale]
     if node.op_type == "BipolarQuant":
         return [binary_quant(*inputs)]
     if node.op_type == MULTI_THRESHOLD:
