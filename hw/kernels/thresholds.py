@@ -24,6 +24,16 @@ from .memory import (
     shared_blocks,
 )
 
+SOURCES = (
+    "rtl/stream_register.sv",
+    "rtl/rom_stream.sv",
+    "rtl/adder_tree.sv",
+    "rtl/threshold_parallel.sv",
+    "rtl/threshold_table.sv",
+    "rtl/threshold_search.sv",
+    "rtl/threshold_codes.sv",
+)
+"""Of the core of both kernels of thresholds."""
 COUNTED = "counted_constants"
 """Node attribute: lanes, and of memories in LUTs that these make LUTs and flip-flops as counted
 from what they hold. Empty where nothing was counted."""

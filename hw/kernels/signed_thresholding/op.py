@@ -18,6 +18,7 @@ from ..memory import ReadOnlyMemory
 from ..thresholds import (
     COUNTED,
     COUNTED_TYPE,
+    SOURCES,
     CountsConstants,
     block_tables,
     lane_bits,
@@ -122,16 +123,8 @@ class SignedThresholding_rtl(CountsConstants, RtlKernel, SignedThresholding):
 
     registers_output = True
     registers_ready = True
-    module = "signed_thresholding"
-    sources = (
-        "rtl/stream_register.sv",
-        "rtl/rom_stream.sv",
-        "rtl/adder_tree.sv",
-        "rtl/threshold_parallel.sv",
-        "rtl/threshold_table.sv",
-        "rtl/threshold_search.sv",
-        "kernels/signed_thresholding/signed_thresholding.sv",
-    )
+    module = "threshold_codes"
+    sources = SOURCES
 
     def get_nodeattr_types(self) -> dict[str, Any]:
         return {**super().get_nodeattr_types(), COUNTED: COUNTED_TYPE}
@@ -155,6 +148,7 @@ class SignedThresholding_rtl(CountsConstants, RtlKernel, SignedThresholding):
             "InSigned": int(source.signed()),
             "ThresholdBits": threshold.bitwidth(),
             "ThresholdSigned": int(threshold.signed()),
+            "Directions": 1,
             "CodeBits": self.code_bits(),
             "Encoding": ENCODINGS.index(self.get_nodeattr("encoding")),
             "OutBits": self.get_output_datatype().bitwidth(),

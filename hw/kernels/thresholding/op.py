@@ -17,6 +17,7 @@ from ..memory import LUTS_PER_BRAM18, ReadOnlyMemory
 from ..thresholds import (
     COUNTED,
     COUNTED_TYPE,
+    SOURCES,
     CountsConstants,
     block_tables,
     parallel_structure,
@@ -36,16 +37,8 @@ class Thresholding_rtl(CountsConstants, RtlKernel, Thresholding):
     registers_output = True
     registers_ready = True
     golden = staticmethod(run)
-    module = "thresholding"
-    sources = (
-        "rtl/stream_register.sv",
-        "rtl/rom_stream.sv",
-        "rtl/adder_tree.sv",
-        "rtl/threshold_parallel.sv",
-        "rtl/threshold_table.sv",
-        "rtl/threshold_search.sv",
-        "kernels/thresholding/thresholding.sv",
-    )
+    module = "threshold_codes"
+    sources = SOURCES
 
     def get_nodeattr_types(self) -> dict[str, Any]:
         return {
@@ -142,12 +135,13 @@ class Thresholding_rtl(CountsConstants, RtlKernel, Thresholding):
             "InSigned": int(source.signed()),
             "ThresholdBits": threshold.bitwidth(),
             "ThresholdSigned": int(threshold.signed()),
+            "CodeBits": code,
             "Start": self.get_nodeattr("ActVal"),
-            "OutBits": self.get_output_datatype().bitwidth(),
+            "OutBits": code,
             "Implementation": int(searches),
             "BlockRom": int(self.block_rom()),
             "BlockTables": block_tables(search_memories(groups, steps, bits, code)),
-            "ParamFile": f"{self.onnx_node.name}_{'table' if searches else 'thresholds'}",
+            "ParamFile": f"{self.onnx_node.name}_{'table' if searches else 'thresholds.mem'}",
         }
 
     def stepped(self, model: Any) -> Stepped:

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Codes that count the thresholds of a channel which a number reaches.
+// Codes by thresholds: a comparison, comparisons with all of them at once, or a search.
 
-/// code = Start + number of thresholds that x reaches (>=), Pe channels per word, one word per
-/// cycle. With one threshold it is a comparison between a memory's register and the two registers
-/// of the output, a cycle in all. More are compared at once or searched bit by bit, in the stages
-/// of `threshold_parallel` and `threshold_search`. Valid and data of the output and ready of
-/// the input come from registers, but for `threshold_parallel`, whose ready also waits a cycle for
-/// its memory after a reset.
+/// code = base + sum of steps where x >= threshold, Pe channels per word, one word per cycle. With
+/// Directions steps go up or down from a base per channel; without, all go up from Start, and one
+/// threshold is a comparison between a memory's register and the two registers of the output, a
+/// cycle in all. Else all are compared at once or searched bit by bit, in the stages of
+/// `threshold_parallel` and `threshold_search`. Valid and data of the output and ready of the input
+/// come from registers, but for `threshold_parallel`, whose ready also waits a cycle for its memory
+/// after a reset.
 ///
-/// `ParamFile` is the image of the thresholds, a word for Pe channels; with a search the code's
-/// start is in its tables, whose names begin with `ParamFile`.
-module thresholding #(
+/// `ParamFile` is the image of the parameters, a word for Pe channels; with a search the base is in
+/// its tables, whose names begin with `ParamFile`.
+module threshold_codes #(
   parameter int unsigned Channels        = 2,  // channels, a multiple of Pe
   parameter int unsigned Pe              = 1,  // lanes
   parameter int unsigned Steps           = 1,  // thresholds per channel
@@ -18,10 +19,13 @@ module thresholding #(
   parameter bit          InSigned        = 1,
   parameter int unsigned ThresholdBits   = 8,  // bits of a threshold
   parameter bit          ThresholdSigned = 1,
-  parameter int          Start           = 0,  // code below all thresholds
-  parameter int unsigned OutBits         = 1,  // bits of a code
+  parameter bit          Directions      = 0,  // steps go up or down, from a base per channel
+  parameter int unsigned CodeBits        = 1,  // bits of a code
+  parameter int          Start           = 0,  // code below all thresholds, without Directions
+  parameter int unsigned Encoding        = 0,  // 0 code, 1 bit [code = i], 2 bit [code >= i]
+  parameter int unsigned OutBits         = 1,  // CodeBits, or the levels i = 1 .. OutBits
   parameter int unsigned Implementation  = 0,  // 0 compares with all thresholds at once, 1 searches
-  parameter bit          BlockRom        = 0,  // thresholds in block RAM, otherwise in LUTs
+  parameter bit          BlockRom        = 0,  // parameters in block RAM, otherwise in LUTs
   parameter logic [31:0] BlockTables     = 0,  // of a search; see threshold_search
   parameter              ParamFile       = ""  // $readmemh image, or what several begin with
 ) (
@@ -38,17 +42,25 @@ module thresholding #(
 );
 
   if (Channels % Pe != 0) begin : gen_check_lanes
-    $error("thresholding: %0d channels cannot be split over Pe %0d", Channels, Pe);
+    $error("threshold_codes: %0d channels cannot be split over Pe %0d", Channels, Pe);
   end
   if (Steps == 0) begin : gen_check_steps
-    $error("thresholding: Steps 0, expected at least 1");
+    $error("threshold_codes: Steps 0, expected at least 1");
   end
-  if (Implementation > 1 || (Implementation == 1 && Steps == 1)) begin : gen_check_implementation
-    $error("thresholding: Implementation %0d with Steps %0d, expected 0, or 1 from 2 steps on",
+  if (Encoding == 0 && OutBits != CodeBits) begin : gen_check_out
+    $error("threshold_codes: OutBits %0d, expected CodeBits %0d", OutBits, CodeBits);
+  end
+  if (Implementation > 1 || (Implementation == 1 && Steps == 1 && !Directions))
+  begin : gen_check_implementation
+    $error("threshold_codes: Implementation %0d with Steps %0d, expected 0, or 1 from 2 steps on",
            Implementation, Steps);
   end
+  if (Encoding != 0 && (Implementation == 1 || !Directions)) begin : gen_check_encoding
+    $error("threshold_codes: Encoding %0d with a search or without Directions, expected 0",
+           Encoding);
+  end
 
-  if (Steps == 1) begin : gen_one
+  if (Steps == 1 && !Directions) begin : gen_one
     localparam int unsigned WideBits = (InBits > ThresholdBits ? InBits : ThresholdBits) + 1;
 
     logic                        there, ready;
@@ -61,7 +73,7 @@ module thresholding #(
       .Width   (Pe * ThresholdBits),
       .Depth   (Channels / Pe),
       .Style   (BlockRom ? 2 : 1),
-      .InitFile({ParamFile, ".mem"})
+      .InitFile(ParamFile)
     ) u_thresholds (
       .clk_i,
       .rst_ni,
@@ -103,12 +115,13 @@ module thresholding #(
       .InSigned       (InSigned),
       .ThresholdBits  (ThresholdBits),
       .ThresholdSigned(ThresholdSigned),
-      .Directions     (1'b0),
-      .CodeBits       (OutBits),
+      .Directions     (Directions),
+      .CodeBits       (CodeBits),
       .Start          (Start),
+      .Encoding       (Encoding),
       .OutBits        (OutBits),
       .BlockRom       (BlockRom),
-      .ParamFile      ({ParamFile, ".mem"})
+      .ParamFile      (ParamFile)
     ) u_core (
       .clk_i,
       .rst_ni,
@@ -126,7 +139,7 @@ module thresholding #(
       .Steps      (Steps),
       .InBits     (InBits),
       .InSigned   (InSigned),
-      .CodeBits   (OutBits),
+      .CodeBits   (CodeBits),
       .BlockTables(BlockTables),
       .TablePrefix(ParamFile)
     ) u_core (
