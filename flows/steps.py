@@ -16,13 +16,12 @@ from ..hw import boards
 from ..hw.cpu.pack import pack
 from ..hw.cpu.plan import ModelError
 from ..hw.graph import folding, loader
-from ..hw.graph.builder import boundaries
 from ..hw.graph.clean import clean
 from ..hw.graph.finn_graph import finn_graph
-from ..hw.graph.heads import heads_of, write_kinds
+from ..hw.graph.heads import write_kinds
 from ..hw.graph.lowering import lower
 from ..hw.graph.pixel_scaling import absorb, drop_wide_quantiser
-from ..hw.graph.pixels import READS, Pixels, codes_of_first, declared_of, is_picture, pixels_of
+from ..hw.graph.pixels import READS, Pixels, declared_of, pixels_of
 from ..hw.graph.qonnx_graph import LoweringError, QonnxGraph
 from ..hw.graph.specialise import specialise
 from ..hw.graph.verify import verify
@@ -30,26 +29,23 @@ from ..hw.rtl import simulate as rtl
 from ..hw.rtl import sizing
 from ..hw.rtl.runs import FIFO_FILE
 from ..hw.targets import vectors
-from ..quant.checkpoint import read_card
 from ..quant.files import write_json
 from ..sim.tools import find_compiler, find_tool
 from . import report_content
 from .backends.golden import Golden
 from .build import Context, Step
+from .build_notes import of_input, of_outputs
 from .class_names import read_class_names
 from .compile import card_inside, check_integers, export_checkpoint
 from .config import BuildConfig
 from .coverage import output_alone
 from .errors import UsageError
-from .facts import reflection
 from .files import CHECKPOINT, QONNX, BuildFiles
 from .fitting import fit_to_board, read_fit, settle, write_fit
 
 FILES = BuildFiles(Path())
 """Names of the files that steps read and write."""
 BOARD_KEYS = ("board", "lut_share", "bram_share", "dsp_share")
-MOST_LABELS = 16
-"""Whose scales and offsets a note tells."""
 PIXEL_KEYS = ("input_scale", "input_mean", "input_std")
 
 
@@ -152,36 +148,6 @@ def _copy_checkpoint(context: Context) -> None:
     shutil.copyfile(context.source.with_suffix(".json"), context.files.card)
 
 
-def notes(files: BuildFiles, size: tuple[int, int, int] | None) -> list[str]:
-    """What a build does to pictures, in words; of somebody else's file also what it reads of a
-    pixel, and what was left out of it; what was done to fit the board and to keep the pace."""
-    found = read_fit(files.fit)
-    said = [*_notes_of_pictures(files, size), *(found["notes"] if found else ())]
-    if files.sizing.is_file():
-        sized = json.loads(files.sizing.read_text(encoding="utf-8"))
-        if sized["everywhere"]:
-            said.append(
-                "every edge has a FIFO, as those that the structure asks for failed: "
-                f"{sized['everywhere']}"
-            )
-        if sized.get("late"):
-            said.append(
-                f"a frame takes {sized['interval']:,} cycles, not the {sized['stated']:,} of "
-                f"{sized['slowest']}: rows that come in bursts keep it waiting"
-            )
-    return said
-
-
-def _notes_of_pictures(files: BuildFiles, size: tuple[int, int, int] | None) -> list[str]:
-    if not files.checkpoint.is_file():
-        source = json.loads(files.source.read_text(encoding="utf-8"))
-        said = [note for note in source["notes"] if not note.startswith("renamed ")]
-        return [source["input"]["note"], *said]
-    card = read_card(files.checkpoint)
-    height, width = size[:2] if size else (card.input.height, card.input.width)
-    return reflection(card.network, card.config, height, width)
-
-
 def _export(context: Context) -> None:
     export_checkpoint(
         context.files.checkpoint,
@@ -200,7 +166,7 @@ def _import_qonnx(context: Context) -> None:
     write_json(
         context.files.source,
         {
-            "notes": [*loaded.notes, *_notes_of_input(network, pixels), *_notes_of_outputs(graph)],
+            "notes": [*loaded.notes, *of_input(network, pixels), *of_outputs(graph)],
             "renamed": loaded.renamed,
             "input": {**asdict(pixels), "note": pixels.describe()},
         },
@@ -234,48 +200,6 @@ def read_foreign(
     pixels.note(network)
     given.note(network, READS)
     return loaded, network, pixels
-
-
-def _notes_of_outputs(graph: ModelWrapper) -> list[str]:
-    """Say what outputs stand for that leave as integers."""
-    known = {boundary.reference: boundary for boundary in boundaries(graph)}
-    notes = []
-    for head in heads_of(graph.model):
-        if head.kind not in ("raw", "map") or head.name not in known:
-            continue
-        found = known[head.name]
-        steps, more = (list(row) for row in (found.scales or [found.scale], found.offset))
-        if max(len(steps), len(more)) > MOST_LABELS:
-            text = "with scales and offsets of each label, see andpop.boundaries in lowered.onnx"
-        else:
-            text = ", ".join(f"{value:.9g}" for value in steps)
-            text += f" + {', '.join(f'{value:.9g}' for value in more)}" if any(more) else ""
-            text = f"the network's own numbers are integer * {text}"
-        notes.append(f"{head.name} leaves as integers: {text}")
-    return notes
-
-
-def _notes_of_input(network: onnx.ModelProto, pixels: Pixels) -> list[str]:
-    """Say where inputs come from that no picture file holds, and what its first quantiser says
-    of those that one might."""
-    shape = [d.dim_value for d in network.graph.input[0].type.tensor_type.shape.dim]
-    codes = codes_of_first(QonnxGraph(network))
-    if is_picture(shape):
-        assumed = pixels.scale == 1 / 255 and not any(pixels.mean)
-        if codes is None or codes.first == 0 or shape[1] > 1 or not assumed:
-            return []
-        return [
-            f"the first quantiser gives signed codes: if inputs are no pictures, --input-scale "
-            f"{codes.scale!r} --input-mean {codes.mean[0]!r} makes bytes of all its codes"
-        ]
-    _, channels, *size = shape
-    height, width = size or (1, 1)
-    axes = [*size, channels] if height > 1 else [*size[1:], channels]
-    return [
-        f"no picture file holds an input of {height}x{width}x{channels} (HWC): give .npy files of "
-        f"numbers 0..255, (N, {', '.join(map(str, axes))}), as --images; float32 and int8 are "
-        "numbers that the network reads"
-    ]
 
 
 def _pixels(network: onnx.ModelProto, config: BuildConfig) -> Pixels:

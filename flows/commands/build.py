@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...hw.graph.folding_file import read_folding
-from .. import steps
+from .. import build_notes, steps
 from ..build import run_build
 from ..class_names import read_class_names
 from ..config import BuildConfig
@@ -44,5 +44,5 @@ def build(source: Path, folder: Path, config: BuildConfig, progress: Progress) -
             "steps": rows,
             "slowest": steps.slowest(BuildFiles(folder)),
             "fit": steps.fit(BuildFiles(folder), config.until),
-            "notes": steps.notes(BuildFiles(folder), config.size),
+            "notes": build_notes.of_build(BuildFiles(folder), config.size),
         }

@@ -25,10 +25,11 @@ from .clean_heads import (
     leave_to_software,
     software_nodes,
 )
-from .clean_layout import as_map, channels_first, reads_last
+from .clean_layout import channels_first, reads_last
 from .clean_lines import line_to_map, map_shape
 from .clean_order import keep_flattening
 from .clean_quantisers import dequantise, folds_weights, is_weight, quantiser, transpose
+from .clean_rows import as_map
 from .clean_scales import scales_behind
 from .clean_state import Cleaning
 from .clean_sums import in_pairs
