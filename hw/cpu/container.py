@@ -96,8 +96,7 @@ def encode(plan: Plan, constants: Constants) -> bytes:
     check(plan, constants)
     entries = [Entry(n, a.dtype.name, list(a.shape)) for n, a in constants.items()]
     try:
-        unread = {"plan": {"reads"}} if plan.reads is None else None
-        header = _HEADER.dump_json(Header(plan, entries), exclude_unset=True, exclude=unread)
+        header = _HEADER.dump_json(Header(plan, entries), exclude_unset=True)
         _HEADER.validate_json(header)
     except ValidationError as error:
         raise ModelError(f"plan: {explain(error)}") from error

@@ -50,6 +50,8 @@ GEOMETRY = (
     "dilation_y", "dilation_x", "pad_top", "pad_left", "pad_bottom", "pad_right",
 )  # fmt: skip
 
+UNLESS_EMPTY = Field(exclude_if=lambda value: not value)
+"""Of fields that came later: a file without them is the one that it was before."""
 Name = Annotated[str, StringConstraints(max_length=MAX_NAME)]
 Names = Annotated[list[Name], Field(max_length=MAX_TENSORS)]
 Index = Annotated[int, Field(ge=0, lt=MAX_TENSORS)]
@@ -188,10 +190,10 @@ class Head:
     kind: Kind
     tensor: Index
     logits: Index | None = None
-    function: Literal["", "LogSoftmax", "Sigmoid", "Softmax"] = ""
-    best: Annotated[int, Field(ge=0, lt=MAX_AXIS)] = 0
-    factors: Numbers = field(default_factory=list)
-    offsets: Numbers = field(default_factory=list)
+    function: Annotated[Literal["", "LogSoftmax", "Sigmoid", "Softmax"], UNLESS_EMPTY] = ""
+    best: Annotated[int, Field(ge=0, lt=MAX_AXIS), UNLESS_EMPTY] = 0
+    factors: Annotated[Numbers, UNLESS_EMPTY] = field(default_factory=list)
+    offsets: Annotated[Numbers, UNLESS_EMPTY] = field(default_factory=list)
 
     @property
     def classifies(self) -> bool:
@@ -211,9 +213,9 @@ class Plan:
     inputs: Annotated[list[Index], Field(min_length=1, max_length=MAX_TENSORS)]
     outputs: Annotated[list[Head], Field(min_length=1, max_length=MAX_TENSORS)]
     card: PackedCard | None = None
-    classes: Annotated[PrintableNames | None, Field(exclude_if=lambda names: names is None)] = None
+    classes: Annotated[PrintableNames | None, UNLESS_EMPTY] = None
     """Names of the classes of a network without a card, where somebody gave them."""
-    reads: Annotated[Reads | None, Field(exclude_if=lambda reads: reads is None)] = None
+    reads: Annotated[Reads | None, UNLESS_EMPTY] = None
     """What a byte of the input stands for, where the network is somebody else's."""
 
     @property
