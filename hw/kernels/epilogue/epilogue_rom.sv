@@ -57,19 +57,33 @@ module epilogue_rom #(
     logic                     param_valid, param_ready;
     logic [Pe*ParamWidth-1:0] param_data;
 
-    constant_stream #(
-      .Width(Pe * ParamWidth),
-      .Depth(Channels / Pe),
-      .BlockRom(BlockRom),
-      .Bank(RomBank),
-      .InitFile(ParamFile)
-    ) u_params (
-      .clk_i,
-      .rst_ni,
-      .out_valid_o(param_valid),
-      .out_ready_i(param_ready),
-      .out_data_o(param_data)
-    );
+    if (RomBank > 0) begin : gen_banks
+      banked_stream #(
+        .Width(Pe * ParamWidth),
+        .Depth(Channels / Pe),
+        .Bank(RomBank),
+        .InitFile(ParamFile)
+      ) u_params (
+        .clk_i,
+        .rst_ni,
+        .out_valid_o(param_valid),
+        .out_ready_i(param_ready),
+        .out_data_o(param_data)
+      );
+    end else begin : gen_memory
+      rom_stream #(
+        .Width(Pe * ParamWidth),
+        .Depth(Channels / Pe),
+        .Style(BlockRom ? 2 : 1),
+        .InitFile(ParamFile)
+      ) u_params (
+        .clk_i,
+        .rst_ni,
+        .out_valid_o(param_valid),
+        .out_ready_i(param_ready),
+        .out_data_o(param_data)
+      );
+    end
 
     epilogue #(
       .Pe(Pe),
@@ -108,19 +122,33 @@ module epilogue_rom #(
     logic [Pe*18-1:0] rom_data, param_data;
     logic [Pe-1:0]    param_next, acc_ready, shortcut_ready, out_valid; // all lanes do the same
 
-    constant_stream #(
-      .Width(Pe * 18),
-      .Depth(Channels / Pe * 5),
-      .BlockRom(BlockRom),
-      .Bank(RomBank),
-      .InitFile(ParamFile)
-    ) u_params (
-      .clk_i,
-      .rst_ni,
-      .out_valid_o(param_valid),
-      .out_ready_i(param_next[0]),
-      .out_data_o(rom_data)
-    );
+    if (RomBank > 0) begin : gen_banks
+      banked_stream #(
+        .Width(Pe * 18),
+        .Depth(Channels / Pe * 5),
+        .Bank(RomBank),
+        .InitFile(ParamFile)
+      ) u_params (
+        .clk_i,
+        .rst_ni,
+        .out_valid_o(param_valid),
+        .out_ready_i(param_next[0]),
+        .out_data_o(rom_data)
+      );
+    end else begin : gen_memory
+      rom_stream #(
+        .Width(Pe * 18),
+        .Depth(Channels / Pe * 5),
+        .Style(BlockRom ? 2 : 1),
+        .InitFile(ParamFile)
+      ) u_params (
+        .clk_i,
+        .rst_ni,
+        .out_valid_o(param_valid),
+        .out_ready_i(param_next[0]),
+        .out_data_o(rom_data)
+      );
+    end
 
     // Block RAM has a second register already.
     if (!BlockRom) begin : gen_register

@@ -199,7 +199,6 @@ class Epilogue_rtl(RtlKernel, Epilogue):
         "rtl/stream_register.sv",
         "rtl/rom_stream.sv",
         "rtl/banked_stream.sv",
-        "rtl/constant_stream.sv",
         "rtl/saturate.sv",
         "rtl/dsp_mac.sv",
         "kernels/epilogue/epilogue_lane.sv",

@@ -47,19 +47,33 @@ module grouped_mvu_rom #(
   logic                   bias_ready;
   logic [Pe*AccWidth-1:0] bias_data;
 
-  constant_stream #(
-    .Width   (RomWidth),
-    .Depth   (RomDepth),
-    .BlockRom(BlockRom),
-    .Bank    (RomBank),
-    .InitFile(WeightFile)
-  ) u_weights (
-    .clk_i,
-    .rst_ni,
-    .out_valid_o(weight_valid),
-    .out_ready_i(weight_ready),
-    .out_data_o (weight_data)
-  );
+  if (RomBank > 0) begin : gen_banks
+    banked_stream #(
+      .Width   (RomWidth),
+      .Depth   (RomDepth),
+      .Bank    (RomBank),
+      .InitFile(WeightFile)
+    ) u_weights (
+      .clk_i,
+      .rst_ni,
+      .out_valid_o(weight_valid),
+      .out_ready_i(weight_ready),
+      .out_data_o (weight_data)
+    );
+  end else begin : gen_memory
+    rom_stream #(
+      .Width   (RomWidth),
+      .Depth   (RomDepth),
+      .Style   (BlockRom ? 2 : 1),
+      .InitFile(WeightFile)
+    ) u_weights (
+      .clk_i,
+      .rst_ni,
+      .out_valid_o(weight_valid),
+      .out_ready_i(weight_ready),
+      .out_data_o (weight_data)
+    );
+  end
 
   if (HasBias) begin : gen_bias
     // The first word is there before the first sum, whose products take longer.

@@ -276,7 +276,6 @@ class GroupedMvu_rtl(RtlKernel, GroupedMvu):
     sources = (
         *(part for part in RTL_PARTS if part not in ("rtl/mvu_front.sv", "rtl/mvu_frame.sv")),
         "rtl/banked_stream.sv",
-        "rtl/constant_stream.sv",
         "rtl/deep_memory.sv",
         "rtl/turn_memory.sv",
         "rtl/product_single.sv",

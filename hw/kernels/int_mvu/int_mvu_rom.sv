@@ -39,19 +39,33 @@ module int_mvu_rom #(
   logic                           bias_valid, bias_ready;
   logic [Pe*AccWidth-1:0]         bias_data;
 
-  constant_stream #(
-    .Width(Pe * Simd * WeightWidth),
-    .Depth((Mw / Simd) * (Mh / Pe)),
-    .BlockRom(BlockRom),
-    .Bank(RomBank),
-    .InitFile(WeightFile)
-  ) u_weights (
-    .clk_i,
-    .rst_ni,
-    .out_valid_o(weight_valid),
-    .out_ready_i(weight_ready),
-    .out_data_o(weight_data)
-  );
+  if (RomBank > 0) begin : gen_banks
+    banked_stream #(
+      .Width(Pe * Simd * WeightWidth),
+      .Depth((Mw / Simd) * (Mh / Pe)),
+      .Bank(RomBank),
+      .InitFile(WeightFile)
+    ) u_weights (
+      .clk_i,
+      .rst_ni,
+      .out_valid_o(weight_valid),
+      .out_ready_i(weight_ready),
+      .out_data_o(weight_data)
+    );
+  end else begin : gen_memory
+    rom_stream #(
+      .Width(Pe * Simd * WeightWidth),
+      .Depth((Mw / Simd) * (Mh / Pe)),
+      .Style(BlockRom ? 2 : 1),
+      .InitFile(WeightFile)
+    ) u_weights (
+      .clk_i,
+      .rst_ni,
+      .out_valid_o(weight_valid),
+      .out_ready_i(weight_ready),
+      .out_data_o(weight_data)
+    );
+  end
 
   if (HasBias) begin : gen_bias
     logic unused_valid;

@@ -118,7 +118,6 @@ class IntMvu_rtl(RtlKernel, IntMvu):
     sources = (
         *RTL_PARTS,
         "rtl/banked_stream.sv",
-        "rtl/constant_stream.sv",
         "rtl/product_single.sv",
         "kernels/int_mvu/product_pair.sv",
         "kernels/int_mvu/int_mvu.sv",
