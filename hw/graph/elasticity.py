@@ -106,25 +106,28 @@ class _Edges:
         }
         self._found: set[str] = set()
         self._waits: dict[str, tuple[float, int]] = {}
-        self._rows: dict[str, int] = {}
-        """Rows that wait on an edge beside a run: as many as its border, or its windows, keep."""
+        self._rows: dict[str, float] = {}
+        """Share of a row and a few pixels that wait on an edge beside a run."""
+        self._leaving: set[str] = set()
+        """Edges on which a pixel waits to be read, all whose words come at its end."""
 
     def waiting(self) -> dict[str, int]:
         """Values that wait: the frames until the last input of a join comes, and a pixel in each
         node on its way; beside a burst a few pixels, of pictures a few rows. In front of a border
-        a row waits, and behind windows where these are quicker than their reader, else nothing."""
+        a row waits, less where that has time to spare; behind windows a row where these are quicker
+        than their reader, else nothing."""
         found = {}
         for name in self.find():
             shape = [int(n) for n in self._model.get_tensor_shape(name)]
             frames, nodes = self._waits.get(name, (0.0, 0))
             pixel = shape[-1]
-            burst = FEW * pixel
+            burst = pixel if name in self._leaving else FEW * pixel
             if name == self._model.graph.input[0].name:
                 burst *= shape[2]
-            elif name in self._waits or self._rows.get(name) == 0:
+            elif name in self._waits:
                 burst = 0
             elif name in self._rows:
-                burst += self._rows[name] * shape[2] * pixel
+                burst = round(self._rows[name] * (FEW + shape[2])) * pixel
             found[name] = round(frames * math.prod(shape)) + nodes * pixel + burst
         return found
 
@@ -167,6 +170,7 @@ class _Edges:
             taken = own * (1 - share) + max(own * share, self._downstream(name))
             if taken > max(BUSY, own):
                 self._found.add(name)
+                self._leaving.add(name)
 
     def _runs(self) -> list[_Run]:
         runs: list[_Run] = []
@@ -205,7 +209,7 @@ class _Edges:
         enough = [c for c in choices if run.frame(*c[2]) <= max(1.0, own)]
         self._found |= {name for _, name, _ in (enough[:1] or choices)}
         if any(self._pixels(n.output[0]) > self._pixels(self._inputs(n)[0]) for n in run.nodes):
-            self._rows[before] = 1
+            self._rows[before] = min(1.0, own)
         self._rows[after] = int(reader > own)
 
     def _upstream(self, name: str) -> float:
