@@ -25,9 +25,11 @@ Reals = TypeVar("Reals")
 FLOAT32_EXACT_BITS = 24
 """A float32 holds every integer of magnitude up to 2**24 exactly."""
 ACCUMULATOR_LIMIT = 1 << FLOAT32_EXACT_BITS
-"""Largest magnitude of an accumulator, and of every integer that is kept in a float32."""
+"""Largest magnitude of a sum in andpop's own networks, which PyTorch has in float32."""
 ACCUMULATOR_BITS = 31
 """Widest accumulator that every backend has."""
+SUM_LIMIT = 1 << (ACCUMULATOR_BITS - 1)
+"""Sums of other people's networks are smaller than that."""
 
 
 def round_half_up(x: Reals) -> Reals:
@@ -59,6 +61,18 @@ def shift_round(v: npt.ArrayLike, shift: int) -> IntArray:
         raise ValueError(f"shift_round: found shift {shift}, expected 0 or more")
     a = np.asarray(v, dtype=np.int64)
     return a if shift == 0 else (a + (1 << (shift - 1))) >> shift
+
+
+def container(values: IntArray) -> npt.NDArray[np.float32] | npt.NDArray[np.float64]:
+    """Return integers as ONNX graphs hold them: float32, or float64 where that does not hold all.
+
+    Args:
+        values: of magnitudes up to 2**53.
+    """
+    single = values.astype(np.float32)
+    return (
+        single if np.array_equal(single.astype(np.float64), values) else values.astype(np.float64)
+    )
 
 
 def limits(bits: int, signed: bool = True) -> tuple[int, int]:

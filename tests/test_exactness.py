@@ -21,6 +21,7 @@ from andpop.hw.graph.float32 import settle
 from andpop.hw.graph.lowering import LoweringError, lower
 from andpop.hw.graph.qonnx_graph import multiples
 from andpop.hw.graph.reference import Reference
+from andpop.hw.graph.reference_value import Value, places
 from andpop.hw.graph.verify import extreme_pictures, verify
 from foreign_cnn import Maker, cnn, save
 from onnx import numpy_helper
@@ -128,11 +129,12 @@ def test_a_sum_off_by_one_step_is_no_rounding() -> None:
         assert settled[at] == float32[at]
 
 
-def test_rounding_borders_are_decided_by_exact_quotients(tmp_path: Path) -> None:
+@pytest.mark.parametrize("relu", [False, True])
+def test_steps_of_twice_a_pixel_round_every_second_one_to_even(relu: bool, tmp_path: Path) -> None:
     """Steps of 2/255: every odd pixel lies on a border, and float32 rounds some to either side."""
     m = Maker(np.random.default_rng(0))
     scale = np.float32(2 / 255)
-    x = m.quant("x", float(scale), 7, 0)
+    x = m.quant(m.node("Relu", "x") if relu else "x", float(scale), 7, 0)
     x = m.node("Conv", x, m.weights((2, 1, 16, 16), 4, True), kernel_shape=[16, 16])
     files = built(m.model((16, 16, 1), m.node("Flatten", x, axis=1), [1, 2]), tmp_path)
     ramp = np.arange(256, dtype=np.uint8).reshape(16, 16)
@@ -142,11 +144,21 @@ def test_rounding_borders_are_decided_by_exact_quotients(tmp_path: Path) -> None
     assert result["values_differing"] == 0
     golden = run(files.lowered, ramp[None, :, :, None], "all")
     codes = next(v for k, v in golden.items() if k.endswith("Thresholding_out")).reshape(-1)
-    # Of exact quotients float32 holds the next one, which lies on the border or does not.
-    places = [np.float32(float(Fraction(int(p), 255) / Fraction(float(scale)))) for p in range(256)]
-    assert codes.tolist() == [min(127, int(np.rint(place))) for place in places]
+    assert codes.tolist() == [min(127, round(Fraction(p, 2))) for p in range(256)]
     float32 = np.rint(np.arange(256, dtype=np.float32) / np.float32(255) / scale)
     assert np.any(np.minimum(float32, 127) != codes), "float32 meets no border here"
+
+
+def test_places_are_exact_but_for_quotients_of_small_integers() -> None:
+    """A scale of twice a step, as float32 holds it, and one that nothing divides."""
+    codes = np.arange(-300, 300)[None, None]
+    halves, odd = np.float64(np.float32(2 / 255)), np.float64(np.float32(0.0371))
+    scales = np.array([halves, odd]).reshape(1, 2, 1)
+    exact = multiples(codes, Fraction(1, 255)) / odd
+    found = places(Value(codes, Fraction(1, 255)), scales)
+    assert np.array_equal(found, np.concatenate([codes / 2, exact], axis=1))
+    assert np.array_equal(places(Value(codes, Fraction(1, 255)), scales[:, 1:]), exact)
+    assert not np.array_equal(places(Value(codes / 255), scales[:, :1]), codes / 2)
 
 
 def test_steps_that_are_no_floats_stay_exact() -> None:

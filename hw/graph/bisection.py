@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from ...quant.grid import ACCUMULATOR_LIMIT, IntArray
+from ...quant.grid import ACCUMULATOR_BITS, SUM_LIMIT, IntArray
 from .qonnx_graph import FloatArray, LoweringError, QonnxGraph
 from .tables import MAX_VALUES, Table, falling_channels, thresholds
 from .threshold_pattern import ENDS, TURNING
@@ -97,13 +97,13 @@ def bisect(
         parts: how many of the integer are one of the sum that the hardware has.
 
     Raises:
-        LoweringError: ``limit`` is beyond what float32 holds, or a node divides by the integer.
+        LoweringError: ``limit`` is beyond what accumulators hold, or a node divides by the integer.
     """
-    if limit >= ACCUMULATOR_LIMIT * parts:
+    if limit >= SUM_LIMIT * parts:
         raise LoweringError(
             chain[-1],
-            f"is a function of an integer up to {limit}, expected less than {ACCUMULATOR_LIMIT} "
-            "(float32 holds no more); use fewer bits or channels",
+            f"is a function of an integer up to {limit}, expected less than {SUM_LIMIT} "
+            f"({ACCUMULATOR_BITS} bits); use fewer bits or channels",
         )
     for node in chain:
         if why := _turns(graph, node):

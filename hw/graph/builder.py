@@ -23,7 +23,7 @@ from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.util.basic import qonnx_make_model
 
-from ...quant.grid import IntArray
+from ...quant.grid import IntArray, container
 
 DOMAIN = "finn.custom_op.fpgadataflow"
 BOUNDARIES = "andpop.boundaries"
@@ -191,7 +191,7 @@ class DataflowBuilder:
             scale: what one step of the outputs stands for.
 
         Raises:
-            ValueError: a constant is outside its datatype or no exact float32.
+            ValueError: a constant is outside its datatype.
         """
         node, streams = self._make(op, where, inputs, outputs, attrs, constants or {}, scale)
         self._nodes.append(node)
@@ -333,14 +333,11 @@ class DataflowBuilder:
         return [node]
 
     def _constant(self, name: str, value: IntArray, datatype: str) -> str:
-        exact = value.astype(np.float32)
-        if not np.array_equal(exact.astype(np.int64), value):
-            raise ValueError(f"{name}: found integers beyond 2**24 that float32 does not hold")
         dt = DataType[datatype]
         if value.size and not dt.min() <= value.min() <= value.max() <= dt.max():
             raise ValueError(f"{name}: found {value.min()}..{value.max()}, expected {datatype}")
         name = self._unique(name)
-        self._initializers.append(onnx.numpy_helper.from_array(exact, name))
+        self._initializers.append(onnx.numpy_helper.from_array(container(value), name))
         self._types[name] = datatype
         return name
 

@@ -19,12 +19,11 @@ import onnx
 
 from ..kernels.base import node_attributes
 from .multi_threshold import OP as MULTI_THRESHOLD
+from .qonnx_graph import FLOAT32_UNIT as UNIT
 from .reference import execute
 from .reference_kernels import quantised
-from .reference_value import Array, Floats, Value, places
+from .reference_value import Array, Floats, Value
 
-UNIT = 2.0**-24
-"""Half the distance of float32 numbers next to each other, relative to them."""
 TINY = 2.0**-120
 """Numbers below float32's normal ones, whose relative error is no longer bounded."""
 LINEAR = (
@@ -162,7 +161,7 @@ def _terms(node: onnx.NodeProto, arrays: Sequence[Array], exact: Array) -> int:
 def _quant_limits(node: onnx.NodeProto, arrays: Sequence[Array]) -> tuple[Floats, Floats]:
     x, scale, zero, bits = arrays
     attributes = node_attributes(node)
-    place = places(x, scale)
+    place = x / scale
     noise = _around(np.abs(place) + np.abs(zero), 4)
     ends = [
         (quantised(place + zero + sign * noise, float(bits.reshape(())), attributes) - zero) * scale

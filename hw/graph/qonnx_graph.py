@@ -17,6 +17,8 @@ from ..kernels.base import node_attributes
 FloatArray = npt.NDArray[np.float64]
 Steps = npt.NDArray[np.object_]
 """Fractions."""
+FLOAT32_UNIT = 2.0**-24
+"""Half the distance of float32 numbers next to each other, relative to them."""
 FLOAT32_HAIR = 2.0**-22
 """How far, relatively, a stored bias may lie from what it stands for: two roundings to float32, of
 its scale and of itself, and as much again."""

@@ -45,8 +45,8 @@ def code_ends(bits: float, signed: int, narrow: int) -> tuple[float, float]:
 
 
 def _quant(v: list[Value], attributes: Mapping[str, Any]) -> Value:
-    x, scale, zero, bits = (part.values for part in v)
-    codes = quantised(places(x, scale) + zero, float(bits.reshape(())), attributes) - zero
+    scale, zero, bits = (part.values for part in v[1:])
+    codes = quantised(places(v[0], scale) + zero, float(bits.reshape(())), attributes) - zero
     return _scaled_codes(codes, scale)
 
 
@@ -279,11 +279,23 @@ def _concat(v: list[Value], attributes: Mapping[str, Any]) -> Value:
     axis = attributes["axis"]
     if len(steps) == 1:
         return Value(np.concatenate([part.codes for part in v], axis), v[0].step)
+    known = [part.step for part in v if part.step is not None]
+    if len(known) == len(v):
+        factors, step = common_step(known)
+        if max(factors) < MAX_FACTOR:
+            codes = [part.codes * factor for part, factor in zip(v, factors, strict=True)]
+            return Value(np.concatenate(codes, axis), step)
     return Value(np.concatenate([part.values for part in v], axis))
 
 
 def _gather(v: list[Value], attributes: Mapping[str, Any]) -> Value:
     return Value(np.take(v[0].codes, v[1].codes, attributes.get("axis", 0)), v[0].step)
+
+
+def _relu(x: Value) -> Value:
+    if x.step is None or x.step < 0:
+        return Value(np.maximum(x.values, 0))
+    return Value(np.maximum(x.codes, 0), x.step)
 
 
 def _batch_normalization(v: list[Value], attributes: Mapping[str, Any]) -> Value:
@@ -318,7 +330,7 @@ KERNELS: dict[str, Callable[[list[Value], Mapping[str, Any]], Value | None]] = {
     "Div": lambda v, a: _scaled(v, a, True),
     "Add": lambda v, a: _add(v, 1),
     "Sub": lambda v, a: _add(v, -1),
-    "Relu": lambda v, a: Value(np.maximum(v[0].values, 0)),
+    "Relu": lambda v, a: _relu(v[0]),
 }
 """Own kernels; None where a form is rare and left to ONNX's reference implementation."""
 

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .qonnx_graph import Steps, multiples
+from .qonnx_graph import FLOAT32_UNIT, Steps, multiples
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
+MOST_PARTS = 1 << 10
+"""Largest denominator of a quotient of small integers."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,26 @@ class Value:
         return self.codes if self.step is None else multiples(self.codes, self.step)
 
 
-def places(x: Array, scale: Array) -> Floats:
-    """Return where values lie among a quantiser's steps: ``x / scale``, rounded to float32 once.
+def places(x: Value, scale: Array) -> Floats:
+    """Return where values lie among a quantiser's steps: ``x / scale``.
 
     Scales that are statistics of codes, or of sums of codes over a window, often put codes halfway
-    between two steps. Stored in float32 they miss that by a hair; the quotient in float32, which
-    every execution of the file takes, meets it again. By a power of two nothing is rounded.
+    between two steps. Stored in float32 they miss that by a hair, which the quotient of an
+    execution in float32 rounds away again. So where the values are whole steps, the quotient of
+    that step and the scale is the one of small integers that it is as near to as float32 rounds.
     """
-    quotient: Floats = x / scale
-    exact = np.frexp(scale)[0] == 0.5
-    return np.where(exact, quotient, quotient.astype(np.float32).astype(np.float64))
+    quotient: Floats = x.values / scale
+    if x.step is None:
+        return quotient
+    ratios = [_small(x.step / Fraction(float(s))) for s in scale.flat]
+    known = np.reshape([ratio is not None for ratio in ratios], scale.shape)
+    if not known.any():
+        return quotient
+    steps = np.array([ratio or Fraction(0) for ratio in ratios], dtype=object)
+    return np.where(known, multiples(x.codes, steps.reshape(scale.shape)), quotient)
+
+
+def _small(ratio: Fraction) -> Fraction | None:
+    """The quotient of small integers that a quotient stands for, if there is one."""
+    near = ratio.limit_denominator(MOST_PARTS)
+    return near if abs(near - ratio) <= FLOAT32_UNIT * abs(ratio) else None

@@ -12,11 +12,11 @@ from collections.abc import Callable, Collection
 from importlib import import_module
 from importlib.util import find_spec
 
-import numpy as np
 from onnx import NodeProto, helper
 from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 
+from ...quant.grid import container
 from .. import kernels
 from ..kernels.base import Replacement
 from ..kernels.ops import op_of
@@ -61,7 +61,7 @@ def replace_dear(model: ModelWrapper, fixed: Collection[tuple[str, str]] = ()) -
             for name, (values, datatype) in zip(
                 new.input[1:], instead.constants.values(), strict=True
             ):
-                model.set_initializer(name, values.astype(np.float32))
+                model.set_initializer(name, container(values))
                 model.set_tensor_datatype(name, DataType[datatype])
             _forget(model, gone)
             found.append(new.name)

@@ -10,9 +10,8 @@ border, an execution in float32 may find the code beyond it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +22,9 @@ from qonnx.custom_op.general.trunc import trunc_v1, trunc_v2
 
 from ...quant.grid import IntArray, signed_width, smallest_signed
 from .multi_threshold import OP as MULTI_THRESHOLD
-from .multi_threshold import Counts, multi_threshold
+from .multi_threshold import Counts
 from .qonnx_graph import FloatArray, LoweringError, QonnxGraph, per_channel
-from .reference import onnx_reference
+from .reference import constant, execute
 from .reference_value import Value, places
 from .threshold_pattern import MAX_BITS, MAX_LEVEL, has_few_codes, most_code
 
@@ -57,7 +56,7 @@ def tabulate(
     nodes: list[onnx.NodeProto],
     channels: int,
     low: int,
-    values: FloatArray,
+    values: Value,
 ) -> Table:
     """Evaluate a chain on all values of its source.
 
@@ -65,7 +64,7 @@ def tabulate(
         graph: the network.
         nodes: the chain, as `find_chain` or `find_quantiser` returns it.
         channels: channels of the source.
-        low: the integer that ``values[0]`` stands for; the next ones follow.
+        low: the integer that the first of ``values`` stands for; the next ones follow.
         values: (V,) or, of each channel, (C, V): what the network sees for these integers.
 
     Raises:
@@ -168,7 +167,7 @@ def responses(
     graph: QonnxGraph,
     nodes: list[onnx.NodeProto],
     channels: int,
-    values: FloatArray,
+    values: Value,
 ) -> FloatArray:
     """Return (C, V): a chain's output for each of V ``values`` of its source, per channel.
 
@@ -183,17 +182,17 @@ def responses(
             be executed.
     """
     source = next(n for n in nodes[0].input if n and graph.constant(n) is None)
-    ndim, count = len(graph.shape(source)), values.shape[-1]
+    ndim, count = len(graph.shape(source)), values.codes.shape[-1]
     for node in nodes:
         if node.op_type == "Unsqueeze":
             break  # Behind it the thresholds of a channel lie along an axis of their own.
         _check_constants(graph, node, channels, ndim)
-    rows = np.broadcast_to(values, (channels, count))
-    feed = rows[None, :, :, None] if ndim == 4 else rows.T
-    out = evaluate(graph, nodes, {source: feed})[nodes[-1].output[0]]
+    rows = np.broadcast_to(values.codes, (channels, count))
+    feed = replace(values, codes=rows[None, :, :, None] if ndim == 4 else rows.T)
+    out = evaluate(graph, nodes, {source: feed})[nodes[-1].output[0]].values
     if out.size != channels * count:
         raise LoweringError(
-            nodes[-1], f"gives {out.shape} for {feed.shape}, expected one value for each"
+            nodes[-1], f"gives {out.shape} for {feed.codes.shape}, expected one value for each"
         )
     return out.reshape(channels, count) if ndim == 4 else out.reshape(count, channels).T
 
@@ -235,14 +234,14 @@ def thresholds(table: Table) -> tuple[IntArray, int]:
 
 
 def evaluate(
-    graph: QonnxGraph, nodes: list[onnx.NodeProto], feeds: dict[str, FloatArray]
-) -> dict[str, npt.NDArray[Any]]:
-    """Execute some nodes of the network in float64 and return every tensor.
+    graph: QonnxGraph, nodes: list[onnx.NodeProto], feeds: dict[str, Value]
+) -> dict[str, Value]:
+    """Execute some nodes of the network, whole steps as integers, and return every tensor.
 
     Raises:
         LoweringError: a node cannot be executed.
     """
-    context: dict[str, npt.NDArray[Any]] = dict(feeds)
+    context = dict(feeds)
     for node in nodes:
         inputs = [context[n] if n in context else _constant(graph, n) for n in node.input]
         try:
@@ -256,30 +255,26 @@ def evaluate(
     return context
 
 
-def _execute(
-    graph: QonnxGraph, node: onnx.NodeProto, inputs: list[npt.NDArray[Any] | None]
-) -> list[npt.NDArray[Any]]:
+def _execute(graph: QonnxGraph, node: onnx.NodeProto, inputs: list[Value | None]) -> list[Value]:
     attributes = graph.attributes(node)
+    if node.op_type not in ("Quant", "BipolarQuant", "Trunc"):
+        return execute(node, inputs, graph.opsets)
+    given = [v for v in inputs if v is not None]
+    x, *behind = (v.values for v in given)
     if node.op_type == "Quant":
-        x, scale, *behind = inputs
-        assert x is not None and scale is not None
+        scale, *behind = behind
         said = (attributes.get(k, d) for k, d in QUANT_DEFAULTS.items())
-        return [int_quant(places(x, scale), np.ones(()), *behind, *said) * scale]
+        return [Value(int_quant(places(given[0], scale), np.ones(()), *behind, *said) * scale)]
     if node.op_type == "BipolarQuant":
-        return [binary_quant(*inputs)]
-    if node.op_type == MULTI_THRESHOLD:
-        given = [Value(value) for value in inputs if value is not None]
-        return [multi_threshold(given, attributes).values]
-    if node.op_type == "Trunc":
-        mode = attributes.get("rounding_mode", "FLOOR")
-        if len(inputs) == 5:
-            return [trunc_v1(*inputs, mode)]
-        narrow, signed = attributes.get("narrow", 0), attributes.get("signed", 1)
-        return [trunc_v2(*inputs[:4], narrow, signed, *inputs[4:], mode)]
-    return onnx_reference(node, inputs, graph.opsets)
+        return [Value(binary_quant(x, *behind))]
+    mode = attributes.get("rounding_mode", "FLOOR")
+    if len(inputs) == 5:
+        return [Value(trunc_v1(x, *behind, mode))]
+    narrow, signed = attributes.get("narrow", 0), attributes.get("signed", 1)
+    return [Value(trunc_v2(x, *behind[:3], narrow, signed, *behind[3:], mode))]
 
 
-def _constant(graph: QonnxGraph, name: str) -> npt.NDArray[Any] | None:
-    """A constant with floats in float64; None for an input that is left out."""
+def _constant(graph: QonnxGraph, name: str) -> Value | None:
+    """A constant; None for an input that is left out."""
     value = graph.constants.get(name)
-    return value.astype(np.float64) if value is not None and value.dtype.kind == "f" else value
+    return None if value is None else constant(value)

@@ -23,7 +23,7 @@ from finn.custom_op.fpgadataflow.rtl import register_custom_op as register_rtl
 from finn.custom_op.fpgadataflow.rtlbackend import RTLBackend
 from qonnx.core.datatype import BaseDataType, DataType
 
-from ...quant.grid import IntArray
+from ...quant.grid import IntArray, container
 from ..boards import has_slice_cells
 from .facts import Facts
 from .skin import Core, Parameters, Port, Wire, skin
@@ -178,7 +178,7 @@ class Kernel(HWCustomOp, Facts):
 def run_golden(
     op: HWCustomOp, golden: Golden, attrs: Mapping[str, Any], context: dict[str, Any]
 ) -> None:
-    """Execute ``golden`` on an ONNX execution context (float32 containers of integers)."""
+    """Execute ``golden`` on an ONNX execution context (`grid.container`s of integers)."""
     node = op.onnx_node
     inputs = []
     for name in node.input:
@@ -187,7 +187,7 @@ def run_golden(
             raise ValueError(f"{node.name}: input {name} holds values that are not integers")
         inputs.append(value.astype(np.int64))
     for name, result in zip(node.output, golden(inputs, attrs), strict=True):
-        context[name] = result.astype(np.float32)
+        context[name] = container(result)
 
 
 class RtlKernel(RTLBackend, Facts):

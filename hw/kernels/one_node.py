@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import onnx
 from onnx import TensorProto, helper
 from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
+from ...quant.grid import container
 from ...sim.cases import Case
 from . import register
 
@@ -43,7 +43,7 @@ def one_node(case: Case) -> tuple[ModelWrapper, Any]:
     initializers = iter(case.make_initializers())
     for operand in case.operands:
         if not operand.streamed:
-            model.set_initializer(operand.name, next(initializers).astype(np.float32))
+            model.set_initializer(operand.name, container(next(initializers)))
         model.set_tensor_datatype(operand.name, DataType[operand.datatype])
     op = getCustomOp(model.graph.node[0])
     for index, (name, datatype) in enumerate(zip(outputs, case.output_types, strict=True)):

@@ -16,12 +16,13 @@ from fractions import Fraction
 import numpy as np
 import onnx
 
-from ....quant.grid import FLOAT32_EXACT_BITS, IntArray, smallest_signed, smallest_unsigned
+from ....quant.grid import ACCUMULATOR_BITS, SUM_LIMIT, IntArray, smallest_signed, smallest_unsigned
 from ..builder import Stream
 from ..epilogue_pattern import match_residual, match_rounding, rounded
 from ..factors import MAX_TUPLES, common_step, near_factors
 from ..multi_threshold import OP as MULTI_THRESHOLD
-from ..qonnx_graph import LoweringError, multiples
+from ..qonnx_graph import LoweringError
+from ..reference_value import Value
 from ..tables import falling_channels
 from ..threshold_pattern import MAX_BITS, alike, find_chain, has_few_codes, most_code
 from .construct import Construct
@@ -197,7 +198,7 @@ def quantised_sum(state: Lowering, node: onnx.NodeProto) -> bool:
         )
     exact, step = common_step(scales)
     ends = [np.arange(low, high + 1) for low, high in ranges]
-    table = tabulated(state, chain, rows, 0, multiples(_sums(ends, exact).reshape(-1), step))
+    table = tabulated(state, chain, rows, 0, Value(_sums(ends, exact).reshape(-1), step))
     falls = falling_channels(replace(table, codes=_along(table.codes, exact, ends)))
     if falls is None:
         raise LoweringError(
@@ -211,7 +212,7 @@ def quantised_sum(state: Lowering, node: onnx.NodeProto) -> bool:
         raise _reason(state, node) or LoweringError(
             last,
             f"adds codes of the scales {found_scales}: no factors of at most 16 bits, and sums "
-            f"of {FLOAT32_EXACT_BITS}, give the codes of {node.name} for all codes of these; "
+            f"of {ACCUMULATOR_BITS}, give the codes of {node.name} for all codes of these; "
             f"{ADVICE}",
         )
     signed = [s * f for s, f in zip(signs, factors, strict=True)]
@@ -226,9 +227,9 @@ def quantised_sum(state: Lowering, node: onnx.NodeProto) -> bool:
 
 
 def _held(terms: Sequence[Stream], factors: Sequence[int]) -> bool:
-    """Whether float32, which tensors are stored in, holds the sums."""
+    """Whether a sum of every backend holds them."""
     ends = [max(map(abs, limits(x.datatype))) for x in terms]
-    return sum(abs(f) * end for f, end in zip(factors, ends, strict=True)) < 1 << FLOAT32_EXACT_BITS
+    return sum(abs(f) * end for f, end in zip(factors, ends, strict=True)) < SUM_LIMIT
 
 
 def _reason(state: Lowering, node: onnx.NodeProto) -> LoweringError | None:

@@ -16,6 +16,7 @@ from ..bisection import Levels, bisect, is_arithmetic, levels_of_table
 from ..builder import Stream
 from ..epilogue_pattern import rounded
 from ..qonnx_graph import FloatArray, LoweringError, Steps, multiples, whole_steps
+from ..reference_value import Value
 from ..tables import FEW_VALUES, MAX_VALUES, Table
 from ..threshold_pattern import MAX_BITS, find_quantiser
 from .matrix_vector import Product, matrix_vector, represented
@@ -118,7 +119,7 @@ def accumulate(
     limit = int(np.abs(bounds).max())
 
     def tabulate(integers: IntArray) -> Table:
-        values = multiples(integers, step[:, None]) + offset[:, None]
+        values = sums_of(integers, step, offset)
         return tabulated(state, chain, outputs, -limit, values)
 
     found = found_levels(state, chain, outputs, limit, tabulate)
@@ -145,6 +146,14 @@ def accumulate(
     elif isinstance(found, Table):
         y = of_table(state, chain[-1], acc, within_type(found, acc))
     state.publish(y, chain[-1].output[0])
+
+
+def sums_of(integers: IntArray | FloatArray, step: Steps, offset: FloatArray) -> Value:
+    """What integers (V,) or (C, V) stand for: so many steps, one or (C,), and an offset (C,)."""
+    moved = whole_steps(offset, step[0]) if step.size == 1 else None
+    if moved is None:
+        return Value(multiples(integers, step[:, None]) + offset[:, None])
+    return Value(integers + moved[:, None], step[0])
 
 
 def in_finer_steps(exact: list[Fraction], step: Fraction) -> tuple[int, FloatArray, list[Fraction]]:

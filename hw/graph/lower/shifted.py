@@ -19,6 +19,7 @@ import onnx
 from ....quant.grid import (
     ACCUMULATOR_BITS,
     ACCUMULATOR_LIMIT,
+    SUM_LIMIT,
     IntArray,
     accumulator_bounds,
     smallest_signed,
@@ -30,7 +31,7 @@ from ..qonnx_graph import FloatArray, LoweringError, Steps, multiples, whole_ste
 from ..tables import Table
 from ..threshold_pattern import MAX_BITS, find_quantiser
 from .matrix_vector import Product, matrix_vector, represented
-from .product import found_levels, in_finer_steps, within_type
+from .product import found_levels, in_finer_steps, sums_of, within_type
 from .state import Lowering, Meaning, layer_of, limits
 from .thresholds import of_table, tabulated, thresholding
 from .weights import bias_of
@@ -120,11 +121,11 @@ def _sums(
     borders = (weights.astype(np.int64) * outside).sum(axis=1)
     weights = weights * factors
     wide = int(np.abs(weights).sum(axis=(0, 1)).max()) * max(map(abs, represented(x)))
-    if wide >= ACCUMULATOR_LIMIT and max(map(abs, x.factors)) > 1:
+    if wide >= SUM_LIMIT and max(map(abs, x.factors)) > 1:
         raise LoweringError(
             node,
             f"reads channels of which one code stands for {list(x.factors)!s:.80} times a common "
-            f"step: its accumulator reaches {wide}, expected less than {ACCUMULATOR_LIMIT}; use "
+            f"step: its accumulator reaches {wide}, expected less than {SUM_LIMIT}; use "
             "one std for all channels, or a quantiser of the input in front",
         )
     least, most_code = represented(x)
@@ -183,8 +184,7 @@ def accumulate_shifted(
 
     def tabulate(integers: IntArray) -> Table:
         counted, parts = fine.parts_of(integers)
-        values = multiples(counted, step[:, None] / parts) + offset[:, None]
-        return tabulated(state, chain, outputs, -limit, values)
+        return tabulated(state, chain, outputs, -limit, sums_of(counted, step / parts, offset))
 
     found = found_levels(state, chain, outputs, limit, tabulate, fine.count)
     levels = levels_of_table(found) if isinstance(found, Table) else found
@@ -299,11 +299,11 @@ def _border_bias(
         ends = limits(held)
         least, most = least.clip(*ends), most.clip(*ends)
         reach = max(int(np.abs(added).max()), ends[1])
-    if reach >= ACCUMULATOR_LIMIT:
+    if reach >= SUM_LIMIT:
         raise LoweringError(
             node,
             f"its sums and what a border adds to them reach {reach}, in {count} parts of a step "
-            f"each, expected less than {ACCUMULATOR_LIMIT} (float32 holds no more); use fewer "
+            f"each, expected less than {SUM_LIMIT} ({ACCUMULATOR_BITS} bits); use fewer "
             "weight bits or channels, or a quantiser of the input",
         )
     datatype = smallest_signed(int(least.min()), int(most.max()))
@@ -366,7 +366,7 @@ def _exact(
     parts, added = sums.parts // most, sums.added // most
     own = whole_steps(offset, step / parts)
     ends = accumulator_bounds(sums.matrix * parts, *represented(x), 0)
-    if own is None or int(np.abs(ends).max()) >= ACCUMULATOR_LIMIT:
+    if own is None or int(np.abs(ends).max()) >= SUM_LIMIT:
         raise LoweringError(
             node,
             f"its sums of codes that are no whole steps from 0 take {parts} parts of a step and "

@@ -11,7 +11,13 @@ from dataclasses import replace
 
 import onnx
 
-from ....quant.grid import ACCUMULATOR_LIMIT, smallest_signed, smallest_unsigned, sums_type
+from ....quant.grid import (
+    ACCUMULATOR_BITS,
+    SUM_LIMIT,
+    smallest_signed,
+    smallest_unsigned,
+    sums_type,
+)
 from ..builder import Stream
 from ..qonnx_graph import LoweringError
 from .construct import Construct
@@ -119,11 +125,11 @@ def _of_image_axes(state: Lowering, node: onnx.NodeProto) -> bool:
 
 def _check_limit(node: onnx.NodeProto, x: Stream, count: int) -> None:
     most = count * max(abs(end) for end in limits(x.datatype))
-    if most >= ACCUMULATOR_LIMIT:
+    if most >= SUM_LIMIT:
         raise LoweringError(
             node,
             f"sums {count} codes of {x.datatype}, up to {most}, expected less than "
-            f"{ACCUMULATOR_LIMIT} (float32 holds no more); pool in two steps with a quantiser "
+            f"{SUM_LIMIT} ({ACCUMULATOR_BITS} bits); pool in two steps with a quantiser "
             "between, or use fewer bits",
         )
 
@@ -157,7 +163,7 @@ BUILDS = (
         "sum or average over a map or over windows of it",
         "integers",
         ("global_acc_pool", "stream_sum_pool"),
-        "one divisor for all windows, no dilation, sums below 2^24",
+        "one divisor for all windows, no dilation, sums below 2^30",
     ),
 )
 HANDLERS: dict[str, Handler] = {

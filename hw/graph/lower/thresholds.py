@@ -13,7 +13,8 @@ from ....quant.grid import IntArray, smallest_signed
 from ..bisection import bisect
 from ..builder import Stream
 from ..multi_threshold import OP as MULTI_THRESHOLD
-from ..qonnx_graph import FloatArray, LoweringError, multiples
+from ..qonnx_graph import LoweringError
+from ..reference_value import Value
 from ..signed_steps import signed_steps, within
 from ..tables import MAX_VALUES, Table, check_values, falling_channels, tabulate
 from ..threshold_pattern import MAX_BITS, alike, find_chain, find_join, has_few_codes
@@ -83,7 +84,7 @@ def _searched(state: Lowering, nodes: list[onnx.NodeProto], x: Stream) -> Stream
     least, most = limits(x.datatype)
 
     def tabulate(integers: IntArray) -> Table:
-        return tabulated(state, nodes, x.channels, least, multiples(integers, x.scale))
+        return tabulated(state, nodes, x.channels, least, Value(integers, x.scale))
 
     found = bisect(state.graph, nodes, x.channels, max(-least, most), tabulate)
     if found.falls.any():
@@ -100,7 +101,7 @@ def _searched(state: Lowering, nodes: list[onnx.NodeProto], x: Stream) -> Stream
 
 
 def _of_features(
-    state: Lowering, nodes: list[onnx.NodeProto], x: Stream, low: int, values: FloatArray
+    state: Lowering, nodes: list[onnx.NodeProto], x: Stream, low: int, values: Value
 ) -> tuple[Stream, Table]:
     """Tabulate a chain on a flattened map; returns what thresholds read, and their table.
 
@@ -110,15 +111,17 @@ def _of_features(
     if alike(state.graph, nodes):
         return x, tabulated(state, nodes, x.channels, low, values)
     pixels = x.plan[0] * x.plan[1]
-    features, count = pixels * x.channels if x.shape[1:] == x.plan else x.channels, values.shape[-1]
+    features = pixels * x.channels if x.shape[1:] == x.plan else x.channels
+    count = values.codes.shape[-1]
     if features * count > MAX_FEATURES:
         raise LoweringError(
             nodes[-1],
             f"quantises {features} features of {count} values each by constants of their own, "
             f"expected at most {MAX_FEATURES} pairs; use one scale and offset for all features",
         )
-    if values.ndim == 2:
-        values = np.repeat(values, features // len(values), axis=0)
+    if values.codes.ndim == 2:
+        rows = np.repeat(values.codes, features // len(values.codes), axis=0)
+        values = replace(values, codes=rows)
     found = tabulated(state, nodes, features, low, values)
     rows = in_pixels(found.codes, x.plan)
     if x.shape[1:] == x.plan:
@@ -128,7 +131,7 @@ def _of_features(
     return one_vector(state, layer_of(nodes[-1]), x), replace(found, codes=rows)
 
 
-def values_of(state: Lowering, node: onnx.NodeProto, x: Stream) -> tuple[int, FloatArray]:
+def values_of(state: Lowering, node: onnx.NodeProto, x: Stream) -> tuple[int, Value]:
     """Return the smallest code of a stream and what the network sees for it and the next."""
     if x.datatype == "BINARY" or x.levels:
         raise LoweringError(
@@ -139,8 +142,10 @@ def values_of(state: Lowering, node: onnx.NodeProto, x: Stream) -> tuple[int, Fl
     codes = np.arange(low, high + 1)
     if state.is_picture(x):
         pixels = np.broadcast_to(codes[None, :, None, None], (1, codes.size, 1, x.channels))
-        return low, state.pixels.feed(pixels)[0, :, :, 0]
-    return low, multiples(codes, x.scale)
+        exact = state.pixels.codes(pixels)
+        fed = Value(*exact) if exact else Value(state.pixels.feed(pixels))
+        return low, replace(fed, codes=fed.codes[0, :, :, 0])
+    return low, Value(codes, x.scale)
 
 
 def of_table(state: Lowering, node: onnx.NodeProto, x: Stream, table: Table) -> Stream:
@@ -226,10 +231,10 @@ def thresholding(
 
 
 def tabulated(
-    state: Lowering, chain: list[onnx.NodeProto], channels: int, low: int, values: FloatArray
+    state: Lowering, chain: list[onnx.NodeProto], channels: int, low: int, values: Value
 ) -> Table:
     """Tabulate a chain; all tables together are bounded, as each is."""
-    state.tabulated += len(chain) * channels * values.shape[-1]
+    state.tabulated += len(chain) * channels * values.codes.shape[-1]
     if state.tabulated > MAX_TABULATED:
         raise LoweringError(
             chain[-1],

@@ -53,7 +53,7 @@ def weights_of(state: Lowering, node: onnx.NodeProto) -> tuple[FloatArray, Steps
     if scale is None or not (scale > 0).all():
         raise LoweringError(quantiser, "found a scale that is computed or not above 0")
     state.claim(quantiser)
-    codes = evaluate(state.graph, [quantiser], {})[quantiser.output[0]] / scale
+    codes = evaluate(state.graph, [quantiser], {})[quantiser.output[0]].values / scale
     nearest = np.rint(codes)
     if not whole(nearest) or np.abs(codes - nearest).max(initial=0) > WHOLE:
         raise LoweringError(quantiser, "gives weights that are no integers times its scale")
@@ -82,7 +82,7 @@ def bias_of(state: Lowering, node: onnx.NodeProto, outputs: int) -> FloatArray |
         and state.graph.constant(quantiser.input[0]) is not None
     ):
         state.claim(quantiser)
-        value = evaluate(state.graph, [quantiser], {})[node.input[2]]
+        value = evaluate(state.graph, [quantiser], {})[node.input[2]].values
     bias = None if value is None else per_channel(value, outputs, 2)
     if bias is None or not np.isfinite(bias).all():
         raise LoweringError(node, "expected a constant bias, one finite value per output")
