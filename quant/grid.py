@@ -70,9 +70,8 @@ def container(values: IntArray) -> npt.NDArray[np.float32] | npt.NDArray[np.floa
         values: of magnitudes up to 2**53.
     """
     single = values.astype(np.float32)
-    return (
-        single if np.array_equal(single.astype(np.float64), values) else values.astype(np.float64)
-    )
+    held = np.array_equal(single.astype(np.float64), values)
+    return single if held else values.astype(np.float64)
 
 
 def limits(bits: int, signed: bool = True) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,12 +11,15 @@ import numpy as np
 import onnx
 import pytest
 from andpop.flows import api
+from andpop.flows.files import BuildFiles
 from andpop.hw.graph.clean import clean
+from andpop.hw.graph.elasticity import expected_waiting
 from andpop.hw.graph.lowering import lower
 from andpop.hw.graph.qonnx_graph import LoweringError
 from andpop.hw.graph.verify import verify
 from foreign_graphs import Net
 from foreign_lines import export_small_vgg10, export_vgg10
+from qonnx.core.modelwrapper import ModelWrapper
 from test_fully_connected import check
 
 SAMPLES = {"input_scale": "0.015625", "input_mean": "2"}
@@ -52,6 +56,19 @@ def test_a_small_vgg10_is_exact_on_every_backend(tmp_path: Path) -> None:
     built = api.build(file, tmp_path / "build", target_cycles=2048, **SAMPLES)
     assert any("1x64x2 (HWC)" in note and "(N, 64, 2)" in note for note in built["notes"])
     check(tmp_path / "build", samples(tmp_path, 64, 5), 5)
+
+
+def test_vgg10_fits_a_small_board_by_its_requantisers(tmp_path: Path) -> None:
+    """Its ten quantisers of 8 bits lie in equal steps; along a line few samples wait."""
+    file = export_vgg10(tmp_path / "net.onnx")
+    built = api.build(file, tmp_path / "build", target_cycles=65_536, until="fold", **SAMPLES)
+    assert built["fit"]["board"] == "pynq-z2" and built["fit"]["fits"]
+    graph = ModelWrapper(str(BuildFiles(tmp_path / "build").dataflow))
+    ops = Counter(node.op_type for node in graph.graph.node)
+    assert ops["Requant_rtl"] == 10 and not ops["Thresholding_rtl"]
+    words = expected_waiting(graph)
+    assert words
+    assert all(count <= 3 * graph.get_tensor_shape(name)[-1] for name, count in words.items())
 
 
 @pytest.mark.full

@@ -122,12 +122,14 @@ class _Edges:
             frames, nodes = self._waits.get(name, (0.0, 0))
             pixel = shape[-1]
             burst = pixel if name in self._leaving else FEW * pixel
+            # A line has no rows: one pixel behind the other stands beside its border.
+            row = shape[2] if shape[1] > 1 else 0
             if name == self._model.graph.input[0].name:
-                burst *= shape[2]
+                burst *= max(1, row)
             elif name in self._waits:
                 burst = 0
             elif name in self._rows:
-                burst = round(self._rows[name] * (FEW + shape[2])) * pixel
+                burst = round(self._rows[name] * (FEW + row)) * pixel
             found[name] = round(frames * math.prod(shape)) + nodes * pixel + burst
         return found
 
