@@ -14,13 +14,14 @@ from andpop.hw.graph.fit import Fit, Fitting, Shares
 from andpop.hw.graph.folding import folding_of
 from andpop.hw.graph.specialise import specialise
 from andpop.hw.kernels.ops import op_of
-from andpop.hw.kernels.requant.replace import reached
-from andpop.quant.affine_steps import Affine, affine_of, equal
+from andpop.hw.kernels.requant.replace import instead, reached
+from andpop.quant.affine_steps import MOST_INPUT_BITS, Affine, affine_of, equal
 from andpop.quant.grid import IntArray
 from andpop.sim.cases import Case
 from cpu_engine import assert_equal, engine_of, isa_fixture
 from dataflow_graphs import GraphBuilder
 from kernel_cases import cases_of
+from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 
 assert isa_fixture
@@ -202,6 +203,18 @@ def test_what_somebody_asks_of_thresholds_keeps_them() -> None:
     asked = {**folding_of(fitted(lowered).model), node.name: {"PE": 1, "implementation": "search"}}
     model = Fitting(lowered, DEFAULT_BOARD, Shares()).given(asked).model
     assert quantisers(model)[0].op_type == "SignedThresholding_rtl"
+
+
+@pytest.mark.parametrize("bits", [25, 26])
+def test_a_product_is_no_wider_than_its_multiplier(bits: int) -> None:
+    """The declared width of a stream counts, also where less comes."""
+    lowered = network(eight_bits(), "INT8", -128)
+    (node,) = quantisers(lowered)
+    for name, where in (("outputDataType", lowered.find_producer(node.input[0])),
+                        ("inputDataType", node)):  # fmt: skip
+        op_of(where).set_nodeattr(name, f"INT{bits}")
+    lowered.set_tensor_datatype(node.input[0], DataType[f"INT{bits}"])
+    assert (instead(lowered, node) is not None) == (bits <= MOST_INPUT_BITS)
 
 
 @pytest.mark.parametrize("count", [1, 3, 7])

@@ -10,7 +10,7 @@ import numpy as np
 from onnx import NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
 
-from ....quant.affine_steps import Affine, affine_of
+from ....quant.affine_steps import MOST_INPUT_BITS, Affine, affine_of
 from ....quant.digits import DIGIT_TYPE
 from ....quant.grid import signed_bits
 from ..base import Replacement
@@ -28,6 +28,9 @@ def instead(model: ModelWrapper, node: NodeProto) -> Replacement | None:
     stepped = op.stepped(model)
     if stepped is None or stepped.thresholds.shape[1] < LEAST_STEPS:
         return None
+    source = model.get_tensor_datatype(node.input[0])
+    if source.bitwidth() + (not source.signed()) > MOST_INPUT_BITS:
+        return None  # Wires are as wide as the datatype, whatever comes on them.
     found = _affine(*_frozen(stepped), *reached(model, node.input[0]))
     if found is None:
         return None
