@@ -17,7 +17,9 @@ from andpop.hw.graph.loader import load
 from andpop.hw.graph.lowering import lower
 from andpop.hw.graph.verify import verify
 from andpop.hw.kernels.base import node_attributes
+from andpop.sim.cases import Case
 from foreign_graphs import Net, accepted, head, refusal, save, sign
+from kernel_cases import build_op, cases_of, golden_of
 from qonnx.core.modelwrapper import ModelWrapper
 
 Term = tuple[int, int, float]
@@ -160,6 +162,14 @@ def separates(codes: np.ndarray, factors: tuple[int, ...]) -> bool:
     return bool(
         (np.diff(ordered) >= 0).all() and ((np.diff(ordered) == 0) | (np.diff(sums) > 0)).all()
     )
+
+
+@pytest.mark.parametrize("case", cases_of("add_streams"))
+def test_sums_reach_what_all_codes_together_make(case: Case) -> None:
+    built = build_op(case)
+    found = [golden_of("add_streams", frame, **case.attrs)[0] for frame in case.worst_frames()]
+    ends = min(int(y.min()) for y in found), max(int(y.max()) for y in found)
+    assert built.op.reached(built.model) == ends
 
 
 def test_a_common_step_is_the_largest() -> None:

@@ -55,6 +55,8 @@ def test_border_window_and_product_become_one_node(padding: tuple[int, ...], cha
     assert ops(fused) == ["ImageConv_rtl", "Epilogue_rtl"]
     (node, _) = fused.graph.node
     op = getCustomOp(node)
+    product = next(n for n in lowered.graph.node if n.op_type == "IntMvu_rtl")
+    assert op.reached(fused) == getCustomOp(product).bounds(lowered)
     assert op.get_op_and_param_counts().keys() == {"op_mac_8bx8b", "param_weight_8b"}
     name = lowered.graph.output[0].name
     for picture in pictures_for(lowered, 2):

@@ -68,6 +68,12 @@ class Fused(Kernel):
         """Names of the nodes it stands for, in topological order."""
         return () if self.body is None else tuple(node.name for node in self.body.node)
 
+    def reached(self, model: Any) -> tuple[int, int] | None:
+        """What the last node inside reaches, of one output."""
+        if self.body is None or len(self.onnx_node.output) > 1:
+            return None
+        return op_of(self.body.node[-1]).reached(model)
+
     def leader(self) -> str:
         """Name of the node inside that is folded as this one is; empty without a body.
 

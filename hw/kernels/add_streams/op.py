@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from qonnx.core.datatype import DataType
 
 from ..base import RtlKernel, Stream
@@ -64,12 +66,18 @@ class AddStreams(Channelwise):
             )
         return found
 
+    def ends(self) -> tuple[int, int]:
+        """The smallest and the largest sum."""
+        terms = zip(self.factors(), self.input_streams(), strict=True)
+        ends = [sorted(f * int(end) for end in (x.dtype.min(), x.dtype.max())) for f, x in terms]
+        return sum(low for low, _ in ends), sum(high for _, high in ends)
+
+    def reached(self, model: Any) -> tuple[int, int]:
+        return self.ends()
+
     def verify_node(self) -> None:
         """Raise ValueError unless the output type holds every sum."""
-        terms = list(zip(self.factors(), self.input_streams(), strict=True))
-        target = DataType[self.get_nodeattr("outputDataType")]
-        ends = [sorted(f * int(end) for end in (x.dtype.min(), x.dtype.max())) for f, x in terms]
-        low, high = (sum(pair[end] for pair in ends) for end in (0, 1))
+        target, (low, high) = DataType[self.get_nodeattr("outputDataType")], self.ends()
         if low < target.min() or high > target.max():
             raise ValueError(
                 f"{self.onnx_node.name}: its sums reach {low}..{high}, found outputDataType "
