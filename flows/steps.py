@@ -22,7 +22,7 @@ from ..hw.graph.heads import write_kinds
 from ..hw.graph.lowering import lower
 from ..hw.graph.pixel_scaling import absorb, drop_wide_quantiser
 from ..hw.graph.pixels import READS, Pixels, declared_of, pixels_of
-from ..hw.graph.qonnx_graph import LoweringError, QonnxGraph
+from ..hw.graph.qonnx_graph import QonnxGraph
 from ..hw.graph.specialise import specialise
 from ..hw.graph.verify import verify
 from ..hw.rtl import simulate as rtl
@@ -174,32 +174,35 @@ def _import_qonnx(context: Context) -> None:
 
 
 def read_foreign(
-    source: Path, config: BuildConfig, refused: list[LoweringError] | None = None
+    source: Path, config: BuildConfig
 ) -> tuple[loader.LoadedModel, onnx.ModelProto, Pixels]:
-    """Read somebody else's QONNX: as it was found, cleaned, and what it reads of a pixel.
+    """Read somebody else's QONNX: as it was found, cleaned, and what it reads of a pixel."""
+    loaded = load_foreign(source, config)
+    network = clean(loaded.model, notes=loaded.notes)
+    return loaded, network, note_pixels(loaded, network, config)
 
-    Args:
-        source: the file.
-        config: options of the build.
-        refused: collects the nodes that nobody can lower; None: the first of them is raised.
-    """
+
+def load_foreign(source: Path, config: BuildConfig) -> loader.LoadedModel:
+    """Read somebody else's QONNX, as it was found."""
     if not source.is_file():
         raise UsageError(f"{source}: no such file; expected a QONNX file")
     loaded = loader.load(source)
     if config.outputs == "numbers":
         write_kinds(loaded.model, {value.name: "raw" for value in loaded.model.graph.output})
-    network = (
-        clean(loaded.model, notes=loaded.notes)
-        if refused is None
-        else clean(loaded.model, refused.append, loaded.notes)
-    )
+    return loaded
+
+
+def note_pixels(
+    loaded: loader.LoadedModel, network: onnx.ModelProto, config: BuildConfig
+) -> Pixels:
+    """Write into a cleaned network what it reads of a pixel, and return that."""
     given = _pixels(network, config)
     pixels = absorb(network, given)
     gone = drop_wide_quantiser(network, pixels)
     loaded.notes.extend([gone] if gone else [])
     pixels.note(network)
     given.note(network, READS)
-    return loaded, network, pixels
+    return pixels
 
 
 def _pixels(network: onnx.ModelProto, config: BuildConfig) -> Pixels:

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ...hw.graph.cut import prepare
 from ...hw.graph.explain import explain as explain_nodes
 from ...hw.graph.lowering import lower
-from ...hw.graph.qonnx_graph import LoweringError
 from ...hw.graph.verify import verify
 from .. import steps
 from ..config import BuildConfig
@@ -29,11 +29,14 @@ def explain(source: Path, config: BuildConfig) -> dict[str, Any]:
             f"{source}: --explain reads somebody else's network, expected a QONNX file ({QONNX}); "
             "checkpoints always build"
         )
-    refused: list[LoweringError] = []
-    loaded, network, pixels = steps.read_foreign(source, config, refused)
-    rows = explain_nodes(network, refused)
+    loaded = steps.load_foreign(source, config)
+    prepared = prepare(loaded.model, loaded.notes)
+    network, reads = prepared.network, ""
+    if network is not None:
+        reads = steps.note_pixels(loaded, network, config).describe()
+    rows = explain_nodes(prepared)
     builds = all(row.verdict in ("hardware", "part") for row in rows)
-    if builds:
+    if builds and network is not None:
         verify(network, lower(network))
     called = loaded.renamed
     return {
@@ -42,6 +45,6 @@ def explain(source: Path, config: BuildConfig) -> dict[str, Any]:
             for r in rows
         ],
         "builds": builds,
-        "input": pixels.describe(),
+        "input": reads,
         "notes": [note for note in loaded.notes if not note.startswith("renamed ")],
     }

@@ -8,7 +8,7 @@ quantiser, and behind nodes that only move codes. So what lies behind them is lo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
@@ -16,6 +16,7 @@ from typing import Literal
 import onnx
 
 from .builder import Stream
+from .cut import Prepared
 from .heads import Kind, kinds_of
 from .lower import handlers
 from .lower.heads import end
@@ -48,21 +49,28 @@ class Row:
     why: str = ""
 
 
-def explain(network: onnx.ModelProto, refused: Sequence[LoweringError]) -> list[Row]:
+def explain(prepared: Prepared) -> list[Row]:
     """Look at every node of somebody else's network.
 
     Args:
-        network: as `clean.clean` gives it, its pixels noted.
-        refused: what `clean` refused, and left in it.
+        prepared: the network, its pixels noted.
 
     Returns:
         A row per node, in topological order; nodes whose result is constant are left out. No row
         is "refused" or "waits" exactly where `lower` takes the network.
     """
-    state = Lowering(QonnxGraph(network), "explained", pixels_of(network))
-    walk = _Walk(state, {error.node.name: error for error in refused})
-    walk.run(kinds_of(network))
-    return walk.rows()
+    rows, network = [], prepared.network
+    if network is not None:
+        state = Lowering(QonnxGraph(network), "explained", pixels_of(network))
+        walk = _Walk(state, {error.node.name: error for error in prepared.refused})
+        walk.run(kinds_of(network), prepared.open)
+        rows = walk.rows()
+    for name, (node, of) in prepared.lost.items():
+        why = prepared.reasons.get(name, "")
+        rows.append(
+            Row(name, node.op_type, "refused" if why else "waits", of="" if why else of, why=why)
+        )
+    return rows
 
 
 class _Walk:
@@ -82,8 +90,11 @@ class _Walk:
         self.owner: dict[str, str] = {}
         self.waits: dict[str, str] = {}
 
-    def run(self, kinds: Mapping[str, Kind]) -> None:
-        """Ask about every node, then about the outputs, then about what nobody took."""
+    def run(self, kinds: Mapping[str, Kind], cut: Mapping[str, str]) -> None:
+        """Ask about every node, then about the outputs, then about what nobody took.
+
+        ``cut``: outputs that refused nodes behind the network read -> which.
+        """
         table = handlers()
         graph = self.state.graph
         for node in graph.nodes:
@@ -101,6 +112,9 @@ class _Walk:
                 self._stand_in(node)
         for value in graph.outputs:
             last = graph.producer[value.name]
+            if value.name in cut:
+                self._leave(value.name, cut[value.name])
+                continue
             before, claimed = self.state.builder.size, set(self.state.claimed)
             try:
                 end(self.state, value.name, kinds)
@@ -110,7 +124,22 @@ class _Walk:
         for node in graph.nodes:
             known = (*self.state.claimed, *self.refused, *self.waits)
             if node.name not in known:
-                self._trouble(node, left_over(self.state, node))
+                behind = self._behind(node)
+                if behind:
+                    self.waits[node.name] = behind
+                else:
+                    self._trouble(node, left_over(self.state, node))
+
+    def _leave(self, name: str, of: str) -> None:
+        """Nodes in front of a cut that nobody took wait for the node behind it."""
+        producer = self.state.graph.producer
+        ways = [name]
+        while ways:
+            node = producer.get(ways.pop())
+            if node is not None and node.name not in (*self.state.claimed, *self.waits):
+                if node.name not in self.refused:
+                    self.waits[node.name] = of
+                ways.extend(node.input)
 
     def rows(self) -> list[Row]:
         """Return what was found, in the order of the nodes."""
@@ -159,6 +188,21 @@ class _Walk:
             if producer.name in self.refused:
                 return producer.name
             ways.extend(producer.input)
+        return ""
+
+    def _behind(self, node: onnx.NodeProto) -> str:
+        """Return a refused node that nodes behind this one, which nobody took, are or wait for."""
+        seen, ways = {node.name}, [node]
+        while ways:
+            for name in ways.pop().output:
+                for reader in self.state.graph.consumers[name]:
+                    if reader.name in self.refused:
+                        return reader.name
+                    if reader.name in self.waits:
+                        return self.waits[reader.name]
+                    if reader.name not in self.state.claimed | seen:
+                        seen.add(reader.name)
+                        ways.append(reader)
         return ""
 
     def _stand_in(self, node: onnx.NodeProto) -> None:

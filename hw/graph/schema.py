@@ -44,6 +44,8 @@ LOWERED = (
     "ThresholdedRelu", "Transpose", "Unsqueeze", "Upsample", "Where",
 )  # fmt: skip
 """Operators that patterns of the lowering may hold."""
+OTHER_FLOATS = ("tensor(float16)", "tensor(bfloat16)", "tensor(double)")
+"""What tensors of networks are not, but may be exported as."""
 
 SIDE = 1 << 16
 """Largest kernel, stride, dilation or border."""
@@ -194,4 +196,5 @@ def check_inputs(
         same = bound.setdefault(formal.type_str, found) if formal.is_homogeneous else found
         if found not in wanted or found != same:
             expected = same if found in wanted else ", ".join(sorted(wanted)[:4])
-            raise LoweringError(node, f"input {name} is a {found}, expected {expected}")
+            advice = "; export the network in float32" if found in OTHER_FLOATS else ""
+            raise LoweringError(node, f"input {name} is a {found}, expected {expected}{advice}")

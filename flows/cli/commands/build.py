@@ -179,7 +179,8 @@ def _show_nodes(result: dict[str, Any]) -> None:
         }
         rows.append((row["node"], row["op"], said[row["verdict"]]))
     table("What the nodes become", ("node", "op", "becomes"), rows)
-    say(f"Input: {result['input']}")
+    if result["input"]:
+        say(f"Input: {result['input']}")
     refused = [row["node"] for row in result["nodes"] if row["verdict"] == "refused"]
     if result["builds"]:
         say("Builds: the dataflow graph computes what the file says, in exact arithmetic")
