@@ -14,8 +14,8 @@ from .qonnx_graph import FLOAT32_UNIT, Steps, multiples
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
-MOST_PARTS = 1 << 10
-"""Largest denominator of a quotient of small integers."""
+MOST_PARTS = 1 << 8
+"""Largest denominator of a quotient of small integers: codes have at most 8 bits."""
 
 
 @dataclass(frozen=True)
