@@ -138,6 +138,17 @@ def test_pixels_of_an_undeclared_input_are_divided_by_255() -> None:
     np.testing.assert_array_equal(found, pictures >= np.array([201, 100]))
 
 
+def test_signs_of_numbers_beyond_all_codes_are_always_the_same() -> None:
+    proto = block()
+    set_constant(proto, "gamma", np.float32([-1, 300]).reshape(2, 1, 1))
+    graph = lower(proto)
+    pictures = np.random.default_rng(7).integers(0, 256, (9, 4, 4, 2), dtype=np.uint8)
+    pictures[0], pictures[1] = 0, 255
+    first = next(n for n in graph.graph.node if n.op_type == "Thresholding")
+    found = run(graph, pictures, "all")[first.output[0]]
+    assert (found[..., 0] == 1).all() and (found[..., 1] == 0).all()
+
+
 def test_halving_finds_what_the_table_says() -> None:
     """Rising and falling channels, levels never reached, always reached, and between."""
     rng = np.random.default_rng(4)

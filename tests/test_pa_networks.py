@@ -40,7 +40,7 @@ def test_bi_shufflenet_with_pa_blocks(tmp_path: Path, pictures: Path) -> None:
     checkpoint = random_checkpoint(
         tmp_path / "pa.safetensors", "bi-shufflenet", config, (SIDE, SIDE, 1)
     )
-    api.build(checkpoint, tmp_path / "build", target_cycles=16_000)
+    api.build(checkpoint, tmp_path / "build", target_cycles=16_000, board="ulx3s-85f")
     result = api.compare(tmp_path / "build", pictures, ("torch", "qonnx", "cpu", "rtl"), count=1)
     print(f"{result['values_compared']} values compared, {result['values_differing']} differing")
     assert result["values_differing"] == 0

@@ -218,9 +218,9 @@ def accumulate_shifted(
         state.publish(acc, accumulator, moved.tolist())
     state.claim(*chain)
     if levels is not None and thresholds is not None:
-        least, most = limits(acc.datatype)
-        at = thresholds.clip(least, most + 1)
-        y = thresholding(state, chain[-1], acc, at, levels.datatype, levels.first, levels.scale)
+        y = thresholding(
+            state, chain[-1], acc, thresholds, levels.datatype, levels.first, levels.scale
+        )
     elif isinstance(found, Table):
         y = of_table(state, chain[-1], acc, within_type(found, acc))
     state.publish(y, chain[-1].output[0])

@@ -96,8 +96,9 @@ def _searched(state: Lowering, nodes: list[onnx.NodeProto], x: Stream) -> Stream
         reach = state.reach(x)
         constants = within(*reach, least, at.astype(np.float64), steps, base)
         return stepped(state, nodes[-1], x, constants, found.datatype, found.scale)
-    levels = found.thresholds.clip(least, most + 1)
-    return thresholding(state, nodes[-1], x, levels, found.datatype, found.first, found.scale)
+    return thresholding(
+        state, nodes[-1], x, found.thresholds, found.datatype, found.first, found.scale
+    )
 
 
 def _of_features(
@@ -191,14 +192,16 @@ def thresholding(
     first: int,
     scale: Fraction,
 ) -> Stream:
-    """Ordinary thresholds (C, n) of a stream: the code ``first`` and one more for each reached."""
+    """Ordinary thresholds (C, n) of a stream: the code ``first`` and one more for each reached.
+    Those beyond its datatype are always reached, or never."""
     if datatype == "BINARY" and are_numbers(state, node.output[0]):
         # From -1 to +1 it is two steps.
         table, datatype, first = np.repeat(table, 2, axis=1), SIGNS, -1
     # FINN compares saturated inputs where thresholds are narrower: never narrower.
     least, most = limits(x.datatype)
+    table = table.clip(least, most + 1)
     weight_type = x.datatype
-    if table.min() < least or table.max() > most:
+    if table.max() > most:
         bits = int(table.max()).bit_length()
         signed = smallest_signed(int(table.min()), int(table.max()))
         weight_type = signed if least < 0 else f"UINT{bits}"
