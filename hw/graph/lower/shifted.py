@@ -338,6 +338,13 @@ def _border_bias(
     return y
 
 
+def _fits(matrix: FloatArray, parts: int, codes: tuple[int, int]) -> bool:
+    """Whether accumulators hold sums of codes in so many parts of a step."""
+    if np.abs(matrix).max() * min(parts, SUM_LIMIT) >= SUM_LIMIT:
+        return False
+    return int(np.abs(accumulator_bounds(matrix * parts, *codes, 0)).max()) < SUM_LIMIT
+
+
 def _exact(
     state: Lowering,
     node: onnx.NodeProto,
@@ -365,8 +372,7 @@ def _exact(
     most = math.gcd(sums.parts, *sums.added.reshape(-1).tolist())
     parts, added = sums.parts // most, sums.added // most
     own = whole_steps(offset, step / parts)
-    ends = accumulator_bounds(sums.matrix * parts, *represented(x), 0)
-    if own is None or int(np.abs(ends).max()) >= SUM_LIMIT:
+    if own is None or not _fits(sums.matrix, parts, represented(x)):
         raise LoweringError(
             node,
             f"its sums of codes that are no whole steps from 0 take {parts} parts of a step and "
