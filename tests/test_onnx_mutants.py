@@ -64,9 +64,10 @@ def test_mutants_are_accepted_or_refused_in_one_line(tmp_path: Path) -> None:
     assert min(found[end] for end in ("accepted", "ModelError", "LoweringError")) > 60
 
 
-@pytest.mark.parametrize("seed", [103_838, 109_148])
+@pytest.mark.parametrize("seed", [103_838, 109_148, 201_846])
 def test_mutants_that_ended_in_an_error_once(seed: int, tmp_path: Path) -> None:
-    """A sign of codes less a number below all; pixels less a mean of a denominator beyond 2**63."""
+    """A sign of codes less a number below all; pixels less a mean of a denominator beyond 2**63;
+    codes beyond 2**63."""
     assert outcomes(seed, 1, tmp_path, compare=True).total() == 1
 
 

@@ -32,6 +32,8 @@ MAX_VALUES = 1 << 17
 """Most values an integer may take to be tabulated."""
 FEW_VALUES = 1 << 12
 """Values from which halving is quicker than a table, where it finds the same."""
+MAX_CODE = 1 << 31
+"""Largest code of a quantiser that others limit further."""
 QUANT_DEFAULTS = {"signed": 1, "narrow": 1, "rounding_mode": "ROUND"}
 """Of qonnx, where a quantiser does not say it."""
 
@@ -103,7 +105,7 @@ def tabulate(
     signed = graph.attributes(quantiser).get("signed", 1)
     narrow = graph.attributes(quantiser).get("narrow", QUANT_DEFAULTS["narrow"])
     first, last = (int(end(signed, narrow, bits)) - int(zero) for end in (min_int, max_int))
-    codes = np.rint(table / step).astype(np.int64)
+    codes = _codes(quantiser, table, step)
     if bits > MAX_BITS:
         first, last = int(codes.min()), int(codes.max())
     if codes.min() < first or codes.max() > last:
@@ -121,7 +123,7 @@ def _truncated(graph: QonnxGraph, node: onnx.NodeProto, low: int, table: FloatAr
     step, bits = graph.scalar(node.input[4 if newer else 1]), graph.scalar(node.input[-1])
     if step is None or bits is None:
         raise LoweringError(node, "found no single scale and width, expected constants")
-    codes = np.rint(table / step).astype(np.int64)
+    codes = _codes(node, table, step)
     ends = int(codes.min()), int(codes.max())
     signed = bool(graph.attributes(node).get("signed", 1)) if newer else ends[0] < 0
     needed = signed_width(*ends) if signed else ends[1].bit_length()
@@ -147,8 +149,25 @@ def _counted(graph: QonnxGraph, node: onnx.NodeProto, low: int, table: FloatArra
             f"{MAX_BITS} bits",
         )
     datatype = smallest_signed(first, last) if first < 0 else f"UINT{max(2, last.bit_length())}"
-    codes = np.rint(table / float(found.step)).astype(np.int64)
+    codes = _codes(node, table, float(found.step))
     return Table(low, codes, datatype, found.step, first, last)
+
+
+def _codes(node: onnx.NodeProto, table: FloatArray, step: float) -> IntArray:
+    """How many steps a table holds.
+
+    Raises:
+        LoweringError: more than integers hold.
+    """
+    codes = np.rint(table / step)
+    if np.abs(codes).max(initial=0.0) > MAX_CODE:
+        raise LoweringError(
+            node,
+            f"gives codes up to {np.abs(codes).max():g}, expected at most {MAX_CODE}; quantise to "
+            f"{MAX_BITS} bits or fewer",
+        )
+    whole: IntArray = codes.astype(np.int64)
+    return whole
 
 
 def check_values(node: onnx.NodeProto, count: int) -> None:
