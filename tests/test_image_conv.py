@@ -91,6 +91,14 @@ def test_what_the_kernel_does_not_compute_stays(changed: dict[str, Any]) -> None
     assert ops(fuse(lowered, [match])) == ops(lowered)
 
 
+def test_weights_of_nine_bits_stay() -> None:
+    """Bytes less a zero point."""
+    lowered = first_layer()
+    (unit,) = (n for n in lowered.graph.node if n.op_type == "IntMvu_rtl")
+    getCustomOp(unit).set_nodeattr("weightDataType", "INT9")
+    assert ops(fuse(lowered, [match])) == ops(lowered)
+
+
 def test_a_wide_border_stays_in_front() -> None:
     lowered = first_layer(kernel=(3, 3), stride=(1, 1), padding=(3, 1, 1, 1))
     assert ops(fuse(lowered, [match])) == ["FMPadding_rtl", "ImageConv_rtl", "Epilogue_rtl"]

@@ -14,6 +14,8 @@ from .op import misfit
 
 MOST_CHANNELS = 4
 """Channels of a picture: columns of more are too wide to be read at once."""
+MOST_WEIGHT_BITS = 8
+"""Bits of a weight: bytes less a zero point may have 9."""
 
 
 def match(model: ModelWrapper, node: NodeProto) -> Fusion | None:
@@ -38,6 +40,7 @@ def match(model: ModelWrapper, node: NodeProto) -> Fusion | None:
         or len(set(_numbers(window, "Stride"))) != 1
         or _numbers(window, "Dilation") != [1, 1]
         or window.get_nodeattr("depthwise")
+        or unit.weight_type().bitwidth() > MOST_WEIGHT_BITS
         or len(nodes[-1].input) != 2
         or misfit(
             *(attributes[name] for name in ("ImgDim", "Kernel", "Stride", "Padding")),
