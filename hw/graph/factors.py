@@ -17,7 +17,7 @@ from ...quant.grid import IntArray
 
 MAX_FACTOR = (1 << 16) - 1
 """Largest factor."""
-MAX_TUPLES = 1 << 16
+MAX_TUPLES = 1 << 18
 """Most tuples of codes that are looked at."""
 TRIED = 128
 """Largest factors that are tried of three terms or more, one after the other; beyond that powers
